@@ -42,6 +42,12 @@ class Digest:
         return cls(algorithm, value)
 
     @classmethod
+    def from_parts(cls, algorithm: str, hex: str) -> Self | None:
+        """The digest that a path ``algorithm/hex`` stands for, or ``None`` where it stands for none."""
+        known = len(hex) == _HEX_LENGTH.get(algorithm) and _HEX.fullmatch(hex)
+        return cls(algorithm, hex) if known else None
+
+    @classmethod
     def of(cls, data: bytes, algorithm: str = "sha256") -> Self:
         """The digest of *data*."""
         return cls(algorithm, hashlib.new(algorithm, data).hexdigest())

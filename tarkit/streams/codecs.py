@@ -128,29 +128,30 @@ class _MemberReader(ChunkReader):
         self._decompressor = new()
 
     def _chunk(self) -> bytes:
-        while True:
-            if self._decompressor.eof and not self._next_member():
-                return b""
+        chunk = b""
+        while not chunk:
             data = b""
-            if self._decompressor.needs_input:
+            if self._decompressor.eof:
+                data = self._next_member()
+                if not data:
+                    return b""
+            elif self._decompressor.needs_input:
                 data = self._stream.read(_INPUT_SIZE)
                 if not data:
                     raise TruncatedError(f"the {self._name} stream is cut short", where=self._where)
             chunk = self._inflate(data)
-            if chunk:
-                return chunk
+        return chunk
 
-    def _next_member(self) -> bool:
+    def _next_member(self) -> bytes:
+        """The first input of the next member; none at the end."""
         rest = self._decompressor.unused_data or self._stream.read(_INPUT_SIZE)
-        if self._name == "xz":  # xz pads its streams with zeros, four at a time
+        if self._name == "xz":  # xz pads its streams with zeros
             while rest and not rest.strip(b"\0"):
                 rest = self._stream.read(_INPUT_SIZE)
             rest = rest.lstrip(b"\0")
-        if not rest:
-            return False
-        self._decompressor = self._new()
-        self._pending = self._inflate(rest)
-        return True
+        if rest:
+            self._decompressor = self._new()
+        return rest
 
     def _inflate(self, data: bytes) -> bytes:
         try:

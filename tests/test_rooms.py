@@ -16,7 +16,7 @@ PACKAGE = ROOT / "tarkit"
 STACK = ("errors", "image", "streams", "blobs", "tar", "layout", "transports.base")
 BACKENDS = {
     f"transports.{path.stem}"
-    for path in (PACKAGE / "transports").iterdir()
+    for path in PACKAGE.glob("transports/*")
     if path.stem not in {"__init__", "__pycache__", "base", "location"}
 }
 LOCATION = {*STACK, *BACKENDS}

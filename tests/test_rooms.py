@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tarkit"
 
-STACK = ("errors", "image", "streams", "blobs", "tar", "layout", "transports.base")
+STACK = ("errors", "image", "streams", "blobs", "tar", "transports.base", "layout")
 BACKENDS = {
     f"transports.{path.stem}"
     for path in PACKAGE.glob("transports/*")

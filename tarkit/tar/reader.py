@@ -22,8 +22,8 @@ class TarReader:
     Errors are those of :meth:`~tarkit.tar.scan.Scanner.next`.
     """
 
-    def __init__(self, stream: Readable, *, where: str | None = None) -> None:
-        self._tape = Tape(stream)
+    def __init__(self, stream: Readable | Tape, *, where: str | None = None) -> None:
+        self._tape = stream if isinstance(stream, Tape) else Tape(stream)
         self._scanner = Scanner(self._tape, where)
         self._where = where
         self._member: Member | None = None

@@ -72,6 +72,25 @@ def changes(member: Member, values: Mapping[bytes, bytes]) -> dict[str, Any]:
     return changed
 
 
+def format_records(values: Mapping[bytes, bytes]) -> bytes:
+    """An extended header of *values*, sorted by keyword."""
+    return b"".join(format_record(Record(key, values[key])) for key in sorted(values))
+
+
+def format_time(nanoseconds: int) -> bytes:
+    """A time in seconds, with as many decimals as it takes."""
+    seconds, fraction = divmod(abs(nanoseconds), 1_000_000_000)
+    sign = b"-" if nanoseconds < 0 else b""
+    return (b"%s%d.%09d" % (sign, seconds, fraction)).rstrip(b"0").rstrip(b".")
+
+
+def xattr_key(name: bytes) -> bytes:
+    """The keyword of an extended attribute; ``=`` and ``%`` are escaped as GNU tar does it."""
+    if not name or b"\0" in name:
+        raise MalformedError(f"an extended attribute named {name[:255]!r}")
+    return XATTR + name.replace(b"%", b"%25").replace(b"=", b"%3D")
+
+
 def text(value: bytes) -> bytes:
     """A name as it is; raises :class:`MalformedError` for a NUL, which no name can hold."""
     if b"\0" in value:

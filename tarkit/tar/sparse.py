@@ -11,7 +11,7 @@ from dataclasses import replace
 from tarkit.errors import LimitExceededError, MalformedError, TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
-from tarkit.tar import BLOCK_SIZE
+from tarkit.tar import BLOCK_SIZE, padding
 from tarkit.tar.header import number
 from tarkit.tar.member import Member, Segment
 from tarkit.tar.pax import Record, length
@@ -39,7 +39,7 @@ def from_old_gnu(member: Member, block: bytes, tape: Tape) -> Member:
     return replace(
         member,
         size=size,
-        sparse=_checked(fields, size, member.stored),
+        sparse=checked(fields, size, member.stored),
         data_offset=tape.position,
     )
 
@@ -64,9 +64,18 @@ def from_pax(
         member,
         size=length(size),
         stored=stored,
-        sparse=_checked(segments, length(size), stored),
+        sparse=checked(segments, length(size), stored),
         data_offset=tape.position,
     )
+
+
+def format_map(segments: Sequence[Segment], size: int) -> bytes:
+    """A 1.0 map, whole blocks of it; an empty segment at the end tells GNU tar of a hole there."""
+    listed = list(segments)
+    if size and (not listed or sum(listed[-1]) < size):
+        listed.append(Segment(size, 0))
+    lines = b"%d\n" % len(listed) + b"".join(b"%d\n%d\n" % segment for segment in listed)
+    return lines + bytes(padding(len(lines)))
 
 
 def _old_gnu_fields(area: bytes) -> list[Segment]:
@@ -120,8 +129,11 @@ def _paired(numbers: Sequence[int]) -> list[Segment]:
     return [Segment(numbers[at], numbers[at + 1]) for at in range(0, len(numbers), 2)]
 
 
-def _checked(segments: Sequence[Segment], size: int, stored: int) -> tuple[Segment, ...]:
-    """*segments* without empty ones, once they are ordered, inside *size* and *stored* in sum."""
+def checked(segments: Sequence[Segment], size: int, stored: int) -> tuple[Segment, ...]:
+    """*segments* without empty ones, once they are ordered, inside *size* and *stored* in sum.
+
+    Raises :class:`MalformedError`, and :class:`LimitExceededError` beyond ``MAX_SEGMENTS``.
+    """
     if len(segments) > MAX_SEGMENTS:
         raise _too_many()
     end = total = 0

@@ -199,8 +199,9 @@ class _Copy:
     def _finished(self, raw: RawManifest, manifest: Manifest, plan: ImagePlan) -> RawManifest:
         """The manifest over the layers as they are now; the original bytes where nothing changed."""
         layers = tuple(self._moved[layer.digest].descriptor for layer in manifest.layers)
-        result = convert_manifest(manifest, plan.family) if plan.family else manifest
-        result = replace(result, layers=layers)
+        result = replace(manifest, layers=layers)
+        if plan.family:
+            result = convert_manifest(result, plan.family)
         return raw if result == manifest else self._serialize(result)
 
     def _serialize(self, document: Manifest | Index) -> RawManifest:

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tarkit"
 
-STACK = ("errors", "image", "streams", "blobs", "tar", "transports.base", "layout")
+STACK = ("errors", "image", "streams", "blobs", "tar", "transports.base", "layout", "reading")
 BACKENDS = {
     f"transports.{path.stem}"
     for path in PACKAGE.glob("transports/*")
@@ -21,13 +21,13 @@ BACKENDS = {
 }
 LOCATION = {*STACK, *BACKENDS}
 COPYING = set(STACK)
-ROOTFS = {"errors", "image", "streams", "blobs", "tar", "transports.base"}
+ROOTFS = {"errors", "image", "streams", "blobs", "tar", "transports.base", "reading"}
 VERIFYING = {*LOCATION, "transports", "transports.location", "copying"}
 EVERYTHING = {*VERIFYING, "verifying", "rootfs", "ext4", ""}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{room: set(STACK[:height]) for height, room in enumerate(STACK)},
-    **{backend: set(STACK) for backend in BACKENDS},
+    **{backend: set(STACK) - {"reading"} for backend in BACKENDS},
     "transports.location": LOCATION,
     "transports": {*LOCATION, "transports.location"},
     "copying": COPYING,

@@ -10,14 +10,6 @@ from tarkit.copying.blobs import BlobMover, Moved, Outcome
 from tarkit.copying.options import CopyOptions, CopyResult, Sparse
 from tarkit.copying.plan import ImagePlan, plan_copy
 from tarkit.copying.progress import Watcher
-from tarkit.copying.select import (
-    descends,
-    is_present,
-    platforms_of,
-    read_config,
-    select_child,
-    select_image,
-)
 from tarkit.errors import (
     BlobNotFoundError,
     CannotModifyError,
@@ -31,6 +23,14 @@ from tarkit.image.convert import convert_index, convert_manifest
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.reading.select import (
+    descends,
+    is_present,
+    platforms_of,
+    read_config,
+    select_child,
+    select_image,
+)
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Destination, Source
 

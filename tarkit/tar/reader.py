@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from tarkit.errors import TruncatedError
+from tarkit.errors import VerificationError
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable
 from tarkit.tar import BLOCK_SIZE
@@ -37,8 +37,9 @@ class TarReader:
         while not self._ended:
             try:
                 advance(self._data_end + -self._data_end % BLOCK_SIZE)
-            except TruncatedError:
-                raise self._cut() from None
+            except VerificationError as error:
+                self._place(error)
+                raise
             member = self._member = next_member()
             if member is None:
                 self._ended = True
@@ -61,9 +62,7 @@ class TarReader:
 
         Of a sparse member these are its segments, one behind the other.
         """
-        member = self._member
-        while piece := self._piece(member, CHUNK_SIZE):
-            yield piece
+        return self._chunks_of(self._member)
 
     def open(self) -> BinaryIO:
         """A stream of the current member's logical content; usable until the next is asked for."""
@@ -77,6 +76,10 @@ class TarReader:
             pass
         self._scanner.finish()
 
+    def _chunks_of(self, member: Member | None) -> Iterator[memoryview]:
+        while piece := self._piece(member, CHUNK_SIZE):
+            yield piece
+
     def _piece(self, member: Member | None, limit: int) -> memoryview:
         """Up to *limit* of the bytes that are left of *member*, the current one."""
         if self._member is not member:
@@ -86,12 +89,13 @@ class TarReader:
             return memoryview(b"")
         try:
             return self._tape.piece(min(limit, left))
-        except TruncatedError:
-            raise self._cut() from None
+        except VerificationError as error:
+            self._place(error)
+            raise
 
-    def _cut(self) -> TruncatedError:
-        name = shown(self._member.name) if self._member else ""
-        return TruncatedError(f"the archive ends inside {name}", where=self._where)
+    def _place(self, error: VerificationError) -> None:
+        name = shown(self._member.name) if self._member else "the first header"
+        error.where = f"{self._where}, inside {name}" if self._where else f"inside {name}"
 
 
 class _Data:

@@ -11,7 +11,7 @@ from tarkit.errors import LimitExceededError, MalformedError, TruncatedError, Un
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
 from tarkit.tar import BLOCK_SIZE, padding
-from tarkit.tar.header import number
+from tarkit.tar.header import MAX_SIZE, number
 from tarkit.tar.member import Draft, Member, MemberType, Segment
 from tarkit.tar.pax import Record, length
 from tarkit.tar.tape import Tape
@@ -43,11 +43,11 @@ def apply_pax(
     draft: Draft, records: Sequence[Record], values: Mapping[bytes, bytes], tape: Tape
 ) -> None:
     """Give *draft* the map that its pax *records* hold or announce, if they do."""
-    size = values.get(b"GNU.sparse.realsize") or values.get(b"GNU.sparse.size")
-    if size is None:
+    if not any(key.startswith(b"GNU.sparse.") for key in values):
         return
-    if draft.type is not MemberType.FILE:
-        raise MalformedError("a sparse member that is not a file")
+    size = values.get(b"GNU.sparse.realsize") or values.get(b"GNU.sparse.size")
+    if not size or draft.type is not MemberType.FILE:
+        raise MalformedError("a sparse member without a size, or that is not a file")
     version = (values.get(b"GNU.sparse.major"), values.get(b"GNU.sparse.minor"))
     if version == _IN_DATA:
         segments = _map_in_data(tape, draft.stored)
@@ -128,6 +128,8 @@ def checked(segments: Sequence[Segment], size: int, stored: int) -> tuple[Segmen
     """
     if len(segments) > MAX_SEGMENTS:
         raise _too_many()
+    if not 0 <= size <= MAX_SIZE:
+        raise MalformedError(f"a size of {size} bytes")
     end = total = 0
     for segment in segments:
         if segment.length < 0 or not end <= segment.offset <= size - segment.length:

@@ -10,9 +10,7 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable
 from tarkit.tar import BLOCK_SIZE
 
-_WINDOW = (
-    64 << 10
-)  # what an index reads at a time: many small members, or little beside a large one
+_WINDOW = 16 << 10  # read at a time by offset: several small members, or little beside a large one
 
 
 class Tape:

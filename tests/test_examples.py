@@ -141,14 +141,18 @@ def commands_of(block: Block) -> Iterator[tuple[str, str]]:
 
 def shell(script: str, before: int = 0) -> tuple[int, str]:
     """The exit code and output of *script*, which sees *before* as ``$?``."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",  # output and errors in the order a terminal shows them
+    }
     environment.pop("FORCE_COLOR", None)
     result = subprocess.run(
         [SHELL or "sh", "-c", f"(exit {before})\n{script}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**environment, "COLUMNS": "120"},
+        env=environment,
         text=True,
         timeout=120,
         check=False,

@@ -24,6 +24,7 @@ PUBLIC = [
     "DockerFormat",
     "Event",
     "Family",
+    "Finding",
     "History",
     "ImageConfig",
     "ImageEntry",
@@ -57,7 +58,9 @@ PUBLIC = [
     "Reader",
     "Reference",
     "RefusedError",
+    "Report",
     "SequentialSource",
+    "Severity",
     "SharedLayerError",
     "SizeMismatchError",
     "Source",
@@ -85,6 +88,7 @@ PUBLIC = [
     "open_writer",
     "read_config",
     "select_image",
+    "verify",
 ]
 
 

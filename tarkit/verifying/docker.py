@@ -36,6 +36,8 @@ def read_items(book: Book) -> tuple[ManifestItem, ...]:
     document = read_document(book.contents, MANIFEST_FILE, "docker-archive-manifest", book.findings)
     if not isinstance(document, list):
         return ()
+    if not document:
+        book.findings.add(Rule.NO_IMAGES, MANIFEST_FILE, "names no image")
     items = []
     for at, value in enumerate(document):
         try:

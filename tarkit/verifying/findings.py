@@ -34,6 +34,7 @@ class Rule(Enum):
     MISSING_TRAILER = "missing-trailer", _WARNING
     TRAILING_BYTES = "trailing-bytes", _WARNING
     DUPLICATE_MEMBER = "duplicate-member", _WARNING
+    NO_IMAGES = "no-images", _WARNING
     MISSING_DOCUMENT = "missing-document", _ERROR
     MALFORMED_DOCUMENT = "malformed-document", _ERROR
     SCHEMA = "schema", _ERROR
@@ -120,8 +121,9 @@ class Findings:
         return any(rule in rules for rule, _ in self._broken)
 
     def report(self) -> Report:
-        """All of it, in the order it was found."""
-        return Report(tuple(self._found))
+        """All of it, errors first, and otherwise in the order it was found."""
+        weights = list(Severity)
+        return Report(tuple(sorted(self._found, key=lambda found: weights.index(found.severity))))
 
 
 _MOST = 500  # characters of a text that may come from outside

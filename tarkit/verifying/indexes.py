@@ -46,6 +46,8 @@ def check_layout(
     if not isinstance(document, dict):
         return ()
     found = descriptors(document, "manifests", INDEX_FILE, book.findings)
+    if not found:
+        book.findings.add(Rule.NO_IMAGES, INDEX_FILE, "names no image")
     flat = all(entry and entry.platform and not names_of(entry.annotations) for entry in found)
     entries = [entry for entry in found if entry and (meant is None or meant(entry))]
     configs = Walk(book).follow(entries, INDEX_FILE, sparse=flat, depth=0)

@@ -17,6 +17,8 @@ from tarkit.verifying.layers import Claim
 def check_legacy(contents: ArchiveContents, book: Book, only: str | None = None) -> None:
     """Check every image that ``repositories`` names, or *only* that one, down to its lowest layer."""
     document = read_document(contents, REPOSITORIES_FILE, None, book.findings)
+    if document == {}:
+        book.findings.add(Rule.NO_IMAGES, REPOSITORIES_FILE, "names no image")
     known: set[str] = set()
     for image_id in _image_ids(document, book):
         if only in (None, image_id):

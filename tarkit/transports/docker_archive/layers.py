@@ -10,7 +10,7 @@ from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
-from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
+from tarkit.streams.codecs import decompress
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.archive import Archive
 from tarkit.tar.member import Member
@@ -53,8 +53,7 @@ def describe_layer(
     ``LayerSources`` says of it, or by its name where that is its digest, as crane writes it; both
     are claims that the copy checks. Otherwise it is read once, which proves the diff ID too.
     """
-    with archive.open_member(member) as stream:
-        compression = detect(stream.read(SNIFF_SIZE))
+    compression = archive.compression_of(member)
     if compression is Compression.NONE:
         return Descriptor(media_types.DOCKER_LAYER, diff_id, member.size)
     media_type = _media_type(compression)

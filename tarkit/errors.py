@@ -62,7 +62,9 @@ class TarkitError(Exception):
 
 def one_line(text: str) -> str:
     """*text* with every control, line-breaking or unencodable character escaped, so hostile names stay on one line."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
 
 
 class UsageError(TarkitError):

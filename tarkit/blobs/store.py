@@ -1,0 +1,104 @@
+"""The content-addressed directory ``blobs/<algorithm>/<hex>`` (image-layout.md, "Blobs")."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from tarkit.errors import BlobNotFoundError, MalformedError, UnsafePathError
+from tarkit.image.digest import Digest
+from tarkit.streams.atomic import PendingFile, os_errors, sync_directory
+from tarkit.streams.chunks import chunks_of
+from tarkit.streams.verify import VerifyingReader
+
+
+class BlobStore:
+    """Blobs under *root*, which holds the directory ``blobs``.
+
+    A blob appears by rename once it is whole and verified; two writers of one blob do no harm.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, digest: Digest) -> Path:
+        """Where the blob is, or would be."""
+        return self.root / "blobs" / digest.algorithm / digest.hex
+
+    def size(self, digest: Digest) -> int | None:
+        """The blob's size in bytes, or ``None`` where there is no such blob."""
+        path = self.path(digest)
+        try:
+            status = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if stat.S_ISLNK(status.st_mode) and not path.exists():
+            return None
+        return self._resolved(path).stat().st_size
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """The blob as a raw stream, for the caller to verify.
+
+        Raises :class:`BlobNotFoundError`, :class:`UnsafePathError` for a link out of the store and
+        :class:`MalformedError` for anything that is not a file.
+        """
+        if self.size(digest) is None:
+            raise BlobNotFoundError(f"blob {digest} is missing", where=str(self.root))
+        path = self._resolved(self.path(digest))
+        with os_errors(path):
+            return path.open("rb", buffering=0)
+
+    def _resolved(self, path: Path) -> Path:
+        real = path.resolve()
+        if path.is_symlink() or path.parent.is_symlink() or path.parent.parent.is_symlink():
+            self._require_inside(path, real)
+        if not real.is_file():
+            raise MalformedError("a blob that is not a regular file", where=str(path))
+        return real
+
+    def _require_inside(self, path: Path, real: Path) -> None:
+        if not real.is_relative_to(self.root.resolve()):
+            raise UnsafePathError("a link that leads out of the layout", where=str(path))
+
+    def put(self, blob: VerifyingReader) -> None:
+        """Store what *blob* holds under the digest it turns out to have; nothing where it fails."""
+        staging = self.root / "blobs"
+        with os_errors(self.root):
+            staging.mkdir(parents=True, exist_ok=True)
+        with PendingFile(staging) as pending:
+            for chunk in chunks_of(blob):
+                with os_errors(self.root):
+                    pending.file.write(chunk)
+            path = self.path(blob.digest)
+            with os_errors(path):
+                path.parent.mkdir(exist_ok=True)
+            pending.publish(path)
+
+    def adopt(self, other: BlobStore) -> None:
+        """Move every blob of *other*, on the same filesystem, here."""
+        parents = set()
+        for digest in other.digests():
+            target = self.path(digest)
+            with os_errors(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                other.path(digest).replace(target)
+            parents.add(target.parent)
+        for parent in parents:
+            sync_directory(parent)
+
+    def remove(self, digest: Digest) -> None:
+        """Delete the blob, if it is there."""
+        with os_errors(self.root):
+            self.path(digest).unlink(missing_ok=True)
+
+    def digests(self) -> Iterator[Digest]:
+        """Every blob there is, in order; names that are no digests are passed over."""
+        blobs = self.root / "blobs"
+        if not blobs.is_dir():
+            return
+        for path in sorted(blobs.glob("*/*")):
+            digest = Digest.from_parts(path.parent.name, path.name)
+            if digest:
+                yield digest

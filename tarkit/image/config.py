@@ -1,0 +1,105 @@
+"""Image configs: what an image runs, and the diff IDs of its layers (image-spec config.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tarkit.errors import LayerCountError, MalformedError, MissingRootfsError
+from tarkit.image.digest import Digest
+from tarkit.image.document import (
+    JSON,
+    as_object,
+    get_list,
+    get_object,
+    get_string,
+    get_string_map,
+    get_strings,
+    parse_object,
+)
+from tarkit.image.platform import Platform
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How one layer came about; an ``empty_layer`` has none."""
+
+    created: str = ""
+    created_by: str = ""
+    author: str = ""
+    comment: str = ""
+    empty_layer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """A config, read. ``document`` is the whole of it, unknown fields included; the bytes are the caller's."""
+
+    platform: Platform
+    diff_ids: tuple[Digest, ...]
+    created: str = ""
+    author: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    history: tuple[History, ...] = ()
+    document: Mapping[str, Any] = field(default_factory=dict, hash=False, repr=False)
+
+    @classmethod
+    def parse(cls, data: bytes, *, where: str | None = None) -> Self:
+        """Read a config; raises :class:`MalformedError` and its :class:`MissingRootfsError`."""
+        document = parse_object(data, where=where)
+        rootfs = document.get("rootfs")
+        if rootfs is None or as_object(rootfs, where=where).get("diff_ids", ()) == ():
+            raise MissingRootfsError("a config without rootfs.diff_ids", where=where)
+        runtime = get_object(document, "config", where=where)
+        return cls(
+            platform=Platform(
+                os=get_string(document, "os", where=where),
+                architecture=get_string(document, "architecture", where=where),
+                variant=get_string(document, "variant", where=where),
+                os_version=get_string(document, "os.version", where=where),
+                os_features=get_strings(document, "os.features", where=where),
+            ),
+            diff_ids=tuple(
+                Digest.parse(diff_id, where=where)
+                for diff_id in get_strings(rootfs, "diff_ids", where=where)
+            ),
+            created=get_string(document, "created", where=where),
+            author=get_string(document, "author", where=where),
+            labels=get_string_map(runtime, "Labels", where=where),
+            history=tuple(
+                _history(as_object(entry, where=where), where)
+                for entry in get_list(document, "history", where=where)
+            ),
+            document=document,
+        )
+
+    def require_layers(self, count: int, *, where: str | None = None) -> None:
+        """Raise :class:`LayerCountError` unless the image has *count* layers."""
+        if count != len(self.diff_ids):
+            raise LayerCountError(count, len(self.diff_ids), where=where)
+
+
+def chain_ids(diff_ids: Iterable[Digest]) -> tuple[Digest, ...]:
+    """The chain ID of every layer, bottom first: what identifies it together with all below it."""
+    chain: list[Digest] = []
+    for diff_id in diff_ids:
+        if chain:
+            data = f"{chain[-1]} {diff_id}".encode()
+            diff_id = Digest("sha256", hashlib.sha256(data).hexdigest())
+        chain.append(diff_id)
+    return tuple(chain)
+
+
+def _history(entry: JSON, where: str | None) -> History:
+    empty = entry.get("empty_layer")
+    if empty is not None and not isinstance(empty, bool):
+        raise MalformedError("history: 'empty_layer' is not a boolean", where=where)
+    return History(
+        created=get_string(entry, "created", where=where),
+        created_by=get_string(entry, "created_by", where=where),
+        author=get_string(entry, "author", where=where),
+        comment=get_string(entry, "comment", where=where),
+        empty_layer=bool(empty),
+    )

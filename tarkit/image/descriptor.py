@@ -1,0 +1,92 @@
+"""Descriptors: what a piece of content is, its digest and its size (image-spec descriptor.md)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tarkit.errors import MalformedError
+from tarkit.image.digest import Digest
+from tarkit.image.document import (
+    JSON,
+    get_object,
+    get_size,
+    get_string,
+    get_string_map,
+    get_strings,
+    unknown_fields,
+)
+from tarkit.image.platform import Platform
+
+_KNOWN = frozenset(
+    {"mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """Content by ``media_type``, ``digest`` and ``size`` in bytes; ``extra`` keeps unknown fields."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    urls: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    data: bytes | None = None
+    artifact_type: str = ""
+    platform: Platform | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(cls, data: bytes, media_type: str) -> Self:
+        """The descriptor of *data*."""
+        return cls(media_type, Digest.of(data), len(data))
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], *, where: str | None = None) -> Self:
+        """Read a descriptor; raises :class:`MalformedError` or :class:`UnsupportedError`."""
+        platform = document.get("platform")
+        return cls(
+            media_type=get_string(document, "mediaType", where=where),
+            digest=Digest.parse(get_string(document, "digest", where=where), where=where),
+            size=get_size(document, "size", where=where),
+            urls=get_strings(document, "urls", where=where),
+            annotations=get_string_map(document, "annotations", where=where),
+            data=_embedded(get_string(document, "data", where=where), where),
+            artifact_type=get_string(document, "artifactType", where=where),
+            platform=(
+                Platform.from_json(get_object(document, "platform", where=where), where=where)
+                if platform is not None
+                else None
+            ),
+            extra=unknown_fields(document, _KNOWN),
+        )
+
+    def to_json(self) -> JSON:
+        """The descriptor as a JSON object; fields that are empty are left out."""
+        document: JSON = {
+            "mediaType": self.media_type,
+            "digest": str(self.digest),
+            "size": self.size,
+        }
+        optional: JSON = {
+            "urls": list(self.urls),
+            "annotations": dict(self.annotations),
+            "data": base64.b64encode(self.data).decode() if self.data is not None else None,
+            "artifactType": self.artifact_type,
+            "platform": self.platform.to_json() if self.platform else None,
+        }
+        document.update({key: value for key, value in optional.items() if value})
+        return document | dict(self.extra)
+
+
+def _embedded(text: str, where: str | None) -> bytes | None:
+    if not text:
+        return None
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedError("a descriptor's 'data' is not base64", where=where) from None

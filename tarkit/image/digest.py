@@ -1,0 +1,64 @@
+"""Digests: ``algorithm:hex``, as the OCI image spec's descriptor.md defines them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from tarkit.errors import MalformedError, UnsupportedError
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+_GRAMMAR = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)", re.ASCII)
+_HEX = re.compile(r"[0-9a-f]+", re.ASCII)
+_HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """The digest of some content: a registered ``algorithm`` and its lower-case ``hex`` value."""
+
+    algorithm: str
+    hex: str
+
+    @classmethod
+    def parse(cls, text: str, *, where: str | None = None) -> Self:
+        """Read ``algorithm:hex``.
+
+        Raises :class:`MalformedError` where the grammar is broken and :class:`UnsupportedError`
+        for an algorithm other than sha256, sha384 and sha512.
+        """
+        match = _GRAMMAR.fullmatch(text)
+        if match is None:
+            raise MalformedError(f"malformed digest {text[:160]!r}", where=where)
+        algorithm, value = match.groups()
+        if algorithm not in _HEX_LENGTH:
+            raise UnsupportedError(f"unknown digest algorithm {algorithm!r}", where=where)
+        if len(value) != _HEX_LENGTH[algorithm] or not _HEX.fullmatch(value):
+            raise MalformedError(f"malformed {algorithm} digest {text[:160]!r}", where=where)
+        return cls(algorithm, value)
+
+    @classmethod
+    def from_parts(cls, algorithm: str, hex: str) -> Self | None:
+        """The digest that a path ``algorithm/hex`` stands for, or ``None`` where it stands for none."""
+        known = len(hex) == _HEX_LENGTH.get(algorithm) and _HEX.fullmatch(hex)
+        return cls(algorithm, hex) if known else None
+
+    @classmethod
+    def of(cls, data: bytes, algorithm: str = "sha256") -> Self:
+        """The digest of *data*."""
+        return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
+
+    def hasher(self) -> _Hash:
+        """A fresh hashlib object of this digest's algorithm."""
+        return hashlib.new(self.algorithm)
+
+    def matches(self, data: bytes) -> bool:
+        """Whether *data* has this digest."""
+        return hashlib.new(self.algorithm, data).hexdigest() == self.hex
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"

@@ -1,0 +1,207 @@
+"""Image manifests and indexes, of OCI (manifest.md, image-index.md) and of Docker's schema 2.
+
+The two families differ in media types only, so one class serves both. A document keeps its
+unknown fields; its original bytes live in :class:`RawManifest` and are written again whenever
+nothing changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tarkit.errors import MalformedError, NotAnImageError, UnsupportedError
+from tarkit.image import media_types
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.document import (
+    JSON,
+    as_object,
+    dump_json,
+    get_list,
+    get_string,
+    get_string_map,
+    parse_object,
+    unknown_fields,
+)
+
+_COMMON = {"schemaVersion", "mediaType", "artifactType", "subject", "annotations"}
+_MANIFEST_FIELDS = frozenset(_COMMON | {"config", "layers"})
+_INDEX_FIELDS = frozenset(_COMMON | {"manifests"})
+
+
+@dataclass(frozen=True, slots=True)
+class RawManifest:
+    """A manifest or index as bytes, with the media type it goes by and its digest."""
+
+    data: bytes
+    media_type: str
+    digest: Digest
+
+    @classmethod
+    def of(cls, data: bytes, media_type: str = "", *, where: str | None = None) -> Self:
+        """Wrap *data*, finding out its media type where none is given."""
+        return cls(data, media_type or guess_media_type(data, where=where), Digest.of(data))
+
+    @property
+    def is_index(self) -> bool:
+        """Whether this is an index (a manifest list) and not one image."""
+        return self.media_type in media_types.INDEXES
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """What points at these bytes."""
+        return Descriptor(self.media_type, self.digest, len(self.data))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One image: its ``config`` and its ``layers``, bottom first."""
+
+    media_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    artifact_type: str = ""
+    subject: Descriptor | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def parse(cls, raw: RawManifest) -> Self:
+        """Read *raw*; raises :class:`MalformedError`, or :class:`UnsupportedError` for another kind of document."""
+        where = str(raw.digest)
+        if raw.media_type not in media_types.MANIFESTS:
+            raise UnsupportedError(f"{raw.media_type!r} is not an image manifest", where=where)
+        document = _versioned(raw, where)
+        if document.get("manifests") is not None:
+            raise MalformedError("a manifest with 'manifests' as well as 'layers'", where=where)
+        if document.get("config") is None or document.get("layers") is None:
+            missing = "config" if document.get("config") is None else "layers"
+            raise MalformedError(f"a manifest without {missing!r}", where=where)
+        return cls(
+            media_type=raw.media_type,
+            config=Descriptor.from_json(as_object(document["config"], where=where), where=where),
+            layers=tuple(
+                Descriptor.from_json(as_object(layer, where=where), where=where)
+                for layer in get_list(document, "layers", where=where)
+            ),
+            annotations=get_string_map(document, "annotations", where=where),
+            artifact_type=get_string(document, "artifactType", where=where),
+            subject=_subject(document, where),
+            extra=unknown_fields(document, _MANIFEST_FIELDS),
+        )
+
+    def serialize(self) -> RawManifest:
+        """The manifest as bytes; the same manifest always gives the same bytes."""
+        document: JSON = {"schemaVersion": 2, "mediaType": self.media_type}
+        if self.artifact_type:
+            document["artifactType"] = self.artifact_type
+        document["config"] = self.config.to_json()
+        document["layers"] = [layer.to_json() for layer in self.layers]
+        return _serialize(document, self)
+
+    def require_image(self) -> None:
+        """Raise :class:`NotAnImageError` unless the config and every layer are an image's."""
+        where = "image manifest"
+        if self.config.media_type not in media_types.CONFIGS:
+            kind = self.artifact_type or self.config.media_type or "no media type"
+            raise NotAnImageError(f"an artifact ({kind}), not a container image", where=where)
+        for layer in self.layers:
+            if not media_types.is_layer(layer.media_type):
+                raise UnsupportedError(
+                    f"layer {layer.digest} has the unsupported media type {layer.media_type!r}",
+                    where=where,
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Several images under one name, usually one a platform."""
+
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    artifact_type: str = ""
+    subject: Descriptor | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def parse(cls, raw: RawManifest) -> Self:
+        """Read *raw*; raises :class:`MalformedError`, or :class:`UnsupportedError` for another kind of document."""
+        where = str(raw.digest)
+        if raw.media_type not in media_types.INDEXES:
+            raise UnsupportedError(f"{raw.media_type!r} is not an image index", where=where)
+        document = _versioned(raw, where)
+        for key in ("layers", "config"):
+            if document.get(key) is not None:
+                raise MalformedError(f"an index with {key!r} as well as 'manifests'", where=where)
+        return cls(
+            media_type=raw.media_type,
+            manifests=tuple(
+                Descriptor.from_json(as_object(child, where=where), where=where)
+                for child in get_list(document, "manifests", where=where)
+            ),
+            annotations=get_string_map(document, "annotations", where=where),
+            artifact_type=get_string(document, "artifactType", where=where),
+            subject=_subject(document, where),
+            extra=unknown_fields(document, _INDEX_FIELDS),
+        )
+
+    def serialize(self) -> RawManifest:
+        """The index as bytes; the same index always gives the same bytes."""
+        document: JSON = {"schemaVersion": 2, "mediaType": self.media_type}
+        if self.artifact_type:
+            document["artifactType"] = self.artifact_type
+        document["manifests"] = [child.to_json() for child in self.manifests]
+        return _serialize(document, self)
+
+
+def guess_media_type(data: bytes, *, where: str | None = None) -> str:
+    """The media type of a manifest or index that arrives without one, from its own fields."""
+    document = parse_object(data, where=where)
+    declared = get_string(document, "mediaType", where=where)
+    if declared:
+        return declared
+    if document.get("schemaVersion") == 1:
+        signed = "signatures" in document
+        return media_types.DOCKER_SCHEMA1_SIGNED if signed else media_types.DOCKER_SCHEMA1
+    if document.get("manifests") is not None:
+        return media_types.OCI_INDEX
+    config = document.get("config")
+    if isinstance(config, dict) and config.get("mediaType") == media_types.DOCKER_CONFIG:
+        return media_types.DOCKER_MANIFEST
+    if config is not None and document.get("layers") is not None:
+        return media_types.OCI_MANIFEST
+    raise MalformedError("neither an image manifest nor an index", where=where)
+
+
+def _versioned(raw: RawManifest, where: str) -> JSON:
+    document = parse_object(raw.data, where=where)
+    if document.get("schemaVersion") != 2:
+        raise MalformedError(
+            f"schemaVersion is {str(document.get('schemaVersion'))[:40]}, not 2", where=where
+        )
+    declared = get_string(document, "mediaType", where=where)
+    if declared and declared != raw.media_type:
+        raise MalformedError(
+            f"mediaType is {declared!r} where {raw.media_type!r} was promised", where=where
+        )
+    return document
+
+
+def _subject(document: JSON, where: str) -> Descriptor | None:
+    subject = document.get("subject")
+    return (
+        None
+        if subject is None
+        else Descriptor.from_json(as_object(subject, where=where), where=where)
+    )
+
+
+def _serialize(document: JSON, content: Manifest | Index) -> RawManifest:
+    if content.subject:
+        document["subject"] = content.subject.to_json()
+    if content.annotations:
+        document["annotations"] = dict(content.annotations)
+    return RawManifest.of(dump_json(document | dict(content.extra)), content.media_type)

@@ -1,0 +1,105 @@
+"""Media types of OCI (image-spec media-types.md) and Docker (distribution, schema 1 and 2), and how they pair."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+OCI_LAYER_GZIP = OCI_LAYER + "+gzip"
+OCI_LAYER_ZSTD = OCI_LAYER + "+zstd"
+OCI_FOREIGN_LAYER = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+DOCKER_LAYER_GZIP = DOCKER_LAYER + ".gzip"
+DOCKER_LAYER_ZSTD = DOCKER_LAYER + ".zstd"
+DOCKER_FOREIGN_LAYER = "application/vnd.docker.image.rootfs.foreign.diff.tar"
+DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+json"
+DOCKER_SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
+
+MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
+SCHEMA1 = frozenset({DOCKER_SCHEMA1, DOCKER_SCHEMA1_SIGNED})
+CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
+
+
+class Family(Enum):
+    """Whose media types a manifest uses."""
+
+    OCI = "oci"
+    DOCKER = "docker"
+
+
+class Compression(Enum):
+    """How a stream of bytes is compressed."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    BZIP2 = "bzip2"
+    XZ = "xz"
+
+
+_LAYER_BASES = {
+    OCI_LAYER: (Family.OCI, False),
+    OCI_FOREIGN_LAYER: (Family.OCI, True),
+    DOCKER_LAYER: (Family.DOCKER, False),
+    DOCKER_FOREIGN_LAYER: (Family.DOCKER, True),
+}
+_BASES = {value: key for key, value in _LAYER_BASES.items()}
+_SUFFIXES = {
+    Family.OCI: {Compression.NONE: "", Compression.GZIP: "+gzip", Compression.ZSTD: "+zstd"},
+    Family.DOCKER: {Compression.NONE: "", Compression.GZIP: ".gzip", Compression.ZSTD: ".zstd"},
+}
+_LAYERS = {
+    base + suffix: (family, foreign, compression)
+    for base, (family, foreign) in _LAYER_BASES.items()
+    for compression, suffix in _SUFFIXES[family].items()
+}
+_PAIRS = {
+    OCI_MANIFEST: DOCKER_MANIFEST,
+    OCI_INDEX: DOCKER_LIST,
+    OCI_CONFIG: DOCKER_CONFIG,
+}
+_FAMILY = dict.fromkeys(_PAIRS, Family.OCI) | dict.fromkeys(_PAIRS.values(), Family.DOCKER)
+_COUNTERPART = _PAIRS | {docker: oci for oci, docker in _PAIRS.items()}
+
+
+def is_layer(media_type: str) -> bool:
+    """Whether *media_type* is a filesystem layer's, of either family."""
+    return media_type in _LAYERS
+
+
+def layer_compression(media_type: str) -> Compression:
+    """The compression *media_type*, a layer's, declares."""
+    return _LAYERS[media_type][2]
+
+
+def layer_type(media_type: str, family: Family, compression: Compression) -> str | None:
+    """The layer type of *family* with *compression* that stands for *media_type*, or ``None`` where there is none.
+
+    Layers compressed with bzip2 or xz have no media type, and zstd has none in Docker's schema:
+    some write one all the same, so it is read, and never written.
+    """
+    if (family, compression) == (Family.DOCKER, Compression.ZSTD):
+        return None
+    foreign = _LAYERS[media_type][1]
+    suffix = _SUFFIXES[family].get(compression)
+    return None if suffix is None else _BASES[family, foreign] + suffix
+
+
+def family_of(media_type: str) -> Family | None:
+    """The family of a manifest, index, config or layer type; ``None`` for any other."""
+    if media_type in _LAYERS:
+        return _LAYERS[media_type][0]
+    return _FAMILY.get(media_type)
+
+
+def in_family(media_type: str, family: Family) -> str:
+    """The type that stands for *media_type*, a manifest's, index's or config's, in *family*."""
+    return media_type if _FAMILY.get(media_type) is family else _COUNTERPART[media_type]

@@ -1,0 +1,110 @@
+"""Platforms: what an image in an index runs on, and which one fits (image-spec image-index.md)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tarkit.errors import UsageError
+from tarkit.image.document import JSON, get_string, get_strings, unknown_fields
+
+_ARCHITECTURES = {
+    "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "armv7l": "arm",
+    "armv6l": "arm", "i386": "386", "i686": "386", "x86": "386", "arm64e": "arm64",
+}  # fmt: skip
+_KNOWN = frozenset({"architecture", "os", "variant", "os.version", "os.features"})
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """An operating system and architecture, with an optional ``variant`` (``v7`` of arm)."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+    os_version: str = ""
+    os_features: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``os/architecture[/variant]``; raises :class:`UsageError`."""
+        parts = text.strip().lower().split("/")
+        if not 2 <= len(parts) <= 3 or not all(parts):
+            raise UsageError(
+                f"{text!r} is not a platform",
+                hint="write os/architecture[/variant], as linux/arm64",
+            )
+        system, architecture = parts[0], _ARCHITECTURES.get(parts[1], parts[1])
+        return cls(system, architecture, parts[2] if len(parts) == 3 else "")
+
+    @classmethod
+    def system(cls) -> Self:
+        """What images run on here: Linux, on this machine's architecture."""
+        import platform
+
+        machine = platform.machine().lower()
+        architecture = _ARCHITECTURES.get(machine, machine)
+        variant = {"armv7l": "v7", "armv6l": "v6"}.get(machine, "")
+        return cls("windows" if sys.platform == "win32" else "linux", architecture, variant)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], *, where: str | None = None) -> Self:
+        """Read the ``platform`` of a descriptor."""
+        return cls(
+            os=get_string(document, "os", where=where),
+            architecture=get_string(document, "architecture", where=where),
+            variant=get_string(document, "variant", where=where),
+            os_version=get_string(document, "os.version", where=where),
+            os_features=get_strings(document, "os.features", where=where),
+            extra=unknown_fields(document, _KNOWN),
+        )
+
+    def to_json(self) -> JSON:
+        """The ``platform`` object of a descriptor; empty fields are left out."""
+        document: JSON = {"architecture": self.architecture, "os": self.os}
+        if self.os_version:
+            document["os.version"] = self.os_version
+        if self.os_features:
+            document["os.features"] = list(self.os_features)
+        if self.variant:
+            document["variant"] = self.variant
+        return document | dict(self.extra)
+
+    def variants(self) -> tuple[str, ...]:
+        """The variants that run here, best first: an arm v7 runs v7, v6, v5, and one unnamed."""
+        if self.architecture == "arm":
+            number = self.variant.removeprefix("v")
+            best = int(number) if number.isdecimal() and int(number) <= 8 else 7
+            exact = (self.variant,) if self.variant else ()
+            fallbacks = tuple(f"v{n}" for n in range(best, 4, -1))
+            return tuple(dict.fromkeys((*exact, *fallbacks, "")))
+        if self.architecture == "arm64":
+            return tuple(
+                dict.fromkeys((self.variant, *(("", "v8") if self.variant in ("", "v8") else ())))
+            )
+        return (self.variant,) if self.variant else ("",)
+
+    def choose(self, offered: Iterable[Platform | None]) -> int | None:
+        """The position in *offered* of the platform that fits best; ``None`` where none does.
+
+        The best variant wins, and among equals the first. A position without a platform never
+        fits; an image that asks for no variant where one is offered fits last of all.
+        """
+        candidates = [
+            (position, platform)
+            for position, platform in enumerate(offered)
+            if platform is not None
+            and (platform.os, platform.architecture) == (self.os, self.architecture)
+            and (not self.os_version or platform.os_version == self.os_version)
+        ]
+        for variant in self.variants():
+            for position, platform in candidates:
+                if platform.variant == variant:
+                    return position
+        return candidates[0][0] if candidates and not self.variant else None
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)

@@ -1,0 +1,109 @@
+"""References: names of images, normalised as Docker normalises them (distribution/reference).
+
+``busybox`` is ``docker.io/library/busybox:latest`` in full. The grammar::
+
+    reference  domain/path[:tag][@digest]
+    domain     host[:port], of letters, digits, '.', '-', '_', or an [IPv6] address
+    path       components of [a-z0-9], joined by '.', '_', '__' or dashes, separated by '/'
+    tag        [A-Za-z0-9_][A-Za-z0-9_.-]{0,127}
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Self
+
+from tarkit.errors import TarkitError, UsageError
+from tarkit.image.digest import Digest
+
+_DEFAULT_DOMAIN = "docker.io"
+_LEGACY_DOMAIN = "index.docker.io"
+_OFFICIAL = "library/"
+
+_PATH_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_DOMAIN_COMPONENT = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_PATH = re.compile(rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*", re.ASCII)
+_DOMAIN = re.compile(
+    rf"(?:{_DOMAIN_COMPONENT}(?:\.{_DOMAIN_COMPONENT})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?", re.ASCII
+)
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_IDENTIFIER = re.compile(r"[a-f0-9]{64}", re.ASCII)
+_PATH_LIMIT = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The name of an image: a ``domain`` and ``path``, with a ``tag``, a ``digest``, both or neither."""
+
+    domain: str
+    path: str
+    tag: str = ""
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a name as people write it; raises :class:`UsageError` where it breaks the grammar."""
+        if _IDENTIFIER.fullmatch(text):
+            raise UsageError(f"{text!r} is an image ID, not a name")
+        rest, _, digest_text = text.partition("@")
+        tag = ""
+        colon = rest.rfind(":")
+        if colon > rest.rfind("/"):
+            rest, tag = rest[:colon], rest[colon + 1 :]
+            if not _TAG.fullmatch(tag):
+                raise UsageError(f"malformed tag in the image name {text[:300]!r}")
+        domain, path = _split_domain(rest)
+        if not _DOMAIN.fullmatch(domain) or not _PATH.fullmatch(path):
+            lowered = rest != rest.lower()
+            raise UsageError(
+                f"malformed image name {text[:300]!r}",
+                hint="repository names are lower case" if lowered else None,
+            )
+        if len(path) > _PATH_LIMIT:
+            raise UsageError(f"image name longer than {_PATH_LIMIT} characters: {path[:60]!r}…")
+        return cls(domain, path, tag, _digest(digest_text, text) if "@" in text else None)
+
+    @property
+    def repository(self) -> str:
+        """Domain and path, without tag and digest: ``docker.io/library/busybox``."""
+        return f"{self.domain}/{self.path}"
+
+    @property
+    def familiar(self) -> str:
+        """The short form people write: ``busybox:latest``."""
+        short = self.path if self.domain == _DEFAULT_DOMAIN else self.repository
+        if self.domain == _DEFAULT_DOMAIN and self.path.count("/") == 1:
+            short = short.removeprefix(_OFFICIAL)
+        return short + self._suffix()
+
+    def tagged(self) -> Self:
+        """This name with the tag ``latest`` where it has neither tag nor digest."""
+        return self if self.tag or self.digest else replace(self, tag="latest")
+
+    def _suffix(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{tag}@{self.digest}" if self.digest else tag
+
+    def __str__(self) -> str:
+        return self.repository + self._suffix()
+
+
+def _split_domain(name: str) -> tuple[str, str]:
+    first, slash, rest = name.partition("/")
+    is_domain = slash and (
+        "." in first or ":" in first or first == "localhost" or first != first.lower()
+    )
+    domain, path = (first, rest) if is_domain else (_DEFAULT_DOMAIN, name)
+    if domain == _LEGACY_DOMAIN:
+        domain = _DEFAULT_DOMAIN
+    if domain == _DEFAULT_DOMAIN and "/" not in path:
+        path = _OFFICIAL + path
+    return domain, path
+
+
+def _digest(text: str, whole: str) -> Digest:
+    try:
+        return Digest.parse(text)
+    except TarkitError as error:
+        raise UsageError(f"{error.message} in the image name {whole[:300]!r}") from None

@@ -1,0 +1,132 @@
+"""Documents from outside, checked against the JSON Schemas in ``schemas/``.
+
+The schemas say what a document must hold to be well-formed; whether the things it names exist and
+hash to what it says is for others to see. Nothing here touches the network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tarkit.errors import one_line
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
+
+SchemaName = Literal[
+    "config",
+    "docker-archive-manifest",
+    "docker-manifest",
+    "docker-manifest-list",
+    "index",
+    "manifest",
+    "oci-layout",
+]
+"""The kinds of document there is a schema for, named as their files."""
+
+MAX_PROBLEMS = 100
+"""How many problems of one document are told at most."""
+
+_MAX_SHOWN = 60
+_TYPES = {
+    type(None): "null",
+    bool: "a boolean",
+    dict: "an object",
+    float: "a number",
+    int: "an integer",
+    list: "an array",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaProblem:
+    """One thing wrong with a document.
+
+    ``path`` says where, as in ``layers[0].size``; it is empty for the document as a whole.
+    ``message`` is one short line.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+def problems(document: object, schema: SchemaName) -> list[SchemaProblem]:
+    """What is wrong with the parsed JSON *document*: at most `MAX_PROBLEMS`, none when it is valid."""
+    errors = islice(_validator(schema).iter_errors(document), MAX_PROBLEMS)
+    return [SchemaProblem(_path(error.absolute_path), _message(error)) for error in errors]
+
+
+@cache
+def _validator(schema: SchemaName) -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+    from referencing import Registry, Resource
+
+    shared = _load("defs")
+    registry = Registry[bool | Mapping[str, Any]]().with_resource(
+        shared["$id"], Resource.from_contents(shared)
+    )
+    return Draft202012Validator(_load(schema), registry=registry)
+
+
+def _load(name: str) -> Mapping[str, Any]:
+    schema: Mapping[str, Any] = json.loads((_directory() / f"{name}.json").read_text("utf-8"))
+    return schema
+
+
+def _directory() -> Traversable:
+    """``tarkit/schemas`` as a wheel has it, else ``schemas`` beside the package as a checkout has it."""
+    from importlib.resources import files
+
+    installed = files("tarkit") / "schemas"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "schemas"
+
+
+def _path(steps: Iterable[str | int]) -> str:
+    path = ""
+    for step in steps:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step.isidentifier() and len(step) <= _MAX_SHOWN:
+            path += f".{step}" if path else step
+        else:
+            path += f"[{_shown(step)}]"
+    return path
+
+
+def _message(error: ValidationError) -> str:
+    """Our own words: jsonschema's repeat the offending value in full, however large."""
+    rule: Any = error.validator_value
+    schema: Any = error.schema
+    match error.validator:
+        case "required":
+            return error.message
+        case "minLength":
+            return "must not be empty"
+        case "const":
+            wanted = json.dumps(rule)
+        case "type" if "title" not in schema:
+            wanted = rule if isinstance(rule, str) else " or ".join(rule)
+        case _:
+            wanted = schema["title"]
+    return f"expected {wanted}, got {_shown(error.instance)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        text = value if len(value) <= _MAX_SHOWN else value[: _MAX_SHOWN - 1] + "…"
+        return f'"{one_line(text)}"'
+    if type(value) is int and abs(value) < 2**70:
+        return str(value)
+    return _TYPES[type(value)]

@@ -1,0 +1,123 @@
+"""Files that appear under their name whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from tarkit.errors import NoSpaceError, PathNotFoundError, TarkitError
+
+FILE_MODE = 0o644
+
+
+class PendingFile:
+    """A file being written in *directory* that has no name until :meth:`publish` gives it one.
+
+    On Linux it has no name at all, so not even a killed process leaves anything behind; elsewhere,
+    and on filesystems without unnamed files, it goes by a hidden temporary name until then.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._temporary: Path | None = None
+        with os_errors(directory):
+            descriptor = self._open()
+        self.file: BinaryIO = os.fdopen(descriptor, "w+b")
+
+    def _open(self) -> int:
+        if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
+            with contextlib.suppress(OSError):
+                return os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._temporary = self._temporary_name()
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        return os.open(self._temporary, flags, 0o600)
+
+    def _temporary_name(self) -> Path:
+        return self._directory / f".tarkit-{secrets.token_hex(8)}.tmp"
+
+    def publish(self, path: Path, *, mode: int = FILE_MODE) -> None:
+        """Write everything to the disk and put it at *path*, replacing what is there."""
+        with os_errors(path):
+            self.file.flush()
+            if hasattr(os, "fchmod"):
+                os.fchmod(self.file.fileno(), mode)
+            os.fsync(self.file.fileno())
+            if self._temporary is None:
+                self._link(self._temporary_name())
+            self.file.close()
+            assert self._temporary is not None
+            self._temporary.replace(path)
+            self._temporary = None
+
+    def _link(self, name: Path) -> None:
+        # linkat() follows the /proc link only when called with a directory descriptor
+        directory = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.link(
+                f"/proc/self/fd/{self.file.fileno()}",
+                name.name,
+                src_dir_fd=directory,
+                dst_dir_fd=directory,
+                follow_symlinks=True,
+            )
+        finally:
+            os.close(directory)
+        self._temporary = name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with contextlib.suppress(OSError):  # what could not be flushed is not wanted any more
+            self.file.close()
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path, *, mode: int = FILE_MODE) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of *path* when the block ends without an error."""
+    with PendingFile(path.parent) as pending:
+        with os_errors(path):
+            yield pending.file
+        pending.publish(path, mode=mode)
+
+
+def sync_directory(directory: Path) -> None:
+    """Write the names in *directory* to the disk, where the system knows how."""
+    if os.name == "posix":
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def os_errors(where: object) -> Iterator[None]:
+    """Turn what the operating system says about *where* into tarkit's errors."""
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, where) from error
+
+
+def from_os_error(error: OSError, where: object) -> TarkitError:
+    """*error* as one of tarkit's: no space, no such path, or what the system says in its words."""
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return NoSpaceError(f"no space left to write it ({reason})", where=str(where))
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return PathNotFoundError(reason, where=str(where))
+    return TarkitError(reason, where=str(where))

@@ -1,0 +1,220 @@
+"""Compression both ways; the only module that imports a codec.
+
+What a stream is compressed with is read off its first bytes, never off a name or media type.
+Readers follow concatenated members and frames to the end, and say :class:`TruncatedError` or
+:class:`MalformedError` where the input does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import BinaryIO, Protocol, cast
+
+from tarkit.errors import MalformedError, TruncatedError, UnsupportedError
+from tarkit.image.media_types import Compression
+from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.chunks import ChunkReader, Readable
+from tarkit.streams.zstdframes import FrameTracker
+
+__all__ = ["SNIFF_SIZE", "Compression", "compress", "decompress", "detect"]
+
+SNIFF_SIZE = 6
+"""Bytes that :func:`detect` needs to see."""
+
+_MAGIC = (
+    (b"\x1f\x8b", Compression.GZIP),
+    (b"\x28\xb5\x2f\xfd", Compression.ZSTD),
+    (b"BZh", Compression.BZIP2),
+    (b"\xfd7zXZ\x00", Compression.XZ),
+)
+_XZ_MEMORY_LIMIT = 128 << 20
+_ZSTD_WINDOW_LIMIT = 128 << 20  # what zstd itself accepts without being told otherwise
+_INPUT_SIZE = 256 << 10  # isal inflates fastest when fed so
+
+
+def detect(head: bytes) -> Compression:
+    """What a stream that begins with *head* is compressed with."""
+    for magic, compression in _MAGIC:
+        if head.startswith(magic):
+            return compression
+    if len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50:
+        return Compression.ZSTD  # a skippable frame comes first
+    return Compression.NONE
+
+
+class _Plain(ChunkReader):
+    """A stream as it is."""
+
+    def _chunk(self) -> bytes:
+        return self._stream.read(CHUNK_SIZE)
+
+
+def decompress(
+    stream: Readable, compression: Compression, *, where: str | None = None
+) -> ChunkReader:
+    """What *stream*, compressed with *compression*, holds; closing it closes *stream*."""
+    match compression:
+        case Compression.NONE:
+            return _Plain(stream)
+        case Compression.ZSTD:
+            return _ZstdReader(stream, where)
+        case Compression.GZIP:
+            return _MemberReader(stream, _gzip_decompressor(), "gzip", where)
+        case Compression.BZIP2:
+            import bz2
+
+            return _MemberReader(stream, bz2.BZ2Decompressor, "bzip2", where)
+        case Compression.XZ:
+            return _MemberReader(stream, _xz_decompressor, "xz", where)
+
+
+def compress(
+    stream: Readable, compression: Compression, *, level: int | None = None
+) -> ChunkReader:
+    """*stream*, compressed with gzip or zstd, or as it is; the same bytes at any number of threads.
+
+    *level* is the codec's own; ``None`` is the level that suits moving images.
+    Raises :class:`UnsupportedError` for a codec that tarkit does not write.
+    """
+    match compression:
+        case Compression.NONE:
+            return _Plain(stream)
+        case Compression.GZIP:
+            from tarkit.streams.gzip import GzipCompressor
+
+            return GzipCompressor(stream, level)
+        case Compression.ZSTD:
+            return _ZstdCompressor(stream, level)
+        case _:
+            raise UnsupportedError(f"tarkit does not write {compression.value}")
+
+
+class _Decompressor(Protocol):
+    """What bz2, lzma and isal's decompressors have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes: ...
+
+
+class _MemberReader(ChunkReader):
+    """Decompresses any number of members, one after the other, in bounded pieces."""
+
+    def __init__(
+        self,
+        stream: Readable,
+        new: Callable[[], _Decompressor],
+        name: str,
+        where: str | None,
+    ) -> None:
+        super().__init__(stream)
+        self._new, self._name, self._where = new, name, where
+        self._decompressor = new()
+
+    def _chunk(self) -> bytes:
+        chunk = b""
+        while not chunk:
+            data = b""
+            if self._decompressor.eof:
+                data = self._next_member()
+                if not data:
+                    return b""
+            elif self._decompressor.needs_input:
+                data = self._stream.read(_INPUT_SIZE)
+                if not data:
+                    raise TruncatedError(f"the {self._name} stream is cut short", where=self._where)
+            chunk = self._inflate(data)
+        return chunk
+
+    def _next_member(self) -> bytes:
+        """The first input of the next member; none at the end."""
+        rest = self._decompressor.unused_data or self._stream.read(_INPUT_SIZE)
+        if self._name == "xz":  # xz pads its streams with zeros
+            while rest and not rest.strip(b"\0"):
+                rest = self._stream.read(_INPUT_SIZE)
+            rest = rest.lstrip(b"\0")
+        if rest:
+            self._decompressor = self._new()
+        return rest
+
+    def _inflate(self, data: bytes) -> bytes:
+        try:
+            return self._decompressor.decompress(data, CHUNK_SIZE)
+        except Exception as error:  # noqa: BLE001  every codec has an exception class of its own
+            raise MalformedError(
+                f"the {self._name} stream is corrupt ({error})", where=self._where
+            ) from None
+
+
+def _gzip_decompressor() -> Callable[[], _Decompressor]:
+    try:
+        from isal import igzip_lib
+    except ImportError:
+        from tarkit.streams.gzip import ZlibDecompressor
+
+        return ZlibDecompressor
+    return lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+
+
+def _xz_decompressor() -> _Decompressor:
+    import lzma
+
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_LIMIT)
+
+
+class _ZstdReader(ChunkReader):
+    """Decompresses zstd frames; a tracker beside the codec tells whether the last one is whole."""
+
+    def __init__(self, stream: Readable, where: str | None) -> None:
+        import zstandard
+
+        super().__init__(stream)
+        self._tracker = FrameTracker(stream)
+        self._where = where
+        self._error = zstandard.ZstdError
+        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_LIMIT)
+        self._reader = decompressor.stream_reader(
+            cast(BinaryIO, self._tracker), read_size=_INPUT_SIZE, read_across_frames=True
+        )
+
+    def _chunk(self) -> bytes:
+        try:
+            chunk = self._reader.read(CHUNK_SIZE)
+        except self._error as error:
+            raise MalformedError(
+                f"the zstd stream is corrupt ({error})", where=self._where
+            ) from None
+        if not chunk and not self._tracker.complete:
+            raise TruncatedError("the zstd stream is cut short", where=self._where)
+        return chunk
+
+
+class _ZstdCompressor(ChunkReader):
+    """Compresses with libzstd's own workers.
+
+    One worker is the least: without any, libzstd cuts its blocks differently and the bytes change.
+    """
+
+    def __init__(self, stream: Readable, level: int | None) -> None:
+        import os
+
+        import zstandard
+
+        super().__init__(stream)
+        self._compressor = zstandard.ZstdCompressor(
+            level=3 if level is None else level, threads=min(os.cpu_count() or 1, 4)
+        ).compressobj()
+        self._done = False
+
+    def _chunk(self) -> bytes:
+        while not self._done:
+            data = self._stream.read(CHUNK_SIZE)
+            self._done = not data
+            chunk = self._compressor.compress(data) if data else self._compressor.flush()
+            if chunk:
+                return chunk
+        return b""

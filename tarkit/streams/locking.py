@@ -1,0 +1,61 @@
+"""One process at a time in a directory, without leaving a lock file in it where that can be had."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tarkit.errors import LockedError
+from tarkit.streams.atomic import os_errors
+
+_PATIENCE = 60.0  # seconds; the lock is held only while an index is written
+
+
+@contextlib.contextmanager
+def locked_directory(directory: Path) -> Iterator[None]:
+    """Hold *directory* for this process; raises :class:`LockedError` after a minute's wait.
+
+    The lock goes with the process that holds it. Where the system has no flock, a file
+    ``.tarkit.lock`` stands in for it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        with _lock_file(directory / ".tarkit.lock"):
+            yield
+        return
+    with os_errors(directory):
+        descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        _wait(directory, lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _lock_file(path: Path) -> Iterator[None]:
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+    descriptors: list[int] = []
+    _wait(path, lambda: descriptors.append(os.open(path, flags)))
+    try:
+        yield
+    finally:
+        os.close(descriptors[0])
+        path.unlink(missing_ok=True)
+
+
+def _wait(path: Path, acquire: Callable[[], object]) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            acquire()
+        except (BlockingIOError, FileExistsError, PermissionError):
+            if time.monotonic() > deadline:
+                raise LockedError("another process holds the lock", where=str(path)) from None
+            time.sleep(0.01)
+        else:
+            return

@@ -1,0 +1,55 @@
+"""One stage of a pipeline on a thread of its own: what is read here overlaps with what the caller does."""
+
+from __future__ import annotations
+
+import threading
+from queue import Queue
+
+from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.chunks import ChunkReader, Readable
+
+_DEPTH = 4
+
+
+class ReadAhead(ChunkReader):
+    """*stream*, read by a thread that stays at most four chunks ahead.
+
+    An error of *stream* is raised by the read that reaches it. Closing stops the thread first
+    and closes *stream* after, so nobody reads from a closed stream.
+    """
+
+    def __init__(self, stream: Readable) -> None:
+        super().__init__(stream)
+        self._queue: Queue[bytes | BaseException] = Queue(_DEPTH)
+        self._stop = threading.Event()
+        self._end: bytes | BaseException | None = None
+        self._thread = threading.Thread(target=self._produce, name="read-ahead", daemon=True)
+        self._thread.start()
+
+    def _produce(self) -> None:
+        try:
+            while not self._stop.is_set():
+                chunk = self._stream.read(CHUNK_SIZE)
+                self._queue.put(chunk)
+                if not chunk:
+                    return
+        except BaseException as error:  # noqa: BLE001  raised again in the reader's thread
+            self._queue.put(error)
+
+    def _chunk(self) -> bytes:
+        item = self._queue.get() if self._end is None else self._end
+        if not item or isinstance(item, BaseException):
+            self._end = item
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def close(self) -> None:
+        """Stop the thread, then close the stream."""
+        if not self.closed:
+            self._stop.set()
+            while self._thread.is_alive():  # it may be waiting for room in the queue
+                while not self._queue.empty():
+                    self._queue.get()
+                self._thread.join(0.01)
+        super().close()

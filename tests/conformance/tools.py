@@ -1,0 +1,156 @@
+"""Other people's programs, as the tests run them: one call, an answer or a readable failure."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+TIMEOUT = 120  # seconds for one call of a tool
+PATIENCE = 60  # seconds for a daemon to answer
+SYSTEM_PATH = f"/usr/bin:/usr/sbin:{os.environ['PATH']}"  # the distribution's builds come first
+LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program with the arguments every call of it starts with; calling it runs it."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, *arguments: str | Path, cwd: Path | None = None) -> str:
+        """Its standard output; the test fails with its standard error when it does."""
+        result = self.attempt(*arguments, cwd=cwd)
+        if result.returncode:
+            command = " ".join(map(str, (*self.command, *arguments)))
+            pytest.fail(f"$ {command}\nexit code {result.returncode}\n{result.stderr}")
+        return result.stdout
+
+    def attempt(
+        self, *arguments: str | Path, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it and say how it went, for calls that may fail."""
+        return subprocess.run(
+            [*self.command, *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, **self.env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+
+    def with_options(self, *options: str | Path, **env: str) -> Tool:
+        """The same program, every call of which starts with *options* as well."""
+        return Tool((*self.command, *map(str, options)), {**self.env, **env})
+
+
+def find_tool(name: str) -> Tool:
+    """The program *name* of this machine; without it the test is skipped, or fails where it must not be."""
+    path = shutil.which(name, path=SYSTEM_PATH)
+    if path is None:
+        unavailable(f"{name} is not installed")
+    return Tool((path,))
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip the test; fail it when ``TARKIT_REQUIRE_TOOLS=1`` says that every tool is there."""
+    if os.environ.get("TARKIT_REQUIRE_TOOLS") == "1":
+        pytest.fail(f"{reason}, and TARKIT_REQUIRE_TOOLS=1")
+    pytest.skip(reason)
+
+
+@contextmanager
+def running_dockerd() -> Iterator[Tool]:
+    """A ``docker`` client bound to a daemon of its own, with an empty store, gone afterwards."""
+    client, daemon = find_tool("docker"), find_tool("dockerd")
+    if os.geteuid() != 0:
+        unavailable("dockerd needs root")
+    with scratch_directory() as directory:
+        socket = f"unix://{directory}/docker.sock"
+        options = (
+            "--iptables=false",
+            "--ip6tables=false",
+            "--bridge=none",
+            "--storage-driver=vfs",
+            f"--data-root={directory}/data",
+            f"--exec-root={directory}/exec",
+            f"--pidfile={directory}/pid",
+            f"--host={socket}",
+        )
+        docker = client.with_options("--host", socket, DOCKER_CONFIG=f"{directory}/config")
+        with background(daemon.with_options(*options), directory / "log") as process:
+            wait_until(
+                lambda: docker.attempt("version").returncode == 0, process, directory / "log"
+            )
+            yield docker
+
+
+@contextmanager
+def running_registry() -> Iterator[str]:
+    """The ``host:port`` of an empty registry on the loopback interface, gone afterwards."""
+    program = find_tool("docker-registry")
+    with scratch_directory() as directory:
+        config, log = directory / "config.yml", directory / "log"
+        config.write_text(
+            "version: 0.1\n"
+            f"storage: {{filesystem: {{rootdirectory: {directory}/data}}, delete: {{enabled: true}}}}\n"
+            "http: {addr: '127.0.0.1:0'}\n"
+        )
+        with background(program.with_options("serve", config), log) as process:
+            wait_until(lambda: LISTENING.search(log.read_text()) is not None, process, log)
+            yield LISTENING.findall(log.read_text())[0]
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A directory with a short name: the path of a Unix socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="tarkit-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+@contextmanager
+def background(program: Tool, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """*program* at work, writing to *log*; ended with the test, and with a test run that is killed."""
+    reins = find_tool("setpriv").with_options("--pdeathsig", "TERM")
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [*reins.command, *program.command],
+            env={**os.environ, **program.env},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for a daemon to answer; the test fails with its log when it ends first or takes too long."""
+    deadline = time.monotonic() + PATIENCE
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.fail(
+                f"{process.args!r} does not answer\n{log.read_text(errors='replace')[-4000:]}"
+            )
+        time.sleep(0.1)

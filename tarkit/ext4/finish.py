@@ -81,6 +81,12 @@ class Finisher:
         self._blocks = BlockWriter(image, self._seed)
         self._space = space
 
+    @property
+    def contents_blocks(self) -> int:
+        """Blocks of file contents that the tree's nodes have together."""
+        nodes = self._inventory.nodes
+        return sum(node.contents.blocks for node in nodes if node.contents)
+
     def finish(self) -> Ext4Result:
         """Place and write everything; raises :class:`NoSpaceError` before metadata is written."""
         self._make_room()

@@ -21,6 +21,7 @@ MAX_FOUND_BLOCKS = 2**40 // BLOCK
 descriptors in front of the first byte of contents instead of 1025."""
 
 _BLOCKS_PER_INODE = 4
+_MAX_INODES = 2**32 - 1
 _GROWTH = 1024
 _LEAST_IN_LAST_GROUP = 50
 
@@ -125,11 +126,12 @@ def divide(blocks: int, needed: int, prefix: int, options: Ext4Options) -> Geome
     wide = blocks > MAX_NARROW_BLOCKS
     groups = ceil_div(blocks, BLOCKS_PER_GROUP)
     each = ceil_div(inodes_for(blocks, needed, options), groups)
-    each = min(ceil_div(each, INODES_PER_BLOCK) * INODES_PER_BLOCK, MAX_INODES_PER_GROUP)
+    each = ceil_div(each, INODES_PER_BLOCK) * INODES_PER_BLOCK
+    most = _MAX_INODES // groups // INODES_PER_BLOCK * INODES_PER_BLOCK
     gdt = ceil_div(groups * descriptor_size(wide), BLOCK)
     return Geometry(
         blocks=blocks,
-        inodes_per_group=each,
+        inodes_per_group=min(each, most, MAX_INODES_PER_GROUP),
         reserved_gdt=prefix - 1 - gdt if can_grow(options, wide=wide) else 0,
         journal_blocks=0 if options.profile == "ro" else journal_blocks(blocks),
         wide=wide,

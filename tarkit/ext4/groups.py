@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tarkit.ext4.crc32c import crc32c_many
@@ -48,18 +48,34 @@ def write_groups(
     With checksums, a group nobody uses is marked instead of having its bitmaps written.
     """
     groups = _survey(layout, usage, uninit=checksum_seed is not None)
-    table = b""
+    inodes_per_group = layout.geometry.inodes_per_group
+    tables = []
     for start in range(0, len(groups), _BATCH):
         batch = groups[start : start + _BATCH]
-        blocks = [_block_bitmap(group) for group in batch]
-        inodes = [_inode_bitmap(group, layout.geometry.inodes_per_group) for group in batch]
-        for group, block_bitmap, inode_bitmap in zip(batch, blocks, inodes, strict=True):
-            if not group.flags & _BLOCK_UNINIT:
-                image.write(layout.block_bitmaps[group.number] * BLOCK, block_bitmap)
-            if not group.flags & _INODE_UNINIT:
-                image.write(layout.inode_bitmaps[group.number] * BLOCK, inode_bitmap)
-        table += _descriptors(batch, blocks, inodes, layout, usage, checksum_seed)
-    return table.ljust(layout.geometry.gdt_blocks * BLOCK, b"\0")
+        blocks = {
+            layout.block_bitmaps[group.number]: _block_bitmap(group)
+            for group in batch
+            if not group.flags & _BLOCK_UNINIT
+        }
+        inodes = {
+            layout.inode_bitmaps[group.number]: _inode_bitmap(group, inodes_per_group)
+            for group in batch
+            if not group.flags & _INODE_UNINIT
+        }
+        for place, bitmap in (*blocks.items(), *inodes.items()):
+            image.write(place * BLOCK, bitmap)
+        checksums = _checksums(blocks, BLOCK, checksum_seed)
+        checksums |= _checksums(inodes, inodes_per_group // 8, checksum_seed)
+        tables.append(_descriptors(batch, checksums, layout, usage, checksum_seed))
+    return b"".join(tables).ljust(layout.geometry.gdt_blocks * BLOCK, b"\0")
+
+
+def _checksums(bitmaps: Mapping[int, bytes], covered: int, seed: int | None) -> dict[int, int]:
+    """The checksums of *bitmaps*, which are known by their places."""
+    if seed is None:
+        return {}
+    sums = crc32c_many(b"", b"".join(bitmaps.values()), len(bitmaps), covered, seed)
+    return dict(zip(bitmaps, struct.unpack(f"<{len(bitmaps)}I", sums), strict=True))
 
 
 def _survey(layout: Layout, usage: Usage, *, uninit: bool) -> list[_Group]:
@@ -119,25 +135,17 @@ def _inode_bitmap(group: _Group, inodes_per_group: int) -> bytes:
 
 def _descriptors(
     batch: Sequence[_Group],
-    blocks: Sequence[bytes],
-    inodes: Sequence[bytes],
+    checksums: Mapping[int, int],
     layout: Layout,
     usage: Usage,
     checksum_seed: int | None,
 ) -> bytes:
+    """The descriptors of *batch*; *checksums* are those of the bitmaps that were written."""
     size = layout.geometry.descriptor_size
-    covered = layout.geometry.inodes_per_group // 8
-    block_sums = _checksums(blocks, BLOCK, checksum_seed)
-    inode_sums = _checksums(inodes, covered, checksum_seed)
-    table = bytearray()
-    for group, block_sum, inode_sum in zip(batch, block_sums, inode_sums, strict=True):
-        table += _pack(
-            group,
-            layout,
-            usage.directories[group.number],
-            0 if group.flags & _BLOCK_UNINIT else block_sum,
-            0 if group.flags & _INODE_UNINIT else inode_sum,
-        )
+    descriptors = [
+        _pack(group, layout, usage.directories[group.number], checksums) for group in batch
+    ]
+    table = bytearray(b"".join(descriptors))
     if checksum_seed is not None:
         numbers = b"".join([group.number.to_bytes(4, "little") for group in batch])
         sums = crc32c_many(numbers, bytes(table), len(batch), size, checksum_seed)
@@ -146,19 +154,11 @@ def _descriptors(
     return bytes(table)
 
 
-def _checksums(bitmaps: Sequence[bytes], covered: int, seed: int | None) -> Sequence[int]:
-    if seed is None:
-        return [0] * len(bitmaps)
-    sums = crc32c_many(b"", b"".join(bitmaps), len(bitmaps), covered, seed)
-    return struct.unpack(f"<{len(bitmaps)}I", sums)
-
-
-def _pack(group: _Group, layout: Layout, directories: int, block_sum: int, inode_sum: int) -> bytes:
-    places = (
-        layout.block_bitmaps[group.number],
-        layout.inode_bitmaps[group.number],
-        layout.inode_tables[group.number],
-    )
+def _pack(group: _Group, layout: Layout, directories: int, checksums: Mapping[int, int]) -> bytes:
+    block_bitmap = layout.block_bitmaps[group.number]
+    inode_bitmap = layout.inode_bitmaps[group.number]
+    places = (block_bitmap, inode_bitmap, layout.inode_tables[group.number])
+    block_sum, inode_sum = checksums.get(block_bitmap, 0), checksums.get(inode_bitmap, 0)
     free_inodes = layout.geometry.inodes_per_group - group.used_inodes
     narrow = _NARROW.pack(
         *(place & 0xFFFFFFFF for place in places),

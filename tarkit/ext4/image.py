@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,8 +89,6 @@ class ImageFile:
         return image
 
     def _empty(self) -> None:
-        import stat
-
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             raise UnsupportedError("not a regular file", where=self.name)
         os.ftruncate(self._fd, 0)

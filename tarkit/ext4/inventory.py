@@ -96,9 +96,7 @@ class Inventory:
                 yield name, children[name]
 
     def _add(self, parent: int, name: bytes, child: Node) -> None:
-        problem = _name_problem(name)
-        if problem:
-            raise UnsafePathError(problem, where=self.path(parent))
+        self._check_name(parent, name)
         position = self._positions.setdefault(id(child), len(self.nodes))
         if position == len(self.nodes):
             self.nodes.append(child)
@@ -110,6 +108,13 @@ class Inventory:
             raise UnsupportedError("a directory with two names", where=self.path(position))
         else:
             self._links[position] += 1
+
+    def _check_name(self, parent: int, name: bytes) -> None:
+        if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+            raise UnsafePathError(f"{name!r} cannot be a file's name", where=self.path(parent))
+        if len(name) > MAX_NAME:
+            problem = f"a name of {len(name)} bytes, {MAX_NAME} is the most"
+            raise UnsupportedError(problem, where=self.path(parent))
 
     def _check(self, position: int, node: Node) -> None:
         problem = _problem(node)
@@ -127,15 +132,6 @@ def _with_lost_and_found(root: Node, time: int) -> Node:
     if not found.is_directory:
         raise UnsupportedError("not a directory, as ext4 needs it to be", where="/lost+found")
     return root
-
-
-def _name_problem(name: bytes) -> str | None:
-    """Why *name* cannot be in a directory, if it cannot."""
-    if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
-        return f"{name!r} cannot be a file's name"
-    if len(name) > MAX_NAME:
-        return f"a name of {len(name)} bytes, {MAX_NAME} is the most"
-    return None
 
 
 def _problem(node: Node) -> str | None:

@@ -17,7 +17,8 @@ Profile: TypeAlias = Literal["default", "ro", "compat"]
 
 _MAX_LABEL = 16
 _SMALLEST = 64 * BLOCK
-_LARGEST = 2**60
+_LARGEST = 64 * 2**40
+_LAST_SECOND = 2**34 - 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Ext4Options:
             raise UsageError(f"label {self.label!r} is longer than {_MAX_LABEL} bytes")
         if len(self.seed) != 32:
             raise UsageError(f"the seed has {len(self.seed)} bytes, not 32")
-        if not 0 <= self.timestamp < 2**34:
+        if not 0 <= self.timestamp <= _LAST_SECOND:
             raise UsageError(f"timestamp {self.timestamp} is out of range")
 
     @property

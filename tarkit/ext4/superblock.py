@@ -15,9 +15,8 @@ OFFSET = 1024
 """Where the first superblock is; backups are at the start of their group."""
 
 _SIZE = 1024
-_LAYOUT = struct.Struct(
-    "<II4xII4xIIIII4xI2xHHHH2xI8xI4xIHH3I16s16s70xH16xI8x4IBBHI4xI68sI4xI2HI16xBB"
-)
+_FIRST_HALF = struct.Struct("<II4xII4xIIIII4xI2xHHHH2xI8xI4xIHH3I")
+_SECOND_HALF = struct.Struct("<16s16s70xH16xI8x4IBBHI4xI68sI4xI2HI16xBB")
 _TIMES_HIGH = 0x274
 _CHECKSUM = 0x3FC
 
@@ -52,9 +51,18 @@ class Superblock:
 
     def pack(self, group: int) -> bytes:
         """The 1024 bytes that belong at the start of *group*."""
-        options, geometry = self.options, self.geometry
-        now = options.timestamp & 0xFFFFFFFF
-        head = _LAYOUT.pack(
+        block = bytearray((self._first_half(group) + self._second_half()).ljust(_SIZE, b"\0"))
+        late = self.options.timestamp >> 32
+        block[_TIMES_HIGH : _TIMES_HIGH + 4] = bytes([late, 0, late, late])
+        if has_checksums(self.options):
+            checksum = crc32c(bytes(block[:_CHECKSUM]))
+            block[_CHECKSUM:] = checksum.to_bytes(4, "little")
+        return bytes(block)
+
+    def _first_half(self, group: int) -> bytes:
+        geometry = self.geometry
+        now = self.options.timestamp & 0xFFFFFFFF
+        return _FIRST_HALF.pack(
             geometry.inodes,
             geometry.blocks & 0xFFFFFFFF,
             self.free_blocks & 0xFFFFFFFF,
@@ -75,6 +83,11 @@ class Superblock:
             INODE_SIZE,
             group & 0xFFFF,
             *self._features(),
+        )
+
+    def _second_half(self) -> bytes:
+        options, geometry = self.options, self.geometry
+        return _SECOND_HALF.pack(
             options.volume_uuid.bytes,
             options.label.encode(),
             geometry.reserved_gdt,
@@ -84,7 +97,7 @@ class Superblock:
             _BACKS_UP_JOURNAL if geometry.journal_blocks else 0,
             geometry.descriptor_size if geometry.wide else 0,
             _XATTR_AND_ACL,
-            now,
+            options.timestamp & 0xFFFFFFFF,
             self.journal_backup,
             geometry.blocks >> 32,
             self.free_blocks >> 32,
@@ -94,16 +107,6 @@ class Superblock:
             _LOG_GROUPS_PER_FLEX,
             _CRC32C if has_checksums(options) else 0,
         )
-        return self._sealed(head)
-
-    def _sealed(self, head: bytes) -> bytes:
-        block = bytearray(head.ljust(_SIZE, b"\0"))
-        late = self.options.timestamp >> 32
-        block[_TIMES_HIGH : _TIMES_HIGH + 4] = bytes([late, 0, late, late])
-        if has_checksums(self.options):
-            checksum = crc32c(bytes(block[:_CHECKSUM]))
-            block[_CHECKSUM:] = checksum.to_bytes(4, "little")
-        return bytes(block)
 
     def _features(self) -> tuple[int, int, int]:
         geometry = self.geometry

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tarkit.ext4.contents import ChunkFeed, RangeFeed, store
+from tarkit.ext4.contents import ChunkFeed, Feed, RangeFeed, store
 from tarkit.ext4.finish import Ext4Result, Finisher
 from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_NARROW_BLOCKS, blocks_of
 from tarkit.ext4.geometry import MAX_FOUND_BLOCKS, can_grow, prefix_for
@@ -30,6 +30,7 @@ class Ext4Writer:
         self._image = image
         self._options = options
         self._space = _first_space(options)
+        self._stored = 0
 
     @classmethod
     def open(cls, target: Path | int, options: Ext4Options | None = None) -> Ext4Writer:
@@ -74,7 +75,7 @@ class Ext4Writer:
         more than they should, :class:`MalformedError` for *regions* that overlap or reach out.
         """
         feed = ChunkFeed(chunks)
-        contents = store(self._image, self._space, feed, size, regions)
+        contents = self._store(feed, size, regions)
         feed.check_end()
         return contents
 
@@ -85,21 +86,32 @@ class Ext4Writer:
 
         Large ones are copied by the kernel. Otherwise as :meth:`store`.
         """
-        return store(self._image, self._space, RangeFeed(source, offset), size, regions)
+        return self._store(RangeFeed(source, offset), size, regions)
+
+    def _store(self, feed: Feed, size: int, regions: Sequence[Region] | None) -> Contents:
+        contents = store(self._image, self._space, feed, size, regions)
+        self._stored += contents.blocks
+        return contents
 
     def discard(self, contents: Contents) -> None:
         """Forget *contents*, which no node may have: not a byte of them remains in the image."""
         for extent in contents.extents:
             self._space.release(Run(extent.physical, extent.count))
+        self._stored -= contents.blocks
 
     def finish(self, root: Node) -> Ext4Result:
         """Write the file system whose root directory is *root*.
 
-        Everything stored and not discarded must belong to exactly one node. Raises
-        :class:`UnsupportedError` or :class:`UnsafePathError`, with the path, for what ext4 cannot
-        hold; see ``Node``.
+        Raises :class:`UnsupportedError` or :class:`UnsafePathError`, with the path, for what ext4
+        cannot hold, and ``ValueError`` unless everything stored and not discarded belongs to
+        exactly one node.
         """
-        return Finisher(self._image, self._space, root, self._options).finish()
+        finisher = Finisher(self._image, self._space, root, self._options)
+        if finisher.contents_blocks != self._stored:
+            raise ValueError(
+                f"nodes have {finisher.contents_blocks} blocks of contents, {self._stored} are stored"
+            )
+        return finisher.finish()
 
 
 def _first_space(options: Ext4Options) -> Space:

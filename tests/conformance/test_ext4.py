@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tarkit.ext4 import Ext4Options, Ext4Writer, Node, Profile, Region
+from tarkit.errors import NoSpaceError
+from tarkit.ext4 import Ext4Options, Ext4Writer, Node, Profile, Region, SizePolicy
 from tarkit.ext4.dirhash import hash_names
 from tests.conformance.tools import find_tool, unavailable
 from tests.ext4.trees import REGULAR, Tree, directory, every_kind, expected, seen
@@ -64,7 +65,7 @@ def image(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("size", ["auto", "min", 1024 * MIB])
 def test_everything_is_as_it_was_put_in(
-    image: Path, check: Check, profile: Profile, size: int
+    image: Path, check: Check, profile: Profile, size: SizePolicy
 ) -> None:
     tree = every_kind()
     tree.write(image, Ext4Options(profile=profile, size=size))
@@ -247,6 +248,15 @@ def test_names_of_one_hash_in_two_leaves(image: Path, check: Check) -> None:
         assert not (place / "crowd" / "somebody else").exists()
 
 
+def test_names_of_any_bytes_are_found_by_their_hash(image: Path, check: Check) -> None:
+    names = [bytes([high, low]) * 20 for high in range(128, 256) for low in range(48, 128)]
+    tree = Tree(directory({b"d": directory({name: Node(mode=REGULAR) for name in names})}))
+    tree.write(image)
+    check(image)
+    with mounted(image, "ro") as place:
+        assert all(os.path.lexists(os.fsencode(place) + b"/d/" + name) for name in names)
+
+
 def test_hashes_are_those_of_e2fsprogs() -> None:
     debugfs = find_tool("debugfs")
     seed = UUID(int=0x0123456789ABCDEF0123456789ABCDEF)
@@ -262,3 +272,118 @@ def test_hashes_are_those_of_e2fsprogs() -> None:
         # Algorithm 4 is half-MD4 of unsigned bytes.
         said = debugfs("-R", f"dx_hash -h 4 -s {seed} {name}")
         assert said.endswith(f" is {value >> 32:#x} (minor {value & 0xFFFFFFFF:#x})\n")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("size", ["auto", 1024 * MIB])
+def test_an_image_grows_and_shrinks(
+    image: Path, check: Check, profile: Profile, size: SizePolicy
+) -> None:
+    resize2fs = find_tool("resize2fs")
+    tree = every_kind()
+    tree.root.children = {
+        **tree.root.children,
+        b"many": directory({b"%d" % i: tree.file(b"%d" % i * 3_000) for i in range(1_000)}),
+    }
+    tree.write(image, Ext4Options(profile=profile, size=size, inodes=20_000))
+    for target in ("20G", "300M", "3G"):
+        resize2fs("-f", image, target)
+        check(image)
+    with mounted(image, "ro") as place:
+        assert seen(place) == expected(tree)
+
+
+@pytest.mark.parametrize("size", [32 * MIB, 1000 * MIB, 10 * 1024 * MIB])
+def test_the_features_are_those_of_mkfs(image: Path, tmp_path: Path, size: int) -> None:
+    mkfs, dumpe2fs = find_tool("mkfs.ext4"), find_tool("dumpe2fs")
+    other = tmp_path / "other"
+    features = "^64bit,^orphan_file,^metadata_csum_seed"
+    mkfs("-q", "-b", "4096", "-O", features, other, f"{size // 1024}k")
+    Tree().write(image, Ext4Options(size=size))
+    told = [r"^Filesystem features:.*", r"^Reserved GDT.*", r"^Total journal size.*", r"^Journal.*"]
+    told += [r"^Block count.*", r"^Inode size.*", r"^Default mount options.*", r"^Flex block.*"]
+    mine, theirs = dumpe2fs("-h", image), dumpe2fs("-h", other)
+    for pattern in told:
+        assert re.findall(pattern, mine, re.M) == re.findall(pattern, theirs, re.M)
+
+
+def test_debugfs_gets_out_what_went_in(image: Path, tmp_path: Path) -> None:
+    tree = every_kind()
+    tree.write(image, Ext4Options(timestamp=1_700_000_000))
+    debugfs, out = find_tool("debugfs"), tmp_path / "out"
+    out.mkdir()
+    debugfs("-R", f"rdump / {out}", image)
+    dumped = {path: each.digest for path, each in seen(out).items() if each.digest}
+    assert dumped == {path: each.digest for path, each in expected(tree).items() if each.digest}
+    said = debugfs("-R", "stat /owned", image)
+    assert re.search(r"Mode:  06711 .*\nUser: 70000   Group: (-294967296|4000000000) ", said, re.S)
+    assert "mtime: 0x499602d2:1d6f3454" in said
+    assert "Device major/minor number: 259:70000" in debugfs("-R", "stat /disk", image)
+    assert 'Fast link dest: "one byte"' in debugfs("-R", "stat /short", image)
+
+
+@pytest.mark.parametrize("where", ["in the inode", "in a block", "in both"])
+def test_attributes_of_every_size(image: Path, check: Check, where: str) -> None:
+    tree, sizes = Tree(), range(60) if where == "in the inode" else range(60, 4_000, 67)
+    for size in sizes:
+        node = tree.file()
+        node.xattrs = {b"trusted.%d" % size: b"v" * size}
+        if where == "in both":
+            node.xattrs[b"user.s"] = b"small"
+        tree.root.children = {**tree.root.children, b"%d" % size: node}
+    tree.write(image)
+    check(image)
+    with mounted(image) as place:
+        assert seen(place) == expected(tree)
+        for size in sizes:
+            os.removexattr(place / str(size), f"trusted.{size}")
+            os.setxattr(place / str(size), "user.other", b"o" * (size // 2))
+    check(image)
+
+
+def test_discarded_blocks_are_reused_and_blank(image: Path, check: Check) -> None:
+    tree = every_kind()
+    with Ext4Writer.open(image) as fs:
+        hidden = [fs.store([b"secret" * n], 6 * n) for n in range(1, 5_000, 7)]
+        for i, (node, data) in enumerate(tree.data.items()):
+            fs.discard(hidden[i * 20])
+            node.contents = fs.store([data], len(data))
+        for contents in set(hidden) - {hidden[i * 20] for i in range(len(tree.data))}:
+            fs.discard(contents)
+        fs.finish(tree.root)
+    check(image)
+    assert b"secret" not in image.read_bytes()
+    with mounted(image, "ro") as place:
+        assert seen(place) == expected(tree)
+
+
+def test_a_full_disk_is_no_space(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        unavailable("mounting needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    find_tool("mount")("-t", "tmpfs", "-o", "size=4m", "none", disk)
+    try:
+        with Ext4Writer.open(disk / "image") as fs, pytest.raises(NoSpaceError, match="No space"):
+            fs.store([bytes(MIB)] * 10, 10 * MIB)
+        with pytest.raises(NoSpaceError, match="No space"):
+            Ext4Writer.open(disk / "image", Ext4Options(size=16 * MIB, sparse=False))
+    finally:
+        find_tool("umount")(disk)
+
+
+def test_an_image_above_16_tib(check: Check, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        unavailable("mounting needs root")
+    disk, tree = tmp_path / "disk", every_kind()
+    disk.mkdir()
+    find_tool("mount")("-t", "tmpfs", "-o", "size=1g", "none", disk)  # few others take such files
+    try:
+        tree.write(disk / "image", Ext4Options(size=17 * 2**40, profile="ro"))
+        check(disk / "image")
+        with mounted(disk / "image") as place:
+            assert seen(place) == expected(tree)
+            (place / "more").write_bytes(b"m" * MIB)
+        check(disk / "image")
+    finally:
+        find_tool("umount")(disk)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import stat
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
 
-from tarkit.errors import TarkitError
+from tarkit.errors import MalformedError, UnsupportedError
 from tarkit.ext4.directory import DirectoryFormat
 from tarkit.ext4.format import (
     BLOCK,
@@ -18,7 +17,6 @@ from tarkit.ext4.format import (
     JOURNAL_INODE,
     RESIZE_INODE,
     ROOT_INODE,
-    SECTORS_PER_BLOCK,
     backup_groups,
     blocks_of,
 )
@@ -27,14 +25,13 @@ from tarkit.ext4.groups import Usage, write_groups
 from tarkit.ext4.image import ImageFile
 from tarkit.ext4.inode import (
     EMPTY_INODE,
-    EXTENTS_FLAG,
     MAX_TIME,
     MIN_TIME,
     Inode,
     pack_table,
 )
 from tarkit.ext4.inventory import Inventory
-from tarkit.ext4.journal import pack_journal_superblock
+from tarkit.ext4.journal import journal_inode, pack_journal_superblock
 from tarkit.ext4.layout import Layout, plan_layout
 from tarkit.ext4.node import Node
 from tarkit.ext4.options import Ext4Options, Percent
@@ -88,7 +85,7 @@ class Finisher:
         return sum(node.contents.blocks for node in nodes if node.contents)
 
     def finish(self) -> Ext4Result:
-        """Place and write everything; raises :class:`NoSpaceError` before metadata is written."""
+        """Place and write everything, what is found by its place last."""
         self._make_room()
         placer = self._place()
         layout = plan_layout(self._space, self._inventory.last_inode, self._options)
@@ -135,8 +132,8 @@ class Finisher:
         for position in range(len(inventory.nodes)):
             try:
                 placer.place(position)
-            except TarkitError as error:
-                error.where = error.where or inventory.path(position)
+            except (UnsupportedError, MalformedError) as error:
+                error.where = inventory.path(position)
                 raise
         return placer
 
@@ -173,11 +170,9 @@ class Finisher:
     def _packed_inodes(self, layout: Layout, placer: Placer) -> Iterator[bytes]:
         """Every inode in use, in order from number 1, without checksums."""
         inventory = self._inventory
-        own = {
-            ROOT_INODE: self._node_inode(0, placer),
-        }
+        own = {ROOT_INODE: self._node_inode(0, placer)}
         if layout.journal:
-            own[JOURNAL_INODE] = self._journal_inode(layout)
+            own[JOURNAL_INODE] = journal_inode(layout.journal, layout.journal_map, self._time)
         if layout.resize_block:
             own[RESIZE_INODE] = resize_inode(layout.geometry, layout.resize_block, self._time)
         for number in range(1, FIRST_INODE):
@@ -190,32 +185,16 @@ class Finisher:
         links = inventory.links(position)
         return inode_of(inventory.nodes[position], placer.place(position), links)
 
-    def _journal_inode(self, layout: Layout) -> Inode:
-        blocks = layout.geometry.journal_blocks
-        return Inode(
-            mode=stat.S_IFREG | 0o600,
-            size=blocks * BLOCK,
-            sectors=(blocks + len(layout.journal_map.blocks)) * SECTORS_PER_BLOCK,
-            flags=EXTENTS_FLAG,
-            block=layout.journal_map.root,
-            mtime=self._time,
-            atime=self._time,
-            ctime=self._time,
-        )
-
     def _write_descriptors(self, layout: Layout, usage: Usage) -> None:
         """Write bitmaps, and superblock and descriptors wherever they belong."""
         geometry = layout.geometry
         table = write_groups(self._image, layout, usage, self._seed)
-        journal_size = geometry.journal_blocks * BLOCK
         superblock = Superblock(
             options=self._options,
             geometry=geometry,
             free_blocks=layout.free_blocks,
             free_inodes=geometry.inodes - usage.inodes,
-            journal_backup=layout.journal_map.root + bytes(4) + journal_size.to_bytes(4, "little")
-            if layout.journal
-            else b"",
+            journal_map=layout.journal_map.root,
         )
         for group in backup_groups(geometry.groups):
             block = superblock.pack(group)

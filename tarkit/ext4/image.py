@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import TypeAlias
 
@@ -29,7 +30,7 @@ def _typed_errors(where: str) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         kind = NoSpaceError if error.errno in _FULL else TransportError
-        raise kind(f"writing the image failed: {reason}", where=where) from error
+        raise kind(reason, where=where) from error
 
 
 class SourceFile:
@@ -59,17 +60,16 @@ class SourceFile:
 class ImageFile:
     """A regular file written at any offset; what is never written reads as zeros.
 
-    Consecutive writes are gathered, so the caller may write small pieces.
-    Owns the descriptor *fd*.
+    Consecutive writes are gathered, so the caller may write small pieces. Owns *file*.
     """
 
-    def __init__(self, fd: int, name: str) -> None:
+    def __init__(self, file: FileIO, name: str) -> None:
         self.name = name
-        self._fd = fd
+        self._file = file
         self._buffer = bytearray(_BUFFER)
         self._start = 0
         self._filled = 0
-        self._kernel_copies = True
+        self._kernel_copies = hasattr(os, "copy_file_range")
 
     @classmethod
     def open(cls, target: Path | int) -> ImageFile:
@@ -77,10 +77,10 @@ class ImageFile:
         name = str(target) if isinstance(target, Path) else f"descriptor {target}"
         with _typed_errors(name):
             if isinstance(target, Path):
-                fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                file = target.open("w+b", buffering=0)
             else:
-                fd = os.dup(target)
-            image = cls(fd, name)
+                file = os.fdopen(os.dup(target), "r+b", buffering=0)
+            image = cls(file, name)
             try:
                 image._empty()
             except BaseException:
@@ -89,15 +89,13 @@ class ImageFile:
         return image
 
     def _empty(self) -> None:
-        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+        if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
             raise UnsupportedError("not a regular file", where=self.name)
-        os.ftruncate(self._fd, 0)
+        self._file.truncate(0)
 
     def close(self) -> None:
-        """Close the descriptor; what is still gathered is dropped."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Close the file; what is still gathered is dropped."""
+        self._file.close()
 
     def write(self, offset: int, data: Buffer) -> None:
         """Write *data* at *offset*; the buffer may be reused as soon as this returns."""
@@ -127,7 +125,7 @@ class ImageFile:
 
     def _kernel_copy(self, offset: int, source: SourceFile, source_offset: int, count: int) -> int:
         """Copy what the kernel is willing to copy; returns how many bytes that was."""
-        if not self._kernel_copies or not hasattr(os, "copy_file_range"):
+        if not self._kernel_copies:
             return 0
         self._flush()
         done = 0
@@ -135,7 +133,11 @@ class ImageFile:
             while done < count:
                 try:
                     copied = os.copy_file_range(
-                        source.fd, self._fd, count - done, source_offset + done, offset + done
+                        source.fd,
+                        self._file.fileno(),
+                        count - done,
+                        source_offset + done,
+                        offset + done,
                     )
                 except OSError as error:
                     if error.errno not in _CANNOT:
@@ -148,31 +150,26 @@ class ImageFile:
         return done
 
     def reserve(self, size: int) -> None:
-        """Have the machine set *size* bytes aside now."""
+        """Have the machine set *size* bytes aside now; not every system can."""
+        if not hasattr(os, "posix_fallocate"):
+            raise UnsupportedError("this system sets no space aside", where=self.name)
         with _typed_errors(self.name):
-            os.posix_fallocate(self._fd, 0, size)
+            os.posix_fallocate(self._file.fileno(), 0, size)
 
     def finish(self, size: int) -> None:
         """Write what is gathered and give the file *size* bytes."""
         self._flush()
         with _typed_errors(self.name):
-            os.ftruncate(self._fd, size)
+            self._file.truncate(size)
 
     def _flush(self, more: Buffer = b"") -> None:
         """Write what is gathered, followed by *more*."""
-        pending: list[Buffer] = [memoryview(self._buffer)[: self._filled], more]
-        if self._filled or more:
-            with _typed_errors(self.name):
-                self._write_all(pending)
+        with _typed_errors(self.name):
+            if self._filled or more:
+                self._file.seek(self._start)
+            for data in (memoryview(self._buffer)[: self._filled], memoryview(more)):
+                rest = data
+                while rest:
+                    rest = rest[self._file.write(rest) :]
         self._start += self._filled + len(more)
         self._filled = 0
-
-    def _write_all(self, pending: list[Buffer]) -> None:
-        offset = self._start
-        while pending:
-            written = os.pwritev(self._fd, pending, offset)
-            offset += written
-            while pending and written >= len(pending[0]):
-                written -= len(pending.pop(0))
-            if pending:
-                pending[0] = memoryview(pending[0])[written:]

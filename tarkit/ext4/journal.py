@@ -1,11 +1,16 @@
-"""The journal: how large, and the one block of it that is not zero (jbd2's superblock)."""
+"""The journal: how large, its inode, and its one block that is not zero (jbd2's superblock)."""
 
 from __future__ import annotations
 
+import stat
 import struct
+from collections.abc import Sequence
 from uuid import UUID
 
-from tarkit.ext4.format import BLOCK
+from tarkit.ext4.extents import BlockMap
+from tarkit.ext4.format import BLOCK, SECTORS_PER_BLOCK
+from tarkit.ext4.inode import EXTENTS_FLAG, Inode
+from tarkit.ext4.node import Extent
 
 _MAGIC = 0xC03B3998
 _SUPERBLOCK_V2 = 4
@@ -25,6 +30,21 @@ _LARGEST = 262144
 def journal_blocks(blocks: int) -> int:
     """The journal of a file system of *blocks* blocks, as mke2fs sizes it; 0 is too small for one."""
     return next((journal for below, journal in _SIZES if blocks < below), _LARGEST)
+
+
+def journal_inode(journal: Sequence[Extent], tree: BlockMap, time: int) -> Inode:
+    """The inode of *journal*, whose extent tree is *tree*."""
+    blocks = sum(extent.count for extent in journal)
+    return Inode(
+        mode=stat.S_IFREG | 0o600,
+        size=blocks * BLOCK,
+        sectors=(blocks + len(tree.blocks)) * SECTORS_PER_BLOCK,
+        flags=EXTENTS_FLAG,
+        block=tree.root,
+        mtime=time,
+        atime=time,
+        ctime=time,
+    )
 
 
 def pack_journal_superblock(blocks: int, uuid: UUID) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import struct
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tarkit.ext4.directory import DirectoryFormat, build_directory
@@ -80,7 +80,7 @@ class Placer:
             self._add_xattrs(placement, node)
         return placement
 
-    def _mapped(self, inode: int, size: int, extents: Iterable[Extent]) -> Placement:
+    def _mapped(self, inode: int, size: int, extents: Sequence[Extent]) -> Placement:
         tree = map_extents(extents, self._one_block)
         for block in tree.blocks:
             self._writer.put(BlockKind.EXTENTS, block.physical, block.data, inode)

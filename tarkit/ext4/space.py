@@ -29,13 +29,14 @@ class Space:
     """Hands out blocks below *limit*, never those that superblocks and descriptors may need.
 
     The first *prefix* blocks of the image, and of every group that has a backup, are kept back.
-    ``end`` is the block just past the last one handed out.
+    ``end`` is the block just past the last one handed out, ``taken`` counts those that are out.
     """
 
     def __init__(self, prefix: int, limit: int) -> None:
         self.prefix = prefix
         self.limit = limit
         self.end = prefix
+        self.taken = 0
         self._starts: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._by_size: list[tuple[int, int]] = []
@@ -43,7 +44,7 @@ class Space:
     def copy(self) -> Space:
         """An independent copy, to try something out on."""
         twin = Space(self.prefix, self.limit)
-        twin.end = self.end
+        twin.end, twin.taken = self.end, self.taken
         twin._starts, twin._ends = self._starts.copy(), self._ends.copy()
         twin._by_size = self._by_size.copy()
         return twin
@@ -55,6 +56,7 @@ class Space:
         """
         if not count:
             return []
+        self.taken += count
         hole = self._take_hole(count)
         if hole is not None:
             return [hole]
@@ -68,16 +70,22 @@ class Space:
 
     def allocate_contiguous(self, count: int) -> Run:
         """*count* blocks in one run; a stretch at the end too short for it becomes a hole."""
+        self.taken += count
         hole = self._take_hole(count)
         if hole is not None:
             return hole
         room = self._room_at_end()
         if room and room < count:
-            self.release(self._extend(room))
+            self._leave(self._extend(room))
             self._room_at_end()
         return self._extend(count)
 
     def release(self, run: Run) -> None:
+        """Take back *run*, which may be part of what was handed out together."""
+        self.taken -= run.count
+        self._leave(run)
+
+    def _leave(self, run: Run) -> None:
         """Make *run* a hole, joined with the holes it touches."""
         start, end = run.start, run.end
         if start in self._ends:
@@ -92,7 +100,7 @@ class Space:
             if base >= self.end:
                 break
             if prefix < self.prefix:
-                self.release(Run(base + prefix, self.prefix - prefix))
+                self._leave(Run(base + prefix, self.prefix - prefix))
         self.prefix = prefix
 
     def holes(self) -> list[Run]:

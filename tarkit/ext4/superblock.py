@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from tarkit.ext4.crc32c import crc32c
-from tarkit.ext4.format import BLOCKS_PER_GROUP, FIRST_INODE, INODE_SIZE, JOURNAL_INODE
+from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, FIRST_INODE, INODE_SIZE, JOURNAL_INODE
 from tarkit.ext4.geometry import Geometry
 from tarkit.ext4.inode import EXTRA_SIZE
 from tarkit.ext4.options import Ext4Options
@@ -41,13 +41,13 @@ _EXTRA_ISIZE, _METADATA_CSUM = 0x40, 0x400
 
 @dataclass(frozen=True, slots=True)
 class Superblock:
-    """One file system's superblock; ``journal_backup`` is the journal inode's map and size."""
+    """One file system's superblock; ``journal_map`` is the root of the journal's extent tree."""
 
     options: Ext4Options
     geometry: Geometry
     free_blocks: int
     free_inodes: int
-    journal_backup: bytes
+    journal_map: bytes
 
     def pack(self, group: int) -> bytes:
         """The 1024 bytes that belong at the start of *group*."""
@@ -98,7 +98,7 @@ class Superblock:
             geometry.descriptor_size if geometry.wide else 0,
             _XATTR_AND_ACL,
             options.timestamp & 0xFFFFFFFF,
-            self.journal_backup,
+            self._journal_backup(),
             geometry.blocks >> 32,
             self.free_blocks >> 32,
             EXTRA_SIZE,
@@ -107,6 +107,11 @@ class Superblock:
             _LOG_GROUPS_PER_FLEX,
             _CRC32C if has_checksums(options) else 0,
         )
+
+    def _journal_backup(self) -> bytes:
+        """What the journal's inode says of its blocks and size."""
+        blocks = self.geometry.journal_blocks
+        return self.journal_map + struct.pack("<4xI", blocks * BLOCK) if blocks else b""
 
     def _features(self) -> tuple[int, int, int]:
         geometry = self.geometry

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tarkit.ext4.contents import ChunkFeed, Feed, RangeFeed, store
+from tarkit.ext4.contents import ChunkFeed, RangeFeed, store
 from tarkit.ext4.finish import Ext4Result, Finisher
 from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_NARROW_BLOCKS, blocks_of
 from tarkit.ext4.geometry import MAX_FOUND_BLOCKS, can_grow, prefix_for
@@ -22,15 +22,15 @@ class Ext4Writer:
 
     A context manager, for one thread. The same calls with the same options give the same bytes,
     however contents are cut into chunks. Until :meth:`finish` has returned the file is not a file
-    system; the caller removes it on failure. All methods raise :class:`NoSpaceError` when the
-    image or the machine is full and :class:`TransportError` when the machine fails.
+    system, and after an error it cannot become one: the caller removes it. All methods raise
+    :class:`NoSpaceError` when the image or the machine is full and :class:`TransportError` when
+    the machine fails.
     """
 
     def __init__(self, image: ImageFile, options: Ext4Options) -> None:
         self._image = image
         self._options = options
         self._space = _first_space(options)
-        self._stored = 0
 
     @classmethod
     def open(cls, target: Path | int, options: Ext4Options | None = None) -> Ext4Writer:
@@ -75,7 +75,7 @@ class Ext4Writer:
         more than they should, :class:`MalformedError` for *regions* that overlap or reach out.
         """
         feed = ChunkFeed(chunks)
-        contents = self._store(feed, size, regions)
+        contents = store(self._image, self._space, feed, size, regions)
         feed.check_end()
         return contents
 
@@ -86,18 +86,12 @@ class Ext4Writer:
 
         Large ones are copied by the kernel. Otherwise as :meth:`store`.
         """
-        return self._store(RangeFeed(source, offset), size, regions)
-
-    def _store(self, feed: Feed, size: int, regions: Sequence[Region] | None) -> Contents:
-        contents = store(self._image, self._space, feed, size, regions)
-        self._stored += contents.blocks
-        return contents
+        return store(self._image, self._space, RangeFeed(source, offset), size, regions)
 
     def discard(self, contents: Contents) -> None:
         """Forget *contents*, which no node may have: not a byte of them remains in the image."""
         for extent in contents.extents:
             self._space.release(Run(extent.physical, extent.count))
-        self._stored -= contents.blocks
 
     def finish(self, root: Node) -> Ext4Result:
         """Write the file system whose root directory is *root*.
@@ -107,10 +101,9 @@ class Ext4Writer:
         exactly one node.
         """
         finisher = Finisher(self._image, self._space, root, self._options)
-        if finisher.contents_blocks != self._stored:
-            raise ValueError(
-                f"nodes have {finisher.contents_blocks} blocks of contents, {self._stored} are stored"
-            )
+        held, stored = finisher.contents_blocks, self._space.taken
+        if held != stored:
+            raise ValueError(f"nodes have {held} blocks of contents, {stored} are stored")
         return finisher.finish()
 
 

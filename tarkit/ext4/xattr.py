@@ -17,10 +17,8 @@ _ENTRY = struct.Struct("<BBHIII")
 _END = 4
 _INODE_HEADER = 4
 _BLOCK_HEADER = 32
-_ACCESS_ACL, _DEFAULT_ACL = b"system.posix_acl_access", b"system.posix_acl_default"
-
-_WHOLE_NAMES = {_ACCESS_ACL: 2, _DEFAULT_ACL: 3, b"system.richacl": 8}
-_PREFIXES = {b"user.": 1, b"trusted.": 4, b"security.": 6, b"system.": 7}
+_ACLS = {b"system.posix_acl_access": 2, b"system.posix_acl_default": 3}
+_PREFIXES = {b"user.": 1, b"trusted.": 4, b"security.": 6}
 
 _ACL_HEADER = struct.Struct("<I")
 _ACL_ENTRY = struct.Struct("<HHI")
@@ -50,7 +48,7 @@ class _Attribute:
 
 def can_hold(name: bytes) -> bool:
     """Whether ext4 has a namespace for an attribute called *name* (it has none for macOS's)."""
-    return name in _WHOLE_NAMES or any(
+    return name in _ACLS or any(
         name.startswith(prefix) and 0 < len(name) - len(prefix) <= MAX_NAME for prefix in _PREFIXES
     )
 
@@ -102,10 +100,8 @@ def _padded(size: int) -> int:
 def _attribute(name: bytes, value: bytes) -> _Attribute:
     if not can_hold(name):
         raise UnsupportedError(f"ext4 has no place for the extended attribute {name!r}")
-    if name in (_ACCESS_ACL, _DEFAULT_ACL):
-        return _Attribute(_WHOLE_NAMES[name], b"", short_acl(value))
-    if name in _WHOLE_NAMES:
-        return _Attribute(_WHOLE_NAMES[name], b"", value)
+    if name in _ACLS:
+        return _Attribute(_ACLS[name], b"", short_acl(value))
     prefix = name[: name.index(b".") + 1]
     return _Attribute(_PREFIXES[prefix], name[len(prefix) :], value)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tarkit.errors import NoSpaceError
@@ -92,6 +92,7 @@ def test_what_is_free_leaves_out_backups_to_come() -> None:
 
 
 @given(data=st.data(), prefix=st.integers(1, 200))
+@settings(max_examples=30)
 def test_no_block_is_given_twice_and_none_is_lost(data: st.DataObject, prefix: int) -> None:
     space = Space(prefix, limit=100 * GROUP)
     held: list[list[Run]] = []

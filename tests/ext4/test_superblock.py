@@ -16,7 +16,7 @@ UUID_ = UUID("01234567-89ab-cdef-0123-456789abcdef")
 def packed(options: Ext4Options, blocks: int = 100_000, group: int = 0) -> bytes:
     prefix = 1 if options.profile == "ro" else 33
     geometry = divide(blocks, 500, prefix, options)
-    return Superblock(options, geometry, 7 * 2**32 + 5, 6, b"j" * 68).pack(group)
+    return Superblock(options, geometry, 7 * 2**32 + 5, 6, b"j" * 60).pack(group)
 
 
 def word(block: bytes, offset: int) -> int:
@@ -41,7 +41,7 @@ def test_fields_are_where_the_format_has_them() -> None:
     assert (word(block, 0xE0), block[0xFC], block[0xFD], half(block, 0xFE)) == (8, 1, 1, 0)
     assert struct.unpack_from("<4I", block, 0xEC) == Ext4Options().hash_seed
     assert (word(block, 0x100), word(block, 0x108)) == (0xC, 9)
-    assert block[0x10C:0x150] == b"j" * 68
+    assert block[0x10C:0x150] == b"j" * 60 + bytes(4) + (4096 * 4096).to_bytes(4, "little")
     assert (word(block, 0x158), half(block, 0x15C), half(block, 0x15E)) == (7, 32, 32)
     assert (word(block, 0x160), block[0x174], block[0x175]) == (2, 4, 1)
     assert block[0x274:0x278] == bytes([2, 0, 2, 2])

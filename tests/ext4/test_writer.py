@@ -68,23 +68,25 @@ def test_contents_are_in_the_image(path: Path, size: int) -> None:
 
 
 def test_a_file_across_a_backup_leaves_it_alone(path: Path) -> None:
-    size = 140 * MIB
+    chunk = b"abcdefgh" * (MIB // 8)
     with Ext4Writer.open(path) as fs:
-        contents = fs.store([b"abcdefgh" * (MIB // 8)] * 140, size)
-        result = fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
-    assert len(contents.extents) == 2
-    assert read(path, contents) == b"abcdefgh" * (size // 8)
+        contents = fs.store([chunk] * 130, 130 * MIB)
+        fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
+    before, after = contents.extents
+    assert before.physical + before.count == 32768 < after.physical
     with path.open("rb") as image:
-        image.seek(128 * MIB + 0x38)
-        assert image.read(2) == b"\x53\xef"
-    assert path.stat().st_size == result.size
+        image.seek(128 * MIB - 4096)
+        assert image.read(4096) == chunk[:4096]
+        assert image.read(0x3A)[-2:] == b"\x53\xef"
+        image.seek(after.physical * 4096)
+        assert image.read(4096) == chunk[:4096]
 
 
 regions = st.lists(st.tuples(st.integers(0, 9_000), st.integers(0, 9_000)), max_size=12)
 
 
 @given(gaps=regions, tail=st.integers(0, 9_000), chunk=st.integers(1, 5_000), ranged=st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 def test_sparse_files_keep_their_holes(
     path: Path, gaps: list[tuple[int, int]], tail: int, chunk: int, ranged: bool
 ) -> None:
@@ -247,6 +249,14 @@ def test_stored_and_forgotten_is_a_mistake(path: Path) -> None:
         two = [Node(mode=REGULAR, contents=contents) for _ in range(2)]
         with pytest.raises(ValueError, match="2 blocks of contents, 1 are stored"):
             fs.finish(directory(dict(zip((b"a", b"b"), two, strict=True))))
+
+
+def test_after_an_error_there_is_no_file_system(path: Path) -> None:
+    with Ext4Writer.open(path) as fs:
+        with pytest.raises(TruncatedError):
+            fs.store([b"short"], 100)
+        with pytest.raises(ValueError, match="0 blocks of contents, 1 are stored"):
+            fs.finish(directory({}))
 
 
 def test_times_out_of_range_are_counted(path: Path) -> None:

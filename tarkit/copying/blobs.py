@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from tarkit.copying.options import CopyOptions
+from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.plan import LayerPlan
 from tarkit.copying.progress import Event, Watcher
 from tarkit.errors import CancelledError
@@ -22,7 +21,8 @@ from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Destination, SequentialSource, Source
 
-_MOST_JOBS = 8
+_JOBS = 4  # more than there may be cores: while one blob waits for the disk, another is hashed
+_ZSTD_JOBS = 2  # a zstd compressor has threads of its own, and takes 20 MiB
 
 
 class Outcome(Enum):
@@ -35,9 +35,9 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A blob at the destination."""
+    """A blob as it is stored at the destination."""
 
-    descriptor: Descriptor
+    stored: Descriptor
     outcome: Outcome
 
 
@@ -63,14 +63,15 @@ class BlobMover:
         for plan in plans.values():
             self._watcher.expect(plan.descriptor)
         order = self._sequence([plan.descriptor for plan in plans.values()])
-        jobs = (
-            1 if order is not None else self._options.jobs or min(os.cpu_count() or 1, _MOST_JOBS)
-        )
+        jobs = 1 if order is not None else self._options.jobs or self._default_jobs()
         digests = [blob.digest for blob in order] if order is not None else list(plans)
         with ThreadPoolExecutor(jobs, "blob") as pool:
             futures = {digest: pool.submit(self._move, plans[digest], family) for digest in digests}
             self._wait(list(futures.values()))
         return {digest: future.result() for digest, future in futures.items()}
+
+    def _default_jobs(self) -> int:
+        return _ZSTD_JOBS if self._options.compression is LayerCompression.ZSTD else _JOBS
 
     def _sequence(self, blobs: list[Descriptor]) -> Sequence[Descriptor] | None:
         """The order in which blobs must be moved one at a time; ``None`` where all can go at once."""
@@ -82,7 +83,7 @@ class BlobMover:
 
     def _wait(self, futures: list[Future[Moved]]) -> None:
         try:
-            for future in futures:
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                 future.result()
         except BaseException:
             self._watcher.cancel()
@@ -95,7 +96,7 @@ class BlobMover:
     def _move(self, plan: LayerPlan, family: Family | None) -> Moved:
         blob = plan.descriptor
         try:
-            moved = self._reuse(plan, family) or self._transfer(plan, family)
+            moved = self._reuse(plan) or self._transfer(plan, family)
         except BaseException:
             self._watcher.tell(Event.FAILED, blob)
             raise
@@ -103,7 +104,7 @@ class BlobMover:
         self._watcher.done(Event.REUSED if reused else Event.FINISHED, blob)
         return moved
 
-    def _reuse(self, plan: LayerPlan, family: Family | None) -> Moved | None:
+    def _reuse(self, plan: LayerPlan) -> Moved | None:
         unchanged = plan.becomes[plan.declared] is plan.declared
         diff_id = None if self._options.preserve_digests else plan.diff_id
         found = self._destination.try_reuse(
@@ -111,7 +112,7 @@ class BlobMover:
         )
         if found is None or (found.digest == plan.descriptor.digest and not unchanged):
             return None
-        return Moved(self._described(plan.descriptor, found, family), Outcome.REUSED)
+        return Moved(found, Outcome.REUSED)
 
     def _transfer(self, plan: LayerPlan, family: Family | None) -> Moved:
         blob = plan.descriptor
@@ -128,11 +129,11 @@ class BlobMover:
             if gets is has:
                 stored = self._destination.put_blob(stream, blob.media_type)
                 stream.verify()
-                return Moved(self._described(blob, stored, family), Outcome.COPIED)
+                return Moved(stored, Outcome.COPIED)
             layer = convert_layer(blob, family or _family(blob), gets)
             stored = self._recompress(stream, plan, has, gets, layer.media_type)
             stream.verify()
-        return Moved(self._described(layer, stored, None), Outcome.RECOMPRESSED)
+        return Moved(stored, Outcome.RECOMPRESSED)
 
     def _recompress(
         self,
@@ -157,19 +158,17 @@ class BlobMover:
             plain.verify()
             return stored
 
-    def _described(
-        self, layer: Descriptor, stored: Descriptor, family: Family | None
-    ) -> Descriptor:
-        """*layer*, in *family*, as it is *stored*; the same object where nothing changed."""
-        from dataclasses import replace
 
-        media_type = layer.media_type
-        if media_types.is_layer(media_type):
-            compression = media_types.layer_compression(
-                stored.media_type if media_types.is_layer(stored.media_type) else media_type
-            )
-            layer = convert_layer(layer, family or _family(layer), compression)
-        return replace(layer, digest=stored.digest, size=stored.size)
+def stored_layer(layer: Descriptor, stored: Descriptor, family: Family | None) -> Descriptor:
+    """*layer*, in *family*, as it is *stored*; the same object where nothing changed."""
+    if family is None and stored.digest == layer.digest:
+        return layer
+    if media_types.is_layer(layer.media_type):
+        compression = media_types.layer_compression(
+            stored.media_type if media_types.is_layer(stored.media_type) else layer.media_type
+        )
+        layer = convert_layer(layer, family or _family(layer), compression)
+    return replace(layer, digest=stored.digest, size=stored.size)
 
 
 def _family(layer: Descriptor) -> Family:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import BinaryIO
 
 from tarkit.errors import DigestMismatchError, SizeMismatchError
@@ -15,8 +16,8 @@ class VerifyingReader(ChunkReader):
 
     Short, long and altered streams raise :class:`SizeMismatchError` or
     :class:`DigestMismatchError` from the read that notices. Without *digest* or *size* there is
-    nothing to compare, and the reader tells what it saw. :attr:`digest` exists only once the
-    end was reached and the checks passed, so nothing can be named by a digest it does not have.
+    nothing to compare, and the reader tells what it saw. :attr:`algorithm` is that of *digest*,
+    sha256 by default. :attr:`digest` exists only once the end was reached and the checks passed, so nothing can be named by a digest it does not have.
     """
 
     def __init__(
@@ -28,7 +29,8 @@ class VerifyingReader(ChunkReader):
         where: str | None = None,
     ) -> None:
         super().__init__(stream)
-        self._hasher = digest.hasher() if digest else Digest("sha256", "").hasher()
+        self.algorithm = digest.algorithm if digest else "sha256"
+        self._hasher = hashlib.new(self.algorithm)
         self._expected = digest
         self._expected_size = size
         self._where = where or (str(digest) if digest else None)
@@ -63,8 +65,7 @@ class VerifyingReader(ChunkReader):
         return chunk
 
     def _finish(self) -> None:
-        algorithm = self._expected.algorithm if self._expected else "sha256"
-        actual = Digest(algorithm, self._hasher.hexdigest())
+        actual = Digest(self.algorithm, self._hasher.hexdigest())
         if self._expected is not None and actual != self._expected:
             raise DigestMismatchError(self._expected, actual, where=self._where)
         self._digest = actual

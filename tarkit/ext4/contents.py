@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from tarkit.errors import MalformedError, SizeMismatchError, TruncatedError, UnsupportedError
+from tarkit.ext4.extents import extents_of
 from tarkit.ext4.format import BLOCK, blocks_of
 from tarkit.ext4.image import Buffer, ImageFile, SourceFile
 from tarkit.ext4.node import Contents, Extent, Region
@@ -89,7 +90,9 @@ def store(
     check_regions(regions, size)
     regions = [region for region in regions if region.length]
     extents = [
-        extent for span in _spans(regions) for extent in _extents(span, space.allocate(span.count))
+        extent
+        for span in _spans(regions)
+        for extent in extents_of(space.allocate(span.count), span.start)
     ]
     _fill(image, extents, regions, feed)
     return Contents(size, tuple(extents))
@@ -104,14 +107,6 @@ def _spans(regions: Sequence[Region]) -> list[Run]:
             first = spans.pop().start
         spans.append(Run(first, end - first))
     return spans
-
-
-def _extents(span: Run, places: Sequence[Run]) -> list[Extent]:
-    extents, logical = [], span.start
-    for place in places:
-        extents.append(Extent(logical, place.start, place.count))
-        logical += place.count
-    return extents
 
 
 def _fill(

@@ -61,9 +61,9 @@ def map_extents(extents: Iterable[Extent], allocate: Callable[[], int]) -> Block
     return BlockMap(_pack_node(level, IN_INODE, depth).ljust(_MAP_SIZE, b"\0"), tuple(blocks))
 
 
-def extents_of(runs: Iterable[Run]) -> list[Extent]:
-    """A file without holes whose blocks are *runs*, in order."""
-    extents, logical = [], 0
+def extents_of(runs: Iterable[Run], logical: int = 0) -> list[Extent]:
+    """A file's blocks from *logical* on, which are *runs* in order."""
+    extents = []
     for run in runs:
         extents.append(Extent(logical, run.start, run.count))
         logical += run.count

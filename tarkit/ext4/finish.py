@@ -25,10 +25,9 @@ from tarkit.ext4.groups import Usage, write_groups
 from tarkit.ext4.image import ImageFile
 from tarkit.ext4.inode import (
     EMPTY_INODE,
-    MAX_TIME,
-    MIN_TIME,
     Inode,
     pack_table,
+    storable_time,
 )
 from tarkit.ext4.inventory import Inventory
 from tarkit.ext4.journal import journal_inode, pack_journal_superblock
@@ -49,7 +48,8 @@ class Ext4Result:
     """The image that was made.
 
     ``size`` is the file's, in bytes; the file system has ``blocks`` of 4096 bytes.
-    ``clamped_times`` counts inodes with a time before 1901 or after 2446, moved to those years.
+    ``clamped_times`` counts inodes with a time that had to be moved to one an inode can tell: it
+    was before 1901, after 2446, or between 2310 and 2378.
     """
 
     size: int
@@ -205,4 +205,4 @@ class Finisher:
 
 def _is_clamped(node: Node) -> bool:
     times = (node.mtime, node.atime, node.ctime)
-    return any(time is not None and not MIN_TIME <= time <= MAX_TIME for time in times)
+    return any(time is not None and storable_time(time) != time for time in times)

@@ -14,12 +14,11 @@ from tarkit.ext4.xattr import INODE_ROOM
 EXTENTS_FLAG = 0x80000
 INDEX_FLAG = 0x1000
 
-MIN_TIME = -(2**31) * 10**9
-MAX_TIME = (2**34 - 2**31) * 10**9 - 1
-"""The nanoseconds since 1970 that an inode can tell: December 1901 to May 2446."""
-
 EXTRA_SIZE = 32
 _LAYOUT = struct.Struct("<HHIIII4xHHII4x60s4xII4xHHHH4xH2x5I8x96s")
+_FIRST_TIME = -(2**31) * 10**9
+_LAST_TIME = (2**34 - 2**31) * 10**9 - 1
+_DOUBTED_TIMES = range((3 * 2**32 - 2**31) * 10**9, 3 * 2**32 * 10**9)
 _CHECKSUM_PLACES = (124, 125, 130, 131)
 _NO_XATTRS = bytes(INODE_ROOM)
 
@@ -75,13 +74,20 @@ class Inode:
         )
 
 
+def storable_time(time: int) -> int:
+    """The time nearest to *time*, in nanoseconds since 1970, that an inode should tell.
+
+    That is none before December 1901 or after May 2446, and none from April 2310 to April 2378:
+    those e2fsck takes for times before 1970 that an old kernel got wrong, and "repairs".
+    """
+    time = min(max(time, _FIRST_TIME), _LAST_TIME)
+    return _DOUBTED_TIMES.start - 1 if time in _DOUBTED_TIMES else time
+
+
 @lru_cache(maxsize=1024)
 def encode_time(time: int) -> tuple[int, int]:
-    """*time* in nanoseconds as an inode's two words: seconds; nanoseconds with the epoch.
-
-    What is out of range becomes the first or last moment there is.
-    """
-    seconds, nanoseconds = divmod(min(max(time, MIN_TIME), MAX_TIME), 10**9)
+    """A storable *time* as an inode's two words: seconds; nanoseconds with the epoch."""
+    seconds, nanoseconds = divmod(storable_time(time), 10**9)
     epoch = (seconds + 2**31) >> 32
     return seconds & 0xFFFFFFFF, nanoseconds << 2 | epoch
 

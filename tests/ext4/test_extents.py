@@ -62,3 +62,4 @@ def test_long_extents_are_cut() -> None:
 
 def test_runs_become_a_file_without_holes() -> None:
     assert extents_of([Run(50, 3), Run(9, 2)]) == [Extent(0, 50, 3), Extent(3, 9, 2)]
+    assert extents_of([Run(50, 3)], logical=7) == [Extent(7, 50, 3)]

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tarkit.ext4.crc32c import crc32c
-from tarkit.ext4.inode import MAX_TIME, MIN_TIME, Inode, encode_time, pack_table
+from tarkit.ext4.inode import Inode, encode_time, pack_table, storable_time
 
 SECOND = 10**9
+FIRST, LAST = -(2**31) * SECOND, (2**34 - 2**31) * SECOND - 1
 
 
 def decode_time(seconds: int, extra: int) -> int:
@@ -18,8 +19,13 @@ def decode_time(seconds: int, extra: int) -> int:
     return (signed + ((extra & 3) << 32)) * SECOND + (extra >> 2)
 
 
-@given(st.integers(MIN_TIME, MAX_TIME))
+def at(date: str) -> int:
+    return int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()) * SECOND
+
+
+@given(st.integers(FIRST, at("2310-04-04") - 1) | st.integers(at("2378-04-23"), LAST))
 def test_every_time_in_range_is_kept_to_the_nanosecond(time: int) -> None:
+    assert storable_time(time) == time
     assert decode_time(*encode_time(time)) == time
 
 
@@ -37,13 +43,19 @@ def test_every_time_in_range_is_kept_to_the_nanosecond(time: int) -> None:
     ],
 )
 def test_epochs(date: str, seconds: int, epoch: int) -> None:
-    time = int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp())
-    assert encode_time(time * SECOND) == (seconds, epoch)
+    assert encode_time(at(date)) == (seconds, epoch)
 
 
 def test_times_out_of_range_become_the_first_and_the_last() -> None:
-    assert encode_time(MIN_TIME - 1) == encode_time(MIN_TIME)
-    assert encode_time(MAX_TIME + 1) == encode_time(MAX_TIME)
+    assert storable_time(FIRST - 1) == FIRST
+    assert storable_time(LAST + 1) == LAST
+
+
+def test_times_that_e2fsck_would_repair_become_the_last_before_them() -> None:
+    before = at("2310-04-04 16:10:40") - 1
+    assert {storable_time(at(f"{year}-01-01")) for year in range(2311, 2379)} == {before}
+    assert storable_time(before + 1) == before
+    assert storable_time(at("2378-04-22 22:38:56")) == at("2378-04-22 22:38:56")
 
 
 def test_large_numbers_are_in_two_parts() -> None:

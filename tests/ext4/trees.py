@@ -150,8 +150,10 @@ def _expected(tree: Tree, node: Node, paths: list[bytes]) -> Seen:
 
 
 def _told(time: int) -> int:
-    """*time* as far as an inode can tell it."""
-    return min(max(time, -(2**31) * 10**9), (2**34 - 2**31) * 10**9 - 1)
+    """*time* as far as an inode can tell it: three stretches of it are moved to their border."""
+    if 10_737_418_240 <= time // 10**9 < 12_884_901_888:
+        return 10_737_418_240 * 10**9 - 1
+    return min(max(time, -2_147_483_648 * 10**9), 15_032_385_536 * 10**9 - 1)
 
 
 def seen(root: Path) -> dict[bytes, Seen]:

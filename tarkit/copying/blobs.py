@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -65,10 +66,13 @@ class BlobMover:
         order = self._sequence([plan.descriptor for plan in plans.values()])
         jobs = 1 if order is not None else self._options.jobs or self._default_jobs()
         digests = [blob.digest for blob in order] if order is not None else list(plans)
-        with ThreadPoolExecutor(jobs, "blob") as pool:
-            futures = {digest: pool.submit(self._move, plans[digest], family) for digest in digests}
-            self._wait(list(futures.values()))
-        return {digest: future.result() for digest, future in futures.items()}
+        futures: dict[Digest, Future[Moved]] = {}
+        with ThreadPoolExecutor(jobs, "blob") as pool, self._stopping(futures.values()):
+            for digest in digests:
+                futures[digest] = pool.submit(self._move, plans[digest], family)
+            for future in wait(futures.values(), return_when=FIRST_EXCEPTION).done:
+                future.result()
+            return {digest: future.result() for digest, future in futures.items()}
 
     def _default_jobs(self) -> int:
         return _ZSTD_JOBS if self._options.compression is LayerCompression.ZSTD else _JOBS
@@ -81,10 +85,11 @@ class BlobMover:
                 return order
         return blobs if self._destination.profile.ordered else None
 
-    def _wait(self, futures: list[Future[Moved]]) -> None:
+    @contextmanager
+    def _stopping(self, futures: Collection[Future[Moved]]) -> Iterator[None]:
+        """Stop all of *futures* when the block fails, in whatever way, before that goes on."""
         try:
-            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
-                future.result()
+            yield
         except BaseException:
             self._watcher.cancel()
             for future in futures:
@@ -177,7 +182,7 @@ def _family(layer: Descriptor) -> Family:
     return family
 
 
-def _raise_cause(futures: list[Future[Moved]]) -> None:
+def _raise_cause(futures: Collection[Future[Moved]]) -> None:
     """Raise what failed first hand, not what was stopped because of it."""
     for future in futures:
         if not future.cancelled():

@@ -49,7 +49,7 @@ class Schema1Manifest:
 
 def _layer(entry: object, blob: object, where: str) -> Schema1Layer:
     text = get_string(as_object(entry, where=where), "v1Compatibility", where=where)
-    document = parse_object(text.encode(), where=where)
+    document = parse_object(text.encode(errors="backslashreplace"), where=where)
     if document.get("throwaway") is True:
         return Schema1Layer(document, None)
     digest = get_string(as_object(blob, where=where), "blobSum", where=where)

@@ -114,6 +114,12 @@ if TYPE_CHECKING:
     from tarkit.transports.oci_archive.writer import OCIArchiveWriter
     from tarkit.transports.oci_layout.reader import OCILayoutReader
     from tarkit.transports.oci_layout.writer import OCILayoutWriter
+    from tarkit.verifying.findings import (
+        Finding,
+        Report,
+        Severity,
+    )
+    from tarkit.verifying.runner import verify
 
 __version__ = "0.1.0"
 
@@ -189,6 +195,8 @@ _MODULES = {
     "tarkit.transports.oci_archive.writer": ("OCIArchiveWriter",),
     "tarkit.transports.oci_layout.reader": ("OCILayoutReader",),
     "tarkit.transports.oci_layout.writer": ("OCILayoutWriter",),
+    "tarkit.verifying.findings": ("Finding", "Report", "Severity"),
+    "tarkit.verifying.runner": ("verify",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -212,6 +220,7 @@ __all__ = [
     "DockerFormat",
     "Event",
     "Family",
+    "Finding",
     "History",
     "ImageConfig",
     "ImageEntry",
@@ -245,7 +254,9 @@ __all__ = [
     "Reader",
     "Reference",
     "RefusedError",
+    "Report",
     "SequentialSource",
+    "Severity",
     "SharedLayerError",
     "SizeMismatchError",
     "Source",
@@ -273,6 +284,7 @@ __all__ = [
     "open_writer",
     "read_config",
     "select_image",
+    "verify",
 ]
 
 

@@ -57,9 +57,9 @@ def describe_layer(
         compression = detect(stream.read(SNIFF_SIZE))
     if compression is Compression.NONE:
         return Descriptor(media_types.DOCKER_LAYER, diff_id, member.size)
-    if source is not None and source.size == member.size and source.digest != diff_id:
-        return source
     media_type = _media_type(compression)
+    if source is not None and source.size == member.size and source.digest != diff_id:
+        return Descriptor(media_type, source.digest, source.size)
     claim = _NAMED_BY_DIGEST.fullmatch(path)
     if claim and compression is Compression.GZIP:
         return Descriptor(media_type, Digest("sha256", claim[1]), member.size)

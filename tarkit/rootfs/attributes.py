@@ -52,7 +52,7 @@ class Attributes:
         for name, value in sorted(member.xattrs.items()):
             self._set_xattr(target, name, value, follow)
         if member.type is not MemberType.SYMLINK:  # links have no mode of their own
-            os.chmod(target, mode)
+            os.chmod(target, mode)  # noqa: PTH101  it may be a descriptor
         os.utime(target, ns=(member.mtime_ns, member.mtime_ns), follow_symlinks=follow)
 
     def make_device(self, path: bytes, member: Member) -> bool:

@@ -183,10 +183,9 @@ def _unlocked_on_failure(directory: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for place, names, _ in os.walk(os.fsencode(directory)):
+        for place, names, _ in os.walk(directory):
             for name in names:
-                with contextlib.suppress(OSError):
-                    path = os.path.join(place, name)
-                    if not os.path.islink(path):
-                        os.chmod(path, 0o700)
+                path = Path(place, name)
+                if not path.is_symlink():
+                    path.chmod(stat.S_IRWXU)
         raise

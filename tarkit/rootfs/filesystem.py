@@ -57,11 +57,12 @@ class Entry:
     def of(cls, path: bytes, node: Node) -> Self:
         """What *path*, written without its first slash, is where it leads to *node*."""
         member = node.member
-        target = member.linkname if node.type is MemberType.SYMLINK else b""
+        is_link = node.type is MemberType.SYMLINK
+        target = member.linkname if is_link else b""
         return cls(
             path=_text(b"/" + path),
             type=node.type,
-            mode=member.mode,
+            mode=0o777 if is_link else member.mode,
             uid=member.uid,
             gid=member.gid,
             size=member.size if node.type is MemberType.FILE else len(target),

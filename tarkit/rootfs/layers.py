@@ -47,7 +47,6 @@ class ImageLayers:
     ) -> None:
         self._source = source
         self._watcher = watcher
-        self._watched: set[int] = set()
         self.verified: set[int] = set()
         self.where = source.where
         self.manifest = manifest
@@ -102,16 +101,20 @@ class ImageLayers:
         """Layer *number*, uncompressed, read ahead by a thread.
 
         The read that reaches the end has checked both of its digests and raises
-        :class:`~tarkit.errors.VerificationError` where one is wrong.
+        :class:`~tarkit.errors.VerificationError` where one is wrong. A layer among those
+        ``verified`` is not hashed a second time.
         """
         layer = self.layers[number]
         where = self.label(number)
         stream = self._source.open_blob(layer.descriptor)
-        if number not in self._watched:
-            self._watched.add(number)
-            stream = _Watched(stream, layer.descriptor, self._watcher)
+        if number in self.verified:
+            head = _Peekable(stream)
+            return ReadAhead(decompress(head, detect(head.peek(SNIFF_SIZE)), where=where))
         packed = VerifyingReader(
-            stream, digest=layer.descriptor.digest, size=layer.descriptor.size, where=where
+            _Watched(stream, layer.descriptor, self._watcher),
+            digest=layer.descriptor.digest,
+            size=layer.descriptor.size,
+            where=where,
         )
         compression = detect(packed.peek(SNIFF_SIZE))
         if compression is Compression.NONE and layer.diff_id == layer.descriptor.digest:
@@ -135,6 +138,13 @@ class ImageLayers:
     def label(self, number: int) -> str:
         """What to call layer *number* in a message."""
         return f"{self.where}: layer {self.layers[number].descriptor.digest}"
+
+
+class _Peekable(ChunkReader):
+    """A stream whose first bytes can be looked at."""
+
+    def _chunk(self) -> bytes:
+        return self._stream.read(CHUNK_SIZE)
 
 
 class _Whole(ChunkReader):

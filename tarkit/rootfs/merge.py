@@ -175,17 +175,19 @@ class _Layer:
     def _link(self, children: dict[bytes, Node], parts: Parts, member: Member) -> None:
         """Give the inode another name, or wait for it: this layer may bring it, or a newer one, yet."""
         target = self._target(member)
-        if target is not None and target.layer == self._number and target.member is not _NOT_YET:
+        if target is not None and self._is_own_file(target):
             children[parts[-1]] = self._share(target, parts)
             return
-        waiting = Node(_NOT_YET, self._number)
-        children[parts[-1]] = waiting
-        self._pending[id(waiting)] = (waiting, parts, member)
+        place = [*self._tree.real_parts(parts[:-1]), parts[-1]]
+        waiting = children[parts[-1]] = Node(_NOT_YET, self._number)
+        self._pending[id(waiting)] = (waiting, place, member)
 
-    def _complete(self, waiting: Node, parts: Parts, member: Member) -> None:
+    def _complete(self, waiting: Node, place: Parts, member: Member) -> None:
         """Put what a link leads to in the place of the inode that kept it."""
-        parent = self._tree.get(parts[:-1])
-        if parent is None or not parent.children or parent.children.get(parts[-1]) is not waiting:
+        parent: Node | None = self._tree.root
+        for name in place[:-1]:
+            parent = parent.children.get(name) if parent and parent.children else None
+        if not parent or not parent.children or parent.children.get(place[-1]) is not waiting:
             return  # the layer itself put something else there
         seen: set[int] = set()
         target = self._target(member)
@@ -195,9 +197,14 @@ class _Layer:
         if target is None or target.member is _NOT_YET:
             raise MalformedError(
                 f"a hard link to {shown(member.linkname)}, which is not there",
-                where=path_of(parts),
+                where=path_of(place),
             )
-        parent.children[parts[-1]] = self._share(target, parts)
+        parent.children[place[-1]] = self._share(target, place)
+
+    def _is_own_file(self, node: Node) -> bool:
+        """Whether this layer brought *node*, and it can have another name."""
+        own = node.layer == self._number and node.member is not _NOT_YET
+        return own and node.children is None
 
     def _target(self, member: Member) -> Node | None:
         parts = split(member.linkname, strict=self._strict)

@@ -146,7 +146,7 @@ def _member(path: bytes, node: Node, first: bytes) -> Member:
     return Member(
         path,
         meta.type,
-        meta.mode,
+        0o777 if meta.type is MemberType.SYMLINK else meta.mode,
         meta.uid,
         meta.gid,
         meta.size,

@@ -74,7 +74,7 @@ class Workshop:
         name = self._next_name()
         path = self._directory + b"/" + name
         if member.type is MemberType.SYMLINK:
-            os.symlink(member.linkname, path)
+            os.symlink(member.linkname, path)  # noqa: PTH211  names are bytes
         elif member.type is MemberType.FIFO:
             os.mkfifo(path, 0o600)
         elif not self._attributes.make_device(path, member):

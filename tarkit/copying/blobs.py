@@ -70,6 +70,8 @@ class BlobMover:
         with ThreadPoolExecutor(jobs, "blob") as pool, self._stopping(futures.values()):
             for digest in digests:
                 futures[digest] = pool.submit(self._move, plans[digest], family)
+            for future in wait(futures.values(), return_when=FIRST_EXCEPTION).done:
+                future.result()
             return {digest: future.result() for digest, future in futures.items()}
 
     def _default_jobs(self) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import BinaryIO
 
-from tarkit.errors import MalformedError
+from tarkit.errors import MalformedError, UnsafePathError
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
 
@@ -31,4 +32,20 @@ def read_file(path: Path, limit: int) -> bytes:
         return read_bounded(file, limit, where=str(path))
 
 
+def require_inside(path: Path, directory: Path) -> None:
+    """Raise :class:`UnsafePathError` where links lead from *path* out of *directory*."""
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise UnsafePathError(f"a link that leads out of {directory.name!r}", where=str(path))
+
+
+def read_at(descriptor: int, size: int, offset: int) -> bytes:
+    """Up to *size* bytes from *offset*, by any thread; none behind the end only."""
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, size, offset)
+    with _seeking:  # Windows has one position a file and no call that leaves it alone
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, size)
+
+
+_seeking = threading.Lock()
 _BINARY: int = getattr(os, "O_BINARY", 0)

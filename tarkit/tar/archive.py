@@ -10,16 +10,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundError
+from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundError, NotAnImageError
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable, chunks_of, read_bounded
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
+from tarkit.streams.files import read_at
 from tarkit.tar.data import ArchiveData, CompressedData, FileData, NoData, StoredData
 from tarkit.tar.index import Index, index_file, index_stream
 from tarkit.tar.member import Member
 from tarkit.tar.names import Names, shown
 from tarkit.tar.sparse import Content
 from tarkit.tar.spool import Spooling, new_spool
+
+MAX_HOLES = 64 << 30
+"""Most bytes that a member's holes may stand for: they cost nothing to write and time to read."""
 
 
 class Archive:
@@ -55,6 +59,8 @@ class Archive:
         Raises :class:`PathNotFoundError`, and what :class:`~tarkit.tar.reader.TarReader` raises.
         """
         where = str(path)
+        if path.is_dir():
+            raise NotAnImageError("is a directory, not an archive", where=where)
         with contextlib.ExitStack() as stack:
             with os_errors(where):
                 file = stack.enter_context(path.open("rb", buffering=0))
@@ -84,7 +90,7 @@ class Archive:
 
     @classmethod
     def _from_file(cls, file: BinaryIO, where: str) -> Self:
-        compression = detect(os.pread(file.fileno(), SNIFF_SIZE, 0))
+        compression = detect(read_at(file.fileno(), SNIFF_SIZE, 0))
         data = _data(file, compression, where)
         if isinstance(data, CompressedData):
             index = index_stream(data.stream(), where=where)
@@ -140,6 +146,9 @@ class Archive:
         member = self._names.resolve(member)
         if not member.type.has_data:
             raise MalformedError(f"{shown(member.name)} is not a file", where=self.where)
+        if member.size - member.stored > MAX_HOLES:
+            message = f"{shown(member.name)} has more than {MAX_HOLES} bytes of holes"
+            raise LimitExceededError(message, limit=MAX_HOLES, where=self.where)
         kept = self._index.kept.get(member.data_offset)
         stored: BinaryIO
         if kept is not None:
@@ -147,6 +156,15 @@ class Archive:
         else:
             stored = StoredData(self._data, member, self.where)
         return stored if member.sparse is None else Content(stored, member)
+
+    def compression_of(self, member: Member) -> Compression:
+        """What *member*, or what it is a link to, is compressed with; costs nothing."""
+        member = self._names.resolve(member)
+        head = None if member.sparse else self._index.heads.get(member.data_offset)
+        if head is None:
+            with self.open_member(member) as stream:
+                head = stream.read(SNIFF_SIZE)
+        return detect(head)
 
     def read(self, name: str | bytes, limit: int) -> bytes:
         """All of the member called *name*, a small one.

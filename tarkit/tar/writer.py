@@ -39,8 +39,7 @@ class TarWriter:
     def add(self, member: Member, data: Data = b"") -> None:
         """Write *member* and its *data*: ``size`` bytes, or those of its segments where it is sparse.
 
-        Segments are stored in whole blocks, with part of the holes between them (GNU tar asks for it).
-
+        Segments are stored in whole blocks, with part of the holes between them, as GNU tar expects.
         Raises :class:`SizeMismatchError` for more or less data, :class:`NoSpaceError`, and as
         :func:`~tarkit.tar.encode.encode` does.
         """
@@ -112,9 +111,8 @@ class TarWriter:
     def _rewind(self, offset: int) -> None:
         self._refusal = "the archive broke off inside a member"
         if self._seekable:
-            with contextlib.suppress(
-                OSError
-            ):  # a full disk: whoever sees its error throws the file away
+            # where even this fails, the disk is full and the file is of no use to anyone
+            with contextlib.suppress(OSError):
                 self._file.seek(offset)
                 self._file.truncate()
                 self._offset = offset

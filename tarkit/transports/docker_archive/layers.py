@@ -10,7 +10,7 @@ from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
-from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
+from tarkit.streams.codecs import decompress
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.archive import Archive
 from tarkit.tar.member import Member
@@ -27,15 +27,16 @@ def layer_members(
     A layer may occur twice, and only one of its paths need be there.
     Raises :class:`SharedLayerError` and :class:`MemberNotFoundError`.
     """
-    owners: dict[str, Digest] = {}
+    owners: dict[str | int, Digest] = {}
     members: dict[Digest, tuple[str, Member]] = {}
     for path, diff_id in zip(item.layers, diff_ids, strict=True):
-        if owners.setdefault(path, diff_id) != diff_id:
+        member = archive.find(path)
+        owner = owners.setdefault(path if member is None else member.offset, diff_id)
+        if owner != diff_id:
             raise SharedLayerError(
-                f"layer {path!r} stands for two diff IDs, {owners[path]} and {diff_id}",
+                f"layer {path!r} stands for two diff IDs, {owner} and {diff_id}",
                 where=archive.where,
             )
-        member = archive.find(path)
         if member is not None:
             members.setdefault(diff_id, (path, member))
     for path, diff_id in zip(item.layers, diff_ids, strict=True):
@@ -53,8 +54,7 @@ def describe_layer(
     ``LayerSources`` says of it, or by its name where that is its digest, as crane writes it; both
     are claims that the copy checks. Otherwise it is read once, which proves the diff ID too.
     """
-    with archive.open_member(member) as stream:
-        compression = detect(stream.read(SNIFF_SIZE))
+    compression = archive.compression_of(member)
     if compression is Compression.NONE:
         return Descriptor(media_types.DOCKER_LAYER, diff_id, member.size)
     media_type = _media_type(compression)

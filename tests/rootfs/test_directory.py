@@ -54,6 +54,11 @@ def names(top: Path) -> list[str]:
     return sorted(path.relative_to(top).as_posix() for path in top.rglob("*"))
 
 
+def names_in(descriptor: int) -> list[str]:
+    with os.scandir(descriptor) as entries:
+        return [entry.name for entry in entries]
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 def test_layers_become_one_directory(tmp_path: Path, compressed: bool) -> None:
     base = [directory("d", 0o750), file("d/a", "old"), file("d/b", "b" * 3000), link("l", "d")]
@@ -220,7 +225,7 @@ def test_deep_trees_need_neither_recursion_nor_descriptors(tmp_path: Path) -> No
     top, result = unpack(tmp_path, [file("d/" * 1500 + "f", "deep")])
     assert result.entries == 1502
     path, depth = os.open(top, os.O_RDONLY), 0
-    while (names := [entry.name for entry in os.scandir(path)]) == ["d"]:
+    while (names := names_in(path)) == ["d"]:
         below = os.open("d", os.O_RDONLY, dir_fd=path)
         os.close(path)
         path, depth = below, depth + 1

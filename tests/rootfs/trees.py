@@ -123,7 +123,7 @@ def facts_of_tar(path: Path) -> Facts:
             nanoseconds = int(fraction.ljust(9, "0") or 0) * (-1 if whole[:1] == "-" else 1)
             fact: dict[str, Any] = {
                 "type": kind,
-                "mode": member.mode,
+                "mode": member.mode & 0o7777,
                 "uid": member.uid,
                 "gid": member.gid,
                 "mtime_ns": int(whole) * 10**9 + nanoseconds,

@@ -26,9 +26,10 @@ def carry_over(
     taken = set(map(in_full, except_names))
     carried = 0
     for image in reader.images():
-        known = [name for name in image.names if in_full(name) is not None]
+        source = reader.source(index=image.index)
+        known = [name for name in source.names if in_full(name) is not None]
         names = [name for name in known if in_full(name) not in taken]
         if names or not known:
-            copy_image(reader.source(index=image.index), writer.destination(*names), _UNCHANGED)
+            copy_image(source, writer.destination(*names), _UNCHANGED)
             carried += 1
     return carried

@@ -24,7 +24,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SHELL = shutil.which("sh")
+SHELL = None if os.name == "nt" else shutil.which("sh")
 
 NOT_RUN = {
     ("README.md", "python3 -m venv .venv && .venv/bin/pip install"): 2,  # .ci/run runs both
@@ -94,7 +94,7 @@ def run_block(block: Block, names: dict[str, object]) -> None:
     if block.language == "python":
         run_python(block, names)
     elif SHELL is None:
-        return  # no POSIX shell: Windows
+        return  # Windows has no POSIX shell
     elif block.language == "sh":
         status, output = shell(block.text)
         assert status == 0, f"{block.name}:{block.line}\n{output}"

@@ -13,10 +13,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tarkit"
 
-STACK = ("errors", "image", "streams", "blobs", "tar", "layout", "transports.base")
+STACK = ("errors", "image", "streams", "blobs", "tar", "transports.base", "layout")
 BACKENDS = {
     f"transports.{path.stem}"
-    for path in (PACKAGE / "transports").iterdir()
+    for path in PACKAGE.glob("transports/*")
     if path.stem not in {"__init__", "__pycache__", "base", "location"}
 }
 LOCATION = {*STACK, *BACKENDS}

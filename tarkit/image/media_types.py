@@ -83,8 +83,11 @@ def layer_compression(media_type: str) -> Compression:
 def layer_type(media_type: str, family: Family, compression: Compression) -> str | None:
     """The layer type of *family* with *compression* that stands for *media_type*, or ``None`` where there is none.
 
-    A layer of bytes compressed with bzip2 or xz has no media type of its own.
+    Layers compressed with bzip2 or xz have no media type, and zstd has none in Docker's schema:
+    some write one all the same, so it is read, and never written.
     """
+    if (family, compression) == (Family.DOCKER, Compression.ZSTD):
+        return None
     foreign = _LAYERS[media_type][1]
     suffix = _SUFFIXES[family].get(compression)
     return None if suffix is None else _BASES[family, foreign] + suffix

@@ -51,6 +51,12 @@ class ChunkReader(io.RawIOBase, BinaryIO):
         self._pending = data[size:]
         return data[:size]
 
+    def peek(self, size: int) -> bytes:
+        """The next *size* bytes, fewer only at the end, without taking them."""
+        while len(self._pending) < size and (more := self._chunk()):
+            self._pending += more
+        return self._pending[:size]
+
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill *buffer* from the front; the number of bytes put there."""
         view = memoryview(buffer).cast("B")

@@ -16,7 +16,7 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
 from tarkit.streams.zstdframes import FrameTracker
 
-__all__ = ["SNIFF_SIZE", "Compression", "compress", "decompress", "detect", "sniff"]
+__all__ = ["SNIFF_SIZE", "Compression", "compress", "decompress", "detect"]
 
 SNIFF_SIZE = 6
 """Bytes that :func:`detect` needs to see."""
@@ -42,23 +42,11 @@ def detect(head: bytes) -> Compression:
     return Compression.NONE
 
 
-class _Prefixed(ChunkReader):
-    """A stream whose first bytes were read already."""
-
-    def __init__(self, head: bytes, rest: Readable) -> None:
-        super().__init__(rest)
-        self._pending = head
+class _Plain(ChunkReader):
+    """A stream as it is."""
 
     def _chunk(self) -> bytes:
         return self._stream.read(CHUNK_SIZE)
-
-
-def sniff(stream: Readable) -> tuple[Compression, ChunkReader]:
-    """What *stream* is compressed with, and the stream again from its first byte."""
-    head = b""
-    while len(head) < SNIFF_SIZE and (more := stream.read(SNIFF_SIZE - len(head))):
-        head += more
-    return detect(head), _Prefixed(head, stream)
 
 
 def decompress(
@@ -67,7 +55,7 @@ def decompress(
     """What *stream*, compressed with *compression*, holds; closing it closes *stream*."""
     match compression:
         case Compression.NONE:
-            return _Prefixed(b"", stream)
+            return _Plain(stream)
         case Compression.ZSTD:
             return _ZstdReader(stream, where)
         case Compression.GZIP:
@@ -90,7 +78,7 @@ def compress(
     """
     match compression:
         case Compression.NONE:
-            return _Prefixed(b"", stream)
+            return _Plain(stream)
         case Compression.GZIP:
             from tarkit.streams.gzip import GzipCompressor
 

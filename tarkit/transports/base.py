@@ -1,9 +1,9 @@
 """What a backend provides: the Protocols between the engine and every kind of place images live in.
 
 A *Source* is one image, or index, somewhere; a *Destination* is where one goes. A *Reader* opens
-a container of images, lists them and hands out Sources; a *Writer* hands out Destinations and
-publishes at the end. All are context managers. What only some can do is a small Protocol of its
-own, asked for with :func:`isinstance`.
+a container of images, lists them and hands out Sources, which live as long as it is open; a
+*Writer* hands out Destinations and publishes at the end. What only some can do is a small Protocol
+of its own, asked for with :func:`isinstance`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,18 @@ class Closing(Protocol):
     ) -> None: ...
 
 
-class Source(Closing, Protocol):
-    """One image, or index of images. ``name`` is what it is called there, or empty."""
+class Source(Protocol):
+    """One image, or index of images, of an open Reader. ``names`` is what it is called there."""
 
-    where: str
-    name: str
+    @property
+    def where(self) -> str:
+        """The place, for messages."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the image is called there; empty where it has no name."""
+        ...
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
         """The top manifest or index, or the one of *digest* inside it: bytes, media type, digest; verified.
@@ -75,7 +82,8 @@ class Profile:
 
     ``habit`` maps the compression a layer has to the one it gets; what is not in it stays.
     ``holds`` are the compressions it can hold at all. ``ordered`` destinations take blobs one at
-    a time, in manifest order, so that their bytes do not depend on threads.
+    a time, in manifest order, so that their bytes do not depend on threads. Where ``keeps_manifest``
+    is false the manifest is not stored but made up again by whoever reads.
     """
 
     media_types: frozenset[str]
@@ -83,13 +91,21 @@ class Profile:
     habit: Mapping[Compression, Compression] | None = None
     holds: frozenset[Compression] = frozenset(Compression)
     ordered: bool = False
+    keeps_manifest: bool = True
 
 
-class Destination(Closing, Protocol):
-    """Where one image goes. Nothing is visible there before :meth:`commit`, and nothing stays without it."""
+class Destination(Protocol):
+    """Where one image goes, of an open Writer. Without :meth:`commit` nothing of it stays there."""
 
-    where: str
-    profile: Profile
+    @property
+    def where(self) -> str:
+        """The place, for messages."""
+        ...
+
+    @property
+    def profile(self) -> Profile:
+        """What it takes, and its habits."""
+        ...
 
     def try_reuse(
         self,
@@ -135,7 +151,10 @@ class ImageEntry:
 class Reader(Closing, Protocol):
     """A container of images, open for reading."""
 
-    where: str
+    @property
+    def where(self) -> str:
+        """The place, for messages."""
+        ...
 
     def images(self) -> Sequence[ImageEntry]:
         """The images there are, in their order."""
@@ -152,7 +171,10 @@ class Reader(Closing, Protocol):
 class Writer(Closing, Protocol):
     """A container of images, open for writing; what was committed appears when it is closed without an error."""
 
-    where: str
+    @property
+    def where(self) -> str:
+        """The place, for messages."""
+        ...
 
     def destination(self, *names: str) -> Destination:
         """Where one image goes, under *names*, or without a name."""

@@ -1,0 +1,1 @@
+"""The engine: one verb, copy, over Sources and Destinations of any kind."""

@@ -1,0 +1,187 @@
+"""Moving the blobs of one image: several at a time, each read once, verified, and converted on the way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from enum import Enum
+
+from tarkit.copying.options import CopyOptions
+from tarkit.copying.plan import LayerPlan
+from tarkit.copying.progress import Event, Watcher
+from tarkit.errors import CancelledError
+from tarkit.image import media_types
+from tarkit.image.convert import convert_layer
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.media_types import Compression, Family
+from tarkit.streams.codecs import SNIFF_SIZE, compress, decompress, detect
+from tarkit.streams.readahead import ReadAhead
+from tarkit.streams.verify import VerifyingReader
+from tarkit.transports.base import Destination, SequentialSource, Source
+
+_MOST_JOBS = 8
+
+
+class Outcome(Enum):
+    """How a blob got to the destination."""
+
+    COPIED = "copied"
+    RECOMPRESSED = "recompressed"
+    REUSED = "reused"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A blob at the destination."""
+
+    descriptor: Descriptor
+    outcome: Outcome
+
+
+class BlobMover:
+    """Takes blobs from *source* to *destination* as *options* say."""
+
+    def __init__(
+        self, source: Source, destination: Destination, options: CopyOptions, watcher: Watcher
+    ) -> None:
+        self._source = source
+        self._destination = destination
+        self._options = options
+        self._watcher = watcher
+
+    def move_layers(
+        self, layers: Sequence[LayerPlan], family: Family | None
+    ) -> dict[Digest, Moved]:
+        """Move *layers*, each digest once; what became of them, by their digests at the source.
+
+        The first failure stops the others and is raised once they have stopped.
+        """
+        plans = {plan.descriptor.digest: plan for plan in layers}
+        for plan in plans.values():
+            self._watcher.expect(plan.descriptor)
+        order = self._sequence([plan.descriptor for plan in plans.values()])
+        jobs = (
+            1 if order is not None else self._options.jobs or min(os.cpu_count() or 1, _MOST_JOBS)
+        )
+        digests = [blob.digest for blob in order] if order is not None else list(plans)
+        with ThreadPoolExecutor(jobs, "blob") as pool:
+            futures = {digest: pool.submit(self._move, plans[digest], family) for digest in digests}
+            self._wait(list(futures.values()))
+        return {digest: future.result() for digest, future in futures.items()}
+
+    def _sequence(self, blobs: list[Descriptor]) -> Sequence[Descriptor] | None:
+        """The order in which blobs must be moved one at a time; ``None`` where all can go at once."""
+        if isinstance(self._source, SequentialSource):
+            order = self._source.reading_order(blobs)
+            if order is not None:
+                return order
+        return blobs if self._destination.profile.ordered else None
+
+    def _wait(self, futures: list[Future[Moved]]) -> None:
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            self._watcher.cancel()
+            for future in futures:
+                future.cancel()
+            wait(futures)
+            _raise_cause(futures)
+            raise
+
+    def _move(self, plan: LayerPlan, family: Family | None) -> Moved:
+        blob = plan.descriptor
+        try:
+            moved = self._reuse(plan, family) or self._transfer(plan, family)
+        except BaseException:
+            self._watcher.tell(Event.FAILED, blob)
+            raise
+        reused = moved.outcome is Outcome.REUSED
+        self._watcher.done(Event.REUSED if reused else Event.FINISHED, blob)
+        return moved
+
+    def _reuse(self, plan: LayerPlan, family: Family | None) -> Moved | None:
+        unchanged = plan.becomes[plan.declared] is plan.declared
+        diff_id = None if self._options.preserve_digests else plan.diff_id
+        found = self._destination.try_reuse(
+            plan.descriptor, diff_id=diff_id, compressions=plan.acceptable
+        )
+        if found is None or (found.digest == plan.descriptor.digest and not unchanged):
+            return None
+        return Moved(self._described(plan.descriptor, found, family), Outcome.REUSED)
+
+    def _transfer(self, plan: LayerPlan, family: Family | None) -> Moved:
+        blob = plan.descriptor
+        self._watcher.tell(Event.STARTED, blob)
+        where = f"{self._source.where}: layer {blob.digest}"
+        with VerifyingReader(
+            self._watcher.watch(self._source.open_blob(blob), blob),
+            digest=blob.digest,
+            size=blob.size,
+            where=where,
+        ) as stream:
+            has = detect(stream.peek(SNIFF_SIZE))
+            gets = plan.becomes[has]
+            if gets is has:
+                stored = self._destination.put_blob(stream, blob.media_type)
+                stream.verify()
+                return Moved(self._described(blob, stored, family), Outcome.COPIED)
+            layer = convert_layer(blob, family or _family(blob), gets)
+            stored = self._recompress(stream, plan, has, gets, layer.media_type)
+            stream.verify()
+        return Moved(self._described(layer, stored, None), Outcome.RECOMPRESSED)
+
+    def _recompress(
+        self,
+        stream: VerifyingReader,
+        plan: LayerPlan,
+        has: Compression,
+        gets: Compression,
+        media_type: str,
+    ) -> Descriptor:
+        """Put *stream* as *gets*. What it holds is checked against the diff ID on the way."""
+        where = f"{self._source.where}: layer {plan.descriptor.digest}"
+        if has is Compression.NONE and plan.descriptor.digest == plan.diff_id:
+            plain: VerifyingReader = stream
+        else:
+            inflated = ReadAhead(decompress(stream, has, where=where))
+            plain = VerifyingReader(inflated, digest=plan.diff_id, where=f"{where}, uncompressed")
+        with plain:
+            if gets is Compression.NONE:
+                return self._destination.put_blob(plain, media_type)
+            packed = compress(plain, gets, level=self._options.level)
+            stored = self._destination.put_blob(VerifyingReader(packed), media_type)
+            plain.verify()
+            return stored
+
+    def _described(
+        self, layer: Descriptor, stored: Descriptor, family: Family | None
+    ) -> Descriptor:
+        """*layer*, in *family*, as it is *stored*; the same object where nothing changed."""
+        from dataclasses import replace
+
+        media_type = layer.media_type
+        if media_types.is_layer(media_type):
+            compression = media_types.layer_compression(
+                stored.media_type if media_types.is_layer(stored.media_type) else media_type
+            )
+            layer = convert_layer(layer, family or _family(layer), compression)
+        return replace(layer, digest=stored.digest, size=stored.size)
+
+
+def _family(layer: Descriptor) -> Family:
+    family = media_types.family_of(layer.media_type)
+    assert family is not None
+    return family
+
+
+def _raise_cause(futures: list[Future[Moved]]) -> None:
+    """Raise what failed first hand, not what was stopped because of it."""
+    for future in futures:
+        if not future.cancelled():
+            error = future.exception()
+            if error is not None and not isinstance(error, CancelledError):
+                raise error

@@ -1,0 +1,216 @@
+"""``copy_image``: one image, or a whole index, from a Source to a Destination."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from dataclasses import replace
+
+from tarkit.copying.blobs import BlobMover, Moved, Outcome
+from tarkit.copying.options import CopyOptions, CopyResult, Sparse
+from tarkit.copying.plan import ImagePlan, plan_copy
+from tarkit.copying.progress import Watcher
+from tarkit.copying.select import (
+    descends,
+    is_present,
+    platforms_of,
+    read_config,
+    select_child,
+    select_image,
+)
+from tarkit.errors import (
+    BlobNotFoundError,
+    CannotModifyError,
+    ManifestRejectedError,
+    UnsupportedError,
+    listed,
+)
+from tarkit.image import media_types
+from tarkit.image.config import ImageConfig
+from tarkit.image.convert import convert_index, convert_manifest
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.streams.verify import VerifyingReader
+from tarkit.transports.base import Destination, Source
+
+
+def copy_image(
+    source: Source, destination: Destination, options: CopyOptions | None = None
+) -> CopyResult:
+    """Copy *source* to *destination* and commit it there.
+
+    Everything read is verified; nothing is visible at the destination unless all of it succeeded
+    and its Writer is closed without an error. Raises what :mod:`tarkit.errors` lists.
+    """
+    return _Copy(source, destination, options or CopyOptions()).run()
+
+
+class _Copy:
+    """The state of one copy: what was moved so far, and what there is to say about it."""
+
+    def __init__(self, source: Source, destination: Destination, options: CopyOptions) -> None:
+        self._source = source
+        self._destination = destination
+        self._options = options
+        self._watcher = Watcher(options.on_progress)
+        self._mover = BlobMover(source, destination, options, self._watcher)
+        self._moved: dict[Digest, Moved] = {}
+        self._outcomes: Counter[Outcome] = Counter()
+        self._written = 0
+        self._notes: list[str] = []
+
+    def run(self) -> CopyResult:
+        raw = self._source.manifest()
+        platforms = self._options.platforms
+        if raw.is_index and (self._options.all or len(platforms) > 1):
+            self._put_index(raw, (raw.digest,))
+        elif len(platforms) > 1:
+            for platform in platforms:
+                select_image(self._source, platform)
+            self._put_image(raw)
+        else:
+            self._put_image(select_image(self._source, platforms[0] if platforms else None))
+        return CopyResult(
+            descriptor=self._destination.commit(),
+            copied=self._outcomes[Outcome.COPIED],
+            recompressed=self._outcomes[Outcome.RECOMPRESSED],
+            reused=self._outcomes[Outcome.REUSED],
+            bytes_read=self._watcher.read,
+            bytes_written=self._written,
+            notes=tuple(dict.fromkeys(self._notes)),
+        )
+
+    def _put_index(self, raw: RawManifest, chain: tuple[Digest, ...]) -> Descriptor:
+        """Put what *raw* names, then itself; what it is at the destination."""
+        index = Index.parse(raw)
+        profile = self._destination.profile
+        if not media_types.INDEXES & profile.media_types:
+            raise ManifestRejectedError(
+                "the destination holds one image under a name, not an index of several",
+                where=self._destination.where,
+                hint="choose one with --platform, or copy to an OCI layout or archive",
+            )
+        chosen = self._choose(index)
+        children = {child.digest: self._put_child(child, chain) for child in chosen}
+        kept = tuple(
+            _moved_to(child, children[child.digest])
+            for child in index.manifests
+            if child.digest in children
+        )
+        if len(kept) < len(index.manifests) and self._options.sparse is Sparse.KEEP:
+            kept = index.manifests
+        rewritten = replace(index, manifests=kept)
+        family = profile.family
+        if family and not self._options.preserve_digests:
+            rewritten = convert_index(rewritten, family, kept)
+        result = raw if rewritten == index else self._serialize(rewritten)
+        self._destination.put_manifest(result)
+        return result.descriptor
+
+    def _choose(self, index: Index) -> tuple[Descriptor, ...]:
+        """The entries of *index* to copy."""
+        if self._options.platforms and not self._options.all:
+            chosen = [
+                select_child(self._source, index, platform) for platform in self._options.platforms
+            ]
+            self._leave_out(len(index.manifests) - len(set(chosen)))
+            return tuple(dict.fromkeys(chosen))
+        present = tuple(c for c in index.manifests if is_present(self._source, c))
+        missing = [c for c in index.manifests if c not in present]
+        if missing and self._options.sparse in (None, Sparse.REFUSE):
+            names = platforms_of(missing) or [str(child.digest) for child in missing]
+            raise BlobNotFoundError(
+                f"{len(missing)} of {len(index.manifests)} manifests of the index are missing "
+                f"({listed(names)})",
+                where=self._source.where,
+                hint="--sparse keep copies the index as it is, --sparse strip leaves them out",
+            )
+        self._leave_out(len(missing))
+        return present
+
+    def _leave_out(self, count: int) -> None:
+        """Say that *count* manifests of an index are not copied, where that is allowed."""
+        if not count:
+            return
+        if self._options.sparse is Sparse.KEEP:
+            self._notes.append(f"the index names {count} manifests that were not copied")
+            return
+        if self._options.preserve_digests:
+            raise CannotModifyError(
+                f"the index would lose {count} manifests, and digests are to be preserved",
+                where=self._source.where,
+                hint="--sparse keep leaves the index as it is",
+            )
+        self._notes.append(f"the index was rewritten without {count} of its manifests")
+
+    def _put_child(self, child: Descriptor, chain: tuple[Digest, ...]) -> Descriptor:
+        raw = self._source.manifest(child.digest)
+        if raw.is_index:
+            return self._put_index(raw, descends(chain, child, self._source.where))
+        return self._put_image(raw)
+
+    def _put_image(self, raw: RawManifest) -> Descriptor:
+        """Put the layers, the config and the manifest of one image; what the manifest became."""
+        if raw.media_type not in media_types.MANIFESTS:
+            raise UnsupportedError(
+                f"a manifest of the unsupported type {raw.media_type!r}", where=self._source.where
+            )
+        manifest = Manifest.parse(raw)
+        config, diff_ids = self._read_config(manifest)
+        plan = plan_copy(manifest, diff_ids, self._destination.profile, self._options)
+        self._notes += plan.notes
+        self._move_layers(plan)
+        self._put_config(manifest.config, config)
+        result = self._finished(raw, manifest, plan)
+        self._destination.put_manifest(result)
+        return result.descriptor
+
+    def _read_config(self, manifest: Manifest) -> tuple[bytes, tuple[Digest, ...] | None]:
+        """The config's bytes, and its diff IDs where it is an image's."""
+        data = read_config(self._source, manifest)
+        is_image = manifest.config.media_type in media_types.CONFIGS and all(
+            media_types.is_layer(layer.media_type) for layer in manifest.layers
+        )
+        where = f"{self._source.where}: config {manifest.config.digest}"
+        return data, ImageConfig.parse(data, where=where).diff_ids if is_image else None
+
+    def _move_layers(self, plan: ImagePlan) -> None:
+        wanted = [layer for layer in plan.layers if layer.descriptor.digest not in self._moved]
+        moved = self._mover.move_layers(wanted, plan.family)
+        self._moved |= moved
+        for blob in moved.values():
+            self._count(blob)
+
+    def _put_config(self, descriptor: Descriptor, data: bytes) -> None:
+        everything = frozenset(media_types.Compression)
+        if self._destination.try_reuse(descriptor, diff_id=None, compressions=everything):
+            self._count(Moved(descriptor, Outcome.REUSED))
+            return
+        blob = VerifyingReader(io.BytesIO(data), digest=descriptor.digest, size=descriptor.size)
+        self._destination.put_blob(blob, descriptor.media_type)
+        self._count(Moved(descriptor, Outcome.COPIED))
+
+    def _count(self, blob: Moved) -> None:
+        self._outcomes[blob.outcome] += 1
+        if blob.outcome is not Outcome.REUSED:
+            self._written += blob.descriptor.size
+
+    def _finished(self, raw: RawManifest, manifest: Manifest, plan: ImagePlan) -> RawManifest:
+        """The manifest over the layers as they are now; the original bytes where nothing changed."""
+        layers = tuple(self._moved[layer.digest].descriptor for layer in manifest.layers)
+        result = convert_manifest(manifest, plan.family) if plan.family else manifest
+        result = replace(result, layers=layers)
+        return raw if result == manifest else self._serialize(result)
+
+    def _serialize(self, document: Manifest | Index) -> RawManifest:
+        if self._options.preserve_digests:
+            raise CannotModifyError(
+                "the copy would change a manifest, and digests are to be preserved",
+                where=self._source.where,
+            )
+        return document.serialize()
+
+
+def _moved_to(child: Descriptor, now: Descriptor) -> Descriptor:
+    return replace(child, media_type=now.media_type, digest=now.digest, size=now.size)

@@ -1,0 +1,78 @@
+"""What a caller may ask of a copy, and what it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from tarkit.copying.progress import Progress
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.media_types import Compression
+from tarkit.image.platform import Platform
+
+
+class LayerCompression(Enum):
+    """What becomes of the layers' compression."""
+
+    AUTO = "auto"  # the destination's habit
+    PRESERVE = "preserve"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    NONE = "none"
+
+    @property
+    def codec(self) -> Compression | None:
+        """The one compression asked for, or ``None`` for auto and preserve."""
+        return (
+            None
+            if self in (LayerCompression.AUTO, LayerCompression.PRESERVE)
+            else Compression(self.value)
+        )
+
+
+class Sparse(Enum):
+    """What becomes of an index some of whose manifests are not copied."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"  # the index as it is, its digest unchanged
+    STRIP = "strip"  # a new index of what was copied
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyOptions:
+    """How to copy.
+
+    ``platforms`` picks images from an index: the system's own where it is empty. ``all`` copies
+    the whole index. ``sparse`` says what becomes of an index that is not copied whole; ``None``
+    strips it to the platforms asked for, and refuses where ``all`` finds manifests missing.
+    ``level`` is the codec's own. ``jobs`` bounds the blobs in flight. ``on_progress`` is called
+    from several threads, one call at a time.
+    """
+
+    all: bool = False
+    platforms: tuple[Platform, ...] = ()
+    sparse: Sparse | None = None
+    compression: LayerCompression = LayerCompression.AUTO
+    level: int | None = None
+    preserve_digests: bool = False
+    jobs: int | None = None
+    on_progress: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """What a copy did. ``descriptor`` is of the top manifest as it is at the destination.
+
+    Blobs are counted once each: ``copied`` as they were, ``recompressed``, or ``reused`` because
+    the destination had them. ``bytes_read`` and ``bytes_written`` are those of blobs. ``notes``
+    says what the copy could not take along, or changed beyond what was asked.
+    """
+
+    descriptor: Descriptor
+    copied: int
+    recompressed: int
+    reused: int
+    bytes_read: int
+    bytes_written: int
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,132 @@
+"""What a copy will do to one image, decided before anything is written, without any I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tarkit.copying.options import CopyOptions, LayerCompression
+from tarkit.errors import CannotModifyError, LayerCountError, ManifestRejectedError, NotAnImageError
+from tarkit.image import media_types
+from tarkit.image.convert import lost_in_docker
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import Manifest
+from tarkit.image.media_types import Compression, Family
+from tarkit.transports.base import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class LayerPlan:
+    """What becomes of one layer. ``becomes`` holds the compression it gets for each it may turn out to have."""
+
+    descriptor: Descriptor
+    diff_id: Digest | None
+    becomes: dict[Compression, Compression]
+
+    @property
+    def declared(self) -> Compression:
+        """The compression the media type speaks of; the bytes decide."""
+        media_type = self.descriptor.media_type
+        if not media_types.is_layer(media_type):
+            return Compression.NONE
+        return media_types.layer_compression(media_type)
+
+    @property
+    def acceptable(self) -> frozenset[Compression]:
+        """The compressions in which a layer that is already there can stand for this one."""
+        return frozenset({self.becomes[self.declared]})
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """What becomes of one image: the family its manifest will be of (``None``: as it is), and its layers."""
+
+    family: Family | None
+    layers: tuple[LayerPlan, ...]
+    notes: tuple[str, ...]
+
+
+_AS_IT_IS = {compression: compression for compression in Compression}
+
+
+def plan_copy(
+    manifest: Manifest, diff_ids: tuple[Digest, ...] | None, profile: Profile, options: CopyOptions
+) -> ImagePlan:
+    """Plan the copy of *manifest* to a destination of that *profile*.
+
+    *diff_ids* is ``None`` for an artifact that is no image: it is copied as it is.
+    Raises :class:`CannotModifyError` where digests are to be preserved and cannot be, and
+    :class:`ManifestRejectedError` or :class:`NotAnImageError` where the destination cannot hold it.
+    """
+    if diff_ids is None:
+        return _plan_artifact(manifest, profile)
+    if len(diff_ids) != len(manifest.layers):
+        raise LayerCountError(len(manifest.layers), len(diff_ids))
+    family = None if options.preserve_digests else profile.family
+    if family is media_types.family_of(manifest.media_type):
+        family = None
+    accepted = manifest.media_type in profile.media_types
+    if family is None and not (
+        accepted and (profile.keeps_manifest or not options.preserve_digests)
+    ):
+        raise _cannot_hold(manifest, options)
+    becomes = _compressions(profile, options)
+    layers = tuple(
+        LayerPlan(layer, diff_id, becomes)
+        for layer, diff_id in zip(manifest.layers, diff_ids, strict=True)
+    )
+    if options.preserve_digests:
+        _require_unchanged(layers)
+    return ImagePlan(family, layers, _notes(manifest, family))
+
+
+def _plan_artifact(manifest: Manifest, profile: Profile) -> ImagePlan:
+    if manifest.media_type not in profile.media_types or profile.holds != frozenset(Compression):
+        raise NotAnImageError(
+            f"an artifact ({manifest.artifact_type or manifest.config.media_type}), "
+            "which this destination cannot hold"
+        )
+    return ImagePlan(None, tuple(LayerPlan(d, None, _AS_IT_IS) for d in manifest.layers), ())
+
+
+def _compressions(profile: Profile, options: CopyOptions) -> dict[Compression, Compression]:
+    """The compression a layer gets, by the one it has."""
+    asked = options.compression.codec
+    if asked is not None and asked not in profile.holds:
+        raise ManifestRejectedError(
+            f"the destination cannot hold layers compressed with {asked.value}"
+        )
+    if asked is not None:
+        becomes = dict.fromkeys(Compression, asked)
+    elif options.compression is LayerCompression.PRESERVE or options.preserve_digests:
+        becomes = dict(_AS_IT_IS)
+    else:
+        becomes = _AS_IT_IS | dict(profile.habit or {})
+    fallback = Compression.NONE if Compression.GZIP not in profile.holds else Compression.GZIP
+    return {has: gets if gets in profile.holds else fallback for has, gets in becomes.items()}
+
+
+def _require_unchanged(layers: tuple[LayerPlan, ...]) -> None:
+    for layer in layers:
+        gets = layer.becomes[layer.declared]
+        if gets is not layer.declared:
+            raise CannotModifyError(
+                f"layer {layer.descriptor.digest} would become {gets.value}, "
+                "and digests are to be preserved",
+                hint="leave out --preserve-digests, or choose another destination",
+            )
+
+
+def _cannot_hold(manifest: Manifest, options: CopyOptions) -> Exception:
+    if options.preserve_digests:
+        return CannotModifyError(
+            f"the destination cannot keep a manifest of type {manifest.media_type} as it is, "
+            "and digests are to be preserved",
+            hint="leave out --preserve-digests, or choose another destination",
+        )
+    return ManifestRejectedError(f"the destination cannot hold {manifest.media_type}")
+
+
+def _notes(manifest: Manifest, family: Family | None) -> tuple[str, ...]:
+    lost = lost_in_docker(manifest) if family is Family.DOCKER else ()
+    return (f"Docker's manifest has no place for {' and '.join(lost)}: left out",) if lost else ()

@@ -1,0 +1,34 @@
+"""Files that are opened only where they are files: no directory, no device, no pipe to wait on."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from tarkit.errors import MalformedError
+from tarkit.streams.atomic import os_errors
+from tarkit.streams.chunks import read_bounded
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """*path*, unbuffered, for reading.
+
+    Raises :class:`PathNotFoundError`, and :class:`MalformedError` for what is not a regular file.
+    """
+    with os_errors(path):
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise MalformedError("not a regular file", where=str(path))
+    return os.fdopen(descriptor, "rb", buffering=0)
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """All of *path*, a small regular file; raises :class:`LimitExceededError` beyond *limit* bytes."""
+    with open_regular(path) as file:
+        return read_bounded(file, limit, where=str(path))
+
+
+_BINARY: int = getattr(os, "O_BINARY", 0)

@@ -1,0 +1,62 @@
+"""A directory for what is not finished, which goes away on every way out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tarkit.streams.atomic import os_errors
+from tarkit.streams.locking import locked_directory
+
+_PREFIX = ".tarkit-staging-"
+
+
+@contextlib.contextmanager
+def staging_directory(parent: Path) -> Iterator[Path]:
+    """A new directory in *parent*, removed at the end of the block unless it was renamed away.
+
+    A killed process cannot remove its own: whoever stages next in the same place does. A lock held
+    for the life of the process tells the dead from the living.
+    """
+    path = parent / (_PREFIX + secrets.token_hex(8))
+    with locked_directory(parent):
+        _sweep(parent)
+        with os_errors(path):
+            path.mkdir(mode=0o755)
+            path.chmod(0o755)
+        lock = _try_lock(path)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _sweep(parent: Path) -> None:
+    for left in parent.glob(_PREFIX + "*"):
+        lock = _try_lock(left)
+        if lock is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+
+
+def _try_lock(path: Path) -> int | None:
+    """A descriptor that holds *path* for this process; ``None`` where another does, or without flock."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    descriptor = -1
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        if descriptor >= 0:
+            os.close(descriptor)
+        return None
+    return descriptor

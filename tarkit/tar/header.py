@@ -1,0 +1,163 @@
+"""The 512-byte header block: v7, ustar and GNU, as POSIX.1-2017 (pax, "ustar Interchange Format") lays it out.
+
+Reading one costs little because most of a header repeats from member to member: the decoded forms
+of number fields, of owners and of everything behind the checksum are cached by their bytes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from tarkit.errors import MalformedError
+from tarkit.tar import BLOCK_SIZE
+from tarkit.tar.member import NO_XATTRS, Member, MemberType, fresh_member
+
+MAX_SIZE = (1 << 63) - 1
+"""Largest size or offset in bytes that any field may hold."""
+
+ZERO_BLOCK = bytes(BLOCK_SIZE)
+
+_TYPES = {
+    **{kind.value: kind for kind in MemberType if kind is not MemberType.OTHER},
+    b"\0": MemberType.FILE,
+    b"7": MemberType.FILE,  # "contiguous"
+    b"S": MemberType.FILE,  # old GNU sparse
+}
+_WITH_DATA = {MemberType.FILE, MemberType.OTHER}
+_LINKS = {MemberType.HARDLINK, MemberType.SYMLINK}
+_DEVICES = {MemberType.CHAR, MemberType.BLOCK}
+_OCTAL = b"01234567"
+
+
+def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None) -> Member:
+    """The member that header *block* describes; *name*, from an extension, overrides its own.
+
+    Raises :class:`MalformedError` for a wrong checksum, and for numbers that are none or out of range.
+    """
+    rest = _rest(block[156:])
+    own_name = block[:100].rstrip(b"\0")
+    checksum = number(block[148:156])
+    if checksum != sum(own_name) + sum(block[100:148]) + rest.sum and checksum != signed_sum(block):
+        raise MalformedError("the header's checksum is wrong")
+    mode, uid, gid = _permissions(block[100:124])
+    size = _size(block[124:136])
+    if name is None:
+        name = own_name.partition(b"\0")[0]
+        if rest.prefix:
+            name = rest.prefix + b"/" + name
+    kind, stored = rest.type, size if rest.has_data else 0
+    if rest.old_style and name.endswith(b"/"):  # how a directory looked before it had a type
+        kind, stored = MemberType.DIRECTORY, 0
+    return fresh_member(
+        name, kind, mode, uid, gid, stored, _time(block[136:148]),
+        rest.linkname, rest.uname, rest.gname, rest.devmajor, rest.devminor,
+        NO_XATTRS, None, offset, data_offset, stored,
+    )  # fmt: skip
+
+
+def text(field: bytes) -> bytes:
+    """A text field up to its NUL, or all of it."""
+    return field.partition(b"\0")[0]
+
+
+@lru_cache(maxsize=4096)
+def number(field: bytes) -> int:
+    """A number field: octal, padded in any of the ways seen, or GNU base-256; blank is zero."""
+    if field[0] & 0x80:
+        return _base_256(field)
+    digits = text(field.strip(b" \0"))
+    if digits.strip(_OCTAL):
+        raise MalformedError(f"a number field holds {field!r}")
+    return int(digits, 8) if digits else 0
+
+
+def _base_256(field: bytes) -> int:
+    bits = 8 * len(field) - 1
+    value = int.from_bytes(field, "big") & ((1 << bits) - 1)
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+@lru_cache(maxsize=4096)
+def _size(field: bytes) -> int:
+    size = number(field)
+    if not 0 <= size <= MAX_SIZE:
+        raise MalformedError(f"a size of {size} bytes")
+    return size
+
+
+@lru_cache(maxsize=4096)
+def _time(field: bytes) -> int:
+    """A field of seconds, in nanoseconds."""
+    seconds = number(field)
+    if not -MAX_SIZE <= seconds <= MAX_SIZE:
+        raise MalformedError(f"a time of {seconds} seconds")
+    return seconds * 1_000_000_000
+
+
+def owner(value: int) -> int:
+    """A user or group id as the kernel's 32 bits; negative ones wrap, as chown(2) wraps them."""
+    if not -(1 << 31) <= value < 1 << 32:
+        raise MalformedError(f"a user or group id of {value}")
+    return value & 0xFFFFFFFF
+
+
+def signed_sum(block: bytes) -> int:
+    """The checksum as tars with signed characters computed it."""
+    high = sum(byte > 127 for byte in block[:148] + block[156:])
+    return sum(block[:148]) + sum(block[156:]) + 8 * 32 - 256 * high
+
+
+@lru_cache(maxsize=1024)
+def _permissions(fields: bytes) -> tuple[int, int, int]:
+    """Mode (permission bits only), user and group id."""
+    mode, uid, gid = (number(fields[at : at + 8]) for at in (0, 8, 16))
+    return mode & 0o7777, owner(uid), owner(gid)
+
+
+class _Rest(NamedTuple):
+    """Everything behind the checksum."""
+
+    sum: int
+    type: MemberType
+    has_data: bool
+    old_style: bool
+    linkname: bytes
+    uname: bytes
+    gname: bytes
+    devmajor: int
+    devminor: int
+    prefix: bytes
+
+
+@lru_cache(maxsize=1024)
+def _rest(block: bytes) -> _Rest:
+    flag, linkname, magic, fields = block[:1], block[1:101], block[101:109], block[109:]
+    kind = _TYPES.get(flag, MemberType.OTHER)
+    known = magic.startswith(b"ustar")  # a v7 header ends with the link name
+    device = known and kind in _DEVICES
+    return _Rest(
+        sum=sum(block) + 8 * 32,  # the checksum itself counts as blanks
+        type=kind,
+        has_data=kind in _WITH_DATA,
+        old_style=flag == b"\0",
+        linkname=text(linkname) if kind in _LINKS else b"",
+        uname=text(fields[:32]) if known else b"",
+        gname=text(fields[32:64]) if known else b"",
+        devmajor=number(fields[64:72]) if device else 0,
+        devminor=number(fields[72:80]) if device else 0,
+        prefix=_prefix(magic, fields[80:]),
+    )
+
+
+def _prefix(magic: bytes, area: bytes) -> bytes:
+    """The part of the name before its last 100 bytes.
+
+    GNU headers keep times there; but Go before 1.8, and so Docker before 1.13, sometimes wrote a
+    prefix under GNU's magic, which then is no number.
+    """
+    if magic.startswith(b"ustar\0"):
+        return text(area[:155])
+    if not magic.startswith(b"ustar ") or area[0] & 0x80 or not area[:12].strip(b" \0" + _OCTAL):
+        return b""
+    return text(area[:155])

@@ -1,0 +1,67 @@
+"""Everything an archive holds and where: one pass over it, after which members are looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from tarkit.errors import LimitExceededError
+from tarkit.streams.chunks import Readable
+from tarkit.tar.member import Member
+from tarkit.tar.reader import TarReader
+from tarkit.tar.tape import FileTape
+
+MAX_MEMBERS = 100_000
+"""Most members an index holds unless it is told otherwise; images have some dozens."""
+
+KEEP_EACH = 1 << 20
+"""Largest member in bytes whose data :func:`index_stream` keeps."""
+
+KEEP_ALL = 32 << 20
+"""Most bytes that :func:`index_stream` keeps altogether."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """All members in the order of the archive, how it ends, and what was kept of its data.
+
+    ``trailer`` says whether the two zero blocks were there, ``trailing`` how many bytes follow
+    them from the first one that is not zero; ``kept`` has stored bytes by their ``data_offset``.
+    """
+
+    members: tuple[Member, ...]
+    trailer: bool
+    trailing: int
+    kept: Mapping[int, bytes]
+
+
+def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = None) -> Index:
+    """The index of a plain tar *file* with a descriptor: headers are read, data is passed over.
+
+    Reads by offset, so the file's own position stays. Raises what
+    :meth:`~tarkit.tar.scan.Scanner.next` raises, and :class:`LimitExceededError` beyond *limit*.
+    """
+    return _index(TarReader(FileTape(file), where=where), limit, where, keep=0)
+
+
+def index_stream(stream: Readable, *, limit: int = MAX_MEMBERS, where: str | None = None) -> Index:
+    """The index of a tar *stream*, read to its very end, with the data of small members kept.
+
+    Raises as :func:`index_file` does.
+    """
+    return _index(TarReader(stream, where=where), limit, where, keep=KEEP_ALL)
+
+
+def _index(reader: TarReader, limit: int, where: str | None, keep: int) -> Index:
+    members: list[Member] = []
+    kept: dict[int, bytes] = {}
+    for member in reader:
+        if len(members) == limit:
+            raise LimitExceededError(f"more than {limit} members", limit=limit, where=where)
+        members.append(member)
+        if member.has_data and member.stored <= min(KEEP_EACH, keep):
+            kept[member.data_offset] = b"".join(reader.chunks())
+            keep -= member.stored
+    reader.drain()
+    return Index(tuple(members), reader.trailer, reader.trailing, kept)

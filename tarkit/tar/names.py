@@ -1,0 +1,110 @@
+"""Members by name: cleaned on both sides, links followed inside the archive only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tarkit.errors import MemberNotFoundError, UnsafePathError
+from tarkit.tar.member import Member, MemberType
+
+MAX_HOPS = 40
+"""Most links in a row that are followed; as many as Linux follows."""
+
+
+def clean(name: bytes) -> bytes | None:
+    """*name* without ``.``, ``..`` and doubled slashes; ``None`` where it leads out of the archive."""
+    if name.startswith(b"/"):
+        return None
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            if not parts:
+                return None
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
+class Names:
+    """The members of an archive by their cleaned names.
+
+    Members with absolute names, or names that lead out of the archive, are found by no name.
+    """
+
+    def __init__(self, members: Sequence[Member], where: str | None = None) -> None:
+        self._where = where
+        self._members: dict[bytes, list[Member]] = {}
+        for member in members:
+            if (name := clean(member.name)) is not None:
+                self._members.setdefault(name, []).append(member)
+
+    @property
+    def duplicates(self) -> tuple[bytes, ...]:
+        """Names that several members have, directories aside, in the order of the archive."""
+        return tuple(
+            name
+            for name, members in self._members.items()
+            if len(members) > 1 and any(m.type is not MemberType.DIRECTORY for m in members)
+        )
+
+    def candidates(self, name: str | bytes) -> tuple[Member, ...]:
+        """All members of that name as they are, in order."""
+        try:
+            raw = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
+        except UnicodeEncodeError:  # JSON can spell surrogates that no name can hold
+            return ()
+        key = clean(raw)
+        return () if key is None else tuple(self._members.get(key, ()))
+
+    def find(self, name: str | bytes) -> Member | None:
+        """The last member of that name, as extraction would leave it, with links followed."""
+        found = self.candidates(name)
+        return self.resolve(found[-1]) if found else None
+
+    def resolve(self, member: Member) -> Member:
+        """What *member* stands for: itself, or what its chain of links ends at.
+
+        Raises :class:`UnsafePathError` for a loop and for a target outside the archive, and
+        :class:`MemberNotFoundError` where the target is not there.
+        """
+        return self._follow([member], last=True)[0]
+
+    def holders(self, name: str | bytes) -> list[Member]:
+        """Every member a reader could take *name* to be, with links followed; as :meth:`resolve`."""
+        return self._follow(list(self.candidates(name)), last=False)
+
+    def _follow(self, members: list[Member], *, last: bool) -> list[Member]:
+        for _ in range(MAX_HOPS):
+            if not any(member.is_link for member in members):
+                return members
+            reached: dict[int, Member] = {}
+            for member in members:
+                targets = self._targets(member) if member.is_link else (member,)
+                reached.update((m.offset, m) for m in (targets[-1:] if last else targets))
+            members = list(reached.values())
+        raise UnsafePathError(f"{shown(members[0].name)} is a loop of links", where=self._where)
+
+    def _targets(self, link: Member) -> tuple[Member, ...]:
+        directory = b""
+        if link.type is MemberType.SYMLINK:
+            directory = (clean(link.name) or b"").rpartition(b"/")[0]
+        prefix = directory + b"/" if directory else b""
+        target = None if link.linkname.startswith(b"/") else clean(prefix + link.linkname)
+        if target is None:
+            raise UnsafePathError(
+                f"{shown(link.name)} is a link out of the archive, to {shown(link.linkname)}",
+                where=self._where,
+            )
+        found = tuple(self._members.get(target, ()))
+        if not found:
+            raise MemberNotFoundError(
+                f"{shown(link.name)} is a link to {shown(link.linkname)}, which is not there",
+                where=self._where,
+            )
+        return found
+
+
+def shown(name: str | bytes) -> str:
+    """*name* for a message."""
+    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")

@@ -1,0 +1,172 @@
+"""pax extended header records (POSIX.1-2017, "pax Extended Header"), read and written."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from tarkit.errors import MalformedError
+from tarkit.tar.header import MAX_SIZE, owner
+from tarkit.tar.member import Member
+
+XATTR = b"SCHILY.xattr."
+_LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
+
+_LENGTH = re.compile(rb"([0-9]{1,7}) ")
+_INTEGER = re.compile(rb"-?[0-9]{1,20}")
+_TIME = re.compile(rb"(-?)([0-9]{1,20})(?:\.([0-9]*))?")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_GNU_ESCAPE = re.compile(rb"%(3D|25)")  # what GNU tar escapes, and nobody else
+
+
+class Record(NamedTuple):
+    """One keyword and its value."""
+
+    key: bytes
+    value: bytes
+
+
+def parse_records(block: bytes) -> list[Record]:
+    """The records of one extended header, in order; raises :class:`MalformedError`."""
+    records = []
+    at = 0
+    while at < len(block):
+        prefix = _LENGTH.match(block, at)
+        end = at + int(prefix[1]) if prefix else 0
+        if prefix is None or not prefix.end() < end <= len(block) or block[end - 1] != ord("\n"):
+            raise MalformedError("a pax record's length is wrong")
+        key, equals, value = block[prefix.end() : end - 1].partition(b"=")
+        if not key or not equals or b"\0" in key:
+            raise MalformedError("a pax record without a keyword")
+        records.append(Record(key, value))
+        at = end
+    return records
+
+
+def format_record(record: Record) -> bytes:
+    """*record* behind its own length, which counts its own digits."""
+    body = b" %s=%s\n" % record
+    size = len(body) + len(b"%d" % len(body))
+    size = len(body) + len(b"%d" % size)
+    return b"%d%s" % (size, body)
+
+
+def changes(member: Member, values: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """What *values* say otherwise than *member*'s header does, as fields to replace.
+
+    An empty value takes a record back (POSIX), except that an extended attribute may be empty.
+    The character set (``hdrcharset``) plays no part: names stay bytes.
+    """
+    changed: dict[str, Any] = {}
+    for key, value in values.items():
+        if value and (field := _FIELDS.get(key)):
+            changed[field[0]] = field[1](value)
+    if "linkname" in changed and not member.is_link:
+        del changed["linkname"]
+    if (size := values.get(b"size")) and member.has_data:
+        changed["size"] = changed["stored"] = length(size)
+    if xattrs := _xattrs(values):
+        changed["xattrs"] = xattrs
+    return changed
+
+
+def format_records(values: Mapping[bytes, bytes]) -> bytes:
+    """An extended header of *values*, sorted by keyword."""
+    return b"".join(format_record(Record(key, values[key])) for key in sorted(values))
+
+
+def format_time(nanoseconds: int) -> bytes:
+    """A time in seconds, with as many decimals as it takes."""
+    seconds, fraction = divmod(abs(nanoseconds), 1_000_000_000)
+    sign = b"-" if nanoseconds < 0 else b""
+    return (b"%s%d.%09d" % (sign, seconds, fraction)).rstrip(b"0").rstrip(b".")
+
+
+def xattr_key(name: bytes) -> bytes:
+    """The keyword of an extended attribute; ``=`` and ``%`` are escaped as GNU tar does it."""
+    if not name or b"\0" in name:
+        raise MalformedError(f"an extended attribute named {name[:255]!r}")
+    return XATTR + name.replace(b"%", b"%25").replace(b"=", b"%3D")
+
+
+def text(value: bytes) -> bytes:
+    """A name as it is; raises :class:`MalformedError` for a NUL, which no name can hold."""
+    if b"\0" in value:
+        raise MalformedError("a pax name holds a NUL")
+    return value
+
+
+def integer(value: bytes) -> int:
+    """A decimal number."""
+    if not _INTEGER.fullmatch(value):
+        raise MalformedError(f"a pax number reads {value[:40]!r}")
+    return int(value)
+
+
+def length(value: bytes) -> int:
+    """A decimal size or offset in bytes."""
+    size = integer(value)
+    if not 0 <= size <= MAX_SIZE:
+        raise MalformedError(f"a size of {size} bytes")
+    return size
+
+
+def _owner(value: bytes) -> int:
+    return owner(integer(value))
+
+
+def _device(value: bytes) -> int:
+    number = integer(value)
+    if not 0 <= number < 1 << 32:
+        raise MalformedError(f"a device number of {number}")
+    return number
+
+
+def _time(value: bytes) -> int:
+    match = _TIME.fullmatch(value)
+    if match is None or int(match[2]) > MAX_SIZE:
+        raise MalformedError(f"a pax time reads {value[:40]!r}")
+    fraction = (match[3] or b"")[:9].ljust(9, b"0")
+    nanoseconds = int(match[2]) * 1_000_000_000 + int(fraction)
+    return -nanoseconds if match[1] else nanoseconds
+
+
+def _xattrs(values: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Extended attributes; where both spellings are there, SCHILY's wins as it is not encoded."""
+    found = {}
+    for key, value in values.items():
+        if key.startswith(_LIBARCHIVE_XATTR):
+            name = _unescape(_ESCAPE, key[len(_LIBARCHIVE_XATTR) :])
+            found[name] = _base64(value)
+    for key, value in values.items():
+        if key.startswith(XATTR):
+            found[_unescape(_GNU_ESCAPE, key[len(XATTR) :])] = value
+    return found
+
+
+def _unescape(escapes: re.Pattern[bytes], name: bytes) -> bytes:
+    plain = escapes.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), name)
+    if not plain or b"\0" in plain:
+        raise MalformedError(f"an extended attribute named {name[:255]!r}")
+    return plain
+
+
+def _base64(value: bytes) -> bytes:
+    try:
+        return binascii.a2b_base64(value + b"=" * (-len(value) % 4), strict_mode=True)
+    except binascii.Error:
+        raise MalformedError("an extended attribute is not base64") from None
+
+
+_FIELDS: dict[bytes, tuple[str, Callable[[bytes], Any]]] = {
+    b"linkpath": ("linkname", text),
+    b"uname": ("uname", text),
+    b"gname": ("gname", text),
+    b"uid": ("uid", _owner),
+    b"gid": ("gid", _owner),
+    b"mtime": ("mtime_ns", _time),
+    b"SCHILY.devmajor": ("devmajor", _device),
+    b"SCHILY.devminor": ("devminor", _device),
+}

@@ -1,0 +1,144 @@
+"""From header blocks to members: extensions gathered and applied, the end told from an accident."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from tarkit.errors import (
+    LimitExceededError,
+    MalformedError,
+    TruncatedError,
+    UnsupportedError,
+    VerificationError,
+)
+from tarkit.tar import padding, pax, sparse
+from tarkit.tar.header import ZERO_BLOCK, parse, text
+from tarkit.tar.member import Member
+from tarkit.tar.tape import Tape
+
+MAX_EXTENSION = 1 << 20
+"""Largest pax header or GNU long name in bytes, and the most that global pax headers may add up to."""
+
+_PAX = frozenset(b"xX")  # X: Solaris
+_GLOBAL = ord("g")
+_LONG_NAME = ord("L")
+_LONG_LINK = ord("K")
+_EXTENSIONS = _PAX | {_GLOBAL, _LONG_NAME, _LONG_LINK}
+_OLD_GNU_SPARSE = ord("S")
+_NOT_PLAIN = _EXTENSIONS | {_OLD_GNU_SPARSE}
+
+_GLOBAL_FIELDS = frozenset({b"uid", b"gid", b"uname", b"gname", b"mtime"})
+_NEVER_GLOBAL = (b"path", b"linkpath", b"size", b"GNU.sparse.", pax.XATTR, b"LIBARCHIVE.xattr.")
+
+
+@dataclass(slots=True)
+class _Extensions:
+    """What the headers in front of a member say about it."""
+
+    records: list[pax.Record] = field(default_factory=list)
+    name: bytes | None = None
+    linkname: bytes | None = None
+    any: bool = False
+
+
+class Scanner:
+    """Reads the members of a *tape* one after the other; who uses it passes over their data.
+
+    ``trailer`` says whether the two zero blocks that end an archive were seen, and ``trailing``
+    how many bytes follow them from the first one that is not zero, once :meth:`finish` has looked.
+    """
+
+    def __init__(self, tape: Tape, where: str | None = None) -> None:
+        self._tape = tape
+        self._where = where
+        self._globals: dict[bytes, bytes] = {}
+        self._global_size = 0
+        self.trailer = False
+        self.trailing = 0
+
+    def next(self) -> Member | None:
+        """The next member, or ``None`` at the end, with the tape at its data.
+
+        Raises :class:`MalformedError` and :class:`TruncatedError` wherever the archive does not
+        hold, and :class:`LimitExceededError` for extensions beyond ``MAX_EXTENSION``.
+        """
+        offset = self._tape.position
+        try:
+            block = self._tape.block()
+            if block and block[0] and block[156] not in _NOT_PLAIN and not self._globals:
+                return parse(block, offset, offset + 512)
+            return self._extended(block, offset)
+        except (VerificationError, UnsupportedError) as error:
+            place = f"header at byte {offset}"
+            error.where = f"{self._where}, {place}" if self._where else place
+            raise
+
+    def finish(self) -> None:
+        """Read on to the very end of the tape."""
+        self.trailing = self._tape.drain()
+
+    def _extended(self, block: bytes, offset: int) -> Member | None:
+        extensions = _Extensions()
+        while block and block != ZERO_BLOCK:
+            header = parse(block, offset, self._tape.position)
+            if block[156] not in _EXTENSIONS:
+                return self._member(block, offset, extensions)
+            self._extend(extensions, block[156], self._content(header.stored))
+            block = self._tape.block()
+        if extensions.any and not block:
+            raise TruncatedError("the archive ends between a member's headers")
+        if extensions.any:
+            raise MalformedError("an extended header without its member")
+        if block:
+            self._end()
+        return None
+
+    def _content(self, size: int) -> bytes:
+        if size > MAX_EXTENSION:
+            raise LimitExceededError(f"an extended header of {size} bytes", limit=MAX_EXTENSION)
+        content = self._tape.take(size)
+        self._tape.skip(padding(size))
+        return content
+
+    def _extend(self, extensions: _Extensions, flag: int, content: bytes) -> None:
+        if flag == _GLOBAL:
+            self._add_globals(content)
+            return
+        extensions.any = True
+        if flag == _LONG_NAME:
+            extensions.name = text(content)
+        elif flag == _LONG_LINK:
+            extensions.linkname = text(content)
+        else:
+            extensions.records = pax.parse_records(content)
+
+    def _add_globals(self, content: bytes) -> None:
+        self._global_size += len(content)
+        if self._global_size > MAX_EXTENSION:
+            raise LimitExceededError(
+                f"global pax headers of more than {MAX_EXTENSION} bytes", limit=MAX_EXTENSION
+            )
+        for record in pax.parse_records(content):
+            if record.value and record.key.startswith(_NEVER_GLOBAL):
+                key = record.key.decode("utf-8", "backslashreplace")
+                raise UnsupportedError(f"a global pax header gives every member the same {key}")
+            if record.key in _GLOBAL_FIELDS:
+                self._globals[record.key] = record.value
+
+    def _member(self, block: bytes, offset: int, extensions: _Extensions) -> Member:
+        values = {**self._globals, **dict(extensions.records)}
+        name = extensions.name or values.get(b"GNU.sparse.name") or values.get(b"path") or None
+        member = parse(block, offset, self._tape.position, name and pax.text(name))
+        changes = pax.changes(member, values)
+        if extensions.linkname is not None and member.is_link:
+            changes["linkname"] = extensions.linkname
+        member = replace(member, **changes)
+        if block[156] == _OLD_GNU_SPARSE:
+            return sparse.from_old_gnu(member, block, self._tape)
+        return sparse.from_pax(member, extensions.records, values, self._tape)
+
+    def _end(self) -> None:
+        block = self._tape.block()
+        if block and block != ZERO_BLOCK:
+            raise MalformedError("a lone zero block where a header should be")
+        self.trailer = bool(block)

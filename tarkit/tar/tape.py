@@ -1,0 +1,106 @@
+"""Where headers are read from: bytes in order, with read-ahead and a known position."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+from tarkit.errors import TruncatedError
+from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.chunks import Readable
+from tarkit.tar import BLOCK_SIZE
+
+_WINDOW = (
+    64 << 10
+)  # what an index reads at a time: many small members, or little beside a large one
+
+
+class Tape:
+    """A stream, handed out in blocks and in views that copy nothing.
+
+    The chunks underneath are never written to again, so a view stays valid for as long as it is held.
+    """
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._chunk = b""
+        self._start = 0
+        self._at = 0
+
+    @property
+    def position(self) -> int:
+        """Bytes before the next one."""
+        return self._start + self._at
+
+    def block(self) -> bytes:
+        """The next 512 bytes, or none at the end; raises :class:`TruncatedError` for a part of them."""
+        at = self._at
+        block = self._chunk[at : at + BLOCK_SIZE]
+        if len(block) == BLOCK_SIZE:
+            self._at = at + BLOCK_SIZE
+            return block
+        return self.take(BLOCK_SIZE) if block or self._fetch() else b""
+
+    def take(self, size: int) -> bytes:
+        """Exactly *size* bytes, or :class:`TruncatedError`."""
+        pieces = []
+        while size:
+            piece = self.piece(size)
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
+
+    def piece(self, limit: int) -> memoryview:
+        """Between one and *limit* of the next bytes, or :class:`TruncatedError` at the end."""
+        if self._at == len(self._chunk) and not self._fetch():
+            raise TruncatedError(f"the archive ends {limit} bytes early")
+        at = self._at
+        self._at = min(at + limit, len(self._chunk))
+        return memoryview(self._chunk)[at : self._at]
+
+    def skip(self, size: int) -> None:
+        """Pass over *size* bytes, or raise :class:`TruncatedError`."""
+        if size <= len(self._chunk) - self._at:
+            self._at += size
+            return
+        while size:
+            size -= len(self.piece(size))
+
+    def drain(self) -> int:
+        """Read to the very end; the number of bytes from the first one that is not zero."""
+        meaningful = 0
+        while self._at < len(self._chunk) or self._fetch():
+            rest = self._chunk[self._at :]
+            meaningful += len(rest) if meaningful else len(rest.lstrip(b"\0"))
+            self._at = len(self._chunk)
+        return meaningful
+
+    def _fetch(self) -> bool:
+        self._start += len(self._chunk)
+        self._at = 0
+        self._chunk = self._read()
+        return bool(self._chunk)
+
+    def _read(self) -> bytes:
+        return self._stream.read(CHUNK_SIZE)
+
+
+class FileTape(Tape):
+    """A seekable file, read by offset: what is skipped is not read, and the file's own position stays."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self._descriptor = file.fileno()
+        self._size = os.fstat(self._descriptor).st_size
+
+    def skip(self, size: int) -> None:
+        """Pass over *size* bytes, or raise :class:`TruncatedError`."""
+        target = self.position + size
+        if target > self._size:
+            raise TruncatedError(f"the archive ends {target - self._size} bytes early")
+        if target > self._start + len(self._chunk):
+            self._start, self._chunk = target, b""
+        self._at = target - self._start
+
+    def _read(self) -> bytes:
+        return os.pread(self._descriptor, _WINDOW, self._start)

@@ -1,0 +1,1 @@
+"""Where images come from and go to: a package for each kind of place."""

@@ -1,0 +1,1 @@
+"""One image as loose files, as skopeo's ``dir:`` writes it."""

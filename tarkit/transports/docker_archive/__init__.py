@@ -1,0 +1,1 @@
+"""What ``docker save`` writes and ``docker load`` reads: ``docker-archive:FILE[:NAME|:@N]``."""

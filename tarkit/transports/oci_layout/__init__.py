@@ -1,0 +1,1 @@
+"""OCI image layouts in a directory: ``oci:DIR[:NAME|:@N]``."""

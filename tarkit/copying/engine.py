@@ -32,7 +32,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Destination, Source
+from tarkit.transports.base import Destination, MountingDestination, Source
 
 
 def copy_image(
@@ -62,6 +62,8 @@ class _Copy:
 
     def run(self) -> CopyResult:
         raw = self._source.manifest()
+        if isinstance(self._destination, MountingDestination):
+            self._destination.mount_from(self._source)
         platforms = self._options.platforms
         if raw.is_index and (self._options.all or len(platforms) > 1):
             self._put_index(raw, (raw.digest,))

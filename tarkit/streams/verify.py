@@ -17,6 +17,7 @@ class VerifyingReader(ChunkReader):
     :class:`DigestMismatchError` from the read that notices. Without *digest* or *size* there is
     nothing to compare, and the reader tells what it saw. :attr:`digest` exists only once the
     end was reached and the checks passed, so nothing can be named by a digest it does not have.
+    :attr:`expected` and :attr:`expected_size` are what it was given to compare with.
     """
 
     def __init__(
@@ -29,8 +30,8 @@ class VerifyingReader(ChunkReader):
     ) -> None:
         super().__init__(stream)
         self._hasher = digest.hasher() if digest else Digest("sha256", "").hasher()
-        self._expected = digest
-        self._expected_size = size
+        self.expected = digest
+        self.expected_size = size
         self._where = where or (str(digest) if digest else None)
         self._digest: Digest | None = None
         self.size = 0
@@ -52,10 +53,10 @@ class VerifyingReader(ChunkReader):
             return b""
         chunk = self._stream.read(CHUNK_SIZE)
         self.size += len(chunk)
-        if self._expected_size is not None and (
-            self.size > self._expected_size or (not chunk and self.size < self._expected_size)
+        if self.expected_size is not None and (
+            self.size > self.expected_size or (not chunk and self.size < self.expected_size)
         ):
-            raise SizeMismatchError(self._expected_size, self.size, where=self._where)
+            raise SizeMismatchError(self.expected_size, self.size, where=self._where)
         if chunk:
             self._hasher.update(chunk)
         else:
@@ -63,10 +64,10 @@ class VerifyingReader(ChunkReader):
         return chunk
 
     def _finish(self) -> None:
-        algorithm = self._expected.algorithm if self._expected else "sha256"
+        algorithm = self.expected.algorithm if self.expected else "sha256"
         actual = Digest(algorithm, self._hasher.hexdigest())
-        if self._expected is not None and actual != self._expected:
-            raise DigestMismatchError(self._expected, actual, where=self._where)
+        if self.expected is not None and actual != self.expected:
+            raise DigestMismatchError(self.expected, actual, where=self._where)
         self._digest = actual
 
 

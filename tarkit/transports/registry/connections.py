@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 from tarkit.errors import TransportError, UnsupportedError
@@ -47,7 +47,7 @@ class Connections:
             raw = self._pool(url).urlopen(
                 request.method,
                 url,
-                body=request.body,
+                body=cast("bytes | Iterable[bytes] | None", request.body),
                 headers={"User-Agent": "tarkit", **headers},
                 redirect=False,
                 retries=False,
@@ -113,7 +113,10 @@ class Connections:
 
 def proxy_for(url: str) -> str:
     """The proxy that the environment names for *url*, or an empty text; never for the loopback interface."""
-    from urllib.request import getproxies_environment, proxy_bypass_environment
+    from urllib.request import (
+        getproxies_environment,
+        proxy_bypass_environment,  # type: ignore[attr-defined]
+    )
 
     parts = urlsplit(url)
     proxies = getproxies_environment()

@@ -23,7 +23,7 @@ class Request:
     where: str
     scopes: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Iterable[bytes] | None = field(default=None, repr=False)
+    body: bytes | Iterable[bytes | memoryview] | None = field(default=None, repr=False)
 
     @property
     def repeatable(self) -> bool:

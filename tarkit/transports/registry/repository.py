@@ -33,7 +33,9 @@ _MANIFEST_TYPES = (
     f"{media_types.DOCKER_SCHEMA1};q=0.4",
 )
 _ACCEPT = {"Accept": ", ".join(_MANIFEST_TYPES)}
-_TELLS_NOTHING = frozenset({"", "application/json", "application/octet-stream", "text/html", "text/plain"})
+_TELLS_NOTHING = frozenset(
+    {"", "application/json", "application/octet-stream", "text/html", "text/plain"}
+)
 _REJECTED = frozenset({400, 405, 406, 413, 415, 422})
 
 
@@ -72,7 +74,7 @@ class Repository:
         *,
         where: str = "",
         headers: Mapping[str, str] | None = None,
-        body: bytes | Iterable[bytes] | None = None,
+        body: bytes | Iterable[bytes | memoryview] | None = None,
     ) -> Request:
         """A request for *tail*, a path under the repository's or a whole URL."""
         url = tail if "://" in tail else f"/v2/{self.path}/{tail}"

@@ -31,7 +31,9 @@ class Connections:
         ):  # whoever turned it off knows; a warning a request says nothing new
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._context = tls_context(host, verify=options.tls_verify, cert_dir=options.cert_dir)
-        self._timeout = urllib3.Timeout(options.patience.connect, options.patience.read)
+        self._timeout = urllib3.Timeout(
+            connect=options.patience.connect, read=options.patience.read
+        )
         self._pools: dict[str, PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -113,15 +115,13 @@ class Connections:
 
 def proxy_for(url: str) -> str:
     """The proxy that the environment names for *url*, or an empty text; never for the loopback interface."""
-    from urllib.request import (
-        getproxies_environment,
-        proxy_bypass_environment,  # type: ignore[attr-defined]
-    )
+    from urllib import request
 
     parts = urlsplit(url)
-    proxies = getproxies_environment()
+    proxies = request.getproxies_environment()
     proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
-    if not proxy or is_loopback(parts.netloc) or proxy_bypass_environment(parts.netloc, proxies):
+    bypassed = request.proxy_bypass_environment(parts.netloc, proxies)  # type: ignore[attr-defined]
+    if not proxy or bypassed or is_loopback(parts.netloc):
         return ""
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     if urlsplit(proxy).scheme not in ("http", "https"):

@@ -37,7 +37,8 @@ class BlobStream(ChunkReader):
         self._failed_at = 0
         self._patience = repository.client.http.patience
         self._body = self._connect()
-        self._paced = (time.monotonic(), 0)
+        self._received = 0  # since there was progress last
+        self._waited = 0.0  # … and the seconds that took
         super().__init__(self._body)
 
     def _chunk(self) -> bytes:
@@ -56,22 +57,24 @@ class BlobStream(ChunkReader):
         """What the connection brings next; nothing at its end, whichever end that is."""
         from urllib3.exceptions import HTTPError
 
+        began = time.monotonic()
         try:
             data = self._body.read1(CHUNK_SIZE)
         except HTTPError:
             self._body.close()
             return b""
-        self._require_pace()
+        self._require_pace(len(data), time.monotonic() - began)
         return data
 
-    def _require_pace(self) -> None:
-        since, position = self._paced
-        now = time.monotonic()
-        if self._position - position >= _PROGRESS or self._skip:
-            self._paced = (now, self._position)
-        elif now - since > self._patience.metadata:
+    def _require_pace(self, received: int, waited: float) -> None:
+        """Only the time spent waiting counts: whoever reads from here may be slow as well."""
+        self._received += received
+        self._waited += waited
+        if self._received >= _PROGRESS:
+            self._received, self._waited = 0, 0.0
+        elif self._waited > self._patience.metadata:
             raise TransportError(
-                f"too slow: less than {_PROGRESS >> 10} KiB in {now - since:.0f} seconds",
+                f"too slow: less than {_PROGRESS >> 10} KiB in {self._waited:.0f} seconds",
                 where=self._where,
             )
 

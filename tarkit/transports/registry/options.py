@@ -13,7 +13,7 @@ class Patience:
     """How long to wait for a registry, in seconds, and how often to ask again.
 
     ``connect`` and ``read`` bound every wait on the network, ``metadata`` the whole of any answer
-    that is not a blob. A request that failed for a passing reason is made up to ``attempts`` times,
+    that is not a blob, and the time that 64 KiB of a blob may take. A request that failed for a passing reason is made up to ``attempts`` times,
     first after ``delay`` and each time after twice as long; a registry that asks for a longer wait
     than ``longest`` is not waited for.
     """

@@ -119,14 +119,12 @@ class _Upload:
         answer = self._client.send(
             self._repository.request("GET", self._url), {200, 202, 204, 400, 404, 405, 416}
         )
-        if answer.status >= 400:
-            self._url = begin_upload(self._repository)
-            position = 0
-        else:
+        match = _RANGE.fullmatch(answer.headers.get("Range", "").strip())
+        position = int(match[1]) + 1 if match and answer.status < 400 else 0
+        if position > 1:
             self._move(answer)
-            match = _RANGE.fullmatch(answer.headers.get("Range", "").strip())
-            last = int(match[1]) if match else 0
-            position = last + 1 if last else 0  # registries say 0-0 for nothing, too
+        else:  # registries say 0-0 of one byte and of none
+            self._url, position = begin_upload(self._repository), 0
         if not self._body.reaches(position):
             raise TransportError(
                 f"the connection broke at byte {self._body.end} of an upload of which the registry"

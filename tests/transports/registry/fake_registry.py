@@ -8,9 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from tests.transports.registry.serving import Handler, serving
@@ -134,8 +132,8 @@ class Exchange(Handler):
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if wanted and self.registry.honours_ranges:
             start = int(wanted[1])
-            content = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
-            self.answer(206, data[start:], **content)
+            content_range = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            self.answer(206, data[start:], **{"Content-Range": content_range})
             return
         self.answer(200, data)
 
@@ -148,7 +146,7 @@ class Exchange(Handler):
             subject = json.loads(data).get("subject")
             if subject and self.registry.referrers_api:
                 headers["OCI-Subject"] = subject["digest"]
-            self.answer(201, **headers)
+            self.answer(201, b"", **headers)
         elif name not in held:
             self.refuse(404, "MANIFEST_UNKNOWN")
         else:
@@ -177,11 +175,8 @@ class Exchange(Handler):
             if ":" in name and subject.get("digest") == digest:
                 found.append({"mediaType": media_type, "digest": name, "size": len(data)})
         document = {"schemaVersion": 2, "manifests": found}
-        self.answer(
-            200,
-            json.dumps(document).encode(),
-            **{"Content-Type": "application/vnd.oci.image.index.v1+json"},
-        )
+        kind = {"Content-Type": "application/vnd.oci.image.index.v1+json"}
+        self.answer(200, json.dumps(document).encode(), **kind)
 
     def _upload(self, repo: str, session: str, query: dict[str, str]) -> None:
         registry = self.registry

@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
             return
         left = int(self.headers.get("Content-Length") or 0)
-        while left and (piece := self.rfile.read1(min(left, 1 << 16))):  # type: ignore[attr-defined]
+        while left and (piece := self.rfile.read1(min(left, 1 << 16))):
             left -= len(piece)
             yield piece
         if left:

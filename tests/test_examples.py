@@ -5,7 +5,7 @@
   fail where the next one is ``echo $?``.
 - A ``sh`` block is a script that ends well.
 
-Each file has a directory of its own, with ``fixtures/`` in it.
+Each file has a directory of its own, with ``fixtures/`` in it and the corpus unpacked as ``alpha/``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NOT_RUN = {
 }
 
 FENCE = re.compile(r"^```(python|console|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+FLAGS = doctest.ELLIPSIS
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,12 @@ BLOCKS = {file: blocks_of(file) for file in FILES if "_build" not in file.parts}
     ids=lambda file: file.relative_to(ROOT).as_posix(),
 )
 def test_examples_do_what_they_say(
-    file: Path, fixtures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: Path, fixtures: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fixtures").mkdir()
-    for archive in ("hello.tar", "alpha.tar.xz"):
-        shutil.copy(fixtures / archive, tmp_path / "fixtures")
+    shutil.copy(fixtures / "hello.tar", tmp_path / "fixtures")
+    shutil.copytree(corpus, tmp_path / "alpha")
     names: dict[str, object] = {}
     for block in BLOCKS[file]:
         if not block.excused:
@@ -141,14 +141,18 @@ def commands_of(block: Block) -> Iterator[tuple[str, str]]:
 
 def shell(script: str, before: int = 0) -> tuple[int, str]:
     """The exit code and output of *script*, which sees *before* as ``$?``."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",  # output and errors in the order a terminal shows them
+    }
     environment.pop("FORCE_COLOR", None)
     result = subprocess.run(
         [SHELL or "sh", "-c", f"(exit {before})\n{script}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**environment, "COLUMNS": "120"},
+        env=environment,
         text=True,
         timeout=120,
         check=False,

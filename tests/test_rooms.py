@@ -13,22 +13,24 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tarkit"
 
-STACK = ("errors", "image", "streams", "blobs", "tar", "transports.base", "layout")
+STACK = ("errors", "image", "streams", "blobs", "tar", "transports.base", "layout", "reading")
 BACKENDS = {
     f"transports.{path.stem}"
     for path in PACKAGE.glob("transports/*")
-    if path.stem not in {"__init__", "__pycache__", "base", "location"}
+    if path.stem not in {"__init__", "__pycache__", "base", "location", "sniff"}
 }
 LOCATION = {*STACK, *BACKENDS}
 COPYING = set(STACK)
-ROOTFS = {"errors", "image", "streams", "blobs", "tar", "transports.base"}
-VERIFYING = {*LOCATION, "transports", "transports.location", "copying"}
+ROOTFS = {"errors", "image", "streams", "blobs", "tar", "transports.base", "reading"}
+FRONT = {"transports", "transports.location", "transports.sniff"}
+VERIFYING = {*LOCATION, *FRONT, "copying"}
 EVERYTHING = {*VERIFYING, "verifying", "rootfs", "ext4", ""}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{room: set(STACK[:height]) for height, room in enumerate(STACK)},
-    **{backend: set(STACK) for backend in BACKENDS},
-    "transports.location": LOCATION,
+    **{backend: set(STACK) - {"reading"} for backend in BACKENDS},
+    "transports.sniff": LOCATION,  # what a location without a transport turns out to be
+    "transports.location": {*LOCATION, "transports.sniff"},
     "transports": {*LOCATION, "transports.location"},
     "copying": COPYING,
     "verifying": VERIFYING,
@@ -36,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ext4": {"errors", "streams"},
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front
     "cli": EVERYTHING,
-    "__main__": {"cli"},
+    "__main__": {"cli", ""},
 }
 
 CODECS = {"bz2", "gzip", "isal", "lzma", "zlib", "zstandard"}

@@ -10,14 +10,6 @@ from tarkit.copying.blobs import BlobMover, Moved, Outcome
 from tarkit.copying.options import CopyOptions, CopyResult, Sparse
 from tarkit.copying.plan import ImagePlan, plan_copy
 from tarkit.copying.progress import Watcher
-from tarkit.copying.select import (
-    descends,
-    is_present,
-    platforms_of,
-    read_config,
-    select_child,
-    select_image,
-)
 from tarkit.errors import (
     BlobNotFoundError,
     CannotModifyError,
@@ -31,6 +23,14 @@ from tarkit.image.convert import convert_index, convert_manifest
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.reading.select import (
+    descends,
+    is_present,
+    platforms_of,
+    read_config,
+    select_child,
+    select_image,
+)
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Destination, MountingDestination, Source
 
@@ -201,8 +201,9 @@ class _Copy:
     def _finished(self, raw: RawManifest, manifest: Manifest, plan: ImagePlan) -> RawManifest:
         """The manifest over the layers as they are now; the original bytes where nothing changed."""
         layers = tuple(self._moved[layer.digest].descriptor for layer in manifest.layers)
-        result = convert_manifest(manifest, plan.family) if plan.family else manifest
-        result = replace(result, layers=layers)
+        result = replace(manifest, layers=layers)
+        if plan.family:
+            result = convert_manifest(result, plan.family)
         return raw if result == manifest else self._serialize(result)
 
     def _serialize(self, document: Manifest | Index) -> RawManifest:

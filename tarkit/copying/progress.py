@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -12,6 +13,8 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
+
+_INTERVAL = 0.1  # seconds between two words of how far a copy is
 
 
 class Event(Enum):
@@ -50,6 +53,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._blobs = self._blobs_done = self._total = self._total_done = 0
+        self._told = 0.0
         self.read = 0
 
     def expect(self, blob: Descriptor) -> None:
@@ -73,7 +77,10 @@ class Watcher:
         with self._lock:
             self.read += step
             self._total_done += step
-        self.tell(Event.ADVANCED, blob, done)
+        now = time.monotonic()
+        if now - self._told >= _INTERVAL:
+            self._told = now
+            self.tell(Event.ADVANCED, blob, done)
 
     def done(self, event: Event, blob: Descriptor) -> None:
         """*blob* is there: finished or reused."""

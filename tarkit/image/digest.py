@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from tarkit.errors import MalformedError, UnsupportedError
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 _GRAMMAR = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]+", re.ASCII)
@@ -51,10 +48,6 @@ class Digest:
     def of(cls, data: bytes, algorithm: str = "sha256") -> Self:
         """The digest of *data*."""
         return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
-
-    def hasher(self) -> _Hash:
-        """A fresh hashlib object of this digest's algorithm."""
-        return hashlib.new(self.algorithm)
 
     def matches(self, data: bytes) -> bool:
         """Whether *data* has this digest."""

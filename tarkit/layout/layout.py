@@ -22,6 +22,13 @@ VERSION = "1.0.0"
 MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 
 
+@dataclass(frozen=True, slots=True)
+class LayoutImage(ImageEntry):
+    """An entry of the index, and what it points at."""
+
+    descriptor: Descriptor
+
+
 class LayoutFiles(Protocol):
     """The files of a layout, in a directory or in an archive."""
 
@@ -60,16 +67,16 @@ class Layout:
         top = RawManifest.of(data, media_type or media_types.OCI_INDEX, where=where)
         return cls(files, top, Index.parse(top))
 
-    def images(self) -> tuple[ImageEntry, ...]:
+    def images(self) -> tuple[LayoutImage, ...]:
         """The images the index names. A flat multi-platform index without names is one image: itself."""
         if self._is_flat():
-            return (ImageEntry(0, (), self.top.descriptor),)
+            return (LayoutImage(0, (), self.top.descriptor),)
         return tuple(
-            ImageEntry(position, names_of(entry.annotations), entry)
+            LayoutImage(position, names_of(entry.annotations), entry)
             for position, entry in enumerate(self.index.manifests)
         )
 
-    def find(self, name: str | None, position: int | None) -> ImageEntry:
+    def find(self, name: str | None, position: int | None) -> LayoutImage:
         """The image of that *name* or *position*, or the only one there is.
 
         Raises :class:`ImageNotFoundError` and :class:`AmbiguousImageError`; both list what there is.
@@ -90,12 +97,10 @@ class Layout:
             raise ImageNotFoundError("it holds no image", where=where)
         return _the_one(images, f"it holds {len(images)} images and none was named", where)
 
-    def _named(self, name: str, images: Sequence[ImageEntry]) -> ImageEntry:
+    def _named(self, name: str, images: Sequence[LayoutImage]) -> LayoutImage:
         exact = [image for image in images if name in image.names]
         found = exact or [
-            image
-            for image in images
-            if image.descriptor and answers_to(image.descriptor.annotations, name)
+            image for image in images if answers_to(image.descriptor.annotations, name)
         ]
         if not found:
             raise ImageNotFoundError(
@@ -126,9 +131,9 @@ class Layout:
         return RawManifest.of(data, descriptor.media_type, where=where)
 
 
-def _the_one(images: Sequence[ImageEntry], problem: str, where: str) -> ImageEntry:
+def _the_one(images: Sequence[LayoutImage], problem: str, where: str) -> LayoutImage:
     """The image that all of *images* are, whatever their names; an error of *problem* where they differ."""
-    if len({image.descriptor.digest for image in images if image.descriptor}) > 1:
+    if len({image.descriptor.digest for image in images}) > 1:
         names = [image.names[0] if image.names else image.label for image in images]
         raise AmbiguousImageError(problem, where=where, available=names)
     return images[0]
@@ -147,12 +152,11 @@ def _check_marker(files: LayoutFiles) -> None:
 class LayoutSource:
     """One image of a layout. Every manifest it hands out was reached from the top and verified."""
 
-    def __init__(self, layout: Layout, entry: ImageEntry) -> None:
-        assert entry.descriptor is not None
+    def __init__(self, layout: Layout, top: Descriptor, names: tuple[str, ...]) -> None:
         self._layout = layout
-        self._top = entry.descriptor
-        self._known = {entry.descriptor.digest: entry.descriptor}
-        self.names = entry.names[:1]
+        self._top = top
+        self._known = {top.digest: top}
+        self.names = names
         self.where = layout.files.where
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import BinaryIO
 
 from tarkit.errors import DigestMismatchError, SizeMismatchError
@@ -15,9 +16,10 @@ class VerifyingReader(ChunkReader):
 
     Short, long and altered streams raise :class:`SizeMismatchError` or
     :class:`DigestMismatchError` from the read that notices. Without *digest* or *size* there is
-    nothing to compare, and the reader tells what it saw. :attr:`digest` exists only once the
-    end was reached and the checks passed, so nothing can be named by a digest it does not have.
-    :attr:`expected` and :attr:`expected_size` are what it was given to compare with.
+    nothing to compare, and the reader tells what it saw. :attr:`algorithm` is that of *digest*,
+    sha256 by default; :attr:`expected` and :attr:`expected_size` are what there is to compare with.
+    :attr:`digest` exists only once the end was reached and the checks passed, so nothing can be
+    named by a digest it does not have.
     """
 
     def __init__(
@@ -29,7 +31,8 @@ class VerifyingReader(ChunkReader):
         where: str | None = None,
     ) -> None:
         super().__init__(stream)
-        self._hasher = digest.hasher() if digest else Digest("sha256", "").hasher()
+        self.algorithm = digest.algorithm if digest else "sha256"
+        self._hasher = hashlib.new(self.algorithm)
         self.expected = digest
         self.expected_size = size
         self._where = where or (str(digest) if digest else None)
@@ -64,8 +67,7 @@ class VerifyingReader(ChunkReader):
         return chunk
 
     def _finish(self) -> None:
-        algorithm = self.expected.algorithm if self.expected else "sha256"
-        actual = Digest(algorithm, self._hasher.hexdigest())
+        actual = Digest(self.algorithm, self._hasher.hexdigest())
         if self.expected is not None and actual != self.expected:
             raise DigestMismatchError(self.expected, actual, where=self._where)
         self._digest = actual

@@ -86,10 +86,10 @@ class Archive:
     def _from_file(cls, file: BinaryIO, where: str) -> Self:
         compression = detect(os.pread(file.fileno(), SNIFF_SIZE, 0))
         data = _data(file, compression, where)
-        if compression is Compression.NONE:
-            index = index_file(file, where=where)
+        if isinstance(data, CompressedData):
+            index = index_stream(data.stream(), where=where)
         else:
-            index = index_stream(decompress(file, compression, where=where), where=where)
+            index = index_file(file, where=where)
         size = os.fstat(file.fileno()).st_size
         return cls(index, data, file, compression=compression, size=size, where=where)
 
@@ -138,7 +138,7 @@ class Archive:
         has no content, and :class:`UnsupportedError` where the data was not kept.
         """
         member = self._names.resolve(member)
-        if not member.has_data:
+        if not member.type.has_data:
             raise MalformedError(f"{shown(member.name)} is not a file", where=self.where)
         kept = self._index.kept.get(member.data_offset)
         stored: BinaryIO
@@ -187,7 +187,7 @@ class Archive:
         self.close()
 
 
-def _data(file: BinaryIO, compression: Compression, where: str) -> ArchiveData:
+def _data(file: BinaryIO, compression: Compression, where: str) -> FileData | CompressedData:
     if compression is Compression.NONE:
-        return FileData(file)
+        return FileData(file, where)
     return CompressedData(file, compression, where)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from tarkit.errors import TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.atomic import os_errors
 from tarkit.streams.codecs import Compression, decompress
 from tarkit.tar.member import Member
 
@@ -34,12 +35,14 @@ class FileData:
 
     random_access = True
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, where: str) -> None:
         self._file = file
+        self._where = where
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Up to *size* bytes from *offset*; none behind the end only."""
-        return os.pread(self._file.fileno(), size, offset)
+        with os_errors(self._where):
+            return os.pread(self._file.fileno(), size, offset)
 
 
 class CompressedData:
@@ -47,8 +50,8 @@ class CompressedData:
 
     random_access = False
 
-    def __init__(self, file: BinaryIO, compression: Compression, where: str | None) -> None:
-        self._file = FileData(file)
+    def __init__(self, file: BinaryIO, compression: Compression, where: str) -> None:
+        self._file = FileData(file, where)
         self._compression = compression
         self._where = where
         self._lock = threading.Lock()
@@ -64,8 +67,12 @@ class CompressedData:
                     return b""
             return self._read(size)
 
+    def stream(self) -> BinaryIO:
+        """Everything, in a stream of its own."""
+        return decompress(_FromStart(self._file), self._compression, where=self._where)
+
     def _restart(self) -> None:
-        self._stream = decompress(_FromStart(self._file), self._compression, where=self._where)
+        self._stream = self.stream()
         self._position = 0
 
     def _read(self, size: int) -> bytes:
@@ -79,7 +86,7 @@ class NoData:
 
     random_access = False
 
-    def __init__(self, where: str | None) -> None:
+    def __init__(self, where: str) -> None:
         self._where = where
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -107,7 +114,7 @@ class StoredData(io.RawIOBase, BinaryIO):
     has become shorter than its index.
     """
 
-    def __init__(self, data: ArchiveData, member: Member, where: str | None) -> None:
+    def __init__(self, data: ArchiveData, member: Member, where: str) -> None:
         super().__init__()
         self._data = data
         self._start = member.data_offset

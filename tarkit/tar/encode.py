@@ -22,7 +22,7 @@ _TEXT = (b"path", b"linkpath", b"uname", b"gname", b"GNU.sparse.name")
 
 def stored_size(member: Member) -> int:
     """Bytes of data that a writer expects for *member*: its segments' where it is sparse."""
-    if not member.has_data:
+    if not member.type.has_data:
         return 0
     if member.sparse is not None:
         return sum(segment.length for segment in member.sparse)
@@ -65,7 +65,7 @@ def _block(member: Member, size: int, records: dict[bytes, bytes]) -> bytes:
     if fraction or not 0 <= seconds < 8**_SIZE_DIGITS:
         records[b"mtime"] = pax.format_time(member.mtime_ns)
         seconds = seconds if 0 <= seconds < 8**_SIZE_DIGITS else 0
-    link = member.linkname if member.is_link else b""
+    link = member.linkname if member.type.is_link else b""
     fields = (
         name.ljust(_NAME_SIZE, b"\0"),
         _octal(member.mode & 0o7777, _NUMBER_DIGITS, b"", records),

@@ -1,7 +1,7 @@
 """The 512-byte header block: v7, ustar and GNU, as POSIX.1-2017 (pax, "ustar Interchange Format") lays it out.
 
 Reading one costs little because most of a header repeats from member to member: the decoded forms
-of number fields, of owners and of everything behind the checksum are cached by their bytes.
+of number fields, and of all that headers tend to share, are cached by their bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tarkit.errors import MalformedError
 from tarkit.tar import BLOCK_SIZE
-from tarkit.tar.member import NO_XATTRS, Member, MemberType, fresh_member
+from tarkit.tar.member import NO_XATTRS, Draft, MemberType
 
 MAX_SIZE = (1 << 63) - 1
 """Largest size or offset in bytes that any field may hold."""
@@ -24,34 +24,33 @@ _TYPES = {
     b"7": MemberType.FILE,  # "contiguous"
     b"S": MemberType.FILE,  # old GNU sparse
 }
-_WITH_DATA = {MemberType.FILE, MemberType.OTHER}
-_LINKS = {MemberType.HARDLINK, MemberType.SYMLINK}
-_DEVICES = {MemberType.CHAR, MemberType.BLOCK}
 _OCTAL = b"01234567"
+_DISTINCT = 1 << 14  # sizes, times and checksums that are remembered: a large layer's worth
 
 
-def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None) -> Member:
+def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None) -> Draft:
     """The member that header *block* describes; *name*, from an extension, overrides its own.
 
     Raises :class:`MalformedError` for a wrong checksum, and for numbers that are none or out of range.
     """
-    rest = _rest(block[156:])
+    (
+        total, mode, uid, gid, kind, has_data,
+        linkname, uname, gname, devmajor, devminor, prefix,
+    ) = _shared(block[100:124] + block[156:])  # fmt: skip
     own_name = block[:100].rstrip(b"\0")
-    checksum = number(block[148:156])
-    if checksum != sum(own_name) + sum(block[100:148]) + rest.sum and checksum != signed_sum(block):
+    checksum = _checksum(block[148:156])
+    if checksum != sum(own_name + block[124:148]) + total and checksum != signed_sum(block):
         raise MalformedError("the header's checksum is wrong")
-    mode, uid, gid = _permissions(block[100:124])
-    size = _size(block[124:136])
+    stored = _size(block[124:136]) if has_data else 0
     if name is None:
         name = own_name.partition(b"\0")[0]
-        if rest.prefix:
-            name = rest.prefix + b"/" + name
-    kind, stored = rest.type, size if rest.has_data else 0
-    if rest.old_style and name.endswith(b"/"):  # how a directory looked before it had a type
+        if prefix:
+            name = prefix + b"/" + name
+    if not block[156] and name.endswith(b"/"):  # how a directory looked before it had a type
         kind, stored = MemberType.DIRECTORY, 0
-    return fresh_member(
+    return Draft(
         name, kind, mode, uid, gid, stored, _time(block[136:148]),
-        rest.linkname, rest.uname, rest.gname, rest.devmajor, rest.devminor,
+        linkname, uname, gname, devmajor, devminor,
         NO_XATTRS, None, offset, data_offset, stored,
     )  # fmt: skip
 
@@ -61,14 +60,15 @@ def text(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
 
 
-@lru_cache(maxsize=4096)
 def number(field: bytes) -> int:
     """A number field: octal, padded in any of the ways seen, or GNU base-256; blank is zero."""
-    if field[0] & 0x80:
-        return _base_256(field)
-    digits = text(field.strip(b" \0"))
+    digits = field.strip(b" \0")
     if digits.strip(_OCTAL):
-        raise MalformedError(f"a number field holds {field!r}")
+        if field[0] & 0x80:
+            return _base_256(field)
+        digits = text(digits).rstrip(b" ")
+        if digits.strip(_OCTAL):
+            raise MalformedError(f"a number field holds {field!r}")
     return int(digits, 8) if digits else 0
 
 
@@ -78,21 +78,25 @@ def _base_256(field: bytes) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(_DISTINCT)
 def _size(field: bytes) -> int:
+    """A field of bytes."""
     size = number(field)
     if not 0 <= size <= MAX_SIZE:
         raise MalformedError(f"a size of {size} bytes")
     return size
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(_DISTINCT)
 def _time(field: bytes) -> int:
     """A field of seconds, in nanoseconds."""
     seconds = number(field)
     if not -MAX_SIZE <= seconds <= MAX_SIZE:
         raise MalformedError(f"a time of {seconds} seconds")
     return seconds * 1_000_000_000
+
+
+_checksum = lru_cache(_DISTINCT)(number)
 
 
 def owner(value: int) -> int:
@@ -108,20 +112,15 @@ def signed_sum(block: bytes) -> int:
     return sum(block[:148]) + sum(block[156:]) + 8 * 32 - 256 * high
 
 
-@lru_cache(maxsize=1024)
-def _permissions(fields: bytes) -> tuple[int, int, int]:
-    """Mode (permission bits only), user and group id."""
-    mode, uid, gid = (number(fields[at : at + 8]) for at in (0, 8, 16))
-    return mode & 0o7777, owner(uid), owner(gid)
-
-
-class _Rest(NamedTuple):
-    """Everything behind the checksum."""
+class _Shared(NamedTuple):
+    """What many headers have in common: all but name, size, time and checksum."""
 
     sum: int
+    mode: int
+    uid: int
+    gid: int
     type: MemberType
     has_data: bool
-    old_style: bool
     linkname: bytes
     uname: bytes
     gname: bytes
@@ -131,17 +130,19 @@ class _Rest(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _rest(block: bytes) -> _Rest:
-    flag, linkname, magic, fields = block[:1], block[1:101], block[101:109], block[109:]
+def _shared(area: bytes) -> _Shared:
+    flag, linkname, magic, fields = area[24:25], area[25:125], area[125:133], area[133:]
     kind = _TYPES.get(flag, MemberType.OTHER)
     known = magic.startswith(b"ustar")  # a v7 header ends with the link name
-    device = known and kind in _DEVICES
-    return _Rest(
-        sum=sum(block) + 8 * 32,  # the checksum itself counts as blanks
+    device = known and kind in (MemberType.CHAR, MemberType.BLOCK)
+    return _Shared(
+        sum=sum(area) + 8 * 32,  # the checksum itself counts as blanks
+        mode=number(area[:8]) & 0o7777,
+        uid=owner(number(area[8:16])),
+        gid=owner(number(area[16:24])),
         type=kind,
-        has_data=kind in _WITH_DATA,
-        old_style=flag == b"\0",
-        linkname=text(linkname) if kind in _LINKS else b"",
+        has_data=kind.has_data,
+        linkname=text(linkname) if kind.is_link else b"",
         uname=text(fields[:32]) if known else b"",
         gname=text(fields[32:64]) if known else b"",
         devmajor=number(fields[64:72]) if device else 0,

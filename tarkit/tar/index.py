@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from tarkit.errors import LimitExceededError
+from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable
 from tarkit.tar.member import Member
 from tarkit.tar.reader import TarReader
@@ -42,7 +44,7 @@ def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = 
     Reads by offset, so the file's own position stays. Raises what
     :meth:`~tarkit.tar.scan.Scanner.next` raises, and :class:`LimitExceededError` beyond *limit*.
     """
-    return _index(TarReader(FileTape(file), where=where), limit, where, keep=0)
+    return _index(TarReader(FileTape(file), where=where), limit, where, None)
 
 
 def index_stream(stream: Readable, *, limit: int = MAX_MEMBERS, where: str | None = None) -> Index:
@@ -50,18 +52,35 @@ def index_stream(stream: Readable, *, limit: int = MAX_MEMBERS, where: str | Non
 
     Raises as :func:`index_file` does.
     """
-    return _index(TarReader(stream, where=where), limit, where, keep=KEEP_ALL)
+    return _index(TarReader(stream, where=where), limit, where, _Kept())
 
 
-def _index(reader: TarReader, limit: int, where: str | None, keep: int) -> Index:
+def _index(reader: TarReader, limit: int, where: str | None, kept: _Kept | None) -> Index:
     members: list[Member] = []
-    kept: dict[int, bytes] = {}
-    for member in reader:
-        if len(members) == limit:
-            raise LimitExceededError(f"more than {limit} members", limit=limit, where=where)
-        members.append(member)
-        if member.has_data and member.stored <= min(KEEP_EACH, keep):
-            kept[member.data_offset] = b"".join(reader.chunks())
-            keep -= member.stored
-    reader.drain()
-    return Index(tuple(members), reader.trailer, reader.trailing, kept)
+    with os_errors(where or "the archive"):
+        for member in reader:
+            if len(members) == limit:
+                raise LimitExceededError(f"more than {limit} members", limit=limit, where=where)
+            members.append(member)
+            if kept is not None and member.type.has_data and member.stored <= KEEP_EACH:
+                kept.add(member, b"".join(reader.chunks()))
+        reader.drain()
+    return Index(tuple(members), reader.trailer, reader.trailing, kept.data if kept else {})
+
+
+class _Kept:
+    """Data of small members; the largest go first when it becomes too much, as metadata is small."""
+
+    def __init__(self) -> None:
+        self.data: dict[int, bytes] = {}
+        self._largest: list[tuple[int, int]] = []
+        self._size = 0
+
+    def add(self, member: Member, data: bytes) -> None:
+        self.data[member.data_offset] = data
+        self._size += len(data)
+        heapq.heappush(self._largest, (-len(data), member.data_offset))
+        while self._size > KEEP_ALL:
+            size, offset = heapq.heappop(self._largest)
+            self._size += size
+            del self.data[offset]

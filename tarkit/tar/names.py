@@ -76,11 +76,11 @@ class Names:
 
     def _follow(self, members: list[Member], *, last: bool) -> list[Member]:
         for _ in range(MAX_HOPS):
-            if not any(member.is_link for member in members):
+            if not any(member.type.is_link for member in members):
                 return members
             reached: dict[int, Member] = {}
             for member in members:
-                targets = self._targets(member) if member.is_link else (member,)
+                targets = self._targets(member) if member.type.is_link else (member,)
                 reached.update((m.offset, m) for m in (targets[-1:] if last else targets))
             members = list(reached.values())
         raise UnsafePathError(f"{shown(members[0].name)} is a loop of links", where=self._where)

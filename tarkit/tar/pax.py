@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tarkit.errors import MalformedError
 from tarkit.tar.header import MAX_SIZE, owner
-from tarkit.tar.member import Member
+from tarkit.tar.member import Draft
 
 XATTR = b"SCHILY.xattr."
 _LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
@@ -53,23 +53,21 @@ def format_record(record: Record) -> bytes:
     return b"%d%s" % (size, body)
 
 
-def changes(member: Member, values: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """What *values* say otherwise than *member*'s header does, as fields to replace.
+def apply(draft: Draft, values: Mapping[bytes, bytes]) -> None:
+    """Change what *values* say otherwise than *draft*'s header does; its name is not looked at.
 
     An empty value takes a record back (POSIX), except that an extended attribute may be empty.
     The character set (``hdrcharset``) plays no part: names stay bytes.
     """
-    changed: dict[str, Any] = {}
     for key, value in values.items():
         if value and (field := _FIELDS.get(key)):
-            changed[field[0]] = field[1](value)
-    if "linkname" in changed and not member.is_link:
-        del changed["linkname"]
-    if (size := values.get(b"size")) and member.has_data:
-        changed["size"] = changed["stored"] = length(size)
+            setattr(draft, field[0], field[1](value))
+    if (size := values.get(b"size")) and draft.type.has_data:
+        draft.size = draft.stored = length(size)
+    if not draft.type.is_link:
+        draft.linkname = b""
     if xattrs := _xattrs(values):
-        changed["xattrs"] = xattrs
-    return changed
+        draft.xattrs = xattrs
 
 
 def format_records(values: Mapping[bytes, bytes]) -> bytes:

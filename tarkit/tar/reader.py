@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from tarkit.errors import TruncatedError
+from tarkit.errors import VerificationError
+from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable
-from tarkit.tar import padding
+from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.member import Member
+from tarkit.tar.names import shown
 from tarkit.tar.scan import Scanner
 from tarkit.tar.sparse import Content
 from tarkit.tar.tape import Tape
@@ -27,26 +29,23 @@ class TarReader:
         self._scanner = Scanner(self._tape, where)
         self._where = where
         self._member: Member | None = None
-        self._left = 0
-        self._padding = 0
+        self._data_end = 0
         self._ended = False
 
     def __iter__(self) -> Iterator[Member]:
-        return self
-
-    def __next__(self) -> Member:
-        if self._ended:
-            raise StopIteration
-        if self._left or self._padding:
-            self._skip()
-        member = self._member = self._scanner.next()
-        if member is None:
-            self._ended = True
-            raise StopIteration
-        if member.stored:
-            self._left = member.stored
-            self._padding = padding(member.stored)
-        return member
+        advance, next_member = self._tape.advance, self._scanner.next
+        while not self._ended:
+            try:
+                advance(self._data_end + -self._data_end % BLOCK_SIZE)
+            except VerificationError as error:
+                self._place(error)
+                raise
+            member = self._member = next_member()
+            if member is None:
+                self._ended = True
+            else:
+                self._data_end = member.data_offset + member.stored
+                yield member
 
     @property
     def trailer(self) -> bool:
@@ -63,10 +62,7 @@ class TarReader:
 
         Of a sparse member these are its segments, one behind the other.
         """
-        member = self._member
-        while self._left:
-            self._check(member)
-            yield self._piece(self._left)
+        return self._chunks_of(self._member)
 
     def open(self) -> BinaryIO:
         """A stream of the current member's logical content; usable until the next is asked for."""
@@ -80,28 +76,26 @@ class TarReader:
             pass
         self._scanner.finish()
 
-    def _check(self, member: Member | None) -> None:
+    def _chunks_of(self, member: Member | None) -> Iterator[memoryview]:
+        while piece := self._piece(member, CHUNK_SIZE):
+            yield piece
+
+    def _piece(self, member: Member | None, limit: int) -> memoryview:
+        """Up to *limit* of the bytes that are left of *member*, the current one."""
         if self._member is not member:
             raise ValueError("the reader is past this member")
-
-    def _piece(self, limit: int) -> memoryview:
+        left = self._data_end - self._tape.position
+        if not left:
+            return memoryview(b"")
         try:
-            piece = self._tape.piece(min(limit, self._left))
-        except TruncatedError:
-            raise self._cut() from None
-        self._left -= len(piece)
-        return piece
+            return self._tape.piece(min(limit, left))
+        except VerificationError as error:
+            self._place(error)
+            raise
 
-    def _skip(self) -> None:
-        try:
-            self._tape.skip(self._left + self._padding)
-        except TruncatedError:
-            raise self._cut() from None
-        self._left = self._padding = 0
-
-    def _cut(self) -> TruncatedError:
-        name = self._member.name.decode("utf-8", "backslashreplace") if self._member else ""
-        return TruncatedError(f"the archive ends inside {name}", where=self._where)
+    def _place(self, error: VerificationError) -> None:
+        name = shown(self._member.name) if self._member else "the first header"
+        error.where = f"{self._where}, inside {name}" if self._where else f"inside {name}"
 
 
 class _Data:
@@ -112,7 +106,5 @@ class _Data:
         self._member = reader._member
 
     def read(self, size: int = -1, /) -> bytes:
-        """Up to *size* bytes, all that are at hand where it is negative; none at the end only."""
-        self._reader._check(self._member)
-        left = self._reader._left
-        return bytes(self._reader._piece(left if size < 0 else size)) if left else b""
+        """Up to *size* bytes, or as many as are at hand where it is negative; none at the end only."""
+        return bytes(self._reader._piece(self._member, CHUNK_SIZE if size < 0 else size))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tarkit.errors import (
     LimitExceededError,
@@ -11,7 +11,7 @@ from tarkit.errors import (
     UnsupportedError,
     VerificationError,
 )
-from tarkit.tar import padding, pax, sparse
+from tarkit.tar import BLOCK_SIZE, padding, pax, sparse
 from tarkit.tar.header import ZERO_BLOCK, parse, text
 from tarkit.tar.member import Member
 from tarkit.tar.tape import Tape
@@ -66,7 +66,7 @@ class Scanner:
         try:
             block = self._tape.block()
             if block and block[0] and block[156] not in _NOT_PLAIN and not self._globals:
-                return parse(block, offset, offset + 512)
+                return parse(block, offset, offset + BLOCK_SIZE).finish()
             return self._extended(block, offset)
         except (VerificationError, UnsupportedError) as error:
             place = f"header at byte {offset}"
@@ -80,9 +80,9 @@ class Scanner:
     def _extended(self, block: bytes, offset: int) -> Member | None:
         extensions = _Extensions()
         while block and block != ZERO_BLOCK:
-            header = parse(block, offset, self._tape.position)
             if block[156] not in _EXTENSIONS:
                 return self._member(block, offset, extensions)
+            header = parse(block, offset, self._tape.position)
             self._extend(extensions, block[156], self._content(header.stored))
             block = self._tape.block()
         if extensions.any and not block:
@@ -96,9 +96,7 @@ class Scanner:
     def _content(self, size: int) -> bytes:
         if size > MAX_EXTENSION:
             raise LimitExceededError(f"an extended header of {size} bytes", limit=MAX_EXTENSION)
-        content = self._tape.take(size)
-        self._tape.skip(padding(size))
-        return content
+        return self._tape.take(size + padding(size))[:size]
 
     def _extend(self, extensions: _Extensions, flag: int, content: bytes) -> None:
         if flag == _GLOBAL:
@@ -128,14 +126,15 @@ class Scanner:
     def _member(self, block: bytes, offset: int, extensions: _Extensions) -> Member:
         values = {**self._globals, **dict(extensions.records)}
         name = extensions.name or values.get(b"GNU.sparse.name") or values.get(b"path") or None
-        member = parse(block, offset, self._tape.position, name and pax.text(name))
-        changes = pax.changes(member, values)
-        if extensions.linkname is not None and member.is_link:
-            changes["linkname"] = extensions.linkname
-        member = replace(member, **changes)
+        if extensions.linkname is not None:
+            values[b"linkpath"] = extensions.linkname
+        draft = parse(block, offset, self._tape.position, name and pax.text(name))
+        pax.apply(draft, values)
         if block[156] == _OLD_GNU_SPARSE:
-            return sparse.from_old_gnu(member, block, self._tape)
-        return sparse.from_pax(member, extensions.records, values, self._tape)
+            sparse.apply_old_gnu(draft, block, self._tape)
+        else:
+            sparse.apply_pax(draft, extensions.records, values, self._tape)
+        return draft.finish()
 
     def _end(self) -> None:
         block = self._tape.block()

@@ -6,27 +6,25 @@ Specified in the GNU tar manual, "Storing Sparse Files". All end as one checked 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from tarkit.errors import LimitExceededError, MalformedError, TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
 from tarkit.tar import BLOCK_SIZE, padding
-from tarkit.tar.header import number
-from tarkit.tar.member import Member, Segment
+from tarkit.tar.header import MAX_SIZE, number
+from tarkit.tar.member import Draft, Member, MemberType, Segment
 from tarkit.tar.pax import Record, length
 from tarkit.tar.tape import Tape
 
 MAX_SEGMENTS = 1 << 18
 """Most segments a sparse member may have."""
 
-_VERSION_KEYS = (b"GNU.sparse.major", b"GNU.sparse.minor")
 _IN_RECORDS = {(b"0", b"0"), (b"0", b"1"), (None, None)}
 _IN_DATA = (b"1", b"0")
 
 
-def from_old_gnu(member: Member, block: bytes, tape: Tape) -> Member:
-    """*member* with the map in its header *block* (type ``S``) and the blocks that continue it."""
+def apply_old_gnu(draft: Draft, block: bytes, tape: Tape) -> None:
+    """Give *draft* the map in its header *block* (type ``S``) and the blocks that continue it."""
     fields = _old_gnu_fields(block[386:482])
     size = number(block[483:495])
     more = block[482]
@@ -36,37 +34,31 @@ def from_old_gnu(member: Member, block: bytes, tape: Tape) -> Member:
         block = tape.take(BLOCK_SIZE)
         fields += _old_gnu_fields(block[:504])
         more = block[504]
-    return replace(
-        member,
-        size=size,
-        sparse=checked(fields, size, member.stored),
-        data_offset=tape.position,
-    )
+    draft.size = size
+    draft.sparse = checked(fields, size, draft.stored)
+    draft.data_offset = tape.position
 
 
-def from_pax(
-    member: Member, records: Sequence[Record], values: Mapping[bytes, bytes], tape: Tape
-) -> Member:
-    """*member* with the map its pax *records* hold or announce; as it is where they do not."""
+def apply_pax(
+    draft: Draft, records: Sequence[Record], values: Mapping[bytes, bytes], tape: Tape
+) -> None:
+    """Give *draft* the map that its pax *records* hold or announce, if they do."""
+    if not any(key.startswith(b"GNU.sparse.") for key in values):
+        return
     size = values.get(b"GNU.sparse.realsize") or values.get(b"GNU.sparse.size")
-    if size is None:
-        return member
-    version = (values.get(_VERSION_KEYS[0]), values.get(_VERSION_KEYS[1]))
-    stored = member.stored
+    if not size or draft.type is not MemberType.FILE:
+        raise MalformedError("a sparse member without a size, or that is not a file")
+    version = (values.get(b"GNU.sparse.major"), values.get(b"GNU.sparse.minor"))
     if version == _IN_DATA:
-        segments = _map_in_data(tape, stored)
-        stored -= tape.position - member.data_offset
+        segments = _map_in_data(tape, draft.stored)
+        draft.stored -= tape.position - draft.data_offset
+        draft.data_offset = tape.position
     elif version in _IN_RECORDS:
         segments = _map_in_records(records, values)
     else:
         raise UnsupportedError("a sparse member of an unknown version")
-    return replace(
-        member,
-        size=length(size),
-        stored=stored,
-        sparse=checked(segments, length(size), stored),
-        data_offset=tape.position,
-    )
+    draft.size = length(size)
+    draft.sparse = checked(segments, draft.size, draft.stored)
 
 
 def format_map(segments: Sequence[Segment], size: int) -> bytes:
@@ -136,6 +128,8 @@ def checked(segments: Sequence[Segment], size: int, stored: int) -> tuple[Segmen
     """
     if len(segments) > MAX_SEGMENTS:
         raise _too_many()
+    if not 0 <= size <= MAX_SIZE:
+        raise MalformedError(f"a size of {size} bytes")
     end = total = 0
     for segment in segments:
         if segment.length < 0 or not end <= segment.offset <= size - segment.length:

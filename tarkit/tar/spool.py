@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import BinaryIO
 
 from tarkit.streams.atomic import from_os_error, os_errors
@@ -11,7 +10,9 @@ from tarkit.streams.chunks import Readable
 
 def new_spool() -> BinaryIO:
     """A temporary file that is gone when it is closed, or when the process is; honours ``TMPDIR``."""
-    with os_errors(tempfile.gettempdir()):
+    import tempfile
+
+    with os_errors("the directory for temporary files"):
         return tempfile.TemporaryFile(buffering=0)
 
 
@@ -57,6 +58,8 @@ def _write(spool: BinaryIO, data: bytes) -> None:
         while view:
             view = view[spool.write(view) :]
     except OSError as error:
-        failure = from_os_error(error, f"the spool in {tempfile.gettempdir()}")
+        from tempfile import gettempdir
+
+        failure = from_os_error(error, f"the spool in {gettempdir()}")
         failure.hint = "set TMPDIR to a place with more room, or give a file instead of a pipe"
         raise failure from error

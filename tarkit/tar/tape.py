@@ -10,9 +10,7 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable
 from tarkit.tar import BLOCK_SIZE
 
-_WINDOW = (
-    64 << 10
-)  # what an index reads at a time: many small members, or little beside a large one
+_WINDOW = 16 << 10  # read at a time by offset: several small members, or little beside a large one
 
 
 class Tape:
@@ -58,13 +56,13 @@ class Tape:
         self._at = min(at + limit, len(self._chunk))
         return memoryview(self._chunk)[at : self._at]
 
-    def skip(self, size: int) -> None:
-        """Pass over *size* bytes, or raise :class:`TruncatedError`."""
-        if size <= len(self._chunk) - self._at:
-            self._at += size
-            return
-        while size:
-            size -= len(self.piece(size))
+    def advance(self, position: int) -> None:
+        """Pass over everything before *position*, or raise :class:`TruncatedError`."""
+        at = position - self._start
+        if at <= len(self._chunk):
+            self._at = at
+        else:
+            self._advance(position)
 
     def drain(self) -> int:
         """Read to the very end; the number of bytes from the first one that is not zero."""
@@ -74,6 +72,10 @@ class Tape:
             meaningful += len(rest) if meaningful else len(rest.lstrip(b"\0"))
             self._at = len(self._chunk)
         return meaningful
+
+    def _advance(self, position: int) -> None:
+        while left := position - self.position:
+            self.piece(left)
 
     def _fetch(self) -> bool:
         self._start += len(self._chunk)
@@ -93,14 +95,10 @@ class FileTape(Tape):
         self._descriptor = file.fileno()
         self._size = os.fstat(self._descriptor).st_size
 
-    def skip(self, size: int) -> None:
-        """Pass over *size* bytes, or raise :class:`TruncatedError`."""
-        target = self.position + size
-        if target > self._size:
-            raise TruncatedError(f"the archive ends {target - self._size} bytes early")
-        if target > self._start + len(self._chunk):
-            self._start, self._chunk = target, b""
-        self._at = target - self._start
+    def _advance(self, position: int) -> None:
+        if position > self._size:
+            raise TruncatedError(f"the archive ends {position - self._size} bytes early")
+        self._start, self._chunk, self._at = position, b"", 0
 
     def _read(self) -> bytes:
         return os.pread(self._descriptor, _WINDOW, self._start)

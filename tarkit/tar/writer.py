@@ -34,6 +34,7 @@ class TarWriter:
         self._seekable = file.seekable()
         self._offset = file.tell() if self._seekable else 0
         self._refusal: str | None = None
+        self._closed = False
 
     def add(self, member: Member, data: Data = b"") -> None:
         """Write *member* and its *data*: ``size`` bytes, or those of its segments where it is sparse.
@@ -75,6 +76,7 @@ class TarWriter:
         """End the archive; without this it has no trailer."""
         self._check()
         self._write(bytes(2 * BLOCK_SIZE))
+        self._closed = True
         self._refusal = "the archive is closed"
 
     def __enter__(self) -> Self:
@@ -86,7 +88,7 @@ class TarWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None and self._refusal is None:
+        if kind is None and not self._closed:
             self.close()
 
     def _check(self) -> None:

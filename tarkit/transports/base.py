@@ -142,14 +142,10 @@ class MountingDestination(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageEntry:
-    """One image that a Reader found: its position from 0, its ``names``, and its top manifest.
-
-    ``descriptor`` is ``None`` where finding out would mean reading the layers.
-    """
+    """One image that a Reader found: its position from 0, and what it is called."""
 
     index: int
     names: tuple[str, ...]
-    descriptor: Descriptor | None
 
     @property
     def label(self) -> str:

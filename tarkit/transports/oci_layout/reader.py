@@ -62,7 +62,8 @@ class OCILayoutReader:
 
     def source(self, name: str | None = None, *, index: int | None = None) -> LayoutSource:
         """See :class:`tarkit.transports.base.Reader`."""
-        return LayoutSource(self._layout, self._layout.find(name, index))
+        image = self._layout.find(name, index)
+        return LayoutSource(self._layout, image.descriptor, image.names[:1])
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,110 @@
+"""The application: its commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from tarkit import __version__
+from tarkit.cli.copy import copy_command
+from tarkit.cli.inspect import inspect_command
+from tarkit.cli.list import list_command
+from tarkit.errors import (
+    AuthenticationError,
+    NotFoundError,
+    RefusedError,
+    TarkitError,
+    UsageError,
+    VerificationError,
+    one_line,
+)
+from tarkit.streams.atomic import from_os_error
+
+EXIT_CODES: tuple[tuple[type[TarkitError], int], ...] = (
+    (UsageError, 2),
+    (NotFoundError, 3),
+    (VerificationError, 4),
+    (AuthenticationError, 5),
+    (RefusedError, 6),
+    (TarkitError, 1),
+)
+INTERRUPTED = 130
+TERMINATED = 143
+
+app = typer.Typer(
+    name="tarkit",
+    help="Read, verify, convert, take apart and move container images that are files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("copy")(copy_command)
+app.command("list")(list_command)
+app.command("inspect")(inspect_command)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        print(f"tarkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    """Read, verify, convert, take apart and move container images that are files."""
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; its exit code. Every error is one line on stderr."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(arguments, prog_name="tarkit", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except TarkitError as error:
+        _raise_if_debugging(arguments)
+        return _fail(str(error), exit_code(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        _raise_if_debugging(arguments)
+        typed = from_os_error(error, error.filename or "input/output")
+        return _fail(str(typed), exit_code(typed))
+    except Exception as error:
+        format_message = getattr(error, "format_message", None)  # a usage error of typer's
+        if format_message is None:
+            raise
+        return _fail(format_message(), 2)
+
+
+def exit_code(error: TarkitError) -> int:
+    """The exit code that tells of *error*."""
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"tarkit: {one_line(message)}", file=sys.stderr)
+    return code
+
+
+def _raise_if_debugging(arguments: list[str] | None) -> None:
+    if "--debug" in (sys.argv[1:] if arguments is None else arguments):
+        raise
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(TERMINATED)

@@ -1,0 +1,69 @@
+"""What commands share: their common options, and how they print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from tarkit.errors import one_line
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.platform import Platform
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SRC", help="transport:path[:name|:@N], or a plain path, or - for standard input."
+    ),
+]
+
+
+def print_json(document: object) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def note(text: str) -> None:
+    """A line for the reader, on standard error."""
+    print(f"tarkit: {text}", file=sys.stderr)
+
+
+def size_text(size: int) -> str:
+    """*size* bytes as people read them: ``1.5 MiB``."""
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """*rows* in columns; what could steer a terminal is escaped."""
+    rows = [[one_line(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def described(descriptor: Descriptor) -> dict[str, Any]:
+    """A descriptor's digest, size and media type."""
+    return {
+        "digest": str(descriptor.digest),
+        "size": descriptor.size,
+        "media_type": descriptor.media_type,
+    }
+
+
+def platform_text(platform: Platform | None) -> str | None:
+    """*platform* in writing, or ``None``."""
+    return str(platform) or None if platform else None

@@ -1,0 +1,143 @@
+"""``tarkit copy SRC DST``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, note, print_json, size_text
+from tarkit.cli.progress import progress_listener
+from tarkit.copying.carry import carry_over
+from tarkit.copying.engine import copy_image
+from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
+from tarkit.errors import UsageError
+from tarkit.image.platform import Platform
+from tarkit.streams.atomic import atomic_file
+from tarkit.transports.base import Source, Writer
+from tarkit.transports.docker_archive.writer import DockerFormat
+from tarkit.transports.location import (
+    Location,
+    Transport,
+    open_reader,
+    open_source,
+    open_writer,
+)
+
+_ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE)
+
+
+def copy_command(
+    source: SourceArgument,
+    destination: Annotated[
+        str, typer.Argument(metavar="DST", help="transport:path[:name]; - for standard output.")
+    ],
+    all_images: Annotated[bool, typer.Option("--all", help="Copy a whole index.")] = False,
+    platform: Annotated[
+        list[str] | None, typer.Option(help="os/arch[/variant] to copy; may be repeated.")
+    ] = None,
+    sparse: Annotated[
+        Sparse | None, typer.Option(help="What becomes of an index that is not copied whole.")
+    ] = None,
+    compression: Annotated[
+        LayerCompression, typer.Option(help="What layers are compressed with.")
+    ] = LayerCompression.AUTO,
+    compression_level: Annotated[int | None, typer.Option(min=0, max=22)] = None,
+    preserve_digests: Annotated[
+        bool, typer.Option("--preserve-digests", help="Refuse to change anything.")
+    ] = False,
+    tag: Annotated[list[str] | None, typer.Option(help="Another name for the copy.")] = None,
+    docker_format: Annotated[
+        DockerFormat, typer.Option(help="How a docker archive is laid out.")
+    ] = DockerFormat.DUAL,
+    verify_existing: Annotated[
+        bool, typer.Option("--verify-existing", help="Hash blobs before they are reused.")
+    ] = False,
+    digest_file: Annotated[Path | None, typer.Option(help="Write the digest to this file.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, max=64, help="Blobs at a time.")] = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Copy an image, verified on the way, into another place or format."""
+    from_location, to_location = Location.parse(source), Location.parse(destination)
+    platforms = tuple(map(Platform.parse, platform or ()))
+    with ExitStack() as stack:
+        listener = stack.enter_context(progress_listener(as_json=json_output, quiet=quiet))
+        image = stack.enter_context(open_source(from_location))
+        options = CopyOptions(
+            all=all_images,
+            platforms=platforms,
+            sparse=sparse,
+            compression=compression,
+            level=compression_level,
+            preserve_digests=preserve_digests,
+            jobs=jobs,
+            on_progress=listener,
+        )
+        image.manifest()  # a source that is not there leaves nothing at the destination
+        writer = stack.enter_context(
+            open_writer(to_location, docker_format=docker_format, verify_existing=verify_existing)
+        )
+        names = _names(image, to_location, tag or [])
+        _keep_others(to_location, writer, names)
+        result = copy_image(image, writer.destination(*names), options)
+    if digest_file:
+        with atomic_file(digest_file.absolute()) as file:
+            file.write(f"{result.descriptor.digest}\n".encode())
+    _report(result, to_location, names, as_json=json_output, quiet=quiet)
+
+
+def _names(image: Source, location: Location, tags: list[str]) -> list[str]:
+    """What the copy is to be called: as asked, or as it was called before."""
+    asked = ([location.name] if location.name else []) + tags
+    if asked:
+        return asked
+    if location.transport is Transport.DOCKER_ARCHIVE:  # where a bare tag is no name
+        return [name for name in image.names if ":" in name or "/" in name]
+    return list(image.names)
+
+
+def _keep_others(location: Location, writer: Writer, names: list[str]) -> None:
+    """Carry the images over that an archive holds already: writing it anew would lose them."""
+    if location.transport not in _ARCHIVES or location.is_stream:
+        return
+    if Path(location.path).exists():
+        with open_reader(Location(location.transport, location.path)) as reader:
+            carry_over(reader, writer, except_names=names)
+
+
+def _report(
+    result: CopyResult, location: Location, names: list[str], *, as_json: bool, quiet: bool
+) -> None:
+    if location.is_stream:
+        if as_json:
+            raise UsageError("--json and the archive cannot both go to standard output")
+        return
+    if as_json:
+        print_json(
+            {
+                "digest": str(result.descriptor.digest),
+                "media_type": result.descriptor.media_type,
+                "blobs": {
+                    "copied": result.copied,
+                    "reused": result.reused,
+                    "recompressed": result.recompressed,
+                },
+                "bytes": {"read": result.bytes_read, "written": result.bytes_written},
+                "names": names,
+                "notes": list(result.notes),
+            }
+        )
+        return
+    print(result.descriptor.digest)
+    if not quiet:
+        for text in result.notes:
+            note(text)
+        note(
+            f"{result.copied} blobs copied, {result.recompressed} recompressed, "
+            f"{result.reused} reused; {size_text(result.bytes_read)} read, "
+            f"{size_text(result.bytes_written)} written"
+        )

@@ -1,0 +1,106 @@
+"""``tarkit inspect SRC``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tarkit.cli.common import (
+    Debug,
+    Json,
+    SourceArgument,
+    described,
+    platform_text,
+    print_json,
+    size_text,
+    table,
+)
+from tarkit.errors import UsageError
+from tarkit.image.manifest import Manifest
+from tarkit.image.platform import Platform
+from tarkit.reading.inspect import ImageInfo, inspect_image
+from tarkit.reading.select import read_config, select_image
+from tarkit.transports.base import Source
+from tarkit.transports.location import Location, open_source
+
+
+def inspect_command(
+    source: SourceArgument,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the manifest's own bytes.")] = False,
+    config: Annotated[bool, typer.Option("--config", help="Print the config's own bytes.")] = False,
+    platform: Annotated[
+        str | None, typer.Option(help="The image of an index for os/arch[/variant].")
+    ] = None,
+    json_output: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what an image is: its name, digests, platform, labels and layers."""
+    if raw and config:
+        raise UsageError("--raw and --config exclude each other")
+    wanted = Platform.parse(platform) if platform else None
+    with open_source(Location.parse(source), metadata_only=True) as image:
+        if raw or config:
+            _write_bytes(image, wanted, config=config)
+            return
+        info = inspect_image(image, wanted)
+    if json_output:
+        print_json(_as_json(info))
+    else:
+        _print(info)
+
+
+def _write_bytes(image: Source, platform: Platform | None, *, config: bool) -> None:
+    if config:
+        data = read_config(image, Manifest.parse(select_image(image, platform)))
+    else:
+        data = (select_image(image, platform) if platform else image.manifest()).data
+    sys.stdout.buffer.write(data)
+
+
+def _as_json(info: ImageInfo) -> dict[str, object]:
+    document: dict[str, object] = {
+        "name": info.name or None,
+        "digest": str(info.descriptor.digest),
+        "media_type": info.descriptor.media_type,
+        "platform": platform_text(info.platform),
+        "config_digest": str(info.config.digest) if info.config else None,
+        "created": info.created or None,
+        "labels": dict(info.labels),
+        "layers": [
+            described(layer.descriptor) | {"diff_id": str(layer.diff_id) if layer.diff_id else None}
+            for layer in info.layers
+        ],
+    }
+    if info.manifests:
+        document["manifests"] = [
+            described(child) | {"platform": platform_text(child.platform)}
+            for child in info.manifests
+        ]
+    return document
+
+
+def _print(info: ImageInfo) -> None:
+    facts = [
+        ("Name", info.name or "<none>"),
+        ("Digest", str(info.descriptor.digest)),
+        ("Media type", info.descriptor.media_type),
+        ("Platform", platform_text(info.platform) or ""),
+        ("Config", str(info.config.digest) if info.config else ""),
+        ("Created", info.created),
+        *((f"Label {key}", value) for key, value in sorted(info.labels.items())),
+    ]
+    print(table([fact for fact in facts if fact[1]]))
+    if info.layers:
+        rows = [("LAYER", "SIZE", "DIFF ID")]
+        for layer in info.layers:
+            size = size_text(layer.descriptor.size)
+            rows.append((str(layer.descriptor.digest), size, str(layer.diff_id or "")))
+        print("\n" + table(rows))
+    if info.manifests:
+        rows = [("MANIFEST", "SIZE", "PLATFORM")]
+        for child in info.manifests:
+            platform = platform_text(child.platform) or ""
+            rows.append((str(child.digest), size_text(child.size), platform))
+        print("\n" + table(rows))

@@ -1,0 +1,51 @@
+"""``tarkit list SRC``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tarkit.cli.common import Debug, Json, SourceArgument, platform_text, print_json, table
+from tarkit.image.descriptor import Descriptor
+from tarkit.reading.inspect import inspect_image
+from tarkit.transports.base import ImageEntry, Reader
+from tarkit.transports.location import Location, open_reader
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    entry: ImageEntry
+    descriptor: Descriptor
+    platforms: tuple[str, ...]
+
+
+def list_command(source: SourceArgument, json_output: Json = False, debug: Debug = False) -> None:
+    """List the images in an archive, layout or directory."""
+    with open_reader(Location.parse(source), metadata_only=True) as reader:
+        rows = [_row(reader, entry) for entry in reader.images()]
+    if json_output:
+        print_json({"images": [_as_json(row) for row in rows]})
+        return
+    lines = [("INDEX", "NAME", "DIGEST", "PLATFORMS")]
+    for row in rows:
+        for name in row.entry.names or ("<none>",):
+            digest = str(row.descriptor.digest)
+            lines.append((f"@{row.entry.index}", name, digest, ", ".join(row.platforms)))
+    print(table(lines))
+
+
+def _row(reader: Reader, entry: ImageEntry) -> _Row:
+    info = inspect_image(reader.source(index=entry.index))
+    platforms = [info.platform] if info.platform else [m.platform for m in info.manifests]
+    texts = dict.fromkeys(text for p in platforms if (text := platform_text(p)))
+    return _Row(entry, info.descriptor, tuple(texts))
+
+
+def _as_json(row: _Row) -> dict[str, object]:
+    return {
+        "name": row.entry.names[0] if row.entry.names else None,
+        "names": list(row.entry.names),
+        "index": row.entry.index,
+        "digest": str(row.descriptor.digest),
+        "media_type": row.descriptor.media_type,
+        "platforms": list(row.platforms),
+    }

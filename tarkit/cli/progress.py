@@ -1,0 +1,61 @@
+"""Progress for people, as a bar, and for programs, as NDJSON; both on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tarkit.copying.progress import Event, Progress
+
+Listener = Callable[[Progress], None]
+
+
+@contextmanager
+def progress_listener(*, as_json: bool, quiet: bool) -> Iterator[Listener | None]:
+    """What to call with every event; ``None`` where nobody looks."""
+    if as_json and not quiet:
+        yield _print_event
+    elif quiet or not sys.stderr.isatty():
+        yield None
+    else:
+        with _bar() as listener:
+            yield listener
+
+
+def _print_event(progress: Progress) -> None:
+    event = {
+        "event": progress.event.value,
+        "digest": str(progress.digest),
+        "done": progress.done,
+        "size": progress.size,
+        "blobs_done": progress.blobs_done,
+        "blobs": progress.blobs,
+        "total_done": progress.total_done,
+        "total": progress.total,
+    }
+    print(json.dumps(event), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _bar() -> Iterator[Listener]:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.fields[blobs]}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("copy", blobs="")
+
+        def listener(progress: Progress) -> None:
+            if progress.event is not Event.FAILED:
+                blobs = f"{progress.blobs_done}/{progress.blobs} blobs"
+                bar.update(task, completed=progress.total_done, total=progress.total, blobs=blobs)
+
+        yield listener

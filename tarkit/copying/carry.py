@@ -1,0 +1,25 @@
+"""Keeping what an archive holds when another image is added: archives are written anew as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tarkit.copying.engine import copy_image
+from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
+from tarkit.transports.base import Reader, Writer
+
+_UNCHANGED = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
+
+
+def carry_over(reader: Reader, writer: Writer, *, except_names: Collection[str] = ()) -> int:
+    """Copy every image of *reader* to *writer* under its names; how many there were.
+
+    *except_names* are about to be given to another image. One that has no other name is left out.
+    """
+    carried = 0
+    for image in reader.images():
+        names = [name for name in image.names if name not in except_names]
+        if names or not image.names:
+            copy_image(reader.source(index=image.index), writer.destination(*names), _UNCHANGED)
+            carried += 1
+    return carried

@@ -1,0 +1,40 @@
+"""Image configs made from Docker's first format, one JSON document a layer.
+
+Archives from before Docker 1.10 and manifests of schema 1 hold those; the config is made as Docker
+itself makes it when it loads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tarkit.image.digest import Digest
+from tarkit.image.document import JSON, dump_json, get_object, get_string, get_strings
+
+_OF_ONE_LAYER = frozenset({"id", "parent", "parent_id", "layer_id", "throwaway", "Size"})
+
+
+def config_from_v1(
+    layers: Sequence[Mapping[str, Any]], diff_ids: Sequence[Digest], *, where: str
+) -> bytes:
+    """A config over *diff_ids* from the v1 documents of *layers*, bottom first.
+
+    Documents marked ``throwaway`` are history without a layer.
+    """
+    top = {key: value for key, value in layers[-1].items() if key not in _OF_ONE_LAYER}
+    top["rootfs"] = {"type": "layers", "diff_ids": [str(diff_id) for diff_id in diff_ids]}
+    top["history"] = [_history(layer, where) for layer in layers]
+    return dump_json(top)
+
+
+def _history(layer: Mapping[str, Any], where: str) -> JSON:
+    runtime = get_object(layer, "container_config", where=where)
+    entry: JSON = {
+        "created": get_string(layer, "created", where=where),
+        "author": get_string(layer, "author", where=where),
+        "created_by": " ".join(get_strings(runtime, "Cmd", where=where)),
+        "comment": get_string(layer, "comment", where=where),
+        "empty_layer": layer.get("throwaway") is True,
+    }
+    return {key: value for key, value in entry.items() if value}

@@ -1,0 +1,65 @@
+"""A layout's files in a tar archive, read in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from tarkit.errors import BlobNotFoundError
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.document import METADATA_LIMIT
+from tarkit.layout.layout import Layout, LayoutSource
+from tarkit.tar.archive import Archive
+
+
+class ArchiveFiles:
+    """The files of a layout that are members of *archive*."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.where = archive.where
+        self.archive = archive
+
+    def read(self, name: str) -> bytes | None:
+        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        if not self.archive.candidates(name):
+            return None
+        return self.archive.read(name, METADATA_LIMIT)
+
+    def blob_size(self, digest: Digest) -> int | None:
+        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        member = self.archive.find(blob_name(digest))
+        return None if member is None else member.size
+
+    def open_blob(self, digest: Digest) -> BinaryIO:
+        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        member = self.archive.find(blob_name(digest))
+        if member is None:
+            raise BlobNotFoundError(f"blob {digest} is missing", where=self.where)
+        return self.archive.open_member(member)
+
+    def place(self, digest: Digest) -> int:
+        """Where the blob's data begins in the archive; -1 for one that is not there."""
+        member = self.archive.find(blob_name(digest))
+        return -1 if member is None else member.data_offset
+
+
+class ArchiveSource(LayoutSource):
+    """One image of a layout in an archive, which is best read from front to back where it is compressed."""
+
+    def __init__(
+        self, files: ArchiveFiles, layout: Layout, top: Descriptor, names: tuple[str, ...]
+    ) -> None:
+        super().__init__(layout, top, names)
+        self._files = files
+
+    def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
+        """See :class:`tarkit.transports.base.SequentialSource`."""
+        if self._files.archive.random_access:
+            return None
+        return sorted(blobs, key=lambda blob: self._files.place(blob.digest))
+
+
+def blob_name(digest: Digest) -> str:
+    """Where the blob of *digest* is in any layout."""
+    return f"blobs/{digest.algorithm}/{digest.hex}"

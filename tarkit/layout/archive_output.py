@@ -1,0 +1,116 @@
+"""An archive being written: blobs stream straight into it, each once, and it appears when it is whole."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tarkit.errors import UsageError
+from tarkit.image.digest import Digest
+from tarkit.streams.atomic import PendingFile, os_errors
+from tarkit.streams.chunks import chunks_of
+from tarkit.streams.verify import VerifyingReader
+from tarkit.tar.member import Member, MemberType
+from tarkit.tar.writer import TarWriter
+
+_MODE = 0o444
+_UNKNOWN = "0" * 64
+
+
+class ArchiveOutput:
+    """The tar that an archive writer fills; replaces what is at *path* when closed without an error.
+
+    ``-`` is standard output, which gets the archive once it is whole. Members belong to nobody,
+    and their times are SOURCE_DATE_EPOCH or 0, so the same images give the same bytes.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.where = str(path)
+        self._sizes: dict[Digest, int] = {}
+        self._mtime_ns = source_date_epoch() * 1_000_000_000
+        with ExitStack() as stack:
+            directory = _temporary() if self.where == "-" else Path(path).absolute().parent
+            self._pending = stack.enter_context(PendingFile(directory))
+            self._tar = TarWriter(self._pending.file, where=self.where)
+            self._stack = stack.pop_all()
+
+    def size(self, digest: Digest) -> int | None:
+        """The size of a blob that is in the archive already."""
+        return self._sizes.get(digest)
+
+    def put_blob(self, blob: VerifyingReader, name: Callable[[str], str]) -> None:
+        """Append *blob* as the member that *name* makes of its digest's hex; one that fails is taken back."""
+        with self._tar.begin(self._member(name(_UNKNOWN))) as member:
+            for chunk in chunks_of(blob):
+                member.write(chunk)
+            member.end(name(blob.digest.hex).encode())
+        self._sizes[blob.digest] = blob.size
+
+    def add(self, name: str, data: bytes) -> None:
+        """Append a small file."""
+        self._tar.add(self._member(name, size=len(data)), data)
+
+    def add_symlink(self, name: str, target: str) -> None:
+        """Append a symbolic link."""
+        self._tar.add(self._member(name, type=MemberType.SYMLINK, mode=0o777, linkname=target))
+
+    def _member(
+        self,
+        name: str,
+        *,
+        size: int = 0,
+        type: MemberType = MemberType.FILE,
+        mode: int = _MODE,
+        linkname: str = "",
+    ) -> Member:
+        return Member(
+            name=name.encode(),
+            type=type,
+            mode=mode,
+            size=size,
+            linkname=linkname.encode(),
+            mtime_ns=self._mtime_ns,
+        )
+
+    def publish(self) -> None:
+        """End the archive and put it in its place."""
+        self._tar.close()
+        if self.where == "-":
+            self._pending.file.seek(0)
+            with os_errors("standard output"):
+                for chunk in chunks_of(self._pending.file):
+                    sys.stdout.buffer.write(chunk)
+                sys.stdout.buffer.flush()
+        else:
+            self._pending.publish(Path(self.where))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let go of what was not published."""
+        self._stack.close()
+
+
+def source_date_epoch() -> int:
+    """SOURCE_DATE_EPOCH, in seconds since the epoch; 0 where it is not set. Raises :class:`UsageError`."""
+    text = os.environ.get("SOURCE_DATE_EPOCH", "0") or "0"
+    if not text.isascii() or not text.isdecimal() or len(text) > 12:
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text[:40]!r}, not a number of seconds")
+    return int(text)
+
+
+def _temporary() -> Path:
+    import tempfile
+
+    return Path(tempfile.gettempdir())

@@ -1,0 +1,108 @@
+"""Reading an image in loose files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from tarkit.errors import (
+    BlobNotFoundError,
+    DigestMismatchError,
+    ImageNotFoundError,
+    MalformedError,
+    PathNotFoundError,
+    UnsafePathError,
+)
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.document import METADATA_LIMIT
+from tarkit.image.manifest import RawManifest
+from tarkit.streams.files import open_regular, read_file
+from tarkit.transports.base import ImageEntry
+from tarkit.transports.directory.files import MANIFEST_FILE, blob_name, manifest_name
+
+
+class DirectoryReader:
+    """A directory that holds one image, which has no name there."""
+
+    def __init__(self, path: Path) -> None:
+        self.where = str(path)
+        self._path = path
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open the image at *path*; raises :class:`PathNotFoundError` and :class:`MalformedError`."""
+        path = Path(path)
+        if not path.is_dir():
+            reason = "not a directory" if path.exists() else "no such directory"
+            raise PathNotFoundError(reason, where=str(path))
+        if not (path / MANIFEST_FILE).exists():
+            raise MalformedError("no manifest.json, so this is not an image", where=str(path))
+        return cls(path)
+
+    def images(self) -> Sequence[ImageEntry]:
+        """See :class:`tarkit.transports.base.Reader`."""
+        return (ImageEntry(0, ()),)
+
+    def source(self, name: str | None = None, *, index: int | None = None) -> DirectorySource:
+        """See :class:`tarkit.transports.base.Reader`."""
+        if name is not None or index:
+            raise ImageNotFoundError(
+                "it holds one image, without a name", where=self.where, hint="leave the name out"
+            )
+        return DirectorySource(self._path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Nothing stays open between calls."""
+
+
+class DirectorySource:
+    """The image; see :class:`tarkit.transports.base.Source`."""
+
+    names: tuple[str, ...] = ()
+
+    def __init__(self, path: Path) -> None:
+        self.where = str(path)
+        self._path = path
+
+    @cached_property
+    def _top(self) -> RawManifest:
+        path = self._path / MANIFEST_FILE
+        return RawManifest.of(read_file(path, METADATA_LIMIT), where=str(path))
+
+    def manifest(self, digest: Digest | None = None) -> RawManifest:
+        """See :class:`tarkit.transports.base.Source`."""
+        if digest is None or digest == self._top.digest:
+            return self._top
+        path = self._path / manifest_name(digest)
+        if not path.exists():
+            raise BlobNotFoundError(f"manifest {digest} is missing", where=self.where)
+        raw = RawManifest.of(read_file(path, METADATA_LIMIT), where=str(path))
+        if not digest.matches(raw.data):
+            raise DigestMismatchError(digest, raw.digest, where=str(path))
+        return raw
+
+    def open_blob(self, descriptor: Descriptor) -> BinaryIO:
+        """See :class:`tarkit.transports.base.Source`."""
+        path = self._path / blob_name(descriptor.digest)
+        if not path.exists():
+            raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=self.where)
+        if path.is_symlink() and not path.resolve().is_relative_to(self._path.resolve()):
+            raise UnsafePathError("a link that leads out of the directory", where=str(path))
+        return open_regular(path)
+
+    def holds(self, descriptor: Descriptor) -> bool:
+        """See :class:`tarkit.transports.base.SparseSource`."""
+        names = (manifest_name(descriptor.digest), blob_name(descriptor.digest))
+        return any((self._path / name).exists() for name in names)

@@ -1,0 +1,103 @@
+"""An image of a classic docker archive: config and layers, under a manifest made up for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import BinaryIO
+
+from tarkit.errors import BlobNotFoundError, DigestMismatchError
+from tarkit.image import media_types
+from tarkit.image.config import ImageConfig
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.document import METADATA_LIMIT
+from tarkit.image.manifest import Manifest, RawManifest
+from tarkit.tar.archive import Archive
+from tarkit.tar.member import Member
+from tarkit.transports.docker_archive.items import ManifestItem
+from tarkit.transports.docker_archive.layers import describe_layer, layer_members
+
+_NAMED_BY_DIGEST = re.compile(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
+
+
+class ClassicSource:
+    """One image of ``manifest.json``, with a Docker schema 2 manifest over its layers as they are stored."""
+
+    def __init__(self, archive: Archive, item: ManifestItem, names: tuple[str, ...]) -> None:
+        self.where = archive.where
+        self.names = names
+        self._archive = archive
+        self._item = item
+
+    @cached_property
+    def config(self) -> bytes:
+        """The config's bytes. A name that is a digest is held to it; any other says nothing."""
+        return read_config(self._archive, self._item)
+
+    @cached_property
+    def _members(self) -> dict[Digest, Member]:
+        return {layer.digest: member for layer, member in self._layers.values()}
+
+    @cached_property
+    def _layers(self) -> dict[Digest, tuple[Descriptor, Member]]:
+        """By diff ID: each layer's descriptor and member, found out in the order of the archive."""
+        found = layer_members(self._archive, self._item, self._diff_ids)
+        in_order = sorted(found.items(), key=lambda entry: entry[1][1].data_offset)
+        return {
+            diff_id: (
+                describe_layer(
+                    self._archive, path, member, diff_id, self._item.layer_sources.get(diff_id)
+                ),
+                member,
+            )
+            for diff_id, (path, member) in in_order
+        }
+
+    @cached_property
+    def _diff_ids(self) -> tuple[Digest, ...]:
+        where = f"{self.where}: config {self._item.config}"
+        config = ImageConfig.parse(self.config, where=where)
+        config.require_layers(len(self._item.layers), where=where)
+        return config.diff_ids
+
+    @cached_property
+    def _manifest(self) -> RawManifest:
+        return Manifest(
+            media_type=media_types.DOCKER_MANIFEST,
+            config=Descriptor.of(self.config, media_types.DOCKER_CONFIG),
+            layers=tuple(self._layers[diff_id][0] for diff_id in self._diff_ids),
+        ).serialize()
+
+    def manifest(self, digest: Digest | None = None) -> RawManifest:
+        """See :class:`tarkit.transports.base.Source`."""
+        if digest not in (None, self._manifest.digest):
+            raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
+        return self._manifest
+
+    def open_blob(self, descriptor: Descriptor) -> BinaryIO:
+        """See :class:`tarkit.transports.base.Source`."""
+        member = self._members.get(descriptor.digest)
+        if member is not None:
+            return self._archive.open_member(member)
+        if descriptor.digest.matches(self.config):
+            import io
+
+            return io.BytesIO(self.config)
+        raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=self.where)
+
+    def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
+        """See :class:`tarkit.transports.base.SequentialSource`."""
+        if self._archive.random_access:
+            return None
+        return sorted(blobs, key=lambda blob: self._members[blob.digest].data_offset)
+
+
+def read_config(archive: Archive, item: ManifestItem) -> bytes:
+    """The bytes of *item*'s config; raises :class:`DigestMismatchError` where its name is a digest, and not theirs."""
+    data = archive.read(item.config, METADATA_LIMIT)
+    claim = _NAMED_BY_DIGEST.fullmatch(item.config)
+    if claim and (digest := Digest("sha256", claim[1])) != (actual := Digest.of(data)):
+        raise DigestMismatchError(digest, actual, where=f"{archive.where}: config {item.config}")
+    return data

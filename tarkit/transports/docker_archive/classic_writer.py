@@ -1,0 +1,173 @@
+"""Docker archives as skopeo writes them: plain layers by diff ID, and the legacy files of Docker 1.x."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from tarkit.errors import MalformedError
+from tarkit.image import media_types
+from tarkit.image.config import ImageConfig, chain_ids
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.document import JSON, METADATA_LIMIT, dump_json
+from tarkit.image.manifest import Manifest, RawManifest
+from tarkit.image.media_types import Compression, Family
+from tarkit.image.reference import Reference
+from tarkit.layout.archive_output import ArchiveOutput
+from tarkit.streams.chunks import read_bounded
+from tarkit.streams.verify import VerifyingReader
+from tarkit.transports.base import Profile
+from tarkit.transports.docker_archive.items import ManifestItem
+from tarkit.transports.docker_archive.writer import add_docker_files, merged_names
+
+PROFILE = Profile(
+    media_types=frozenset({media_types.DOCKER_MANIFEST}),
+    family=Family.DOCKER,
+    habit=dict.fromkeys(Compression, Compression.NONE),
+    holds=frozenset({Compression.NONE}),
+    ordered=True,
+    keeps_manifest=False,
+)
+
+_TOP_LAYER_KEYS = (
+    "architecture", "config", "container", "container_config", "created", "docker_version", "os",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Image:
+    config: Digest
+    layers: tuple[Digest, ...]
+    top_layer: str
+    names: list[str] = field(default_factory=list)
+
+
+class ClassicContents:
+    """The images of a classic archive; see :class:`tarkit.transports.docker_archive.writer.Contents`."""
+
+    def __init__(self, output: ArchiveOutput) -> None:
+        self.output = output
+        self._images: dict[Digest, _Image] = {}
+        self._configs: dict[Digest, ImageConfig] = {}
+        self._legacy: set[str] = set()
+
+    def destination(self, references: tuple[Reference, ...]) -> ClassicDestination:
+        """Where one image goes."""
+        return ClassicDestination(self, references)
+
+    def add_config(self, data: bytes) -> None:
+        """Append a config, once."""
+        digest = Digest.of(data)
+        if digest not in self._configs:
+            self._configs[digest] = ImageConfig.parse(data, where=str(digest))
+            self.output.add(f"{digest.hex}.json", data)
+
+    def commit(self, manifest: Manifest, references: tuple[Reference, ...]) -> None:
+        """Add an image, or its names to the one there is. A name is taken from whoever had it.
+
+        Raises :class:`MalformedError` where one config comes with two sets of layers.
+        """
+        layers = tuple(layer.digest for layer in manifest.layers)
+        for other in self._images.values():
+            other.names = [name for name in other.names if name not in map(str, references)]
+        image = self._images.get(manifest.config.digest)
+        if image is None:
+            top = self._add_legacy(layers, self._configs[manifest.config.digest])
+            image = _Image(manifest.config.digest, layers, top)
+            self._images[image.config] = image
+        if image.layers != layers:
+            raise MalformedError(
+                f"config {image.config} comes with two sets of layers", where=self.output.where
+            )
+        image.names = merged_names(image.names, references)
+
+    def _add_legacy(self, layers: tuple[Digest, ...], config: ImageConfig) -> str:
+        """Append the files Docker 1.x reads, a directory for each layer; the ID of the top one."""
+        parent = ""
+        for position, (layer, chain_id) in enumerate(zip(layers, chain_ids(layers), strict=True)):
+            document: JSON = {"layer_id": str(chain_id)}
+            if position == len(layers) - 1:
+                document |= {key: config.document.get(key) for key in _TOP_LAYER_KEYS}
+            if parent:
+                document["parent"] = parent
+            parent = hashlib.sha256(_sorted_json(document)).hexdigest()
+            del document["layer_id"]
+            document["id"] = parent
+            self._add_legacy_layer(parent, layer, _sorted_json(document))
+        return parent
+
+    def _add_legacy_layer(self, layer_id: str, layer: Digest, document: bytes) -> None:
+        if layer_id not in self._legacy:
+            self._legacy.add(layer_id)
+            self.output.add_symlink(f"{layer_id}/layer.tar", f"../{layer.hex}.tar")
+            self.output.add(f"{layer_id}/VERSION", b"1.0")
+            self.output.add(f"{layer_id}/json", document)
+
+    def finish(self) -> bool:
+        """Append the table of contents."""
+        items = [
+            ManifestItem(
+                config=f"{image.config.hex}.json",
+                repo_tags=tuple(image.names),
+                layers=tuple(f"{layer.hex}.tar" for layer in image.layers),
+            )
+            for image in self._images.values()
+        ]
+        top_layers = {
+            name: image.top_layer for image in self._images.values() for name in image.names
+        }
+        add_docker_files(self.output, items, top_layers)
+        return bool(items)
+
+
+class ClassicDestination:
+    """Where one image goes; see :class:`tarkit.transports.base.Destination`."""
+
+    profile = PROFILE
+
+    def __init__(self, contents: ClassicContents, references: tuple[Reference, ...]) -> None:
+        self.where = contents.output.where
+        self._contents = contents
+        self._references = references
+        self._top: RawManifest | None = None
+
+    def try_reuse(
+        self,
+        descriptor: Descriptor,
+        *,
+        diff_id: Digest | None,
+        compressions: frozenset[Compression],
+    ) -> Descriptor | None:
+        """See :class:`tarkit.transports.base.Destination`; only layers that are in the archive count."""
+        size = self._contents.output.size(diff_id) if diff_id else None
+        if diff_id is None or size is None:
+            return None
+        return Descriptor(media_types.DOCKER_LAYER, diff_id, size)
+
+    def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
+        """See :class:`tarkit.transports.base.Destination`."""
+        if media_type in media_types.CONFIGS:
+            self._contents.add_config(read_bounded(blob, METADATA_LIMIT))
+        else:
+            self._contents.output.put_blob(blob, lambda hex: f"{hex}.tar")
+        return Descriptor(media_type, blob.digest, blob.size)
+
+    def put_manifest(self, manifest: RawManifest) -> None:
+        """See :class:`tarkit.transports.base.Destination`; the manifest itself has no place here."""
+        self._top = manifest
+
+    def commit(self) -> Descriptor:
+        """See :class:`tarkit.transports.base.Destination`."""
+        if self._top is None:
+            raise RuntimeError("commit() before put_manifest()")
+        self._contents.commit(Manifest.parse(self._top), self._references)
+        return self._top.descriptor
+
+
+def _sorted_json(document: JSON) -> bytes:
+    """*document* as Go writes maps: keys sorted, and what HTML minds escaped, which the IDs hang on."""
+    data = dump_json(dict(sorted(document.items())))
+    for character in "<>&":
+        data = data.replace(character.encode(), f"\\u{ord(character):04x}".encode())
+    return data

@@ -1,0 +1,84 @@
+"""The layers of a classic docker archive: which member is which diff ID, and how it is compressed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from tarkit.errors import MemberNotFoundError, SharedLayerError
+from tarkit.image import media_types
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.media_types import Compression
+from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
+from tarkit.streams.verify import VerifyingReader
+from tarkit.tar.archive import Archive
+from tarkit.tar.member import Member
+from tarkit.transports.docker_archive.items import ManifestItem
+
+_NAMED_BY_DIGEST = re.compile(r"(?:.*/)?([0-9a-f]{64})\.tar\.gz")
+
+
+def layer_members(
+    archive: Archive, item: ManifestItem, diff_ids: Sequence[Digest]
+) -> dict[Digest, tuple[str, Member]]:
+    """The member that holds each of *diff_ids*, and the path it goes by.
+
+    A layer may occur twice, and only one of its paths need be there.
+    Raises :class:`SharedLayerError` and :class:`MemberNotFoundError`.
+    """
+    owners: dict[str, Digest] = {}
+    members: dict[Digest, tuple[str, Member]] = {}
+    for path, diff_id in zip(item.layers, diff_ids, strict=True):
+        if owners.setdefault(path, diff_id) != diff_id:
+            raise SharedLayerError(
+                f"layer {path!r} stands for two diff IDs, {owners[path]} and {diff_id}",
+                where=archive.where,
+            )
+        member = archive.find(path)
+        if member is not None:
+            members.setdefault(diff_id, (path, member))
+    for path, diff_id in zip(item.layers, diff_ids, strict=True):
+        if diff_id not in members:
+            raise MemberNotFoundError(f"layer {path!r} is not in it", where=archive.where)
+    return members
+
+
+def describe_layer(
+    archive: Archive, path: str, member: Member, diff_id: Digest, source: Descriptor | None
+) -> Descriptor:
+    """The descriptor of the layer in *member*.
+
+    Plain layers are their own diff ID. A compressed one is described by *source*, what
+    ``LayerSources`` says of it, or by its name where that is its digest, as crane writes it; both
+    are claims that the copy checks. Otherwise it is read once, which proves the diff ID too.
+    """
+    with archive.open_member(member) as stream:
+        compression = detect(stream.read(SNIFF_SIZE))
+    if compression is Compression.NONE:
+        return Descriptor(media_types.DOCKER_LAYER, diff_id, member.size)
+    if source is not None and source.size == member.size and source.digest != diff_id:
+        return source
+    media_type = _media_type(compression)
+    claim = _NAMED_BY_DIGEST.fullmatch(path)
+    if claim and compression is Compression.GZIP:
+        return Descriptor(media_type, Digest("sha256", claim[1]), member.size)
+    where = f"{archive.where}: layer {path}"
+    packed = VerifyingReader(archive.open_member(member), where=where)
+    with VerifyingReader(
+        decompress(packed, compression, where=where), digest=diff_id, where=where
+    ) as plain:
+        plain.verify()
+        packed.verify()
+    return Descriptor(media_type, packed.digest, packed.size)
+
+
+def _media_type(compression: Compression) -> str:
+    """Docker's layer type for *compression*; bzip2 and xz have none, and go by the plain type.
+
+    The bytes decide what a layer is compressed with, so the engine recompresses those two.
+    """
+    if compression is Compression.ZSTD:
+        return media_types.DOCKER_LAYER_ZSTD
+    kind = media_types.layer_type(media_types.DOCKER_LAYER, media_types.Family.DOCKER, compression)
+    return kind or media_types.DOCKER_LAYER

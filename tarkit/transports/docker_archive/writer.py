@@ -1,0 +1,105 @@
+"""Writing docker archives: the format, and what both formats have in common."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from tarkit.errors import UsageError
+from tarkit.image.document import dump_json
+from tarkit.image.reference import Reference
+from tarkit.layout.archive_output import ArchiveOutput
+from tarkit.transports.base import Destination
+
+if TYPE_CHECKING:
+    from tarkit.transports.docker_archive.items import ManifestItem
+
+MANIFEST_FILE = "manifest.json"
+REPOSITORIES_FILE = "repositories"
+
+
+class DockerFormat(Enum):
+    """How a docker archive is laid out."""
+
+    DUAL = "dual"  # a docker archive and an OCI layout at once, as Docker writes it since 25
+    CLASSIC = "classic"  # plain layers and per-layer legacy files, as skopeo writes it
+
+
+class Contents(Protocol):
+    """What a format makes of the images it is given."""
+
+    def destination(self, references: tuple[Reference, ...]) -> Destination:
+        """Where one image goes, under those names."""
+        ...
+
+    def finish(self) -> bool:
+        """Append what comes last; false where there is no image."""
+        ...
+
+
+class DockerArchiveWriter:
+    """Makes a docker archive of any number of images, in place of the file that may be at its path.
+
+    Layers that images share are stored once; an image that is committed twice is one item with
+    the names of both.
+    """
+
+    def __init__(self, output: ArchiveOutput, contents: Contents) -> None:
+        self.where = output.where
+        self._output = output
+        self._contents = contents
+
+    @classmethod
+    def open(cls, path: str | Path, format: DockerFormat = DockerFormat.DUAL) -> Self:
+        """Begin writing to *path*, or to standard output where that is ``-``."""
+        from tarkit.transports.docker_archive.classic_writer import ClassicContents
+        from tarkit.transports.docker_archive.dual_writer import DualContents
+
+        output = ArchiveOutput(path)
+        kind = DualContents if format is DockerFormat.DUAL else ClassicContents
+        return cls(output, kind(output))
+
+    def destination(self, *names: str) -> Destination:
+        """See :class:`tarkit.transports.base.Writer`; raises :class:`UsageError` for what Docker takes for no name."""
+        return self._contents.destination(tuple(dict.fromkeys(map(tagged_reference, names))))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Publish the archive, unless the block ended in an error or nothing was committed."""
+        with self._output as output:
+            if kind is None and self._contents.finish():
+                output.publish()
+
+
+def tagged_reference(name: str) -> Reference:
+    """*name* in full, with a tag; raises :class:`UsageError` for a digest, which no docker archive can hold."""
+    reference = Reference.parse(name)
+    if reference.digest:
+        raise UsageError(f"{name!r} names a digest, and a docker archive knows images by tag only")
+    return reference.tagged()
+
+
+def merged_names(names: list[str], references: tuple[Reference, ...]) -> list[str]:
+    """*names* and those of *references*, each once."""
+    return list(dict.fromkeys([*names, *map(str, references)]))
+
+
+def add_docker_files(
+    output: ArchiveOutput, items: list[ManifestItem], top_layers: dict[str, str]
+) -> None:
+    """Append ``manifest.json``, and ``repositories`` with the *top_layers* by name."""
+    output.add(MANIFEST_FILE, dump_json([item.to_json() for item in items]))
+    repositories: dict[str, dict[str, str]] = {}
+    for name, layer in sorted(top_layers.items()):
+        repository, _, tag = name.rpartition(":")
+        repositories.setdefault(repository, {})[tag] = layer
+    output.add(REPOSITORIES_FILE, dump_json(repositories))

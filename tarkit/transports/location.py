@@ -1,0 +1,188 @@
+"""Locations: where an image is, in writing, ``transport:path[:name|:@N]``; the only place that knows every backend."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from tarkit.errors import UsageError
+from tarkit.transports.base import Reader, Source, Writer
+
+if TYPE_CHECKING:
+    from tarkit.transports.docker_archive.writer import DockerFormat
+
+
+class Transport(Enum):
+    """The kinds of places there are."""
+
+    DOCKER_ARCHIVE = "docker-archive"
+    OCI = "oci"
+    OCI_ARCHIVE = "oci-archive"
+    DIR = "dir"
+    ANY = ""  # a plain path, to be sniffed
+
+
+_BY_PREFIX = {transport.value: transport for transport in Transport if transport.value}
+_PREFIX = re.compile(r"([a-z][a-z0-9-]+):(.*)", re.DOTALL)
+_INDEX = re.compile(r"(.*):@([0-9]+)", re.DOTALL)
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place: its ``transport`` and ``path``, and an image in it by ``name`` or by ``index`` from 0."""
+
+    transport: Transport
+    path: str
+    name: str | None = None
+    index: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a location as the command line has it; raises :class:`UsageError`.
+
+        A text without a transport is a plain path, whole: names in it need a transport.
+        """
+        match = _PREFIX.fullmatch(text)
+        if match is None or _DRIVE.match(text) or (os.sep in match[1]):
+            return cls(Transport.ANY, _required(text, text))
+        prefix, rest = match.groups()
+        transport = _BY_PREFIX.get(prefix)
+        if transport is None:
+            if Path(text).exists():
+                return cls(Transport.ANY, text)
+            raise UsageError(
+                f"unknown transport {prefix!r} in {text!r}",
+                hint=f"there are {', '.join(_BY_PREFIX)}",
+            )
+        if transport is Transport.DIR:
+            return cls(transport, _required(rest, text))
+        path, name, index = _split(rest)
+        return cls(transport, _required(path, text), name, index)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is standard input, or output."""
+        return self.path == "-"
+
+    def __str__(self) -> str:
+        selector = f":@{self.index}" if self.index is not None else ""
+        selector = f":{self.name}" if self.name is not None else selector
+        prefix = f"{self.transport.value}:" if self.transport.value else ""
+        return f"{prefix}{self.path}{selector}"
+
+
+def _split(rest: str) -> tuple[str, str | None, int | None]:
+    """Path, name and index of what follows the transport. A Windows drive's colon parts nothing."""
+    start = 2 if _DRIVE.match(rest) else 0
+    indexed = _INDEX.fullmatch(rest)
+    if indexed and len(indexed[1]) > start:
+        return indexed[1], None, int(indexed[2])
+    path, colon, name = rest[start:].partition(":")
+    return rest[:start] + path, name if colon and name else None, None
+
+
+def _required(path: str, text: str) -> str:
+    if not path or "\0" in path:
+        raise UsageError(f"no path in the location {text!r}")
+    return path
+
+
+def open_reader(location: Location, *, metadata_only: bool = False) -> Reader:
+    """Open what is at *location* for reading; a context manager.
+
+    With *metadata_only* a pipe is not spooled, and layers in it cannot be read.
+    Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` for a plain path to something else.
+    """
+    transport = location.transport
+    if transport is Transport.ANY:
+        from tarkit.transports.sniff import sniff
+
+        return sniff(location.path, metadata_only=metadata_only)
+    if location.is_stream:
+        return _open_stream(location, metadata_only)
+    match transport:
+        case Transport.DOCKER_ARCHIVE:
+            from tarkit.transports.docker_archive.reader import DockerArchiveReader
+
+            return DockerArchiveReader.open(location.path)
+        case Transport.OCI_ARCHIVE:
+            from tarkit.transports.oci_archive.reader import OCIArchiveReader
+
+            return OCIArchiveReader.open(location.path)
+        case Transport.OCI:
+            from tarkit.transports.oci_layout.reader import OCILayoutReader
+
+            return OCILayoutReader.open(location.path)
+        case Transport.DIR:
+            from tarkit.transports.directory.reader import DirectoryReader
+
+            return DirectoryReader.open(location.path)
+
+
+def _open_stream(location: Location, metadata_only: bool) -> Reader:
+    keep_data = not metadata_only
+    match location.transport:
+        case Transport.DOCKER_ARCHIVE:
+            from tarkit.transports.docker_archive.reader import DockerArchiveReader
+
+            return DockerArchiveReader.from_stream(sys.stdin.buffer, keep_data=keep_data)
+        case Transport.OCI_ARCHIVE:
+            from tarkit.transports.oci_archive.reader import OCIArchiveReader
+
+            return OCIArchiveReader.from_stream(sys.stdin.buffer, keep_data=keep_data)
+        case _:
+            raise UsageError(f"{location.transport.value}: is a directory, and cannot be a pipe")
+
+
+@contextmanager
+def open_source(location: Location | str, *, metadata_only: bool = False) -> Iterator[Source]:
+    """The image at *location*, open as long as the block lasts; see :func:`open_reader`."""
+    if isinstance(location, str):
+        location = Location.parse(location)
+    with open_reader(location, metadata_only=metadata_only) as reader:
+        yield reader.source(location.name, index=location.index)
+
+
+def open_writer(
+    location: Location,
+    *,
+    docker_format: DockerFormat | None = None,
+    verify_existing: bool = False,
+) -> Writer:
+    """Open *location* for writing; a context manager that publishes when it ends without an error.
+
+    Raises :class:`UsageError` where nothing can be written to, and :class:`RefusedError` where
+    something else is in the way.
+    """
+    if location.transport is Transport.ANY:
+        raise UsageError(
+            f"say what to write to {location.path!r}",
+            hint=f"as oci:{location.path}, docker-archive:{location.path} or oci-archive:{location.path}",
+        )
+    if location.index is not None:
+        raise UsageError(f"an image cannot be written to position @{location.index}")
+    match location.transport:
+        case Transport.DOCKER_ARCHIVE:
+            from tarkit.transports.docker_archive.writer import DockerArchiveWriter, DockerFormat
+
+            return DockerArchiveWriter.open(location.path, docker_format or DockerFormat.DUAL)
+        case Transport.OCI_ARCHIVE:
+            from tarkit.transports.oci_archive.writer import OCIArchiveWriter
+
+            return OCIArchiveWriter.open(location.path)
+        case Transport.OCI:
+            from tarkit.transports.oci_layout.writer import OCILayoutWriter
+
+            return OCILayoutWriter.open(location.path, verify_existing=verify_existing)
+        case Transport.DIR:
+            from tarkit.transports.directory.writer import DirectoryWriter
+
+            return DirectoryWriter.open(location.path)

@@ -1,0 +1,29 @@
+"""Reading an OCI layout in a tar, in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tarkit.layout.archive_files import ArchiveFiles, ArchiveSource
+from tarkit.layout.layout import Layout
+from tarkit.tar.archive import Archive
+from tarkit.tar.holder import ArchiveHolder
+from tarkit.transports.base import ImageEntry
+
+
+class OCIArchiveReader(ArchiveHolder):
+    """The images of an OCI archive."""
+
+    def __init__(self, archive: Archive) -> None:
+        super().__init__(archive)
+        self._files = ArchiveFiles(archive)
+        self._layout = Layout.read(self._files)
+
+    def images(self) -> Sequence[ImageEntry]:
+        """See :class:`tarkit.transports.base.Reader`."""
+        return self._layout.images()
+
+    def source(self, name: str | None = None, *, index: int | None = None) -> ArchiveSource:
+        """See :class:`tarkit.transports.base.Reader`."""
+        image = self._layout.find(name, index)
+        return ArchiveSource(self._files, self._layout, image.descriptor, image.names[:1])

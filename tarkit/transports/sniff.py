@@ -1,0 +1,97 @@
+"""What a plain path is: a directory by its files, a file by its first bytes and its members."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tarkit.errors import (
+    MalformedError,
+    NotAnImageError,
+    PathNotFoundError,
+    TruncatedError,
+    VerificationError,
+)
+from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
+from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
+from tarkit.tar import BLOCK_SIZE
+from tarkit.tar.archive import Archive
+from tarkit.transports.base import Reader
+from tarkit.transports.directory.reader import DirectoryReader
+from tarkit.transports.docker_archive.legacy import REPOSITORIES_FILE
+from tarkit.transports.docker_archive.reader import MANIFEST_FILE, DockerArchiveReader
+from tarkit.transports.oci_archive.reader import OCIArchiveReader
+from tarkit.transports.oci_layout.reader import OCILayoutReader
+
+
+def sniff(path_text: str, *, metadata_only: bool = False) -> Reader:
+    """Open the image, archive or layout at a plain path, or on standard input where it is ``-``.
+
+    Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` that says what the path is instead.
+    """
+    if path_text == "-":
+        return _of_archive(Archive.from_stream(sys.stdin.buffer, keep_data=not metadata_only))
+    path = Path(path_text)
+    if not path.exists():
+        raise PathNotFoundError("no such file or directory", where=path_text)
+    if path.is_dir():
+        return _of_directory(path)
+    try:
+        archive = Archive.open(path)
+    except (MalformedError, TruncatedError):
+        kind = identify(path)
+        if kind is None:
+            raise
+        raise NotAnImageError(f"is {kind}, not an image archive", where=path_text) from None
+    return _of_archive(archive)
+
+
+def _of_directory(path: Path) -> Reader:
+    if (path / MARKER_FILE).exists() or (path / INDEX_FILE).exists():
+        return OCILayoutReader.open(path)
+    if (path / MANIFEST_FILE).exists():
+        return DirectoryReader.open(path)
+    raise NotAnImageError("is a directory, but not an OCI layout or an image", where=str(path))
+
+
+def _of_archive(archive: Archive) -> Reader:
+    """The reader for what the members say it is; a docker archive that is a layout too is the former."""
+    try:
+        if archive.candidates(MANIFEST_FILE) or archive.candidates(REPOSITORIES_FILE):
+            return DockerArchiveReader(archive)
+        if archive.candidates(INDEX_FILE) or archive.candidates(MARKER_FILE):
+            return OCIArchiveReader(archive)
+        if archive.size and not archive.trailer:
+            raise TruncatedError(
+                "cut short: it ends before a manifest.json or index.json", where=archive.where
+            )
+        kind = "a tar archive" if archive.size else "empty"
+        raise NotAnImageError(
+            f"is {kind}, but neither a docker archive nor an OCI layout", where=archive.where
+        )
+    except BaseException:
+        archive.close()
+        raise
+
+
+def identify(path: Path) -> str | None:
+    """What the file at *path* is, in libmagic's words; ``None`` where it begins as a tar does, or nobody knows.
+
+    A broken archive stays an archive: it is for its reader to say what is wrong with it.
+    """
+    try:
+        import magic
+        import pylibmagic  # noqa: F401  puts the library it ships where magic finds it
+    except ImportError:
+        return None
+    with path.open("rb") as file:
+        compression = detect(file.read(SNIFF_SIZE))
+        file.seek(0)
+        try:
+            head = decompress(file, compression).peek(BLOCK_SIZE)
+        except VerificationError:
+            return None
+    if compression is not Compression.NONE and "tar archive" in magic.from_buffer(head):
+        return None
+    kind: str = magic.from_file(str(path))
+    return None if "tar archive" in kind else kind.partition(",")[0]

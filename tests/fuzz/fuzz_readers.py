@@ -1,0 +1,203 @@
+"""Feeds bytes to everything that reads bytes from outside; only tarkit's own errors may come of it.
+
+``python -m tests.fuzz.fuzz_readers [SECONDS [SEED]]`` mutates the corpus for that long.
+``python -m tests.fuzz.fuzz_readers --atheris [OPTION …]`` leaves that to atheris, where it is
+installed. What fails goes to ``crash-<digest>`` in the current directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import io
+import itertools
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from tarkit.errors import TarkitError
+from tarkit.image.config import ImageConfig
+from tarkit.image.document import parse_json
+from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.image.reference import Reference
+from tarkit.image.schema import problems
+from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
+from tarkit.streams.verify import VerifyingReader
+from tarkit.tar.reader import TarReader
+from tarkit.transports.base import Reader
+from tarkit.transports.docker_archive.reader import DockerArchiveReader
+from tarkit.transports.oci_archive.reader import OCIArchiveReader
+
+CORPUS = Path(__file__).parent / "corpus"
+MOST = 1 << 20  # bytes read of anything that may expand
+BLOCK = 512
+
+
+def one_input(data: bytes) -> None:
+    """Everything that may make sense of *data*, each on its own."""
+    for target in (documents, names, codecs, members, docker_archive, oci_archive):
+        try:
+            target(data)
+        except TarkitError as error:
+            line = str(error)
+            assert line.isprintable(), line
+            assert len(line) < 2000, line
+
+
+def documents(data: bytes) -> None:
+    """Manifests, indexes and configs, by the parsers and by the schemas."""
+    document = parse_json(data)
+    for schema in ("config", "docker-archive-manifest", "index", "manifest", "oci-layout"):
+        problems(document, schema)
+    ImageConfig.parse(data)
+    raw = RawManifest.of(data)
+    parsed = Index.parse(raw) if raw.is_index else Manifest.parse(raw)
+    parsed.serialize()
+
+
+def names(data: bytes) -> None:
+    """References."""
+    text = data.decode("utf-8", "surrogateescape")[:4096]
+    reference = Reference.parse(text).tagged()
+    assert Reference.parse(str(reference)) == reference
+
+
+def codecs(data: bytes) -> None:
+    """Compressed streams of every kind."""
+    read_some(decompress(io.BytesIO(data), detect(data[:SNIFF_SIZE])))
+
+
+def members(data: bytes) -> None:
+    """Tar streams, and the content of every member."""
+    reader = TarReader(io.BytesIO(data))
+    for _ in itertools.islice(reader, 1000):
+        read_some(reader.open())
+
+
+def docker_archive(data: bytes) -> None:
+    """Docker archives."""
+    with written(data) as path, DockerArchiveReader.open(path) as reader:
+        read_images(reader)
+
+
+def oci_archive(data: bytes) -> None:
+    """OCI archives."""
+    with written(data) as path, OCIArchiveReader.open(path) as reader:
+        read_images(reader)
+
+
+@contextlib.contextmanager
+def written(data: bytes) -> Iterator[Path]:
+    """*data* as a file."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        yield Path(file.name)
+
+
+def read_images(reader: Reader) -> None:
+    """Every image of an archive, down to its layers."""
+    for entry in reader.images()[:10]:
+        source = reader.source(index=entry.index)
+        raw = source.manifest()
+        if raw.is_index:
+            for child in Index.parse(raw).manifests[:10]:
+                source.manifest(child.digest)
+            continue
+        manifest = Manifest.parse(raw)
+        for blob in (manifest.config, *manifest.layers[:10]):
+            read_some(VerifyingReader(source.open_blob(blob), digest=blob.digest, size=blob.size))
+
+
+def read_some(stream: BinaryIO) -> None:
+    """The beginning of a stream, which may have no end."""
+    with stream:
+        left = MOST
+        while left > 0 and (data := stream.read(1 << 16)):
+            left -= len(data)
+
+
+def corpus() -> list[bytes]:
+    """The committed inputs."""
+    return [path.read_bytes() for path in sorted(CORPUS.iterdir())]
+
+
+def mutations(seeds: list[bytes], seed: int) -> Iterator[bytes]:
+    """Endless variations of *seeds*, the same for the same *seed*."""
+    dice = random.Random(seed)
+    while True:
+        data = bytearray(dice.choice(seeds))
+        for _ in range(dice.choice((1, 1, 2, 4, 16))):
+            mutate(data, dice, seeds)
+        if dice.random() < 0.7:
+            repair(data)
+        yield bytes(data)
+
+
+def mutate(data: bytearray, dice: random.Random, seeds: list[bytes]) -> None:
+    """Change *data* in one place."""
+    at = dice.randrange(len(data) + 1)
+    length = dice.choice((1, 1, 4, 12, 100, BLOCK, 5000))
+    match dice.randrange(6):
+        case 0:
+            data[at : at + 1] = bytes([dice.randrange(256)])
+        case 1:
+            data[at : at + 1] = dice.choice(
+                (b"0", b"9", b"/", b"-", b"\0", b"\xff", b'"', b"[", b"{")
+            )
+        case 2:
+            del data[at : at + length]
+        case 3:
+            data[at:at] = data[at : at + length]
+        case 4:
+            other = dice.choice(seeds)
+            start = dice.randrange(len(other) + 1)
+            data[at : at + length] = other[start : start + length]
+        case _:
+            at -= at % BLOCK
+            data[at : at + BLOCK] = data[:BLOCK]
+
+
+def repair(data: bytearray) -> None:
+    """Make the checksums of tar headers right again, so that what lies behind them is reached."""
+    for at in range(0, len(data) - BLOCK + 1, BLOCK):
+        if data[at + 257 : at + 262] == b"ustar":
+            data[at + 148 : at + 156] = b" " * 8
+            data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + BLOCK])
+
+
+def try_one(data: bytes) -> None:
+    """`one_input`, keeping what fails."""
+    try:
+        one_input(data)
+    except BaseException:
+        Path(f"crash-{hashlib.sha256(data).hexdigest()[:12]}").write_bytes(data)
+        raise
+
+
+def main(arguments: list[str]) -> None:
+    """Run for a while; see the module's docstring."""
+    if arguments[:1] == ["--atheris"]:
+        atheris = importlib.import_module("atheris")
+        atheris.Setup([sys.argv[0], *arguments[1:], str(CORPUS)], one_input)
+        atheris.Fuzz()
+        return
+    seconds = float(arguments[0]) if arguments else 60.0
+    seed = int(arguments[1]) if arguments[1:] else 0
+    end = time.monotonic() + seconds
+    count = 0
+    for data in mutations(corpus(), seed):
+        if time.monotonic() > end:
+            break
+        try_one(data)
+        count += 1
+    print(f"{count} inputs, nothing but tarkit's own errors")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

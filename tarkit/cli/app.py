@@ -14,6 +14,7 @@ from tarkit import __version__
 from tarkit.cli.copy import copy_command
 from tarkit.cli.inspect import inspect_command
 from tarkit.cli.list import list_command
+from tarkit.cli.login import login_command, logout_command
 from tarkit.errors import (
     AuthenticationError,
     NotFoundError,
@@ -47,6 +48,8 @@ app = typer.Typer(
 app.command("copy")(copy_command)
 app.command("list")(list_command)
 app.command("inspect")(inspect_command)
+app.command("login")(login_command)
+app.command("logout")(logout_command)
 
 
 def _print_version(value: bool) -> None:

@@ -23,6 +23,7 @@ class RegistryReader:
         self.where = repository.name
         self._repository = repository
         self._reference = reference
+        self._images: tuple[ImageEntry, ...] | None = None
 
     @classmethod
     def open(cls, repository: str, options: RegistryOptions | None = None) -> Self:
@@ -32,10 +33,10 @@ class RegistryReader:
 
     def images(self) -> Sequence[ImageEntry]:
         """The tags there are, by their full names. What they stand for is not asked, one by one."""
-        return tuple(
-            ImageEntry(position, (f"{self.where}:{tag}",), None)
-            for position, tag in enumerate(list_tags(self._repository))
-        )
+        if self._images is None:
+            tags = enumerate(list_tags(self._repository))
+            self._images = tuple(ImageEntry(at, (f"{self.where}:{tag}",)) for at, tag in tags)
+        return self._images
 
     def source(self, name: str | None = None, *, index: int | None = None) -> RegistrySource:
         """See :class:`tarkit.transports.base.Reader`; without a name, the tag ``latest``."""

@@ -1,3 +1,310 @@
-"""tarkit: container images that are files, read, verified, converted and moved."""
+"""tarkit: container images that are files, read, verified, converted and moved.
+
+Two nouns and one verb: :func:`copy_image` takes a :class:`Source` to a :class:`Destination`. Readers
+hand out the former, Writers the latter, and :func:`open_source` and :func:`open_writer` find either by
+its :class:`Location`. Names are loaded when they are first used, so that ``import tarkit`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tarkit.copying.carry import carry_over
+    from tarkit.copying.engine import copy_image
+    from tarkit.copying.options import (
+        CopyOptions,
+        CopyResult,
+        LayerCompression,
+        Sparse,
+    )
+    from tarkit.copying.progress import (
+        Event,
+        Progress,
+    )
+    from tarkit.errors import (
+        AmbiguousImageError,
+        AuthenticationError,
+        BlobNotFoundError,
+        CancelledError,
+        CannotModifyError,
+        DigestMismatchError,
+        ImageNotFoundError,
+        LayerCountError,
+        LimitExceededError,
+        LockedError,
+        MalformedError,
+        ManifestRejectedError,
+        MemberNotFoundError,
+        MissingRootfsError,
+        NoSpaceError,
+        NotAnImageError,
+        NotFoundError,
+        PathNotFoundError,
+        RefusedError,
+        SharedLayerError,
+        SizeMismatchError,
+        TarkitError,
+        TransportError,
+        TruncatedError,
+        UnsafePathError,
+        UnsupportedError,
+        UsageError,
+        VerificationError,
+    )
+    from tarkit.image.config import (
+        History,
+        ImageConfig,
+        chain_ids,
+    )
+    from tarkit.image.convert import (
+        convert_index,
+        convert_layer,
+        convert_manifest,
+    )
+    from tarkit.image.descriptor import Descriptor
+    from tarkit.image.digest import Digest
+    from tarkit.image.manifest import (
+        Index,
+        Manifest,
+        RawManifest,
+    )
+    from tarkit.image.media_types import (
+        Compression,
+        Family,
+    )
+    from tarkit.image.platform import Platform
+    from tarkit.image.reference import Reference
+    from tarkit.reading.inspect import (
+        ImageInfo,
+        LayerInfo,
+        inspect_image,
+    )
+    from tarkit.reading.select import (
+        read_config,
+        select_image,
+    )
+    from tarkit.streams.verify import VerifyingReader
+    from tarkit.transports.base import (
+        Destination,
+        ImageEntry,
+        MountingDestination,
+        Profile,
+        Reader,
+        SequentialSource,
+        Source,
+        SparseSource,
+        Writer,
+    )
+    from tarkit.transports.directory.reader import DirectoryReader
+    from tarkit.transports.directory.writer import DirectoryWriter
+    from tarkit.transports.docker_archive.items import ManifestItem
+    from tarkit.transports.docker_archive.reader import DockerArchiveReader
+    from tarkit.transports.docker_archive.writer import (
+        DockerArchiveWriter,
+        DockerFormat,
+    )
+    from tarkit.transports.location import (
+        Location,
+        Transport,
+        open_reader,
+        open_source,
+        open_writer,
+    )
+    from tarkit.transports.oci_archive.reader import OCIArchiveReader
+    from tarkit.transports.oci_archive.writer import OCIArchiveWriter
+    from tarkit.transports.oci_layout.reader import OCILayoutReader
+    from tarkit.transports.oci_layout.writer import OCILayoutWriter
+    from tarkit.transports.registry.credentials import Credentials
+    from tarkit.transports.registry.options import Patience, RegistryOptions
+    from tarkit.transports.registry.reader import RegistryReader
+    from tarkit.transports.registry.writer import RegistryWriter
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "tarkit.copying.carry": ("carry_over",),
+    "tarkit.copying.engine": ("copy_image",),
+    "tarkit.copying.options": ("CopyOptions", "CopyResult", "LayerCompression", "Sparse"),
+    "tarkit.copying.progress": ("Event", "Progress"),
+    "tarkit.errors": (
+        "AmbiguousImageError",
+        "AuthenticationError",
+        "BlobNotFoundError",
+        "CancelledError",
+        "CannotModifyError",
+        "DigestMismatchError",
+        "ImageNotFoundError",
+        "LayerCountError",
+        "LimitExceededError",
+        "LockedError",
+        "MalformedError",
+        "ManifestRejectedError",
+        "MemberNotFoundError",
+        "MissingRootfsError",
+        "NoSpaceError",
+        "NotAnImageError",
+        "NotFoundError",
+        "PathNotFoundError",
+        "RefusedError",
+        "SharedLayerError",
+        "SizeMismatchError",
+        "TarkitError",
+        "TransportError",
+        "TruncatedError",
+        "UnsafePathError",
+        "UnsupportedError",
+        "UsageError",
+        "VerificationError",
+    ),
+    "tarkit.image.config": ("History", "ImageConfig", "chain_ids"),
+    "tarkit.image.convert": ("convert_index", "convert_layer", "convert_manifest"),
+    "tarkit.image.descriptor": ("Descriptor",),
+    "tarkit.image.digest": ("Digest",),
+    "tarkit.image.manifest": ("Index", "Manifest", "RawManifest"),
+    "tarkit.image.media_types": ("Compression", "Family"),
+    "tarkit.image.platform": ("Platform",),
+    "tarkit.image.reference": ("Reference",),
+    "tarkit.reading.inspect": ("ImageInfo", "LayerInfo", "inspect_image"),
+    "tarkit.reading.select": ("read_config", "select_image"),
+    "tarkit.streams.verify": ("VerifyingReader",),
+    "tarkit.transports.base": (
+        "Destination",
+        "ImageEntry",
+        "MountingDestination",
+        "Profile",
+        "Reader",
+        "SequentialSource",
+        "Source",
+        "SparseSource",
+        "Writer",
+    ),
+    "tarkit.transports.directory.reader": ("DirectoryReader",),
+    "tarkit.transports.directory.writer": ("DirectoryWriter",),
+    "tarkit.transports.docker_archive.items": ("ManifestItem",),
+    "tarkit.transports.docker_archive.reader": ("DockerArchiveReader",),
+    "tarkit.transports.docker_archive.writer": ("DockerArchiveWriter", "DockerFormat"),
+    "tarkit.transports.location": (
+        "Location",
+        "Transport",
+        "open_reader",
+        "open_source",
+        "open_writer",
+    ),
+    "tarkit.transports.oci_archive.reader": ("OCIArchiveReader",),
+    "tarkit.transports.oci_archive.writer": ("OCIArchiveWriter",),
+    "tarkit.transports.oci_layout.reader": ("OCILayoutReader",),
+    "tarkit.transports.oci_layout.writer": ("OCILayoutWriter",),
+    "tarkit.transports.registry.credentials": ("Credentials",),
+    "tarkit.transports.registry.options": (
+        "Patience",
+        "RegistryOptions",
+    ),
+    "tarkit.transports.registry.reader": ("RegistryReader",),
+    "tarkit.transports.registry.writer": ("RegistryWriter",),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "AmbiguousImageError",
+    "AuthenticationError",
+    "BlobNotFoundError",
+    "CancelledError",
+    "CannotModifyError",
+    "Compression",
+    "CopyOptions",
+    "CopyResult",
+    "Credentials",
+    "Descriptor",
+    "Destination",
+    "Digest",
+    "DigestMismatchError",
+    "DirectoryReader",
+    "DirectoryWriter",
+    "DockerArchiveReader",
+    "DockerArchiveWriter",
+    "DockerFormat",
+    "Event",
+    "Family",
+    "History",
+    "ImageConfig",
+    "ImageEntry",
+    "ImageInfo",
+    "ImageNotFoundError",
+    "Index",
+    "LayerCompression",
+    "LayerCountError",
+    "LayerInfo",
+    "LimitExceededError",
+    "Location",
+    "LockedError",
+    "MalformedError",
+    "Manifest",
+    "ManifestItem",
+    "ManifestRejectedError",
+    "MemberNotFoundError",
+    "MissingRootfsError",
+    "MountingDestination",
+    "NoSpaceError",
+    "NotAnImageError",
+    "NotFoundError",
+    "OCIArchiveReader",
+    "OCIArchiveWriter",
+    "OCILayoutReader",
+    "OCILayoutWriter",
+    "PathNotFoundError",
+    "Patience",
+    "Platform",
+    "Profile",
+    "Progress",
+    "RawManifest",
+    "Reader",
+    "Reference",
+    "RefusedError",
+    "RegistryOptions",
+    "RegistryReader",
+    "RegistryWriter",
+    "SequentialSource",
+    "SharedLayerError",
+    "SizeMismatchError",
+    "Source",
+    "Sparse",
+    "SparseSource",
+    "TarkitError",
+    "Transport",
+    "TransportError",
+    "TruncatedError",
+    "UnsafePathError",
+    "UnsupportedError",
+    "UsageError",
+    "VerificationError",
+    "VerifyingReader",
+    "Writer",
+    "carry_over",
+    "chain_ids",
+    "convert_index",
+    "convert_layer",
+    "convert_manifest",
+    "copy_image",
+    "inspect_image",
+    "open_reader",
+    "open_source",
+    "open_writer",
+    "read_config",
+    "select_image",
+]
+
+
+def __getattr__(name: str) -> object:
+    """The public name *name*, from the module it lives in."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tarkit' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

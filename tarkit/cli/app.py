@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
 from tarkit import __version__
-from tarkit.cli.copy import copy_command
-from tarkit.cli.inspect import inspect_command
-from tarkit.cli.list import list_command
-from tarkit.cli.login import login_command, logout_command
 from tarkit.errors import (
     AuthenticationError,
     NotFoundError,
@@ -37,19 +35,8 @@ EXIT_CODES: tuple[tuple[type[TarkitError], int], ...] = (
 INTERRUPTED = 130
 TERMINATED = 143
 
-app = typer.Typer(
-    name="tarkit",
-    help="Read, verify, convert, take apart and move container images that are files.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("copy")(copy_command)
-app.command("list")(list_command)
-app.command("inspect")(inspect_command)
-app.command("login")(login_command)
-app.command("logout")(logout_command)
+COMMANDS = ("copy", "list", "inspect", "verify", "login", "logout")
+"""Each is the function ``NAME_command`` of the module of that name."""
 
 
 def _print_version(value: bool) -> None:
@@ -58,7 +45,6 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool,
@@ -68,11 +54,32 @@ def _root(
     """Read, verify, convert, take apart and move container images that are files."""
 
 
+def build_app(arguments: Sequence[str]) -> typer.Typer:
+    """The application with the command that *arguments* begin with, or with all of them.
+
+    Importing every command would cost more than most of them take.
+    """
+    app = typer.Typer(
+        name="tarkit",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    wanted = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
+    for name in wanted:
+        module = import_module(f"tarkit.cli.{name}")
+        app.command(name)(getattr(module, f"{name}_command"))
+    return app
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; its exit code. Every error is one line on stderr."""
     signal.signal(signal.SIGTERM, _terminate)
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = app(arguments, prog_name="tarkit", standalone_mode=False)
+        code = build_app(arguments)(arguments, prog_name="tarkit", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except TarkitError as error:
@@ -104,8 +111,8 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _raise_if_debugging(arguments: list[str] | None) -> None:
-    if "--debug" in (sys.argv[1:] if arguments is None else arguments):
+def _raise_if_debugging(arguments: list[str]) -> None:
+    if "--debug" in arguments:
         raise
 
 

@@ -1,4 +1,4 @@
-"""``tarkit login HOST`` and ``tarkit logout HOST``."""
+"""``tarkit login HOST``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Annotated
 import typer
 
 from tarkit.cli.common import Debug, Quiet, note
-from tarkit.cli.registry import AuthFile, CertDir, TlsVerify, ask_password
+from tarkit.cli.registry import AuthFile, CertDir, Host, TlsVerify, ask_password, registry_domain
 from tarkit.errors import UsageError
-from tarkit.image.reference import Reference
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.options import RegistryOptions
 
-Host = Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The registry.")]
 _LONGEST = 64 << 10
 
 
@@ -33,7 +31,7 @@ def login_command(
     """Try credentials at a registry, and keep them where containers' tools look for them."""
     from tarkit.transports.registry.login import login
 
-    domain = _domain(host)
+    domain = registry_domain(host)
     if username is None:
         if password_stdin or not sys.stdin.isatty():
             raise UsageError("no user name", hint="write --username USER")
@@ -43,26 +41,6 @@ def login_command(
     kept = login(domain, Credentials(username, password), options)
     if not quiet:
         note(f"logged in to {domain}; the credentials are kept in {kept}")
-
-
-def logout_command(
-    host: Host, authfile: AuthFile = None, quiet: Quiet = False, debug: Debug = False
-) -> None:
-    """Forget the credentials for a registry."""
-    from tarkit.transports.registry.login import logout
-
-    domain = _domain(host)
-    kept = logout(domain, authfile)
-    if not quiet:
-        note(f"logged out of {domain}; the credentials were kept in {kept}")
-
-
-def _domain(host: str) -> str:
-    """The registry's name, as it stands before the first slash of an image's name."""
-    domain = host.removeprefix("docker://").removeprefix("https://").rstrip("/")
-    if "/" in domain or Reference.parse(f"{domain}/x").path != "x":
-        raise UsageError(f"{host[:200]!r} is not a registry", hint="write HOST[:PORT]")
-    return domain
 
 
 def _read_password() -> str:

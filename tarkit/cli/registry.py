@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from tarkit.errors import UsageError
+from tarkit.image.reference import Reference
 from tarkit.transports.location import Location, Transport
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.options import RegistryOptions
 
+Host = Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The registry.")]
 Creds = Annotated[
     str | None,
     typer.Option(
@@ -63,6 +65,14 @@ def ask_password(username: str) -> str:
             "no password, and no terminal to ask for it", hint="write --creds USER:PASSWORD"
         )
     return getpass.getpass(f"Password of {username}: ", stream=sys.stderr)
+
+
+def registry_domain(host: str) -> str:
+    """The registry's name, as it stands before the first slash of an image's name."""
+    domain = host.removeprefix("docker://").removeprefix("https://").rstrip("/")
+    if "/" in domain or Reference.parse(f"{domain}/x").path != "x":
+        raise UsageError(f"{host[:200]!r} is not a registry", hint="write HOST[:PORT]")
+    return domain
 
 
 def _credentials(text: str) -> Credentials:

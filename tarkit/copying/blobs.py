@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from tarkit.copying.options import CopyOptions
+from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.plan import LayerPlan
 from tarkit.copying.progress import Event, Watcher
 from tarkit.errors import CancelledError
@@ -22,7 +21,8 @@ from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Destination, SequentialSource, Source
 
-_MOST_JOBS = 8
+_JOBS = 4  # more than there may be cores: while one blob waits for the disk, another is hashed
+_ZSTD_JOBS = 2  # a zstd compressor has threads of its own, and takes 20 MiB
 
 
 class Outcome(Enum):
@@ -63,14 +63,15 @@ class BlobMover:
         for plan in plans.values():
             self._watcher.expect(plan.descriptor)
         order = self._sequence([plan.descriptor for plan in plans.values()])
-        jobs = (
-            1 if order is not None else self._options.jobs or min(os.cpu_count() or 1, _MOST_JOBS)
-        )
+        jobs = 1 if order is not None else self._options.jobs or self._default_jobs()
         digests = [blob.digest for blob in order] if order is not None else list(plans)
         with ThreadPoolExecutor(jobs, "blob") as pool:
             futures = {digest: pool.submit(self._move, plans[digest], family) for digest in digests}
             self._wait(list(futures.values()))
         return {digest: future.result() for digest, future in futures.items()}
+
+    def _default_jobs(self) -> int:
+        return _ZSTD_JOBS if self._options.compression is LayerCompression.ZSTD else _JOBS
 
     def _sequence(self, blobs: list[Descriptor]) -> Sequence[Descriptor] | None:
         """The order in which blobs must be moved one at a time; ``None`` where all can go at once."""
@@ -161,8 +162,6 @@ class BlobMover:
         self, layer: Descriptor, stored: Descriptor, family: Family | None
     ) -> Descriptor:
         """*layer*, in *family*, as it is *stored*; the same object where nothing changed."""
-        from dataclasses import replace
-
         media_type = layer.media_type
         if media_types.is_layer(media_type):
             compression = media_types.layer_compression(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -39,7 +38,7 @@ class PendingFile:
         return os.open(self._temporary, flags, 0o600)
 
     def _temporary_name(self) -> Path:
-        return self._directory / f".tarkit-{secrets.token_hex(8)}.tmp"
+        return self._directory / f".tarkit-{os.urandom(8).hex()}.tmp"
 
     def publish(self, path: Path, *, mode: int = FILE_MODE) -> None:
         """Write everything to the disk and put it at *path*, replacing what is there."""

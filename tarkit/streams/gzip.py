@@ -20,6 +20,7 @@ from tarkit.streams.chunks import ChunkReader, Readable
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no name, no time, unknown system
 _END = b"\x03\x00"  # an empty final block
 _MEMORY_LEVEL = 9
+_IN_FLIGHT = 5  # chunks of one stream: four workers deflate as fast as one thread can hash
 _ISAL_LEVELS = {0: 0, 1: 1, 2: 1, 3: 2, 4: 2}  # isal has four levels; 3 is its best
 
 
@@ -40,13 +41,12 @@ class _Workers:
 
     _lock = threading.Lock()
     _executor: ThreadPoolExecutor | None = None
-    count = os.cpu_count() or 1
 
     @classmethod
     def submit(cls, chunk: bytes, level: int) -> Future[bytes]:
         with cls._lock:
             if cls._executor is None:
-                cls._executor = ThreadPoolExecutor(cls.count, "deflate")
+                cls._executor = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), "deflate")
         return cls._executor.submit(_deflate, chunk, level)
 
 
@@ -75,7 +75,7 @@ class GzipCompressor(ChunkReader):
         if self._state == "head":
             self._state = "body"
             return _HEADER
-        while self._state == "body" and len(self._queue) <= _Workers.count:
+        while self._state == "body" and len(self._queue) < _IN_FLIGHT:
             chunk = self._full_chunk()
             if not chunk:
                 self._state = "tail"

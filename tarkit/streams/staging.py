@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ def staging_directory(parent: Path) -> Iterator[Path]:
     A killed process cannot remove its own: whoever stages next in the same place does. A lock held
     for the life of the process tells the dead from the living.
     """
-    path = parent / (_PREFIX + secrets.token_hex(8))
+    path = parent / (_PREFIX + os.urandom(8).hex())
     with locked_directory(parent):
         _sweep(parent)
         with os_errors(path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
@@ -99,7 +99,7 @@ class DirectoryWriter:
                     self._publish()
 
     def _publish(self) -> None:
-        old = self._path.with_name(f".tarkit-{secrets.token_hex(8)}.old")
+        old = self._path.with_name(f".tarkit-{os.urandom(8).hex()}.old")
         if self._path.exists():
             self._path.rename(old)
         try:

@@ -95,7 +95,7 @@ PUBLIC = [
 
 
 def test_the_public_names_are_these() -> None:
-    assert sorted(getattr(tarkit, "__all__", [])) == sorted(PUBLIC)
+    assert sorted(tarkit.__all__) == sorted(PUBLIC)
 
 
 def test_every_public_name_is_there_and_documented() -> None:

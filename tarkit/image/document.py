@@ -45,7 +45,8 @@ def parse_object(data: bytes, *, where: str | None = None, limit: int = METADATA
 
 def dump_json(document: object) -> bytes:
     """*document* as compact JSON in UTF-8: keys in the order given, no escapes that are not needed."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="backslashreplace")  # half a surrogate pair: its JSON escape
 
 
 def as_object(value: object, *, where: str | None) -> JSON:

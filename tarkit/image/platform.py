@@ -81,11 +81,8 @@ class Platform:
             exact = (self.variant,) if self.variant else ()
             fallbacks = tuple(f"v{n}" for n in range(best, 4, -1))
             return tuple(dict.fromkeys((*exact, *fallbacks, "")))
-        if self.architecture == "arm64":
-            return tuple(
-                dict.fromkeys((self.variant, *(("", "v8") if self.variant in ("", "v8") else ())))
-            )
-        return (self.variant,) if self.variant else ("",)
+        baseline = ("", "v8") if self.architecture == "arm64" else ("",)
+        return tuple(dict.fromkeys((self.variant, *baseline)))
 
     def choose(self, offered: Iterable[Platform | None]) -> int | None:
         """The position in *offered* of the platform that fits best; ``None`` where none does.

@@ -72,10 +72,9 @@ class Reference:
     @property
     def familiar(self) -> str:
         """The short form people write: ``busybox:latest``."""
-        short = self.path if self.domain == _DEFAULT_DOMAIN else self.repository
-        if self.domain == _DEFAULT_DOMAIN and self.path.count("/") == 1:
-            short = short.removeprefix(_OFFICIAL)
-        return short + self._suffix()
+        short = self.path.removeprefix(_OFFICIAL) if self.path.count("/") == 1 else self.path
+        is_enough = _split_domain(short) == (self.domain, self.path)
+        return (short if is_enough else self.repository) + self._suffix()
 
     def tagged(self) -> Self:
         """This name with the tag ``latest`` where it has neither tag nor digest."""

@@ -1,0 +1,104 @@
+"""Image configs: what is read of them, and what must be there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tarkit.errors import LayerCountError, MalformedError, MissingRootfsError, UnsupportedError
+from tarkit.image.config import History, ImageConfig, chain_ids
+from tarkit.image.digest import Digest
+from tests.builders import dump, make_image
+
+ROOTFS = {"type": "layers", "diff_ids": ["sha256:" + "a" * 64]}
+BASE = {"architecture": "amd64", "os": "linux", "rootfs": ROOTFS}
+
+
+def read(**changes: Any) -> ImageConfig:
+    return ImageConfig.parse(dump(BASE | changes))
+
+
+def test_a_whole_config() -> None:
+    image = make_image("a", "b")
+    config = ImageConfig.parse(image.config)
+    assert [str(diff_id) for diff_id in config.diff_ids] == image.diff_ids
+    assert str(config.platform) == "linux/amd64"
+    assert config.created == "2024-01-02T03:04:05Z"
+    assert config.labels == {"made-by": "tests"}
+    assert config.history[1] == History(created_by="step 1")
+    assert config.document["vendor.example"] == {"kept": True}
+
+
+def test_the_platform_has_all_its_parts() -> None:
+    config = read(variant="v7", **{"os.version": "10.0", "os.features": ["win32k"]})
+    assert config.platform.variant == "v7"
+    assert config.platform.os_version == "10.0"
+    assert config.platform.os_features == ("win32k",)
+
+
+@pytest.mark.parametrize("rootfs", [None, {}, {"type": "layers"}])
+def test_a_config_without_diff_ids_is_no_images(rootfs: object) -> None:
+    with pytest.raises(MissingRootfsError):
+        read(rootfs=rootfs)
+
+
+@pytest.mark.parametrize("diff_ids", [[], None])
+def test_an_image_of_no_layers_is_one(diff_ids: object) -> None:
+    assert read(rootfs={"type": "layers", "diff_ids": diff_ids}).diff_ids == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rootfs": []},
+        {"rootfs": {"diff_ids": "sha256:" + "a" * 64}},
+        {"rootfs": {"diff_ids": [1]}},
+        {"rootfs": {"diff_ids": ["sha256:short"]}},
+        {"os": 1},
+        {"history": {}},
+        {"history": [1]},
+        {"history": [{"empty_layer": "yes"}]},
+        {"config": {"Labels": ["a"]}},
+        {"config": []},
+    ],
+    ids=str,
+)
+def test_malformed(changes: dict[str, Any]) -> None:
+    with pytest.raises(MalformedError):
+        read(**changes)
+
+
+def test_a_diff_id_of_an_unknown_algorithm() -> None:
+    with pytest.raises(UnsupportedError):
+        read(rootfs={"diff_ids": ["md5:" + "a" * 32]})
+
+
+def test_layers_are_counted() -> None:
+    config = read()
+    config.require_layers(1)
+    with pytest.raises(LayerCountError, match="2 layers but 1 diff IDs") as caught:
+        config.require_layers(2)
+    assert (caught.value.layers, caught.value.diff_ids) == (2, 1)
+
+
+def test_chain_ids_as_the_specification_computes_them() -> None:
+    diff_ids = [Digest("sha256", letter * 64) for letter in "abc"]
+    # printf 'sha256:aa… sha256:bb…' | sha256sum, and so on upwards
+    assert [str(chain) for chain in chain_ids(diff_ids)] == [
+        "sha256:" + "a" * 64,
+        "sha256:ccd722928bd92476ba1745586fed6e45a102504185ad88cd89e01ff116fd146c",
+        "sha256:c1377126441fb2f5ec2c21ae2a60255331d639e830f0ee1b40a36e52d4c40588",
+    ]
+
+
+@given(st.lists(st.binary(max_size=2), max_size=6))
+def test_a_chain_id_depends_on_everything_below_and_nothing_above(contents: list[bytes]) -> None:
+    diff_ids = [Digest.of(content) for content in contents]
+    chain = chain_ids(diff_ids)
+    assert len(chain) == len(diff_ids)
+    for height in range(len(diff_ids)):
+        assert chain_ids(diff_ids[:height]) == chain[:height]
+    assert chain[:1] == tuple(diff_ids[:1])

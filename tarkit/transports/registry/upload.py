@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlencode, urlsplit
 
-from tarkit.errors import TarkitError, TransportError
+from tarkit.errors import LostBlobError, TarkitError, TransportError
 from tarkit.image.digest import Digest
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.registry.failures import PassingError
@@ -26,7 +26,8 @@ _BYTES = {"Content-Type": "application/octet-stream"}
 def upload_blob(repository: Repository, blob: VerifyingReader) -> None:
     """Store all of *blob* in *repository*; it is not there where that fails.
 
-    Raises what reading *blob* raises, and :class:`TransportError` where the registry gets no further.
+    Raises what reading *blob* raises, :class:`LostBlobError` where more of it would have to be sent
+    again than is kept, and :class:`TransportError` where the registry gets no further.
     """
     upload = _Upload(repository, blob)
     try:
@@ -126,11 +127,11 @@ class _Upload:
         else:  # registries say 0-0 of one byte and of none
             self._url, position = begin_upload(self._repository), 0
         if not self._body.reaches(position):
-            raise TransportError(
+            self.cancel()
+            raise LostBlobError(
                 f"the connection broke at byte {self._body.end} of an upload of which the registry"
                 f" kept {position}",
                 where=self._repository.name,
-                hint="copy again: what is there already is not sent twice",
             )
         return position
 

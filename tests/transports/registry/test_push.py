@@ -11,6 +11,7 @@ import pytest
 from tarkit.errors import (
     CannotModifyError,
     DigestMismatchError,
+    LostBlobError,
     ManifestRejectedError,
     TransportError,
     TruncatedError,
@@ -147,7 +148,7 @@ def test_what_the_registry_lost_and_we_no_longer_have_is_an_error(
         exchange.drop()
 
     registry.fail_once("PUT", "uploads", lose)
-    with pytest.raises(TransportError, match="kept 0; copy again"):
+    with pytest.raises(LostBlobError, match="of which the registry kept 0"):
         put(writer, known(b"x" * (WINDOW + (4 << 20))))
 
 

@@ -158,8 +158,8 @@ def test_blobs_are_mounted_from_the_neighbour(plain: Registry, corpus: Path) -> 
     result = copy(origin, f"docker://{plain.address}/other/app:v1")
     assert result.copied == 0
     mounts = plain.requests("POST", "/v2/other/app/blobs/uploads/?mount=")
-    assert len(mounts) == result.reused
-    assert all("from=origin" in line and '" 201 ' in line for line in mounts)
+    mounted = {line for line in mounts if "from=origin" in line and '" 201 ' in line}
+    assert len({line.partition("mount=")[2].partition("&")[0] for line in mounted}) == result.reused
     assert len(plain.requests("PUT", "/blobs/")) == sent
 
 

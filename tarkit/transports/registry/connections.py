@@ -34,7 +34,7 @@ class Connections:
         self._timeout = urllib3.Timeout(
             connect=options.patience.connect, read=options.patience.read
         )
-        self._pools: dict[str, PoolManager] = {}
+        self._managers: dict[str, PoolManager] = {}
         self._lock = threading.Lock()
 
     def send(self, request: Request, url: str, headers: Mapping[str, str]) -> Response:
@@ -46,7 +46,7 @@ class Connections:
         from urllib3.exceptions import HTTPError
 
         try:
-            raw = self._pool(url).urlopen(
+            raw = self._manager(url).urlopen(
                 request.method,
                 url,
                 body=cast("bytes | Iterable[bytes] | None", request.body),
@@ -68,7 +68,7 @@ class Connections:
         from urllib3 import exceptions
 
         try:
-            self._pool(url).urlopen(
+            self._manager(url).urlopen(
                 "GET", url, redirect=False, retries=False, timeout=self._timeout
             )
         except exceptions.SSLError as error:
@@ -85,19 +85,20 @@ class Connections:
         return True
 
     def close(self) -> None:
-        """Close every connection that is not in use."""
+        """Close every connection that is idle, and those in use when they become so."""
         with self._lock:
-            for pool in self._pools.values():
-                pool.clear()
+            for manager in self._managers.values():
+                for key in manager.pools.keys():  # noqa: SIM118  it is no mapping to iterate over
+                    manager.pools[key].close()
 
-    def _pool(self, url: str) -> PoolManager:
+    def _manager(self, url: str) -> PoolManager:
         proxy = proxy_for(url)
         with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = self._new_pool(proxy)
-            return self._pools[proxy]
+            if proxy not in self._managers:
+                self._managers[proxy] = self._new_manager(proxy)
+            return self._managers[proxy]
 
-    def _new_pool(self, proxy: str) -> PoolManager:
+    def _new_manager(self, proxy: str) -> PoolManager:
         import urllib3
 
         if not proxy:

@@ -86,7 +86,7 @@ class Http:
 
         stream = response.stream
         try:
-            body = self._body(stream, limit, request.where) if request.method != "HEAD" else b""
+            body = self._body(stream, limit, request)
         except HTTPError as error:
             raise failures.from_exception(error, urlsplit(response.url).netloc) from None
         except BaseException:
@@ -97,7 +97,9 @@ class Http:
             body = self._hidden(body)
         return Answer(response.status, response.headers, response.url, body)
 
-    def _body(self, stream: BaseHTTPResponse, limit: int, where: str) -> bytes:
+    def _body(self, stream: BaseHTTPResponse, limit: int, request: Request) -> bytes:
+        if request.method == "HEAD":
+            return stream.read()  # closes it, which read1() leaves out
         deadline = time.monotonic() + self.patience.metadata
         parts, total = [], 0
         while chunk := stream.read1(_PIECE):
@@ -105,10 +107,10 @@ class Http:
             total += len(chunk)
             if total > limit:
                 raise LimitExceededError(
-                    f"an answer larger than {limit} bytes", limit=limit, where=where
+                    f"an answer larger than {limit} bytes", limit=limit, where=request.where
                 )
             if time.monotonic() > deadline:
-                raise TransportError("no whole answer in time", where=where)
+                raise TransportError("no whole answer in time", where=request.where)
         return b"".join(parts)
 
     def hide(self, *secrets: str) -> None:

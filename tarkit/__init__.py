@@ -120,6 +120,12 @@ if TYPE_CHECKING:
     from tarkit.transports.registry.options import Patience, RegistryOptions
     from tarkit.transports.registry.reader import RegistryReader
     from tarkit.transports.registry.writer import RegistryWriter
+    from tarkit.verifying.findings import (
+        Finding,
+        Report,
+        Severity,
+    )
+    from tarkit.verifying.runner import verify
 
 __version__ = "0.1.0"
 
@@ -204,6 +210,8 @@ _MODULES = {
     ),
     "tarkit.transports.registry.reader": ("RegistryReader",),
     "tarkit.transports.registry.writer": ("RegistryWriter",),
+    "tarkit.verifying.findings": ("Finding", "Report", "Severity"),
+    "tarkit.verifying.runner": ("verify",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -228,6 +236,7 @@ __all__ = [
     "DockerFormat",
     "Event",
     "Family",
+    "Finding",
     "History",
     "ImageConfig",
     "ImageEntry",
@@ -267,7 +276,9 @@ __all__ = [
     "RegistryOptions",
     "RegistryReader",
     "RegistryWriter",
+    "Report",
     "SequentialSource",
+    "Severity",
     "SharedLayerError",
     "SizeMismatchError",
     "Source",
@@ -295,6 +306,7 @@ __all__ = [
     "open_writer",
     "read_config",
     "select_image",
+    "verify",
 ]
 
 

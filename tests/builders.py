@@ -294,6 +294,11 @@ def names_in(index: Doc) -> list[str | None]:
     return [entry.get("annotations", {}).get(REF_NAME) for entry in index["manifests"]]
 
 
+def listing(directory: Path) -> list[str]:
+    """The names in *directory*, hidden ones too."""
+    return sorted(path.name for path in directory.iterdir())
+
+
 def leftovers(directory: Path) -> list[str]:
     """What is hidden in *directory*: nothing should be after a copy."""
     return [path.name for path in directory.rglob(".*")]

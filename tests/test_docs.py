@@ -1,10 +1,12 @@
-"""The API pages describe every module of the library, each once."""
+"""The API pages describe every module of the library, each once, and list the public names."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from pathlib import Path
+
+import tarkit
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,3 +26,9 @@ def test_every_module_has_its_place_in_the_api_pages() -> None:
     pages = "".join(path.read_text("utf-8") for path in (ROOT / "docs" / "api").glob("*.md"))
     described = Counter(re.findall(r"^\.\. automodule:: (\S+)$", pages, re.MULTILINE))
     assert described == Counter(library_modules())
+
+
+def test_every_public_name_is_listed() -> None:
+    index = (ROOT / "docs" / "api" / "index.md").read_text("utf-8")
+    listed = re.findall(r"`~tarkit\.[\w.]+\.(\w+)`", index)
+    assert sorted(listed) == sorted(tarkit.__all__)

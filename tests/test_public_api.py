@@ -25,6 +25,7 @@ PUBLIC = [
     "DockerFormat",
     "Event",
     "Family",
+    "Finding",
     "History",
     "ImageConfig",
     "ImageEntry",
@@ -64,7 +65,9 @@ PUBLIC = [
     "RegistryOptions",
     "RegistryReader",
     "RegistryWriter",
+    "Report",
     "SequentialSource",
+    "Severity",
     "SharedLayerError",
     "SizeMismatchError",
     "Source",
@@ -92,6 +95,7 @@ PUBLIC = [
     "open_writer",
     "read_config",
     "select_image",
+    "verify",
 ]
 
 

@@ -66,14 +66,15 @@ class BlobStore:
         """Store what *blob* holds under the digest it turns out to have; nothing where it fails."""
         staging = self.root / "blobs"
         with os_errors(self.root):
-            staging.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
+            _make_directory(staging)
         with PendingFile(staging) as pending:
             for chunk in chunks_of(blob):
                 with os_errors(self.root):
                     pending.file.write(chunk)
             path = self.path(blob.digest)
             with os_errors(path):
-                path.parent.mkdir(exist_ok=True)
+                _make_directory(path.parent)
             pending.publish(path)
 
     def adopt(self, other: BlobStore) -> None:
@@ -82,7 +83,8 @@ class BlobStore:
         for digest in other.digests():
             target = self.path(digest)
             with os_errors(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
+                _make_directory(target.parent.parent)
+                _make_directory(target.parent)
                 other.path(digest).replace(target)
             parents.add(target.parent)
         for parent in parents:
@@ -102,3 +104,10 @@ class BlobStore:
             digest = Digest.from_parts(path.parent.name, path.name)
             if digest:
                 yield digest
+
+
+def _make_directory(path: Path) -> None:
+    """Make *path*, where it is not there, with the same mode under any umask."""
+    if not path.is_dir():
+        path.mkdir(exist_ok=True)
+        path.chmod(0o755)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -36,9 +37,9 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A blob at the destination."""
+    """A blob as it is stored at the destination."""
 
-    descriptor: Descriptor
+    stored: Descriptor
     outcome: Outcome
 
 
@@ -66,10 +67,13 @@ class BlobMover:
         order = self._sequence([plan.descriptor for plan in plans.values()])
         jobs = 1 if order is not None else self._options.jobs or self._default_jobs()
         digests = [blob.digest for blob in order] if order is not None else list(plans)
-        with ThreadPoolExecutor(jobs, "blob") as pool:
-            futures = {digest: pool.submit(self._move, plans[digest], family) for digest in digests}
-            self._wait(list(futures.values()))
-        return {digest: future.result() for digest, future in futures.items()}
+        futures: dict[Digest, Future[Moved]] = {}
+        with ThreadPoolExecutor(jobs, "blob") as pool, self._stopping(futures.values()):
+            for digest in digests:
+                futures[digest] = pool.submit(self._move, plans[digest], family)
+            for future in wait(futures.values(), return_when=FIRST_EXCEPTION).done:
+                future.result()
+            return {digest: future.result() for digest, future in futures.items()}
 
     def _default_jobs(self) -> int:
         return _ZSTD_JOBS if self._options.compression is LayerCompression.ZSTD else _JOBS
@@ -82,10 +86,11 @@ class BlobMover:
                 return order
         return blobs if self._destination.profile.ordered else None
 
-    def _wait(self, futures: list[Future[Moved]]) -> None:
+    @contextmanager
+    def _stopping(self, futures: Collection[Future[Moved]]) -> Iterator[None]:
+        """Stop all of *futures* when the block fails, in whatever way, before that goes on."""
         try:
-            for future in futures:
-                future.result()
+            yield
         except BaseException:
             self._watcher.cancel()
             for future in futures:
@@ -97,7 +102,7 @@ class BlobMover:
     def _move(self, plan: LayerPlan, family: Family | None) -> Moved:
         blob = plan.descriptor
         try:
-            moved = self._reuse(plan, family) or self._insist(plan, family)
+            moved = self._reuse(plan) or self._insist(plan, family)
         except BaseException:
             self._watcher.tell(Event.FAILED, blob)
             raise
@@ -105,7 +110,7 @@ class BlobMover:
         self._watcher.done(Event.REUSED if reused else Event.FINISHED, blob)
         return moved
 
-    def _reuse(self, plan: LayerPlan, family: Family | None) -> Moved | None:
+    def _reuse(self, plan: LayerPlan) -> Moved | None:
         unchanged = plan.becomes[plan.declared] is plan.declared
         diff_id = None if self._options.preserve_digests else plan.diff_id
         found = self._destination.try_reuse(
@@ -113,7 +118,7 @@ class BlobMover:
         )
         if found is None or (found.digest == plan.descriptor.digest and not unchanged):
             return None
-        return Moved(self._described(plan.descriptor, found, family), Outcome.REUSED)
+        return Moved(found, Outcome.REUSED)
 
     def _insist(self, plan: LayerPlan, family: Family | None) -> Moved:
         """Transfer a layer, and again where the destination lost it on the way."""
@@ -139,11 +144,11 @@ class BlobMover:
             if gets is has:
                 stored = self._destination.put_blob(stream, blob.media_type)
                 stream.verify()
-                return Moved(self._described(blob, stored, family), Outcome.COPIED)
+                return Moved(stored, Outcome.COPIED)
             layer = convert_layer(blob, family or _family(blob), gets)
             stored = self._recompress(stream, plan, has, gets, layer.media_type)
             stream.verify()
-        return Moved(self._described(layer, stored, None), Outcome.RECOMPRESSED)
+        return Moved(stored, Outcome.RECOMPRESSED)
 
     def _recompress(
         self,
@@ -168,17 +173,17 @@ class BlobMover:
             plain.verify()
             return stored
 
-    def _described(
-        self, layer: Descriptor, stored: Descriptor, family: Family | None
-    ) -> Descriptor:
-        """*layer*, in *family*, as it is *stored*; the same object where nothing changed."""
-        media_type = layer.media_type
-        if media_types.is_layer(media_type):
-            compression = media_types.layer_compression(
-                stored.media_type if media_types.is_layer(stored.media_type) else media_type
-            )
-            layer = convert_layer(layer, family or _family(layer), compression)
-        return replace(layer, digest=stored.digest, size=stored.size)
+
+def stored_layer(layer: Descriptor, stored: Descriptor, family: Family | None) -> Descriptor:
+    """*layer*, in *family*, as it is *stored*; the same object where nothing changed."""
+    if family is None and stored.digest == layer.digest:
+        return layer
+    if media_types.is_layer(layer.media_type):
+        compression = media_types.layer_compression(
+            stored.media_type if media_types.is_layer(stored.media_type) else layer.media_type
+        )
+        layer = convert_layer(layer, family or _family(layer), compression)
+    return replace(layer, digest=stored.digest, size=stored.size)
 
 
 def _family(layer: Descriptor) -> Family:
@@ -187,7 +192,7 @@ def _family(layer: Descriptor) -> Family:
     return family
 
 
-def _raise_cause(futures: list[Future[Moved]]) -> None:
+def _raise_cause(futures: Collection[Future[Moved]]) -> None:
     """Raise what failed first hand, not what was stopped because of it."""
     for future in futures:
         if not future.cancelled():

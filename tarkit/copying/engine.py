@@ -6,10 +6,11 @@ import io
 from collections import Counter
 from dataclasses import replace
 
-from tarkit.copying.blobs import BlobMover, Moved, Outcome
+from tarkit.copying.blobs import BlobMover, Moved, Outcome, stored_layer
 from tarkit.copying.options import CopyOptions, CopyResult, Sparse
 from tarkit.copying.plan import ImagePlan, plan_copy
 from tarkit.copying.progress import Watcher
+from tarkit.copying.schema1 import Schema1Source
 from tarkit.errors import (
     BlobNotFoundError,
     CannotModifyError,
@@ -43,7 +44,16 @@ def copy_image(
     Everything read is verified; nothing is visible at the destination unless all of it succeeded
     and its Writer is closed without an error. Raises what :mod:`tarkit.errors` lists.
     """
-    return _Copy(source, destination, options or CopyOptions()).run()
+    options = options or CopyOptions()
+    if source.manifest().media_type in media_types.SCHEMA1:
+        if options.preserve_digests:
+            raise CannotModifyError(
+                "a schema 1 manifest can only be converted, and digests are to be preserved",
+                where=source.where,
+                hint="leave out --preserve-digests",
+            )
+        source = Schema1Source(source)
+    return _Copy(source, destination, options).run()
 
 
 class _Copy:
@@ -56,8 +66,10 @@ class _Copy:
         self._watcher = Watcher(options.on_progress)
         self._mover = BlobMover(source, destination, options, self._watcher)
         self._moved: dict[Digest, Moved] = {}
+        self._put: dict[Digest, Descriptor] = {}
+        self._foreseen: set[Digest] = set()
         self._outcomes: Counter[Outcome] = Counter()
-        self._written = 0
+        self._read = self._written = 0
         self._notes: list[str] = []
 
     def run(self) -> CopyResult:
@@ -66,6 +78,8 @@ class _Copy:
             self._destination.mount_from(self._source)
         platforms = self._options.platforms
         if raw.is_index and (self._options.all or len(platforms) > 1):
+            if self._options.preserve_digests:
+                self._foresee(raw, (raw.digest,))
             self._put_index(raw, (raw.digest,))
         elif len(platforms) > 1:
             for platform in platforms:
@@ -78,10 +92,22 @@ class _Copy:
             copied=self._outcomes[Outcome.COPIED],
             recompressed=self._outcomes[Outcome.RECOMPRESSED],
             reused=self._outcomes[Outcome.REUSED],
-            bytes_read=self._watcher.read,
+            bytes_read=self._read + self._watcher.read,
             bytes_written=self._written,
             notes=tuple(dict.fromkeys(self._notes)),
         )
+
+    def _foresee(self, raw: RawManifest, chain: tuple[Digest, ...]) -> None:
+        """Plan every image below *raw*, so that what must be refused is refused before anything is written."""
+        if not raw.is_index:
+            self._plan(raw)
+            return
+        for child in self._choose(Index.parse(raw)):
+            if child.digest not in self._foreseen:
+                self._foreseen.add(child.digest)
+                below = self._source.manifest(child.digest)
+                where = self._source.where
+                self._foresee(below, descends(chain, child, where) if below.is_index else chain)
 
     def _put_index(self, raw: RawManifest, chain: tuple[Digest, ...]) -> Descriptor:
         """Put what *raw* names, then itself; what it is at the destination."""
@@ -147,13 +173,29 @@ class _Copy:
         self._notes.append(f"the index was rewritten without {count} of its manifests")
 
     def _put_child(self, child: Descriptor, chain: tuple[Digest, ...]) -> Descriptor:
-        raw = self._source.manifest(child.digest)
-        if raw.is_index:
-            return self._put_index(raw, descends(chain, child, self._source.where))
-        return self._put_image(raw)
+        """Put what *child* names, once; what it is at the destination."""
+        if child.digest not in self._put:
+            raw = self._source.manifest(child.digest)
+            self._put[child.digest] = (
+                self._put_index(raw, descends(chain, child, self._source.where))
+                if raw.is_index
+                else self._put_image(raw)
+            )
+        return self._put[child.digest]
 
     def _put_image(self, raw: RawManifest) -> Descriptor:
         """Put the layers, the config and the manifest of one image; what the manifest became."""
+        manifest, config, plan = self._plan(raw)
+        self._read += len(config)
+        self._notes += plan.notes
+        self._move_layers(plan)
+        self._put_config(manifest.config, config)
+        result = self._finished(raw, manifest, plan)
+        self._destination.put_manifest(result)
+        return result.descriptor
+
+    def _plan(self, raw: RawManifest) -> tuple[Manifest, bytes, ImagePlan]:
+        """The manifest, its config's bytes, and what is to become of them."""
         if raw.media_type not in media_types.MANIFESTS:
             raise UnsupportedError(
                 f"a manifest of the unsupported type {raw.media_type!r}", where=self._source.where
@@ -161,12 +203,7 @@ class _Copy:
         manifest = Manifest.parse(raw)
         config, diff_ids = self._read_config(manifest)
         plan = plan_copy(manifest, diff_ids, self._destination.profile, self._options)
-        self._notes += plan.notes
-        self._move_layers(plan)
-        self._put_config(manifest.config, config)
-        result = self._finished(raw, manifest, plan)
-        self._destination.put_manifest(result)
-        return result.descriptor
+        return manifest, config, plan
 
     def _read_config(self, manifest: Manifest) -> tuple[bytes, tuple[Digest, ...] | None]:
         """The config's bytes, and its diff IDs where it is an image's."""
@@ -196,11 +233,14 @@ class _Copy:
     def _count(self, blob: Moved) -> None:
         self._outcomes[blob.outcome] += 1
         if blob.outcome is not Outcome.REUSED:
-            self._written += blob.descriptor.size
+            self._written += blob.stored.size
 
     def _finished(self, raw: RawManifest, manifest: Manifest, plan: ImagePlan) -> RawManifest:
         """The manifest over the layers as they are now; the original bytes where nothing changed."""
-        layers = tuple(self._moved[layer.digest].descriptor for layer in manifest.layers)
+        layers = tuple(
+            stored_layer(layer, self._moved[layer.digest].stored, plan.family)
+            for layer in manifest.layers
+        )
         result = replace(manifest, layers=layers)
         if plan.family:
             result = convert_manifest(result, plan.family)

@@ -40,4 +40,4 @@ def _is_replaced(old: Descriptor, new: Descriptor) -> bool:
     name = new.annotations.get(REF_NAME)
     if name is None:
         return old.digest == new.digest and not names_of(old.annotations)
-    return old.annotations.get(REF_NAME) == name
+    return name in names_of(old.annotations)

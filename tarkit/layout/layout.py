@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from tarkit.errors import AmbiguousImageError, BlobNotFoundError, ImageNotFoundError, MalformedError
+from tarkit.errors import (
+    AmbiguousImageError,
+    BlobNotFoundError,
+    ImageNotFoundError,
+    LimitExceededError,
+    MalformedError,
+)
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
@@ -122,7 +128,9 @@ class Layout:
             return self.top
         where = f"{self.files.where}: manifest {descriptor.digest}"
         if descriptor.size > METADATA_LIMIT:
-            raise MalformedError(f"a manifest of {descriptor.size} bytes", where=where)
+            raise LimitExceededError(
+                f"a manifest of {descriptor.size} bytes", limit=METADATA_LIMIT, where=where
+            )
         if self.files.blob_size(descriptor.digest) is None:
             raise BlobNotFoundError(
                 f"manifest {descriptor.digest} is missing", where=self.files.where

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO, Protocol, cast
 
-from tarkit.errors import MalformedError, TruncatedError, UnsupportedError
+from tarkit.errors import MalformedError, TruncatedError, UnsupportedError, UsageError
 from tarkit.image.media_types import Compression
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
@@ -27,6 +27,7 @@ _MAGIC = (
     (b"BZh", Compression.BZIP2),
     (b"\xfd7zXZ\x00", Compression.XZ),
 )
+_TOP_LEVELS = {Compression.GZIP: 9, Compression.ZSTD: 22}
 _XZ_MEMORY_LIMIT = 128 << 20
 _ZSTD_WINDOW_LIMIT = 128 << 20  # what zstd itself accepts without being told otherwise
 _INPUT_SIZE = 256 << 10  # isal inflates fastest when fed so
@@ -74,8 +75,12 @@ def compress(
     """*stream*, compressed with gzip or zstd, or as it is; the same bytes at any number of threads.
 
     *level* is the codec's own; ``None`` is the level that suits moving images.
-    Raises :class:`UnsupportedError` for a codec that tarkit does not write.
+    Raises :class:`UnsupportedError` for a codec that tarkit does not write, and
+    :class:`UsageError` for a level it does not have.
     """
+    top = _TOP_LEVELS.get(compression)
+    if top is not None and level is not None and not 0 <= level <= top:
+        raise UsageError(f"{compression.value} has the levels 0 to {top}, not {level}")
     match compression:
         case Compression.NONE:
             return _Plain(stream)

@@ -30,7 +30,8 @@ def locked_directory(directory: Path) -> Iterator[None]:
     with os_errors(directory):
         descriptor = os.open(directory, os.O_RDONLY)
     try:
-        _wait(directory, lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        with os_errors(directory):
+            _wait(directory, lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
         yield
     finally:
         os.close(descriptor)
@@ -40,7 +41,8 @@ def locked_directory(directory: Path) -> Iterator[None]:
 def _lock_file(path: Path) -> Iterator[None]:
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
     descriptors: list[int] = []
-    _wait(path, lambda: descriptors.append(os.open(path, flags)))
+    with os_errors(path):
+        _wait(path, lambda: descriptors.append(os.open(path, flags)))
     try:
         yield
     finally:

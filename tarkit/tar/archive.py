@@ -148,6 +148,15 @@ class Archive:
             stored = StoredData(self._data, member, self.where)
         return stored if member.sparse is None else Content(stored, member)
 
+    def compression_of(self, member: Member) -> Compression:
+        """What *member*, or what it is a link to, is compressed with; costs nothing."""
+        member = self._names.resolve(member)
+        head = None if member.sparse else self._index.heads.get(member.data_offset)
+        if head is None:
+            with self.open_member(member) as stream:
+                head = stream.read(SNIFF_SIZE)
+        return detect(head)
+
     def read(self, name: str | bytes, limit: int) -> bytes:
         """All of the member called *name*, a small one.
 

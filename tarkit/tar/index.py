@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from tarkit.errors import LimitExceededError
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable
+from tarkit.streams.codecs import SNIFF_SIZE
 from tarkit.tar.member import Member
 from tarkit.tar.reader import TarReader
 from tarkit.tar.tape import FileTape
@@ -29,13 +30,15 @@ class Index:
     """All members in the order of the archive, how it ends, and what was kept of its data.
 
     ``trailer`` says whether the two zero blocks were there, ``trailing`` how many bytes follow
-    them from the first one that is not zero; ``kept`` has stored bytes by their ``data_offset``.
+    them from the first one that is not zero; ``kept`` has stored bytes by their ``data_offset``, and
+    ``heads`` the first few of those members that were not kept whole.
     """
 
     members: tuple[Member, ...]
     trailer: bool
     trailing: int
     kept: Mapping[int, bytes]
+    heads: Mapping[int, bytes]
 
 
 def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = None) -> Index:
@@ -62,25 +65,34 @@ def _index(reader: TarReader, limit: int, where: str | None, kept: _Kept | None)
             if len(members) == limit:
                 raise LimitExceededError(f"more than {limit} members", limit=limit, where=where)
             members.append(member)
-            if kept is not None and member.type.has_data and member.stored <= KEEP_EACH:
-                kept.add(member, b"".join(reader.chunks()))
+            if kept is not None and member.type.has_data:
+                kept.add(member, reader.chunks())
         reader.drain()
-    return Index(tuple(members), reader.trailer, reader.trailing, kept.data if kept else {})
+    kept = kept or _Kept()
+    return Index(tuple(members), reader.trailer, reader.trailing, kept.data, kept.heads)
 
 
 class _Kept:
-    """Data of small members; the largest go first when it becomes too much, as metadata is small."""
+    """Data of small members, and the first bytes of all others.
+
+    The largest go first when it becomes too much, as metadata is small.
+    """
 
     def __init__(self) -> None:
         self.data: dict[int, bytes] = {}
+        self.heads: dict[int, bytes] = {}
         self._largest: list[tuple[int, int]] = []
         self._size = 0
 
-    def add(self, member: Member, data: bytes) -> None:
+    def add(self, member: Member, chunks: Iterator[memoryview]) -> None:
+        if member.stored > KEEP_EACH:
+            self.heads[member.data_offset] = bytes(next(chunks)[:SNIFF_SIZE])
+            return
+        data = b"".join(chunks)
         self.data[member.data_offset] = data
         self._size += len(data)
         heapq.heappush(self._largest, (-len(data), member.data_offset))
         while self._size > KEEP_ALL:
             size, offset = heapq.heappop(self._largest)
             self._size += size
-            del self.data[offset]
+            self.heads[offset] = self.data.pop(offset)[:SNIFF_SIZE]

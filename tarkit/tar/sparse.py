@@ -5,11 +5,11 @@ Specified in the GNU tar manual, "Storing Sparse Files". All end as one checked 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tarkit.errors import LimitExceededError, MalformedError, TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
-from tarkit.streams.chunks import ChunkReader, Readable
+from tarkit.streams.chunks import ChunkReader, Readable, chunks_of
 from tarkit.tar import BLOCK_SIZE, padding
 from tarkit.tar.header import MAX_SIZE, number
 from tarkit.tar.member import Draft, Member, MemberType, Segment
@@ -147,30 +147,70 @@ def _too_many() -> LimitExceededError:
     )
 
 
+def block_aligned(segments: Sequence[Segment]) -> tuple[list[Segment], list[Segment]]:
+    """Segments that hold *segments* and end at block boundaries, all but the last.
+
+    GNU tar looks for each segment at the start of a block. Where *segments* do not end at one, the
+    hole after them is stored too. The second list says where they lie in what is then stored.
+    """
+    aligned: list[Segment] = []
+    inner = []
+    start = 0
+    for segment in segments:
+        if aligned:
+            last = aligned.pop()
+            room = last.length + padding(last.length)
+            if segment.offset < last.offset + room:
+                segment_end = segment.offset + segment.length
+                aligned.append(Segment(last.offset, segment_end - last.offset))
+            else:
+                aligned += [Segment(last.offset, room), segment]
+                start += room
+        else:
+            aligned.append(segment)
+        inner.append(Segment(start + segment.offset - aligned[-1].offset, segment.length))
+    return aligned, inner
+
+
+def expand(
+    pieces: Iterable[bytes | memoryview], segments: Sequence[Segment], size: int
+) -> Iterator[bytes | memoryview]:
+    """The *pieces* of stored data where *segments* say, with zeros in between, up to *size* bytes.
+
+    What is left of them comes last. Raises :class:`TruncatedError` where they end early.
+    """
+    stored = iter(pieces)
+    rest = memoryview(b"")
+    at = 0
+    for segment in segments:
+        yield from _zeros(segment.offset - at)
+        left = segment.length
+        while left:
+            part, rest = rest[:left], rest[left:]
+            if part:
+                yield part
+            elif (piece := next(stored, None)) is None:
+                raise TruncatedError("the data of a sparse member ends early")
+            else:
+                rest = memoryview(piece)
+            left -= len(part)
+        at = segment.offset + segment.length
+    yield from _zeros(size - at)
+    yield rest
+    yield from stored
+
+
 class Content(ChunkReader):
     """The logical content of *member*: its *stored* bytes, with zeros where a sparse one has holes."""
 
     def __init__(self, stored: Readable, member: Member) -> None:
         super().__init__(stored)
-        self._chunks = self._expand(member)
+        self._chunks: Iterator[bytes | memoryview] = chunks_of(stored)
+        if member.sparse is not None:
+            self._chunks = expand(self._chunks, member.sparse, member.size)
 
     def _chunk(self) -> bytes:
-        return next(self._chunks, b"")
-
-    def _expand(self, member: Member) -> Iterator[bytes]:
-        segments = (Segment(0, member.stored),) if member.sparse is None else member.sparse
-        at = 0
-        for segment in segments:
-            yield from _zeros(segment.offset - at)
-            left = segment.length
-            while left:
-                data = self._stream.read(min(left, CHUNK_SIZE))
-                if not data:
-                    raise TruncatedError("a member's data ends early")
-                yield data
-                left -= len(data)
-            at = segment.offset + segment.length
-        yield from _zeros(member.size - at)
+        return next((bytes(chunk) for chunk in self._chunks if chunk), b"")
 
 
 def _zeros(size: int) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from typing import BinaryIO, Self, cast
 from tarkit.errors import SizeMismatchError, UnsupportedError
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable, chunks_of
-from tarkit.tar import BLOCK_SIZE, padding
+from tarkit.tar import BLOCK_SIZE, padding, sparse
 from tarkit.tar.encode import encode, stored_size, with_size
 from tarkit.tar.member import Member
 from tarkit.tar.names import shown
@@ -39,22 +39,24 @@ class TarWriter:
     def add(self, member: Member, data: Data = b"") -> None:
         """Write *member* and its *data*: ``size`` bytes, or those of its segments where it is sparse.
 
+        Segments are stored in whole blocks, with part of the holes between them, as GNU tar expects.
         Raises :class:`SizeMismatchError` for more or less data, :class:`NoSpaceError`, and as
         :func:`~tarkit.tar.encode.encode` does.
         """
         self._check()
+        pieces = _exactly(stored_size(member), _pieces(data), member)
+        if member.sparse is not None:
+            checked = sparse.checked(member.sparse, member.size, stored_size(member))
+            segments, inner = sparse.block_aligned(checked)
+            member = replace(member, sparse=tuple(segments))
+            pieces = sparse.expand(pieces, inner, stored_size(member))
         header = encode(member)
-        expected, written, start = stored_size(member), 0, self._offset
+        start = self._offset
         try:
             self._write(header)
-            for piece in _pieces(data):
-                written += len(piece)
-                if written > expected:
-                    raise SizeMismatchError(expected, written, where=shown(member.name))
+            for piece in pieces:
                 self._write(piece)
-            if written < expected:
-                raise SizeMismatchError(expected, written, where=shown(member.name))
-            self._write(bytes(padding(written)))
+            self._write(bytes(padding(stored_size(member))))
         except BaseException:
             self._rewind(start)
             raise
@@ -109,9 +111,8 @@ class TarWriter:
     def _rewind(self, offset: int) -> None:
         self._refusal = "the archive broke off inside a member"
         if self._seekable:
-            with contextlib.suppress(
-                OSError
-            ):  # a full disk: whoever sees its error throws the file away
+            # where even this fails, the disk is full and the file is of no use to anyone
+            with contextlib.suppress(OSError):
                 self._file.seek(offset)
                 self._file.truncate()
                 self._offset = offset
@@ -196,6 +197,20 @@ def _pieces(data: Data) -> Iterable[bytes | memoryview]:
     if hasattr(data, "read"):  # a file can be iterated over too, but goes line by line
         return chunks_of(cast(Readable, data))
     return data
+
+
+def _exactly(
+    size: int, pieces: Iterable[bytes | memoryview], member: Member
+) -> Iterator[bytes | memoryview]:
+    """*pieces*, once they are found to hold *size* bytes: no more is ever handed on, no less at the end."""
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        if total > size:
+            break
+        yield piece
+    if total != size:
+        raise SizeMismatchError(size, total, where=shown(member.name))
 
 
 def _write_all(file: BinaryIO, data: bytes | memoryview) -> None:

@@ -34,7 +34,7 @@ class Transport(Enum):
 
 _BY_PREFIX = {transport.value: transport for transport in Transport if transport.value}
 _PREFIX = re.compile(r"([a-z][a-z0-9-]+):(.*)", re.DOTALL)
-_INDEX = re.compile(r"(.*):@([0-9]+)", re.DOTALL)
+_INDEX = re.compile(r"(.*):@([0-9]{1,9})", re.DOTALL)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
@@ -165,7 +165,11 @@ def _open_stream(location: Location, metadata_only: bool) -> Reader:
 
             return OCIArchiveReader.from_stream(sys.stdin.buffer, keep_data=keep_data)
         case _:
-            raise UsageError(f"{location.transport.value}: is a directory, and cannot be a pipe")
+            raise _no_stream(location)
+
+
+def _no_stream(location: Location) -> UsageError:
+    return UsageError(f"{location.transport.value}: is a directory, and cannot be a pipe")
 
 
 @contextmanager
@@ -201,6 +205,8 @@ def open_writer(
         )
     if location.index is not None:
         raise UsageError(f"an image cannot be written to position @{location.index}")
+    if location.is_stream and location.transport in (Transport.OCI, Transport.DIR):
+        raise _no_stream(location)
     match location.transport:
         case Transport.DOCKER_ARCHIVE:
             from tarkit.transports.docker_archive.writer import DockerArchiveWriter, DockerFormat

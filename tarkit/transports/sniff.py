@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from tarkit.errors import (
@@ -13,7 +14,7 @@ from tarkit.errors import (
     VerificationError,
 )
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
-from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
+from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.archive import Archive
 from tarkit.transports.base import Reader
@@ -43,6 +44,11 @@ def sniff(path_text: str, *, metadata_only: bool = False) -> Reader:
         if kind is None:
             raise
         raise NotAnImageError(f"is {kind}, not an image archive", where=path_text) from None
+    if not archive.members and (
+        kind := identify(path)
+    ):  # zeros at the front look like an empty tar
+        archive.close()
+        raise NotAnImageError(f"is {kind}, not an image archive", where=path_text)
     return _of_archive(archive)
 
 
@@ -80,8 +86,10 @@ def identify(path: Path) -> str | None:
     A broken archive stays an archive: it is for its reader to say what is wrong with it.
     """
     try:
+        import_module(
+            "pylibmagic"
+        )  # has to come first: it puts the library it ships where magic looks
         import magic
-        import pylibmagic  # noqa: F401  puts the library it ships where magic finds it
     except ImportError:
         return None
     with path.open("rb") as file:
@@ -91,7 +99,8 @@ def identify(path: Path) -> str | None:
             head = decompress(file, compression).peek(BLOCK_SIZE)
         except VerificationError:
             return None
-    if compression is not Compression.NONE and "tar archive" in magic.from_buffer(head):
+    try:
+        kinds = [str(magic.from_buffer(head)), str(magic.from_file(str(path)))]
+    except magic.MagicException:
         return None
-    kind: str = magic.from_file(str(path))
-    return None if "tar archive" in kind else kind.partition(",")[0]
+    return None if any("tar archive" in kind for kind in kinds) else kinds[1].partition(",")[0]

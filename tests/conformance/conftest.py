@@ -9,6 +9,7 @@ import pytest
 from tests.conformance.tools import (
     Tool,
     find_tool,
+    running_containerd,
     running_dockerd,
     running_registry,
     scratch_directory,
@@ -54,6 +55,13 @@ def docker() -> Iterator[Tool]:
 def fresh_docker() -> Iterator[Tool]:
     """A client of a daemon started for this test, which holds no layer yet."""
     with running_dockerd() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def ctr() -> Iterator[Tool]:
+    """A client of one containerd for the session."""
+    with running_containerd() as client:
         yield client
 
 

@@ -167,6 +167,19 @@ def test_docker_loads_what_we_write_and_saves_what_we_read(
     assert diff_ids(f"docker-archive:{tmp_path / 'saved.tar'}") == diff_ids(at(corpus, source))
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_containerd_imports_what_we_write_under_its_name(
+    ctr: Tool, corpus: Path, tmp_path: Path, source: str
+) -> None:
+    archive = tmp_path / "image.tar"
+    copy(at(corpus, source), f"docker-archive:{archive}:example.org/x:1")
+    ctr("images", "import", "--snapshotter", "native", "--no-unpack", archive)
+    assert ctr("images", "list", "--quiet").split() == ["example.org/x:1"]
+    ctr("images", "export", tmp_path / "theirs.tar", "example.org/x:1")
+    ctr("images", "remove", "--sync", "example.org/x:1")
+    assert diff_ids(str(tmp_path / "theirs.tar")) == diff_ids(at(corpus, source))
+
+
 def test_an_image_still_runs_after_every_trip(
     clean_docker: Tool, fixtures: Path, tmp_path: Path, docker_format: DockerFormat
 ) -> None:

@@ -99,6 +99,26 @@ def running_dockerd() -> Iterator[Tool]:
 
 
 @contextmanager
+def running_containerd() -> Iterator[Tool]:
+    """A ``ctr`` client bound to a containerd of its own, with an empty store, gone afterwards."""
+    client, daemon = find_tool("ctr"), find_tool("containerd")
+    if os.geteuid() != 0:
+        unavailable("containerd needs root")
+    with scratch_directory() as directory:
+        socket, config, log = directory / "ctr.sock", directory / "config.toml", directory / "log"
+        config.write_text(
+            "version = 2\n"
+            f'root = "{directory}/root"\nstate = "{directory}/state"\n'
+            'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+            f'[grpc]\naddress = "{socket}"\n'
+        )
+        ctr = client.with_options("--address", socket)
+        with background(daemon.with_options("--config", config), log) as process:
+            wait_until(lambda: ctr.attempt("version").returncode == 0, process, log)
+            yield ctr
+
+
+@contextmanager
 def running_registry() -> Iterator[str]:
     """The ``host:port`` of an empty registry on the loopback interface, gone afterwards."""
     program = find_tool("docker-registry")

@@ -13,7 +13,7 @@ from tarkit.errors import RefusedError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
-from tarkit.image.media_types import INDEXES, MANIFESTS, SCHEMA1, Compression
+from tarkit.image.media_types import INDEXES, MANIFESTS, Compression
 from tarkit.streams.atomic import PendingFile, atomic_file, os_errors, sync_directory
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.staging import staging_directory
@@ -27,7 +27,7 @@ from tarkit.transports.directory.files import (
     manifest_name,
 )
 
-PROFILE = Profile(media_types=MANIFESTS | INDEXES | SCHEMA1)
+PROFILE = Profile(media_types=MANIFESTS | INDEXES)
 
 
 class DirectoryWriter:

@@ -19,7 +19,7 @@ from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Profile
 from tarkit.transports.docker_archive.items import ManifestItem
-from tarkit.transports.docker_archive.writer import add_docker_files, merged_names
+from tarkit.transports.docker_archive.writer import add_docker_files, give_names
 
 PROFILE = Profile(
     media_types=frozenset({media_types.DOCKER_MANIFEST}),
@@ -69,8 +69,6 @@ class ClassicContents:
         Raises :class:`MalformedError` where one config comes with two sets of layers.
         """
         layers = tuple(layer.digest for layer in manifest.layers)
-        for other in self._images.values():
-            other.names = [name for name in other.names if name not in map(str, references)]
         image = self._images.get(manifest.config.digest)
         if image is None:
             top = self._add_legacy(layers, self._configs[manifest.config.digest])
@@ -80,7 +78,7 @@ class ClassicContents:
             raise MalformedError(
                 f"config {image.config} comes with two sets of layers", where=self.output.where
             )
-        image.names = merged_names(image.names, references)
+        give_names(self._images, image.config, references)
 
     def _add_legacy(self, layers: tuple[Digest, ...], config: ImageConfig) -> str:
         """Append the files Docker 1.x reads, a directory for each layer; the ID of the top one."""

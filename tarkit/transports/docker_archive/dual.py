@@ -30,24 +30,25 @@ def dual_source(archive: Archive, config: Digest, names: tuple[str, ...]) -> Arc
         layout.index.manifests,
         key=lambda entry: not any(answers_to(entry.annotations, name) for name in names),
     )
-    for manifest in _image_manifests(layout, entries, _DEPTH_LIMIT):
+    for manifest in _image_manifests(layout, entries, set(), _DEPTH_LIMIT):
         if _is_whole(layout, manifest, config):
             return ArchiveSource(files, layout, manifest, names)
     return None
 
 
 def _image_manifests(
-    layout: Layout, entries: Sequence[Descriptor], depth: int
+    layout: Layout, entries: Sequence[Descriptor], seen: set[Digest], depth: int
 ) -> Iterator[Descriptor]:
     """The image manifests that are there, at any depth: indexes in Docker's archives lack most of theirs."""
     for entry in entries:
-        if layout.files.blob_size(entry.digest) is None:
+        if entry.digest in seen or layout.files.blob_size(entry.digest) is None:
             continue
+        seen.add(entry.digest)
         if entry.media_type in media_types.MANIFESTS:
             yield entry
         elif entry.media_type in media_types.INDEXES and depth:
             yield from _image_manifests(
-                layout, Index.parse(layout.manifest(entry)).manifests, depth - 1
+                layout, Index.parse(layout.manifest(entry)).manifests, seen, depth - 1
             )
 
 

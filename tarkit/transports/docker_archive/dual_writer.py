@@ -6,7 +6,6 @@ both name the same blobs, and the original manifest is among them.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field, replace
 
 from tarkit.image.descriptor import Descriptor
@@ -15,13 +14,13 @@ from tarkit.image.manifest import Manifest, RawManifest
 from tarkit.image.media_types import MANIFESTS, Compression
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
+from tarkit.layout.destination import ArchiveBlobs, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME
-from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Profile
 from tarkit.transports.docker_archive.items import ManifestItem
-from tarkit.transports.docker_archive.writer import add_docker_files, merged_names
+from tarkit.transports.docker_archive.writer import add_docker_files, give_names
 
 PROFILE = Profile(
     media_types=MANIFESTS,
@@ -48,16 +47,14 @@ class DualContents:
         self.output = output
         self._images: dict[Digest, _Image] = {}
 
-    def destination(self, references: tuple[Reference, ...]) -> DualDestination:
+    def destination(self, references: tuple[Reference, ...]) -> LayoutDestination:
         """Where one image goes."""
-        return DualDestination(self, references)
 
-    def commit(self, manifest: RawManifest, references: tuple[Reference, ...]) -> None:
-        """Add an image, or its names to the one there is. A name is taken from whoever had it."""
-        for other in self._images.values():
-            other.names = [name for name in other.names if name not in map(str, references)]
-        image = self._images.setdefault(manifest.digest, _Image(manifest))
-        image.names = merged_names(image.names, references)
+        def add_it(manifest: RawManifest) -> None:
+            self._images.setdefault(manifest.digest, _Image(manifest))
+            give_names(self._images, manifest.digest, references)
+
+        return LayoutDestination(self.output.where, PROFILE, ArchiveBlobs(self.output), add_it)
 
     def finish(self) -> bool:
         """Append both tables of contents."""
@@ -73,48 +70,6 @@ class DualContents:
         add_docker_files(self.output, items, top_layers)
         self.output.add(MARKER_FILE, MARKER)
         return bool(items)
-
-
-class DualDestination:
-    """Where one image goes; see :class:`tarkit.transports.base.Destination`."""
-
-    profile = PROFILE
-
-    def __init__(self, contents: DualContents, references: tuple[Reference, ...]) -> None:
-        self.where = contents.output.where
-        self._contents = contents
-        self._references = references
-        self._top: RawManifest | None = None
-
-    def try_reuse(
-        self,
-        descriptor: Descriptor,
-        *,
-        diff_id: Digest | None,
-        compressions: frozenset[Compression],
-    ) -> Descriptor | None:
-        """See :class:`tarkit.transports.base.Destination`; only what is in the archive already counts."""
-        is_there = self._contents.output.size(descriptor.digest) == descriptor.size
-        return descriptor if is_there else None
-
-    def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`."""
-        self._contents.output.put_blob(blob, lambda hex: f"blobs/{blob.algorithm}/{hex}")
-        return Descriptor(media_type, blob.digest, blob.size)
-
-    def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.transports.base.Destination`."""
-        if self._contents.output.size(manifest.digest) is None:
-            blob = VerifyingReader(io.BytesIO(manifest.data), digest=manifest.digest)
-            self.put_blob(blob, manifest.media_type)
-        self._top = manifest
-
-    def commit(self) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`."""
-        if self._top is None:
-            raise RuntimeError("commit() before put_manifest()")
-        self._contents.commit(self._top, self._references)
-        return self._top.descriptor
 
 
 def _entries(image: _Image) -> list[Descriptor]:

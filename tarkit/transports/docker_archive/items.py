@@ -117,11 +117,8 @@ def choose_item(
 
 
 def _named(items: Sequence[ManifestItem], name: str, where: str) -> tuple[int, tuple[str, ...]]:
-    try:
-        wanted = Reference.parse(name).tagged()
-    except UsageError as error:
-        raise UsageError(error.message, where=where, hint=error.hint) from None
-    if wanted.digest:
+    wanted = _reference(name)
+    if wanted and wanted.digest:
         raise UsageError(
             f"{name!r} names a digest, and a docker archive knows images by tag only", where=where
         )
@@ -134,12 +131,14 @@ def _named(items: Sequence[ManifestItem], name: str, where: str) -> tuple[int, t
     found = [(at, tag) for at, reference, tag in tags if reference == wanted] or [
         (at, tag) for at, reference, tag in tags if reference.tag == name
     ]
+    if not found and wanted is None:
+        raise UsageError(f"{name[:300]!r} is neither an image name nor a tag", where=where)
     if not found:
         available = [item.label for item in items]
         raise ImageNotFoundError(f"no image {name!r}", where=where, available=available)
     if len({position for position, _ in found}) > 1:
         raise AmbiguousImageError(
-            f"{name!r} is the tag of {len(found)} images",
+            f"{name!r} is the name of several images",
             where=where,
             available=[tag for _, tag in found],
         )

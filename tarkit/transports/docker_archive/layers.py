@@ -10,7 +10,7 @@ from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
-from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
+from tarkit.streams.codecs import decompress
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.archive import Archive
 from tarkit.tar.member import Member
@@ -53,13 +53,12 @@ def describe_layer(
     ``LayerSources`` says of it, or by its name where that is its digest, as crane writes it; both
     are claims that the copy checks. Otherwise it is read once, which proves the diff ID too.
     """
-    with archive.open_member(member) as stream:
-        compression = detect(stream.read(SNIFF_SIZE))
+    compression = archive.compression_of(member)
     if compression is Compression.NONE:
         return Descriptor(media_types.DOCKER_LAYER, diff_id, member.size)
-    if source is not None and source.size == member.size and source.digest != diff_id:
-        return source
     media_type = _media_type(compression)
+    if source is not None and source.size == member.size and source.digest != diff_id:
+        return Descriptor(media_type, source.digest, source.size)
     claim = _NAMED_BY_DIGEST.fullmatch(path)
     if claim and compression is Compression.GZIP:
         return Descriptor(media_type, Digest("sha256", claim[1]), member.size)

@@ -17,7 +17,7 @@ from tarkit.image.document import (
     parse_object,
 )
 from tarkit.image.v1 import config_from_v1
-from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
+from tarkit.streams.codecs import decompress
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.archive import Archive
 from tarkit.transports.docker_archive.classic import ClassicSource
@@ -82,8 +82,7 @@ def _diff_id(archive: Archive, path: str) -> Digest:
     if member is None:
         raise MemberNotFoundError(f"layer {path!r} is not in it", where=archive.where)
     where = f"{archive.where}: layer {path}"
-    with archive.open_member(member) as stream:
-        compression = detect(stream.read(SNIFF_SIZE))
+    compression = archive.compression_of(member)
     with VerifyingReader(
         decompress(archive.open_member(member), compression, where=where)
     ) as plain:

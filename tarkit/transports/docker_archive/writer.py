@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from tarkit.errors import UsageError
+from tarkit.image.digest import Digest
 from tarkit.image.document import dump_json
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
@@ -25,6 +26,9 @@ class DockerFormat(Enum):
 
     DUAL = "dual"  # a docker archive and an OCI layout at once, as Docker writes it since 25
     CLASSIC = "classic"  # plain layers and per-layer legacy files, as skopeo writes it
+
+
+_Image = TypeVar("_Image", bound="Named")
 
 
 class Contents(Protocol):
@@ -88,9 +92,27 @@ def tagged_reference(name: str) -> Reference:
     return reference.tagged()
 
 
-def merged_names(names: list[str], references: tuple[Reference, ...]) -> list[str]:
-    """*names* and those of *references*, each once."""
-    return list(dict.fromkeys([*names, *map(str, references)]))
+class Named(Protocol):
+    """An image of an archive being written, by its names there."""
+
+    names: list[str]
+
+
+def give_names(
+    images: dict[Digest, _Image], digest: Digest, references: tuple[Reference, ...]
+) -> None:
+    """Give the image of *digest* the names of *references*.
+
+    A name is taken from whoever had it, and an image that loses its last one is dropped.
+    """
+    names = list(map(str, references))
+    for other in images.keys() - {digest}:
+        kept = [name for name in images[other].names if name not in names]
+        if images[other].names and not kept:
+            del images[other]
+        else:
+            images[other].names = kept
+    images[digest].names = list(dict.fromkeys([*images[digest].names, *names]))
 
 
 def add_docker_files(

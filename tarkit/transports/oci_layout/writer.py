@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import io
 from contextlib import ExitStack
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tarkit.blobs.store import BlobStore
-from tarkit.errors import DigestMismatchError, RefusedError
+from tarkit.errors import RefusedError
 from tarkit.image.descriptor import Descriptor
-from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
-from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, Family, layer_compression
+from tarkit.layout.destination import DIRECTORY_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
-from tarkit.layout.known import known_layers
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, Layout
 from tarkit.streams.atomic import atomic_file, os_errors, sync_directory
 from tarkit.streams.locking import locked_directory
 from tarkit.streams.staging import staging_directory
-from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Profile
+from tarkit.transports.oci_layout.blobs import StagedBlobs
 from tarkit.transports.oci_layout.reader import DirectoryFiles
-
-PROFILE = Profile(
-    media_types=MANIFESTS | INDEXES,
-    family=Family.OCI,
-    habit={
-        Compression.NONE: Compression.GZIP,
-        Compression.BZIP2: Compression.GZIP,
-        Compression.XZ: Compression.GZIP,
-    },
-)
 
 
 class OCILayoutWriter:
@@ -51,10 +35,8 @@ class OCILayoutWriter:
         self.where = str(path)
         self._path = path
         self._stack = stack
-        self._existing = BlobStore(path)
-        self._verify_existing = verify_existing
         self._staging = staging
-        self._staged = BlobStore(staging)
+        self._blobs = StagedBlobs(path, staging, verify_existing=verify_existing)
         self._entries: list[Descriptor] = []
 
     @classmethod
@@ -76,50 +58,13 @@ class OCILayoutWriter:
             staging = stack.enter_context(staging_directory(parent))
             return cls(path, staging, stack.pop_all(), verify_existing)
 
-    def destination(self, *names: str) -> OCILayoutDestination:
+    def destination(self, *names: str) -> LayoutDestination:
         """See :class:`tarkit.transports.base.Writer`."""
-        return OCILayoutDestination(self, names)
 
-    def find(self, digest: Digest, size: int) -> bool:
-        """Whether a whole blob of that *digest* and *size* is there, or staged."""
-        if self._staged.size(digest) == size:
-            return True
-        if self._existing.size(digest) != size:
-            return False
-        return not self._verify_existing or self._is_sound(digest, size)
+        def list_it(manifest: RawManifest) -> None:
+            self._entries += named_entries(manifest, names)
 
-    def _is_sound(self, digest: Digest, size: int) -> bool:
-        with VerifyingReader(self._existing.open(digest), digest=digest, size=size) as reader:
-            try:
-                reader.verify()
-            except DigestMismatchError:
-                return False
-        return True
-
-    def find_layer(
-        self, diff_id: Digest, compressions: frozenset[Compression]
-    ) -> Descriptor | None:
-        """A whole layer of that diff ID that is there, in one of *compressions*."""
-        for layer in self._known_layers.get(diff_id, ()):
-            if layer_compression(layer.media_type) in compressions and self.find(
-                layer.digest, layer.size
-            ):
-                return layer
-        return None
-
-    @cached_property
-    def _known_layers(self) -> dict[Digest, list[Descriptor]]:
-        if not (self._path / MARKER_FILE).exists():
-            return {}
-        return dict(known_layers(Layout.read(DirectoryFiles(self._path))))
-
-    def put(self, blob: VerifyingReader) -> None:
-        """Stage *blob*."""
-        self._staged.put(blob)
-
-    def add(self, manifest: RawManifest, names: tuple[str, ...]) -> None:
-        """Note that *manifest* is to be listed under *names*."""
-        self._entries += named_entries(manifest, names)
+        return LayoutDestination(self.where, DIRECTORY_PROFILE, self._blobs, list_it)
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +85,7 @@ class OCILayoutWriter:
             return
         with locked_directory(self._path):
             layout = Layout.read(DirectoryFiles(self._path))
-            self._existing.adopt(self._staged)
+            self._blobs.existing.adopt(self._blobs.staged)
             index = with_entries(layout.index, self._entries).serialize()
             if index.data != layout.top.data:
                 with atomic_file(self._path / INDEX_FILE) as file:
@@ -161,44 +106,3 @@ class OCILayoutWriter:
             raise
         sync_directory(self._path.absolute().parent)
         return True
-
-
-class OCILayoutDestination:
-    """Where one image goes in an OCI layout; see :class:`tarkit.transports.base.Destination`."""
-
-    profile = PROFILE
-
-    def __init__(self, writer: OCILayoutWriter, names: tuple[str, ...]) -> None:
-        self.where = writer.where
-        self._writer = writer
-        self._names = names
-        self._top: RawManifest | None = None
-
-    def try_reuse(
-        self,
-        descriptor: Descriptor,
-        *,
-        diff_id: Digest | None,
-        compressions: frozenset[Compression],
-    ) -> Descriptor | None:
-        """See :class:`tarkit.transports.base.Destination`."""
-        if self._writer.find(descriptor.digest, descriptor.size):
-            return descriptor
-        return self._writer.find_layer(diff_id, compressions) if diff_id else None
-
-    def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`."""
-        self._writer.put(blob)
-        return Descriptor(media_type, blob.digest, blob.size)
-
-    def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.transports.base.Destination`."""
-        self._writer.put(VerifyingReader(io.BytesIO(manifest.data), digest=manifest.digest))
-        self._top = manifest
-
-    def commit(self) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`."""
-        if self._top is None:
-            raise RuntimeError("commit() before put_manifest()")
-        self._writer.add(self._top, self._names)
-        return self._top.descriptor

@@ -1,0 +1,52 @@
+"""``tarkit verify SRC``."""
+
+from __future__ import annotations
+
+import typer
+
+from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, print_json, table
+from tarkit.transports.location import Location
+from tarkit.verifying.findings import Report, Severity
+from tarkit.verifying.runner import verify
+
+_FAILED = 4
+
+
+def verify_command(
+    source: SourceArgument, json_output: Json = False, quiet: Quiet = False, debug: Debug = False
+) -> None:
+    """Recompute every digest, size and diff ID, and check every document; exit 4 on any error."""
+    report = verify(Location.parse(source))
+    if json_output:
+        print_json(_as_json(report))
+    else:
+        _print(report, quiet=quiet)
+    if not report.ok:
+        raise typer.Exit(_FAILED)
+
+
+def _as_json(report: Report) -> dict[str, object]:
+    return {
+        "ok": report.ok,
+        "findings": [
+            {
+                "rule": finding.rule,
+                "severity": finding.severity.value,
+                "where": finding.where,
+                "message": finding.message,
+            }
+            for finding in report.findings
+        ],
+    }
+
+
+def _print(report: Report, *, quiet: bool) -> None:
+    rows = [
+        (finding.severity.value, finding.rule, f"{finding.where}: {finding.message}")
+        for finding in report.findings
+        if not quiet or finding.severity is not Severity.NOTE
+    ]
+    if rows:
+        print(table(rows))
+    if not quiet:
+        print("ok" if report.ok else "not ok")

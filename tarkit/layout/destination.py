@@ -1,0 +1,110 @@
+"""Where one image of a layout goes, whether the layout is a directory or a tar."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import RawManifest
+from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, Family
+from tarkit.layout.archive_output import ArchiveOutput
+from tarkit.streams.verify import VerifyingReader
+from tarkit.transports.base import Profile
+
+DIRECTORY_PROFILE = Profile(
+    media_types=MANIFESTS | INDEXES,
+    family=Family.OCI,
+    habit={
+        Compression.NONE: Compression.GZIP,
+        Compression.BZIP2: Compression.GZIP,
+        Compression.XZ: Compression.GZIP,
+    },
+)
+ARCHIVE_PROFILE = replace(DIRECTORY_PROFILE, ordered=True)
+
+
+class LayoutBlobs(Protocol):
+    """The blobs of a layout that is being written."""
+
+    def find(
+        self,
+        descriptor: Descriptor,
+        diff_id: Digest | None,
+        compressions: frozenset[Compression],
+    ) -> Descriptor | None:
+        """See :meth:`tarkit.transports.base.Destination.try_reuse`."""
+        ...
+
+    def put(self, blob: VerifyingReader) -> None:
+        """Store *blob*; one that fails never becomes visible."""
+        ...
+
+
+class ArchiveBlobs:
+    """The blobs of a layout in a tar, each stored once."""
+
+    def __init__(self, output: ArchiveOutput) -> None:
+        self._output = output
+
+    def find(
+        self,
+        descriptor: Descriptor,
+        diff_id: Digest | None,
+        compressions: frozenset[Compression],
+    ) -> Descriptor | None:
+        """See :class:`LayoutBlobs`; only what is in the archive already counts."""
+        is_there = self._output.size(descriptor.digest) == descriptor.size
+        return descriptor if is_there else None
+
+    def put(self, blob: VerifyingReader) -> None:
+        """See :class:`LayoutBlobs`."""
+        self._output.put_blob(blob, lambda hex: f"blobs/{blob.algorithm}/{hex}")
+
+
+class LayoutDestination:
+    """Where one image goes; see :class:`tarkit.transports.base.Destination`. *on_commit* gets its top manifest."""
+
+    def __init__(
+        self,
+        where: str,
+        profile: Profile,
+        blobs: LayoutBlobs,
+        on_commit: Callable[[RawManifest], object],
+    ) -> None:
+        self.where = where
+        self.profile = profile
+        self._blobs = blobs
+        self._on_commit = on_commit
+        self._top: RawManifest | None = None
+
+    def try_reuse(
+        self,
+        descriptor: Descriptor,
+        *,
+        diff_id: Digest | None,
+        compressions: frozenset[Compression],
+    ) -> Descriptor | None:
+        """See :class:`tarkit.transports.base.Destination`."""
+        return self._blobs.find(descriptor, diff_id, compressions)
+
+    def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
+        """See :class:`tarkit.transports.base.Destination`."""
+        self._blobs.put(blob)
+        return Descriptor(media_type, blob.digest, blob.size)
+
+    def put_manifest(self, manifest: RawManifest) -> None:
+        """See :class:`tarkit.transports.base.Destination`."""
+        if self._blobs.find(manifest.descriptor, None, frozenset()) is None:
+            self._blobs.put(VerifyingReader(io.BytesIO(manifest.data), digest=manifest.digest))
+        self._top = manifest
+
+    def commit(self) -> Descriptor:
+        """See :class:`tarkit.transports.base.Destination`."""
+        if self._top is None:
+            raise RuntimeError("commit() before put_manifest()")
+        self._on_commit(self._top)
+        return self._top.descriptor

@@ -1,0 +1,182 @@
+"""What is stored in a container, by name and by digest, whatever kind of container it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from tarkit.blobs.store import BlobStore
+from tarkit.errors import PathNotFoundError, TarkitError, UnsafePathError
+from tarkit.image.digest import Digest
+from tarkit.image.document import METADATA_LIMIT
+from tarkit.layout.archive_files import blob_name
+from tarkit.streams.chunks import read_bounded
+from tarkit.streams.files import open_regular, read_file
+from tarkit.tar.archive import Archive
+from tarkit.tar.member import Member
+from tarkit.tar.names import clean, shown
+from tarkit.transports.directory.files import blob_name as loose_blob_name
+from tarkit.transports.directory.files import manifest_name as loose_manifest_name
+
+_MANIFEST_SUFFIX = ".manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file or member: its ``name`` in the container, its ``size`` in bytes and its ``place`` in an archive.
+
+    ``digest`` is what its name says its content hashes to, where the name says so.
+    """
+
+    name: str
+    size: int
+    place: int = 0
+    digest: Digest | None = None
+    open: Callable[[], BinaryIO] = field(compare=False, kw_only=True)
+
+    def read(self) -> bytes:
+        """All of it; raises :class:`~tarkit.errors.LimitExceededError` where it is too large for a document."""
+        with self.open() as stream:
+            return read_bounded(stream, METADATA_LIMIT, where=self.name)
+
+
+class Contents(Protocol):
+    """The files of a container. Every method raises what :mod:`tarkit.errors` has for a bad one."""
+
+    def read(self, name: str) -> bytes | None:
+        """A document at the top of the container, or ``None``."""
+        ...
+
+    def blob(self, digest: Digest) -> tuple[Content, ...]:
+        """Everything a reader could take for the blob; empty where it is missing."""
+        ...
+
+    def stored(self) -> Iterator[Content]:
+        """Everything there is that is content, and not the container's own bookkeeping."""
+        ...
+
+
+class ArchiveContents:
+    """The members of an archive."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+
+    def read(self, name: str) -> bytes | None:
+        """See :class:`Contents`."""
+        if not self.archive.candidates(name):
+            return None
+        return self.archive.read(name, METADATA_LIMIT)
+
+    def blob(self, digest: Digest) -> tuple[Content, ...]:
+        """See :class:`Contents`."""
+        return self.named(blob_name(digest))
+
+    def named(self, name: str) -> tuple[Content, ...]:
+        """Every member of that name that has content, with the link it may end at followed."""
+        last = self.archive.find(name)
+        if last is None:
+            return ()
+        others = (m for m in self.archive.candidates(name) if m.type.has_data)
+        members = {member.offset: member for member in (*others, last)}
+        return tuple(map(self._content, members.values()))
+
+    def stored(self) -> Iterator[Content]:
+        """See :class:`Contents`."""
+        return (self._content(m) for m in self.archive.members if m.type.has_data)
+
+    def _content(self, member: Member) -> Content:
+        name = clean(member.name)
+        text = shown(member.name if name is None else name)
+        return Content(
+            text,
+            member.size,
+            member.data_offset,
+            _blob_digest(text),
+            open=lambda: self.archive.open_member(member),
+        )
+
+
+class LayoutContents:
+    """The files of a layout directory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._store = BlobStore(path)
+
+    def read(self, name: str) -> bytes | None:
+        """See :class:`Contents`."""
+        return _read(self._path, name)
+
+    def blob(self, digest: Digest) -> tuple[Content, ...]:
+        """See :class:`Contents`."""
+        size = self._store.size(digest)
+        return () if size is None else (self._content(digest, size),)
+
+    def stored(self) -> Iterator[Content]:
+        """See :class:`Contents`."""
+        for digest in self._store.digests():
+            with suppress(TarkitError):  # who refers to it is told what is wrong with it
+                yield from self.blob(digest)
+
+    def _content(self, digest: Digest, size: int) -> Content:
+        return Content(
+            blob_name(digest), size, digest=digest, open=lambda: self._store.open(digest)
+        )
+
+
+class LooseContents:
+    """The files of a ``dir:`` image."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, name: str) -> bytes | None:
+        """See :class:`Contents`."""
+        return _read(self._path, name)
+
+    def blob(self, digest: Digest) -> tuple[Content, ...]:
+        """See :class:`Contents`."""
+        names = (loose_blob_name(digest), loose_manifest_name(digest))
+        return tuple(self._content(name) for name in names if (self._path / name).exists())
+
+    def stored(self) -> Iterator[Content]:
+        """See :class:`Contents`."""
+        for name in sorted(path.name for path in self._path.iterdir()):
+            with suppress(TarkitError):
+                if _loose_digest(name):
+                    yield self._content(name)
+
+    def _content(self, name: str) -> Content:
+        path = _inside(self._path, name)
+        return Content(
+            name, path.stat().st_size, digest=_loose_digest(name), open=lambda: open_regular(path)
+        )
+
+
+def _read(directory: Path, name: str) -> bytes | None:
+    try:
+        return read_file(_inside(directory, name), METADATA_LIMIT)
+    except PathNotFoundError:
+        return None
+
+
+def _inside(directory: Path, name: str) -> Path:
+    path = directory / name
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise UnsafePathError("a link that leads out of the directory", where=name)
+    return path
+
+
+def _blob_digest(name: str) -> Digest | None:
+    top, _, rest = name.partition("/")
+    algorithm, _, value = rest.partition("/")
+    return Digest.from_parts(algorithm, value) if top == "blobs" else None
+
+
+def _loose_digest(name: str) -> Digest | None:
+    algorithm, dash, value = name.removesuffix(_MANIFEST_SUFFIX).rpartition("-")
+    return Digest.from_parts(algorithm if dash else "sha256", value)

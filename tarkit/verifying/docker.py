@@ -1,0 +1,117 @@
+"""A docker archive: every image in its ``manifest.json``, whoever wrote it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tarkit.errors import TarkitError
+from tarkit.image import media_types
+from tarkit.image.digest import Digest
+from tarkit.image.document import METADATA_LIMIT
+from tarkit.transports.docker_archive.items import ManifestItem
+from tarkit.transports.docker_archive.reader import MANIFEST_FILE
+from tarkit.verifying.contents import ArchiveContents, Content
+from tarkit.verifying.documents import read_document
+from tarkit.verifying.findings import Rule
+from tarkit.verifying.images import Book, check_config
+from tarkit.verifying.layers import Claim
+
+_CONFIG_DIGEST = re.compile(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
+_LAYER_DIGEST = re.compile(r"(?:.*/)?([0-9a-f]{64})\.tar\.gz")
+_UNREADABLE = ManifestItem("", (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class DockerImage:
+    """An image of ``manifest.json``: its names, and the digest of its config."""
+
+    names: tuple[str, ...]
+    config: Digest
+
+
+def read_items(book: Book) -> tuple[ManifestItem, ...]:
+    """The items of ``manifest.json`` at their positions; one without a config could not be read."""
+    document = read_document(book.contents, MANIFEST_FILE, "docker-archive-manifest", book.findings)
+    if not isinstance(document, list):
+        return ()
+    if not document:
+        book.findings.add(Rule.NO_IMAGES, MANIFEST_FILE, "names no image")
+    items = []
+    for at, value in enumerate(document):
+        try:
+            items.append(ManifestItem.from_json(value, where=MANIFEST_FILE))
+        except (TarkitError, AttributeError) as error:
+            items.append(_UNREADABLE)
+            if not book.findings.holds(Rule.SCHEMA, MANIFEST_FILE):
+                book.findings.add(Rule.MALFORMED_DOCUMENT, MANIFEST_FILE, f"[{at}]: {error}")
+    return tuple(items)
+
+
+def check_items(
+    items: Sequence[ManifestItem], contents: ArchiveContents, book: Book
+) -> Iterator[DockerImage]:
+    """Check every one of *items*; those whose config is there."""
+    for item in items:
+        if item.config:
+            config = _check_item(item, contents, book)
+            if config:
+                yield DockerImage(item.repo_tags, config)
+
+
+def _check_item(item: ManifestItem, contents: ArchiveContents, book: Book) -> Digest | None:
+    try:
+        found = contents.named(item.config)
+        book.referenced.update(found)
+        data = contents.archive.read(item.config, METADATA_LIMIT)
+    except TarkitError as error:
+        book.findings.blame(error, item.config, Rule.MALFORMED_DOCUMENT)
+        _claim_layers(item, [None] * len(item.layers), contents, book)
+        return None
+    actual = Digest.of(data)
+    named = _CONFIG_DIGEST.fullmatch(item.config)
+    if named and named[1] != actual.hex:
+        message = f"is named by a digest, and has another: {actual}"
+        book.findings.add(Rule.CONFIG_NAME, found[-1].name, message)
+    diff_ids = check_config(data, len(item.layers), found[-1].name, book.findings)
+    _claim_layers(item, diff_ids or [None] * len(item.layers), contents, book)
+    return actual
+
+
+def _claim_layers(
+    item: ManifestItem, diff_ids: Sequence[Digest | None], contents: ArchiveContents, book: Book
+) -> None:
+    """Put a claim on every layer. A layer that occurs twice need be there only once."""
+    there: set[Digest | None] = set()
+    missing: dict[str, Digest | None] = {}
+    for path, diff_id in zip(item.layers, diff_ids, strict=True):
+        try:
+            found = contents.named(path)
+        except TarkitError as error:
+            book.findings.blame(error, path)
+            continue
+        if found:
+            there.add(diff_id)
+        else:
+            missing[path] = diff_id
+        for content in found:
+            _claim_layer(item, path, diff_id, content, book)
+    for path, diff_id in missing.items():
+        if diff_id is None or diff_id not in there:
+            book.findings.add(Rule.MISSING_BLOB, MANIFEST_FILE, f"layer {path!r} is missing")
+
+
+def _claim_layer(
+    item: ManifestItem, path: str, diff_id: Digest | None, content: Content, book: Book
+) -> None:
+    """What is said of the layer at *path*: by its diff ID, its name, and ``LayerSources``."""
+    book.referenced.add(content)
+    named = _LAYER_DIGEST.fullmatch(path)  # as crane names them
+    digest = Digest("sha256", named[1]) if named else content.digest
+    book.claims.add(content, Claim(digest, diff_id=diff_id, layer=True))
+    source = item.layer_sources.get(diff_id) if diff_id else None
+    if source and not source.urls:  # with URLs, it is what to fetch, and not what is stored
+        media_type = source.media_type if media_types.is_layer(source.media_type) else ""
+        claim = Claim(source.digest, source.size, diff_id, media_type, layer=True)
+        book.claims.add(content, claim)

@@ -1,0 +1,163 @@
+"""Documents: read within bounds, held against their schema, and taken apart entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tarkit.errors import MalformedError, TarkitError, UnsupportedError
+from tarkit.image import media_types
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.document import JSON, parse_json
+from tarkit.image.manifest import guess_media_type
+from tarkit.image.schema import SchemaName, problems
+from tarkit.verifying.contents import Content, Contents
+from tarkit.verifying.findings import Findings, Rule
+
+_SCHEMAS: Mapping[str, SchemaName] = {
+    media_types.OCI_INDEX: "index",
+    media_types.DOCKER_LIST: "docker-manifest-list",
+    media_types.OCI_MANIFEST: "manifest",
+    media_types.DOCKER_MANIFEST: "docker-manifest",
+}
+
+
+def read_document(
+    contents: Contents, name: str, schema: SchemaName | None, findings: Findings
+) -> Any:
+    """The JSON document *name* at the top of a container, or ``None`` where it cannot be read."""
+    data = read_bytes(contents, name, findings)
+    return None if data is None else parse_document(data, schema, name, findings)
+
+
+def read_bytes(contents: Contents, name: str, findings: Findings) -> bytes | None:
+    """The bytes of the document *name* at the top of a container, or ``None``."""
+    try:
+        data = contents.read(name)
+    except TarkitError as error:
+        findings.blame(error, name, Rule.MALFORMED_DOCUMENT)
+        return None
+    if data is None:
+        findings.add(Rule.MISSING_DOCUMENT, name, "is not there")
+    return data
+
+
+def parse_document(data: bytes, schema: SchemaName | None, where: str, findings: Findings) -> Any:
+    """The JSON in *data*, with what *schema* says of it noted; ``None`` where it is not JSON."""
+    try:
+        document = parse_json(data)
+    except TarkitError as error:
+        findings.blame(error, where, Rule.MALFORMED_DOCUMENT)
+        return None
+    if schema:
+        check_schema(document, schema, where, findings)
+    return document
+
+
+def check_schema(document: object, schema: SchemaName, where: str, findings: Findings) -> None:
+    """Note what *schema* says is wrong with *document*."""
+    for problem in problems(document, schema):
+        findings.add(Rule.SCHEMA, where, str(problem))
+
+
+def parse_manifest(
+    data: bytes, media_type: str, where: str, findings: Findings
+) -> tuple[str, JSON] | None:
+    """The media type and content of a manifest or index that was promised to be *media_type*."""
+    document = parse_document(data, None, where, findings)
+    if document is None:
+        return None
+    actual = _media_type(data, document, media_type)
+    if media_type and actual != media_type:
+        message = f"is {actual[:100]!r}, and {media_type[:100]!r} was stated"
+        findings.add(Rule.MEDIA_TYPE_MISMATCH, where, message)
+    schema = _SCHEMAS.get(actual)
+    if schema is None:
+        findings.add(Rule.UNSUPPORTED, where, f"a manifest of the type {actual[:200]!r}")
+        return None
+    check_schema(document, schema, where, findings)
+    return (actual, document) if isinstance(document, dict) else None
+
+
+def _media_type(data: bytes, document: object, promised: str) -> str:
+    """What the document says it is; else what was *promised*, or what it looks like."""
+    declared = document.get("mediaType") if isinstance(document, dict) else None
+    if isinstance(declared, str) and declared:
+        return declared
+    try:
+        return promised or guess_media_type(data)
+    except TarkitError:
+        return media_types.OCI_MANIFEST  # what is wrong with it, the schema says best
+
+
+def descriptors(
+    document: Mapping[str, Any], key: str, where: str, findings: Findings
+) -> list[Descriptor | None]:
+    """The descriptors in the list under *key*; ``None`` stands for one that cannot be read."""
+    entries = document.get(key)
+    if not isinstance(entries, list):
+        return []
+    return [descriptor(entry, f"{key}[{at}]", where, findings) for at, entry in enumerate(entries)]
+
+
+def descriptor(value: object, path: str, where: str, findings: Findings) -> Descriptor | None:
+    """The descriptor *value*, found at *path* in the document *where*; ``None`` if it cannot be read."""
+    if not isinstance(value, dict):
+        return None
+    try:
+        found = Descriptor.from_json(value)
+    except UnsupportedError as error:
+        findings.add(Rule.UNSUPPORTED, where, f"{path}: {error.message}")
+        return None
+    except MalformedError as error:
+        _note_malformed(error, path, where, findings)
+        return None
+    data = found.data
+    if data is not None and not (len(data) == found.size and found.digest.matches(data)):
+        findings.add(Rule.DIGEST_MISMATCH, where, f"{path}: 'data' is not what it describes")
+    return found
+
+
+def digests(values: object, path: str, where: str, findings: Findings) -> list[Digest | None]:
+    """The digests in the list *values*, as :func:`descriptors` reads descriptors."""
+    if not isinstance(values, list):
+        return []
+    found: list[Digest | None] = []
+    for at, value in enumerate(values):
+        try:
+            found.append(Digest.parse(value) if isinstance(value, str) else None)
+        except UnsupportedError as error:
+            findings.add(Rule.UNSUPPORTED, where, f"{path}[{at}]: {error.message}")
+            found.append(None)
+        except MalformedError as error:
+            _note_malformed(error, f"{path}[{at}]", where, findings)
+            found.append(None)
+    return found
+
+
+def _note_malformed(error: MalformedError, path: str, where: str, findings: Findings) -> None:
+    """Note what the schema let pass; what it did not is noted already."""
+    if not findings.holds(Rule.SCHEMA, where):
+        findings.add(Rule.MALFORMED_DOCUMENT, where, f"{path}: {error.message}")
+
+
+def read_small(content: Content, findings: Findings) -> bytes | None:
+    """The bytes of a document that is stored as *content*, or ``None``."""
+    try:
+        return content.read()
+    except TarkitError as error:
+        findings.blame(error, content.name, Rule.MALFORMED_DOCUMENT)
+        return None
+
+
+def held(data: bytes, described: Descriptor, where: str, findings: Findings) -> bool:
+    """Whether *data* is what *described* says; what is not so is noted."""
+    if len(data) != described.size:
+        message = f"{len(data)} bytes where {described.size} were stated"
+        findings.add(Rule.SIZE_MISMATCH, where, message)
+    if described.digest.matches(data):
+        return True
+    actual = Digest.of(data, described.digest.algorithm)
+    findings.add(Rule.DIGEST_MISMATCH, where, f"is {actual}, not {described.digest}")
+    return False

@@ -1,0 +1,180 @@
+"""Content against what is said of it: every blob and layer is read once, and all claims are held to what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tarkit.errors import CancelledError, TarkitError
+from tarkit.image import media_types
+from tarkit.image.digest import Digest
+from tarkit.image.media_types import Compression
+from tarkit.streams.atomic import os_errors
+from tarkit.streams.chunks import Readable, chunks_of
+from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
+from tarkit.verifying.contents import Content
+from tarkit.verifying.findings import Findings, Rule
+
+_MOST_JOBS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a document says of some content; ``layer`` where it has to be a layer, whatever its diff ID."""
+
+    digest: Digest | None = None
+    size: int | None = None
+    diff_id: Digest | None = None
+    media_type: str = ""
+    layer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What some content is: its digests by algorithm, as stored and ``plain``, that is uncompressed.
+
+    ``corrupt`` is why it could not be uncompressed.
+    """
+
+    size: int
+    compression: Compression
+    digests: dict[str, Digest]
+    plain: dict[str, Digest]
+    corrupt: TarkitError | None = None
+
+
+class Claims:
+    """All claims, by the content they are about."""
+
+    def __init__(self) -> None:
+        self._claims: dict[Content, dict[Claim, None]] = {}
+
+    def add(self, content: Content, claim: Claim) -> None:
+        """*claim* is made of *content*."""
+        self._claims.setdefault(content, {})[claim] = None
+
+    def check(self, findings: Findings, *, in_order: bool) -> None:
+        """Read all content, from front to back where *in_order*, and hold the claims to it."""
+        contents = sorted(self._claims, key=lambda content: content.place)
+        jobs = 1 if in_order else min(os.cpu_count() or 1, _MOST_JOBS)
+        stop = threading.Event()
+        with ThreadPoolExecutor(jobs, "verify") as pool:
+            try:
+                for content, facts in zip(
+                    contents, pool.map(lambda c: self._measure(c, stop), contents), strict=True
+                ):
+                    if isinstance(facts, TarkitError):
+                        findings.blame(facts, content.name)
+                    else:
+                        for claim in self._claims[content]:
+                            _hold(claim, facts, content.name, findings)
+            except BaseException:
+                stop.set()
+                raise
+
+    def _measure(self, content: Content, stop: threading.Event) -> Facts | TarkitError:
+        claims = self._claims[content]
+        stored = {claim.digest.algorithm for claim in claims if claim.digest}
+        plain = {claim.diff_id.algorithm for claim in claims if claim.diff_id}
+        try:
+            with os_errors(content.name):
+                is_layer = any(claim.layer for claim in claims)
+                return measure(content, stored, plain, is_layer=is_layer, stop=stop)
+        except TarkitError as error:
+            return error
+
+
+def measure(
+    content: Content,
+    stored: Iterable[str],
+    plain: Iterable[str],
+    *,
+    is_layer: bool,
+    stop: threading.Event,
+) -> Facts:
+    """Read *content* once, hashing it with the algorithms *stored*, and uncompressed with *plain*.
+
+    Raises what reading it raises; a layer that does not uncompress is a fact, and not an error.
+    """
+    with content.open() as stream:
+        outer = _Hashed(stream, {*stored, *plain}, stop)
+        buffered = decompress(outer, Compression.NONE)
+        compression = detect(buffered.peek(SNIFF_SIZE)) if is_layer else Compression.NONE
+        inner, corrupt = outer, None
+        if compression is not Compression.NONE:
+            inner = _Hashed(decompress(buffered, compression), plain, stop)
+            try:
+                _drain(inner)
+            except TarkitError as error:
+                if outer.failed:
+                    raise
+                corrupt = error
+        _drain(buffered)
+    return Facts(outer.size, compression, outer.digests(), inner.digests(), corrupt)
+
+
+class _Hashed:
+    """A stream, hashed and counted as it is read; ``failed`` where it could not be."""
+
+    def __init__(self, stream: Readable, algorithms: Iterable[str], stop: threading.Event) -> None:
+        self._stream = stream
+        self._hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
+        self._stop = stop
+        self.size = 0
+        self.failed = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._stop.is_set():
+            raise CancelledError("stopped")
+        try:
+            data = self._stream.read(size)
+        except BaseException:
+            self.failed = True
+            raise
+        for hasher in self._hashers.values():
+            hasher.update(data)
+        self.size += len(data)
+        return data
+
+    def digests(self) -> dict[str, Digest]:
+        return {name: Digest(name, hasher.hexdigest()) for name, hasher in self._hashers.items()}
+
+
+def _drain(stream: Readable) -> None:
+    for _ in chunks_of(stream):
+        pass
+
+
+def _hold(claim: Claim, facts: Facts, where: str, findings: Findings) -> None:
+    """Note what of *claim* is not so. Content that is not what was meant is not looked into further."""
+    if claim.size is not None and claim.size != facts.size:
+        findings.add(
+            Rule.SIZE_MISMATCH, where, f"{facts.size} bytes where {claim.size} were stated"
+        )
+    if claim.digest and (actual := facts.digests[claim.digest.algorithm]) != claim.digest:
+        findings.add(Rule.DIGEST_MISMATCH, where, f"is {actual}, not {claim.digest}")
+    elif claim.layer:
+        _hold_layer(claim, facts, where, findings)
+
+
+def _hold_layer(claim: Claim, facts: Facts, where: str, findings: Findings) -> None:
+    if facts.corrupt:
+        findings.add(Rule.CORRUPT_LAYER, where, facts.corrupt.message)
+    elif claim.diff_id and (actual := facts.plain[claim.diff_id.algorithm]) != claim.diff_id:
+        findings.add(Rule.DIFF_ID_MISMATCH, where, f"is {actual} uncompressed, not {claim.diff_id}")
+    if media_types.is_layer(claim.media_type):
+        stated = media_types.layer_compression(claim.media_type)
+        if stated is not facts.compression and facts.size:
+            findings.add(
+                Rule.COMPRESSION_MISMATCH,
+                where,
+                f"stated as {_compressed(stated)}, is {_compressed(facts.compression)}",
+            )
+
+
+def _compressed(compression: Compression) -> str:
+    return "uncompressed" if compression is Compression.NONE else compression.value

@@ -1,0 +1,97 @@
+"""The image that is measured: this machine's own /usr, in three layers, as Docker 20.10 would save it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+LAYERS = (  # where from, and about how many bytes
+    (("/usr/share",), 120_000_000),
+    (("/usr/lib",), 160_000_000),
+    (("/usr/include", "/usr/bin", "/usr/sbin"), 80_000_000),
+)
+LARGEST_FILE = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The archive, how many files it holds, and how many bytes its layers have."""
+
+    archive: Path
+    files: int
+    bytes: int
+
+
+def build_subject(directory: Path) -> Subject:
+    """Write ``image.tar`` into *directory*."""
+    layers, files = [], 0
+    for number, (roots, limit) in enumerate(LAYERS):
+        path = directory / f"layer-{number}.tar"
+        files += write_layer(path, roots, limit)
+        layers.append((path, sha256(path)))
+    config = json.dumps(
+        {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {"Cmd": ["/bin/sh"]},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for _, digest in layers]},
+            "history": [{"created_by": "bench"} for _ in layers],
+        }
+    ).encode()
+    image_id = hashlib.sha256(config).hexdigest()
+    manifest = json.dumps(
+        [
+            {
+                "Config": f"{image_id}.json",
+                "RepoTags": ["bench:latest"],
+                "Layers": [f"{digest}/layer.tar" for _, digest in layers],
+            }
+        ]
+    ).encode()
+    with tarfile.open(directory / "image.tar", "w") as archive:
+        for path, digest in layers:
+            archive.add(path, arcname=f"{digest}/layer.tar")
+        for name, data in ((f"{image_id}.json", config), ("manifest.json", manifest)):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    size = sum(path.stat().st_size for path, _ in layers)
+    for path, _ in layers:
+        path.unlink()
+    return Subject(directory / "image.tar", files, size)
+
+
+def write_layer(path: Path, roots: tuple[str, ...], limit: int) -> int:
+    """Fill a layer from *roots* until it holds *limit* bytes; how many files that were."""
+    files = total = 0
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as layer:
+        for file in chain.from_iterable(map(regular_files, roots)):
+            layer.add(file, recursive=False)
+            files += 1
+            total += file.lstat().st_size
+            if total > limit:
+                break
+    return files
+
+
+def regular_files(root: str) -> Iterator[Path]:
+    """The files and links below *root*, in order, but for the very large ones."""
+    for directory, names, files in os.walk(root):
+        names.sort()
+        for name in sorted(files):
+            path = Path(directory, name)
+            if path.lstat().st_size < LARGEST_FILE:
+                yield path
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,173 @@
+"""The content store: blobs appear verified, and only from inside."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tarkit.blobs.store import BlobStore
+from tarkit.errors import BlobNotFoundError, DigestMismatchError, MalformedError, UnsafePathError
+from tarkit.image.digest import Digest
+from tarkit.streams.verify import VerifyingReader
+from tests.builders import listing, noise, read_files
+
+DATA = noise(100_000)
+DIGEST = Digest.of(DATA)
+
+needs_symlinks = pytest.mark.skipif(os.name != "posix", reason="symlinks need rights elsewhere")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BlobStore:
+    return BlobStore(tmp_path / "layout")
+
+
+def put(store: BlobStore, data: bytes, digest: Digest | None = None) -> Digest:
+    blob = VerifyingReader(io.BytesIO(data), digest=digest)
+    store.put(blob)
+    return blob.digest
+
+
+def plant(store: BlobStore, digest: Digest = DIGEST) -> Path:
+    """The path of a blob, in directories that are there."""
+    path = store.path(digest)
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def test_what_is_put_is_there(store: BlobStore) -> None:
+    assert put(store, DATA) == DIGEST
+    assert store.size(DIGEST) == len(DATA)
+    with store.open(DIGEST) as blob:
+        assert blob.read() == DATA
+    assert read_files(store.root) == {f"blobs/sha256/{DIGEST.hex}": DATA}
+
+
+def test_another_algorithm(store: BlobStore) -> None:
+    digest = Digest.of(DATA, "sha512")
+    assert put(store, DATA, digest) == digest
+    assert list(store.digests()) == [digest]
+
+
+def test_a_blob_that_fails_leaves_nothing(store: BlobStore) -> None:
+    with pytest.raises(DigestMismatchError):
+        put(store, DATA + b"x", DIGEST)
+    assert read_files(store.root) == {}
+    assert store.size(DIGEST) is None
+
+
+def test_a_truncated_blob_is_rewritten(store: BlobStore) -> None:
+    plant(store).write_bytes(DATA[:10])
+    assert store.size(DIGEST) == 10
+    put(store, DATA)
+    assert store.size(DIGEST) == len(DATA)
+
+
+def test_what_is_missing(store: BlobStore) -> None:
+    assert store.size(DIGEST) is None
+    assert list(store.digests()) == []
+    with pytest.raises(BlobNotFoundError, match=str(DIGEST)):
+        store.open(DIGEST)
+
+
+def test_a_file_where_a_directory_should_be(store: BlobStore) -> None:
+    store.root.mkdir()
+    (store.root / "blobs").write_bytes(b"")
+    assert store.size(DIGEST) is None
+
+
+@needs_symlinks
+def test_a_link_inside_is_followed(store: BlobStore) -> None:
+    path = plant(store)
+    (store.root / "data").write_bytes(DATA)
+    path.symlink_to("../../data")
+    with store.open(DIGEST) as blob:
+        assert blob.read() == DATA
+
+
+@needs_symlinks
+@pytest.mark.parametrize("target", ["../../../secret", "/etc/hostname"])
+def test_a_link_out_is_refused(store: BlobStore, tmp_path: Path, target: str) -> None:
+    (tmp_path / "secret").write_bytes(DATA)
+    plant(store).symlink_to(target)
+    for look in (store.size, store.open):
+        with pytest.raises(UnsafePathError, match="leads out of the layout"):
+            look(DIGEST)
+
+
+@needs_symlinks
+def test_a_directory_that_is_a_link_out_is_refused(store: BlobStore, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / DIGEST.hex).write_bytes(DATA)
+    (store.root / "blobs").mkdir(parents=True)
+    (store.root / "blobs" / "sha256").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafePathError):
+        store.open(DIGEST)
+
+
+@needs_symlinks
+@pytest.mark.parametrize("target", ["nowhere", DIGEST.hex])
+def test_a_link_that_leads_nowhere_is_no_blob(store: BlobStore, target: str) -> None:
+    plant(store).symlink_to(target)
+    assert store.size(DIGEST) is None
+    with pytest.raises(BlobNotFoundError):
+        store.open(DIGEST)
+
+
+def test_a_directory_is_no_blob(store: BlobStore) -> None:
+    plant(store).mkdir()
+    with pytest.raises(MalformedError, match="not a regular file"):
+        store.open(DIGEST)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no fifos here")
+def test_a_fifo_is_not_waited_on(store: BlobStore) -> None:
+    os.mkfifo(plant(store))
+    with pytest.raises(MalformedError, match="not a regular file"):
+        store.open(DIGEST)
+
+
+def test_adopting_moves_every_blob(store: BlobStore, tmp_path: Path) -> None:
+    staged = BlobStore(tmp_path / "staged")
+    first, second = put(staged, b"one"), put(staged, b"two")
+    put(store, b"one")
+    (staged.root / "blobs" / "sha256" / ".hidden.tmp").write_bytes(b"")
+    store.adopt(staged)
+    assert sorted(store.digests()) == sorted([first, second])
+    assert list(staged.digests()) == []
+
+
+def test_removing(store: BlobStore) -> None:
+    digest = put(store, DATA)
+    store.remove(digest)
+    store.remove(digest)
+    assert store.size(digest) is None
+
+
+def test_names_that_are_no_digests_are_passed_over(store: BlobStore) -> None:
+    digest = put(store, DATA)
+    (store.root / "blobs" / "sha256" / "README").write_bytes(b"")
+    (store.root / "blobs" / "md5").mkdir()
+    (store.root / "blobs" / "md5" / ("a" * 32)).write_bytes(b"")
+    assert list(store.digests()) == [digest]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_modes_do_not_depend_on_the_umask(store: BlobStore, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        put(store, DATA)
+        adopting = BlobStore(tmp_path / "adopting")
+        adopting.root.mkdir(mode=0o755)
+        adopting.adopt(store)
+    finally:
+        os.umask(before)
+    for path in adopting.root.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644)
+    assert listing(store.root / "blobs") == ["sha256"]
+    assert stat.S_IMODE((store.root / "blobs").stat().st_mode) == 0o755

@@ -1,0 +1,110 @@
+"""Running tarkit in this process or in one of its own, and seeing what it left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+from tarkit.__main__ import main
+
+PATIENCE = 60  # seconds; what takes longer hangs
+MEASURED = Path(__file__).with_name("measured.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How one command ended; ``peak`` is its resident memory in bytes, where it had a process."""
+
+    command: str
+    code: int
+    out: str
+    err: str
+    peak: int = 0
+
+
+class HangError(BaseException):
+    """A command that does not come to an end."""
+
+
+def run_here(*arguments: str) -> Run:
+    """tarkit in this process, which is quick."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    code: object = 0
+    with (
+        patch.object(sys, "argv", ["tarkit", *arguments]),
+        patch.object(tempfile, "tempdir", None),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        patience(),
+    ):
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+    return Run(arguments[0], code if isinstance(code, int) else bool(code), text(out), text(err))
+
+
+def text(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
+@contextlib.contextmanager
+def patience() -> Iterator[None]:
+    """Interrupts whatever hangs."""
+
+    def ring(number: int, frame: object) -> None:
+        raise HangError(f"nothing came of it in {PATIENCE} seconds")
+
+    previous = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(PATIENCE)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """tarkit in a process of its own, at work."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tarkit", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_measured(*arguments: str) -> Run:
+    """tarkit in a process of its own, whose memory is measured."""
+    with tempfile.TemporaryDirectory() as directory:
+        peak = Path(directory) / "peak"
+        process = subprocess.run(
+            [sys.executable, str(MEASURED), str(peak), *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        kibibytes = int(peak.read_text()) if peak.exists() else 0
+    return Run(arguments[0], process.returncode, process.stdout, process.stderr, kibibytes << 10)
+
+
+def entries(directory: Path) -> set[str]:
+    """Everything under *directory*, links as they are."""
+    return {
+        str((Path(root) / name).relative_to(directory))
+        for root, directories, files in os.walk(directory)
+        for name in (*directories, *files)
+    }

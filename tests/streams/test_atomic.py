@@ -1,0 +1,126 @@
+"""Files appear whole or not at all, with the same mode everywhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tarkit.errors import NoSpaceError, PathNotFoundError, TarkitError
+from tarkit.streams.atomic import PendingFile, atomic_file, from_os_error, sync_directory
+from tests.builders import listing
+
+posix_only = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+
+
+@pytest.fixture(params=["unnamed", "named"], autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Files without a name until they are published, and with a temporary one where there are none."""
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    return str(request.param)
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077, 0o777])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_a_file_appears_at_the_end(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "x") as file:
+        file.write(b"data")
+        file.flush()
+        assert not (tmp_path / "x").exists()
+    assert (tmp_path / "x").read_bytes() == b"data"
+    assert listing(tmp_path) == ["x"]
+
+
+def test_it_replaces_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"something longer")
+    with atomic_file(tmp_path / "x") as file:
+        file.write(b"new")
+    assert (tmp_path / "x").read_bytes() == b"new"
+
+
+def test_a_failure_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"old")
+
+    def fail() -> None:
+        with atomic_file(tmp_path / "x") as file:
+            file.write(b"new")
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError):
+        fail()
+    assert (tmp_path / "x").read_bytes() == b"old"
+    assert listing(tmp_path) == ["x"]
+
+
+def test_a_file_that_is_never_published_leaves_nothing(tmp_path: Path) -> None:
+    with PendingFile(tmp_path) as pending:
+        pending.file.write(b"data")
+    assert listing(tmp_path) == []
+
+
+@posix_only
+def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
+    with atomic_file(tmp_path / "x") as file:
+        file.write(b"data")
+    assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o644
+
+
+@posix_only
+def test_nobody_reads_along(tmp_path: Path, kind: str) -> None:
+    with PendingFile(tmp_path) as pending:
+        assert stat.S_IMODE(os.fstat(pending.file.fileno()).st_mode) == 0o600
+        assert len(listing(tmp_path)) == (kind == "named")
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PathNotFoundError, match="missing"), atomic_file(tmp_path / "missing" / "x"):
+        pass
+
+
+def test_a_directory_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    with pytest.raises(TarkitError), atomic_file(tmp_path / "x") as file:
+        file.write(b"data")
+    assert listing(tmp_path) == ["x"]
+
+
+def test_what_cannot_be_synced_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NoSpaceError, match="no space left"), atomic_file(tmp_path / "x") as file:
+        file.write(b"data")
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, NoSpaceError),
+        (errno.EFBIG, NoSpaceError),
+        (errno.ENOENT, PathNotFoundError),
+        (errno.ENOTDIR, PathNotFoundError),
+        (errno.EACCES, TarkitError),
+    ],
+)
+def test_what_the_system_says(number: int, kind: type[TarkitError]) -> None:
+    error = from_os_error(OSError(number, os.strerror(number)), "here")
+    assert type(error) is kind
+    assert str(error).startswith("here: ")
+
+
+def test_a_directory_is_synced(tmp_path: Path) -> None:
+    sync_directory(tmp_path)

@@ -1,0 +1,302 @@
+"""Every codec, both ways: whole, in several members, cut short, corrupt."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import sys
+from collections.abc import Callable
+
+import pytest
+import zstandard
+
+from tarkit.errors import MalformedError, TruncatedError, UnsupportedError, UsageError
+from tarkit.streams.codecs import SNIFF_SIZE, Compression, compress, decompress, detect
+from tests.builders import noise
+
+TEXT = b"".join(b"line %d of a text that packs well\n" % number for number in range(9_000))
+PACK: dict[Compression, Callable[[bytes], bytes]] = {
+    Compression.GZIP: gzip.compress,
+    Compression.BZIP2: bz2.compress,
+    Compression.XZ: lambda data: lzma.compress(data, preset=0),
+    Compression.ZSTD: lambda data: zstandard.ZstdCompressor(write_checksum=True).compress(data),
+}
+UNPACK: dict[Compression, Callable[[bytes], bytes]] = {
+    Compression.GZIP: gzip.decompress,
+    Compression.ZSTD: lambda data: (
+        zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
+    ),
+}
+every_codec = pytest.mark.parametrize("codec", PACK)
+
+
+@pytest.fixture(params=["isal", "zlib"])
+def gzip_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The library that inflates gzip: isal, or zlib where isal has no wheel."""
+    if request.param == "zlib":
+        monkeypatch.setitem(sys.modules, "isal", None)
+    else:
+        pytest.importorskip("isal")
+    return str(request.param)
+
+
+class Dripping(io.BytesIO):
+    """A stream that gives as much as it pleases, never all that is asked for."""
+
+    def __init__(self, data: bytes, most: int) -> None:
+        super().__init__(data)
+        self._random, self._most = random.Random(most), most
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(self._random.randint(1, min(self._most, size or self._most)))
+
+
+def unpacked(data: bytes, codec: Compression) -> bytes:
+    return decompress(io.BytesIO(data), codec).read()
+
+
+@every_codec
+def test_what_another_library_packed(codec: Compression) -> None:
+    packed = PACK[codec](TEXT)
+    assert detect(packed[:SNIFF_SIZE]) is codec
+    assert unpacked(packed, codec) == TEXT
+
+
+@every_codec
+def test_nothing_packed_is_nothing(codec: Compression) -> None:
+    assert unpacked(PACK[codec](b""), codec) == b""
+
+
+@every_codec
+def test_several_members_are_one_stream(codec: Compression) -> None:
+    pack = PACK[codec]
+    packed = pack(TEXT) + pack(b"") + pack(b"tail")
+    assert unpacked(packed, codec) == TEXT + b"tail"
+
+
+@every_codec
+def test_input_in_drips(codec: Compression) -> None:
+    packed = PACK[codec](TEXT) + PACK[codec](b"tail")
+    assert decompress(Dripping(packed, 9_777), codec).read() == TEXT + b"tail"
+
+
+@every_codec
+def test_a_bomb_comes_in_bounded_pieces(codec: Compression) -> None:
+    packed = PACK[codec](bytes(16 << 20))
+    stream = decompress(io.BytesIO(packed), codec)
+    total = 0
+    while chunk := stream.read(1 << 30):
+        assert len(chunk) <= 1 << 20
+        total += len(chunk)
+    assert total == 16 << 20
+
+
+@every_codec
+def test_cut_short_anywhere(codec: Compression) -> None:
+    packed = PACK[codec](b"a short text" * 3)
+    for length in range(1, len(packed)):
+        with pytest.raises(TruncatedError, match="cut short"):
+            unpacked(packed[:length], codec)
+
+
+@every_codec
+def test_cut_short_in_the_second_member(codec: Compression) -> None:
+    first, second = PACK[codec](TEXT), PACK[codec](noise(5000))
+    with pytest.raises(TruncatedError):
+        unpacked(first + second[:-9], codec)
+
+
+@every_codec
+def test_what_follows_and_is_no_member(codec: Compression) -> None:
+    with pytest.raises((MalformedError, TruncatedError)):
+        unpacked(PACK[codec](TEXT) + b"what is this? more than a header, in any case", codec)
+
+
+@every_codec
+def test_a_corrupt_stream_says_where(codec: Compression) -> None:
+    packed = bytearray(PACK[codec](noise(200_000)))
+    packed[len(packed) // 2] ^= 0xFF
+    packed[len(packed) // 2 + 1] ^= 0xFF
+    with pytest.raises(MalformedError, match=r"^the layer: the \w+ stream is corrupt") as caught:
+        decompress(io.BytesIO(packed), codec, where="the layer").read()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("gzip_library")
+class TestGzipWithEitherLibrary:
+    def test_members_in_drips(self) -> None:
+        packed = gzip.compress(TEXT) + gzip.compress(b"") + gzip.compress(noise(50_000))
+        data = decompress(Dripping(packed, 313), Compression.GZIP).read()
+        assert data == TEXT + noise(50_000)
+
+    def test_names_comments_and_extra_fields(self) -> None:
+        output = io.BytesIO()
+        with gzip.GzipFile("name.txt", "wb", fileobj=output) as file:
+            file.write(TEXT)
+        assert unpacked(output.getvalue(), Compression.GZIP) == TEXT
+
+    def test_cut_short_anywhere(self) -> None:
+        packed = gzip.compress(b"a short text" * 3)
+        for length in range(1, len(packed)):
+            with pytest.raises(TruncatedError):
+                unpacked(packed[:length], Compression.GZIP)
+
+    @pytest.mark.parametrize("back", [1, 5])
+    def test_a_wrong_checksum_or_length(self, back: int) -> None:
+        packed = bytearray(gzip.compress(TEXT))
+        packed[-back] ^= 1
+        with pytest.raises(MalformedError):
+            unpacked(bytes(packed), Compression.GZIP)
+
+    def test_a_bomb_comes_in_bounded_pieces(self) -> None:
+        stream = decompress(io.BytesIO(gzip.compress(bytes(8 << 20))), Compression.GZIP)
+        assert max(map(len, iter(lambda: stream.read(1 << 30), b""))) <= 1 << 20
+
+    @pytest.mark.parametrize("level", [None, 0, 1, 6, 9])
+    def test_what_is_packed_unpacks(self, level: int | None, fresh_codec: None) -> None:
+        packed = compress(io.BytesIO(TEXT), Compression.GZIP, level=level).read()
+        assert gzip.decompress(packed) == TEXT
+
+
+@pytest.fixture
+def fresh_codec() -> None:
+    """The gzip library is looked for once a process; these tests want it looked for anew."""
+    from tarkit.streams.gzip import _codec
+
+    _codec.cache_clear()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_the_codec() -> object:
+    yield
+    from tarkit.streams.gzip import _codec
+
+    _codec.cache_clear()
+
+
+@pytest.mark.parametrize("codec", UNPACK)
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5_000_000])
+def test_what_is_packed_unpacks(codec: Compression, size: int) -> None:
+    data = (noise(10_000) * 501)[:size]
+    packed = compress(io.BytesIO(data), codec).read()
+    assert UNPACK[codec](packed) == data
+    assert unpacked(packed, codec) == data
+
+
+@pytest.mark.parametrize("codec", UNPACK)
+def test_the_same_bytes_however_the_input_comes(codec: Compression) -> None:
+    data = TEXT * 4 + noise(1_500_000) + TEXT * 4
+    whole = compress(io.BytesIO(data), codec).read()
+    for most in (50_000, 1_000_003):
+        assert compress(Dripping(data, most), codec).read() == whole
+
+
+@pytest.mark.parametrize("codec", UNPACK)
+def test_the_same_bytes_however_they_are_read(codec: Compression) -> None:
+    whole = compress(io.BytesIO(TEXT), codec).read()
+    stream = compress(io.BytesIO(TEXT), codec)
+    assert b"".join(iter(lambda: stream.read(1000), b"")) == whole
+
+
+@pytest.mark.parametrize("cpus", [1, 3, 16])
+def test_gzip_is_the_same_with_any_number_of_workers(
+    monkeypatch: pytest.MonkeyPatch, cpus: int
+) -> None:
+    from tarkit.streams import gzip as parallel
+
+    data = TEXT * 12
+    expected = compress(io.BytesIO(data), Compression.GZIP).read()
+    monkeypatch.setattr("os.cpu_count", lambda: cpus)
+    monkeypatch.setattr(parallel._Workers, "_executor", None)
+    assert compress(io.BytesIO(data), Compression.GZIP).read() == expected
+    executor = parallel._Workers._executor
+    assert executor is not None
+    executor.shutdown()
+
+
+def test_zstd_is_the_same_with_any_number_of_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = TEXT * 12 + noise(3_000_000)
+    expected = compress(io.BytesIO(data), Compression.ZSTD).read()
+    for cpus in (1, 16):
+        monkeypatch.setattr("os.cpu_count", lambda cpus=cpus: cpus)
+        assert compress(io.BytesIO(data), Compression.ZSTD).read() == expected
+
+
+def test_gzip_carries_no_time_name_or_system() -> None:
+    packed = compress(io.BytesIO(TEXT), Compression.GZIP).read()
+    assert packed[:10] == b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+
+
+def test_zstd_level_12_is_smaller_than_level_1() -> None:
+    words = [noise(5, seed) for seed in range(500)]
+    text = b"".join(random.Random(0).choices(words, k=50_000))
+    sizes = [
+        len(compress(io.BytesIO(text), Compression.ZSTD, level=level).read()) for level in (1, 12)
+    ]
+    assert sizes[1] < sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("codec", "level"),
+    [
+        (Compression.GZIP, 10),
+        (Compression.GZIP, -1),
+        (Compression.ZSTD, 23),
+        (Compression.ZSTD, -1),
+    ],
+)
+def test_levels_a_codec_does_not_have(codec: Compression, level: int) -> None:
+    with pytest.raises(UsageError, match=f"{codec.value} has the levels 0 to"):
+        compress(io.BytesIO(), codec, level=level)
+
+
+@pytest.mark.parametrize("codec", [Compression.BZIP2, Compression.XZ])
+def test_codecs_that_are_only_read(codec: Compression) -> None:
+    with pytest.raises(UnsupportedError, match=f"does not write {codec.value}"):
+        compress(io.BytesIO(), codec)
+
+
+def test_no_compression_is_the_stream_as_it_is() -> None:
+    assert compress(io.BytesIO(TEXT), Compression.NONE).read() == TEXT
+    assert decompress(io.BytesIO(TEXT), Compression.NONE).read() == TEXT
+
+
+@pytest.mark.parametrize("head", [b"", b"\x1f", b"BZ", b"ustar", b"\xfd7zX", b"\x60\x2a\x4d\x18"])
+def test_what_is_not_compressed(head: bytes) -> None:
+    assert detect(head) is Compression.NONE
+
+
+def test_a_skippable_frame_is_zstds() -> None:
+    for number in range(16):
+        assert detect(bytes([0x50 + number]) + b"\x2a\x4d\x18") is Compression.ZSTD
+
+
+def test_xz_padding_between_and_after_streams() -> None:
+    packed = lzma.compress(b"one") + bytes(8) + lzma.compress(b"two") + bytes(4)
+    assert unpacked(packed, Compression.XZ) == b"onetwo"
+
+
+def test_an_xz_that_needs_too_much_memory_is_refused() -> None:
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 192 << 20, "preset": 0}]
+    packed = lzma.compress(b"small", filters=filters)
+    with pytest.raises(MalformedError, match="xz"):
+        unpacked(packed, Compression.XZ)
+
+
+def test_a_zstd_window_that_needs_too_much_memory_is_refused() -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=28, hash_log=6, chain_log=6)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    packed = packer.compress(b"small") + packer.flush()
+    with pytest.raises(MalformedError, match="zstd"):
+        unpacked(packed, Compression.ZSTD)
+
+
+@every_codec
+def test_closing_closes_what_lies_below(codec: Compression) -> None:
+    below = io.BytesIO(PACK[codec](TEXT))
+    with decompress(below, codec) as stream:
+        stream.read(10)
+    assert below.closed

@@ -1,0 +1,70 @@
+"""One at a time in a directory."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tarkit.errors import LockedError, PathNotFoundError
+from tarkit.streams import locking
+from tarkit.streams.locking import locked_directory
+from tests.builders import listing
+
+
+@pytest.fixture(params=["flock", "file"], autouse=True)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """flock, and the file that stands in for it elsewhere."""
+    if request.param == "file":
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    else:
+        pytest.importorskip("fcntl")
+    return str(request.param)
+
+
+def test_nothing_stays_behind(tmp_path: Path, kind: str) -> None:
+    with locked_directory(tmp_path):
+        assert listing(tmp_path) == ([".tarkit.lock"] if kind == "file" else [])
+    assert listing(tmp_path) == []
+
+
+def test_the_second_waits_for_the_first(tmp_path: Path) -> None:
+    events: list[str] = []
+    entered = threading.Event()
+
+    def second() -> None:
+        entered.set()
+        with locked_directory(tmp_path):
+            events.append("second")
+
+    with locked_directory(tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        entered.wait()
+        events.append("first")
+    thread.join()
+    assert events == ["first", "second"]
+
+
+def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locking, "_PATIENCE", 0.0)
+    with (
+        locked_directory(tmp_path),
+        pytest.raises(LockedError, match="another process holds the lock"),
+        locked_directory(tmp_path),
+    ):
+        pass
+
+
+def test_an_error_lets_go(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), locked_directory(tmp_path):
+        raise KeyError
+    with locked_directory(tmp_path):
+        pass
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PathNotFoundError), locked_directory(tmp_path / "missing"):
+        pass

@@ -1,0 +1,133 @@
+"""The index of a file that can be read anywhere, and what a stream leaves behind."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+
+from tarkit.errors import LimitExceededError, MalformedError, TruncatedError
+from tarkit.tar import index as index_module
+from tarkit.tar.index import index_file, index_stream
+from tarkit.tar.reader import TarReader
+from tests.tar.blocks import END, block, file, padded, pax
+
+
+def written(path: Path, *parts: bytes) -> Path:
+    path.write_bytes(b"".join(parts))
+    return path
+
+
+def test_the_index_agrees_with_the_reader(tmp_path: Path) -> None:
+    parts = [file(b"f%d" % n, b"x" * (n * 977)) for n in range(60)]
+    parts[7] = pax((b"path", b"p" * 300), (b"comment", b"c" * 40_000)) + parts[7]
+    path = written(tmp_path / "a.tar", *parts, END, b"garbage")
+    with path.open("rb") as stream:
+        expected = tuple(TarReader(stream))
+        index = index_file(stream)
+    assert index.members == expected
+    assert (index.trailer, index.trailing, index.kept) == (True, 7, {})
+
+
+def test_data_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.tar"
+    with path.open("wb") as output:
+        for _ in range(10):
+            output.write(block(size=1 << 30))
+            output.seek(1 << 30, os.SEEK_CUR)
+        output.write(END)
+    read = 0
+    real = os.pread
+
+    def counting(descriptor: int, size: int, offset: int) -> bytes:
+        nonlocal read
+        data = real(descriptor, size, offset)
+        read += len(data)
+        return data
+
+    monkeypatch.setattr(os, "pread", counting)
+    with path.open("rb") as stream:
+        assert len(index_file(stream).members) == 10
+    assert read < 1 << 20
+
+
+def test_small_members_share_a_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "a.tar", *[file(b"f", b"x")] * 1000, END)
+    calls = 0
+    real = os.pread
+
+    def counting(descriptor: int, size: int, offset: int) -> bytes:
+        nonlocal calls
+        calls += 1
+        return real(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", counting)
+    with path.open("rb") as stream:
+        assert len(index_file(stream).members) == 1000
+    assert calls < 100
+
+
+def test_the_files_position_stays(tmp_path: Path) -> None:
+    with written(tmp_path / "a.tar", file(b"a"), END).open("rb") as stream:
+        stream.seek(3)
+        index_file(stream)
+        assert stream.tell() == 3
+
+
+@pytest.mark.parametrize("cut", [1, 600, 1023])
+def test_data_that_is_not_there_is_truncated(tmp_path: Path, cut: int) -> None:
+    archive = file(b"a") + file(b"layer", b"x" * 1000)
+    path = written(tmp_path / "a.tar", archive[:-cut])
+    with path.open("rb") as stream, pytest.raises(TruncatedError) as caught:
+        index_file(stream, where="a.tar")
+    assert caught.value.where == "a.tar, inside layer"
+
+
+def test_a_huge_size_is_truncated_not_sought(tmp_path: Path) -> None:
+    size = b"\x80" + ((1 << 63) - 1).to_bytes(11, "big")
+    path = written(tmp_path / "a.tar", block(size=size), END)
+    with path.open("rb") as stream, pytest.raises(TruncatedError):
+        index_file(stream)
+
+
+def test_a_bad_header_is_malformed(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tar", file(b"a"), block(checksum=b"0000001\0"), END)
+    with path.open("rb") as stream, pytest.raises(MalformedError):
+        index_file(stream)
+
+
+def test_members_are_limited(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tar", file(b"a") * 5, END)
+    with path.open("rb") as stream:
+        assert len(index_file(stream, limit=5).members) == 5
+        with pytest.raises(LimitExceededError) as caught:
+            index_file(stream, limit=4)
+    assert caught.value.limit == 4
+    with pytest.raises(LimitExceededError):
+        index_stream(io.BytesIO(file(b"a") * 5 + END), limit=4)
+
+
+def test_a_stream_leaves_its_small_members_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "KEEP_EACH", 1000)
+    stream = io.BytesIO(file(b"small", b"s" * 1000) + file(b"large", b"l" * 1001) + END)
+    index = index_stream(stream)
+    small, large = index.members
+    assert index.kept == {small.data_offset: b"s" * 1000}
+    assert large.stored == 1001
+
+
+def test_what_is_kept_is_bounded_and_the_largest_goes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(index_module, "KEEP_ALL", 1000)
+    sizes = [10, 600, 20, 500, 30, 400]
+    index = index_stream(io.BytesIO(b"".join(file(b"f", b"x" * n) for n in sizes) + END))
+    assert sorted(map(len, index.kept.values())) == [10, 20, 30, 400, 500]
+
+
+def test_padding_belongs_to_a_member(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tar", block(size=3), padded(b"abc")[:100])
+    with path.open("rb") as stream, pytest.raises(TruncatedError):
+        index_file(stream)

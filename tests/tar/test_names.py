@@ -1,0 +1,148 @@
+"""Look-ups by name, and links that lead somewhere, nowhere, round in circles or out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tarkit.errors import MemberNotFoundError, UnsafePathError
+from tarkit.tar.member import Member, MemberType
+from tarkit.tar.names import MAX_HOPS, Names, clean
+
+
+def symlink(name: bytes, target: bytes, offset: int = 0) -> Member:
+    return Member(name, MemberType.SYMLINK, linkname=target, offset=offset)
+
+
+def hardlink(name: bytes, target: bytes, offset: int = 0) -> Member:
+    return Member(name, MemberType.HARDLINK, linkname=target, offset=offset)
+
+
+@pytest.mark.parametrize(
+    ("name", "cleaned"),
+    [
+        (b"x", b"x"), (b"./x", b"x"), (b"a/../x", b"x"), (b"a//b/./c/", b"a/b/c"), (b".", b""),
+        (b"a/b/../../c", b"c"), (b"..", None), (b"../x", None), (b"a/../../a", None), (b"/x", None),
+        (b"", b""), (b"...", b"..."), (b"caf\xe9", b"caf\xe9"),
+    ],
+)  # fmt: skip
+def test_cleaning(name: bytes, cleaned: bytes | None) -> None:
+    assert clean(name) == cleaned
+
+
+@given(st.lists(st.sampled_from([b"a", b"b", b".", b"..", b""])).map(b"/".join))
+def test_cleaning_is_final_and_stays_inside(name: bytes) -> None:
+    cleaned = clean(name)
+    if cleaned is not None:
+        assert clean(cleaned) == cleaned
+        assert not {b"..", b"."} & set(cleaned.split(b"/"))
+
+
+def test_names_compare_clean_on_both_sides() -> None:
+    member = Member(b"./blobs//sha256/x")
+    names = Names([member])
+    for name in ("blobs/sha256/x", b"./blobs/sha256/x", "a/../blobs/sha256/x", "blobs/sha256/x/"):
+        assert names.find(name) is member
+
+
+def test_names_outside_are_found_by_no_name() -> None:
+    names = Names([Member(b"/etc/passwd"), Member(b"../up")])
+    for name in ("/etc/passwd", "etc/passwd", "../up", "up", "", "x/../../up"):
+        assert names.find(name) is None
+
+
+def test_names_that_are_not_utf_8_are_found_as_bytes_and_as_text() -> None:
+    names = Names([Member(b"caf\xe9")])
+    assert names.find(b"caf\xe9") is names.find("caf\udce9") is not None
+    assert names.find("caf\ud800") is None
+
+
+def test_the_last_of_several_is_found_and_all_are_candidates() -> None:
+    first, second = Member(b"x", offset=1), Member(b"./x", offset=2)
+    names = Names([first, second])
+    assert names.find("x") is second
+    assert names.candidates("x") == (first, second)
+    assert names.candidates("y") == ()
+
+
+def test_duplicates_are_told_but_not_those_of_directories() -> None:
+    kind = MemberType.DIRECTORY
+    members = [Member(b"d/", kind), Member(b"x"), Member(b"d", kind), Member(b"./x"), Member(b"y")]
+    assert Names(members).duplicates == (b"x",)
+
+
+def test_symlinks_start_at_their_directory_and_hardlinks_at_the_root() -> None:
+    target = Member(b"other/layer.tar")
+    names = Names(
+        [
+            target,
+            symlink(b"v1/layer.tar", b"../other/layer.tar", 1),
+            hardlink(b"v2/layer.tar", b"./other/layer.tar", 2),
+            symlink(b"./v3/x/layer.tar", b"./../../v1/layer.tar", 3),
+            symlink(b"here", b"other/layer.tar", 4),
+        ]
+    )
+    for name in ("v1/layer.tar", "v2/layer.tar", "v3/x/layer.tar", "here"):
+        assert names.find(name) is target
+
+
+def test_chains_are_followed_as_far_as_linux_follows_them() -> None:
+    def chain(length: int) -> Names:
+        links = [symlink(b"%d" % n, b"%d" % (n + 1), n) for n in range(length)]
+        return Names([*links, Member(b"%d" % length, offset=length)])
+
+    found = chain(MAX_HOPS - 1).find("0")
+    assert found is not None
+    assert found.type is MemberType.FILE
+    with pytest.raises(UnsafePathError):
+        chain(MAX_HOPS + 1).find("0")
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        [symlink(b"a", b"a")],
+        [hardlink(b"a", b"a")],
+        [symlink(b"a", b"b"), hardlink(b"b", b"a", 1)],
+        [symlink(b"a", b"b"), symlink(b"b", b"c", 1), symlink(b"c", b"b", 2)],
+    ],
+)
+def test_loops_are_unsafe(links: list[Member]) -> None:
+    names = Names(links, "app.tar")
+    with pytest.raises(UnsafePathError, match="loop"):
+        names.find("a")
+    with pytest.raises(UnsafePathError, match="loop"):
+        names.holders("a")
+
+
+@pytest.mark.parametrize("target", [b"/etc/passwd", b"../../x", b"b/../../../x", b"/a/x"])
+def test_targets_outside_are_unsafe(target: bytes) -> None:
+    names = Names([symlink(b"a/x", target), hardlink(b"h", b"../x", 1), Member(b"x", offset=2)])
+    with pytest.raises(UnsafePathError, match="out of the archive"):
+        names.find("a/x")
+    with pytest.raises(UnsafePathError, match="out of the archive"):
+        names.find("h")
+
+
+def test_a_target_that_is_not_there_is_told() -> None:
+    names = Names([symlink(b"a/x", b"gone")], "app.tar")
+    with pytest.raises(MemberNotFoundError, match="not there") as caught:
+        names.find("a/x")
+    assert caught.value.where == "app.tar"
+
+
+def test_holders_are_every_member_a_name_may_mean() -> None:
+    first, second, third = (Member(b"x", offset=n) for n in range(3))
+    link = symlink(b"m", b"x", 3)
+    direct = Member(b"m", offset=4)
+    names = Names([first, second, third, link, direct])
+    assert names.holders("m") == [first, second, third, direct]
+    assert names.find("m") is direct
+    assert names.holders("none") == []
+
+
+def test_many_links_to_one_member_are_one_holder() -> None:
+    target = Member(b"x")
+    links = [hardlink(b"m", b"x", n + 1) for n in range(5000)]
+    assert Names([target, *links]).holders("m") == [target]

@@ -27,6 +27,7 @@ from tarkit import (
     open_reader,
     open_source,
     open_writer,
+    verify,
 )
 from tarkit.copying.options import CopyResult
 from tests.conformance.registries import PASSWORD, USER, Authority, Registry, running
@@ -171,6 +172,16 @@ def test_tags_are_listed(plain: Registry, corpus: Path) -> None:
             (f"{plain.address}/app:v1",),
             (f"{plain.address}/app:v2",),
         ]
+
+
+def test_an_image_is_verified_where_it_is(plain: Registry, corpus: Path) -> None:
+    name = f"docker://{plain.address}/multi:all"
+    copy(f"oci:{corpus / 'crane-oci-multiarch'}", name, CopyOptions(all=True))
+    assert verify(name).findings == ()
+    layer = Path(plain.log.parent / "data").rglob("data")
+    largest = max(layer, key=lambda path: path.stat().st_size)
+    largest.write_bytes(b"\0" + largest.read_bytes()[1:])
+    assert not verify(name).ok
 
 
 def test_a_password_is_asked_for_and_taken(

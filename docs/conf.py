@@ -21,4 +21,5 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 
 # Only tarkit's own names are looked up: links into other projects would need the network.
-nitpick_ignore_regex = [("py:.*", r"(?!tarkit\.).*")]
+# Type variables have no place of their own to link to.
+nitpick_ignore_regex = [("py:.*", r"(?!tarkit\.).*"), ("py:class", r".*\._\w+")]

@@ -14,6 +14,7 @@ from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundErro
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable, chunks_of, read_bounded
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
+from tarkit.streams.files import read_at
 from tarkit.tar.data import ArchiveData, CompressedData, FileData, NoData, StoredData
 from tarkit.tar.index import Index, index_file, index_stream
 from tarkit.tar.member import Member
@@ -84,7 +85,7 @@ class Archive:
 
     @classmethod
     def _from_file(cls, file: BinaryIO, where: str) -> Self:
-        compression = detect(os.pread(file.fileno(), SNIFF_SIZE, 0))
+        compression = detect(read_at(file.fileno(), SNIFF_SIZE, 0))
         data = _data(file, compression, where)
         if isinstance(data, CompressedData):
             index = index_stream(data.stream(), where=where)

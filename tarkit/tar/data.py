@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -11,6 +10,7 @@ from tarkit.errors import TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.codecs import Compression, decompress
+from tarkit.streams.files import read_at
 from tarkit.tar.member import Member
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class FileData:
     def read_at(self, offset: int, size: int) -> bytes:
         """Up to *size* bytes from *offset*; none behind the end only."""
         with os_errors(self._where):
-            return os.pread(self._file.fileno(), size, offset)
+            return read_at(self._file.fileno(), size, offset)
 
 
 class CompressedData:

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from tarkit.errors import TruncatedError
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable
+from tarkit.streams.files import read_at
 from tarkit.tar import BLOCK_SIZE
 
 _WINDOW = 16 << 10  # read at a time by offset: several small members, or little beside a large one
@@ -101,4 +102,4 @@ class FileTape(Tape):
         self._start, self._chunk, self._at = position, b"", 0
 
     def _read(self) -> bytes:
-        return os.pread(self._descriptor, _WINDOW, self._start)
+        return read_at(self._descriptor, _WINDOW, self._start)

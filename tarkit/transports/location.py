@@ -17,7 +17,7 @@ from tarkit.image.reference import Reference
 from tarkit.transports.base import Reader, Source, Writer
 
 if TYPE_CHECKING:
-    from tarkit.transports.docker_archive.writer import DockerFormat
+    from tarkit.transports.docker_archive.format import DockerFormat
     from tarkit.transports.registry.options import RegistryOptions
 
 
@@ -209,7 +209,8 @@ def open_writer(
         raise _no_stream(location)
     match location.transport:
         case Transport.DOCKER_ARCHIVE:
-            from tarkit.transports.docker_archive.writer import DockerArchiveWriter, DockerFormat
+            from tarkit.transports.docker_archive.format import DockerFormat
+            from tarkit.transports.docker_archive.writer import DockerArchiveWriter
 
             return DockerArchiveWriter.open(location.path, docker_format or DockerFormat.DUAL)
         case Transport.OCI_ARCHIVE:

@@ -16,22 +16,29 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tarkit.errors import TarkitError
-from tarkit.image.config import ImageConfig
+from tarkit import (
+    DockerArchiveReader,
+    ImageConfig,
+    Index,
+    Location,
+    Manifest,
+    OCIArchiveReader,
+    RawManifest,
+    Reader,
+    Reference,
+    TarkitError,
+    Transport,
+    VerifyingReader,
+    verify,
+)
 from tarkit.image.document import parse_json
-from tarkit.image.manifest import Index, Manifest, RawManifest
-from tarkit.image.reference import Reference
 from tarkit.image.schema import problems
 from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
-from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.reader import TarReader
-from tarkit.transports.base import Reader
-from tarkit.transports.docker_archive.reader import DockerArchiveReader
-from tarkit.transports.oci_archive.reader import OCIArchiveReader
 
 CORPUS = Path(__file__).parent / "corpus"
 MOST = 1 << 20  # bytes read of anything that may expand
@@ -40,13 +47,17 @@ BLOCK = 512
 
 def one_input(data: bytes) -> None:
     """Everything that may make sense of *data*, each on its own."""
-    for target in (documents, names, codecs, members, docker_archive, oci_archive):
-        try:
-            target(data)
-        except TarkitError as error:
-            line = str(error)
-            assert line.isprintable(), line
-            assert len(line) < 2000, line
+    for target in (documents, names, codecs, members, docker_archive, oci_archive, findings):
+        assert attempt(target, data).isprintable()
+
+
+def attempt(target: Callable[[bytes], None], data: bytes) -> str:
+    """What *target* says of *data*: nothing, or one of tarkit's errors."""
+    try:
+        target(data)
+    except TarkitError as error:
+        return str(error)
+    return ""
 
 
 def documents(data: bytes) -> None:
@@ -61,8 +72,10 @@ def documents(data: bytes) -> None:
 
 
 def names(data: bytes) -> None:
-    """References."""
-    text = data.decode("utf-8", "surrogateescape")[:4096]
+    """References and locations."""
+    text = data.decode("utf-8", "surrogateescape")[:200]
+    location = Location.parse(text)
+    assert Location.parse(str(location)) == location
     reference = Reference.parse(text).tagged()
     assert Reference.parse(str(reference)) == reference
 
@@ -89,6 +102,13 @@ def oci_archive(data: bytes) -> None:
     """OCI archives."""
     with written(data) as path, OCIArchiveReader.open(path) as reader:
         read_images(reader)
+
+
+def findings(data: bytes) -> None:
+    """What ``verify`` says of archives of either kind, all of which it has to be able to say."""
+    with written(data) as path:
+        for transport in (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE):
+            verify(Location(transport, str(path)))
 
 
 @contextlib.contextmanager

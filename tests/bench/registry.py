@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.bench.compare import HEADING, SKOPEO, TARKIT, Result, Row, line, remover
 from tests.bench.measure import Side, compare
 from tests.conformance.registries import Registry, running
-from tests.conformance.test_registry import big_image
+from tests.transports.registry.images import big_image
 
 PAIRS = int(os.environ.get("TARKIT_BENCH_PAIRS", "5"))
 SIZE = 330 << 20

@@ -138,7 +138,7 @@ class Exchange(Handler):
         self.answer(200, data)
 
     def _manifest(self, repo: str, name: str) -> None:
-        held = self.registry.manifests.setdefault(repo, {})
+        held = self.registry.manifests.get(repo, {})
         if self.command == "PUT":
             data = self.body()
             self.registry.add_manifest(repo, name, data, self.headers["Content-Type"])

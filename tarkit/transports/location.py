@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tarkit.errors import MalformedError, NotAnImageError, TruncatedError, UsageError
+from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
 from tarkit.transports.base import Reader, Source, Writer
 
@@ -134,13 +134,11 @@ def open_reader(
         case Transport.DOCKER_ARCHIVE:
             from tarkit.transports.docker_archive.reader import DockerArchiveReader
 
-            with _named_for_what_it_is(location.path):
-                return DockerArchiveReader.open(location.path)
+            return DockerArchiveReader.open(location.path)
         case Transport.OCI_ARCHIVE:
             from tarkit.transports.oci_archive.reader import OCIArchiveReader
 
-            with _named_for_what_it_is(location.path):
-                return OCIArchiveReader.open(location.path)
+            return OCIArchiveReader.open(location.path)
         case Transport.OCI:
             from tarkit.transports.oci_layout.reader import OCILayoutReader
 
@@ -153,19 +151,6 @@ def open_reader(
             from tarkit.transports.registry.reader import RegistryReader
 
             return RegistryReader.open(location.path, registry)
-
-
-@contextmanager
-def _named_for_what_it_is(path: str) -> Iterator[None]:
-    """Where *path* turns out to be no archive at all, say what it is instead."""
-    try:
-        yield
-    except (MalformedError, TruncatedError):
-        from tarkit.transports.sniff import identify
-
-        if kind := identify(Path(path)):
-            raise NotAnImageError(f"is {kind}, not an image archive", where=path) from None
-        raise
 
 
 def _open_stream(location: Location, metadata_only: bool) -> Reader:

@@ -58,11 +58,11 @@ def test_there_and_back(
     archive = f"docker-archive:{fixtures / 'hello.tar'}"
     code, pushed, notes = tarkit(capsys, "copy", archive, f"{name}:v1", "--tag", "v2")
     assert code == 0
-    assert "2 blobs copied" in notes or "recompressed" in notes
+    assert "0 B written" not in notes
     assert {"v1", "v2"} <= set(registry.manifests["team/hello"])
     code, again, notes = tarkit(capsys, "copy", archive, f"{name}:v1")
     assert (code, again) == (0, pushed)
-    assert "0 blobs copied, 0 recompressed" in notes
+    assert "0 B written" in notes
     code, listed, _ = tarkit(capsys, "list", "--json", name)
     names = [image["name"].rpartition(":")[2] for image in json.loads(listed)["images"]]
     assert (code, names) == (0, ["v1", "v2"])

@@ -10,6 +10,7 @@ import typer
 from tarkit.cli.common import (
     Debug,
     Json,
+    Quiet,
     SourceArgument,
     described,
     platform_text,
@@ -39,6 +40,7 @@ def inspect_command(
     tls_verify: TlsVerify = True,
     cert_dir: CertDir = None,
     json_output: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Show what an image is: its name, digests, platform, labels and layers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tarkit.cli.common import Debug, Json, SourceArgument, platform_text, print_json, table
+from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, platform_text, print_json, table
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.image.descriptor import Descriptor
 from tarkit.reading.inspect import inspect_image
@@ -26,6 +26,7 @@ def list_command(
     tls_verify: TlsVerify = True,
     cert_dir: CertDir = None,
     json_output: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """List the images in an archive, layout, directory or repository."""

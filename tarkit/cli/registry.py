@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 
 from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.base import Source
+from tarkit.transports.location import Location, Transport, open_source
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.options import RegistryOptions
 
@@ -54,6 +56,15 @@ def registry_options(
         tls_verify=tls_verify,
         cert_dir=cert_dir,
     )
+
+
+def open_image(
+    source: str, creds: str | None, authfile: Path | None, tls_verify: bool, cert_dir: Path | None
+) -> AbstractContextManager[Source]:
+    """The image at *source*, wherever that is, open as long as the block lasts."""
+    location = Location.parse(source)
+    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    return open_source(location, registry=registry)
 
 
 def ask_password(username: str) -> str:

@@ -71,6 +71,11 @@ def test_there_and_back(
     code, shown, _ = tarkit(capsys, "inspect", "--json", f"{name}:v2")
     assert json.loads(shown)["digest"] == pushed.strip()
     assert tarkit(capsys, "verify", f"{name}:v1")[:2] == (0, "ok\n")
+    assert tarkit(capsys, "cat", f"{name}:v1", "/etc/motd")[0] == 0
+    assert "/bin/hello" in tarkit(capsys, "ls", f"{name}:v1")[1]
+    assert tarkit(capsys, "rootfs", f"{name}:v1", str(tmp_path / "root"))[0] == 0
+    assert (tmp_path / "root" / "etc" / "motd").read_text() == "Welcome.\n"
+    assert tarkit(capsys, "diff", f"{name}:v1", str(fixtures / "hello.tar"))[:2] == (0, "")
     exact = f"{name}@{pushed.strip()}"
     code, pulled, _ = tarkit(capsys, "copy", "--preserve-digests", exact, f"dir:{tmp_path / 'out'}")
     assert (code, pulled) == (0, pushed)

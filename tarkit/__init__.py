@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         LayerCountError,
         LimitExceededError,
         LockedError,
+        LostBlobError,
         MalformedError,
         ManifestRejectedError,
         MemberNotFoundError,
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     from tarkit.transports.base import (
         Destination,
         ImageEntry,
+        MountingDestination,
         Profile,
         Reader,
         SequentialSource,
@@ -137,6 +139,10 @@ if TYPE_CHECKING:
     from tarkit.transports.oci_archive.writer import OCIArchiveWriter
     from tarkit.transports.oci_layout.reader import OCILayoutReader
     from tarkit.transports.oci_layout.writer import OCILayoutWriter
+    from tarkit.transports.registry.credentials import Credentials
+    from tarkit.transports.registry.options import Patience, RegistryOptions
+    from tarkit.transports.registry.reader import RegistryReader
+    from tarkit.transports.registry.writer import RegistryWriter
     from tarkit.verifying.findings import (
         Finding,
         Report,
@@ -162,6 +168,7 @@ _MODULES = {
         "LayerCountError",
         "LimitExceededError",
         "LockedError",
+        "LostBlobError",
         "MalformedError",
         "ManifestRejectedError",
         "MemberNotFoundError",
@@ -218,6 +225,7 @@ _MODULES = {
     "tarkit.transports.base": (
         "Destination",
         "ImageEntry",
+        "MountingDestination",
         "Profile",
         "Reader",
         "SequentialSource",
@@ -242,6 +250,13 @@ _MODULES = {
     "tarkit.transports.oci_archive.writer": ("OCIArchiveWriter",),
     "tarkit.transports.oci_layout.reader": ("OCILayoutReader",),
     "tarkit.transports.oci_layout.writer": ("OCILayoutWriter",),
+    "tarkit.transports.registry.credentials": ("Credentials",),
+    "tarkit.transports.registry.options": (
+        "Patience",
+        "RegistryOptions",
+    ),
+    "tarkit.transports.registry.reader": ("RegistryReader",),
+    "tarkit.transports.registry.writer": ("RegistryWriter",),
     "tarkit.verifying.findings": ("Finding", "Report", "Severity"),
     "tarkit.verifying.runner": ("verify",),
 }
@@ -256,6 +271,7 @@ __all__ = [
     "Compression",
     "CopyOptions",
     "CopyResult",
+    "Credentials",
     "Descriptor",
     "Destination",
     "Difference",
@@ -284,6 +300,7 @@ __all__ = [
     "LimitExceededError",
     "Location",
     "LockedError",
+    "LostBlobError",
     "MalformedError",
     "Manifest",
     "ManifestItem",
@@ -291,6 +308,7 @@ __all__ = [
     "MemberNotFoundError",
     "MemberType",
     "MissingRootfsError",
+    "MountingDestination",
     "NoSpaceError",
     "NotAnImageError",
     "NotFoundError",
@@ -300,6 +318,7 @@ __all__ = [
     "OCILayoutWriter",
     "Overlay",
     "PathNotFoundError",
+    "Patience",
     "Platform",
     "Profile",
     "Progress",
@@ -307,6 +326,9 @@ __all__ = [
     "Reader",
     "Reference",
     "RefusedError",
+    "RegistryOptions",
+    "RegistryReader",
+    "RegistryWriter",
     "Report",
     "RootfsResult",
     "SequentialSource",

@@ -47,6 +47,8 @@ COMMANDS = (
     "rootfs",
     "squashfs",
     "erofs",
+    "login",
+    "logout",
 )
 """Each is the function ``NAME_command`` of the module of that name."""
 

@@ -18,6 +18,7 @@ from tarkit.cli.common import (
     size_text,
     table,
 )
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.errors import UsageError
 from tarkit.image.manifest import Manifest
 from tarkit.image.platform import Platform
@@ -34,6 +35,10 @@ def inspect_command(
     platform: Annotated[
         str | None, typer.Option(help="The image of an index for os/arch[/variant].")
     ] = None,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -42,7 +47,9 @@ def inspect_command(
     if raw and config:
         raise UsageError("--raw and --config exclude each other")
     wanted = Platform.parse(platform) if platform else None
-    with open_source(Location.parse(source), metadata_only=True) as image:
+    location = Location.parse(source)
+    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    with open_source(location, metadata_only=True, registry=registry) as image:
         if raw or config:
             _write_bytes(image, wanted, config=config)
             return

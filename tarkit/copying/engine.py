@@ -32,7 +32,7 @@ from tarkit.reading.select import (
     select_image,
 )
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Destination, Source
+from tarkit.transports.base import Destination, MountingDestination, Source
 
 
 def copy_image(
@@ -75,6 +75,8 @@ class _Copy:
 
     def run(self) -> CopyResult:
         raw = self._source.manifest()
+        if isinstance(self._destination, MountingDestination):
+            self._destination.mount_from(self._source)
         platforms = self._options.platforms
         if raw.is_index and (self._options.all or len(platforms) > 1):
             if self._options.preserve_digests:

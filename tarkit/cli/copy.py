@@ -27,6 +27,7 @@ from tarkit.transports.location import (
 )
 
 _ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE)
+_DOCKER = (Transport.DOCKER_ARCHIVE, Transport.DOCKER_DAEMON)
 
 
 def copy_command(
@@ -95,7 +96,7 @@ def _names(image: Source, location: Location, tags: list[str]) -> list[str]:
     asked = ([location.name] if location.name else []) + tags
     if asked:
         return asked
-    if location.transport is Transport.DOCKER_ARCHIVE:  # where a bare tag is no name
+    if location.transport in _DOCKER:  # where a bare tag is no name
         return [name for name in image.names if ":" in name or "/" in name]
     return list(image.names)
 

@@ -8,27 +8,29 @@ from tarkit.cli.common import Debug, Json, SourceArgument, platform_text, print_
 from tarkit.image.descriptor import Descriptor
 from tarkit.reading.inspect import inspect_image
 from tarkit.transports.base import ImageEntry, Reader
-from tarkit.transports.location import Location, open_reader
+from tarkit.transports.location import Location, Transport, open_reader
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     entry: ImageEntry
-    descriptor: Descriptor
-    platforms: tuple[str, ...]
+    descriptor: Descriptor | None = None
+    platforms: tuple[str, ...] = ()
 
 
 def list_command(source: SourceArgument, json_output: Json = False, debug: Debug = False) -> None:
-    """List the images in an archive, layout or directory."""
-    with open_reader(Location.parse(source), metadata_only=True) as reader:
-        rows = [_row(reader, entry) for entry in reader.images()]
+    """List the images in an archive, layout, directory or Docker daemon."""
+    location = Location.parse(source)
+    with open_reader(location, metadata_only=True) as reader:
+        remote = location.transport is Transport.DOCKER_DAEMON  # which packs each that is looked at
+        rows = [_Row(e) if remote else _row(reader, e) for e in reader.images()]
     if json_output:
         print_json({"images": [_as_json(row) for row in rows]})
         return
     lines = [("INDEX", "NAME", "DIGEST", "PLATFORMS")]
     for row in rows:
         for name in row.entry.names or ("<none>",):
-            digest = str(row.descriptor.digest)
+            digest = str(row.descriptor.digest) if row.descriptor else ""
             lines.append((f"@{row.entry.index}", name, digest, ", ".join(row.platforms)))
     print(table(lines))
 
@@ -45,7 +47,7 @@ def _as_json(row: _Row) -> dict[str, object]:
         "name": row.entry.names[0] if row.entry.names else None,
         "names": list(row.entry.names),
         "index": row.entry.index,
-        "digest": str(row.descriptor.digest),
-        "media_type": row.descriptor.media_type,
+        "digest": str(row.descriptor.digest) if row.descriptor else None,
+        "media_type": row.descriptor.media_type if row.descriptor else None,
         "platforms": list(row.platforms),
     }

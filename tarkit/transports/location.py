@@ -26,6 +26,7 @@ class Transport(Enum):
     OCI = "oci"
     OCI_ARCHIVE = "oci-archive"
     DIR = "dir"
+    DOCKER_DAEMON = "docker-daemon"
     ANY = ""  # a plain path, to be sniffed
 
 
@@ -37,7 +38,10 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place: its ``transport`` and ``path``, and an image in it by ``name`` or by ``index`` from 0."""
+    """A place: its ``transport`` and ``path``, and an image in it by ``name`` or by ``index`` from 0.
+
+    A Docker daemon has no path: it is the one that the environment tells of.
+    """
 
     transport: Transport
     path: str
@@ -64,6 +68,8 @@ class Location:
             )
         if transport is Transport.DIR:
             return cls(transport, _required(rest, text))
+        if transport is Transport.DOCKER_DAEMON:
+            return cls(transport, "", rest or None)
         path, name, index = _split(rest)
         return cls(transport, _required(path, text), name, index)
 
@@ -75,6 +81,8 @@ class Location:
     def __str__(self) -> str:
         selector = f":@{self.index}" if self.index is not None else ""
         selector = f":{self.name}" if self.name is not None else selector
+        if self.transport is Transport.DOCKER_DAEMON:
+            selector = self.name or ""
         prefix = f"{self.transport.value}:" if self.transport.value else ""
         return f"{prefix}{self.path}{selector}"
 
@@ -98,7 +106,7 @@ def _required(path: str, text: str) -> str:
 def open_reader(location: Location, *, metadata_only: bool = False) -> Reader:
     """Open what is at *location* for reading; a context manager.
 
-    With *metadata_only* a pipe is not spooled, and layers in it cannot be read.
+    With *metadata_only* a pipe, or what a daemon sends, is not spooled, and layers in it cannot be read.
     Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` for a plain path to something else.
     """
     transport = location.transport
@@ -125,6 +133,10 @@ def open_reader(location: Location, *, metadata_only: bool = False) -> Reader:
             from tarkit.transports.directory.reader import DirectoryReader
 
             return DirectoryReader.open(location.path)
+        case Transport.DOCKER_DAEMON:
+            from tarkit.transports.docker_daemon.reader import DockerDaemonReader
+
+            return DockerDaemonReader.open(keep_data=not metadata_only)
 
 
 def _open_stream(location: Location, metadata_only: bool) -> Reader:
@@ -192,3 +204,8 @@ def open_writer(
             from tarkit.transports.directory.writer import DirectoryWriter
 
             return DirectoryWriter.open(location.path)
+        case Transport.DOCKER_DAEMON:
+            from tarkit.transports.docker_archive.writer import DockerFormat
+            from tarkit.transports.docker_daemon.writer import DockerDaemonWriter
+
+            return DockerDaemonWriter.open(format=docker_format or DockerFormat.DUAL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tarkit.errors import (
@@ -65,6 +66,9 @@ def verify(location: Location | str) -> Report:
             return _verify_layout(location)
         case Transport.DIR:
             return _verify_loose(location)
+    if location.transport is Transport.DOCKER_DAEMON:  # whose failures are no findings
+        with open_archive(location) as archive:
+            return _verify_archive(archive, replace(location, name=None))
     try:
         with open_archive(location) as archive:
             return _verify_archive(archive, location)

@@ -75,7 +75,9 @@ class Daemon:
         if scheme == "ssh":
             hint = "forward its socket with 'ssh -L', and set DOCKER_HOST to unix:///path/to/socket"
         raise UnsupportedError(
-            f"tarkit does not reach daemons by {scheme[:20]!r}", where="the Docker daemon", hint=hint
+            f"tarkit does not reach daemons by {scheme[:20]!r}",
+            where="the Docker daemon",
+            hint=hint,
         )
 
     @property

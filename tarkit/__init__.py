@@ -97,12 +97,13 @@ if TYPE_CHECKING:
     )
     from tarkit.transports.directory.reader import DirectoryReader
     from tarkit.transports.directory.writer import DirectoryWriter
+    from tarkit.transports.docker_archive.format import DockerFormat
     from tarkit.transports.docker_archive.items import ManifestItem
     from tarkit.transports.docker_archive.reader import DockerArchiveReader
-    from tarkit.transports.docker_archive.writer import (
-        DockerArchiveWriter,
-        DockerFormat,
-    )
+    from tarkit.transports.docker_archive.writer import DockerArchiveWriter
+    from tarkit.transports.docker_daemon.daemon import Daemon, TlsFiles
+    from tarkit.transports.docker_daemon.reader import DockerDaemonReader
+    from tarkit.transports.docker_daemon.writer import DockerDaemonWriter
     from tarkit.transports.location import (
         Location,
         Transport,
@@ -181,9 +182,10 @@ _MODULES = {
     ),
     "tarkit.transports.directory.reader": ("DirectoryReader",),
     "tarkit.transports.directory.writer": ("DirectoryWriter",),
+    "tarkit.transports.docker_archive.format": ("DockerFormat",),
     "tarkit.transports.docker_archive.items": ("ManifestItem",),
     "tarkit.transports.docker_archive.reader": ("DockerArchiveReader",),
-    "tarkit.transports.docker_archive.writer": ("DockerArchiveWriter", "DockerFormat"),
+    "tarkit.transports.docker_archive.writer": ("DockerArchiveWriter",),
     "tarkit.transports.docker_daemon.daemon": ("Daemon", "TlsFiles"),
     "tarkit.transports.docker_daemon.reader": ("DockerDaemonReader",),
     "tarkit.transports.docker_daemon.writer": ("DockerDaemonWriter",),

@@ -7,7 +7,8 @@ from typing import Self
 
 from tarkit.layout.archive_output import ArchiveOutput
 from tarkit.transports.base import Destination
-from tarkit.transports.docker_archive.writer import DockerArchiveWriter, DockerFormat
+from tarkit.transports.docker_archive.format import DockerFormat
+from tarkit.transports.docker_archive.writer import DockerArchiveWriter
 from tarkit.transports.docker_daemon.client import DaemonClient
 from tarkit.transports.docker_daemon.daemon import Daemon
 from tarkit.transports.docker_daemon.names import given_name

@@ -10,7 +10,7 @@ import pytest
 from tarkit.copying.engine import copy_image
 from tarkit.errors import DigestMismatchError, TransportError, UsageError
 from tarkit.image.document import JSON
-from tarkit.transports.docker_archive.writer import DockerFormat
+from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.docker_daemon.writer import DockerDaemonWriter
 from tarkit.transports.location import Location, open_source, open_writer
 from tests.builders import (

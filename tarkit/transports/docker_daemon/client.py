@@ -30,7 +30,7 @@ _SHOWN = 500
 
 @dataclass(frozen=True, slots=True)
 class DaemonImage:
-    """An image of the daemon: its ``id``, and its ``tags`` as the daemon writes them.
+    """An image of the daemon: its ``id``, and its ``tags`` as the daemon writes them, sorted.
 
     The ID is the config's digest, or that of the manifest or index where containerd stores the images.
     """
@@ -45,7 +45,7 @@ class DaemonImage:
         tags = get_strings(entry, "RepoTags", where=where)
         return cls(
             Digest.parse(get_string(entry, "Id", where=where), where=where),
-            tuple(tag for tag in tags if tag != _UNNAMED),
+            tuple(sorted(tag for tag in tags if tag != _UNNAMED)),
         )
 
 

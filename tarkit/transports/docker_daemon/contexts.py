@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tarkit.errors import MalformedError, NotFoundError
+from tarkit.errors import MalformedError, NotFoundError, PathNotFoundError
 from tarkit.image.document import JSON, METADATA_LIMIT, get_object, get_string, parse_object
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
@@ -33,14 +33,15 @@ def current_context(config: Path, name: str | None = None) -> Context | None:
         return None
     directory = hashlib.sha256(name.encode()).hexdigest()  # Docker's own file names for contexts
     path = config / "contexts" / "meta" / directory / "meta.json"
-    if not path.exists():
+    document = _read(path)
+    if document is None:
         raise NotFoundError(
             f"Docker has no context {name[:100]!r}",
             where=str(config / "contexts"),
             hint="see 'docker context ls'; DOCKER_CONTEXT or DOCKER_HOST chooses another",
         )
     where = str(path)
-    endpoints = get_object(_read(path), "Endpoints", where=where)
+    endpoints = get_object(document, "Endpoints", where=where)
     docker = get_object(endpoints, "docker", where=where)
     host = get_string(docker, "Host", where=where)
     if not host:
@@ -53,11 +54,13 @@ def current_context(config: Path, name: str | None = None) -> Context | None:
 
 
 def _current_name(path: Path) -> str:
-    if not path.exists():
-        return ""
-    return get_string(_read(path), "currentContext", where=str(path))
+    return get_string(_read(path) or {}, "currentContext", where=str(path))
 
 
-def _read(path: Path) -> JSON:
-    with os_errors(path), path.open("rb") as file:
-        return parse_object(read_bounded(file, METADATA_LIMIT, where=str(path)), where=str(path))
+def _read(path: Path) -> JSON | None:
+    try:
+        with os_errors(path), path.open("rb") as file:
+            data = read_bounded(file, METADATA_LIMIT, where=str(path))
+    except PathNotFoundError:
+        return None
+    return parse_object(data, where=str(path))

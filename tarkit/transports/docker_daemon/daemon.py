@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Daemon:
         DOCKER_CONTEXT or Docker's config (in DOCKER_CONFIG or ``~/.docker``) names; then the
         default socket. Raises :class:`~tarkit.errors.NotFoundError` for a context that is not there.
         """
-        config = Path(environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
+        config = _config_directory(environment)
         host = environment.get("DOCKER_HOST", "")
         context = None if host else current_context(config, environment.get("DOCKER_CONTEXT"))
         if context is not None:
@@ -91,6 +92,14 @@ class Daemon:
         if not host or "@" in self.host or parts.path not in ("", "/"):
             raise UsageError("its address is not tcp://host:port", where="the Docker daemon")
         return host, port or (_TLS_PORT if self.tls else _PLAIN_PORT)
+
+
+def _config_directory(environment: Mapping[str, str]) -> Path:
+    if configured := environment.get("DOCKER_CONFIG"):
+        return Path(configured)
+    with contextlib.suppress(RuntimeError):  # from a user who has no home
+        return Path.home() / ".docker"
+    return Path(os.devnull)  # below which nothing is
 
 
 def _tls_of(context: Context) -> TlsFiles | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tarkit.errors import MalformedError, NotFoundError, UnsupportedError, UsageError
-from tarkit.transports.docker_daemon.daemon import Daemon, TlsFiles
+from tarkit.transports.docker_daemon.daemon import DEFAULT_HOST, Daemon, TlsFiles
+from tarkit.transports.location import Location, Transport
 from tests.builders import Doc, dump
 
 
@@ -42,6 +43,15 @@ def test_without_a_word_it_is_the_default_socket() -> None:
 
 def test_docker_host_names_it() -> None:
     assert Daemon.find({"DOCKER_HOST": "unix:///x"}) == Daemon("unix:///x")
+
+
+def test_who_has_no_home_has_no_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert Daemon.find() == Daemon(DEFAULT_HOST)
+    assert Daemon.find({"DOCKER_HOST": "tcp://far"}) == Daemon("tcp://far")
 
 
 def test_the_config_names_the_current_context(config: Path) -> None:
@@ -147,3 +157,18 @@ def test_ssh_is_unsupported_with_a_way_out() -> None:
     with pytest.raises(UnsupportedError, match="ssh -L") as caught:
         assert Daemon("ssh://me:secret@far").socket_path
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("docker-daemon:", None),
+        ("docker-daemon:app", "app"),
+        ("docker-daemon:localhost:5000/app:1", "localhost:5000/app:1"),
+        (f"docker-daemon:sha256:{'0' * 64}", f"sha256:{'0' * 64}"),
+    ],
+)
+def test_a_location_names_an_image_and_no_path(text: str, name: str | None) -> None:
+    location = Location.parse(text)
+    assert location == Location(Transport.DOCKER_DAEMON, "", name)
+    assert str(location) == text

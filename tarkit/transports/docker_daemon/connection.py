@@ -51,7 +51,7 @@ def answered(
     """The daemon's answer to a GET of *path*, or to a POST of all of *upload*, while the block lasts.
 
     It may rest for *patience* seconds, or for the daemon's ``answer_timeout`` between two bytes.
-    Raises :class:`ImageNotFoundError` for a 404, and what :mod:`.failures` makes of the rest.
+    Raises :class:`ImageNotFoundError` for a 404, and what else the daemon, or its absence, makes of it.
     """
     seconds = patience or daemon.answer_timeout
     with contextlib.closing(_connected(daemon, seconds)) as connection:

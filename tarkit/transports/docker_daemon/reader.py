@@ -110,4 +110,4 @@ def _position(reader: DockerArchiveReader, image_id: Digest) -> int:
         return configs.index(image_id)
     if len(configs) == 1 and archive.candidates(f"blobs/{image_id.algorithm}/{image_id.hex}"):
         return 0
-    raise DigestMismatchError(image_id, listed([*map(str, configs)]), where=reader.where)
+    raise DigestMismatchError(image_id, listed(list(map(str, configs))), where=reader.where)

@@ -43,8 +43,9 @@ def resolve(name: str) -> object:
         return import_module(name)
     except ModuleNotFoundError:
         holder = resolve(parent)
-        fields = getattr(holder, "__dataclass_fields__", {})
-        return fields.get(last) or getattr(holder, last)
+        classes = holder.__mro__ if isinstance(holder, type) else ()
+        declared = {field for kind in classes for field in vars(kind).get("__annotations__", ())}
+        return last if last in declared else getattr(holder, last)
 
 
 def functions(file: Path) -> set[str]:

@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tarkit.errors import MalformedError, NotAnImageError, TruncatedError, UsageError
+from tarkit.errors import UsageError
 from tarkit.transports.base import Reader, Source, Writer
 
 if TYPE_CHECKING:
@@ -120,13 +120,11 @@ def open_reader(location: Location, *, metadata_only: bool = False) -> Reader:
         case Transport.DOCKER_ARCHIVE:
             from tarkit.transports.docker_archive.reader import DockerArchiveReader
 
-            with _named_for_what_it_is(location.path):
-                return DockerArchiveReader.open(location.path)
+            return DockerArchiveReader.open(location.path)
         case Transport.OCI_ARCHIVE:
             from tarkit.transports.oci_archive.reader import OCIArchiveReader
 
-            with _named_for_what_it_is(location.path):
-                return OCIArchiveReader.open(location.path)
+            return OCIArchiveReader.open(location.path)
         case Transport.OCI:
             from tarkit.transports.oci_layout.reader import OCILayoutReader
 
@@ -139,19 +137,6 @@ def open_reader(location: Location, *, metadata_only: bool = False) -> Reader:
             from tarkit.transports.docker_daemon.reader import DockerDaemonReader
 
             return DockerDaemonReader.open(keep_data=not metadata_only)
-
-
-@contextmanager
-def _named_for_what_it_is(path: str) -> Iterator[None]:
-    """Where *path* turns out to be no archive at all, say what it is instead."""
-    try:
-        yield
-    except (MalformedError, TruncatedError):
-        from tarkit.transports.sniff import identify
-
-        if kind := identify(Path(path)):
-            raise NotAnImageError(f"is {kind}, not an image archive", where=path) from None
-        raise
 
 
 def _open_stream(location: Location, metadata_only: bool) -> Reader:

@@ -10,6 +10,7 @@ import typer
 from tarkit.cli.common import (
     Debug,
     Json,
+    Quiet,
     SourceArgument,
     described,
     platform_text,
@@ -34,6 +35,7 @@ def inspect_command(
         str | None, typer.Option(help="The image of an index for os/arch[/variant].")
     ] = None,
     json_output: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Show what an image is: its name, digests, platform, labels and layers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tarkit.cli.common import Debug, Json, SourceArgument, platform_text, print_json, table
+from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, platform_text, print_json, table
 from tarkit.image.descriptor import Descriptor
 from tarkit.reading.inspect import inspect_image
 from tarkit.transports.base import ImageEntry, Reader
@@ -18,7 +18,9 @@ class _Row:
     platforms: tuple[str, ...] = ()
 
 
-def list_command(source: SourceArgument, json_output: Json = False, debug: Debug = False) -> None:
+def list_command(
+    source: SourceArgument, json_output: Json = False, quiet: Quiet = False, debug: Debug = False
+) -> None:
     """List the images in an archive, layout, directory or Docker daemon."""
     location = Location.parse(source)
     with open_reader(location, metadata_only=True) as reader:

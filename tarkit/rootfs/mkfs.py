@@ -1,0 +1,136 @@
+"""Images as squashfs or erofs, made by the programs that exist for it.
+
+mksquashfs, and mkfs.erofs from 1.7 on, read the tar that :mod:`tarkit.rootfs.tarball` makes; an
+older mkfs.erofs is given a directory, for which owners and devices take root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from tarkit.copying.progress import Progress
+from tarkit.errors import TransportError, UnsupportedError
+from tarkit.image.platform import Platform
+from tarkit.reading.select import select_image
+from tarkit.rootfs.directory import RootfsResult, write_directory
+from tarkit.rootfs.epoch import source_date_epoch
+from tarkit.rootfs.overlay import Overlay
+from tarkit.rootfs.tarball import write_tar
+from tarkit.streams.staging import staging_directory
+from tarkit.tar.member import Member
+from tarkit.tar.reader import TarReader
+from tarkit.tar.spool import new_spool
+from tarkit.tar.tape import FileTape
+from tarkit.transports.base import Source
+
+_LAST_TIME = (1 << 32) - 1  # squashfs counts seconds in 32 bits
+
+
+def write_squashfs(
+    source: Source,
+    path: Path,
+    *,
+    platform: Platform | None = None,
+    overlay: Overlay | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> RootfsResult:
+    """Write *source*'s image, with *overlay* on top, as the squashfs *path*, replacing what is there.
+
+    Raises :class:`UnsupportedError` where mksquashfs is not installed, :class:`TransportError`
+    with its own words where it fails, and whatever reading the image may bring.
+    """
+    program = _find("mksquashfs", "squashfs-tools")
+    with staging_directory(path.absolute().parent) as staging, new_spool() as tar:
+        result = write_tar(source, tar, platform, overlay, on_progress)
+        output = staging / "image"
+        members = list(TarReader(FileTape(tar)))
+        options = ["-tar", "-noappend", "-no-progress", "-quiet", *_root_options(members[0])]
+        _run([program, "-", str(output), *options], tar, time=_latest(members))
+        output.replace(path)
+    return result
+
+
+def write_erofs(
+    source: Source,
+    path: Path,
+    *,
+    platform: Platform | None = None,
+    overlay: Overlay | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> RootfsResult:
+    """As :func:`write_squashfs`, with mkfs.erofs; its UUID derives from the image's digest."""
+    program = _find("mkfs.erofs", "erofs-utils")
+    digest = select_image(source, platform).digest.hex
+    options = [f"-T{source_date_epoch() or 0}", "--preserve-mtime", f"-U{_uuid(digest)}"]
+    with staging_directory(path.absolute().parent) as staging:
+        output = staging / "image"
+        if "--tar" in _run([program, "--help"]):
+            with new_spool() as tar:
+                result = write_tar(source, tar, platform, overlay, on_progress)
+                _run([program, *options, "--tar=f", str(output)], tar)
+        else:
+            parent = staging / "unpacked"
+            parent.mkdir()
+            root = parent / "root"
+            result = write_directory(
+                source, root, platform=platform, overlay=overlay, on_progress=on_progress
+            )
+            note = "mkfs.erofs before 1.7 reads no tar, so the image was unpacked first"
+            result = replace(result, notes=(note, *result.notes))
+            _run([program, *options, str(output), str(root)])
+        output.replace(path)
+    return result
+
+
+def _root_options(root: Member) -> list[str]:
+    """What mksquashfs does not take from the tar: its first entry, the root directory."""
+    mode, uid, gid = f"{root.mode:o}", str(root.uid), str(root.gid)
+    return ["-root-mode", mode, "-root-uid", uid, "-root-gid", gid]
+
+
+def _latest(members: Sequence[Member]) -> int:
+    """The time mksquashfs may use, in seconds: no later ones than this stay, so it is the latest."""
+    asked = source_date_epoch()
+    latest = max(member.mtime_ns for member in members) // 10**9
+    return min(max(latest, 0), _LAST_TIME) if asked is None else asked
+
+
+def _find(program: str, package: str) -> str:
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        raise UnsupportedError(f"{program} is not installed", hint=f"it comes with {package}")
+    return found
+
+
+def _run(command: Sequence[str], stdin: BinaryIO | None = None, *, time: int | None = None) -> str:
+    """Run *command*, which reads *stdin* from its start and takes *time* for now; all it says."""
+    environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
+    if time is not None:
+        environment["SOURCE_DATE_EPOCH"] = str(time)
+    if stdin is not None:
+        stdin.seek(0)
+    result = subprocess.run(
+        command,
+        stdin=stdin or subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        check=False,
+    )
+    output = result.stdout.decode("utf-8", "replace")
+    if result.returncode:
+        lines = output.strip().splitlines() or [f"exit code {result.returncode}"]
+        raise TransportError(lines[-1], where=command[0])
+    return output
+
+
+def _uuid(hex_digest: str) -> str:
+    """A UUID (RFC 9562, version 8: of one's own making) from a digest."""
+    digits = f"{hex_digest[:12]}8{hex_digest[13:16]}8{hex_digest[17:32]}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

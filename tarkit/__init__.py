@@ -128,6 +128,9 @@ if TYPE_CHECKING:
     from tarkit.transports.docker_archive.items import ManifestItem
     from tarkit.transports.docker_archive.reader import DockerArchiveReader
     from tarkit.transports.docker_archive.writer import DockerArchiveWriter
+    from tarkit.transports.docker_daemon.daemon import Daemon, TlsFiles
+    from tarkit.transports.docker_daemon.reader import DockerDaemonReader
+    from tarkit.transports.docker_daemon.writer import DockerDaemonWriter
     from tarkit.transports.location import (
         Location,
         Transport,
@@ -235,10 +238,13 @@ _MODULES = {
     ),
     "tarkit.transports.directory.reader": ("DirectoryReader",),
     "tarkit.transports.directory.writer": ("DirectoryWriter",),
+    "tarkit.transports.docker_archive.format": ("DockerFormat",),
     "tarkit.transports.docker_archive.items": ("ManifestItem",),
     "tarkit.transports.docker_archive.reader": ("DockerArchiveReader",),
-    "tarkit.transports.docker_archive.format": ("DockerFormat",),
     "tarkit.transports.docker_archive.writer": ("DockerArchiveWriter",),
+    "tarkit.transports.docker_daemon.daemon": ("Daemon", "TlsFiles"),
+    "tarkit.transports.docker_daemon.reader": ("DockerDaemonReader",),
+    "tarkit.transports.docker_daemon.writer": ("DockerDaemonWriter",),
     "tarkit.transports.location": (
         "Location",
         "Transport",
@@ -272,6 +278,7 @@ __all__ = [
     "CopyOptions",
     "CopyResult",
     "Credentials",
+    "Daemon",
     "Descriptor",
     "Destination",
     "Difference",
@@ -282,6 +289,8 @@ __all__ = [
     "DirectoryWriter",
     "DockerArchiveReader",
     "DockerArchiveWriter",
+    "DockerDaemonReader",
+    "DockerDaemonWriter",
     "DockerFormat",
     "Entry",
     "Event",
@@ -339,6 +348,7 @@ __all__ = [
     "Sparse",
     "SparseSource",
     "TarkitError",
+    "TlsFiles",
     "Transport",
     "TransportError",
     "TruncatedError",

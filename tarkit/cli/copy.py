@@ -29,6 +29,7 @@ from tarkit.transports.location import (
 )
 
 _ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE)
+_DOCKER = (Transport.DOCKER_ARCHIVE, Transport.DOCKER_DAEMON)
 
 
 def copy_command(
@@ -118,7 +119,7 @@ def _names(image: Source, location: Location, tags: list[str]) -> list[str]:
     asked = ([location.name] if location.name else []) + tags
     if asked or location.transport is Transport.REGISTRY:
         return asked
-    if location.transport is Transport.DOCKER_ARCHIVE:  # where a bare tag is no name
+    if location.transport in _DOCKER:  # where a bare tag is no name
         return [name for name in image.names if ":" in name or "/" in name]
     return list(image.names)
 

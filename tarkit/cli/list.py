@@ -11,6 +11,8 @@ from tarkit.reading.inspect import inspect_image
 from tarkit.transports.base import ImageEntry, Reader
 from tarkit.transports.location import Location, Transport, open_reader
 
+_REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)  # where each look at an image is dear
+
 
 @dataclass(frozen=True, slots=True)
 class _Row:
@@ -29,11 +31,11 @@ def list_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """List the images in an archive, layout, directory or repository."""
+    """List the images in an archive, layout, directory, repository or Docker daemon."""
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with open_reader(location, metadata_only=True, registry=registry) as reader:
-        remote = location.transport is Transport.REGISTRY  # where each look costs requests
+        remote = location.transport in _REMOTE
         rows = [_Row(e) if remote else _row(reader, e) for e in reader.images()]
     if json_output:
         print_json({"images": [_as_json(row) for row in rows]})

@@ -29,6 +29,7 @@ class Transport(Enum):
     OCI_ARCHIVE = "oci-archive"
     DIR = "dir"
     REGISTRY = "docker"
+    DOCKER_DAEMON = "docker-daemon"
     ANY = ""  # a plain path, to be sniffed
 
 
@@ -40,7 +41,10 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place: its ``transport`` and ``path``, and an image in it by ``name`` or by ``index`` from 0."""
+    """A place: its ``transport`` and ``path``, and an image in it by ``name`` or by ``index`` from 0.
+
+    A Docker daemon has no path: it is the one that the environment tells of.
+    """
 
     transport: Transport
     path: str
@@ -69,6 +73,8 @@ class Location:
             return cls(transport, _required(rest, text))
         if transport is Transport.REGISTRY:
             return cls(transport, *_repository(rest, text))
+        if transport is Transport.DOCKER_DAEMON:
+            return cls(transport, "", rest or None)
         path, name, index = _split(rest)
         return cls(transport, _required(path, text), name, index)
 
@@ -85,6 +91,8 @@ class Location:
             )
         selector = f":@{self.index}" if self.index is not None else ""
         selector = f":{self.name}" if self.name is not None else selector
+        if self.transport is Transport.DOCKER_DAEMON:
+            selector = self.name or ""
         prefix = f"{self.transport.value}:" if self.transport.value else ""
         return f"{prefix}{self.path}{selector}"
 
@@ -119,8 +127,8 @@ def open_reader(
 ) -> Reader:
     """Open what is at *location* for reading; a context manager.
 
-    With *metadata_only* a pipe is not spooled, and layers in it cannot be read. *registry* says
-    how to reach one, and who to be there.
+    With *metadata_only* a pipe, or what a daemon sends, is not spooled, and layers in it cannot be
+    read. *registry* says how to reach one, and who to be there.
     Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` for a plain path to something else.
     """
     transport = location.transport
@@ -151,6 +159,10 @@ def open_reader(
             from tarkit.transports.registry.reader import RegistryReader
 
             return RegistryReader.open(location.path, registry)
+        case Transport.DOCKER_DAEMON:
+            from tarkit.transports.docker_daemon.reader import DockerDaemonReader
+
+            return DockerDaemonReader.open(keep_data=not metadata_only)
 
 
 def _open_stream(location: Location, metadata_only: bool) -> Reader:
@@ -229,3 +241,8 @@ def open_writer(
             from tarkit.transports.registry.writer import RegistryWriter
 
             return RegistryWriter.open(location.path, registry)
+        case Transport.DOCKER_DAEMON:
+            from tarkit.transports.docker_archive.format import DockerFormat
+            from tarkit.transports.docker_daemon.writer import DockerDaemonWriter
+
+            return DockerDaemonWriter.open(format=docker_format or DockerFormat.DUAL)

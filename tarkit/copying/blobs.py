@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
+from queue import SimpleQueue
 
 from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.plan import LayerPlan
@@ -68,11 +69,13 @@ class BlobMover:
         jobs = 1 if order is not None else self._options.jobs or self._default_jobs()
         digests = [blob.digest for blob in order] if order is not None else list(plans)
         futures: dict[Digest, Future[Moved]] = {}
-        with ThreadPoolExecutor(jobs, "blob") as pool, self._stopping(futures.values()):
+        finished: SimpleQueue[Future[Moved]] = SimpleQueue()
+        with ThreadPoolExecutor(jobs, "blob") as pool, self._stopping(pool, futures.values()):
             for digest in digests:
                 futures[digest] = pool.submit(self._move, plans[digest], family)
-            for future in wait(futures.values(), return_when=FIRST_EXCEPTION).done:
-                future.result()
+                futures[digest].add_done_callback(finished.put)
+            for _ in digests:  # not wait(), which an interruption can leave holding locks
+                finished.get().result()
             return {digest: future.result() for digest, future in futures.items()}
 
     def _default_jobs(self) -> int:
@@ -87,15 +90,15 @@ class BlobMover:
         return blobs if self._destination.profile.ordered else None
 
     @contextmanager
-    def _stopping(self, futures: Collection[Future[Moved]]) -> Iterator[None]:
+    def _stopping(
+        self, pool: ThreadPoolExecutor, futures: Collection[Future[Moved]]
+    ) -> Iterator[None]:
         """Stop all of *futures* when the block fails, in whatever way, before that goes on."""
         try:
             yield
         except BaseException:
             self._watcher.cancel()
-            for future in futures:
-                future.cancel()
-            wait(futures)
+            pool.shutdown(cancel_futures=True)
             _raise_cause(futures)
             raise
 

@@ -10,11 +10,13 @@ import typer
 
 from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, note, print_json, size_text
 from tarkit.cli.progress import progress_listener
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.copying.carry import carry_over
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
 from tarkit.errors import UsageError
 from tarkit.image.platform import Platform
+from tarkit.layout.names import normalized
 from tarkit.streams.atomic import atomic_file
 from tarkit.transports.base import Source, Writer
 from tarkit.transports.docker_archive.format import DockerFormat
@@ -27,6 +29,7 @@ from tarkit.transports.location import (
 )
 
 _ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE)
+_DOCKER = (Transport.DOCKER_ARCHIVE, Transport.DOCKER_DAEMON)
 
 
 def copy_command(
@@ -57,16 +60,29 @@ def copy_command(
     ] = False,
     digest_file: Annotated[Path | None, typer.Option(help="Write the digest to this file.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, max=64, help="Blobs at a time.")] = None,
+    creds: Creds = None,
+    src_creds: Creds = None,
+    dest_creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Copy an image, verified on the way, into another place or format."""
     from_location, to_location = Location.parse(source), Location.parse(destination)
+    if json_output and to_location.is_stream:
+        raise UsageError("--json and the archive cannot both go to standard output")
+    if all_images and platform:
+        raise UsageError("--all and --platform exclude each other")
     platforms = tuple(map(Platform.parse, platform or ()))
     with ExitStack() as stack:
         listener = stack.enter_context(progress_listener(as_json=json_output, quiet=quiet))
-        image = stack.enter_context(open_source(from_location))
+        registry = registry_options(
+            from_location, src_creds or creds, authfile, tls_verify, cert_dir
+        )
+        image = stack.enter_context(open_source(from_location, registry=registry))
         options = CopyOptions(
             all=all_images,
             platforms=platforms,
@@ -78,8 +94,16 @@ def copy_command(
             on_progress=listener,
         )
         image.manifest()  # a source that is not there leaves nothing at the destination
+        registry = registry_options(
+            to_location, dest_creds or creds, authfile, tls_verify, cert_dir
+        )
         writer = stack.enter_context(
-            open_writer(to_location, docker_format=docker_format, verify_existing=verify_existing)
+            open_writer(
+                to_location,
+                docker_format=docker_format,
+                verify_existing=verify_existing,
+                registry=registry,
+            )
         )
         names = _names(image, to_location, tag or [])
         _keep_others(to_location, writer, names)
@@ -93,9 +117,9 @@ def copy_command(
 def _names(image: Source, location: Location, tags: list[str]) -> list[str]:
     """What the copy is to be called: as asked, or as it was called before."""
     asked = ([location.name] if location.name else []) + tags
-    if asked:
+    if asked or location.transport is Transport.REGISTRY:
         return asked
-    if location.transport is Transport.DOCKER_ARCHIVE:  # where a bare tag is no name
+    if location.transport in _DOCKER:  # where a bare tag is no name
         return [name for name in image.names if ":" in name or "/" in name]
     return list(image.names)
 
@@ -104,18 +128,16 @@ def _keep_others(location: Location, writer: Writer, names: list[str]) -> None:
     """Carry the images over that an archive holds already: writing it anew would lose them."""
     if location.transport not in _ARCHIVES or location.is_stream:
         return
-    if Path(location.path).exists():
+    path = Path(location.path)
+    if path.exists() and path.stat().st_size:
+        in_full = normalized if location.transport is Transport.DOCKER_ARCHIVE else str
         with open_reader(Location(location.transport, location.path)) as reader:
-            carry_over(reader, writer, except_names=names)
+            carry_over(reader, writer, except_names=names, in_full=in_full)
 
 
 def _report(
     result: CopyResult, location: Location, names: list[str], *, as_json: bool, quiet: bool
 ) -> None:
-    if location.is_stream:
-        if as_json:
-            raise UsageError("--json and the archive cannot both go to standard output")
-        return
     if as_json:
         print_json(
             {
@@ -132,12 +154,13 @@ def _report(
             }
         )
         return
-    print(result.descriptor.digest)
+    if not location.is_stream:
+        print(result.descriptor.digest)
     if not quiet:
         for text in result.notes:
             note(text)
         note(
-            f"{result.copied} blobs copied, {result.recompressed} recompressed, "
+            f"blobs: {result.copied} copied, {result.recompressed} recompressed, "
             f"{result.reused} reused; {size_text(result.bytes_read)} read, "
             f"{size_text(result.bytes_written)} written"
         )

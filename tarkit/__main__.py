@@ -1,5 +1,6 @@
 """``tarkit`` and ``python -m tarkit``."""
 
+import gc
 import sys
 
 
@@ -10,6 +11,9 @@ def main() -> None:
 
         print(f"tarkit {__version__}")
         return
+    gc.set_threshold(
+        50_000
+    )  # looking for cycles, of which there are few, takes a tenth of a short command
     from tarkit.cli.app import run
 
     sys.exit(run())

@@ -21,7 +21,7 @@ BACKENDS = {
 }
 LOCATION = {*STACK, *BACKENDS}
 COPYING = set(STACK)
-ROOTFS = {"errors", "image", "streams", "blobs", "tar", "transports.base", "reading"}
+ROOTFS = {"errors", "image", "streams", "tar", "transports.base", "reading", "copying"}
 FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT, "copying"}
 EVERYTHING = {*VERIFYING, "verifying", "rootfs", "ext4", ""}

@@ -1,0 +1,25 @@
+"""ext4 images written in one pass, without root, a kernel or mkfs."""
+
+from __future__ import annotations
+
+from tarkit.ext4.finish import Ext4Result
+from tarkit.ext4.image import SourceFile
+from tarkit.ext4.node import Contents, Extent, Node, Region
+from tarkit.ext4.options import Ext4Options, Percent, Profile, SizePolicy
+from tarkit.ext4.writer import Ext4Writer
+from tarkit.ext4.xattr import can_hold
+
+__all__ = [
+    "Contents",
+    "Ext4Options",
+    "Ext4Result",
+    "Ext4Writer",
+    "Extent",
+    "Node",
+    "Percent",
+    "Profile",
+    "Region",
+    "SizePolicy",
+    "SourceFile",
+    "can_hold",
+]

@@ -1,0 +1,129 @@
+"""File contents on their way into the image, in one pass and whatever their pieces' sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from tarkit.errors import MalformedError, SizeMismatchError, TruncatedError, UnsupportedError
+from tarkit.ext4.extents import extents_of
+from tarkit.ext4.format import BLOCK, blocks_of
+from tarkit.ext4.image import Buffer, ImageFile, SourceFile
+from tarkit.ext4.node import Contents, Extent, Region
+from tarkit.ext4.space import Run, Space
+
+
+class Feed(Protocol):
+    """Data in order, of which pieces are asked for one after the other."""
+
+    def copy(self, image: ImageFile, offset: int, count: int) -> None:
+        """Write the next *count* bytes at *offset* of the image."""
+
+
+class ChunkFeed:
+    """Data that arrives in chunks of any size."""
+
+    def __init__(self, chunks: Iterable[Buffer]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+        self._taken = 0
+
+    def copy(self, image: ImageFile, offset: int, count: int) -> None:
+        """Write the next *count* bytes; :class:`TruncatedError` if there are fewer."""
+        while count:
+            if not self._rest:
+                self._next()
+                continue
+            part = self._rest[:count]
+            image.write(offset, part)
+            self._rest = self._rest[len(part) :]
+            self._taken += len(part)
+            offset, count = offset + len(part), count - len(part)
+
+    def check_end(self) -> None:
+        """Raise :class:`SizeMismatchError` if there is more data."""
+        if self._rest or any(len(chunk) for chunk in self._chunks):
+            raise SizeMismatchError(self._taken, self._taken + 1)
+
+    def _next(self) -> None:
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            raise TruncatedError(f"file contents end after {self._taken} bytes")
+        self._rest = memoryview(chunk)
+
+
+class RangeFeed:
+    """Data that lies in an open file, from an offset on."""
+
+    def __init__(self, source: SourceFile, offset: int) -> None:
+        self._source = source
+        self._offset = offset
+
+    def copy(self, image: ImageFile, offset: int, count: int) -> None:
+        """Write the next *count* bytes; :class:`TruncatedError` if there are fewer."""
+        image.copy(offset, self._source, self._offset, count)
+        self._offset += count
+
+
+def check_regions(regions: Sequence[Region], size: int) -> None:
+    """Raise :class:`MalformedError` unless *regions* are in order, apart and inside *size* bytes."""
+    position = 0
+    for region in regions:
+        if region.offset < position or region.length < 0 or region.end > size:
+            raise MalformedError(
+                f"a sparse file of {size} bytes has data at {region.offset}+{region.length}"
+            )
+        position = region.end
+
+
+def store(
+    image: ImageFile, space: Space, feed: Feed, size: int, regions: Sequence[Region] | None
+) -> Contents:
+    """Place and write a file of *size* bytes whose data are *regions*, all of it by default.
+
+    Raises :class:`NoSpaceError` if it does not fit and what *feed* raises.
+    """
+    if size < 0:
+        raise UnsupportedError(f"a file of {size} bytes")
+    if regions is None:
+        regions = (Region(0, size),)
+    check_regions(regions, size)
+    regions = [region for region in regions if region.length]
+    extents = [
+        extent
+        for span in _spans(regions)
+        for extent in extents_of(space.allocate(span.count), span.start)
+    ]
+    _fill(image, extents, regions, feed)
+    return Contents(size, tuple(extents))
+
+
+def _spans(regions: Sequence[Region]) -> list[Run]:
+    """The blocks of the file that *regions* touch, as few runs as they are."""
+    spans: list[Run] = []
+    for region in regions:
+        first, end = region.offset // BLOCK, blocks_of(region.end)
+        if spans and first <= spans[-1].end:
+            first = spans.pop().start
+        spans.append(Run(first, end - first))
+    return spans
+
+
+def _fill(
+    image: ImageFile, extents: Sequence[Extent], regions: Sequence[Region], feed: Feed
+) -> None:
+    """Write every byte of *extents*: data where there are *regions*, zeros elsewhere."""
+    current = 0
+    for extent in extents:
+        position, end = extent.logical * BLOCK, (extent.logical + extent.count) * BLOCK
+        shift = extent.physical * BLOCK - position
+        while current < len(regions) and regions[current].offset < end:
+            region = regions[current]
+            start, stop = max(region.offset, position), min(region.end, end)
+            image.write_zeros(position + shift, start - position)
+            feed.copy(image, start + shift, stop - start)
+            position = stop
+            if region.end > end:
+                break
+            current += 1
+        image.write_zeros(position + shift, end - position)

@@ -1,0 +1,208 @@
+"""From stored contents and a tree to a whole file system."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from uuid import UUID
+
+from tarkit.errors import MalformedError, UnsupportedError
+from tarkit.ext4.directory import DirectoryFormat
+from tarkit.ext4.format import (
+    BLOCK,
+    BLOCKS_PER_GROUP,
+    FIRST_INODE,
+    JOURNAL_INODE,
+    RESIZE_INODE,
+    ROOT_INODE,
+    backup_groups,
+    blocks_of,
+)
+from tarkit.ext4.geometry import can_grow, prefix_for
+from tarkit.ext4.groups import Usage, write_groups
+from tarkit.ext4.image import ImageFile
+from tarkit.ext4.inode import (
+    EMPTY_INODE,
+    Inode,
+    pack_table,
+    storable_time,
+)
+from tarkit.ext4.inventory import Inventory
+from tarkit.ext4.journal import journal_inode, pack_journal_superblock
+from tarkit.ext4.layout import Layout, plan_layout
+from tarkit.ext4.node import Node
+from tarkit.ext4.options import Ext4Options, Percent
+from tarkit.ext4.placement import Placer, inode_of
+from tarkit.ext4.resize import resize_blocks, resize_inode
+from tarkit.ext4.seal import BlockKind, BlockWriter
+from tarkit.ext4.space import Space
+from tarkit.ext4.superblock import OFFSET, Superblock, checksum_seed
+
+_LEAST_ESTIMATE = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Ext4Result:
+    """The image that was made.
+
+    ``size`` is the file's, in bytes; the file system has ``blocks`` of 4096 bytes.
+    ``clamped_times`` counts inodes with a time that had to be moved to one an inode can tell: it
+    was before 1901, after 2446, or between 2310 and 2378.
+    """
+
+    size: int
+    blocks: int
+    free_blocks: int
+    inodes: int
+    free_inodes: int
+    uuid: UUID
+    clamped_times: int
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of the file system that are taken, by files or by itself."""
+        return (self.blocks - self.free_blocks) * BLOCK
+
+
+class Finisher:
+    """Writes the file system around contents that *image* and *space* already have."""
+
+    def __init__(self, image: ImageFile, space: Space, root: Node, options: Ext4Options) -> None:
+        self._image = image
+        self._options = options
+        self._time = options.timestamp * 10**9
+        self._inventory = Inventory(root, self._time)
+        self._seed = checksum_seed(options)
+        self._blocks = BlockWriter(image, self._seed)
+        self._space = space
+
+    @property
+    def contents_blocks(self) -> int:
+        """Blocks of file contents that the tree's nodes have together."""
+        nodes = self._inventory.nodes
+        return sum(node.contents.blocks for node in nodes if node.contents)
+
+    def finish(self) -> Ext4Result:
+        """Place and write everything, what is found by its place last."""
+        self._make_room()
+        placer = self._place()
+        layout = plan_layout(self._space, self._inventory.last_inode, self._options)
+        self._write_own_files(layout)
+        usage = self._write_inodes(layout, placer)
+        self._write_descriptors(layout, usage)
+        size = self._options.size
+        size = size if isinstance(size, int) else layout.geometry.blocks * BLOCK
+        self._image.finish(size)
+        if not self._options.sparse:
+            self._image.reserve(size)
+        return Ext4Result(
+            size=size,
+            blocks=layout.geometry.blocks,
+            free_blocks=layout.free_blocks,
+            inodes=layout.geometry.inodes,
+            free_inodes=layout.geometry.inodes - usage.inodes,
+            uuid=self._options.volume_uuid,
+            clamped_times=sum(map(_is_clamped, self._inventory.nodes)),
+        )
+
+    def _make_room(self) -> None:
+        """Blank what was discarded, and give back the descriptors that cannot be needed."""
+        for hole in self._space.holes():
+            self._image.write_zeros(hole.start * BLOCK, hole.count * BLOCK)
+        if not isinstance(self._options.size, int):
+            grows = can_grow(self._options, wide=False)
+            enough = prefix_for(self._estimate(), grows=grows, wide=False)
+            self._space.narrow(min(enough, self._space.prefix))
+
+    def _estimate(self) -> int:
+        """More blocks than the finished image has: no inode needs more than two besides its data."""
+        options = self._options
+        inodes = max(len(self._inventory.nodes), options.inodes or 0)
+        used = 2 * (self._space.end + 2 * inodes + _LEAST_ESTIMATE) + options.align // BLOCK
+        if isinstance(options.free, Percent):
+            return used * 100 // (100 - options.free.value)
+        return used + 2 * blocks_of(options.free)
+
+    def _place(self) -> Placer:
+        inventory = self._inventory
+        form = DirectoryFormat(self._options.hash_seed, self._seed)
+        placer = Placer(inventory, self._space, self._blocks, form)
+        for position in range(len(inventory.nodes)):
+            try:
+                placer.place(position)
+            except (UnsupportedError, MalformedError) as error:
+                error.where = inventory.path(position)
+                raise
+        return placer
+
+    def _write_own_files(self, layout: Layout) -> None:
+        """Write the blocks of the journal and the resize inode."""
+        for block in layout.journal_map.blocks:
+            self._blocks.put(BlockKind.EXTENTS, block.physical, block.data, JOURNAL_INODE)
+        if layout.journal:
+            data = pack_journal_superblock(
+                layout.geometry.journal_blocks, self._options.volume_uuid
+            )
+            self._blocks.put(BlockKind.PLAIN, layout.journal[0].physical, data)
+        if layout.resize_block:
+            for block in resize_blocks(layout.geometry, layout.resize_block):
+                self._blocks.put(BlockKind.PLAIN, block.physical, block.data)
+        self._blocks.flush()
+
+    def _write_inodes(self, layout: Layout, placer: Placer) -> Usage:
+        geometry = layout.geometry
+        packed = self._packed_inodes(layout, placer)
+        for group, table in enumerate(layout.inode_tables):
+            part = list(islice(packed, geometry.inodes_per_group))
+            if not part:
+                break
+            first = group * geometry.inodes_per_group + 1
+            self._image.write(table * BLOCK, pack_table(part, first, self._seed))
+        directories = array("I", bytes(4 * geometry.groups))
+        for position, node in enumerate(self._inventory.nodes):
+            if node.is_directory:
+                number = self._inventory.inode(position)
+                directories[(number - 1) // geometry.inodes_per_group] += 1
+        return Usage(self._inventory.last_inode, directories)
+
+    def _packed_inodes(self, layout: Layout, placer: Placer) -> Iterator[bytes]:
+        """Every inode in use, in order from number 1, without checksums."""
+        inventory = self._inventory
+        own = {ROOT_INODE: self._node_inode(0, placer)}
+        if layout.journal:
+            own[JOURNAL_INODE] = journal_inode(layout.journal, layout.journal_map, self._time)
+        if layout.resize_block:
+            own[RESIZE_INODE] = resize_inode(layout.geometry, layout.resize_block, self._time)
+        for number in range(1, FIRST_INODE):
+            yield own[number].pack() if number in own else EMPTY_INODE
+        for position in range(1, len(inventory.nodes)):
+            yield self._node_inode(position, placer).pack()
+
+    def _node_inode(self, position: int, placer: Placer) -> Inode:
+        inventory = self._inventory
+        links = inventory.links(position)
+        return inode_of(inventory.nodes[position], placer.place(position), links)
+
+    def _write_descriptors(self, layout: Layout, usage: Usage) -> None:
+        """Write bitmaps, and superblock and descriptors wherever they belong."""
+        geometry = layout.geometry
+        table = write_groups(self._image, layout, usage, self._seed)
+        superblock = Superblock(
+            options=self._options,
+            geometry=geometry,
+            free_blocks=layout.free_blocks,
+            free_inodes=geometry.inodes - usage.inodes,
+            journal_map=layout.journal_map.root,
+        )
+        for group in backup_groups(geometry.groups):
+            block = superblock.pack(group)
+            if not group:
+                block = bytes(OFFSET) + block
+            self._image.write(group * BLOCKS_PER_GROUP * BLOCK, block.ljust(BLOCK, b"\0") + table)
+
+
+def _is_clamped(node: Node) -> bool:
+    times = (node.mtime, node.atime, node.ctime)
+    return any(time is not None and storable_time(time) != time for time in times)

@@ -1,0 +1,114 @@
+"""Where the file system's own structures lie, in an image just large enough or of a given size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tarkit.ext4.extents import BlockMap, extents_of, map_extents
+from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, blocks_of, ceil_div
+from tarkit.ext4.geometry import Geometry, divide, least_blocks_for_inodes
+from tarkit.ext4.node import Extent
+from tarkit.ext4.options import Ext4Options, Percent
+from tarkit.ext4.space import Space, no_space
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The places of everything that is not somebody's file.
+
+    ``resize_block`` is the one block of the resize inode that is not a descriptor's, or 0.
+    ``space`` knows what is left.
+    """
+
+    geometry: Geometry
+    resize_block: int
+    journal: Sequence[Extent]
+    journal_map: BlockMap
+    block_bitmaps: Sequence[int]
+    inode_bitmaps: Sequence[int]
+    inode_tables: Sequence[int]
+    space: Space
+
+    @property
+    def free_blocks(self) -> int:
+        """How many blocks are free."""
+        return self.space.free_blocks(self.geometry.blocks)
+
+
+def plan_layout(space: Space, needed: int, options: Ext4Options) -> Layout:
+    """Find the size if it is to be found, and a place for everything.
+
+    *space* has all contents placed, and *needed* is the number of inodes in use. Raises
+    :class:`NoSpaceError` if it does not fit the size asked for, or none that ext4 can have.
+    """
+    if isinstance(options.size, int):
+        return _fit(space, options.size // BLOCK, needed, options)
+    return _grow(space, needed, options)
+
+
+def _fit(space: Space, blocks: int, needed: int, options: Ext4Options) -> Layout:
+    geometry = divide(blocks, needed, space.prefix, options)
+    if geometry.last_group_shortfall:
+        blocks -= blocks % BLOCKS_PER_GROUP
+        geometry = divide(blocks, needed, space.prefix, options)
+    if geometry.inodes < max(needed, options.inodes or 0):
+        least = least_blocks_for_inodes(needed, options) * BLOCK
+        raise no_space(least, blocks * BLOCK)
+    layout = _place(space, geometry)
+    if layout.space.end > blocks:
+        raise no_space(layout.space.end * BLOCK, blocks * BLOCK)
+    return layout
+
+
+def _grow(space: Space, needed: int, options: Ext4Options) -> Layout:
+    blocks = max(space.end, least_blocks_for_inodes(needed, options))
+    align = options.align // BLOCK
+    while True:
+        blocks = ceil_div(blocks, align) * align
+        if blocks > space.limit:
+            raise no_space(blocks * BLOCK, space.limit * BLOCK)
+        geometry = divide(blocks, needed, space.prefix, options)
+        short = geometry.last_group_shortfall
+        if not short:
+            layout = _place(space, geometry)
+            short = max(layout.space.end - blocks, _lacking(layout, options))
+        if short <= 0:
+            return layout
+        blocks += short
+
+
+def _lacking(layout: Layout, options: Ext4Options) -> int:
+    """How many blocks to add so that enough are free."""
+    if options.size == "min":
+        return 0
+    blocks, free = layout.geometry.blocks, layout.free_blocks
+    if isinstance(options.free, Percent):
+        share = options.free.value
+        return ceil_div(blocks * share - free * 100, 100 - share)
+    return blocks_of(options.free) - free
+
+
+def _place(space: Space, geometry: Geometry) -> Layout:
+    trial = space.copy()
+    trial.limit = 2**48
+    trial.narrow(geometry.prefix)
+    resize_block = trial.allocate(1)[0].start if geometry.reserved_gdt else 0
+    journal = extents_of(trial.allocate(geometry.journal_blocks))
+    journal_map = map_extents(journal, lambda: trial.allocate(1)[0].start)
+    bitmaps = [
+        block for run in trial.allocate(2 * geometry.groups) for block in range(run.start, run.end)
+    ]
+    tables = [
+        trial.allocate_contiguous(geometry.table_blocks).start for _ in range(geometry.groups)
+    ]
+    return Layout(
+        geometry=geometry,
+        resize_block=resize_block,
+        journal=journal,
+        journal_map=journal_map,
+        block_bitmaps=bitmaps[: geometry.groups],
+        inode_bitmaps=bitmaps[geometry.groups :],
+        inode_tables=tables,
+        space=trial,
+    )

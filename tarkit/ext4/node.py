@@ -1,0 +1,75 @@
+"""What goes into an image: nodes of a tree, and file contents already stored."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+_NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
+_NO_CHILDREN: Mapping[bytes, Node] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A stretch of a sparse file that holds data, in bytes."""
+
+    offset: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The offset just past the region."""
+        return self.offset + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """*count* blocks of a file, from its block *logical* on, at block *physical* of the image."""
+
+    logical: int
+    physical: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A regular file's bytes as they lie in the image; what is in no extent is a hole."""
+
+    size: int
+    extents: tuple[Extent, ...]
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of the image the bytes take."""
+        return sum(extent.count for extent in self.extents)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Node:
+    """One inode. Names that lead to the same object are hard links.
+
+    ``mode`` is the file's type and permissions as ``st_mode`` has them. Times are nanoseconds
+    since 1970; the two that are ``None`` are the time of the last modification. A regular file
+    has ``contents`` (``None`` is empty), a symbolic link ``target``, a device ``major`` and
+    ``minor``, a directory ``children`` by name.
+    """
+
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    mtime: int = 0
+    atime: int | None = None
+    ctime: int | None = None
+    xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: _NO_XATTRS)
+    contents: Contents | None = None
+    target: bytes = b""
+    major: int = 0
+    minor: int = 0
+    children: Mapping[bytes, Node] = field(default_factory=lambda: _NO_CHILDREN)
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the node is a directory."""
+        return stat.S_ISDIR(self.mode)

@@ -1,0 +1,156 @@
+"""Blocks that single inodes need besides file data: directories, long links, maps, attributes."""
+
+from __future__ import annotations
+
+import stat
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tarkit.ext4.directory import DirectoryFormat, build_directory
+from tarkit.ext4.extents import extents_of, map_extents
+from tarkit.ext4.format import BLOCK, FIRST_INODE, SECTORS_PER_BLOCK
+from tarkit.ext4.inode import EXTENTS_FLAG, INDEX_FLAG, Inode
+from tarkit.ext4.inventory import Inventory
+from tarkit.ext4.node import Extent, Node
+from tarkit.ext4.seal import BlockKind, BlockWriter
+from tarkit.ext4.space import Run, Space
+from tarkit.ext4.xattr import INODE_ROOM, pack_xattrs
+
+_FAST_LINK = 60
+_LOST_AND_FOUND_BLOCKS = 4
+_NO_XATTRS = bytes(INODE_ROOM)
+
+
+@dataclass(slots=True)
+class Placement:
+    """What an inode says about its blocks."""
+
+    size: int = 0
+    blocks: int = 0
+    flags: int = 0
+    block: bytes = b""
+    xattrs: bytes = _NO_XATTRS
+    xattr_block: int = 0
+
+
+class Placer:
+    """Gives every inode the blocks it needs and writes what belongs there."""
+
+    def __init__(
+        self, inventory: Inventory, space: Space, writer: BlockWriter, form: DirectoryFormat
+    ) -> None:
+        self._inventory = inventory
+        self._space = space
+        self._writer = writer
+        self._form = form
+        self._taken = 0
+        self._kept: dict[int, Placement] = {}
+
+    def place(self, position: int) -> Placement:
+        """Place what inode *position* of the inventory needs; asked again, say the same.
+
+        Only placements that took blocks are remembered. The others follow from the node.
+        """
+        if position in self._kept:
+            return self._kept[position]
+        before = self._taken
+        placement = self._place(position)
+        if self._taken != before:
+            self._kept[position] = placement
+        return placement
+
+    def _place(self, position: int) -> Placement:
+        node = self._inventory.nodes[position]
+        number = self._inventory.inode(position)
+        kind = stat.S_IFMT(node.mode)
+        if kind == stat.S_IFDIR:
+            placement = self._directory(position)
+        elif kind == stat.S_IFREG:
+            contents = node.contents
+            extents = contents.extents if contents else ()
+            placement = self._mapped(number, contents.size if contents else 0, extents)
+        elif kind == stat.S_IFLNK:
+            placement = self._link(number, node.target)
+        elif kind in (stat.S_IFBLK, stat.S_IFCHR):
+            placement = Placement(block=_device(node))
+        else:
+            placement = Placement()
+        if node.xattrs:
+            self._add_xattrs(placement, node)
+        return placement
+
+    def _mapped(self, inode: int, size: int, extents: Sequence[Extent]) -> Placement:
+        tree = map_extents(extents, self._one_block)
+        for block in tree.blocks:
+            self._writer.put(BlockKind.EXTENTS, block.physical, block.data, inode)
+        blocks = sum(extent.count for extent in extents) + len(tree.blocks)
+        return Placement(size, blocks, EXTENTS_FLAG, tree.root)
+
+    def _directory(self, position: int) -> Placement:
+        inventory = self._inventory
+        number = inventory.inode(position)
+        directory = build_directory(
+            inventory.names(position),
+            number,
+            inventory.parent(position),
+            self._form,
+            _LOST_AND_FOUND_BLOCKS if number == FIRST_INODE else 1,
+        )
+        runs = self._allocate(len(directory.blocks))
+        physical = (block for run in runs for block in range(run.start, run.end))
+        for i, (place, data) in enumerate(zip(physical, directory.blocks, strict=True)):
+            kind = BlockKind.PLAIN if i < directory.index_blocks else BlockKind.LEAF
+            self._writer.put(kind, place, data, number)
+        placement = self._mapped(number, len(directory.blocks) * BLOCK, extents_of(runs))
+        placement.flags |= INDEX_FLAG if directory.index_blocks else 0
+        return placement
+
+    def _link(self, inode: int, target: bytes) -> Placement:
+        if len(target) < _FAST_LINK:
+            return Placement(size=len(target), block=target)
+        block = self._one_block()
+        self._writer.put(BlockKind.PLAIN, block, target.ljust(BLOCK, b"\0"))
+        return self._mapped(inode, len(target), [Extent(0, block, 1)])
+
+    def _add_xattrs(self, placement: Placement, node: Node) -> None:
+        packed = pack_xattrs(node.xattrs)
+        placement.xattrs = packed.in_inode
+        if packed.block is not None:
+            placement.xattr_block = self._one_block()
+            placement.blocks += 1
+            self._writer.put(BlockKind.XATTRS, placement.xattr_block, packed.block)
+
+    def _one_block(self) -> int:
+        return self._allocate(1)[0].start
+
+    def _allocate(self, count: int) -> list[Run]:
+        self._taken += count
+        return self._space.allocate(count)
+
+
+def inode_of(node: Node, placement: Placement, links: int) -> Inode:
+    """The inode of *node*."""
+    return Inode(
+        mode=node.mode,
+        uid=node.uid,
+        gid=node.gid,
+        links=links,
+        size=placement.size,
+        sectors=placement.blocks * SECTORS_PER_BLOCK,
+        flags=placement.flags,
+        block=placement.block,
+        mtime=node.mtime,
+        atime=node.mtime if node.atime is None else node.atime,
+        ctime=node.mtime if node.ctime is None else node.ctime,
+        xattr_block=placement.xattr_block,
+        xattrs=placement.xattrs,
+    )
+
+
+def _device(node: Node) -> bytes:
+    """A device's numbers: the short form where they fit, else the long one in the second word."""
+    if node.major < 256 and node.minor < 256:
+        return struct.pack("<I", node.major << 8 | node.minor)
+    long_form = node.minor & 0xFF | node.major << 8 | (node.minor & ~0xFF) << 12
+    return struct.pack("<II", 0, long_form)

@@ -1,0 +1,54 @@
+"""The resize inode: it owns the blocks reserved for descriptors, so that the image can grow.
+
+It is an old-style file: a double indirect block points at the reserved blocks of the first
+group, and each of those, taken as an indirect block, points at its copies in the backup groups.
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+from collections.abc import Iterator
+from itertools import islice
+
+from tarkit.ext4.extents import MapBlock
+from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, SECTORS_PER_BLOCK, backup_groups
+from tarkit.ext4.geometry import Geometry
+from tarkit.ext4.inode import Inode
+
+_ADDRESSES = BLOCK // 4
+_DIRECT = 12
+_DOUBLE_INDIRECT = 13
+
+
+def resize_inode(geometry: Geometry, block: int, time: int) -> Inode:
+    """The resize inode, whose double indirect block is *block*."""
+    copies = sum(1 for _ in backup_groups(geometry.groups))
+    pointers = [0] * 15
+    pointers[_DOUBLE_INDIRECT] = block
+    return Inode(
+        mode=stat.S_IFREG | 0o600,
+        size=(_DIRECT + _ADDRESSES + _ADDRESSES**2) * BLOCK,
+        sectors=(1 + geometry.reserved_gdt * copies) * SECTORS_PER_BLOCK,
+        block=struct.pack("<15I", *pointers),
+        mtime=time,
+        atime=time,
+        ctime=time,
+    )
+
+
+def resize_blocks(geometry: Geometry, block: int) -> Iterator[MapBlock]:
+    """The blocks of the resize inode that hold something."""
+    first = 1 + geometry.gdt_blocks
+    backups = [
+        group * BLOCKS_PER_GROUP for group in islice(backup_groups(geometry.groups), 1, None)
+    ]
+    top = [0] * _ADDRESSES
+    for reserved in range(first, first + geometry.reserved_gdt):
+        top[(reserved - 1) % _ADDRESSES] = reserved
+        yield _address_block(reserved, [base + reserved for base in backups])
+    yield _address_block(block, top)
+
+
+def _address_block(physical: int, addresses: list[int]) -> MapBlock:
+    return MapBlock(physical, struct.pack(f"<{len(addresses)}I", *addresses).ljust(BLOCK, b"\0"))

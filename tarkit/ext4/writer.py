@@ -1,0 +1,117 @@
+"""The writer: contents first, as they arrive, then the tree they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from tarkit.ext4.contents import ChunkFeed, RangeFeed, store
+from tarkit.ext4.finish import Ext4Result, Finisher
+from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_NARROW_BLOCKS, blocks_of
+from tarkit.ext4.geometry import MAX_FOUND_BLOCKS, can_grow, prefix_for
+from tarkit.ext4.image import Buffer, ImageFile, SourceFile
+from tarkit.ext4.layout import plan_layout
+from tarkit.ext4.node import Contents, Node, Region
+from tarkit.ext4.options import Ext4Options
+from tarkit.ext4.space import Run, Space
+
+
+class Ext4Writer:
+    """Writes one ext4 image: :meth:`store` any number of times, then :meth:`finish` once.
+
+    A context manager, for one thread. The same calls with the same options give the same bytes,
+    however contents are cut into chunks. Until :meth:`finish` has returned the file is not a file
+    system, and after an error it cannot become one: the caller removes it. All methods raise
+    :class:`NoSpaceError` when the image or the machine is full and :class:`TransportError` when
+    the machine fails.
+    """
+
+    def __init__(self, image: ImageFile, options: Ext4Options) -> None:
+        self._image = image
+        self._options = options
+        self._space = _first_space(options)
+
+    @classmethod
+    def open(cls, target: Path | int, options: Ext4Options | None = None) -> Ext4Writer:
+        """Start an image in *target*, a path or the descriptor of a regular file, emptied first.
+
+        A descriptor stays the caller's to close.
+        """
+        options = options or Ext4Options()
+        image = ImageFile.open(target)
+        try:
+            if isinstance(options.size, int) and not options.sparse:
+                image.reserve(options.size)
+            return cls(image, options)
+        except BaseException:
+            image.close()
+            raise
+
+    def __enter__(self) -> Ext4Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._image.close()
+
+    def expect(self, data: int, inodes: int) -> None:
+        """Raise :class:`NoSpaceError` now if *data* bytes in *inodes* files provably do not fit."""
+        trial = self._space.copy()
+        trial.allocate(blocks_of(data))
+        plan_layout(trial, FIRST_INODE + inodes, self._options)
+
+    def store(
+        self, chunks: Iterable[Buffer], size: int, regions: Sequence[Region] | None = None
+    ) -> Contents:
+        """Store a file of *size* bytes in one pass over *chunks*.
+
+        For a sparse file *regions* say where data is; *chunks* hold only that, back to back.
+        Raises :class:`TruncatedError` and :class:`SizeMismatchError` if *chunks* hold less or
+        more than they should, :class:`MalformedError` for *regions* that overlap or reach out.
+        """
+        feed = ChunkFeed(chunks)
+        contents = store(self._image, self._space, feed, size, regions)
+        feed.check_end()
+        return contents
+
+    def store_range(
+        self, source: SourceFile, offset: int, size: int, regions: Sequence[Region] | None = None
+    ) -> Contents:
+        """Store a file of *size* bytes whose data lie in *source* from *offset* on.
+
+        Large ones are copied by the kernel. Otherwise as :meth:`store`.
+        """
+        return store(self._image, self._space, RangeFeed(source, offset), size, regions)
+
+    def discard(self, contents: Contents) -> None:
+        """Forget *contents*, which no node may have: not a byte of them remains in the image."""
+        for extent in contents.extents:
+            self._space.release(Run(extent.physical, extent.count))
+
+    def finish(self, root: Node) -> Ext4Result:
+        """Write the file system whose root directory is *root*.
+
+        Raises :class:`UnsupportedError` or :class:`UnsafePathError`, with the path, for what ext4
+        cannot hold, and ``ValueError`` unless everything stored and not discarded belongs to
+        exactly one node.
+        """
+        finisher = Finisher(self._image, self._space, root, self._options)
+        held, stored = finisher.contents_blocks, self._space.taken
+        if held != stored:
+            raise ValueError(f"nodes have {held} blocks of contents, {stored} are stored")
+        return finisher.finish()
+
+
+def _first_space(options: Ext4Options) -> Space:
+    """All blocks but those that descriptors may turn out to need."""
+    if isinstance(options.size, int):
+        blocks = options.size // BLOCK
+        wide = blocks > MAX_NARROW_BLOCKS
+        prefix = prefix_for(blocks, grows=can_grow(options, wide=wide), wide=wide)
+        return Space(prefix, blocks)
+    return Space(prefix_for(MAX_FOUND_BLOCKS, grows=False, wide=False), MAX_FOUND_BLOCKS)

@@ -1,0 +1,191 @@
+"""An image unpacked into a directory.
+
+Files are made in a workshop first, by number, while the layers go by once. When the merge knows
+what they are called, the directories are made, and the files moved into them. So no name in a
+layer is resolved on this machine at all, whatever links the layers bring; directories are entered
+one component at a time, never through a link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tarkit.copying.progress import Progress
+from tarkit.errors import RefusedError, TransportError
+from tarkit.image.platform import Platform
+from tarkit.rootfs.attributes import Attributes
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.overlay import Overlay
+from tarkit.rootfs.tree import Node, Tree
+from tarkit.rootfs.unpack import Workshop
+from tarkit.streams.atomic import os_errors
+from tarkit.streams.staging import staging_directory
+from tarkit.tar.names import shown
+from tarkit.transports.base import Source
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class RootfsResult:
+    """What was written: ``entries``, hard links among them, the ``size`` of all files in bytes,
+    and ``notes`` on what could not be kept."""
+
+    entries: int
+    size: int
+    notes: tuple[str, ...] = ()
+
+
+def write_directory(
+    source: Source,
+    path: Path,
+    *,
+    platform: Platform | None = None,
+    overlay: Overlay | None = None,
+    rootless: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> RootfsResult:
+    """Unpack *source*'s image, with *overlay* on top, as the directory *path*.
+
+    *path* must not exist yet or be empty; it appears when everything is in it. As root all
+    metadata is kept; see :mod:`tarkit.rootfs.attributes` for others, and for *rootless*. Raises
+    :class:`RefusedError`, and whatever reading the image or writing to the disk may bring.
+    """
+    refuse_occupied(path)
+    attributes = Attributes(rootless=rootless)
+    path = path.absolute()
+    with (
+        staging_directory(path.parent) as staging,
+        _unlocked_on_failure(staging),
+        os_errors(path),
+    ):
+        workplace, root = staging / "files", staging / "root"
+        workplace.mkdir(mode=0o700)
+        root.mkdir(mode=0o700)
+        with contextlib.closing(Workshop(workplace, attributes)) as workshop:
+            with FileSystem.of(
+                source, platform=platform, overlay=overlay, sink=workshop, on_progress=on_progress
+            ) as files:
+                inodes = {id(node): node for _, node in files.tree.walk()}
+                missing = [node for node in inodes.values() if workshop.lacks(node)]
+                files.contents.deliver(missing, workshop)
+            entries = _build(files.tree, root, workshop, attributes)
+        _publish(root, path)
+    size = sum(node.member.size for node in inodes.values() if node.children is None)
+    return RootfsResult(entries, size, attributes.notes())
+
+
+def refuse_occupied(path: Path) -> None:
+    """Raise :class:`RefusedError` unless *path* is free, or an empty directory."""
+    with os_errors(path):
+        occupied = path.is_symlink() or (
+            path.exists() and not (path.is_dir() and next(path.iterdir(), None) is None)
+        )
+    if occupied:
+        raise RefusedError("exists already and is not an empty directory", where=str(path))
+
+
+def _publish(root: Path, path: Path) -> None:
+    """Rename *root*; whoever is not root may do so only with a directory that can be written to."""
+    mode = stat.S_IMODE(root.stat().st_mode)
+    if os.geteuid() == 0 or mode & stat.S_IWUSR:
+        root.replace(path)
+        return
+    root.chmod(mode | stat.S_IWUSR)
+    root.replace(path)
+    path.chmod(mode)
+
+
+def _build(tree: Tree, top: Path, workshop: Workshop, attributes: Attributes) -> int:
+    """Make the directories of *tree* below *top* and move everything into them; how many entries."""
+    entries = 1
+    with contextlib.closing(_Descent(top, tree.root)) as place:
+        while (entry := place.next()) or not place.at_top:
+            if entry is None:
+                place.leave(attributes)
+                continue
+            name, node = entry
+            entries += 1
+            with os_errors(f"{top}: {shown(name)}"):
+                if node.children is None:
+                    workshop.move(node, place.descriptor, name)
+                else:
+                    place.enter(name, node)
+        attributes.apply(place.descriptor, tree.root.member)
+    return entries
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A directory on the way down: its inode in the image and on the disk, and what is left in it."""
+
+    node: Node
+    pending: Iterator[tuple[bytes, Node]]
+    identity: tuple[int, int]
+
+
+class _Descent:
+    """A place in the tree that is being built: one open directory, however deep it lies."""
+
+    def __init__(self, top: Path, root: Node) -> None:
+        self.descriptor = os.open(top, _OPEN)
+        self._levels = [self._level(root)]
+
+    @property
+    def at_top(self) -> bool:
+        """Whether it is the root."""
+        return len(self._levels) == 1
+
+    def next(self) -> tuple[bytes, Node] | None:
+        """The next entry of the directory, by name; ``None`` after the last."""
+        return next(self._levels[-1].pending, None)
+
+    def enter(self, name: bytes, node: Node) -> None:
+        """Make the directory *name* and go into it."""
+        os.mkdir(name, 0o700, dir_fd=self.descriptor)
+        child = os.open(name, _OPEN, dir_fd=self.descriptor)
+        os.close(self.descriptor)
+        self.descriptor = child
+        self._levels.append(self._level(node))
+
+    def leave(self, attributes: Attributes) -> None:
+        """Give the finished directory its metadata and go back to the one it is in."""
+        finished = self._levels.pop()
+        parent = os.open("..", _OPEN, dir_fd=self.descriptor)
+        attributes.apply(self.descriptor, finished.node.member)
+        os.close(self.descriptor)
+        self.descriptor = parent
+        if _identity(parent) != self._levels[-1].identity:
+            raise TransportError("somebody moves directories while they are being built")
+
+    def close(self) -> None:
+        """Close the directory."""
+        os.close(self.descriptor)
+
+    def _level(self, node: Node) -> _Level:
+        children = sorted((node.children or {}).items())
+        return _Level(node, iter(children), _identity(self.descriptor))
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+@contextlib.contextmanager
+def _unlocked_on_failure(directory: Path) -> Iterator[None]:
+    """Where the block fails, make what is below *directory* removable, whatever modes it got."""
+    try:
+        yield
+    except BaseException:
+        for place, names, _ in os.walk(directory):
+            for name in names:
+                path = Path(place, name)
+                if not path.is_symlink():
+                    path.chmod(stat.S_IRWXU)
+        raise

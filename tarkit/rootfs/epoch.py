@@ -1,0 +1,23 @@
+"""The one time that output may depend on beside its input's: ``SOURCE_DATE_EPOCH``, else 1970."""
+
+from __future__ import annotations
+
+import os
+
+from tarkit.errors import UsageError
+
+_VARIABLE = "SOURCE_DATE_EPOCH"
+_LAST = 1 << 40  # seconds; some 35,000 years
+
+
+def source_date_epoch() -> int | None:
+    """The seconds in ``SOURCE_DATE_EPOCH``, or ``None``; raises :class:`UsageError` for no number.
+
+    Specified at https://reproducible-builds.org/specs/source-date-epoch/.
+    """
+    text = os.environ.get(_VARIABLE, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit()) or int(text[:20]) > _LAST:
+        raise UsageError(f"{_VARIABLE} is {text[:40]!r}, not a number of seconds")
+    return int(text)

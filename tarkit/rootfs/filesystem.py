@@ -1,0 +1,207 @@
+"""An image as a filesystem to read: paths, metadata and contents, with links resolved inside it only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from tarkit.copying.progress import Progress
+from tarkit.errors import TarkitError, UnsupportedError
+from tarkit.image.platform import Platform
+from tarkit.rootfs.contents import Contents
+from tarkit.rootfs.epoch import source_date_epoch
+from tarkit.rootfs.glob import glob
+from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.merge import Merger
+from tarkit.rootfs.names import Parts, path_of, split
+from tarkit.rootfs.overlay import Overlay
+from tarkit.rootfs.passes import Sink, read_headers, read_layers
+from tarkit.rootfs.tree import Node, Tree
+from tarkit.streams.chunks import read_bounded
+from tarkit.tar.member import MemberType
+from tarkit.transports.base import Source
+
+TEXT_LIMIT = 16 << 20
+"""Largest file in bytes that :meth:`FileSystem.read_bytes` reads unless it is told otherwise."""
+
+Path = str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a path of the image is.
+
+    ``path`` is absolute; bytes that are not UTF-8 are in it as Python's ``surrogateescape`` has
+    them. ``mode`` are the twelve permission bits, ``mtime_ns`` nanoseconds since the epoch,
+    ``size`` bytes, ``target`` a symbolic link's, ``layer`` the number of the layer it comes from,
+    bottom first; what an overlay brought has the number after the last layer's.
+    """
+
+    path: str
+    type: MemberType
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    target: str
+    links: int
+    layer: int
+    major: int
+    minor: int
+    xattrs: Mapping[bytes, bytes]
+
+    @classmethod
+    def of(cls, path: bytes, node: Node) -> Self:
+        """What *path*, written without its first slash, is where it leads to *node*."""
+        member = node.member
+        is_link = node.type is MemberType.SYMLINK
+        target = member.linkname if is_link else b""
+        return cls(
+            path=_text(b"/" + path),
+            type=node.type,
+            mode=0o777 if is_link else member.mode,
+            uid=member.uid,
+            gid=member.gid,
+            size=member.size if node.type is MemberType.FILE else len(target),
+            mtime_ns=member.mtime_ns,
+            target=_text(target),
+            links=node.links,
+            layer=node.layer,
+            major=member.devmajor,
+            minor=member.devminor,
+            xattrs=member.xattrs,
+        )
+
+
+class FileSystem:
+    """The merged ``tree`` of an image and its ``contents``; a context manager.
+
+    Paths are relative to the image's root, with or without a slash in front. Every method raises
+    :class:`~tarkit.errors.PathNotFoundError` for a path that is not there and
+    :class:`~tarkit.errors.UnsafePathError` for a loop of links.
+    """
+
+    def __init__(self, tree: Tree, contents: Contents) -> None:
+        self.tree = tree
+        self.contents = contents
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        *,
+        platform: Platform | None = None,
+        overlay: Overlay | None = None,
+        sink: Sink | None = None,
+        verified: bool = False,
+        strict: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Self:
+        """Merge the layers of *source*'s image for *platform*, the system's own by default.
+
+        Compressed layers are read and verified to their end; of plain ones that can be read
+        anywhere only the headers are, unless *verified* or a *sink* asks for more, which gets the
+        data on the way as :func:`~tarkit.rootfs.passes.read_layers` says. *overlay* is laid on top.
+        Names that are absolute or leave the image stop at its root; *strict* refuses them.
+        """
+        layers = ImageLayers.of(source, platform, on_progress)
+        if sink is None:
+            entries = read_headers(layers, verified=verified)
+        else:
+            entries = read_layers(layers, sink)
+        merger = Merger(mtime_ns=(source_date_epoch() or 0) * 1_000_000_000, strict=strict)
+        for number, members in enumerate(entries):
+            try:
+                merger.add(number, members)
+            except TarkitError as error:
+                error.where = f"{layers.label(number)}: {error.where or ''}".removesuffix(": ")
+                raise
+            entries[number] = []
+        files = cls(merger.tree, Contents(layers))
+        if overlay is not None:
+            overlay.lay(files.contents, merger)
+        merger.count_links()
+        return files
+
+    def walk(self, path: Path = "/") -> Iterator[Entry]:
+        """Everything at and below *path*, parents first and siblings sorted by their bytes.
+
+        *path* itself is followed where it is a link; links below it are not.
+        """
+        start = b"/".join(split(_bytes(path)))
+        for below, node in Tree(self.tree.find(_parts(path))).walk():
+            yield Entry.of(start + b"/" + below if start and below else start or below, node)
+
+    def stat(self, path: Path, *, follow: bool = True) -> Entry:
+        """What is at *path*; a link at its end itself where not *follow*."""
+        node = self.tree.find(_parts(path), follow=follow)
+        return Entry.of(b"/".join(split(_bytes(path))), node)
+
+    def exists(self, path: Path) -> bool:
+        """Whether *path* leads anywhere."""
+        return self.tree.get(_parts(path)) is not None
+
+    def resolve(self, path: Path) -> str:
+        """*path* with all links on the way followed."""
+        parts = _parts(path)
+        self.tree.find(parts)
+        return _text(b"/" + b"/".join(self.tree.real_parts(parts)))
+
+    def open(self, path: Path) -> BinaryIO:
+        """The content of the file at *path*; see :meth:`tarkit.rootfs.contents.Contents.open`.
+
+        Raises :class:`UnsupportedError` for a directory or device.
+        """
+        parts = _parts(path)
+        node = self.tree.find(parts)
+        if node.type is not MemberType.FILE:
+            raise UnsupportedError(f"a {node.type.name.lower()}, not a file", where=path_of(parts))
+        return self.contents.open(node)
+
+    def read_bytes(self, path: Path, limit: int = TEXT_LIMIT) -> bytes:
+        """All of the file at *path*; raises :class:`LimitExceededError` beyond *limit* bytes."""
+        with self.open(path) as stream:
+            return read_bounded(stream, limit, where=path_of(_parts(path)))
+
+    def read_text(self, path: Path, limit: int = TEXT_LIMIT) -> str:
+        """The file at *path* as UTF-8; what is not UTF-8 in it is escaped as in paths."""
+        return _text(self.read_bytes(path, limit))
+
+    def glob(self, pattern: str) -> Iterator[Entry]:
+        """Everything whose path matches *pattern*, sorted; links are matched by name, not followed.
+
+        ``*``, ``?`` and ``[…]`` match within one component, ``**`` any number of whole ones.
+        """
+        for path, node in glob(self.tree, _bytes(pattern)):
+            yield Entry.of(path, node)
+
+    def close(self) -> None:
+        """Close what is open of the layers."""
+        self.contents.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _parts(path: Path) -> Parts:
+    """The components of *path*; ``..`` among them is for the tree, which knows the links before it."""
+    return [part for part in _bytes(path).split(b"/") if part not in (b"", b".")]
+
+
+def _bytes(path: Path) -> bytes:
+    return path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

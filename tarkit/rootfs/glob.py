@@ -1,0 +1,60 @@
+"""Patterns over the paths of a tree."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterator
+
+from tarkit.rootfs.tree import Node, Tree
+
+_ANY_DEPTH = None  # what stands for ``**`` among the expressions
+
+
+def glob(tree: Tree, pattern: bytes) -> Iterator[tuple[bytes, Node]]:
+    """Every path of *tree* that matches *pattern*, and its inode, in the order of :meth:`Tree.walk`.
+
+    ``*``, ``?`` and ``[…]`` match within one component, ``**`` any number of whole ones.
+    Links are matched by their names and not followed.
+    """
+    steps = [_expression(part) for part in pattern.split(b"/") if part]
+    pending = [(b"", tree.root, _reachable({0}, steps))]
+    while pending:
+        path, node, states = pending.pop()
+        if len(steps) in states:
+            yield path, node
+        prefix = path + b"/" if path else b""
+        for name, child in sorted((node.children or {}).items(), reverse=True):
+            after = _reachable(_after(name, states, steps), steps)
+            if after:
+                pending.append((prefix + name, child, after))
+
+
+def _expression(part: bytes) -> re.Pattern[bytes] | None:
+    if part == b"**":
+        return _ANY_DEPTH
+    pattern = fnmatch.translate(part.decode("latin-1"))  # one character a byte, and back
+    return re.compile(pattern.encode("latin-1"), re.DOTALL)
+
+
+def _after(name: bytes, states: set[int], steps: list[re.Pattern[bytes] | None]) -> set[int]:
+    """How many steps are done after *name*, where *states* of them were done before it."""
+    after = set()
+    for at in states:
+        if at < len(steps):
+            step = steps[at]
+            if step is _ANY_DEPTH:
+                after.add(at)
+            elif step.match(name):
+                after.add(at + 1)
+    return after
+
+
+def _reachable(states: set[int], steps: list[re.Pattern[bytes] | None]) -> set[int]:
+    """*states*, and those that ``**`` matching nothing adds to them."""
+    reachable = set(states)
+    for at in sorted(states):
+        while at < len(steps) and steps[at] is _ANY_DEPTH:
+            at += 1
+            reachable.add(at)
+    return reachable

@@ -1,0 +1,179 @@
+"""The layers of one image as uncompressed streams, verified to their very end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Self
+
+from tarkit.copying.progress import Event, Progress, Watcher
+from tarkit.errors import UnsupportedError
+from tarkit.image import media_types
+from tarkit.image.config import ImageConfig
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import Manifest, RawManifest
+from tarkit.image.platform import Platform
+from tarkit.reading.select import read_config, select_image
+from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.chunks import ChunkReader
+from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
+from tarkit.streams.readahead import ReadAhead
+from tarkit.streams.verify import VerifyingReader
+from tarkit.transports.base import SequentialSource, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer: how it is stored, and the digest of what it is uncompressed."""
+
+    descriptor: Descriptor
+    diff_id: Digest
+
+
+class ImageLayers:
+    """The ``layers`` of one image, bottom first, with its ``manifest`` and ``config``.
+
+    ``verified`` are the numbers of those that somebody has read to their end.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        manifest: RawManifest,
+        config: ImageConfig,
+        layers: Sequence[Layer],
+        watcher: Watcher,
+    ) -> None:
+        self._source = source
+        self._watcher = watcher
+        self.verified: set[int] = set()
+        self.where = source.where
+        self.manifest = manifest
+        self.config = config
+        self.layers = tuple(layers)
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        platform: Platform | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Self:
+        """The layers of *source*'s image for *platform*, the system's own by default.
+
+        *on_progress* hears of every layer as it is read for the first time. Raises
+        :class:`~tarkit.errors.NotAnImageError`, :class:`~tarkit.errors.LayerCountError` and
+        whatever else speaks against the manifest and the config.
+        """
+        raw = select_image(source, platform)
+        if raw.media_type not in media_types.MANIFESTS:
+            raise UnsupportedError(
+                f"a manifest of the unsupported type {raw.media_type!r}", where=source.where
+            )
+        manifest = Manifest.parse(raw)
+        manifest.require_image()
+        config = ImageConfig.parse(read_config(source, manifest), where=source.where)
+        config.require_layers(len(manifest.layers), where=source.where)
+        pairs = zip(manifest.layers, config.diff_ids, strict=True)
+        layers = [Layer(descriptor, diff_id) for descriptor, diff_id in pairs]
+        watcher = Watcher(on_progress)
+        for layer in layers:
+            watcher.expect(layer.descriptor)
+        return cls(source, raw, config, layers, watcher)
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def reading_order(self) -> list[int]:
+        """The numbers of all layers: top first, but where the source is to be read in its own order."""
+        if isinstance(self._source, SequentialSource):
+            blobs = list(dict.fromkeys(layer.descriptor for layer in self.layers))
+            order = self._source.reading_order(blobs)
+            if order is not None:
+                place = {blob.digest: at for at, blob in enumerate(order)}
+                return sorted(
+                    range(len(self)), key=lambda n: place[self.layers[n].descriptor.digest]
+                )
+        return list(reversed(range(len(self))))
+
+    def open(self, number: int) -> BinaryIO:
+        """Layer *number*, uncompressed, read ahead by a thread.
+
+        The read that reaches the end has checked both of its digests and raises
+        :class:`~tarkit.errors.VerificationError` where one is wrong. A layer among those
+        ``verified`` is not hashed a second time.
+        """
+        layer = self.layers[number]
+        where = self.label(number)
+        stream = self._source.open_blob(layer.descriptor)
+        if number in self.verified:
+            head = _Peekable(stream)
+            return ReadAhead(decompress(head, detect(head.peek(SNIFF_SIZE)), where=where))
+        packed = VerifyingReader(
+            _Watched(stream, layer.descriptor, self._watcher),
+            digest=layer.descriptor.digest,
+            size=layer.descriptor.size,
+            where=where,
+        )
+        compression = detect(packed.peek(SNIFF_SIZE))
+        if compression is Compression.NONE and layer.diff_id == layer.descriptor.digest:
+            return ReadAhead(packed)
+        plain = decompress(packed, compression, where=where)
+        checked = VerifyingReader(plain, digest=layer.diff_id, where=f"{where}, uncompressed")
+        return ReadAhead(_Whole(checked, packed))
+
+    def open_seekable(self, number: int) -> BinaryIO | None:
+        """Layer *number* as it is stored, at any offset and not verified; ``None`` where it is compressed
+        or can only be read in order."""
+        stream = self._source.open_blob(self.layers[number].descriptor)
+        if stream.seekable():
+            compression = detect(stream.read(SNIFF_SIZE))
+            if compression is Compression.NONE:
+                stream.seek(0)
+                return stream
+        stream.close()
+        return None
+
+    def label(self, number: int) -> str:
+        """What to call layer *number* in a message."""
+        return f"{self.where}: layer {self.layers[number].descriptor.digest}"
+
+
+class _Peekable(ChunkReader):
+    """A stream whose first bytes can be looked at."""
+
+    def _chunk(self) -> bytes:
+        return self._stream.read(CHUNK_SIZE)
+
+
+class _Whole(ChunkReader):
+    """*stream*, at whose end *packed*, which it is made from, is read to its own end too."""
+
+    def __init__(self, stream: VerifyingReader, packed: VerifyingReader) -> None:
+        super().__init__(stream)
+        self._packed = packed
+
+    def _chunk(self) -> bytes:
+        chunk = self._stream.read(CHUNK_SIZE)
+        if not chunk:
+            self._packed.verify()
+        return chunk
+
+
+class _Watched(ChunkReader):
+    """*stream*, whose end is news too."""
+
+    def __init__(self, stream: BinaryIO, blob: Descriptor, watcher: Watcher) -> None:
+        super().__init__(watcher.watch(stream, blob))
+        self._blob = blob
+        self._watcher = watcher
+        self._ended = False
+        watcher.tell(Event.STARTED, blob)
+
+    def _chunk(self) -> bytes:
+        chunk = self._stream.read(CHUNK_SIZE)
+        if not chunk and not self._ended:
+            self._ended = True
+            self._watcher.done(Event.FINISHED, self._blob)
+        return chunk

@@ -1,0 +1,253 @@
+"""Changes on top of an image, as one more layer: nothing outside the image is read or written by them.
+
+Every path is resolved inside the image, links in it included, so a change can be asked for by the
+path a container would use.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol, Self
+
+from tarkit.errors import RefusedError, UnsupportedError
+from tarkit.rootfs.contents import Contents
+from tarkit.rootfs.epoch import source_date_epoch
+from tarkit.rootfs.merge import Merger
+from tarkit.rootfs.names import WHITEOUT, Parts, path_of, require_visible, split
+from tarkit.rootfs.tree import Node
+from tarkit.streams.atomic import os_errors
+from tarkit.streams.chunks import read_bounded
+from tarkit.tar.member import Member, MemberType
+
+EDIT_LIMIT = 64 << 20
+"""Largest file in bytes that can be edited, which is done in memory."""
+
+
+class Change(Protocol):
+    """One change, made to the image as the changes before it left it."""
+
+    def make(self, work: Workbench) -> None:
+        """Make the change on *work*."""
+        ...
+
+
+@dataclass(slots=True)
+class Overlay:
+    """Changes in the order they are made; every method adds one and returns the overlay."""
+
+    changes: list[Change] = field(default_factory=list)
+
+    def add(self, source: str | Path, destination: str) -> Self:
+        """Put the file or directory tree *source* of this machine at *destination*.
+
+        A *destination* that ends with a slash is a directory to put it in. Owners become 0:0 and
+        links stay links; times are the files' own, at most ``SOURCE_DATE_EPOCH`` where that is set.
+        Directories that are there already keep their metadata, and what is in them.
+        """
+        return self._with(_Add(Path(source), destination))
+
+    def write(self, destination: str, data: bytes, mode: int = 0o644) -> Self:
+        """Put a file that holds *data* at *destination*, owned by 0:0."""
+        return self._with(_Write(destination, data, mode))
+
+    def remove(self, path: str) -> Self:
+        """Remove *path* and everything below it; a link itself, not what it leads to."""
+        return self._with(_Remove(path))
+
+    def edit(self, path: str, change: Callable[[bytes], bytes]) -> Self:
+        """Replace what the file at *path* holds by what *change* makes of it; metadata stays."""
+        return self._with(_Edit(path, change))
+
+    def add_certificate(self, pem: bytes) -> Self:
+        """Have the image trust the CA certificates in *pem*; see :mod:`tarkit.rootfs.certificates`."""
+        from tarkit.rootfs.certificates import AddCertificates
+
+        return self._with(AddCertificates.parse(pem))
+
+    def lay(self, contents: Contents, merger: Merger) -> None:
+        """Make all changes on the merged tree, with their data in *contents*.
+
+        Raises :class:`PathNotFoundError` for what is to be changed and not there,
+        :class:`RefusedError` for a file in a directory's place, and as reading does.
+        """
+        work = Workbench(contents, merger)
+        for change in self.changes:
+            change.make(work)
+
+    def _with(self, change: Change) -> Self:
+        self.changes.append(change)
+        return self
+
+
+class Workbench:
+    """The image while an overlay is laid on it."""
+
+    def __init__(self, contents: Contents, merger: Merger) -> None:
+        self._contents = contents
+        self._merger = merger
+        self._epoch = source_date_epoch()
+        self.mtime_ns = (self._epoch or 0) * 1_000_000_000
+
+    def get(self, path: str, *, follow: bool = True) -> Node | None:
+        """What is at *path* now, if anything is."""
+        return self._merger.tree.get(parts_of(path), follow=follow)
+
+    def find(self, path: str, *, follow: bool = True) -> Node:
+        """What is at *path* now; raises :class:`PathNotFoundError`."""
+        return self._merger.tree.find(parts_of(path), follow=follow)
+
+    def real_path(self, path: str) -> str:
+        """*path* with all links on the way followed, also where nothing is at its end yet."""
+        parts = self._merger.tree.real_parts(parts_of(path))
+        return b"/".join(parts).decode("utf-8", "surrogateescape")
+
+    def read(self, node: Node, path: str) -> bytes:
+        """All of the file *node*, which is called *path* in messages."""
+        if node.type is not MemberType.FILE:
+            raise UnsupportedError("not a file", where=path)
+        with self._contents.open(node) as stream:
+            return read_bounded(stream, EDIT_LIMIT, where=path)
+
+    def put(self, path: str, member: Member, data: bytes | Path = b"") -> None:
+        """Put *member* with its *data* at *path*; its name is taken from there.
+
+        A time later than ``SOURCE_DATE_EPOCH`` becomes that one.
+        """
+        parts = parts_of(path)
+        require_visible(parts)
+        mtime_ns = member.mtime_ns if self._epoch is None else min(member.mtime_ns, self.mtime_ns)
+        offset = self._contents.add(data).offset if member.size else 0
+        named = replace(
+            member,
+            name=b"/".join(parts),
+            mtime_ns=mtime_ns,
+            data_offset=offset,
+            stored=member.size,
+            sparse=None,
+        )
+        self._apply(named)
+
+    def rewrite(self, path: str, node: Node, data: bytes) -> None:
+        """Put *data* in the place of what *node*, the file at *path*, holds; metadata stays."""
+        self.put(path, replace(node.member, size=len(data)), data)
+
+    def remove(self, path: str) -> None:
+        """Remove what is at *path*."""
+        parts = parts_of(path)
+        self._apply(Member(b"/".join([*parts[:-1], WHITEOUT + parts[-1]])))
+
+    def _apply(self, member: Member) -> None:
+        self._merger.add(len(self._contents.layers), [member])
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    destination: str
+    data: bytes
+    mode: int
+
+    def make(self, work: Workbench) -> None:
+        _refuse_directory(work, self.destination)
+        member = Member(b"", mode=self.mode & 0o7777, size=len(self.data), mtime_ns=work.mtime_ns)
+        work.put(self.destination, member, self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Remove:
+    path: str
+
+    def make(self, work: Workbench) -> None:
+        work.find(self.path, follow=False)
+        if not parts_of(self.path):
+            raise RefusedError("the root cannot be removed", where="/")
+        work.remove(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    path: str
+    change: Callable[[bytes], bytes]
+
+    def make(self, work: Workbench) -> None:
+        node = work.find(self.path)
+        work.rewrite(work.real_path(self.path), node, self.change(work.read(node, self.path)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Add:
+    source: Path
+    destination: str
+
+    def make(self, work: Workbench) -> None:
+        with os_errors(self.source):
+            status = self.source.stat()
+        if stat.S_ISDIR(status.st_mode):
+            self._add_tree(work)
+            return
+        destination = self.destination
+        if destination.endswith("/"):
+            destination += self.source.name
+        _refuse_directory(work, destination)
+        _put_file(work, self.source, status, destination)
+
+    def _add_tree(self, work: Workbench) -> None:
+        top = self.destination.rstrip("/")
+        for path, status in _tree(self.source):
+            below = path.relative_to(self.source).as_posix()
+            destination = f"{top}/{below}" if below != "." else top
+            if stat.S_ISDIR(status.st_mode):
+                there = work.get(destination)
+                if there is None or there.children is None:
+                    work.put(destination, _member(MemberType.DIRECTORY, status))
+            else:
+                _refuse_directory(work, destination)
+                _put_file(work, path, status, destination)
+
+
+def _put_file(work: Workbench, path: Path, status: os.stat_result, destination: str) -> None:
+    if stat.S_ISREG(status.st_mode):
+        member = _member(MemberType.FILE, status)
+        work.put(destination, replace(member, size=status.st_size), path)
+    elif stat.S_ISLNK(status.st_mode):
+        target = os.fsencode(path.readlink())
+        member = _member(MemberType.SYMLINK, status)
+        work.put(destination, replace(member, linkname=target))
+    else:
+        raise UnsupportedError("neither a file, a directory nor a link", where=str(path))
+
+
+def _member(kind: MemberType, status: os.stat_result) -> Member:
+    mode = stat.S_IMODE(status.st_mode)
+    return Member(b"", kind, mode=mode, mtime_ns=status.st_mtime_ns)
+
+
+def _tree(top: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """*top* and everything below it, parents first, siblings by name."""
+    pending = [top]
+    while pending:
+        path = pending.pop()
+        with os_errors(path):
+            status = path.stat() if path is top else path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                pending += sorted(path.iterdir(), reverse=True)
+        yield path, status
+
+
+def _refuse_directory(work: Workbench, destination: str) -> None:
+    """A file must not take the place of a whole directory, nor of the root."""
+    there = work.get(destination, follow=False)
+    if there is not None and there.children is not None:
+        raise RefusedError(
+            "a directory of the image is in the way",
+            where=path_of(parts_of(destination)),
+            hint="end the path with a slash to put the file in it, or remove it first",
+        )
+
+
+def parts_of(path: str) -> Parts:
+    """The components of *path*, as far as they can be told without the image."""
+    return split(path.encode("utf-8", "surrogateescape"))

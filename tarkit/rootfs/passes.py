@@ -1,0 +1,156 @@
+"""Passes over layers: every header, and on the way the data that nothing above is known to hide."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import BinaryIO, Protocol
+
+from tarkit.errors import TruncatedError
+from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.names import OPAQUE, WHITEOUT, split
+from tarkit.rootfs.tree import Place
+from tarkit.tar.member import Member, MemberType
+from tarkit.tar.reader import TarReader
+from tarkit.tar.tape import Tape
+
+_WINDOW = 16 << 10  # read at once where data is passed over: a header and some small files
+
+
+class Sink(Protocol):
+    """Takes the data of files, as it goes by."""
+
+    def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
+        """Keep the stored bytes of *member*, which is at *place*: of a sparse one, its segments."""
+        ...
+
+
+def read_layers(layers: ImageLayers, sink: Sink) -> list[list[Member]]:
+    """The entries of every layer, bottom first, each layer read once and verified to its end.
+
+    *sink* gets the data of each file on the way, unless a layer above that was read before hides
+    it. That is a guess, good for all but links: only the merge knows what is needed, and
+    :func:`deliver` brings what was left out.
+    """
+    entries: list[list[Member]] = [[] for _ in layers.layers]
+    shadow = Shadow(len(layers))
+    for number in layers.reading_order():
+        for reader, member in _members(layers, number):
+            entries[number].append(member)
+            if _has_data(member) and not shadow.covers(number, member.name):
+                sink.store(Place(number, member.data_offset), member, reader.chunks())
+        shadow.add(number, entries[number])
+    return entries
+
+
+def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:
+    """The entries of every layer, bottom first.
+
+    Without *verified* data is passed over unread where the source allows that.
+    """
+    entries: list[list[Member]] = [[] for _ in layers.layers]
+    for number in layers.reading_order():
+        plain = None if verified else layers.open_seekable(number)
+        if plain is None:
+            entries[number] = [member for _, member in _members(layers, number)]
+        else:
+            with plain:
+                size = layers.layers[number].descriptor.size
+                tape = SeekingTape(plain, size)
+                entries[number] = list(TarReader(tape, where=layers.label(number)))
+    return entries
+
+
+def deliver(
+    layers: ImageLayers, places: Collection[Place], sink: Sink, *, complete: bool = False
+) -> None:
+    """Give *sink* the data at *places*, from each layer concerned in one pass, verified to its end.
+
+    Where *complete*, layers of which nothing is needed are verified too, unless they were before.
+    """
+    wanted: dict[int, set[int]] = {}
+    for layer, offset in places:
+        wanted.setdefault(layer, set()).add(offset)
+    for number in layers.reading_order():
+        offsets = wanted.get(number, set())
+        if offsets or (complete and number not in layers.verified):
+            for reader, member in _members(layers, number):
+                if member.data_offset in offsets and _has_data(member):
+                    sink.store(Place(number, member.data_offset), member, reader.chunks())
+
+
+def _members(layers: ImageLayers, number: int) -> Iterator[tuple[TarReader, Member]]:
+    """Every member of layer *number*, and the reader that is at it; verifies the layer at its end."""
+    with layers.open(number) as stream:
+        reader = TarReader(stream, where=layers.label(number))
+        for member in reader:
+            yield reader, member
+        reader.drain()
+    layers.verified.add(number)
+
+
+def _has_data(member: Member) -> bool:
+    return member.stored > 0 and member.type is MemberType.FILE
+
+
+class Shadow:
+    """What the layers read so far hide of those below them, judged by names alone."""
+
+    def __init__(self, layers: int) -> None:
+        self._lowest = layers
+        self._taken: set[bytes] = set()
+        self._closed: set[bytes] = set()
+
+    def add(self, number: int, members: Iterable[Member]) -> None:
+        """Count in layer *number*, where it lies below all that were counted in."""
+        if number >= self._lowest:
+            return
+        self._lowest = number
+        for member in members:
+            parts = split(member.name)
+            path = b"/".join(parts)
+            if not parts:
+                continue
+            name = parts[-1]
+            if name == OPAQUE:
+                self._closed.add(b"/".join(parts[:-1]))
+            elif name.startswith(WHITEOUT):
+                self._block(b"/".join([*parts[:-1], name[len(WHITEOUT) :]]))
+            elif member.type is MemberType.DIRECTORY:
+                self._taken.add(path)
+            else:
+                self._block(path)
+
+    def covers(self, number: int, name: bytes) -> bool:
+        """Whether the file *name* of layer *number* is hidden."""
+        if number >= self._lowest or not (self._taken or self._closed):
+            return False
+        path = b"/".join(split(name))
+        if path in self._taken or b"" in self._closed:
+            return True
+        while path:
+            path = path.rpartition(b"/")[0]
+            if path in self._closed:
+                return True
+        return False
+
+    def _block(self, path: bytes) -> None:
+        self._taken.add(path)
+        self._closed.add(path)
+
+
+class SeekingTape(Tape):
+    """A stream of *size* bytes that can seek: what is passed over is not read."""
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        super().__init__(stream)
+        self._file = stream
+        self._size = size
+
+    def _advance(self, position: int) -> None:
+        if position > self._size:
+            raise TruncatedError(f"the archive ends {position - self._size} bytes early")
+        self._file.seek(position)
+        self._start, self._chunk, self._at = position, b"", 0
+
+    def _read(self) -> bytes:
+        return self._file.read(_WINDOW)

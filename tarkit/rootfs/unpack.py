@@ -1,0 +1,131 @@
+"""Unpacked files, made one by one where nothing else is, until the merge says what they are called.
+
+Nothing here is named by an image: files have numbers for names, so no path of a layer is ever
+followed on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tarkit.errors import SizeMismatchError
+from tarkit.rootfs.attributes import Attributes
+from tarkit.rootfs.tree import Node, Place
+from tarkit.tar.member import Member, MemberType, Segment
+from tarkit.tar.names import shown
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Workshop:
+    """Makes everything that is not a directory in *directory*, an empty one; a sink for data.
+
+    What has data is made when that goes by, and what has none when it is asked for.
+    """
+
+    def __init__(self, directory: Path, attributes: Attributes) -> None:
+        self._directory = os.fsencode(directory)
+        self._attributes = attributes
+        self._made: dict[Place, bytes] = {}
+        self._shared: dict[int, bytes | None] = {}
+        self._count = 0
+        self.descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
+        """See :class:`tarkit.rootfs.passes.Sink`."""
+        self._made[place] = self._file(member, chunks)
+
+    def lacks(self, node: Node) -> bool:
+        """Whether the data of *node* has not gone by yet."""
+        return node.place is not None and node.place not in self._made
+
+    def move(self, node: Node, directory: int, name: bytes) -> None:
+        """Put *node* at *name* of the open *directory*; an inode of several names gets another one."""
+        if node.links == 1:
+            made = self._make(node)
+            if made is not None:
+                os.rename(made, name, src_dir_fd=self.descriptor, dst_dir_fd=directory)
+            return
+        if id(node) not in self._shared:
+            self._shared[id(node)] = self._make(node)
+        made = self._shared[id(node)]
+        if made is not None:
+            os.link(
+                made,
+                name,
+                src_dir_fd=self.descriptor,
+                dst_dir_fd=directory,
+                follow_symlinks=False,
+            )
+
+    def close(self) -> None:
+        """Close the directory."""
+        os.close(self.descriptor)
+
+    def _make(self, node: Node) -> bytes | None:
+        """The name of *node* in the workshop; ``None`` where it may not be made."""
+        member = node.member
+        if node.place is not None:
+            return self._made[node.place]
+        if member.type is MemberType.FILE:
+            return self._file(member, iter(()))
+        name = self._next_name()
+        path = self._directory + b"/" + name
+        if member.type is MemberType.SYMLINK:
+            os.symlink(member.linkname, path)  # noqa: PTH211  names are bytes
+        elif member.type is MemberType.FIFO:
+            os.mkfifo(path, 0o600)
+        elif not self._attributes.make_device(path, member):
+            return None
+        self._attributes.apply(path, member)
+        return name
+
+    def _file(self, member: Member, chunks: Iterator[memoryview]) -> bytes:
+        name = self._next_name()
+        descriptor = os.open(name, _CREATE, 0o600, dir_fd=self.descriptor)
+        try:
+            if member.sparse is None:
+                written = _write(descriptor, chunks)
+            else:
+                written = _write_segments(descriptor, chunks, member.sparse)
+                os.ftruncate(descriptor, member.size)
+            if written != member.stored:
+                raise SizeMismatchError(member.stored, written, where=shown(member.name))
+            self._attributes.apply(descriptor, member)
+        finally:
+            os.close(descriptor)
+        return name
+
+    def _next_name(self) -> bytes:
+        self._count += 1
+        return b"%d" % self._count
+
+
+def _write(descriptor: int, chunks: Iterator[memoryview]) -> int:
+    total = 0
+    for chunk in chunks:
+        written = os.write(descriptor, chunk)
+        total += len(chunk)
+        while written < len(chunk):
+            chunk = chunk[written:]
+            written = os.write(descriptor, chunk)
+    return total
+
+
+def _write_segments(
+    descriptor: int, chunks: Iterator[memoryview], segments: tuple[Segment, ...]
+) -> int:
+    """Write *chunks*, the data of *segments*, to where they belong."""
+    total = 0
+    places = iter(segments)
+    offset = left = 0
+    for chunk in chunks:
+        while chunk:
+            if not left:
+                offset, left = next(places)
+            written = os.pwrite(descriptor, chunk[:left], offset)
+            chunk = chunk[written:]
+            offset, left, total = offset + written, left - written, total + written
+    return total

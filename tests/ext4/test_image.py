@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tarkit.errors import NoSpaceError, TransportError, TruncatedError, UnsupportedError
+from tarkit.ext4 import SourceFile
+from tarkit.ext4.image import ImageFile
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "image"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[SourceFile]:
+    data = tmp_path / "source"
+    data.write_bytes(bytes(range(256)) * (3 * MIB // 256))
+    with data.open("rb") as stream:
+        yield SourceFile(stream.fileno(), "source")
+
+
+SIZES = st.integers(0, 300) | st.integers(4 * MIB - 100, 5 * MIB)
+
+
+@given(pieces=st.lists(st.tuples(st.integers(0, 20_000), SIZES, st.booleans()), max_size=8))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+def test_pieces_end_up_where_they_were_written(
+    path: Path, pieces: list[tuple[int, int, bool]]
+) -> None:
+    size = 6 * MIB
+    model = bytearray(size)
+    image = ImageFile.open(path)
+    end = 0
+    for number, (offset, count, consecutive) in enumerate(pieces):
+        at = end if consecutive and end + count <= size else offset
+        data = bytes([number + 1]) * count
+        buffer = bytearray(data)
+        image.write(at, buffer)
+        buffer[:] = bytes(count)
+        model[at : at + count] = data
+        end = at + count
+    image.finish(size)
+    image.close()
+    assert path.read_bytes() == model
+
+
+def test_zeros_replace_what_was_there(path: Path) -> None:
+    image = ImageFile.open(path)
+    image.write(0, b"x" * (3 * MIB))
+    image.write_zeros(10, 2 * MIB)
+    image.finish(3 * MIB)
+    image.close()
+    assert path.read_bytes() == b"x" * 10 + bytes(2 * MIB) + b"x" * (MIB - 10)
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+@pytest.mark.parametrize(("offset", "count"), [(0, 0), (5, 100), (77, 2 * MIB), (0, 3 * MIB)])
+def test_ranges_are_copied(
+    path: Path, source: SourceFile, offset: int, count: int, kernel: bool
+) -> None:
+    image = ImageFile.open(path)
+    if not kernel:
+        image._kernel_copies = False
+    image.write(0, b"before")
+    image.copy(6, source, offset, count)
+    image.write(6 + count, b"after")
+    image.finish(6 + count + 5)
+    image.close()
+    data = os.pread(source.fd, count, offset)
+    assert path.read_bytes() == b"before" + data + b"after"
+
+
+@pytest.mark.parametrize(("offset", "count"), [(3 * MIB - 10, 11), (MIB, 2 * MIB + 1)])
+def test_a_range_past_the_end_is_noticed(
+    path: Path, source: SourceFile, offset: int, count: int
+) -> None:
+    image = ImageFile.open(path)
+    with pytest.raises(TruncatedError, match="source: ends before byte"):
+        image.copy(0, source, offset, count)
+    image.close()
+
+
+def test_small_ranges_are_read_together(
+    source: SourceFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    pread = os.pread
+
+    def counted(fd: int, size: int, offset: int) -> bytes:
+        reads.append(offset)
+        return pread(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", counted)
+    for offset in range(0, MIB, 1000):
+        assert source.read(offset, 500) == pread(source.fd, 500, offset)
+    assert reads == [0]
+
+
+def test_what_was_in_the_file_is_gone(path: Path) -> None:
+    path.write_bytes(b"old" * 1000)
+    with path.open("r+b") as stream:
+        image = ImageFile.open(stream.fileno())
+        image.write(2, b"new")
+        image.finish(6)
+        image.close()
+        assert os.fstat(stream.fileno()).st_size == 6
+    assert path.read_bytes() == b"\0\0new\0"
+
+
+def test_space_can_be_set_aside(path: Path) -> None:
+    image = ImageFile.open(path)
+    image.reserve(MIB)
+    image.close()
+    assert path.stat().st_size == MIB
+
+
+def test_only_regular_files(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    try:
+        with pytest.raises(UnsupportedError, match="not a regular file"):
+            ImageFile.open(write)
+    finally:
+        os.close(read)
+        os.close(write)
+    with pytest.raises(TransportError, match="No such file"):
+        ImageFile.open(tmp_path / "no" / "such")
+
+
+@pytest.fixture
+def small_files() -> Iterator[int]:
+    """Files of this process may have that many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 * MIB, before[1]))
+    yield 8 * MIB
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_machine_is_no_space(path: Path, small_files: int) -> None:
+    image = ImageFile.open(path)
+    with pytest.raises(NoSpaceError, match=f"{path}: "):
+        image.write_zeros(0, 2 * small_files)
+    with pytest.raises(NoSpaceError):
+        image.finish(2 * small_files)
+    image.close()

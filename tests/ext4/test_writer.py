@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tarkit.errors import (
+    MalformedError,
+    NoSpaceError,
+    SizeMismatchError,
+    TruncatedError,
+    UnsupportedError,
+)
+from tarkit.ext4 import (
+    Contents,
+    Ext4Options,
+    Ext4Writer,
+    Node,
+    Percent,
+    Profile,
+    Region,
+    SourceFile,
+)
+from tests.ext4.trees import REGULAR, Tree, directory, every_kind
+
+MIB = 1024 * 1024
+PROFILES: tuple[Profile, ...] = ("default", "ro", "compat")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "image.ext4"
+
+
+def read(path: Path, contents: Contents) -> bytes:
+    """What *path* holds for *contents*, holes as zeros; the rest of each block must be zeros."""
+    image = path.read_bytes()
+    blocks = max((each.logical + each.count for each in contents.extents), default=0)
+    data = bytearray(max(blocks * 4096, contents.size))
+    for each in contents.extents:
+        start, end = each.physical * 4096, (each.physical + each.count) * 4096
+        data[each.logical * 4096 : (each.logical + each.count) * 4096] = image[start:end]
+    assert not any(data[contents.size :])
+    return bytes(data[: contents.size])
+
+
+def cut(data: bytes, sizes: Iterator[int]) -> Iterator[bytes]:
+    while data:
+        size = next(sizes)
+        yield data[:size]
+        data = data[size:]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 10 * MIB + 1])
+def test_contents_are_in_the_image(path: Path, size: int) -> None:
+    data = random.Random(size).randbytes(size)
+    with Ext4Writer.open(path) as fs:
+        contents = fs.store([data], size)
+        fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
+    assert read(path, contents) == data
+
+
+def test_a_file_across_a_backup_leaves_it_alone(path: Path) -> None:
+    chunk = b"abcdefgh" * (MIB // 8)
+    with Ext4Writer.open(path) as fs:
+        contents = fs.store([chunk] * 130, 130 * MIB)
+        fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
+    before, after = contents.extents
+    assert before.physical + before.count == 32768 < after.physical
+    with path.open("rb") as image:
+        image.seek(128 * MIB - 4096)
+        assert image.read(4096) == chunk[:4096]
+        assert image.read(0x3A)[-2:] == b"\x53\xef"
+        image.seek(after.physical * 4096)
+        assert image.read(4096) == chunk[:4096]
+
+
+regions = st.lists(st.tuples(st.integers(0, 9_000), st.integers(0, 9_000)), max_size=12)
+
+
+@given(gaps=regions, tail=st.integers(0, 9_000), chunk=st.integers(1, 5_000), ranged=st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+def test_sparse_files_keep_their_holes(
+    path: Path, gaps: list[tuple[int, int]], tail: int, chunk: int, ranged: bool
+) -> None:
+    data, whole, places = b"", b"", []
+    for hole, length in gaps:
+        whole += bytes(hole)
+        places.append(Region(len(whole), length))
+        part = bytes(1 + (len(data) + i) % 255 for i in range(length))
+        data, whole = data + part, whole + part
+    whole += bytes(tail)
+    packed = path.with_suffix(".data")
+    packed.write_bytes(b"head" + data)
+    with Ext4Writer.open(path) as fs, packed.open("rb") as stream:
+        if ranged:
+            contents = fs.store_range(SourceFile(stream.fileno()), 4, len(whole), places)
+        else:
+            chunks = (data[i : i + chunk] for i in range(0, len(data), chunk))
+            contents = fs.store(chunks, len(whole), places)
+        fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
+    assert read(path, contents) == whole
+    touched = {
+        block for r in places if r.length for block in range(r.offset // 4096, -(-r.end // 4096))
+    }
+    assert contents.blocks == len(touched)
+
+
+def test_what_was_discarded_is_nowhere(path: Path) -> None:
+    secret = b"the quick brown secret "
+    with Ext4Writer.open(path) as fs:
+        large = fs.store([secret * 100_000], 100_000 * len(secret))
+        kept = [fs.store([b"kept"], 4)]
+        small = [fs.store([secret * n], n * len(secret)) for n in range(1, 400)]
+        kept.append(fs.store([b"kept too"], 8))
+        for contents in [large, *small]:
+            fs.discard(contents)
+        kept += [fs.store([b"x" * n], n) for n in range(1, 20_000, 700)]
+        nodes = {b"%d" % i: Node(mode=REGULAR, contents=each) for i, each in enumerate(kept)}
+        result = fs.finish(directory(nodes))
+    image = path.read_bytes()
+    assert b"secret" not in image
+    assert b"kept too" in image
+    assert all(
+        read(path, each) == b"x" * n
+        for n, each in zip(range(1, 20_000, 700), kept[2:], strict=True)
+    )
+    assert result.size < 5 * MIB + 4 * MIB
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_same_calls_give_the_same_bytes(tmp_path: Path, profile: Profile) -> None:
+    digests = set()
+    for attempt in range(3):
+        tree, path = every_kind(), tmp_path / str(attempt)
+        if attempt:
+            reordered = dict(reversed(list(tree.root.children.items())))
+            tree.root = replace(tree.root, children=reordered)
+        random.seed(attempt)
+        with Ext4Writer.open(path, Ext4Options(profile=profile, timestamp=9)) as fs:
+            for node, data in tree.data.items():
+                sizes = iter(lambda: random.randint(1, 5_000), None)
+                node.contents = fs.store(cut(data, sizes), len(data))
+            fs.finish(tree.root)
+        digests.add(hashlib.sha256(path.read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def test_options_change_the_bytes_and_the_result_tells_them(path: Path) -> None:
+    options = Ext4Options(label="root", size=32 * MIB, inodes=1_000, seed=b"s" * 32)
+    result = Tree().write(path, options)
+    image = path.read_bytes()
+    assert len(image) == result.size == 32 * MIB
+    assert image[1024 + 0x78 : 1024 + 0x88] == b"root".ljust(16, b"\0")
+    assert UUID(bytes=image[1024 + 0x68 : 1024 + 0x78]) == result.uuid == options.volume_uuid
+    assert result.blocks == 32 * MIB // 4096
+    assert result.inodes >= 1_000
+    assert result.inodes - result.free_inodes == 11
+    assert result.used_bytes == (result.blocks - result.free_blocks) * 4096
+
+
+@pytest.mark.parametrize("share", [0, 25, 90])
+def test_so_much_is_free(path: Path, share: int) -> None:
+    tree = Tree()
+    tree.root = directory({b"a": tree.file(b"a" * MIB)})
+    result = tree.write(path, Ext4Options(free=Percent(share)))
+    assert result.free_blocks * 100 >= result.blocks * share
+    assert result.size % (2 * MIB) == 0
+
+
+def test_an_image_is_sparse_unless_it_should_not_be(tmp_path: Path) -> None:
+    taken = {}
+    for sparse in (True, False):
+        path = tmp_path / str(sparse)
+        Tree().write(path, Ext4Options(size=64 * MIB, sparse=sparse))
+        taken[sparse] = path.stat().st_blocks * 512
+    assert taken[True] < MIB
+    assert taken[False] >= 64 * MIB
+    assert (tmp_path / "True").read_bytes() == (tmp_path / "False").read_bytes()
+
+
+def test_what_cannot_fit_is_refused_before_it_is_written(path: Path) -> None:
+    with Ext4Writer.open(path, Ext4Options(size=16 * MIB)) as fs:
+        fs.expect(data=10 * MIB, inodes=100)
+        with pytest.raises(NoSpaceError, match="16777216 are allowed"):
+            fs.expect(data=15 * MIB, inodes=100)
+        with pytest.raises(NoSpaceError):
+            fs.expect(data=0, inodes=40_000)
+    assert path.stat().st_size == 0
+
+
+def test_what_does_not_fit_after_all_is_refused(path: Path) -> None:
+    with Ext4Writer.open(path, Ext4Options(size=16 * MIB)) as fs:
+        fs.store([bytes(MIB)] * 10, 10 * MIB)
+        with pytest.raises(NoSpaceError, match="16777216 are allowed"):
+            fs.store([bytes(MIB)] * 10, 10 * MIB)
+
+
+def test_metadata_that_does_not_fit_is_refused(path: Path) -> None:
+    tree = Tree()
+    tree.root = directory({b"a": tree.file(bytes(15 * MIB))})
+    with pytest.raises(NoSpaceError, match="16777216 are allowed"):
+        tree.write(path, Ext4Options(size=16 * MIB))
+
+
+def test_contents_must_have_the_size_they_claim(path: Path) -> None:
+    with Ext4Writer.open(path) as fs:
+        with pytest.raises(TruncatedError, match="end after 7 bytes"):
+            fs.store([b"four", b"", b"thr"], 8)
+        with pytest.raises(SizeMismatchError):
+            fs.store([b"four", b"five!"], 8)
+        with pytest.raises(SizeMismatchError):
+            fs.store([b"", b"x"], 0)
+        with pytest.raises(UnsupportedError):
+            fs.store([], -1)
+        assert fs.store([b"", b"x", b""], 1).size == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [Region(0, 11)],
+        [Region(5, 2), Region(3, 1)],
+        [Region(0, 5), Region(4, 2)],
+        [Region(3, -1)],
+        [Region(-1, 2)],
+    ],
+)
+def test_regions_must_be_in_order_and_inside(path: Path, wrong: list[Region]) -> None:
+    with (
+        Ext4Writer.open(path) as fs,
+        pytest.raises(MalformedError, match="sparse file of 10 bytes"),
+    ):
+        fs.store([b"x" * 20], 10, wrong)
+
+
+def test_stored_and_forgotten_is_a_mistake(path: Path) -> None:
+    with Ext4Writer.open(path) as fs:
+        contents = fs.store([b"forgotten"], 9)
+        with pytest.raises(ValueError, match="0 blocks of contents, 1 are stored"):
+            fs.finish(directory({}))
+        two = [Node(mode=REGULAR, contents=contents) for _ in range(2)]
+        with pytest.raises(ValueError, match="2 blocks of contents, 1 are stored"):
+            fs.finish(directory(dict(zip((b"a", b"b"), two, strict=True))))
+
+
+def test_after_an_error_there_is_no_file_system(path: Path) -> None:
+    with Ext4Writer.open(path) as fs:
+        with pytest.raises(TruncatedError):
+            fs.store([b"short"], 100)
+        with pytest.raises(ValueError, match="0 blocks of contents, 1 are stored"):
+            fs.finish(directory({}))
+
+
+def test_times_out_of_range_are_counted(path: Path) -> None:
+    ages = [-(2**31) * 10**9 - 1, -1, 0, 11_000_000_000 * 10**9, 2**34 * 10**9]
+    nodes = {b"%d" % i: Node(mode=REGULAR, mtime=age) for i, age in enumerate(ages)}
+    nodes[b"old access"] = Node(mode=REGULAR, atime=ages[0])
+    with Ext4Writer.open(path) as fs:
+        assert fs.finish(directory(nodes)).clamped_times == 4
+
+
+def test_errors_name_the_path(path: Path) -> None:
+    bad = Node(mode=REGULAR, xattrs={b"com.apple.quarantine": b""})
+    with Ext4Writer.open(path) as fs, pytest.raises(UnsupportedError, match="/d/bad: ext4 has no"):
+        fs.finish(directory({b"d": directory({b"bad": bad})}))

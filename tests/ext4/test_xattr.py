@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tarkit.errors import MalformedError, UnsupportedError
+from tarkit.ext4.xattr import INODE_ROOM, can_hold, entry_hash, pack_xattrs, short_acl
+from tests.ext4.trees import acl
+
+MAGIC = 0xEA020000
+
+
+def read(area: bytes, start: int, origin: int) -> dict[tuple[int, bytes], bytes]:
+    """The attributes of *area*, whose entries begin at *start*; offsets count from *origin*."""
+    found = {}
+    while area[start : start + 4] != bytes(4):
+        size, index, offset, inode, length, _ = struct.unpack_from("<BBHIII", area, start)
+        assert inode == 0
+        name = area[start + 16 : start + 16 + size]
+        found[index, name] = area[origin + offset : origin + offset + length]
+        start += 16 + size + -size % 4
+    return found
+
+
+def test_what_is_small_stays_in_the_inode() -> None:
+    packed = pack_xattrs({b"security.capability": b"c" * 20, b"user.a": b"12345"})
+    assert packed.block is None
+    assert len(packed.in_inode) == INODE_ROOM
+    assert struct.unpack_from("<I", packed.in_inode) == (MAGIC,)
+    assert read(packed.in_inode, 4, 4) == {(6, b"capability"): b"c" * 20, (1, b"a"): b"12345"}
+
+
+def test_what_does_not_fit_goes_into_a_block() -> None:
+    packed = pack_xattrs({b"user.large": b"l" * 1000, b"user.b": b"", b"trusted.z": b"z" * 200})
+    assert read(packed.in_inode, 4, 4) == {(1, b"b"): b""}
+    assert packed.block is not None
+    assert len(packed.block) == 4096
+    magic, references, blocks = struct.unpack_from("<III", packed.block)
+    assert (magic, references, blocks) == (MAGIC, 1, 1)
+    expected = {(1, b"large"): b"l" * 1000, (4, b"z"): b"z" * 200}
+    assert list(read(packed.block, 32, 0).items()) == list(expected.items())
+
+
+def test_nothing_leaves_the_room_empty() -> None:
+    assert pack_xattrs({}).in_inode == bytes(INODE_ROOM)
+
+
+@given(
+    st.dictionaries(
+        st.binary(min_size=1, max_size=60).map(lambda name: b"user." + name),
+        st.binary(max_size=120),
+        max_size=12,
+    )
+)
+def test_all_attributes_are_found_again(xattrs: dict[bytes, bytes]) -> None:
+    packed = pack_xattrs(xattrs)
+    found = read(packed.in_inode, 4, 4) if any(packed.in_inode) else {}
+    if packed.block is not None:
+        outside = read(packed.block, 32, 0)
+        assert list(outside) == sorted(outside, key=lambda key: (key[0], len(key[1]), key[1]))
+        found |= outside
+    assert found == {(1, name[5:]): value for name, value in xattrs.items()}
+
+
+def test_a_block_holds_so_much_and_no_more() -> None:
+    room = 4096 - 32 - 4 - 16 - 4
+    assert pack_xattrs({b"user.full": b"f" * room}).block is not None
+    with pytest.raises(UnsupportedError, match="4068 bytes"):
+        pack_xattrs({b"user.full": b"f" * (room + 1)})
+
+
+@pytest.mark.parametrize(
+    "name", [b"user.a", b"trusted.a", b"security.ima", b"system.posix_acl_access"]
+)
+def test_names_with_a_place(name: bytes) -> None:
+    assert can_hold(name)
+    assert can_hold(b"user." + b"n" * 255)
+
+
+@pytest.mark.parametrize(
+    "name", [b"com.apple.provenance", b"system.data", b"user.", b"user", b"", b"user." + b"n" * 256]
+)
+def test_names_without_one(name: bytes) -> None:
+    assert not can_hold(name)
+    with pytest.raises(UnsupportedError):
+        pack_xattrs({name: b""})
+
+
+def test_hash_of_an_entry() -> None:
+    assert entry_hash(b"", b"") == 0
+    assert entry_hash(b"a", b"") == 0x61
+    assert entry_hash(b"ab", b"") == 0x61 << 5 ^ 0x62
+    assert entry_hash(b"a", b"\1\0\0\0") == 0x61 << 16 ^ 1
+    assert entry_hash(b"a", b"\1") == entry_hash(b"a", b"\1\0\0\0")
+
+
+def test_an_access_control_list_gets_short() -> None:
+    assert short_acl(acl()) == bytes.fromhex(
+        "01000000" "01000600" "02000400e8030000" "04000400" "08000700d0070000" "10000700" "20000000"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"\2\0\0",
+        struct.pack("<I", 1),
+        struct.pack("<I", 2) + b"\1\0\6\0",
+        struct.pack("<IHHI", 2, 3, 6, 0),
+    ],
+)
+def test_what_is_no_access_control_list(value: bytes) -> None:
+    with pytest.raises(MalformedError):
+        pack_xattrs({b"system.posix_acl_access": value})

@@ -97,12 +97,10 @@ if TYPE_CHECKING:
     )
     from tarkit.transports.directory.reader import DirectoryReader
     from tarkit.transports.directory.writer import DirectoryWriter
+    from tarkit.transports.docker_archive.format import DockerFormat
     from tarkit.transports.docker_archive.items import ManifestItem
     from tarkit.transports.docker_archive.reader import DockerArchiveReader
-    from tarkit.transports.docker_archive.writer import (
-        DockerArchiveWriter,
-        DockerFormat,
-    )
+    from tarkit.transports.docker_archive.writer import DockerArchiveWriter
     from tarkit.transports.location import (
         Location,
         Transport,
@@ -183,7 +181,8 @@ _MODULES = {
     "tarkit.transports.directory.writer": ("DirectoryWriter",),
     "tarkit.transports.docker_archive.items": ("ManifestItem",),
     "tarkit.transports.docker_archive.reader": ("DockerArchiveReader",),
-    "tarkit.transports.docker_archive.writer": ("DockerArchiveWriter", "DockerFormat"),
+    "tarkit.transports.docker_archive.format": ("DockerFormat",),
+    "tarkit.transports.docker_archive.writer": ("DockerArchiveWriter",),
     "tarkit.transports.location": (
         "Location",
         "Transport",

@@ -27,7 +27,7 @@ from tarkit.image.media_types import (
     OCI_LAYER_GZIP,
     OCI_MANIFEST,
 )
-from tarkit.transports.docker_archive.writer import DockerFormat
+from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import Location, open_source, open_writer
 
 Doc = dict[str, Any]

@@ -35,7 +35,18 @@ EXIT_CODES: tuple[tuple[type[TarkitError], int], ...] = (
 INTERRUPTED = 130
 TERMINATED = 143
 
-COMMANDS = ("copy", "list", "inspect", "verify")
+COMMANDS = (
+    "copy",
+    "list",
+    "inspect",
+    "verify",
+    "ls",
+    "cat",
+    "diff",
+    "rootfs",
+    "squashfs",
+    "erofs",
+)
 """Each is the function ``NAME_command`` of the module of that name."""
 
 

@@ -23,6 +23,10 @@ SourceArgument = Annotated[
     ),
 ]
 
+PlatformOption = Annotated[
+    str | None, typer.Option("--platform", help="The image of an index for os/arch[/variant].")
+]
+
 
 def print_json(document: object) -> None:
     """One JSON document on standard output."""

@@ -17,7 +17,7 @@ from tarkit.errors import UsageError
 from tarkit.image.platform import Platform
 from tarkit.streams.atomic import atomic_file
 from tarkit.transports.base import Source, Writer
-from tarkit.transports.docker_archive.writer import DockerFormat
+from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import (
     Location,
     Transport,

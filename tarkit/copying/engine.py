@@ -10,7 +10,6 @@ from tarkit.copying.blobs import BlobMover, Moved, Outcome, stored_layer
 from tarkit.copying.options import CopyOptions, CopyResult, Sparse
 from tarkit.copying.plan import ImagePlan, plan_copy
 from tarkit.copying.progress import Watcher
-from tarkit.copying.schema1 import Schema1Source
 from tarkit.errors import (
     BlobNotFoundError,
     CannotModifyError,
@@ -52,6 +51,8 @@ def copy_image(
                 where=source.where,
                 hint="leave out --preserve-digests",
             )
+        from tarkit.copying.schema1 import Schema1Source
+
         source = Schema1Source(source)
     return _Copy(source, destination, options).run()
 

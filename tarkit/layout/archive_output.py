@@ -11,7 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from tarkit.errors import UsageError
+from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
+from tarkit.image.media_types import Compression
 from tarkit.streams.atomic import PendingFile, os_errors
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.verify import VerifyingReader
@@ -100,6 +102,27 @@ class ArchiveOutput:
     ) -> None:
         """Let go of what was not published."""
         self._stack.close()
+
+
+class ArchiveBlobs:
+    """The blobs of a layout in a tar, each stored once."""
+
+    def __init__(self, output: ArchiveOutput) -> None:
+        self._output = output
+
+    def find(
+        self,
+        descriptor: Descriptor,
+        diff_id: Digest | None,
+        compressions: frozenset[Compression],
+    ) -> Descriptor | None:
+        """See :class:`tarkit.layout.destination.LayoutBlobs`; only what is in the archive already counts."""
+        is_there = self._output.size(descriptor.digest) == descriptor.size
+        return descriptor if is_there else None
+
+    def put(self, blob: VerifyingReader) -> None:
+        """See :class:`tarkit.layout.destination.LayoutBlobs`."""
+        self._output.put_blob(blob, lambda hex: f"blobs/{blob.algorithm}/{hex}")
 
 
 def source_date_epoch() -> int:

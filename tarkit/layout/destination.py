@@ -11,7 +11,6 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, Family
-from tarkit.layout.archive_output import ArchiveOutput
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Profile
 
@@ -42,27 +41,6 @@ class LayoutBlobs(Protocol):
     def put(self, blob: VerifyingReader) -> None:
         """Store *blob*; one that fails never becomes visible."""
         ...
-
-
-class ArchiveBlobs:
-    """The blobs of a layout in a tar, each stored once."""
-
-    def __init__(self, output: ArchiveOutput) -> None:
-        self._output = output
-
-    def find(
-        self,
-        descriptor: Descriptor,
-        diff_id: Digest | None,
-        compressions: frozenset[Compression],
-    ) -> Descriptor | None:
-        """See :class:`LayoutBlobs`; only what is in the archive already counts."""
-        is_there = self._output.size(descriptor.digest) == descriptor.size
-        return descriptor if is_there else None
-
-    def put(self, blob: VerifyingReader) -> None:
-        """See :class:`LayoutBlobs`."""
-        self._output.put_blob(blob, lambda hex: f"blobs/{blob.algorithm}/{hex}")
 
 
 class LayoutDestination:

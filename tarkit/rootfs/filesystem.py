@@ -150,16 +150,17 @@ class FileSystem:
         self.tree.find(parts)
         return _text(b"/" + b"/".join(self.tree.real_parts(parts)))
 
-    def open(self, path: Path) -> BinaryIO:
-        """The content of the file at *path*; see :meth:`tarkit.rootfs.contents.Contents.open`.
-
-        Raises :class:`UnsupportedError` for a directory or device.
-        """
+    def file(self, path: Path) -> Node:
+        """The inode of the file at *path*; raises :class:`UnsupportedError` for anything else."""
         parts = _parts(path)
         node = self.tree.find(parts)
         if node.type is not MemberType.FILE:
             raise UnsupportedError(f"a {node.type.name.lower()}, not a file", where=path_of(parts))
-        return self.contents.open(node)
+        return node
+
+    def open(self, path: Path) -> BinaryIO:
+        """The content of the file at *path*; see :meth:`tarkit.rootfs.contents.Contents.open`."""
+        return self.contents.open(self.file(path))
 
     def read_bytes(self, path: Path, limit: int = TEXT_LIMIT) -> bytes:
         """All of the file at *path*; raises :class:`LimitExceededError` beyond *limit* bytes."""

@@ -16,7 +16,7 @@ from tarkit.errors import UsageError
 from tarkit.transports.base import Reader, Source, Writer
 
 if TYPE_CHECKING:
-    from tarkit.transports.docker_archive.writer import DockerFormat
+    from tarkit.transports.docker_archive.format import DockerFormat
 
 
 class Transport(Enum):
@@ -177,7 +177,8 @@ def open_writer(
         raise _no_stream(location)
     match location.transport:
         case Transport.DOCKER_ARCHIVE:
-            from tarkit.transports.docker_archive.writer import DockerArchiveWriter, DockerFormat
+            from tarkit.transports.docker_archive.format import DockerFormat
+            from tarkit.transports.docker_archive.writer import DockerArchiveWriter
 
             return DockerArchiveWriter.open(location.path, docker_format or DockerFormat.DUAL)
         case Transport.OCI_ARCHIVE:

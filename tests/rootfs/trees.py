@@ -66,12 +66,12 @@ def facts_of_directory(top: Path) -> Facts:
             },
         }
         if kind == "dir":
-            pending += [path + b"/" + os.fsencode(name) for name in os.listdir(path)]
+            pending += [each.path for each in os.scandir(path)]
         if kind == "file":
             data = Path(os.fsdecode(path)).read_bytes()
             fact |= {"size": len(data), "sha256": sha256(data), "nlink": status.st_nlink}
         if kind == "link":
-            fact["target"] = os.fsdecode(os.readlink(path))
+            fact["target"] = str(Path(os.fsdecode(path)).readlink())
         if kind in ("char", "block"):
             fact["rdev"] = [os.major(status.st_rdev), os.minor(status.st_rdev)]
         name = os.fsdecode(path.removeprefix(os.fsencode(top)))

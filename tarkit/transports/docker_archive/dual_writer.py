@@ -13,8 +13,8 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest, RawManifest
 from tarkit.image.media_types import MANIFESTS, Compression
 from tarkit.image.reference import Reference
-from tarkit.layout.archive_output import ArchiveOutput
-from tarkit.layout.destination import ArchiveBlobs, LayoutDestination
+from tarkit.layout.archive_output import ArchiveBlobs, ArchiveOutput
+from tarkit.layout.destination import LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
@@ -13,19 +12,13 @@ from tarkit.image.document import dump_json
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
 from tarkit.transports.base import Destination
+from tarkit.transports.docker_archive.format import DockerFormat
 
 if TYPE_CHECKING:
     from tarkit.transports.docker_archive.items import ManifestItem
 
 MANIFEST_FILE = "manifest.json"
 REPOSITORIES_FILE = "repositories"
-
-
-class DockerFormat(Enum):
-    """How a docker archive is laid out."""
-
-    DUAL = "dual"  # a docker archive and an OCI layout at once, as Docker writes it since 25
-    CLASSIC = "classic"  # plain layers and per-layer legacy files, as skopeo writes it
 
 
 _Image = TypeVar("_Image", bound="Named")

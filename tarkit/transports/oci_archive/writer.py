@@ -8,8 +8,8 @@ from typing import Self
 
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.manifest import RawManifest
-from tarkit.layout.archive_output import ArchiveOutput
-from tarkit.layout.destination import ARCHIVE_PROFILE, ArchiveBlobs, LayoutDestination
+from tarkit.layout.archive_output import ArchiveBlobs, ArchiveOutput
+from tarkit.layout.destination import ARCHIVE_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
 

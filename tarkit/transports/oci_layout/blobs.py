@@ -6,12 +6,13 @@ from functools import cached_property
 from pathlib import Path
 
 from tarkit.blobs.store import BlobStore
-from tarkit.errors import DigestMismatchError
+from tarkit.errors import DigestMismatchError, VerificationError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
-from tarkit.image.media_types import Compression, layer_compression
+from tarkit.image.media_types import Compression, is_layer, layer_compression
 from tarkit.layout.known import known_layers
 from tarkit.layout.layout import MARKER_FILE, Layout
+from tarkit.streams.codecs import decompress
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.oci_layout.reader import DirectoryFiles
 
@@ -19,7 +20,8 @@ from tarkit.transports.oci_layout.reader import DirectoryFiles
 class StagedBlobs:
     """Blobs go to *staging*; those at *path* are reused.
 
-    With *verify_existing*, those are hashed before they are; otherwise their size decides.
+    With *verify_existing*, those are hashed before they are, and layers unpacked where it is their
+    diff ID that counts; otherwise their size decides, and what the images there say of them.
     """
 
     def __init__(self, path: Path, staging: Path, *, verify_existing: bool) -> None:
@@ -35,7 +37,10 @@ class StagedBlobs:
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
         """See :class:`tarkit.layout.destination.LayoutBlobs`."""
-        if self._is_there(descriptor):
+        will_do = not is_layer(descriptor.media_type) or (
+            layer_compression(descriptor.media_type) in compressions
+        )
+        if will_do and self._is_there(descriptor):
             return descriptor
         return self._find_layer(diff_id, compressions) if diff_id else None
 
@@ -62,9 +67,23 @@ class StagedBlobs:
         self, diff_id: Digest, compressions: frozenset[Compression]
     ) -> Descriptor | None:
         for layer in self._known_layers.get(diff_id, ()):
-            if layer_compression(layer.media_type) in compressions and self._is_there(layer):
+            if (
+                layer_compression(layer.media_type) in compressions
+                and self._is_there(layer)
+                and (not self._verify_existing or self._holds(layer, diff_id))
+            ):
                 return layer
         return None
+
+    def _holds(self, layer: Descriptor, diff_id: Digest) -> bool:
+        packed = self.existing.open(layer.digest)
+        plain = decompress(packed, layer_compression(layer.media_type))
+        with VerifyingReader(plain, digest=diff_id) as reader:
+            try:
+                reader.verify()
+            except VerificationError:
+                return False
+        return True
 
     @cached_property
     def _known_layers(self) -> dict[Digest, list[Descriptor]]:

@@ -1,0 +1,44 @@
+"""``tarkit cat SRC PATH``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from tarkit.cli.common import Debug, PlatformOption, SourceArgument
+from tarkit.image.platform import Platform
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.passes import logical
+from tarkit.rootfs.tree import Place
+from tarkit.streams.chunks import chunks_of
+from tarkit.tar.member import Member
+from tarkit.transports.location import open_source
+
+
+def cat_command(
+    source: SourceArgument,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The file, as a container sees it.")],
+    platform: PlatformOption = None,
+    debug: Debug = False,
+) -> None:
+    """Write a file of an image to standard output; its layer is verified to the end."""
+    wanted = Platform.parse(platform) if platform else None
+    with open_source(source) as image, FileSystem.of(image, platform=wanted) as files:
+        node = files.file(path)
+        if node.place is not None:
+            files.contents.deliver([node], _Output())
+        else:  # empty, or nothing but a hole
+            with files.contents.open(node) as stream:
+                for chunk in chunks_of(stream):
+                    sys.stdout.buffer.write(chunk)
+
+
+class _Output:
+    """Standard output as a sink."""
+
+    def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
+        for chunk in logical(member, chunks):
+            sys.stdout.buffer.write(chunk)

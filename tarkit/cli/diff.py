@@ -1,0 +1,56 @@
+"""``tarkit diff SRC1 SRC2``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tarkit.cli.common import Debug, Json, PlatformOption, SourceArgument, print_json
+from tarkit.errors import one_line
+from tarkit.image.platform import Platform
+from tarkit.rootfs.diff import Difference, DifferenceKind, diff
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.transports.location import open_source
+
+_SIGNS = {
+    DifferenceKind.ADDED: "+",
+    DifferenceKind.REMOVED: "-",
+    DifferenceKind.CHANGED: "C",
+    DifferenceKind.METADATA: "M",
+}
+
+
+def diff_command(
+    old: SourceArgument,
+    new: Annotated[str, typer.Argument(metavar="SRC2", help="Another image, in any format.")],
+    platform: PlatformOption = None,
+    json_output: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Compare two images' files; exits with 1 where they differ.
+
+    + added, - removed, C changed, M only metadata.
+    """
+    wanted = Platform.parse(platform) if platform else None
+    with (
+        open_source(old) as old_image,
+        open_source(new) as new_image,
+        FileSystem.of(old_image, platform=wanted) as before,
+        FileSystem.of(new_image, platform=wanted) as after,
+    ):
+        found = diff(before, after)
+    if json_output:
+        print_json({"differences": [_as_json(difference) for difference in found]})
+    else:
+        for difference in found:
+            fields = f" ({', '.join(difference.fields)})" if difference.fields else ""
+            print(f"{_SIGNS[difference.kind]} {one_line(difference.path)}{fields}")
+    return 1 if found else 0
+
+
+def _as_json(difference: Difference) -> dict[str, object]:
+    document: dict[str, object] = {"path": difference.path, "kind": difference.kind.value}
+    if difference.fields:
+        document["fields"] = list(difference.fields)
+    return document

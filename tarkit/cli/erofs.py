@@ -1,0 +1,38 @@
+"""``tarkit erofs SRC OUT``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument
+from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
+from tarkit.cli.progress import progress_listener
+from tarkit.cli.rootfs import report
+from tarkit.image.platform import Platform
+from tarkit.rootfs.mkfs import write_erofs
+from tarkit.transports.location import open_source
+
+
+def erofs_command(
+    source: SourceArgument,
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    add: AddOption = None,
+    remove: RemoveOption = None,
+    ca_cert: CertificateOption = None,
+    platform: PlatformOption = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write an image's files as an erofs image, with mkfs.erofs."""
+    overlay = overlay_of(add, remove, ca_cert)
+    wanted = Platform.parse(platform) if platform else None
+    with (
+        progress_listener(as_json=json_output, quiet=quiet) as listener,
+        open_source(source) as image,
+    ):
+        result = write_erofs(image, output, platform=wanted, overlay=overlay, on_progress=listener)
+    report(result, str(output), as_json=json_output, quiet=quiet)

@@ -1,0 +1,122 @@
+"""``tarkit ls SRC [PATH]``."""
+
+from __future__ import annotations
+
+import stat
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from tarkit.cli.common import (
+    Debug,
+    Json,
+    PlatformOption,
+    SourceArgument,
+    described,
+    print_json,
+    size_text,
+    table,
+)
+from tarkit.errors import one_line
+from tarkit.image.platform import Platform
+from tarkit.rootfs.filesystem import Entry, FileSystem
+from tarkit.tar.member import MemberType
+from tarkit.transports.location import open_source
+
+_KINDS = {
+    MemberType.FILE: stat.S_IFREG,
+    MemberType.DIRECTORY: stat.S_IFDIR,
+    MemberType.SYMLINK: stat.S_IFLNK,
+    MemberType.FIFO: stat.S_IFIFO,
+    MemberType.CHAR: stat.S_IFCHR,
+    MemberType.BLOCK: stat.S_IFBLK,
+}
+_DEVICES = (MemberType.CHAR, MemberType.BLOCK)
+
+
+def ls_command(
+    source: SourceArgument,
+    path: Annotated[str, typer.Argument(metavar="[PATH]", help="Where to begin.")] = "/",
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Show what is left of each layer instead.")
+    ] = False,
+    platform: PlatformOption = None,
+    json_output: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List an image's files: mode, links, owner, size, time (UTC), layer (0 is the lowest), path."""
+    wanted = Platform.parse(platform) if platform else None
+    with open_source(source) as image, FileSystem.of(image, platform=wanted) as files:
+        if layers:
+            _list_layers(files, path, as_json=json_output)
+        elif json_output:
+            print_json({"entries": [_as_json(entry) for entry in files.walk(path)]})
+        else:
+            for entry in files.walk(path):
+                print(_line(entry))
+
+
+def _line(entry: Entry) -> str:
+    size = f"{entry.major},{entry.minor}" if entry.type in _DEVICES else str(entry.size)
+    mode = stat.filemode(_KINDS[entry.type] | entry.mode)
+    name = one_line(entry.path)
+    if entry.type is MemberType.SYMLINK:
+        name += f" -> {one_line(entry.target)}"
+    owner = f"{entry.uid}:{entry.gid}"
+    time = _time(entry.mtime_ns)
+    return f"{mode} {entry.links:>2} {owner:>9} {size:>10} {time} {entry.layer:>3} {name}"
+
+
+def _time(nanoseconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(nanoseconds // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):  # a year that calendars end before
+        return f"@{nanoseconds // 10**9}"
+
+
+def _as_json(entry: Entry) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "path": entry.path,
+        "type": entry.type.name.lower(),
+        "mode": f"{entry.mode:04o}",
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "size": entry.size,
+        "mtime_ns": entry.mtime_ns,
+        "links": entry.links,
+        "layer": entry.layer,
+    }
+    if entry.type is MemberType.SYMLINK:
+        document["target"] = entry.target
+    if entry.type in _DEVICES:
+        document["device"] = [entry.major, entry.minor]
+    if entry.xattrs:
+        document["xattrs"] = {
+            name.decode("utf-8", "surrogateescape"): value.hex()
+            for name, value in sorted(entry.xattrs.items())
+        }
+    return document
+
+
+def _list_layers(files: FileSystem, path: str, *, as_json: bool) -> None:
+    entries: Counter[int] = Counter()
+    sizes: Counter[int] = Counter()
+    for entry in files.walk(path):
+        entries[entry.layer] += 1
+        sizes[entry.layer] += entry.size
+    layers = list(enumerate(files.contents.layers.layers))
+    if as_json:
+        facts = [
+            described(layer.descriptor)
+            | {"diff_id": str(layer.diff_id), "entries": entries[n], "bytes": sizes[n]}
+            for n, layer in layers
+        ]
+        print_json({"layers": facts})
+        return
+    rows = [("LAYER", "DIFF ID", "ENTRIES", "BYTES")]
+    rows += [
+        (str(n), str(layer.diff_id), str(entries[n]), size_text(sizes[n])) for n, layer in layers
+    ]
+    print(table(rows))

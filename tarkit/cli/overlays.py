@@ -1,0 +1,43 @@
+"""The options that change an image's files on the way: what they are called, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tarkit.errors import UsageError
+from tarkit.rootfs.overlay import Overlay
+from tarkit.streams.files import read_file
+
+_CERTIFICATE_LIMIT = 1 << 20
+
+AddOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SRC:DEST", help="Add a file or directory of this machine."),
+]
+RemoveOption = Annotated[
+    list[str] | None, typer.Option(metavar="PATH", help="Remove a path and all below it.")
+]
+CertificateOption = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="PEM", help="Add CA certificates to the trust stores."),
+]
+
+
+def overlay_of(
+    add: list[str] | None, remove: list[str] | None, certificates: list[Path] | None
+) -> Overlay:
+    """What the options ask for: removals first, then additions, then certificates."""
+    overlay = Overlay()
+    for path in remove or ():
+        overlay.remove(path)
+    for text in add or ():
+        source, colon, destination = text.rpartition(":")
+        if not colon or not source or not destination:
+            raise UsageError(f"--add takes SRC:DEST, not {text!r}")
+        overlay.add(source, destination)
+    for file in certificates or ():
+        overlay.add_certificate(read_file(file, _CERTIFICATE_LIMIT))
+    return overlay

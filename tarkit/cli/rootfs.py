@@ -1,0 +1,107 @@
+"""``tarkit rootfs SRC DEST``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument, note, print_json
+from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
+from tarkit.cli.progress import Listener, progress_listener
+from tarkit.errors import UsageError
+from tarkit.image.platform import Platform
+from tarkit.rootfs.directory import RootfsResult, write_directory
+from tarkit.rootfs.overlay import Overlay
+from tarkit.rootfs.tarball import save_tar, stream_tar
+from tarkit.transports.base import Source
+from tarkit.transports.location import open_source
+
+_TAR_NAMES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
+
+
+def rootfs_command(
+    source: SourceArgument,
+    destination: Annotated[
+        str,
+        typer.Argument(
+            metavar="DEST",
+            help="A new directory, a .tar (also .gz or .zst), or - for a tar on standard output.",
+        ),
+    ],
+    add: AddOption = None,
+    remove: RemoveOption = None,
+    ca_cert: CertificateOption = None,
+    rootless: Annotated[
+        bool, typer.Option("--rootless", help="Keep owners in user.rootlesscontainers attributes.")
+    ] = False,
+    platform: PlatformOption = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write an image's files, all layers merged, as a directory or as one tar."""
+    path = Path(destination)
+    is_stream = destination == "-"
+    is_tar = is_stream or destination.lower().endswith(_TAR_NAMES)
+    if is_stream and json_output:
+        raise UsageError("--json and the tar cannot both go to standard output")
+    if rootless and is_tar:
+        raise UsageError("--rootless is for directories; a tar keeps all owners anyway")
+    overlay = overlay_of(add, remove, ca_cert)
+    wanted = Platform.parse(platform) if platform else None
+    with (
+        progress_listener(as_json=json_output, quiet=quiet) as listener,
+        open_source(source) as image,
+    ):
+        if is_tar:
+            result = _write_tar(image, path, wanted, overlay, listener, is_stream=is_stream)
+        else:
+            result = write_directory(
+                image,
+                path,
+                platform=wanted,
+                overlay=overlay,
+                rootless=rootless,
+                on_progress=listener,
+            )
+    report(result, destination, as_json=json_output, quiet=quiet)
+
+
+def _write_tar(
+    image: Source,
+    path: Path,
+    platform: Platform | None,
+    overlay: Overlay,
+    listener: Listener | None,
+    *,
+    is_stream: bool,
+) -> RootfsResult:
+    if is_stream:
+        return stream_tar(
+            image,
+            sys.stdout.buffer,
+            platform=platform,
+            overlay=overlay,
+            on_progress=listener,
+        )
+    return save_tar(image, path, platform=platform, overlay=overlay, on_progress=listener)
+
+
+def report(result: RootfsResult, destination: str, *, as_json: bool, quiet: bool) -> None:
+    """Say what was written, and what was not."""
+    if as_json:
+        print_json(
+            {
+                "path": destination,
+                "entries": result.entries,
+                "size": result.size,
+                "notes": list(result.notes),
+            }
+        )
+    elif not quiet:
+        for text in result.notes:
+            note(text)
+        note(f"{result.entries} entries, {result.size} bytes in files, in {destination}")

@@ -1,0 +1,164 @@
+"""What differs between two images, path by path."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from tarkit.image.digest import Digest
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.passes import logical
+from tarkit.rootfs.tree import Node, Place, Tree
+from tarkit.streams.chunks import chunks_of
+from tarkit.tar.member import Member, MemberType
+
+
+class DifferenceKind(Enum):
+    """How a path differs."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    METADATA = "metadata"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One path that differs: absolute, as in :class:`~tarkit.rootfs.filesystem.Entry`.
+
+    ``fields`` say in what, for a path both images have: ``type``, ``content``, ``target`` or
+    ``device`` where it ``CHANGED``, else ``mode``, ``owner``, ``mtime``, ``xattrs`` or ``links``.
+    """
+
+    path: str
+    kind: DifferenceKind
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    path: bytes
+    old: Node | None
+    new: Node | None
+
+
+def diff(old: FileSystem, new: FileSystem) -> list[Difference]:
+    """How *new* differs from *old*, sorted by path.
+
+    Contents are compared by their digests, and read, each layer once and verified, only where
+    metadata leaves it open. Raises as reading does.
+    """
+    pairs = list(_pairs(old.tree, new.tree))
+    unclear = [pair for pair in pairs if _is_unclear(pair, old, new)]
+    old_digests = _digests(old, [pair.old for pair in unclear if pair.old])
+    new_digests = _digests(new, [pair.new for pair in unclear if pair.new])
+    differing = {pair for pair in unclear if old_digests[id(pair.old)] != new_digests[id(pair.new)]}
+    found = [_compare(pair, content=pair in differing) for pair in pairs]
+    return [difference for difference in found if difference is not None]
+
+
+def _pairs(old: Tree, new: Tree) -> Iterator[_Pair]:
+    """Every path of either tree, parents first, siblings by name."""
+    pending = [_Pair(b"", old.root, new.root)]
+    while pending:
+        pair = pending.pop()
+        yield pair
+        before = (pair.old and pair.old.children) or {}
+        after = (pair.new and pair.new.children) or {}
+        prefix = pair.path + b"/" if pair.path else b""
+        for name in sorted(before.keys() | after.keys(), reverse=True):
+            pending.append(_Pair(prefix + name, before.get(name), after.get(name)))
+
+
+def _is_unclear(pair: _Pair, old: FileSystem, new: FileSystem) -> bool:
+    """Whether only their contents can tell whether two files differ."""
+    if pair.old is None or pair.new is None:
+        return False
+    if pair.old.type is not MemberType.FILE or pair.new.type is not MemberType.FILE:
+        return False
+    if pair.old.member.size != pair.new.member.size or not pair.old.member.size:
+        return False
+    return _identity(pair.old, old) != _identity(pair.new, new)
+
+
+def _identity(node: Node, files: FileSystem) -> tuple[Digest | object, int | None]:
+    """What two inodes share only where their contents are one: the layer, and the place in it."""
+    layers = files.contents.layers.layers
+    if node.place is None or node.place.layer >= len(layers):
+        return object(), None
+    return layers[node.place.layer].diff_id, node.place.offset
+
+
+def _digests(files: FileSystem, nodes: list[Node]) -> dict[int, bytes]:
+    """The digests of the contents of *nodes*, by the identity of the object."""
+    hashes = _Hashes()
+    files.contents.deliver(nodes, hashes)
+    digests = {}
+    for node in nodes:
+        if node.place is not None:
+            digests[id(node)] = hashes.digests[node.place]
+        else:  # nothing but a hole
+            hasher = hashlib.sha256()
+            with files.contents.open(node) as stream:
+                for chunk in chunks_of(stream):
+                    hasher.update(chunk)
+            digests[id(node)] = hasher.digest()
+    return digests
+
+
+class _Hashes:
+    """A sink that keeps digests."""
+
+    def __init__(self) -> None:
+        self.digests: dict[Place, bytes] = {}
+
+    def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
+        """See :class:`tarkit.rootfs.passes.Sink`."""
+        hasher = hashlib.sha256()
+        for chunk in logical(member, chunks):
+            hasher.update(chunk)
+        self.digests[place] = hasher.digest()
+
+
+def _compare(pair: _Pair, *, content: bool) -> Difference | None:
+    path = (b"/" + pair.path).decode("utf-8", "surrogateescape")
+    if pair.old is None:
+        return Difference(path, DifferenceKind.ADDED)
+    if pair.new is None:
+        return Difference(path, DifferenceKind.REMOVED)
+    changed = _changed(pair.old.member, pair.new.member, content=content)
+    metadata = _metadata(pair.old, pair.new)
+    if changed:
+        return Difference(path, DifferenceKind.CHANGED, (*changed, *metadata))
+    return Difference(path, DifferenceKind.METADATA, metadata) if metadata else None
+
+
+def _changed(old: Member, new: Member, *, content: bool) -> tuple[str, ...]:
+    if old.type is not new.type:
+        return ("type",)
+    match new.type:
+        case MemberType.FILE:
+            differs, field = content or old.size != new.size, "content"
+        case MemberType.SYMLINK:
+            differs, field = old.linkname != new.linkname, "target"
+        case MemberType.CHAR | MemberType.BLOCK:
+            devices = (old.devmajor, old.devminor), (new.devmajor, new.devminor)
+            differs, field = devices[0] != devices[1], "device"
+        case _:
+            differs, field = False, ""
+    return (field,) if differs else ()
+
+
+def _metadata(old: Node, new: Node) -> tuple[str, ...]:
+    before, after = old.member, new.member
+    both_links = before.type is after.type is MemberType.SYMLINK  # whose modes mean nothing
+    differs = {
+        "mode": before.mode != after.mode and not both_links,
+        "owner": (before.uid, before.gid) != (after.uid, after.gid),
+        "mtime": before.mtime_ns != after.mtime_ns,
+        "xattrs": dict(before.xattrs) != dict(after.xattrs),
+        "links": old.links != new.links,
+    }
+    return tuple(field for field, is_so in differs.items() if is_so)

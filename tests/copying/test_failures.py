@@ -1,0 +1,171 @@
+"""One failure stops everything: promptly, with nothing committed and no thread left."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tarkit.copying.engine import copy_image
+from tarkit.copying.options import CopyOptions, LayerCompression
+from tarkit.copying.progress import Event, Progress
+from tarkit.errors import DigestMismatchError, TarkitError, TransportError, VerificationError
+from tests.builders import (
+    Doc,
+    Layout,
+    copy,
+    dump,
+    layout_of,
+    leftovers,
+    load,
+    make_image,
+    sha256,
+    squeeze,
+    write_files,
+)
+from tests.copying.fakes import FakeDestination, FakeSource, Forever, layer_digests
+
+IMAGE = make_image("one", "two", "three")
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not {name for name in left if not name.startswith("deflate")}  # shared, and kept
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    layout = Layout()
+    return FakeSource(layout.files, layout.image(IMAGE))
+
+
+def digests(source: FakeSource) -> list[str]:
+    return [layer["digest"] for layer in json.loads(source.manifest().data)["layers"]]
+
+
+def endless_manifest(source: FakeSource) -> FakeSource:
+    """*source*, whose first layer says it has no end to speak of."""
+    layout = Layout()
+    entry = layout.image(IMAGE)
+    manifest: Doc = load(layout.files, entry)
+    manifest["layers"][0]["size"] = 1 << 60
+    return FakeSource(layout.files, layout.blob(dump(manifest), entry["mediaType"]))
+
+
+def test_a_failure_does_not_wait_for_those_that_run(source: FakeSource) -> None:
+    source = endless_manifest(source)
+    first, second, _ = digests(source)
+    forever = Forever()
+    started = threading.Event()
+
+    def endless() -> Forever:
+        started.set()
+        return forever
+
+    def failing() -> io.BytesIO:
+        assert started.wait(30)
+        raise TransportError("the network is gone")
+
+    source.opening = {first: endless, second: failing}
+    destination = FakeDestination()
+    with pytest.raises(TransportError, match="the network is gone"):
+        copy_image(source, destination, CopyOptions(jobs=2))
+    assert forever.was_closed
+    assert not destination.committed
+    assert not destination.manifests
+
+
+def test_what_has_not_begun_never_does(source: FakeSource) -> None:
+    first, second, third = digests(source)
+    source.opening = {first: lambda: io.BytesIO(b"something else")}
+    with pytest.raises(VerificationError):
+        copy_image(source, FakeDestination(), CopyOptions(jobs=1))
+    assert first in source.opened
+    assert third not in source.opened
+    assert second not in source.opened
+
+
+def test_the_first_failure_is_told_not_what_came_of_it(source: FakeSource) -> None:
+    first, second, third = digests(source)
+    barrier = threading.Barrier(3, timeout=30)
+
+    def failing() -> io.BytesIO:
+        barrier.wait()
+        raise TransportError("first hand")
+
+    def waiting() -> io.BytesIO:
+        barrier.wait()
+        return io.BytesIO(bytes(1 << 10))
+
+    source.opening = {first: waiting, second: waiting, third: failing}
+    with pytest.raises(TarkitError) as caught:
+        copy_image(source, FakeDestination(), CopyOptions(jobs=3))
+    assert isinstance(caught.value, TransportError | VerificationError)
+
+
+def test_layers_that_are_not_what_the_config_says(source: FakeSource) -> None:
+    other = make_image("one", "two", "other")
+    layout = Layout()
+    entry = layout.image(IMAGE)
+    manifest = load(layout.files, entry)
+    digest = sha256(squeeze(other.layers[2]))
+    manifest["layers"][2] = layout.blob(
+        squeeze(other.layers[2]), manifest["layers"][2]["mediaType"]
+    )
+    source = FakeSource(layout.files, layout.blob(dump(manifest), entry["mediaType"]))
+    for compression in (LayerCompression.ZSTD, LayerCompression.NONE):
+        with pytest.raises(DigestMismatchError) as caught:
+            copy_image(source, FakeDestination(), CopyOptions(compression=compression))
+        assert digest in str(caught.value)
+        assert caught.value.expected == IMAGE.diff_ids[2]
+
+
+@pytest.mark.parametrize("event", [Event.STARTED, Event.FINISHED])
+def test_errors_of_the_listener_are_the_callers(source: FakeSource, event: Event) -> None:
+    def listener(progress: Progress) -> None:
+        if progress.event is event:
+            raise KeyError("mine")
+
+    destination = FakeDestination()
+    with pytest.raises(KeyError, match="mine"):
+        copy_image(source, destination, CopyOptions(on_progress=listener))
+    assert not destination.committed
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_from_a_listener_goes_through(
+    source: FakeSource, interruption: type[BaseException]
+) -> None:
+    def listener(progress: Progress) -> None:
+        raise interruption
+
+    with pytest.raises(interruption):
+        copy_image(source, FakeDestination(), CopyOptions(on_progress=listener))
+
+
+@pytest.mark.parametrize(
+    "destination", ["oci:{}:x", "oci-archive:{}:x", "docker-archive:{}:x:1", "dir:{}"]
+)
+def test_a_failing_copy_leaves_no_file(tmp_path: Path, destination: str) -> None:
+    files = layout_of(IMAGE)
+    name = next(n for n in sorted(files) if files[n] == squeeze(IMAGE.layers[2]))
+    files[name] = files[name][:-1]
+    (tmp_path / "out").mkdir()
+    write_files(tmp_path / "in", files)
+    with pytest.raises(VerificationError):
+        copy(f"oci:{tmp_path / 'in'}", destination.format(tmp_path / "out" / "x"))
+    assert list((tmp_path / "out").iterdir()) == []
+    assert leftovers(tmp_path) == []
+
+
+def test_the_builders_layers_are_sound() -> None:
+    layout = Layout()
+    entry = layout.image(IMAGE)
+    assert len(layer_digests(layout.files, load(layout.files, entry))) == 3

@@ -1,0 +1,277 @@
+"""Indexes: one platform, some, all; kept, stripped or refused; and never silently."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tarkit.copying.engine import copy_image
+from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
+from tarkit.errors import (
+    BlobNotFoundError,
+    CannotModifyError,
+    ImageNotFoundError,
+    ManifestRejectedError,
+    TarkitError,
+)
+from tarkit.image.media_types import DOCKER_LIST, OCI_INDEX
+from tarkit.image.platform import Platform
+from tarkit.transports.docker_archive.format import DockerFormat
+from tests.builders import (
+    Doc,
+    Files,
+    Image,
+    Layout,
+    check_layout,
+    copy,
+    dump,
+    listing,
+    load,
+    make_image,
+    multi_platform,
+    named,
+    on,
+    read_files,
+    squeeze,
+    write_files,
+)
+from tests.copying.fakes import FakeDestination, FakeSource
+
+ARCHITECTURES = ("amd64", "arm64", "s390x")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> dict[str, Image]:
+    """Three platforms in ``in``, one image each."""
+    layout, index, images = multi_platform(*ARCHITECTURES)
+    write_files(tmp_path / "in", layout.finish(named(index, "x")))
+    return images
+
+
+def platforms(*architectures: str) -> list[Platform]:
+    return [Platform("linux", architecture) for architecture in architectures]
+
+
+def copied(tmp_path: Path, **options: object) -> tuple[Files, Doc, tuple[str, ...]]:
+    """The layout that a copy of ``in`` makes, its entry, and the notes."""
+    result = copy(f"oci:{tmp_path / 'in'}", f"oci:{tmp_path / 'out'}:x", **options)  # type: ignore[arg-type]
+    files = read_files(tmp_path / "out")
+    return files, check_layout(files)["manifests"][0], result.notes
+
+
+def remove_platform(tmp_path: Path, architecture: str) -> None:
+    files = read_files(tmp_path / "in")
+    index = load(files, check_layout(files)["manifests"][0])
+    (gone,) = (c for c in index["manifests"] if c["platform"]["architecture"] == architecture)
+    (tmp_path / "in" / "blobs" / "sha256" / gone["digest"][7:]).unlink()
+
+
+def architectures_in(files: Files, entry: Doc) -> list[str]:
+    return [child["platform"]["architecture"] for child in load(files, entry)["manifests"]]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_one_platform_is_one_image(
+    tmp_path: Path, images: dict[str, Image], architecture: str
+) -> None:
+    files, entry, notes = copied(tmp_path, platforms=platforms(architecture))
+    assert load(files, entry)["config"]["digest"] == images[architecture].digest
+    assert notes == ()
+
+
+def test_the_systems_platform_is_the_default(
+    tmp_path: Path, images: dict[str, Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Platform, "system", lambda: Platform("linux", "s390x"))
+    files, entry, _ = copied(tmp_path)
+    assert load(files, entry)["config"]["digest"] == images["s390x"].digest
+
+
+@pytest.mark.usefixtures("images")
+def test_a_platform_there_is_not_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ImageNotFoundError, match=r"no image for linux/arm; .*linux/s390x"):
+        copied(tmp_path, platforms=platforms("arm"))
+    assert listing(tmp_path) == ["in"]
+
+
+def test_the_platform_of_an_image_without_an_index_is_checked(tmp_path: Path) -> None:
+    layout = Layout()
+    write_files(tmp_path / "in", layout.finish(layout.image(make_image("one"))))
+    with pytest.raises(ImageNotFoundError, match=r"no image for linux/arm64; it holds linux/amd64"):
+        copied(tmp_path, platforms=platforms("arm64"))
+    files, entry, _ = copied(tmp_path, platforms=platforms("amd64"))
+    assert "layers" in load(files, entry)
+
+
+@pytest.mark.usefixtures("images")
+def test_several_platforms_are_a_smaller_index(tmp_path: Path) -> None:
+    files, entry, notes = copied(tmp_path, platforms=platforms("s390x", "amd64"))
+    assert architectures_in(files, entry) == ["amd64", "s390x"]
+    assert notes == ("the index was rewritten without 1 of its manifests",)
+
+
+@pytest.mark.usefixtures("images")
+def test_an_index_may_be_kept_as_it_is_though_not_all_is_copied(tmp_path: Path) -> None:
+    before = check_layout(read_files(tmp_path / "in"))["manifests"][0]["digest"]
+    files, entry, notes = copied(
+        tmp_path, platforms=platforms("s390x", "amd64"), sparse=Sparse.KEEP
+    )
+    assert entry["digest"] == before
+    assert architectures_in(files, entry) == list(ARCHITECTURES)
+    assert notes == ("the index names 1 manifests that were not copied",)
+
+
+@pytest.mark.usefixtures("images")
+def test_all_of_it_is_unchanged(tmp_path: Path) -> None:
+    files, _, notes = copied(tmp_path, all=True)
+    before = read_files(tmp_path / "in")
+    assert {n: d for n, d in files.items() if "blobs" in n} == {
+        n: d for n, d in before.items() if "blobs" in n
+    }
+    assert notes == ()
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize("sparse", [None, Sparse.REFUSE])
+def test_what_is_missing_is_named_before_anything_is_written(
+    tmp_path: Path, sparse: Sparse | None
+) -> None:
+    remove_platform(tmp_path, "arm64")
+    with pytest.raises(BlobNotFoundError, match=r"1 of 3 manifests .* missing \(linux/arm64\)"):
+        copied(tmp_path, all=True, sparse=sparse)
+    assert listing(tmp_path) == ["in"]
+
+
+@pytest.mark.usefixtures("images")
+def test_what_is_missing_is_left_out_when_asked(tmp_path: Path) -> None:
+    remove_platform(tmp_path, "arm64")
+    files, entry, notes = copied(tmp_path, all=True, sparse=Sparse.STRIP)
+    assert architectures_in(files, entry) == ["amd64", "s390x"]
+    assert notes == ("the index was rewritten without 1 of its manifests",)
+
+
+@pytest.mark.usefixtures("images")
+def test_a_platform_that_is_there_is_read_though_others_are_missing(tmp_path: Path) -> None:
+    remove_platform(tmp_path, "arm64")
+    _, entry, _ = copied(tmp_path, platforms=platforms("s390x"))
+    assert entry["mediaType"].endswith("manifest.v1+json")
+    with pytest.raises(ImageNotFoundError, match="names one, but it is not there"):
+        copied(tmp_path, platforms=platforms("arm64"))
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize("format", DockerFormat)
+def test_a_docker_archive_holds_no_index(tmp_path: Path, format: DockerFormat) -> None:
+    with pytest.raises(ManifestRejectedError, match=r"choose one with --platform"):
+        copy(
+            f"oci:{tmp_path / 'in'}",
+            f"docker-archive:{tmp_path / 'a.tar'}",
+            format=format,
+            all=True,
+        )
+    assert listing(tmp_path) == ["in"]
+
+
+@pytest.mark.usefixtures("images")
+def test_an_index_cannot_shrink_and_keep_its_digest(tmp_path: Path) -> None:
+    with pytest.raises(CannotModifyError, match="the index would lose 1 manifests"):
+        copied(tmp_path, platforms=platforms("amd64", "arm64"), preserve_digests=True)
+    assert listing(tmp_path) == ["in"]
+
+
+def test_a_refusal_comes_before_the_first_byte() -> None:
+    """The second image would have to change: nothing of the first is written either."""
+    layout = Layout()
+    good = on(layout.image(make_image("good")), "linux/amd64")
+    plain = on(layout.image(make_image("plain"), pack=None), "linux/arm64")
+    source = FakeSource(layout.files, layout.index(good, layout.index(plain)))
+    destination = FakeDestination()
+    options = CopyOptions(all=True, preserve_digests=True, compression=LayerCompression.GZIP)
+    with pytest.raises(CannotModifyError):
+        copy_image(source, destination, options)
+    assert not destination.blobs
+
+
+def test_a_docker_list_becomes_an_oci_index(tmp_path: Path) -> None:
+    layout = Layout()
+    children = [
+        on(
+            layout.image(make_image("shared", arch, architecture=arch), docker=True),
+            f"linux/{arch}",
+        )
+        for arch in ARCHITECTURES
+    ]
+    entry = layout.index(*children, docker=True, vendor={"kept": 1})
+    write_files(tmp_path / "in", layout.finish(named(entry, "x")))
+    files, entry, _ = copied(tmp_path, all=True)
+    assert entry["mediaType"] == OCI_INDEX
+    index = load(files, entry)
+    assert index["vendor"] == {"kept": 1}
+    assert architectures_in(files, entry) == list(ARCHITECTURES)
+    for child in index["manifests"]:
+        assert "vnd.oci" in load(files, child)["config"]["mediaType"]
+    copy(f"oci:{tmp_path / 'in'}", f"oci:{tmp_path / 'same'}", all=True, preserve_digests=True)
+    assert check_layout(read_files(tmp_path / "same"))["manifests"][0]["mediaType"] == DOCKER_LIST
+
+
+def test_attestations_are_no_platform(tmp_path: Path) -> None:
+    layout = Layout()
+    attestation = layout.image(make_image("attestation")) | {
+        "platform": {"architecture": "unknown", "os": "unknown"},
+        "annotations": {"vnd.docker.reference.type": "attestation-manifest"},
+    }
+    image = make_image("one")
+    entry = layout.index(attestation, on(layout.image(image), "linux/amd64"))
+    write_files(tmp_path / "in", layout.finish(named(entry, "x")))
+    files, copied_entry, _ = copied(tmp_path, platforms=platforms("amd64"))
+    assert load(files, copied_entry)["config"]["digest"] == image.digest
+
+
+def test_an_artifact_in_an_index_goes_along(tmp_path: Path) -> None:
+    layout = Layout()
+    image = on(layout.image(make_image("one")), "linux/amd64")
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/vnd.example",
+        "config": layout.blob(b"{}", "application/vnd.oci.empty.v1+json"),
+        "layers": [layout.blob(b"a report", "text/plain")],
+    }
+    artifact = layout.blob(dump(manifest), "application/vnd.oci.image.manifest.v1+json")
+    write_files(tmp_path / "in", layout.finish(named(layout.index(image, artifact), "x")))
+    files, _, _ = copied(tmp_path, all=True)
+    assert files == read_files(tmp_path / "in") | {
+        "index.json": files["index.json"],
+        "oci-layout": files["oci-layout"],
+    }
+
+
+def test_annotations_of_a_layer_stay_with_it(tmp_path: Path) -> None:
+    """The same blob in two images, annotated differently: nothing changes, so digests stay."""
+    layout = Layout()
+    one, two = make_image("shared", "one"), make_image("shared", "two", architecture="arm64")
+    entry = layout.index(
+        on(layout.image(one, layer_fields=[{"annotations": {"of": "one"}}]), "linux/amd64"),
+        on(layout.image(two, layer_fields=[{"annotations": {"of": "two"}}]), "linux/arm64"),
+    )
+    write_files(tmp_path / "in", layout.finish(named(entry, "x")))
+    files, now, _ = copied(tmp_path, all=True)
+    assert now["digest"] == entry["digest"]
+    assert files[f"blobs/sha256/{entry['digest'][7:]}"]
+    plain = copy(
+        f"oci:{tmp_path / 'in'}", f"oci:{tmp_path / 'plain'}", all=True,
+        compression=LayerCompression.NONE,
+    )  # fmt: skip
+    files = read_files(tmp_path / "plain")
+    index = load(files, {"digest": str(plain.descriptor.digest), "size": plain.descriptor.size})
+    layers = [load(files, child)["layers"][0] for child in index["manifests"]]
+    assert [layer["annotations"]["of"] for layer in layers] == ["one", "two"]
+    assert layers[0]["digest"] == layers[1]["digest"] == one.diff_ids[0]
+
+
+def test_several_platforms_of_a_single_image_must_all_be_it(tmp_path: Path) -> None:
+    layout = Layout()
+    write_files(tmp_path / "in", layout.finish(layout.image(make_image("one"), pack=squeeze)))
+    with pytest.raises(TarkitError, match="no image for linux/arm64"):
+        copied(tmp_path, platforms=platforms("amd64", "arm64"))

@@ -1,0 +1,104 @@
+"""Events: in order for each blob, never finished after failed, and totals that add up."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tarkit.copying.engine import copy_image
+from tarkit.copying.options import CopyOptions, LayerCompression
+from tarkit.copying.progress import Event, Progress
+from tarkit.errors import VerificationError
+from tests.builders import Layout, copy, docker_archive, make_image, multi_platform
+from tests.copying.fakes import FakeDestination, FakeSource
+
+IMAGE = make_image("one", "two", "three")
+
+
+def told(source: FakeSource, destination: FakeDestination, **options: object) -> list[Progress]:
+    events: list[Progress] = []
+    copy_image(source, destination, CopyOptions(on_progress=events.append, **options))  # type: ignore[arg-type]
+    return events
+
+
+def by_blob(events: list[Progress]) -> dict[str, list[Event]]:
+    blobs: dict[str, list[Event]] = defaultdict(list)
+    for progress in events:
+        if progress.event is not Event.ADVANCED:
+            blobs[str(progress.digest)].append(progress.event)
+    return blobs
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    layout = Layout()
+    return FakeSource(layout.files, layout.image(IMAGE))
+
+
+@pytest.mark.parametrize("compression", LayerCompression)
+def test_every_blob_starts_and_finishes_once(
+    source: FakeSource, compression: LayerCompression
+) -> None:
+    events = told(source, FakeDestination(), compression=compression)
+    blobs = by_blob(events)
+    assert len(blobs) == 3
+    assert all(kinds == [Event.STARTED, Event.FINISHED] for kinds in blobs.values())
+
+
+def test_totals_add_up(source: FakeSource) -> None:
+    events = told(source, FakeDestination())
+    last = events[-1]
+    assert (last.blobs_done, last.blobs) == (3, 3)
+    assert last.total_done == last.total
+    sizes = {progress.digest: progress.size for progress in events}
+    assert sum(sizes.values()) == last.total
+    assert [p.total_done for p in events] == sorted(p.total_done for p in events)
+    assert all(p.done == p.size for p in events if p.event is Event.FINISHED)
+
+
+def test_what_is_there_is_reused_and_counts_as_done(source: FakeSource) -> None:
+    destination = FakeDestination()
+    told(source, destination)
+    source.opened.clear()
+    events = told(source, destination)
+    assert [progress.event for progress in events] == [Event.REUSED] * 3
+    assert events[-1].total_done == events[-1].total
+    assert len(source.opened) == 1  # the config, to know the layers
+
+
+def test_several_images_in_one_sum() -> None:
+    layout, index, _ = multi_platform("amd64", "arm64")
+    events = told(FakeSource(layout.files, index), FakeDestination(), all=True)
+    last = events[-1]
+    assert (last.blobs_done, last.blobs) == (3, 3)  # one layer is in both
+    assert last.total_done == last.total
+
+
+def test_a_failure_is_the_last_word_on_its_blob(source: FakeSource) -> None:
+    events: list[Progress] = []
+    bad = FakeSource(source._files, source._top.to_json())
+    digest = str(list(by_blob(told(source, FakeDestination())))[1])
+    bad.opening = {digest: lambda: io.BytesIO(b"not it")}
+    with pytest.raises(VerificationError):
+        copy_image(bad, FakeDestination(), CopyOptions(on_progress=events.append))
+    for kinds in by_blob(events).values():
+        assert len(kinds) == len(set(kinds))
+        if Event.FAILED in kinds:
+            assert kinds[-1] is Event.FAILED
+            assert Event.FINISHED not in kinds
+    assert Event.FAILED in by_blob(events)[digest]
+
+
+def test_bytes_read_and_written_are_those_of_the_blobs(tmp_path: Path) -> None:
+    archive = docker_archive(tmp_path / "a.tar", (IMAGE, ["a:1"]))
+    result = copy(
+        f"docker-archive:{archive}",
+        f"oci:{tmp_path / 'out'}:x",
+        compression=LayerCompression.PRESERVE,
+    )
+    size = sum(map(len, IMAGE.layers)) + len(IMAGE.config)
+    assert (result.bytes_read, result.bytes_written) == (size, size)
+    assert (result.copied, result.recompressed, result.reused) == (4, 0, 0)

@@ -1,0 +1,151 @@
+"""``manifest.json``: how it is read, and which image a name means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tarkit.errors import AmbiguousImageError, ImageNotFoundError, MalformedError, UsageError
+from tarkit.transports.docker_archive.items import ManifestItem, choose_item, parse_items
+from tests.builders import dump
+
+DIGEST = "sha256:" + "a" * 64
+ITEM = {"Config": "c.json", "RepoTags": ["one:1"], "Layers": ["a/layer.tar"]}
+
+
+def item(*tags: str) -> ManifestItem:
+    return ManifestItem("c.json", tags, ())
+
+
+def choose(items: list[ManifestItem], name: str | None = None, index: int | None = None) -> Any:
+    return choose_item(items, name, index, where="a.tar")
+
+
+def parse(document: object) -> tuple[ManifestItem, ...]:
+    return parse_items(dump(document), where="manifest.json")
+
+
+def test_what_is_read_is_written_again() -> None:
+    source = {"mediaType": "application/vnd.example", "size": 3, "digest": DIGEST}
+    full = ITEM | {"Parent": DIGEST, "LayerSources": {DIGEST: source}}
+    for document in (ITEM, full):
+        (parsed,) = parse([document])
+        assert parsed.to_json() == document
+
+
+@pytest.mark.parametrize("tags", [{}, {"RepoTags": None}, {"RepoTags": []}])
+def test_an_image_without_names(tags: dict[str, Any]) -> None:
+    (parsed,) = parse([{"Config": "c.json", "Layers": []} | tags])
+    assert parsed.repo_tags == ()
+    assert parsed.label == "c.json"
+    assert parsed.to_json()["RepoTags"] == []
+
+
+def test_keys_match_in_any_case_as_in_go() -> None:
+    (parsed,) = parse([{"config": "c.json", "REPOTAGS": ["a:1"], "layers": ["x"], "Other": 1}])
+    assert (parsed.config, parsed.repo_tags, parsed.layers) == ("c.json", ("a:1",), ("x",))
+
+
+def test_the_exact_key_wins() -> None:
+    for order in (("config", "Config"), ("Config", "config")):
+        (parsed,) = parse([{key: key for key in order}])
+        assert parsed.config == "Config"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        None,
+        [None],
+        [[]],
+        [{}],
+        [{"Config": ""}],
+        [{"Config": 1}],
+        [ITEM | {"Layers": "x"}],
+        [ITEM | {"Layers": [None]}],
+        [ITEM | {"RepoTags": "x"}],
+        [ITEM | {"RepoTags": [1]}],
+        [ITEM | {"LayerSources": []}],
+        [ITEM | {"LayerSources": {"x": {}}}],
+        [ITEM | {"LayerSources": {DIGEST: {"size": -1, "digest": DIGEST}}}],
+    ],
+    ids=str,
+)
+def test_malformed(document: object) -> None:
+    with pytest.raises(MalformedError, match=r"^manifest\.json: "):
+        parse(document)
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"),
+    [
+        ("one:1", "one:1"),
+        ("one:latest", "one"),
+        ("docker.io/library/one:1", "one:1"),
+        ("one:1", "docker.io/library/one:1"),
+        ("one:1", "index.docker.io/library/one:1"),
+        ("user/one:1", "docker.io/user/one:1"),
+        ("example.org/one:V1", "example.org/one:V1"),
+        ("example.org/one:v1", "v1"),
+        ("example.org/one:RC1", "RC1"),
+    ],
+)
+def test_names_compare_in_full(tag: str, name: str) -> None:
+    assert choose([item("other:2"), item("more:3", tag)], name) == (1, (tag,))
+
+
+@pytest.mark.parametrize("bad", ["", "UPPER:1", "a b", "x@sha256:1", "::::", "\ud800"])
+def test_a_malformed_name_stands_in_nobodys_way(bad: str) -> None:
+    items = [item(bad), item("one:1", bad)]
+    assert choose(items, "one:1") == (1, ("one:1",))
+    assert choose(items, index=0) == (0, (bad,))
+
+
+def test_a_tag_that_several_have_is_ambiguous_and_the_full_name_works() -> None:
+    items = [item("one:latest"), item("two:latest", "again:latest")]
+    with pytest.raises(AmbiguousImageError, match="'latest' is the name of several") as caught:
+        choose(items, "latest")
+    assert caught.value.available == ("one:latest", "two:latest", "again:latest")
+    assert choose(items, "two:latest") == (1, ("two:latest",))
+
+
+def test_a_tag_twice_on_one_image_is_not() -> None:
+    position, names = choose([item("one:v", "two:v"), item("three:w")], "v")
+    assert (position, names) == (0, ("one:v",))
+
+
+def test_a_name_is_looked_for_before_a_tag() -> None:
+    assert choose([item("x:one"), item("one:latest")], "one") == (1, ("one:latest",))
+
+
+def test_no_selector() -> None:
+    assert choose([item("a:1", "b:2")]) == (0, ("a:1", "b:2"))
+    with pytest.raises(ImageNotFoundError, match="it holds no image"):
+        choose([])
+    with pytest.raises(AmbiguousImageError, match="it holds 2 images and none was named"):
+        choose([item("a:1"), item("b:2")])
+
+
+def test_a_position_beyond_the_end_counts() -> None:
+    with pytest.raises(
+        ImageNotFoundError, match=r"^a\.tar: no image @1: it holds 1 image; it holds a:1$"
+    ):
+        choose([item("a:1")], index=1)
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(ImageNotFoundError, match=r"no image 'b'; it holds a:1"):
+        choose([item("a:1")], "b")
+
+
+@pytest.mark.parametrize("name", ["a@" + DIGEST, "a:1@" + DIGEST])
+def test_digests_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="names a digest"):
+        choose([item("a:1")], name)
+
+
+def test_what_is_no_name() -> None:
+    with pytest.raises(UsageError, match="neither an image name nor a tag"):
+        choose([item("a:1")], "Not/A name")

@@ -85,6 +85,11 @@ class ImageLayers:
     def __len__(self) -> int:
         return len(self.layers)
 
+    @property
+    def are_plain(self) -> bool:
+        """Whether all layers are stored uncompressed, as their digests tell."""
+        return all(layer.descriptor.digest == layer.diff_id for layer in self.layers)
+
     def reading_order(self) -> list[int]:
         """The numbers of all layers: top first, but where the source is to be read in its own order."""
         if isinstance(self._source, SequentialSource):

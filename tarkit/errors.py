@@ -57,7 +57,10 @@ class TarkitError(Exception):
         text = f"{self.where}: {self.message}" if self.where else self.message
         if self.hint:
             text = f"{text}; {self.hint}"
-        return one_line(text)
+        return one_line(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
+
+
+_LONGEST = 1000  # characters of a message; names from outside can be of any length
 
 
 def one_line(text: str) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tarkit.errors import BlobNotFoundError, MalformedError, UnsafePathError
+from tarkit.errors import BlobNotFoundError, MalformedError
 from tarkit.image.digest import Digest
 from tarkit.streams.atomic import PendingFile, os_errors, sync_directory
 from tarkit.streams.chunks import chunks_of
+from tarkit.streams.files import require_inside
 from tarkit.streams.verify import VerifyingReader
 
 
@@ -51,16 +52,11 @@ class BlobStore:
             return path.open("rb", buffering=0)
 
     def _resolved(self, path: Path) -> Path:
+        require_inside(path, self.root)
         real = path.resolve()
-        if path.is_symlink() or path.parent.is_symlink() or path.parent.parent.is_symlink():
-            self._require_inside(path, real)
         if not real.is_file():
             raise MalformedError("a blob that is not a regular file", where=str(path))
         return real
-
-    def _require_inside(self, path: Path, real: Path) -> None:
-        if not real.is_relative_to(self.root.resolve()):
-            raise UnsafePathError("a link that leads out of the layout", where=str(path))
 
     def put(self, blob: VerifyingReader) -> None:
         """Store what *blob* holds under the digest it turns out to have; nothing where it fails."""

@@ -30,7 +30,7 @@ PlatformOption = Annotated[
 
 def print_json(document: object) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(document, ensure_ascii=False, indent=2))
+    print(json.dumps(document, indent=2))
 
 
 def note(text: str) -> None:

@@ -76,9 +76,9 @@ class Manifest:
         document = _versioned(raw, where)
         if document.get("manifests") is not None:
             raise MalformedError("a manifest with 'manifests' as well as 'layers'", where=where)
-        if document.get("config") is None or document.get("layers") is None:
-            missing = "config" if document.get("config") is None else "layers"
-            raise MalformedError(f"a manifest without {missing!r}", where=where)
+        for key in ("config", "layers"):
+            if key not in document:
+                raise MalformedError(f"a manifest without {key!r}", where=where)
         return cls(
             media_type=raw.media_type,
             config=Descriptor.from_json(as_object(document["config"], where=where), where=where),

@@ -21,7 +21,6 @@ from tarkit.tar.member import Member, MemberType
 from tarkit.tar.writer import TarWriter
 
 _MODE = 0o444
-_UNKNOWN = "0" * 64
 
 
 class ArchiveOutput:
@@ -46,11 +45,18 @@ class ArchiveOutput:
         return self._sizes.get(digest)
 
     def put_blob(self, blob: VerifyingReader, name: Callable[[str], str]) -> None:
-        """Append *blob* as the member that *name* makes of its digest's hex; one that fails is taken back."""
-        with self._tar.begin(self._member(name(_UNKNOWN))) as member:
+        """Append *blob* as the member that *name* makes of its digest's hex.
+
+        One that fails, or that is there already, is taken back.
+        """
+        unknown = "0" * len(Digest.of(b"", blob.algorithm).hex)
+        with self._tar.begin(self._member(name(unknown))) as member:
             for chunk in chunks_of(blob):
                 member.write(chunk)
-            member.end(name(blob.digest.hex).encode())
+            if blob.digest in self._sizes:
+                member.abort()
+            else:
+                member.end(name(blob.digest.hex).encode())
         self._sizes[blob.digest] = blob.size
 
     def add(self, name: str, data: bytes) -> None:
@@ -58,8 +64,8 @@ class ArchiveOutput:
         self._tar.add(self._member(name, size=len(data)), data)
 
     def add_symlink(self, name: str, target: str) -> None:
-        """Append a symbolic link."""
-        self._tar.add(self._member(name, type=MemberType.SYMLINK, mode=0o777, linkname=target))
+        """Append a symbolic link, of no mode, as skopeo writes it."""
+        self._tar.add(self._member(name, type=MemberType.SYMLINK, mode=0, linkname=target))
 
     def _member(
         self,

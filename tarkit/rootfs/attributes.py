@@ -85,7 +85,8 @@ class Attributes:
             raise UnsupportedError(f"the owner {member.uid}:{member.gid}, which no file can have")
         if not self._root:
             kept = (member.uid, member.gid) == (self._user, self._group)
-            self.skipped[OWNERS] += not kept and not self._rootless
+            if not kept and not self._rootless:
+                self.skipped[OWNERS] += 1
             return kept
         try:
             os.chown(target, member.uid, member.gid, follow_symlinks=follow)

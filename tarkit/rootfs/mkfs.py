@@ -23,8 +23,13 @@ from tarkit.rootfs.epoch import source_date_epoch
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import write_tar
 from tarkit.streams.staging import staging_directory
+from tarkit.tar.member import Member
+from tarkit.tar.reader import TarReader
 from tarkit.tar.spool import new_spool
+from tarkit.tar.tape import FileTape
 from tarkit.transports.base import Source
+
+_LAST_TIME = (1 << 32) - 1  # squashfs counts seconds in 32 bits
 
 
 def write_squashfs(
@@ -41,12 +46,12 @@ def write_squashfs(
     with its own words where it fails, and whatever reading the image may bring.
     """
     program = _find("mksquashfs", "squashfs-tools")
-    time = str(source_date_epoch() or 0)
     with staging_directory(path.absolute().parent) as staging, new_spool() as tar:
         result = write_tar(source, tar, platform, overlay, on_progress)
         output = staging / "image"
-        options = ["-tar", "-noappend", "-no-progress", "-quiet", "-mkfs-time", time]
-        _run([program, "-", str(output), *options], tar)
+        members = list(TarReader(FileTape(tar)))
+        options = ["-tar", "-noappend", "-no-progress", "-quiet", *_root_options(members[0])]
+        _run([program, "-", str(output), *options], tar, time=_latest(members))
         output.replace(path)
     return result
 
@@ -70,7 +75,9 @@ def write_erofs(
                 result = write_tar(source, tar, platform, overlay, on_progress)
                 _run([program, *options, "--tar=f", str(output)], tar)
         else:
-            root = staging / "root"
+            parent = staging / "unpacked"
+            parent.mkdir()
+            root = parent / "root"
             result = write_directory(
                 source, root, platform=platform, overlay=overlay, on_progress=on_progress
             )
@@ -81,6 +88,19 @@ def write_erofs(
     return result
 
 
+def _root_options(root: Member) -> list[str]:
+    """What mksquashfs does not take from the tar: its first entry, the root directory."""
+    mode, uid, gid = f"{root.mode:o}", str(root.uid), str(root.gid)
+    return ["-root-mode", mode, "-root-uid", uid, "-root-gid", gid]
+
+
+def _latest(members: Sequence[Member]) -> int:
+    """The time mksquashfs may use, in seconds: no later ones than this stay, so it is the latest."""
+    asked = source_date_epoch()
+    latest = max(member.mtime_ns for member in members) // 10**9
+    return min(max(latest, 0), _LAST_TIME) if asked is None else asked
+
+
 def _find(program: str, package: str) -> str:
     found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if found is None:
@@ -88,9 +108,13 @@ def _find(program: str, package: str) -> str:
     return found
 
 
-def _run(command: Sequence[str], stdin: BinaryIO | None = None) -> str:
-    """Run *command*, which reads *stdin* from its start; all it says."""
+def _run(
+    command: Sequence[str], stdin: BinaryIO | None = None, *, time: int | None = None
+) -> str:
+    """Run *command*, which reads *stdin* from its start and takes *time* for now; all it says."""
     environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
+    if time is not None:
+        environment["SOURCE_DATE_EPOCH"] = str(time)
     if stdin is not None:
         stdin.seek(0)
     result = subprocess.run(
@@ -98,7 +122,7 @@ def _run(command: Sequence[str], stdin: BinaryIO | None = None) -> str:
         stdin=stdin or subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment,  # whose time would be put on every file
+        env=environment,
         check=False,
     )
     output = result.stdout.decode("utf-8", "replace")

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
-from tarkit.errors import MalformedError
+from tarkit.errors import MalformedError, UnsafePathError
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
 
@@ -30,6 +30,12 @@ def read_file(path: Path, limit: int) -> bytes:
     """All of *path*, a small regular file; raises :class:`LimitExceededError` beyond *limit* bytes."""
     with open_regular(path) as file:
         return read_bounded(file, limit, where=str(path))
+
+
+def require_inside(path: Path, directory: Path) -> None:
+    """Raise :class:`UnsafePathError` where links lead from *path* out of *directory*."""
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise UnsafePathError(f"a link that leads out of {directory.name!r}", where=str(path))
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundError
+from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundError, NotAnImageError
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable, chunks_of, read_bounded
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
@@ -21,6 +21,9 @@ from tarkit.tar.member import Member
 from tarkit.tar.names import Names, shown
 from tarkit.tar.sparse import Content
 from tarkit.tar.spool import Spooling, new_spool
+
+MAX_HOLES = 64 << 30
+"""Most bytes that a member's holes may stand for: they cost nothing to write and time to read."""
 
 
 class Archive:
@@ -56,6 +59,8 @@ class Archive:
         Raises :class:`PathNotFoundError`, and what :class:`~tarkit.tar.reader.TarReader` raises.
         """
         where = str(path)
+        if path.is_dir():
+            raise NotAnImageError("is a directory, not an archive", where=where)
         with contextlib.ExitStack() as stack:
             with os_errors(where):
                 file = stack.enter_context(path.open("rb", buffering=0))
@@ -141,6 +146,9 @@ class Archive:
         member = self._names.resolve(member)
         if not member.type.has_data:
             raise MalformedError(f"{shown(member.name)} is not a file", where=self.where)
+        if member.size - member.stored > MAX_HOLES:
+            message = f"{shown(member.name)} has more than {MAX_HOLES} bytes of holes"
+            raise LimitExceededError(message, limit=MAX_HOLES, where=self.where)
         kept = self._index.kept.get(member.data_offset)
         stored: BinaryIO
         if kept is not None:

@@ -58,7 +58,11 @@ class Names:
         return () if key is None else tuple(self._members.get(key, ()))
 
     def find(self, name: str | bytes) -> Member | None:
-        """The last member of that name, as extraction would leave it, with links followed."""
+        """The last member of that name, as extraction would leave it, with links followed.
+
+        Raises :class:`UnsafePathError` for a name that leads out of the archive.
+        """
+        self._require_inside(name)
         found = self.candidates(name)
         return self.resolve(found[-1]) if found else None
 
@@ -72,7 +76,13 @@ class Names:
 
     def holders(self, name: str | bytes) -> list[Member]:
         """Every member a reader could take *name* to be, with links followed; as :meth:`resolve`."""
+        self._require_inside(name)
         return self._follow(list(self.candidates(name)), last=False)
+
+    def _require_inside(self, name: str | bytes) -> None:
+        raw = name.encode("utf-8", "surrogatepass") if isinstance(name, str) else name
+        if clean(raw) is None:
+            raise UnsafePathError(f"{shown(name)} leads out of the archive", where=self._where)
 
     def _follow(self, members: list[Member], *, last: bool) -> list[Member]:
         for _ in range(MAX_HOPS):

@@ -95,7 +95,7 @@ def test_a_link_out_is_refused(store: BlobStore, tmp_path: Path, target: str) ->
     (tmp_path / "secret").write_bytes(DATA)
     plant(store).symlink_to(target)
     for look in (store.size, store.open):
-        with pytest.raises(UnsafePathError, match="leads out of the layout"):
+        with pytest.raises(UnsafePathError, match="leads out of"):
             look(DIGEST)
 
 

@@ -98,7 +98,6 @@ def test_what_is_neither_manifest_nor_index() -> None:
         {"schemaVersion": None},
         {"manifests": []},
         {"config": None},
-        {"layers": None},
         {"config": []},
         {"layers": {}},
         {"layers": [1]},

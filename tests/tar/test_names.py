@@ -48,8 +48,11 @@ def test_names_compare_clean_on_both_sides() -> None:
 
 def test_names_outside_are_found_by_no_name() -> None:
     names = Names([Member(b"/etc/passwd"), Member(b"../up")])
-    for name in ("/etc/passwd", "etc/passwd", "../up", "up", "", "x/../../up"):
+    for name in ("etc/passwd", "up", ""):
         assert names.find(name) is None
+    for name in ("/etc/passwd", "../up", "x/../../up"):
+        with pytest.raises(UnsafePathError, match="leads out of the archive"):
+            names.find(name)
 
 
 def test_names_that_are_not_utf_8_are_found_as_bytes_and_as_text() -> None:

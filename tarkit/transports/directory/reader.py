@@ -14,13 +14,12 @@ from tarkit.errors import (
     ImageNotFoundError,
     MalformedError,
     PathNotFoundError,
-    UnsafePathError,
 )
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import RawManifest
-from tarkit.streams.files import open_regular, read_file
+from tarkit.streams.files import open_regular, read_file, require_inside
 from tarkit.transports.base import ImageEntry
 from tarkit.transports.directory.files import MANIFEST_FILE, blob_name, manifest_name
 
@@ -79,6 +78,7 @@ class DirectorySource:
     @cached_property
     def _top(self) -> RawManifest:
         path = self._path / MANIFEST_FILE
+        require_inside(path, self._path)
         return RawManifest.of(read_file(path, METADATA_LIMIT), where=str(path))
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
@@ -88,6 +88,7 @@ class DirectorySource:
         path = self._path / manifest_name(digest)
         if not path.exists():
             raise BlobNotFoundError(f"manifest {digest} is missing", where=self.where)
+        require_inside(path, self._path)
         raw = RawManifest.of(read_file(path, METADATA_LIMIT), where=str(path))
         if not digest.matches(raw.data):
             raise DigestMismatchError(digest, raw.digest, where=str(path))
@@ -98,8 +99,7 @@ class DirectorySource:
         path = self._path / blob_name(descriptor.digest)
         if not path.exists():
             raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=self.where)
-        if path.is_symlink() and not path.resolve().is_relative_to(self._path.resolve()):
-            raise UnsafePathError("a link that leads out of the directory", where=str(path))
+        require_inside(path, self._path)
         return open_regular(path)
 
     def holds(self, descriptor: Descriptor) -> bool:

@@ -27,15 +27,16 @@ def layer_members(
     A layer may occur twice, and only one of its paths need be there.
     Raises :class:`SharedLayerError` and :class:`MemberNotFoundError`.
     """
-    owners: dict[str, Digest] = {}
+    owners: dict[str | int, Digest] = {}
     members: dict[Digest, tuple[str, Member]] = {}
     for path, diff_id in zip(item.layers, diff_ids, strict=True):
-        if owners.setdefault(path, diff_id) != diff_id:
+        member = archive.find(path)
+        owner = owners.setdefault(path if member is None else member.offset, diff_id)
+        if owner != diff_id:
             raise SharedLayerError(
-                f"layer {path!r} stands for two diff IDs, {owners[path]} and {diff_id}",
+                f"layer {path!r} stands for two diff IDs, {owner} and {diff_id}",
                 where=archive.where,
             )
-        member = archive.find(path)
         if member is not None:
             members.setdefault(diff_id, (path, member))
     for path, diff_id in zip(item.layers, diff_ids, strict=True):

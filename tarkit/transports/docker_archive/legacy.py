@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundError
 from tarkit.image.digest import Digest
@@ -24,7 +24,7 @@ from tarkit.transports.docker_archive.classic import ClassicSource
 from tarkit.transports.docker_archive.items import ManifestItem
 
 REPOSITORIES_FILE = "repositories"
-_MOST_LAYERS = 1000
+_MOST_LAYERS = _MOST_IMAGES = 1000
 
 
 def legacy_items(archive: Archive) -> tuple[ManifestItem, ...]:
@@ -35,56 +35,82 @@ def legacy_items(archive: Archive) -> tuple[ManifestItem, ...]:
     for repository in document:
         for tag, image_id in get_string_map(document, repository, where=where).items():
             tags.setdefault(image_id, []).append(f"{repository}:{tag}")
-    return tuple(
-        ManifestItem(image_id, tuple(names), _layer_paths(archive, image_id))
-        for image_id, names in tags.items()
-    )
+    if len(tags) > _MOST_IMAGES:
+        raise LimitExceededError(
+            f"more than {_MOST_IMAGES} images", limit=_MOST_IMAGES, where=where
+        )
+    if "" in tags:
+        raise MalformedError(f"{tags[''][0]!r} names no layer", where=where)
+    return tuple(ManifestItem(image_id, tuple(names), ()) for image_id, names in tags.items())
+
+
+class LegacyLayers:
+    """The layers of such an archive; what was read of one is remembered, since images share them."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._documents: dict[str, JSON] = {}
+        self._diff_ids: dict[str, Digest] = {}
+
+    def source(self, item: ManifestItem, names: tuple[str, ...]) -> LegacySource:
+        """The image of *item*, whose layers are all read for it."""
+        chain = self._chain(item.config)
+        config = config_from_v1(
+            [self._describe(layer) for layer in chain],
+            [self._diff_id(layer) for layer in chain],
+            where=self._archive.where,
+        )
+        layers = tuple(f"{layer}/layer.tar" for layer in chain)
+        return LegacySource(self._archive, replace(item, layers=layers), names, config)
+
+    def _chain(self, layer_id: str) -> list[str]:
+        """The layer and all below it, bottom first."""
+        chain: dict[str, None] = {}
+        while layer_id:
+            if layer_id in chain:
+                raise MalformedError(
+                    f"layer {layer_id} is its own ancestor", where=self._archive.where
+                )
+            if len(chain) == _MOST_LAYERS:
+                raise LimitExceededError(
+                    f"more than {_MOST_LAYERS} layers",
+                    limit=_MOST_LAYERS,
+                    where=self._archive.where,
+                )
+            chain[layer_id] = None
+            layer_id = get_string(self._describe(layer_id), "parent", where=self._archive.where)
+        return list(reversed(chain))
+
+    def _describe(self, layer_id: str) -> JSON:
+        if layer_id not in self._documents:
+            name = f"{layer_id}/json"
+            where = f"{self._archive.where}: {name}"
+            data = self._archive.read(name, METADATA_LIMIT)
+            self._documents[layer_id] = parse_object(data, where=where)
+        return self._documents[layer_id]
+
+    def _diff_id(self, layer_id: str) -> Digest:
+        if layer_id not in self._diff_ids:
+            self._diff_ids[layer_id] = self._read(f"{layer_id}/layer.tar")
+        return self._diff_ids[layer_id]
+
+    def _read(self, path: str) -> Digest:
+        member = self._archive.find(path)
+        if member is None:
+            raise MemberNotFoundError(f"layer {path!r} is not in it", where=self._archive.where)
+        where = f"{self._archive.where}: layer {path}"
+        compression = self._archive.compression_of(member)
+        stream = decompress(self._archive.open_member(member), compression, where=where)
+        with VerifyingReader(stream) as plain:
+            plain.verify()
+            return plain.digest
 
 
 class LegacySource(ClassicSource):
-    """An image of such an archive; its config is made from the layers' own, which are all read for it."""
+    """An image of such an archive, with a *config* made from the layers' own documents."""
 
-    def __init__(self, archive: Archive, item: ManifestItem, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, archive: Archive, item: ManifestItem, names: tuple[str, ...], config: bytes
+    ) -> None:
         super().__init__(archive, item, names)
-        self.config = _make_config(archive, item)
-
-
-def _layer_paths(archive: Archive, image_id: str) -> tuple[str, ...]:
-    """The paths of the image's layers, bottom first."""
-    chain: list[str] = []
-    while image_id:
-        if image_id in chain:
-            raise MalformedError(f"layer {image_id} is its own ancestor", where=archive.where)
-        if len(chain) == _MOST_LAYERS:
-            raise LimitExceededError(
-                f"more than {_MOST_LAYERS} layers", limit=_MOST_LAYERS, where=archive.where
-            )
-        chain.append(image_id)
-        image_id = get_string(_describe(archive, image_id), "parent", where=archive.where)
-    return tuple(f"{layer}/layer.tar" for layer in reversed(chain))
-
-
-def _describe(archive: Archive, layer_id: str) -> JSON:
-    name = f"{layer_id}/json"
-    return parse_object(archive.read(name, METADATA_LIMIT), where=f"{archive.where}: {name}")
-
-
-def _make_config(archive: Archive, item: ManifestItem) -> bytes:
-    layers: list[Mapping[str, object]] = [
-        _describe(archive, path.removesuffix("/layer.tar")) for path in item.layers
-    ]
-    diff_ids = [_diff_id(archive, path) for path in item.layers]
-    return config_from_v1(layers, diff_ids, where=archive.where)
-
-
-def _diff_id(archive: Archive, path: str) -> Digest:
-    member = archive.find(path)
-    if member is None:
-        raise MemberNotFoundError(f"layer {path!r} is not in it", where=archive.where)
-    where = f"{archive.where}: layer {path}"
-    compression = archive.compression_of(member)
-    with VerifyingReader(
-        decompress(archive.open_member(member), compression, where=where)
-    ) as plain:
-        plain.verify()
-        return plain.digest
+        self.config = config

@@ -15,7 +15,7 @@ from tarkit.transports.docker_archive.dual import dual_source
 from tarkit.transports.docker_archive.items import ManifestItem, choose_item, parse_items
 from tarkit.transports.docker_archive.legacy import (
     REPOSITORIES_FILE,
-    LegacySource,
+    LegacyLayers,
     legacy_items,
 )
 
@@ -33,6 +33,7 @@ class DockerArchiveReader(ArchiveHolder):
         self._is_legacy = not archive.candidates(MANIFEST_FILE) and bool(
             archive.candidates(REPOSITORIES_FILE)
         )
+        self._legacy = LegacyLayers(archive)
         self.manifest = self._read_items()
 
     def _read_items(self) -> tuple[ManifestItem, ...]:
@@ -56,6 +57,6 @@ class DockerArchiveReader(ArchiveHolder):
         position, names = choose_item(self.manifest, name, index, where=self.where)
         item = self.manifest[position]
         if self._is_legacy:
-            return LegacySource(self.archive, item, names)
+            return self._legacy.source(item, names)
         config = Digest.of(read_config(self.archive, item))
         return dual_source(self.archive, config, names) or ClassicSource(self.archive, item, names)

@@ -12,7 +12,7 @@ from tarkit.errors import PathNotFoundError
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.layout.layout import Layout, LayoutSource
-from tarkit.streams.files import read_file
+from tarkit.streams.files import read_file, require_inside
 from tarkit.transports.base import ImageEntry
 
 
@@ -26,6 +26,7 @@ class DirectoryFiles:
 
     def read(self, name: str) -> bytes | None:
         """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        require_inside(self._path / name, self._path)
         try:
             return read_file(self._path / name, METADATA_LIMIT)
         except PathNotFoundError:

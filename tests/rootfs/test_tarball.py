@@ -1,0 +1,154 @@
+"""Images as one tar, read back by the standard library."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from tarkit.errors import SizeMismatchError, VerificationError
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.overlay import Overlay
+from tarkit.rootfs.tarball import save_tar, stream_tar
+from tarkit.transports.location import open_source
+from tests.builders import image_of, layout_of, write_files
+from tests.rootfs.layers import (
+    Item,
+    block,
+    char,
+    directory,
+    fifo,
+    file,
+    hard,
+    link,
+    pack,
+    source_of,
+)
+from tests.rootfs.trees import facts_of_image, facts_of_tar
+
+BASE = [
+    directory("d", 0o1777),
+    file("d/a", "a" * 3000, uid=3_000_000, pax={"mtime": "1700000000.5"}),
+    file("d/gone", "x"),
+    file("z", "hidden"),
+    hard("old", "z"),
+    link("l", "d"),
+    char("null", 1, 3),
+    block("loop", 7, 9),
+    fifo("pipe"),
+    file("n" * 255),
+    file("café-中文", "x", pax={"SCHILY.xattr.user.note": "hi"}),
+    file("/".join(["long" * 50] * 30), "deep"),
+    file("before", pax={"mtime": "-1.5"}),
+]
+UPPER = [file("z", "seen"), file("l/.wh.gone"), hard("d/more", "d/a"), file("latin-\udce9")]
+
+
+def saved(tmp_path: Path, *layers: Sequence[Item], compressed: bool = True) -> Path:
+    target = tmp_path / "out.tar"
+    with source_of(tmp_path, *layers, compressed=compressed) as source:
+        save_tar(source, target)
+    return target
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_the_tar_is_the_image(tmp_path: Path, compressed: bool) -> None:
+    target = saved(tmp_path, BASE, UPPER, compressed=compressed)
+    with (
+        source_of(tmp_path, BASE, UPPER, compressed=compressed) as source,
+        FileSystem.of(source) as files,
+    ):
+        assert facts_of_tar(target) == facts_of_image(files)
+
+
+def test_it_does_not_depend_on_where_the_image_is(tmp_path: Path) -> None:
+    one = saved(tmp_path, BASE, UPPER).read_bytes()
+    assert saved(tmp_path, BASE, UPPER, compressed=False).read_bytes() == one
+
+
+def test_entries_are_sorted_and_targets_come_first(tmp_path: Path) -> None:
+    layer = [file("b", "x"), hard("a", "b"), directory("c"), file("c/z"), file("c/a"), file("c.x")]
+    with tarfile.open(saved(tmp_path, layer)) as archive:
+        names = [(member.name, member.linkname) for member in archive]
+    assert names == [
+        (".", ""), ("a", ""), ("b", "a"), ("c", ""), ("c/a", ""), ("c/z", ""), ("c.x", ""),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tgz", ".tar.zst"])
+def test_its_name_says_how_it_is_compressed(tmp_path: Path, suffix: str) -> None:
+    plain = saved(tmp_path, BASE).read_bytes()
+    target = tmp_path / f"out{suffix}"
+    with source_of(tmp_path, BASE) as source:
+        save_tar(source, target)
+    packed = target.read_bytes()
+    if suffix.endswith("zst"):
+        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed)) as reader:
+            assert reader.read() == plain
+    else:
+        assert gzip.decompress(packed) == plain
+
+
+def test_a_pipe_gets_the_same(tmp_path: Path) -> None:
+    output = io.BytesIO()
+    with source_of(tmp_path, BASE) as source:
+        stream_tar(source, output)
+    assert output.getvalue() == saved(tmp_path, BASE).read_bytes()
+
+
+def test_sparse_files_stay_sparse(tmp_path: Path) -> None:
+    sparse = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "s"}
+    sparse |= {"GNU.sparse.size": str(64 << 20), "GNU.sparse.map": f"{32 << 20},5"}
+    target = saved(tmp_path, [file("GNUSparseFile.0/s", "hello", pax=sparse)])
+    assert target.stat().st_size < 1 << 16
+    with tarfile.open(target) as archive:
+        content = archive.extractfile("s")
+        assert content is not None
+        content.seek(32 << 20)
+        assert content.read(6) == b"hello\0"
+
+
+@pytest.mark.parametrize("pack_layer", [None, gzip.compress])
+def test_an_altered_layer_leaves_nothing(
+    tmp_path: Path, pack_layer: None
+) -> None:
+    layer = pack([file("a", "x" * 9000)])
+    files = layout_of(image_of([layer]), pack=pack_layer)
+    name = next(name for name, data in files.items() if data in (layer, gzip.compress(layer)))
+    files[name] = files[name][:700] + b"!" + files[name][701:]
+    write_files(tmp_path / "layout", files)
+    with open_source(f"oci:{tmp_path / 'layout'}") as source, pytest.raises(VerificationError):
+        save_tar(source, tmp_path / "out.tar")
+    assert [path.name for path in tmp_path.iterdir()] == ["layout"]
+
+
+def test_layers_without_data_are_verified_too(tmp_path: Path) -> None:
+    layer = pack([file(".wh.x")])
+    files = layout_of(image_of([pack([file("x")]), layer]), pack=None)
+    name = next(name for name, data in files.items() if data == layer)
+    files[name] = files[name][:-1] + b"!"
+    write_files(tmp_path / "layout", files)
+    with open_source(f"oci:{tmp_path / 'layout'}") as source, pytest.raises(VerificationError):
+        save_tar(source, tmp_path / "out.tar")
+
+
+def test_a_file_that_changes_while_it_is_added_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = tmp_path / "added"
+    added.write_text("four")
+    original = Overlay.lay
+
+    def lay_and_change(overlay: Overlay, *arguments: object) -> None:
+        original(overlay, *arguments)  # type: ignore[arg-type]
+        added.write_text("longer")
+
+    monkeypatch.setattr(Overlay, "lay", lay_and_change)
+    with source_of(tmp_path, [file("a")]) as source, pytest.raises(SizeMismatchError):
+        save_tar(source, tmp_path / "out.tar", overlay=Overlay().add(added, "/new"))
+    assert not (tmp_path / "out.tar").exists()

@@ -10,11 +10,12 @@ from typing import BinaryIO
 from uuid import UUID
 
 from tarkit.building.data import FileData, by_place
-from tarkit.building.hashing import file_digest
+from tarkit.building.hashing import file_digest, flushing
 from tarkit.building.inputs import derived_options, input_digest
 from tarkit.building.nodes import Translation
 from tarkit.building.preflight import check_build
 from tarkit.copying.progress import Progress
+from tarkit.errors import NoSpaceError
 from tarkit.ext4 import Ext4Options, Ext4Result, Ext4Writer
 from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
@@ -95,8 +96,13 @@ def build_layers(
     options = derived_options(options, inputs)
     output = output.absolute()
     with PendingFile(output.parent) as pending:
-        written = _write(layers, pending.file, options, overlay)
-        digest = file_digest(pending.file, output)
+        try:
+            written = _write(layers, pending.file, options, overlay)
+        except NoSpaceError as error:
+            error.where = str(output)
+            raise
+        with flushing(pending.file):
+            digest = file_digest(pending.file, output)
         pending.publish(output)
     made = written.result
     return BuildResult(

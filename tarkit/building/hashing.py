@@ -1,11 +1,13 @@
-"""The digest of a large file that is mostly holes: what was never written is not read either."""
+"""The digest of a large file: holes are not read, and the disk gets it meanwhile."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from tarkit.errors import TruncatedError
@@ -35,6 +37,23 @@ def file_digest(file: BinaryIO, where: object) -> Digest:
             position = end
         _hash_zeros(hasher, size - position)
     return Digest("sha256", hasher.hexdigest())
+
+
+@contextmanager
+def flushing(file: BinaryIO) -> Iterator[None]:
+    """Have *file* written to the disk while the block runs; what fails then fails again when it is published."""
+    file.flush()
+
+    def flush() -> None:
+        with suppress(OSError):
+            os.fsync(file.fileno())
+
+    thread = threading.Thread(target=flush, name="flush")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _hash_zeros(hasher: hashlib._Hash, count: int) -> None:

@@ -44,6 +44,7 @@ COMMANDS = (
     "cat",
     "diff",
     "rootfs",
+    "ext4",
     "squashfs",
     "erofs",
 )

@@ -14,7 +14,7 @@ from tarkit.ext4.image import Buffer, ImageFile, SourceFile
 from tarkit.ext4.layout import plan_layout
 from tarkit.ext4.node import Contents, Node, Region
 from tarkit.ext4.options import Ext4Options
-from tarkit.ext4.space import Run, Space
+from tarkit.ext4.space import MAX_BLOCKS, Run, Space, no_space
 
 
 class Ext4Writer:
@@ -61,8 +61,12 @@ class Ext4Writer:
 
     def expect(self, data: int, inodes: int) -> None:
         """Raise :class:`NoSpaceError` now if *data* bytes in *inodes* files provably do not fit."""
-        trial = self._space.copy()
+        trial, limit = self._space.copy(), self._space.limit
+        trial.limit = MAX_BLOCKS
         trial.allocate(blocks_of(data))
+        if trial.end > limit:
+            raise no_space(trial.end * BLOCK, limit * BLOCK)
+        trial.limit = limit
         plan_layout(trial, FIRST_INODE + inodes, self._options)
 
     def store(

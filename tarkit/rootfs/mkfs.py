@@ -108,9 +108,7 @@ def _find(program: str, package: str) -> str:
     return found
 
 
-def _run(
-    command: Sequence[str], stdin: BinaryIO | None = None, *, time: int | None = None
-) -> str:
+def _run(command: Sequence[str], stdin: BinaryIO | None = None, *, time: int | None = None) -> str:
     """Run *command*, which reads *stdin* from its start and takes *time* for now; all it says."""
     environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
     if time is not None:

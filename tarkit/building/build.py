@@ -101,7 +101,7 @@ def build_layers(
         except NoSpaceError as error:
             error.where = str(output)
             raise
-        with flushing(pending.file):
+        with flushing(pending.file, output):
             digest = file_digest(pending.file, output)
         pending.publish(output)
     made = written.result

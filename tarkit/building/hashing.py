@@ -7,13 +7,13 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from tarkit.errors import TruncatedError
 from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
-from tarkit.streams.atomic import os_errors
+from tarkit.streams.atomic import from_os_error, os_errors
 from tarkit.streams.files import read_at
 
 _ZEROS = bytes(CHUNK_SIZE)
@@ -40,13 +40,15 @@ def file_digest(file: BinaryIO, where: object) -> Digest:
 
 
 @contextmanager
-def flushing(file: BinaryIO) -> Iterator[None]:
-    """Have *file* written to the disk while the block runs; what fails then fails again when it is published."""
-    file.flush()
+def flushing(file: BinaryIO, where: object) -> Iterator[None]:
+    """Have *file*, which is called *where* in messages, written to the disk while the block runs."""
+    failures: list[OSError] = []
 
     def flush() -> None:
-        with suppress(OSError):
+        try:
             os.fsync(file.fileno())
+        except OSError as error:  # the system tells of it once, so it must not be lost here
+            failures.append(error)
 
     thread = threading.Thread(target=flush, name="flush")
     thread.start()
@@ -54,6 +56,8 @@ def flushing(file: BinaryIO) -> Iterator[None]:
         yield
     finally:
         thread.join()
+    for error in failures:
+        raise from_os_error(error, where) from error
 
 
 def _hash_zeros(hasher: hashlib._Hash, count: int) -> None:

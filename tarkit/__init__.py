@@ -84,7 +84,32 @@ if TYPE_CHECKING:
         read_config,
         select_image,
     )
+    from tarkit.rootfs.diff import (
+        Difference,
+        DifferenceKind,
+        diff,
+    )
+    from tarkit.rootfs.directory import (
+        RootfsResult,
+        write_directory,
+    )
+    from tarkit.rootfs.filesystem import (
+        Entry,
+        FileSystem,
+    )
+    from tarkit.rootfs.mkfs import (
+        write_erofs,
+        write_squashfs,
+    )
+    from tarkit.rootfs.overlay import (
+        Overlay,
+    )
+    from tarkit.rootfs.tarball import (
+        save_tar,
+        stream_tar,
+    )
     from tarkit.streams.verify import VerifyingReader
+    from tarkit.tar.member import MemberType
     from tarkit.transports.base import (
         Destination,
         ImageEntry,
@@ -166,7 +191,30 @@ _MODULES = {
     "tarkit.image.reference": ("Reference",),
     "tarkit.reading.inspect": ("ImageInfo", "LayerInfo", "inspect_image"),
     "tarkit.reading.select": ("read_config", "select_image"),
+    "tarkit.rootfs.diff": (
+        "Difference",
+        "DifferenceKind",
+        "diff",
+    ),
+    "tarkit.rootfs.directory": (
+        "RootfsResult",
+        "write_directory",
+    ),
+    "tarkit.rootfs.filesystem": (
+        "Entry",
+        "FileSystem",
+    ),
+    "tarkit.rootfs.mkfs": (
+        "write_erofs",
+        "write_squashfs",
+    ),
+    "tarkit.rootfs.overlay": ("Overlay",),
+    "tarkit.rootfs.tarball": (
+        "save_tar",
+        "stream_tar",
+    ),
     "tarkit.streams.verify": ("VerifyingReader",),
+    "tarkit.tar.member": ("MemberType",),
     "tarkit.transports.base": (
         "Destination",
         "ImageEntry",
@@ -210,6 +258,8 @@ __all__ = [
     "CopyResult",
     "Descriptor",
     "Destination",
+    "Difference",
+    "DifferenceKind",
     "Digest",
     "DigestMismatchError",
     "DirectoryReader",
@@ -217,8 +267,10 @@ __all__ = [
     "DockerArchiveReader",
     "DockerArchiveWriter",
     "DockerFormat",
+    "Entry",
     "Event",
     "Family",
+    "FileSystem",
     "Finding",
     "History",
     "ImageConfig",
@@ -237,6 +289,7 @@ __all__ = [
     "ManifestItem",
     "ManifestRejectedError",
     "MemberNotFoundError",
+    "MemberType",
     "MissingRootfsError",
     "NoSpaceError",
     "NotAnImageError",
@@ -245,6 +298,7 @@ __all__ = [
     "OCIArchiveWriter",
     "OCILayoutReader",
     "OCILayoutWriter",
+    "Overlay",
     "PathNotFoundError",
     "Platform",
     "Profile",
@@ -254,6 +308,7 @@ __all__ = [
     "Reference",
     "RefusedError",
     "Report",
+    "RootfsResult",
     "SequentialSource",
     "Severity",
     "SharedLayerError",
@@ -277,13 +332,19 @@ __all__ = [
     "convert_layer",
     "convert_manifest",
     "copy_image",
+    "diff",
     "inspect_image",
     "open_reader",
     "open_source",
     "open_writer",
     "read_config",
+    "save_tar",
     "select_image",
+    "stream_tar",
     "verify",
+    "write_directory",
+    "write_erofs",
+    "write_squashfs",
 ]
 
 

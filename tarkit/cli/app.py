@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -89,6 +90,9 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; its exit code. Every error is one line on stderr."""
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names need not fit the locale's encoding
+            stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code = build_app(arguments)(arguments, prog_name="tarkit", standalone_mode=False)

@@ -15,6 +15,7 @@ from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
 from tarkit.errors import UsageError
 from tarkit.image.platform import Platform
+from tarkit.layout.names import normalized
 from tarkit.streams.atomic import atomic_file
 from tarkit.transports.base import Source, Writer
 from tarkit.transports.docker_archive.format import DockerFormat
@@ -63,6 +64,10 @@ def copy_command(
 ) -> None:
     """Copy an image, verified on the way, into another place or format."""
     from_location, to_location = Location.parse(source), Location.parse(destination)
+    if json_output and to_location.is_stream:
+        raise UsageError("--json and the archive cannot both go to standard output")
+    if all_images and platform:
+        raise UsageError("--all and --platform exclude each other")
     platforms = tuple(map(Platform.parse, platform or ()))
     with ExitStack() as stack:
         listener = stack.enter_context(progress_listener(as_json=json_output, quiet=quiet))
@@ -104,18 +109,16 @@ def _keep_others(location: Location, writer: Writer, names: list[str]) -> None:
     """Carry the images over that an archive holds already: writing it anew would lose them."""
     if location.transport not in _ARCHIVES or location.is_stream:
         return
-    if Path(location.path).exists():
+    path = Path(location.path)
+    if path.exists() and path.stat().st_size:
+        in_full = normalized if location.transport is Transport.DOCKER_ARCHIVE else str
         with open_reader(Location(location.transport, location.path)) as reader:
-            carry_over(reader, writer, except_names=names)
+            carry_over(reader, writer, except_names=names, in_full=in_full)
 
 
 def _report(
     result: CopyResult, location: Location, names: list[str], *, as_json: bool, quiet: bool
 ) -> None:
-    if location.is_stream:
-        if as_json:
-            raise UsageError("--json and the archive cannot both go to standard output")
-        return
     if as_json:
         print_json(
             {
@@ -132,12 +135,13 @@ def _report(
             }
         )
         return
-    print(result.descriptor.digest)
+    if not location.is_stream:
+        print(result.descriptor.digest)
     if not quiet:
         for text in result.notes:
             note(text)
         note(
-            f"{result.copied} blobs copied, {result.recompressed} recompressed, "
+            f"blobs: {result.copied} copied, {result.recompressed} recompressed, "
             f"{result.reused} reused; {size_text(result.bytes_read)} read, "
             f"{size_text(result.bytes_written)} written"
         )

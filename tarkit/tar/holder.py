@@ -13,6 +13,9 @@ from tarkit.tar.archive import Archive
 class ArchiveHolder:
     """A context manager over an open *archive*, which may be compressed as a whole or come from a pipe."""
 
+    archive: Archive
+    where: str
+
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
         self.where = archive.where

@@ -114,9 +114,7 @@ def test_sparse_files_stay_sparse(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pack_layer", [None, gzip.compress])
-def test_an_altered_layer_leaves_nothing(
-    tmp_path: Path, pack_layer: None
-) -> None:
+def test_an_altered_layer_leaves_nothing(tmp_path: Path, pack_layer: None) -> None:
     layer = pack([file("a", "x" * 9000)])
     files = layout_of(image_of([layer]), pack=pack_layer)
     name = next(name for name, data in files.items() if data in (layer, gzip.compress(layer)))

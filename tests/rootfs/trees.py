@@ -66,7 +66,8 @@ def facts_of_directory(top: Path) -> Facts:
             },
         }
         if kind == "dir":
-            pending += [each.path for each in os.scandir(path)]
+            with os.scandir(path) as entries:
+                pending += [each.path for each in entries]
         if kind == "file":
             data = Path(os.fsdecode(path)).read_bytes()
             fact |= {"size": len(data), "sha256": sha256(data), "nlink": status.st_nlink}
@@ -109,7 +110,7 @@ def facts_of_tar(path: Path) -> Facts:
     links: dict[str, str] = {}
     with tarfile.open(path, errors="surrogateescape") as archive:
         for member in archive:
-            name = "/" + member.name.removeprefix(".").removeprefix("/")
+            name = "/" if member.name == "." else "/" + member.name
             assert name not in facts, f"{name} is there twice"
             if member.islnk():
                 links[name] = "/" + member.linkname
@@ -122,7 +123,7 @@ def facts_of_tar(path: Path) -> Facts:
             nanoseconds = int(fraction.ljust(9, "0") or 0) * (-1 if whole[:1] == "-" else 1)
             fact: dict[str, Any] = {
                 "type": kind,
-                "mode": member.mode,
+                "mode": member.mode & 0o7777,
                 "uid": member.uid,
                 "gid": member.gid,
                 "mtime_ns": int(whole) * 10**9 + nanoseconds,

@@ -28,6 +28,8 @@ class DockerArchiveReader(ArchiveHolder):
     ``manifest`` holds the items of ``manifest.json`` as they are.
     """
 
+    manifest: tuple[ManifestItem, ...]
+
     def __init__(self, archive: Archive) -> None:
         super().__init__(archive)
         self._is_legacy = not archive.candidates(MANIFEST_FILE) and bool(

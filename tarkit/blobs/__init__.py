@@ -1,0 +1,1 @@
+"""Content by its digest, in a directory."""

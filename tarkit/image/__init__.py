@@ -1,0 +1,1 @@
+"""The nouns of container images, as frozen values without I/O; raw bytes and unknown fields are kept."""

@@ -1,0 +1,190 @@
+"""The library's view of an image: paths, metadata, contents, patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tarkit.errors import (
+    DigestMismatchError,
+    LimitExceededError,
+    PathNotFoundError,
+    UnsafePathError,
+    UnsupportedError,
+)
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.passes import Shadow, read_layers
+from tarkit.rootfs.tree import Place
+from tarkit.tar.member import Member, MemberType
+from tarkit.transports.location import open_source
+from tests.builders import Layout, image_of, layout_of, write_files
+from tests.rootfs.layers import char, directory, file, hard, link, members, pack, source_of
+
+LOWER = [
+    directory("usr/lib"),
+    file("usr/lib/a.so", b"\x7fELF" + bytes(3000)),
+    file("usr/lib/b.so", "old"),
+    hard("usr/lib/c.so", "usr/lib/b.so"),
+    link("lib", "usr/lib"),
+    link("up", "../../usr"),
+    link("loop", "loop"),
+    char("dev/null", 1, 3),
+    file("latin-\udce9", b"\xe9t\xe9"),
+]
+UPPER = [
+    file("lib/b.so", "newer"),
+    file("etc/motd", "Welcome.\n", pax={"SCHILY.xattr.user.x": "y"}),
+]
+
+
+@pytest.fixture(params=[True, False], ids=["compressed", "plain"])
+def files(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FileSystem]:
+    with (
+        source_of(tmp_path, LOWER, UPPER, compressed=request.param) as source,
+        FileSystem.of(source) as opened,
+    ):
+        yield opened
+
+
+def test_walking_goes_parents_first_and_by_name(files: FileSystem) -> None:
+    assert [entry.path for entry in files.walk()] == [
+        "/", "/dev", "/dev/null", "/etc", "/etc/motd", "/latin-\udce9", "/lib", "/loop", "/up",
+        "/usr", "/usr/lib", "/usr/lib/a.so", "/usr/lib/b.so", "/usr/lib/c.so",
+    ]  # fmt: skip
+    assert [entry.path for entry in files.walk("lib")] == [
+        "/lib", "/lib/a.so", "/lib/b.so", "/lib/c.so",
+    ]  # fmt: skip
+
+
+def test_an_entry_tells_everything(files: FileSystem) -> None:
+    motd = files.stat("/etc/motd")
+    assert (motd.path, motd.type, motd.mode) == ("/etc/motd", MemberType.FILE, 0o644)
+    assert (motd.size, motd.layer, motd.links) == (9, 1, 1)
+    assert dict(motd.xattrs) == {b"user.x": b"y"}
+    null = files.stat("dev/null")
+    assert (null.type, null.major, null.minor) == (MemberType.CHAR, 1, 3)
+    lib = files.stat("lib", follow=False)
+    assert (lib.type, lib.target, lib.mode, lib.size) == (MemberType.SYMLINK, "usr/lib", 0o777, 7)
+    assert files.stat("lib").type is MemberType.DIRECTORY
+
+
+@pytest.mark.parametrize("path", ["usr/lib/b.so", "/lib/b.so", "/up/lib/b.so", "lib/../lib/b.so"])
+def test_paths_go_through_links_inside_the_image(files: FileSystem, path: str) -> None:
+    assert files.read_text(path) == "newer"
+    assert files.resolve(path) == "/usr/lib/b.so"
+
+
+def test_a_replaced_hard_link_keeps_what_it_had(files: FileSystem) -> None:
+    assert files.read_bytes("usr/lib/c.so") == b"old"
+
+
+def test_files_open_in_any_order_and_again(files: FileSystem) -> None:
+    for _ in range(2):
+        assert files.read_bytes("usr/lib/c.so") == b"old"
+        assert files.read_bytes("usr/lib/a.so")[:4] == b"\x7fELF"
+
+
+def test_text_that_is_not_utf8_is_escaped(files: FileSystem) -> None:
+    assert files.read_text("latin-\udce9") == "\udce9t\udce9"
+    assert files.read_text(b"latin-\xe9") == "\udce9t\udce9"
+
+
+def test_what_is_not_there_or_no_file(files: FileSystem) -> None:
+    assert not files.exists("nothing")
+    for path in ("nothing", "etc/motd/x", "usr/lib/none"):
+        with pytest.raises(PathNotFoundError):
+            files.stat(path)
+    with pytest.raises(UnsafePathError):
+        files.stat("loop")
+    for path in ("usr", "dev/null"):
+        with pytest.raises(UnsupportedError, match="not a file"):
+            files.open(path)
+    with pytest.raises(LimitExceededError):
+        files.read_bytes("etc/motd", limit=3)
+
+
+def test_plain_layers_are_read_anywhere(tmp_path: Path) -> None:
+    with (
+        source_of(tmp_path, LOWER, compressed=False) as source,
+        FileSystem.of(source) as files,
+        files.open("usr/lib/a.so") as stream,
+    ):
+        assert stream.seekable()
+        stream.seek(3000)
+        assert stream.read() == bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("/usr/lib/*.so", ["/usr/lib/a.so", "/usr/lib/b.so", "/usr/lib/c.so"]),
+        ("usr/*/[ab].so", ["/usr/lib/a.so", "/usr/lib/b.so"]),
+        ("**/motd", ["/etc/motd"]),
+        ("etc/**", ["/etc", "/etc/motd"]),
+        ("**/lib/**/a.so", ["/usr/lib/a.so"]),
+        ("lib/*", []),
+        ("/", ["/"]),
+        ("latin-?", ["/latin-\udce9"]),
+        ("nothing/**", []),
+    ],
+)
+def test_patterns(files: FileSystem, pattern: str, expected: list[str]) -> None:
+    assert [entry.path for entry in files.glob(pattern)] == expected
+
+
+def test_sparse_files_read_as_they_are_meant(tmp_path: Path) -> None:
+    sparse = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "s"}
+    sparse |= {"GNU.sparse.size": "12", "GNU.sparse.map": "4,5"}
+    layer = [file("GNUSparseFile.0/s", "hello", pax=sparse)]
+    with source_of(tmp_path, layer) as source, FileSystem.of(source) as files:
+        assert files.read_bytes("s") == b"\0\0\0\0hello\0\0\0"
+
+
+def test_compressed_layers_are_verified(tmp_path: Path) -> None:
+    layout = Layout()
+    image = image_of([pack([file("a")])])
+    entry = layout.image(image, pack=lambda _: pack([file("b")]))
+    write_files(tmp_path, layout.finish(entry))
+    with open_source(f"oci:{tmp_path}") as source, pytest.raises(DigestMismatchError):
+        FileSystem.of(source, verified=True)
+
+
+def test_an_artifact_has_no_files(tmp_path: Path) -> None:
+    files = layout_of(image_of([pack([])]), layer_type="text/plain")
+    write_files(tmp_path, files)
+    with open_source(f"oci:{tmp_path}") as source, pytest.raises(UnsupportedError):
+        FileSystem.of(source)
+
+
+class Recorder:
+    """A sink that remembers."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[bytes, bytes]] = []
+
+    def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
+        self.seen.append((member.name, b"".join(chunks)))
+
+
+def test_data_comes_top_down_without_what_is_hidden(tmp_path: Path) -> None:
+    lower = [file("a", "1"), file("d/x", "2"), file("d/y", "3"), file("e/x", "4"), file("k", "5")]
+    middle = [file("a", "6"), file("d/.wh..wh..opq"), directory("k"), file("new", "7")]
+    upper = [file("e", "8"), file(".wh.new")]
+    recorder = Recorder()
+    with source_of(tmp_path, lower, middle, upper) as source:
+        entries = read_layers(ImageLayers.of(source), recorder)
+    assert recorder.seen == [(b"e", b"8"), (b"a", b"6")]
+    assert [len(layer) for layer in entries] == [5, 4, 2]
+
+
+def test_a_shadow_falls_on_what_lies_below_only() -> None:
+    shadow = Shadow(3)
+    shadow.add(1, members(file("a"), file(".wh.b")))
+    shadow.add(2, members(file("c")))
+    assert shadow.covers(0, b"./a")
+    assert shadow.covers(0, b"b/x")
+    assert not shadow.covers(0, b"c")
+    assert not shadow.covers(1, b"a")

@@ -1,0 +1,167 @@
+"""Changes on top of an image."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tarkit.errors import MalformedError, PathNotFoundError, RefusedError, UnsupportedError
+from tarkit.rootfs.certificates import BUNDLES, encode
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.overlay import Overlay
+from tests.rootfs.layers import Item, directory, file, hard, link, source_of
+
+BASE = [
+    directory("etc", 0o750),
+    file("etc/hosts", "localhost\n", 0o600, uid=7),
+    file("etc/keep", "kept"),
+    directory("usr/bin"),
+    file("usr/bin/tool", "old", 0o755),
+    link("bin", "usr/bin"),
+    link("hosts", "etc/hosts"),
+]
+CERTIFICATE = b"\x30\x03one"
+OTHER = b"\x30\x03two"
+
+
+@contextmanager
+def changed(tmp_path: Path, overlay: Overlay, base: list[Item] = BASE) -> Iterator[FileSystem]:
+    with source_of(tmp_path, base) as source, FileSystem.of(source, overlay=overlay) as files:
+        yield files
+
+
+def test_a_file_is_added_through_the_images_links(tmp_path: Path) -> None:
+    tool = tmp_path / "tool"
+    tool.write_text("new")
+    tool.chmod(0o4755)
+    overlay = Overlay().add(tool, "/bin/tool").add(tool, "/bin/")
+    with changed(tmp_path, overlay.add(tool, "opt/new/name")) as files:
+        assert files.read_text("usr/bin/tool") == "new"
+        entry = files.stat("/opt/new/name")
+        assert (entry.mode, entry.uid, entry.gid, entry.layer) == (0o4755, 0, 0, 1)
+        assert entry.mtime_ns == tool.stat().st_mtime_ns
+        assert files.stat("bin", follow=False).target == "usr/bin"
+        assert files.stat("opt").mtime_ns == 0
+
+
+def test_times_are_no_later_than_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000")
+    (tmp_path / "f").write_text("x")
+    with changed(tmp_path, Overlay().add(tmp_path / "f", "/f")) as files:
+        assert files.stat("f").mtime_ns == 1000 * 10**9
+
+
+def test_a_tree_is_laid_over_what_is_there(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "bin").mkdir(parents=True)
+    (tree / "etc").mkdir(mode=0o700)
+    (tree / "bin" / "more").write_text("more")
+    (tree / "etc" / "hosts").write_text("other")
+    (tree / "etc" / "link").symlink_to("/etc/keep")
+    with changed(tmp_path, Overlay().add(tree, "/")) as files:
+        assert files.read_text("usr/bin/more") == "more"
+        assert files.stat("bin", follow=False).target == "usr/bin"
+        assert (files.stat("etc").mode, files.read_text("etc/hosts")) == (0o750, "other")
+        assert files.read_text("etc/link") == files.read_text("etc/keep") == "kept"
+
+
+def test_a_file_does_not_take_a_directorys_place(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    for overlay in (Overlay().add(tmp_path / "f", "/etc"), Overlay().write("/", b"")):
+        with pytest.raises(RefusedError, match="in the way"), changed(tmp_path, overlay):
+            pass
+
+
+def test_what_is_to_be_added_must_be_there_and_plain(tmp_path: Path) -> None:
+    with pytest.raises(PathNotFoundError), changed(tmp_path, Overlay().add(tmp_path / "no", "/a")):
+        pass
+    with pytest.raises(UnsupportedError), changed(tmp_path, Overlay().add("/dev/null", "/a")):
+        pass
+
+
+def test_paths_are_removed_with_what_is_below(tmp_path: Path) -> None:
+    with changed(tmp_path, Overlay().remove("/bin").remove("usr").remove("hosts")) as files:
+        assert [entry.path for entry in files.walk()] == ["/", "/etc", "/etc/hosts", "/etc/keep"]
+
+
+def test_removing_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(PathNotFoundError), changed(tmp_path, Overlay().remove("/none")):
+        pass
+    with pytest.raises(RefusedError), changed(tmp_path, Overlay().remove("/")):
+        pass
+
+
+def test_an_edit_follows_links_and_keeps_metadata(tmp_path: Path) -> None:
+    overlay = Overlay().edit("/hosts", lambda data: data + b"db\n")
+    with changed(tmp_path, overlay) as files:
+        assert files.read_text("etc/hosts") == "localhost\ndb\n"
+        assert (files.stat("etc/hosts").mode, files.stat("etc/hosts").uid) == (0o600, 7)
+        assert files.stat("hosts", follow=False).target == "etc/hosts"
+
+
+def test_changes_see_the_ones_before_them(tmp_path: Path) -> None:
+    overlay = Overlay().write("/new", b"a").edit("/new", lambda data: data * 2)
+    overlay.remove("/etc/keep").write("/gone", b"").remove("/gone")
+    with changed(tmp_path, overlay) as files:
+        assert files.read_text("new") == "aa"
+        assert not files.exists("etc/keep")
+        assert not files.exists("gone")
+
+
+def test_a_changed_hard_link_leaves_its_other_names_alone(tmp_path: Path) -> None:
+    base = [file("a", "one"), hard("b", "a")]
+    with changed(tmp_path, Overlay().edit("/a", lambda _: b"two"), base) as files:
+        assert (files.read_text("a"), files.read_text("b")) == ("two", "one")
+        assert files.stat("b").links == 1
+
+
+def test_names_of_whiteouts_cannot_be_added(tmp_path: Path) -> None:
+    with pytest.raises(MalformedError), changed(tmp_path, Overlay().write("/.wh.etc", b"")):
+        pass
+
+
+def bundle_of(files: FileSystem, path: str) -> list[bytes]:
+    blocks = files.read_text(path).split("-----END CERTIFICATE-----")[:-1]
+    return [base64.b64decode(block.rpartition("-----")[2]) for block in blocks]
+
+
+def test_certificates_go_into_every_bundle_and_every_anchor_directory(tmp_path: Path) -> None:
+    debian, redhat = BUNDLES[0], BUNDLES[1]
+    base = [
+        file(debian, encode(OTHER).rstrip(), 0o600),
+        file(redhat, encode(OTHER)),
+        link("etc/pki/tls/certs/ca-bundle.crt", f"/{redhat}"),
+        directory("usr/local/share/ca-certificates"),
+    ]
+    overlay = Overlay().add_certificate(encode(CERTIFICATE) + b"# a comment\n" + encode(OTHER))
+    with changed(tmp_path, overlay, base) as files:
+        for path in (debian, redhat, "etc/pki/tls/certs/ca-bundle.crt"):
+            assert bundle_of(files, path) == [OTHER, CERTIFICATE]
+        assert files.stat(debian).mode == 0o600
+        assert files.stat("etc/pki/tls/certs/ca-bundle.crt", follow=False).target == f"/{redhat}"
+        anchors = list(files.glob("usr/local/share/ca-certificates/tarkit-*.crt"))
+        assert {bundle_of(files, anchor.path)[0] for anchor in anchors} == {CERTIFICATE, OTHER}
+
+
+def test_an_image_without_bundles_gets_one(tmp_path: Path) -> None:
+    with changed(tmp_path, Overlay().add_certificate(encode(CERTIFICATE))) as files:
+        assert bundle_of(files, BUNDLES[0]) == [CERTIFICATE]
+        assert len([path for path in BUNDLES if files.exists(path)]) == 1
+
+
+@pytest.mark.parametrize(
+    "pem",
+    [
+        b"",
+        b"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
+        b"-----BEGIN CERTIFICATE-----\nMAA\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n",
+    ],
+)
+def test_what_is_no_certificate_is_refused(pem: bytes) -> None:
+    with pytest.raises(MalformedError):
+        Overlay().add_certificate(pem)

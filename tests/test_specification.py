@@ -1,0 +1,54 @@
+"""docs/specification.md holds: what it names is there, and so is the test that shows it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "specification.md"
+NAME = re.compile(r"`(tarkit(?:\.\w+)+)`")
+TEST = re.compile(r"`(tests/[\w/.]+\.py)::(\w+)`")
+COMMAND = re.compile(r"`tarkit (\w+)")
+
+
+def rows() -> list[str]:
+    """The lines of all tables that name something of a specification and are no heading."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line.startswith("| `")]
+
+
+def test_there_is_a_row_for_what_is_specified() -> None:
+    assert len(rows()) > 20
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row.split("`")[1])
+def test_a_row_names_what_is_there_and_a_test_that_is_there(row: str) -> None:
+    assert NAME.search(row) or COMMAND.search(row), "no name of tarkit's"
+    assert TEST.search(row), "no test"
+    for name in NAME.findall(row):
+        assert resolve(name) is not None
+    for file, test in TEST.findall(row):
+        assert test in functions(ROOT / file), f"{file} has no {test}"
+
+
+def resolve(name: str) -> object:
+    """What a dotted name stands for: a module, or an attribute of what is before the last dot."""
+    parent, _, last = name.rpartition(".")
+    try:
+        return import_module(name)
+    except ModuleNotFoundError:
+        holder = resolve(parent)
+        classes = holder.__mro__ if isinstance(holder, type) else ()
+        declared = {field for kind in classes for field in vars(kind).get("__annotations__", ())}
+        return last if last in declared else getattr(holder, last)
+
+
+def functions(file: Path) -> set[str]:
+    """The names of the functions in *file*."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +12,8 @@ from tarkit.building.data import FileData, by_place
 from tarkit.building.hashing import file_digest, flushing
 from tarkit.building.inputs import derived_options, input_digest
 from tarkit.building.nodes import Translation
-from tarkit.building.preflight import check_build
+from tarkit.building.preflight import check_layers
+from tarkit.building.sources import AnySource, opened
 from tarkit.copying.progress import Progress
 from tarkit.errors import NoSpaceError
 from tarkit.ext4 import Ext4Options, Ext4Result, Ext4Writer
@@ -25,8 +25,6 @@ from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import expected_data, read_headers, read_layers
 from tarkit.streams.atomic import PendingFile
 from tarkit.tar.member import Member
-from tarkit.transports.base import Source
-from tarkit.transports.location import Location, open_source
 
 _BLOCK = 4096
 
@@ -55,7 +53,7 @@ class BuildResult:
 
 
 def build_ext4(
-    source: Source | Location | str,
+    source: AnySource,
     output: Path,
     options: Ext4Options | None = None,
     *,
@@ -77,21 +75,11 @@ def build_ext4(
         return build_layers(layers, output, options, overlay)
 
 
-@contextmanager
-def opened(source: Source | Location | str) -> Iterator[Source]:
-    """*source* itself, or the image that is there."""
-    if isinstance(source, Location | str):
-        with open_source(source) as image:
-            yield image
-    else:
-        yield source
-
-
 def build_layers(
     layers: ImageLayers, output: Path, options: Ext4Options, overlay: Overlay | None
 ) -> BuildResult:
     """As :func:`build_ext4`, from the open *layers* of an image."""
-    check_build(layers, output, options)
+    check_layers(layers, output, options)
     inputs = input_digest(layers, options, overlay)
     options = derived_options(options, inputs)
     output = output.absolute()

@@ -8,8 +8,10 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from tarkit.building.sources import AnySource, opened
 from tarkit.errors import NoSpaceError, PathNotFoundError, RefusedError
 from tarkit.ext4 import Ext4Options
+from tarkit.image.platform import Platform
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.streams.atomic import os_errors
 
@@ -23,15 +25,28 @@ class Preflight:
     free_space: int
 
 
-def check_build(layers: ImageLayers, output: Path, options: Ext4Options) -> Preflight:
-    """Look at everything that could make building *output* fail late.
+def check_build(
+    source: AnySource,
+    output: Path,
+    options: Ext4Options | None = None,
+    *,
+    platform: Platform | None = None,
+) -> Preflight:
+    """Look at everything that could make :func:`~tarkit.building.build.build_ext4` fail late.
 
-    That the image is one, its platform is there, and its config and manifest are sound, is known
-    from *layers* already. Raises :class:`PathNotFoundError` where the directory is not there,
+    Only manifest and config are read. Raises what reading those may bring,
+    :class:`ImageNotFoundError` where there is no image for *platform*,
+    :class:`PathNotFoundError` where the directory of *output* is not there,
     :class:`RefusedError` where it cannot be written to or *output* is no regular file, and
-    :class:`NoSpaceError` where not even the compressed layers would fit, or not the size to be set
-    aside.
+    :class:`NoSpaceError` where not even the compressed layers would fit, or not the size that is
+    to be set aside.
     """
+    with opened(source) as image:
+        return check_layers(ImageLayers.of(image, platform), output, options or Ext4Options())
+
+
+def check_layers(layers: ImageLayers, output: Path, options: Ext4Options) -> Preflight:
+    """As :func:`check_build`, for the open *layers* of an image."""
     directory = output.absolute().parent
     if not directory.is_dir():
         raise PathNotFoundError("no such directory", where=str(directory))

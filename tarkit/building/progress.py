@@ -45,13 +45,13 @@ class PullMeter:
         self._report = report
         self._clock = clock
         self._begin: float | None = None
-        self._last = 0.0
+        self._last = -_INTERVAL
 
     def __call__(self, event: Progress) -> None:
         """Take note of *event*."""
         now = self._clock()
         if self._begin is None:
-            self._begin, self._last = now, now - _INTERVAL
+            self._begin, self._last = now, now - 2 * _INTERVAL
         is_last = event.event is not Event.ADVANCED and event.blobs_done == event.blobs
         if now - self._last < _INTERVAL and not is_last:
             return

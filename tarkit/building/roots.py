@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tarkit.errors import RefusedError
+from tarkit.errors import RefusedError, TarkitError
 from tarkit.streams.atomic import os_errors
 
 VARIABLE = "TARKIT_STORE"
@@ -27,7 +27,7 @@ def default_root() -> Path:
     for root in fallback_roots():
         try:
             return make_root(root)
-        except (RefusedError, OSError):
+        except TarkitError:
             tried.append(str(root))
     raise RefusedError(f"no store at {' or '.join(tried)}", hint=f"name a directory in {VARIABLE}")
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Self
 
 from tarkit.building.artifact import IMAGE, RECORD, Artifact, check_id
-from tarkit.building.build import build_layers, opened
+from tarkit.building.build import build_layers
 from tarkit.building.inputs import input_digest
 from tarkit.building.roots import default_root, make_root
+from tarkit.building.sources import AnySource, opened
 from tarkit.copying.progress import Progress
 from tarkit.errors import (
     LockedError,
@@ -30,8 +31,6 @@ from tarkit.rootfs.overlay import Overlay
 from tarkit.streams.atomic import atomic_file, os_errors, sync_directory
 from tarkit.streams.locking import locked_directory
 from tarkit.streams.staging import staging_directory
-from tarkit.transports.base import Source
-from tarkit.transports.location import Location
 
 _LOCKS = ".locks"
 
@@ -53,7 +52,7 @@ class ArtifactStore:
 
     def build_ext4(
         self,
-        source: Source | Location | str,
+        source: AnySource,
         options: Ext4Options | None = None,
         *,
         artifact_id: str | None = None,
@@ -119,10 +118,10 @@ class ArtifactStore:
         older_than: float | None = None,
         limit: int | None = None,
     ) -> list[str]:
-        """Remove artifacts, those used longest ago first; the ids of those that went.
+        """Remove artifacts; the ids of those that went.
 
-        All but *keep*, all not used for *older_than* seconds, and as many as it takes for the rest
-        to take no more than *limit* bytes on the disk. What cannot be read goes too; what is being
+        All but the *keep* that were used last, all not used for *older_than* seconds, and those used
+        longest ago until the rest takes no more than *limit* bytes on the disk. What cannot be read goes too; what is being
         built stays.
         """
         now, total, removed = time.time(), 0, []

@@ -72,7 +72,7 @@ class Overlay:
         *name* stands for the function in the overlay's digest, by default the one it was defined
         with: give another to a function that does something else.
         """
-        return self._with(_Edit(path, change, name or f"{change.__module__}.{change.__qualname__}"))
+        return self._with(_Edit(path, change, name or _name_of(change)))
 
     def add_certificate(self, pem: bytes) -> Self:
         """Have the image trust the CA certificates in *pem*; see :mod:`tarkit.rootfs.certificates`."""
@@ -253,6 +253,11 @@ class _Add:
             else:
                 _refuse_directory(work, destination)
                 _put_file(work, path, status, destination)
+
+
+def _name_of(function: Callable[[bytes], bytes]) -> str:
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{getattr(named, '__module__', '')}.{named.__qualname__}"
 
 
 def _put_file(work: Workbench, path: Path, status: os.stat_result, destination: str) -> None:

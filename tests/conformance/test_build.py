@@ -192,6 +192,7 @@ GUEST: list[Item] = [
     file(
         "bin/start",
         """#!/bin/busybox sh
+/bin/busybox mount -t proc none /proc
 echo "the shell of $(/bin/busybox cat /etc/name)"
 echo "by the guest" >/written
 /bin/busybox rm /etc/name

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         LayerCountError,
         LimitExceededError,
         LockedError,
+        LostBlobError,
         MalformedError,
         ManifestRejectedError,
         MemberNotFoundError,
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     from tarkit.transports.base import (
         Destination,
         ImageEntry,
+        MountingDestination,
         Profile,
         Reader,
         SequentialSource,
@@ -126,6 +128,9 @@ if TYPE_CHECKING:
     from tarkit.transports.docker_archive.items import ManifestItem
     from tarkit.transports.docker_archive.reader import DockerArchiveReader
     from tarkit.transports.docker_archive.writer import DockerArchiveWriter
+    from tarkit.transports.docker_daemon.daemon import Daemon, TlsFiles
+    from tarkit.transports.docker_daemon.reader import DockerDaemonReader
+    from tarkit.transports.docker_daemon.writer import DockerDaemonWriter
     from tarkit.transports.location import (
         Location,
         Transport,
@@ -137,6 +142,10 @@ if TYPE_CHECKING:
     from tarkit.transports.oci_archive.writer import OCIArchiveWriter
     from tarkit.transports.oci_layout.reader import OCILayoutReader
     from tarkit.transports.oci_layout.writer import OCILayoutWriter
+    from tarkit.transports.registry.credentials import Credentials
+    from tarkit.transports.registry.options import Patience, RegistryOptions
+    from tarkit.transports.registry.reader import RegistryReader
+    from tarkit.transports.registry.writer import RegistryWriter
     from tarkit.verifying.findings import (
         Finding,
         Report,
@@ -162,6 +171,7 @@ _MODULES = {
         "LayerCountError",
         "LimitExceededError",
         "LockedError",
+        "LostBlobError",
         "MalformedError",
         "ManifestRejectedError",
         "MemberNotFoundError",
@@ -218,6 +228,7 @@ _MODULES = {
     "tarkit.transports.base": (
         "Destination",
         "ImageEntry",
+        "MountingDestination",
         "Profile",
         "Reader",
         "SequentialSource",
@@ -227,10 +238,13 @@ _MODULES = {
     ),
     "tarkit.transports.directory.reader": ("DirectoryReader",),
     "tarkit.transports.directory.writer": ("DirectoryWriter",),
+    "tarkit.transports.docker_archive.format": ("DockerFormat",),
     "tarkit.transports.docker_archive.items": ("ManifestItem",),
     "tarkit.transports.docker_archive.reader": ("DockerArchiveReader",),
-    "tarkit.transports.docker_archive.format": ("DockerFormat",),
     "tarkit.transports.docker_archive.writer": ("DockerArchiveWriter",),
+    "tarkit.transports.docker_daemon.daemon": ("Daemon", "TlsFiles"),
+    "tarkit.transports.docker_daemon.reader": ("DockerDaemonReader",),
+    "tarkit.transports.docker_daemon.writer": ("DockerDaemonWriter",),
     "tarkit.transports.location": (
         "Location",
         "Transport",
@@ -242,6 +256,13 @@ _MODULES = {
     "tarkit.transports.oci_archive.writer": ("OCIArchiveWriter",),
     "tarkit.transports.oci_layout.reader": ("OCILayoutReader",),
     "tarkit.transports.oci_layout.writer": ("OCILayoutWriter",),
+    "tarkit.transports.registry.credentials": ("Credentials",),
+    "tarkit.transports.registry.options": (
+        "Patience",
+        "RegistryOptions",
+    ),
+    "tarkit.transports.registry.reader": ("RegistryReader",),
+    "tarkit.transports.registry.writer": ("RegistryWriter",),
     "tarkit.verifying.findings": ("Finding", "Report", "Severity"),
     "tarkit.verifying.runner": ("verify",),
 }
@@ -256,6 +277,8 @@ __all__ = [
     "Compression",
     "CopyOptions",
     "CopyResult",
+    "Credentials",
+    "Daemon",
     "Descriptor",
     "Destination",
     "Difference",
@@ -266,6 +289,8 @@ __all__ = [
     "DirectoryWriter",
     "DockerArchiveReader",
     "DockerArchiveWriter",
+    "DockerDaemonReader",
+    "DockerDaemonWriter",
     "DockerFormat",
     "Entry",
     "Event",
@@ -284,6 +309,7 @@ __all__ = [
     "LimitExceededError",
     "Location",
     "LockedError",
+    "LostBlobError",
     "MalformedError",
     "Manifest",
     "ManifestItem",
@@ -291,6 +317,7 @@ __all__ = [
     "MemberNotFoundError",
     "MemberType",
     "MissingRootfsError",
+    "MountingDestination",
     "NoSpaceError",
     "NotAnImageError",
     "NotFoundError",
@@ -300,6 +327,7 @@ __all__ = [
     "OCILayoutWriter",
     "Overlay",
     "PathNotFoundError",
+    "Patience",
     "Platform",
     "Profile",
     "Progress",
@@ -307,6 +335,9 @@ __all__ = [
     "Reader",
     "Reference",
     "RefusedError",
+    "RegistryOptions",
+    "RegistryReader",
+    "RegistryWriter",
     "Report",
     "RootfsResult",
     "SequentialSource",
@@ -317,6 +348,7 @@ __all__ = [
     "Sparse",
     "SparseSource",
     "TarkitError",
+    "TlsFiles",
     "Transport",
     "TransportError",
     "TruncatedError",

@@ -30,6 +30,7 @@
     │   └── NoSpaceError               the output does not fit
     ├── CancelledError                 stopped because something else failed or the caller asked
     └── TransportError                 the machinery failed: network, daemon, device
+        └── LostBlobError              the far end lost a blob half-way: it can be sent again
 
 The message is one line: what, where, and, where there is something to be done, what to do.
 Attributes carry the same facts for programs. No message ever holds a credential.
@@ -218,6 +219,10 @@ class CancelledError(TarkitError):
 
 class TransportError(TarkitError):
     """The machinery failed: a network, a daemon, a device."""
+
+
+class LostBlobError(TransportError):
+    """The far end lost what it had of a blob; sending the blob again from its first byte may work."""
 
 
 def listed(names: Sequence[str], limit: int = 10) -> str:

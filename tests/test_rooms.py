@@ -30,6 +30,8 @@ EVERYTHING = {*VERIFYING, "verifying", "rootfs", "ext4", "building", ""}
 MAY_IMPORT: dict[str, set[str]] = {
     **{room: set(STACK[:height]) for height, room in enumerate(STACK)},
     **{backend: set(STACK) - {"reading"} for backend in BACKENDS},
+    # a daemon speaks in docker archives
+    "transports.docker_daemon": set(STACK) - {"reading"} | {"transports.docker_archive"},
     "transports.sniff": LOCATION,  # what a location without a transport turns out to be
     "transports.location": {*LOCATION, "transports.sniff"},
     "transports": {*LOCATION, "transports.location"},

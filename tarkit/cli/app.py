@@ -48,6 +48,8 @@ COMMANDS = (
     "ext4",
     "squashfs",
     "erofs",
+    "login",
+    "logout",
 )
 """Each is the function ``NAME_command`` of the module of that name."""
 

@@ -9,24 +9,31 @@ from typing import Annotated
 import typer
 
 from tarkit.cli.common import Debug, PlatformOption, SourceArgument
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.image.platform import Platform
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.passes import logical
 from tarkit.rootfs.tree import Place
 from tarkit.streams.chunks import chunks_of
 from tarkit.tar.member import Member
-from tarkit.transports.location import open_source
 
 
 def cat_command(
     source: SourceArgument,
     path: Annotated[str, typer.Argument(metavar="PATH", help="The file, as a container sees it.")],
     platform: PlatformOption = None,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
     debug: Debug = False,
 ) -> None:
     """Write a file of an image to standard output; its layer is verified to the end."""
     wanted = Platform.parse(platform) if platform else None
-    with open_source(source) as image, FileSystem.of(image, platform=wanted) as files:
+    with (
+        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
+        FileSystem.of(image, platform=wanted) as files,
+    ):
         node = files.file(path)
         if node.place is not None:
             files.contents.deliver([node], _Output())

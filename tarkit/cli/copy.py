@@ -10,6 +10,7 @@ import typer
 
 from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, note, print_json, size_text
 from tarkit.cli.progress import progress_listener
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.copying.carry import carry_over
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
@@ -28,6 +29,7 @@ from tarkit.transports.location import (
 )
 
 _ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE)
+_DOCKER = (Transport.DOCKER_ARCHIVE, Transport.DOCKER_DAEMON)
 
 
 def copy_command(
@@ -58,6 +60,12 @@ def copy_command(
     ] = False,
     digest_file: Annotated[Path | None, typer.Option(help="Write the digest to this file.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, max=64, help="Blobs at a time.")] = None,
+    creds: Creds = None,
+    src_creds: Creds = None,
+    dest_creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -71,7 +79,10 @@ def copy_command(
     platforms = tuple(map(Platform.parse, platform or ()))
     with ExitStack() as stack:
         listener = stack.enter_context(progress_listener(as_json=json_output, quiet=quiet))
-        image = stack.enter_context(open_source(from_location))
+        registry = registry_options(
+            from_location, src_creds or creds, authfile, tls_verify, cert_dir
+        )
+        image = stack.enter_context(open_source(from_location, registry=registry))
         options = CopyOptions(
             all=all_images,
             platforms=platforms,
@@ -83,8 +94,16 @@ def copy_command(
             on_progress=listener,
         )
         image.manifest()  # a source that is not there leaves nothing at the destination
+        registry = registry_options(
+            to_location, dest_creds or creds, authfile, tls_verify, cert_dir
+        )
         writer = stack.enter_context(
-            open_writer(to_location, docker_format=docker_format, verify_existing=verify_existing)
+            open_writer(
+                to_location,
+                docker_format=docker_format,
+                verify_existing=verify_existing,
+                registry=registry,
+            )
         )
         names = _names(image, to_location, tag or [])
         _keep_others(to_location, writer, names)
@@ -98,9 +117,9 @@ def copy_command(
 def _names(image: Source, location: Location, tags: list[str]) -> list[str]:
     """What the copy is to be called: as asked, or as it was called before."""
     asked = ([location.name] if location.name else []) + tags
-    if asked:
+    if asked or location.transport is Transport.REGISTRY:
         return asked
-    if location.transport is Transport.DOCKER_ARCHIVE:  # where a bare tag is no name
+    if location.transport in _DOCKER:  # where a bare tag is no name
         return [name for name in image.names if ":" in name or "/" in name]
     return list(image.names)
 

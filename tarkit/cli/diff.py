@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from tarkit.cli.common import Debug, Json, PlatformOption, SourceArgument, print_json
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.errors import one_line
 from tarkit.image.platform import Platform
 from tarkit.rootfs.diff import Difference, DifferenceKind, diff
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.transports.location import open_source
 
 _SIGNS = {
     DifferenceKind.ADDED: "+",
@@ -25,6 +25,10 @@ def diff_command(
     old: SourceArgument,
     new: Annotated[str, typer.Argument(metavar="SRC2", help="Another image, in any format.")],
     platform: PlatformOption = None,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
     json_output: Json = False,
     debug: Debug = False,
 ) -> int:
@@ -34,8 +38,8 @@ def diff_command(
     """
     wanted = Platform.parse(platform) if platform else None
     with (
-        open_source(old) as old_image,
-        open_source(new) as new_image,
+        open_image(old, creds, authfile, tls_verify, cert_dir) as old_image,
+        open_image(new, creds, authfile, tls_verify, cert_dir) as new_image,
         FileSystem.of(old_image, platform=wanted) as before,
         FileSystem.of(new_image, platform=wanted) as after,
     ):

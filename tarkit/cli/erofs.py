@@ -10,10 +10,10 @@ import typer
 from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import progress_listener
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.cli.rootfs import report
 from tarkit.image.platform import Platform
 from tarkit.rootfs.mkfs import write_erofs
-from tarkit.transports.location import open_source
 
 
 def erofs_command(
@@ -23,6 +23,10 @@ def erofs_command(
     remove: RemoveOption = None,
     ca_cert: CertificateOption = None,
     platform: PlatformOption = None,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -32,7 +36,7 @@ def erofs_command(
     wanted = Platform.parse(platform) if platform else None
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
-        open_source(source) as image,
+        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
     ):
         result = write_erofs(image, output, platform=wanted, overlay=overlay, on_progress=listener)
     report(result, str(output), as_json=json_output, quiet=quiet)

@@ -10,6 +10,7 @@ import typer
 from tarkit.cli.common import (
     Debug,
     Json,
+    Quiet,
     SourceArgument,
     described,
     platform_text,
@@ -17,6 +18,7 @@ from tarkit.cli.common import (
     size_text,
     table,
 )
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.errors import UsageError
 from tarkit.image.manifest import Manifest
 from tarkit.image.platform import Platform
@@ -33,14 +35,21 @@ def inspect_command(
     platform: Annotated[
         str | None, typer.Option(help="The image of an index for os/arch[/variant].")
     ] = None,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
     json_output: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Show what an image is: its name, digests, platform, labels and layers."""
     if raw and config:
         raise UsageError("--raw and --config exclude each other")
     wanted = Platform.parse(platform) if platform else None
-    with open_source(Location.parse(source), metadata_only=True) as image:
+    location = Location.parse(source)
+    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    with open_source(location, metadata_only=True, registry=registry) as image:
         if raw or config:
             _write_bytes(image, wanted, config=config)
             return

@@ -19,11 +19,11 @@ from tarkit.cli.common import (
     size_text,
     table,
 )
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.errors import one_line
 from tarkit.image.platform import Platform
 from tarkit.rootfs.filesystem import Entry, FileSystem
 from tarkit.tar.member import MemberType
-from tarkit.transports.location import open_source
 
 _KINDS = {
     MemberType.FILE: stat.S_IFREG,
@@ -43,12 +43,19 @@ def ls_command(
         bool, typer.Option("--layers", help="Show what is left of each layer instead.")
     ] = False,
     platform: PlatformOption = None,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
     json_output: Json = False,
     debug: Debug = False,
 ) -> None:
     """List an image's files: mode, links, owner, size, time (UTC), layer (0 is the lowest), path."""
     wanted = Platform.parse(platform) if platform else None
-    with open_source(source) as image, FileSystem.of(image, platform=wanted) as files:
+    with (
+        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
+        FileSystem.of(image, platform=wanted) as files,
+    ):
         if layers:
             _list_layers(files, path, as_json=json_output)
         elif json_output:

@@ -34,6 +34,8 @@ def _print_event(progress: Progress) -> None:
         "blobs": progress.blobs,
         "total_done": progress.total_done,
         "total": progress.total,
+        "percent": round(progress.percent, 1),
+        "speed": progress.speed,
     }
     print(json.dumps(event), file=sys.stderr, flush=True)
 

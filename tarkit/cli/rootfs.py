@@ -11,13 +11,13 @@ import typer
 from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument, note, print_json
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import Listener, progress_listener
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.errors import UsageError
 from tarkit.image.platform import Platform
 from tarkit.rootfs.directory import RootfsResult, write_directory
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import save_tar, stream_tar
 from tarkit.transports.base import Source
-from tarkit.transports.location import open_source
 
 _TAR_NAMES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
 
@@ -38,6 +38,10 @@ def rootfs_command(
         bool, typer.Option("--rootless", help="Keep owners in user.rootlesscontainers attributes.")
     ] = False,
     platform: PlatformOption = None,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -54,7 +58,7 @@ def rootfs_command(
     wanted = Platform.parse(platform) if platform else None
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
-        open_source(source) as image,
+        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
     ):
         if is_tar:
             result = _write_tar(image, path, wanted, overlay, listener, is_stream=is_stream)

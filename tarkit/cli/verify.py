@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, print_json, table
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.transports.location import Location
 from tarkit.verifying.findings import Report, Severity
 from tarkit.verifying.runner import verify
@@ -13,10 +14,19 @@ _FAILED = 4
 
 
 def verify_command(
-    source: SourceArgument, json_output: Json = False, quiet: Quiet = False, debug: Debug = False
+    source: SourceArgument,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Recompute every digest, size and diff ID, and check every document; exit 4 on any error."""
-    report = verify(Location.parse(source))
+    location = Location.parse(source)
+    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    report = verify(location, registry=registry)
     if json_output:
         print_json(_as_json(report))
     else:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
+from queue import SimpleQueue
 
 from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.plan import LayerPlan
 from tarkit.copying.progress import Event, Watcher
-from tarkit.errors import CancelledError
+from tarkit.errors import CancelledError, LostBlobError
 from tarkit.image import media_types
 from tarkit.image.convert import convert_layer
 from tarkit.image.descriptor import Descriptor
@@ -23,6 +24,7 @@ from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Destination, SequentialSource, Source
 
 _JOBS = 4  # more than there may be cores: while one blob waits for the disk, another is hashed
+_RESTARTS = 2  # of one layer
 _ZSTD_JOBS = 2  # a zstd compressor has threads of its own, and takes 20 MiB
 
 
@@ -67,11 +69,13 @@ class BlobMover:
         jobs = 1 if order is not None else self._options.jobs or self._default_jobs()
         digests = [blob.digest for blob in order] if order is not None else list(plans)
         futures: dict[Digest, Future[Moved]] = {}
-        with ThreadPoolExecutor(jobs, "blob") as pool, self._stopping(futures.values()):
+        finished: SimpleQueue[Future[Moved]] = SimpleQueue()
+        with ThreadPoolExecutor(jobs, "blob") as pool, self._stopping(pool, futures.values()):
             for digest in digests:
                 futures[digest] = pool.submit(self._move, plans[digest], family)
-            for future in wait(futures.values(), return_when=FIRST_EXCEPTION).done:
-                future.result()
+                futures[digest].add_done_callback(finished.put)
+            for _ in digests:  # not wait(), which an interruption can leave holding locks
+                finished.get().result()
             return {digest: future.result() for digest, future in futures.items()}
 
     def _default_jobs(self) -> int:
@@ -86,22 +90,22 @@ class BlobMover:
         return blobs if self._destination.profile.ordered else None
 
     @contextmanager
-    def _stopping(self, futures: Collection[Future[Moved]]) -> Iterator[None]:
+    def _stopping(
+        self, pool: ThreadPoolExecutor, futures: Collection[Future[Moved]]
+    ) -> Iterator[None]:
         """Stop all of *futures* when the block fails, in whatever way, before that goes on."""
         try:
             yield
         except BaseException:
             self._watcher.cancel()
-            for future in futures:
-                future.cancel()
-            wait(futures)
+            pool.shutdown(cancel_futures=True)
             _raise_cause(futures)
             raise
 
     def _move(self, plan: LayerPlan, family: Family | None) -> Moved:
         blob = plan.descriptor
         try:
-            moved = self._reuse(plan) or self._transfer(plan, family)
+            moved = self._reuse(plan) or self._insist(plan, family)
         except BaseException:
             self._watcher.tell(Event.FAILED, blob)
             raise
@@ -118,6 +122,15 @@ class BlobMover:
         if found is None or (found.digest == plan.descriptor.digest and not unchanged):
             return None
         return Moved(found, Outcome.REUSED)
+
+    def _insist(self, plan: LayerPlan, family: Family | None) -> Moved:
+        """Transfer a layer, and again where the destination lost it on the way."""
+        for _ in range(_RESTARTS):
+            try:
+                return self._transfer(plan, family)
+            except LostBlobError:
+                continue
+        return self._transfer(plan, family)
 
     def _transfer(self, plan: LayerPlan, family: Family | None) -> Moved:
         blob = plan.descriptor

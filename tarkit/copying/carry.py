@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
@@ -11,15 +11,25 @@ from tarkit.transports.base import Reader, Writer
 _UNCHANGED = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
 
 
-def carry_over(reader: Reader, writer: Writer, *, except_names: Collection[str] = ()) -> int:
+def carry_over(
+    reader: Reader,
+    writer: Writer,
+    *,
+    except_names: Collection[str] = (),
+    in_full: Callable[[str], str | None] = str,
+) -> int:
     """Copy every image of *reader* to *writer* under its names; how many there were.
 
     *except_names* are about to be given to another image. One that has no other name is left out.
+    Names compare as *in_full* writes them; what it makes nothing of is no name.
     """
+    taken = set(map(in_full, except_names))
     carried = 0
     for image in reader.images():
-        names = [name for name in image.names if name not in except_names]
-        if names or not image.names:
-            copy_image(reader.source(index=image.index), writer.destination(*names), _UNCHANGED)
+        source = reader.source(index=image.index)
+        known = [name for name in source.names if in_full(name) is not None]
+        names = [name for name in known if in_full(name) not in taken]
+        if names or not known:
+            copy_image(source, writer.destination(*names), _UNCHANGED)
             carried += 1
     return carried

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from tarkit.copying.blobs import BlobMover, Moved, Outcome, stored_layer
 from tarkit.copying.options import CopyOptions, CopyResult, Sparse
-from tarkit.copying.plan import ImagePlan, plan_copy
+from tarkit.copying.plan import ImagePlan, family_at, plan_copy
 from tarkit.copying.progress import Watcher
 from tarkit.errors import (
     BlobNotFoundError,
@@ -32,7 +32,7 @@ from tarkit.reading.select import (
     select_image,
 )
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Destination, Source
+from tarkit.transports.base import Destination, MountingDestination, Source
 
 
 def copy_image(
@@ -75,6 +75,8 @@ class _Copy:
 
     def run(self) -> CopyResult:
         raw = self._source.manifest()
+        if isinstance(self._destination, MountingDestination):
+            self._destination.mount_from(self._source)
         platforms = self._options.platforms
         if raw.is_index and (self._options.all or len(platforms) > 1):
             if self._options.preserve_digests:
@@ -128,8 +130,8 @@ class _Copy:
         if len(kept) < len(index.manifests) and self._options.sparse is Sparse.KEEP:
             kept = index.manifests
         rewritten = replace(index, manifests=kept)
-        family = profile.family
-        if family and not self._options.preserve_digests:
+        family = family_at(profile, self._options)
+        if family:
             rewritten = convert_index(rewritten, family, kept)
         result = raw if rewritten == index else self._serialize(rewritten)
         self._destination.put_manifest(result)

@@ -62,7 +62,7 @@ def plan_copy(
         return _plan_artifact(manifest, profile)
     if len(diff_ids) != len(manifest.layers):
         raise LayerCountError(len(manifest.layers), len(diff_ids))
-    family = None if options.preserve_digests else profile.family
+    family = family_at(profile, options)
     if family is media_types.family_of(manifest.media_type):
         family = None
     accepted = manifest.media_type in profile.media_types
@@ -78,6 +78,19 @@ def plan_copy(
     if options.preserve_digests:
         _require_unchanged(layers)
     return ImagePlan(family, layers, _notes(manifest, family))
+
+
+def family_at(profile: Profile, options: CopyOptions) -> Family | None:
+    """The family of what is written to a destination of that *profile*; ``None`` where any stays what it is.
+
+    Docker's has no media type for zstd, so what is to be packed with that becomes OCI's.
+    """
+    if options.preserve_digests:
+        return None
+    wants_oci = options.compression is LayerCompression.ZSTD
+    if wants_oci and media_types.OCI_MANIFEST in profile.media_types:
+        return Family.OCI
+    return profile.family
 
 
 def _plan_artifact(manifest: Manifest, profile: Profile) -> ImagePlan:

@@ -31,8 +31,8 @@ class Event(Enum):
 class Progress:
     """An event of one blob, named by its digest at the source; ``done`` of ``size`` bytes were read there.
 
-    ``blobs_done`` of ``blobs`` and ``total_done`` of ``total`` bytes tell of the whole copy;
-    what was reused counts as done.
+    ``blobs_done`` of ``blobs`` and ``total_done`` of ``total`` bytes tell of the whole copy, which
+    has taken ``seconds``; what was reused counts as done.
     """
 
     event: Event
@@ -43,6 +43,19 @@ class Progress:
     blobs: int
     total_done: int
     total: int
+    seconds: float
+
+    @property
+    def percent(self) -> float:
+        """How much of the whole is done, 0 to 100: of the bytes where they are known, else of the blobs."""
+        if self.total:
+            return min(100.0, 100 * self.total_done / self.total)
+        return 100 * self.blobs_done / self.blobs if self.blobs else 0.0
+
+    @property
+    def speed(self) -> int:
+        """Bytes per second so far, on average."""
+        return int(self.total_done / self.seconds) if self.seconds > 0 else 0
 
 
 class Watcher:
@@ -54,6 +67,8 @@ class Watcher:
         self._stop = threading.Event()
         self._blobs = self._blobs_done = self._total = self._total_done = 0
         self._told = 0.0
+        self._begin = time.monotonic()
+        self._done: dict[Digest, int] = {}
         self.read = 0
 
     def expect(self, blob: Descriptor) -> None:
@@ -76,7 +91,8 @@ class Watcher:
             raise CancelledError("cancelled")
         with self._lock:
             self.read += step
-            self._total_done += step
+            self._total_done += done - self._done.get(blob.digest, 0)  # less, when it starts over
+            self._done[blob.digest] = done
         now = time.monotonic()
         if now - self._told >= _INTERVAL:
             self._told = now
@@ -105,6 +121,7 @@ class Watcher:
                     self._blobs,
                     self._total_done,
                     self._total,
+                    time.monotonic() - self._begin,
                 )
             )
 

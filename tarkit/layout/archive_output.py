@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from tarkit.errors import UsageError
 from tarkit.image.descriptor import Descriptor
@@ -24,18 +24,23 @@ _MODE = 0o444
 
 
 class ArchiveOutput:
-    """The tar that an archive writer fills; replaces what is at *path* when closed without an error.
+    """The tar that an archive writer fills; replaces what is at *path* when it is published.
 
-    ``-`` is standard output, which gets the archive once it is whole. Members belong to nobody,
-    and their times are SOURCE_DATE_EPOCH or 0, so the same images give the same bytes.
+    ``-`` is standard output, which gets the archive once it is whole. With *deliver* there is no
+    such file: that is handed the whole archive, and *path* is the place for messages.
+    Members belong to nobody, and their times are SOURCE_DATE_EPOCH or 0, so the same images give
+    the same bytes.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self, path: str | Path, *, deliver: Callable[[BinaryIO], None] | None = None
+    ) -> None:
         self.where = str(path)
+        self._deliver = _print if self.where == "-" else deliver
         self._sizes: dict[Digest, int] = {}
         self._mtime_ns = source_date_epoch() * 1_000_000_000
         with ExitStack() as stack:
-            directory = _temporary() if self.where == "-" else Path(path).absolute().parent
+            directory = _temporary() if self._deliver else Path(path).absolute().parent
             self._pending = stack.enter_context(PendingFile(directory))
             self._tar = TarWriter(self._pending.file, where=self.where)
             self._stack = stack.pop_all()
@@ -86,14 +91,11 @@ class ArchiveOutput:
         )
 
     def publish(self) -> None:
-        """End the archive and put it in its place."""
+        """End the archive and put it in its place, or deliver it."""
         self._tar.close()
-        if self.where == "-":
+        if self._deliver:
             self._pending.file.seek(0)
-            with os_errors("standard output"):
-                for chunk in chunks_of(self._pending.file):
-                    sys.stdout.buffer.write(chunk)
-                sys.stdout.buffer.flush()
+            self._deliver(self._pending.file)
         else:
             self._pending.publish(Path(self.where))
 
@@ -137,6 +139,13 @@ def source_date_epoch() -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 12:
         raise UsageError(f"SOURCE_DATE_EPOCH is {text[:40]!r}, not a number of seconds")
     return int(text)
+
+
+def _print(archive: BinaryIO) -> None:
+    with os_errors("standard output"):
+        for chunk in chunks_of(archive):
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
 
 
 def _temporary() -> Path:

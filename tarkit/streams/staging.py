@@ -36,6 +36,11 @@ def staging_directory(parent: Path) -> Iterator[Path]:
             os.close(lock)
 
 
+def is_vacant(path: Path) -> bool:
+    """Whether *path* is a directory that holds nothing, but perhaps what is being staged in it."""
+    return path.is_dir() and all(entry.name.startswith(_PREFIX) for entry in path.iterdir())
+
+
 def _sweep(parent: Path) -> None:
     for left in parent.glob(_PREFIX + "*"):
         lock = _try_lock(left)

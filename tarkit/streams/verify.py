@@ -17,7 +17,9 @@ class VerifyingReader(ChunkReader):
     Short, long and altered streams raise :class:`SizeMismatchError` or
     :class:`DigestMismatchError` from the read that notices. Without *digest* or *size* there is
     nothing to compare, and the reader tells what it saw. :attr:`algorithm` is that of *digest*,
-    sha256 by default. :attr:`digest` exists only once the end was reached and the checks passed, so nothing can be named by a digest it does not have.
+    sha256 by default; :attr:`expected` and :attr:`expected_size` are what there is to compare with.
+    :attr:`digest` exists only once the end was reached and the checks passed, so nothing can be
+    named by a digest it does not have.
     """
 
     def __init__(
@@ -31,8 +33,8 @@ class VerifyingReader(ChunkReader):
         super().__init__(stream)
         self.algorithm = digest.algorithm if digest else "sha256"
         self._hasher = hashlib.new(self.algorithm)
-        self._expected = digest
-        self._expected_size = size
+        self.expected = digest
+        self.expected_size = size
         self._where = where or (str(digest) if digest else None)
         self._digest: Digest | None = None
         self.size = 0
@@ -54,10 +56,10 @@ class VerifyingReader(ChunkReader):
             return b""
         chunk = self._stream.read(CHUNK_SIZE)
         self.size += len(chunk)
-        if self._expected_size is not None and (
-            self.size > self._expected_size or (not chunk and self.size < self._expected_size)
+        if self.expected_size is not None and (
+            self.size > self.expected_size or (not chunk and self.size < self.expected_size)
         ):
-            raise SizeMismatchError(self._expected_size, self.size, where=self._where)
+            raise SizeMismatchError(self.expected_size, self.size, where=self._where)
         if chunk:
             self._hasher.update(chunk)
         else:
@@ -66,8 +68,8 @@ class VerifyingReader(ChunkReader):
 
     def _finish(self) -> None:
         actual = Digest(self.algorithm, self._hasher.hexdigest())
-        if self._expected is not None and actual != self._expected:
-            raise DigestMismatchError(self._expected, actual, where=self._where)
+        if self.expected is not None and actual != self.expected:
+            raise DigestMismatchError(self.expected, actual, where=self._where)
         self._digest = actual
 
 

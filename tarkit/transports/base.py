@@ -131,6 +131,15 @@ class Destination(Protocol):
         ...
 
 
+@runtime_checkable
+class MountingDestination(Protocol):
+    """A destination that may take blobs from its neighbours without moving their bytes."""
+
+    def mount_from(self, source: Source) -> None:
+        """Blobs will come from *source*; where that is a neighbour, :meth:`Destination.try_reuse` finds them there."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ImageEntry:
     """One image that a Reader found: its position from 0, and what it is called."""

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tarkit.errors import UsageError
+from tarkit.image.reference import Reference
 from tarkit.transports.base import Reader, Source, Writer
 
 if TYPE_CHECKING:
     from tarkit.transports.docker_archive.format import DockerFormat
+    from tarkit.transports.registry.options import RegistryOptions
 
 
 class Transport(Enum):
@@ -26,6 +28,8 @@ class Transport(Enum):
     OCI = "oci"
     OCI_ARCHIVE = "oci-archive"
     DIR = "dir"
+    REGISTRY = "docker"
+    DOCKER_DAEMON = "docker-daemon"
     ANY = ""  # a plain path, to be sniffed
 
 
@@ -37,7 +41,10 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place: its ``transport`` and ``path``, and an image in it by ``name`` or by ``index`` from 0."""
+    """A place: its ``transport`` and ``path``, and an image in it by ``name`` or by ``index`` from 0.
+
+    A Docker daemon has no path: it is the one that the environment tells of.
+    """
 
     transport: Transport
     path: str
@@ -64,6 +71,10 @@ class Location:
             )
         if transport is Transport.DIR:
             return cls(transport, _required(rest, text))
+        if transport is Transport.REGISTRY:
+            return cls(transport, *_repository(rest, text))
+        if transport is Transport.DOCKER_DAEMON:
+            return cls(transport, "", rest or None)
         path, name, index = _split(rest)
         return cls(transport, _required(path, text), name, index)
 
@@ -73,8 +84,15 @@ class Location:
         return self.path == "-"
 
     def __str__(self) -> str:
+        if self.transport is Transport.REGISTRY:
+            mark = "@" if ":" in (self.name or "").partition("@")[0] else ":"
+            return (
+                f"docker://{self.path}{mark}{self.name}" if self.name else f"docker://{self.path}"
+            )
         selector = f":@{self.index}" if self.index is not None else ""
         selector = f":{self.name}" if self.name is not None else selector
+        if self.transport is Transport.DOCKER_DAEMON:
+            selector = self.name or ""
         prefix = f"{self.transport.value}:" if self.transport.value else ""
         return f"{prefix}{self.path}{selector}"
 
@@ -89,16 +107,28 @@ def _split(rest: str) -> tuple[str, str | None, int | None]:
     return rest[:start] + path, name if colon and name else None, None
 
 
+def _repository(rest: str, text: str) -> tuple[str, str | None]:
+    """The repository that ``//host/path:tag@digest`` is in, and the image's name there."""
+    if not rest.startswith("//"):
+        raise UsageError(f"malformed location {text!r}", hint="write docker://NAME")
+    reference = Reference.parse(rest[2:])
+    name = "@".join(str(part) for part in (reference.tag, reference.digest) if part)
+    return reference.repository, name or None
+
+
 def _required(path: str, text: str) -> str:
     if not path or "\0" in path:
         raise UsageError(f"no path in the location {text!r}")
     return path
 
 
-def open_reader(location: Location, *, metadata_only: bool = False) -> Reader:
+def open_reader(
+    location: Location, *, metadata_only: bool = False, registry: RegistryOptions | None = None
+) -> Reader:
     """Open what is at *location* for reading; a context manager.
 
-    With *metadata_only* a pipe is not spooled, and layers in it cannot be read.
+    With *metadata_only* a pipe, or what a daemon sends, is not spooled, and layers in it cannot be
+    read. *registry* says how to reach one, and who to be there.
     Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` for a plain path to something else.
     """
     transport = location.transport
@@ -125,6 +155,14 @@ def open_reader(location: Location, *, metadata_only: bool = False) -> Reader:
             from tarkit.transports.directory.reader import DirectoryReader
 
             return DirectoryReader.open(location.path)
+        case Transport.REGISTRY:
+            from tarkit.transports.registry.reader import RegistryReader
+
+            return RegistryReader.open(location.path, registry)
+        case Transport.DOCKER_DAEMON:
+            from tarkit.transports.docker_daemon.reader import DockerDaemonReader
+
+            return DockerDaemonReader.open(keep_data=not metadata_only)
 
 
 def _open_stream(location: Location, metadata_only: bool) -> Reader:
@@ -147,11 +185,16 @@ def _no_stream(location: Location) -> UsageError:
 
 
 @contextmanager
-def open_source(location: Location | str, *, metadata_only: bool = False) -> Iterator[Source]:
+def open_source(
+    location: Location | str,
+    *,
+    metadata_only: bool = False,
+    registry: RegistryOptions | None = None,
+) -> Iterator[Source]:
     """The image at *location*, open as long as the block lasts; see :func:`open_reader`."""
     if isinstance(location, str):
         location = Location.parse(location)
-    with open_reader(location, metadata_only=metadata_only) as reader:
+    with open_reader(location, metadata_only=metadata_only, registry=registry) as reader:
         yield reader.source(location.name, index=location.index)
 
 
@@ -160,6 +203,7 @@ def open_writer(
     *,
     docker_format: DockerFormat | None = None,
     verify_existing: bool = False,
+    registry: RegistryOptions | None = None,
 ) -> Writer:
     """Open *location* for writing; a context manager that publishes when it ends without an error.
 
@@ -193,3 +237,12 @@ def open_writer(
             from tarkit.transports.directory.writer import DirectoryWriter
 
             return DirectoryWriter.open(location.path)
+        case Transport.REGISTRY:
+            from tarkit.transports.registry.writer import RegistryWriter
+
+            return RegistryWriter.open(location.path, registry)
+        case Transport.DOCKER_DAEMON:
+            from tarkit.transports.docker_archive.format import DockerFormat
+            from tarkit.transports.docker_daemon.writer import DockerDaemonWriter
+
+            return DockerDaemonWriter.open(format=docker_format or DockerFormat.DUAL)

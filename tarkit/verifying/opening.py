@@ -50,6 +50,11 @@ def open_archive(location: Location) -> Archive:
     """The archive there; raises what is wrong with it, or what it is instead."""
     if location.is_stream:
         return Archive.from_stream(sys.stdin.buffer)
+    if location.transport is Transport.DOCKER_DAEMON:
+        from tarkit.transports.docker_daemon.reader import DockerDaemonReader
+
+        with DockerDaemonReader.open() as reader:
+            return reader.archive(location.name)
     path = Path(location.path)
     try:
         return Archive.open(path)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tarkit.errors import (
     NotAnImageError,
@@ -36,6 +38,9 @@ from tarkit.verifying.layers import Claim
 from tarkit.verifying.legacy import check_legacy
 from tarkit.verifying.opening import directory_transport, halves, open_archive
 
+if TYPE_CHECKING:
+    from tarkit.transports.registry.options import RegistryOptions
+
 _BOOKKEEPING = re.compile(
     rf"(?:{MANIFEST_FILE}|{REPOSITORIES_FILE}|{INDEX_FILE}|{MARKER_FILE}"
     r"|[0-9a-f]{64}/(?:VERSION|json))"
@@ -50,21 +55,27 @@ _LOSING_REFERENCES = (
 )
 
 
-def verify(location: Location | str) -> Report:
+def verify(location: Location | str, *, registry: RegistryOptions | None = None) -> Report:
     """Recompute all that is claimed at *location*, of every image and platform there, or of the one it names.
 
     What is wrong with an image is a finding, and never stops the rest from being looked at.
+    *registry* says how to reach one, and who to be there.
     Raises :class:`~tarkit.errors.NotFoundError` where nothing is there, or no such image,
     :class:`~tarkit.errors.AmbiguousImageError` where a name means several, and
     :class:`~tarkit.errors.NotAnImageError` for a plain path to something else.
     """
     if isinstance(location, str):
         location = Location.parse(location)
+    if location.transport is Transport.REGISTRY:
+        return _verify_remote(location, registry)
     match directory_transport(location):
         case Transport.OCI:
             return _verify_layout(location)
         case Transport.DIR:
             return _verify_loose(location)
+    if location.transport is Transport.DOCKER_DAEMON:  # whose failures are no findings
+        with open_archive(location) as archive:
+            return _verify_archive(archive, replace(location, name=None))
     try:
         with open_archive(location) as archive:
             return _verify_archive(archive, location)
@@ -99,6 +110,22 @@ def _verify_loose(location: Location) -> Report:
     if data is not None:
         Walk(book).check(data, "", LOOSE_MANIFEST_FILE, depth=0)
     return _finish(book, location, in_order=False)
+
+
+def _verify_remote(location: Location, registry: RegistryOptions | None) -> Report:
+    from tarkit.transports.registry.reader import RegistryReader
+    from tarkit.verifying.remote import RegistryContents
+
+    with RegistryReader.open(location.path, registry) as reader:
+        source = reader.source(location.name)
+        book = Book(RegistryContents(source.repository))
+        try:
+            top = source.manifest()
+        except VerificationError as error:
+            book.findings.blame(error, source.where)
+        else:
+            Walk(book).check(top.data, top.media_type, source.where, depth=0)
+        return _finish(book, location, in_order=False)
 
 
 def _verify_archive(archive: Archive, location: Location) -> Report:

@@ -73,8 +73,8 @@ def unavailable(reason: str) -> NoReturn:
 
 
 @contextmanager
-def running_dockerd() -> Iterator[Tool]:
-    """A ``docker`` client bound to a daemon of its own, with an empty store, gone afterwards."""
+def running_dockerd(*more: str) -> Iterator[Tool]:
+    """A ``docker`` client bound to a daemon of its own, with an empty store and *more* options, gone afterwards."""
     client, daemon = find_tool("docker"), find_tool("dockerd")
     if os.geteuid() != 0:
         unavailable("dockerd needs root")
@@ -89,6 +89,7 @@ def running_dockerd() -> Iterator[Tool]:
             f"--exec-root={directory}/exec",
             f"--pidfile={directory}/pid",
             f"--host={socket}",
+            *more,
         )
         docker = client.with_options("--host", socket, DOCKER_CONFIG=f"{directory}/config")
         with background(daemon.with_options(*options), directory / "log") as process:

@@ -114,6 +114,14 @@ def test_which_family_the_manifest_will_be_of(
 
 
 @pytest.mark.parametrize("name", ["oci", "oci-archive", "dual", "dir"])
+def test_zstd_needs_oci(name: str) -> None:
+    planned = plan(image(Family.DOCKER, Compression.GZIP), PROFILES[name], "zstd")
+    assert planned.family is Family.OCI
+    planned = plan(image(Family.OCI, Compression.GZIP), PROFILES[name], "zstd")
+    assert planned.family is None
+
+
+@pytest.mark.parametrize("name", ["oci", "oci-archive", "dual", "dir"])
 @pytest.mark.parametrize("family", Family)
 @pytest.mark.parametrize("compression", [Compression.NONE, Compression.GZIP])
 def test_digests_can_be_preserved(name: str, family: Family, compression: Compression) -> None:

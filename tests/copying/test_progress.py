@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.progress import Event, Progress
 from tarkit.errors import VerificationError
+from tarkit.image.digest import Digest
 from tests.builders import Layout, copy, docker_archive, make_image, multi_platform
 from tests.copying.fakes import FakeDestination, FakeSource
 
@@ -102,3 +104,16 @@ def test_bytes_read_and_written_are_those_of_the_blobs(tmp_path: Path) -> None:
     size = sum(map(len, IMAGE.layers)) + len(IMAGE.config)
     assert (result.bytes_read, result.bytes_written) == (size, size)
     assert (result.copied, result.recompressed, result.reused) == (4, 0, 0)
+
+
+def test_percent_and_speed_follow_from_the_bytes() -> None:
+    def event(**figures: Any) -> Progress:
+        known = {"done": 0, "size": 0, "blobs_done": 0, "blobs": 0, "total_done": 0, "total": 0}
+        digest = Digest.of(b"")
+        return Progress(Event.ADVANCED, digest, **(known | {"seconds": 0.0} | figures))
+
+    halfway = event(total_done=50, total=100, blobs_done=0, blobs=3, seconds=2.0)
+    assert (halfway.percent, halfway.speed) == (50.0, 25)
+    assert event(blobs_done=1, blobs=4).percent == 25.0  # where no size is known, blobs count
+    assert (event().percent, event().speed) == (0.0, 0)
+    assert event(total_done=101, total=100).percent == 100.0

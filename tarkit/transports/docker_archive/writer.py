@@ -51,10 +51,14 @@ class DockerArchiveWriter:
     @classmethod
     def open(cls, path: str | Path, format: DockerFormat = DockerFormat.DUAL) -> Self:
         """Begin writing to *path*, or to standard output where that is ``-``."""
+        return cls.over(ArchiveOutput(path), format)
+
+    @classmethod
+    def over(cls, output: ArchiveOutput, format: DockerFormat) -> Self:
+        """Begin to fill *output*."""
         from tarkit.transports.docker_archive.classic_writer import ClassicContents
         from tarkit.transports.docker_archive.dual_writer import DualContents
 
-        output = ArchiveOutput(path)
         kind = DualContents if format is DockerFormat.DUAL else ClassicContents
         return cls(output, kind(output))
 

@@ -15,7 +15,7 @@ from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, Layout
 from tarkit.streams.atomic import atomic_file, os_errors, sync_directory
 from tarkit.streams.locking import locked_directory
-from tarkit.streams.staging import staging_directory
+from tarkit.streams.staging import is_vacant, staging_directory
 from tarkit.transports.oci_layout.blobs import StagedBlobs
 from tarkit.transports.oci_layout.reader import DirectoryFiles
 
@@ -24,8 +24,8 @@ class OCILayoutWriter:
     """Adds images to the OCI layout at *path*, or makes a new one.
 
     Blobs are written to a staging directory on the same filesystem. A new layout appears by one
-    rename; an existing one gets the blobs first and its ``index.json`` last, under a lock, so that
-    any number of writers can add to it at once and readers never see half of anything.
+    rename; a directory that is there gets the blobs first and its ``index.json`` last, under a lock,
+    so that any number of writers can add to it at once and readers never see half of anything.
 
     With *verify_existing*, a blob that is there already is reused only after it was hashed;
     otherwise its size decides.
@@ -45,7 +45,7 @@ class OCILayoutWriter:
         path = Path(path)
         with os_errors(path):
             is_layout = (path / MARKER_FILE).exists()
-            if not is_layout and path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if not is_layout and path.exists() and not is_vacant(path):
                 raise RefusedError(
                     "exists and is not an OCI layout",
                     where=str(path),
@@ -54,7 +54,7 @@ class OCILayoutWriter:
         if is_layout:
             Layout.read(DirectoryFiles(path))
         with ExitStack() as stack:
-            parent = path if is_layout else path.absolute().parent
+            parent = path if path.exists() else path.absolute().parent
             staging = stack.enter_context(staging_directory(parent))
             return cls(path, staging, stack.pop_all(), verify_existing)
 
@@ -81,23 +81,24 @@ class OCILayoutWriter:
                 self._publish()
 
     def _publish(self) -> None:
-        if not (self._path / MARKER_FILE).exists() and self._publish_whole():
+        if not self._path.exists() and self._publish_whole():
             return
         with locked_directory(self._path):
-            layout = Layout.read(DirectoryFiles(self._path))
+            is_layout = (self._path / MARKER_FILE).exists()
+            old = Layout.read(DirectoryFiles(self._path)).index if is_layout else EMPTY_INDEX
             self._blobs.existing.adopt(self._blobs.staged)
-            index = with_entries(layout.index, self._entries).serialize()
-            if index.data != layout.top.data:
-                with atomic_file(self._path / INDEX_FILE) as file:
-                    file.write(index.data)
-                sync_directory(self._path)
+            index = with_entries(old, self._entries)
+            if index != old:
+                self._write(self._path / INDEX_FILE, index.serialize().data)
+            if not is_layout:
+                self._write(self._path / MARKER_FILE, MARKER)
+            sync_directory(self._path)
 
     def _publish_whole(self) -> bool:
         """Make the staging directory the layout; false where another writer was first."""
         index = with_entries(EMPTY_INDEX, self._entries).serialize()
-        for name, data in ((MARKER_FILE, MARKER), (INDEX_FILE, index.data)):
-            with atomic_file(self._staging / name) as file:
-                file.write(data)
+        self._write(self._staging / MARKER_FILE, MARKER)
+        self._write(self._staging / INDEX_FILE, index.data)
         try:
             self._staging.rename(self._path)
         except OSError:
@@ -106,3 +107,8 @@ class OCILayoutWriter:
             raise
         sync_directory(self._path.absolute().parent)
         return True
+
+    @staticmethod
+    def _write(path: Path, data: bytes) -> None:
+        with atomic_file(path) as file:
+            file.write(data)

@@ -1,0 +1,18 @@
+"""``tarkit logout HOST``."""
+
+from __future__ import annotations
+
+from tarkit.cli.common import Debug, Quiet, note
+from tarkit.cli.registry import AuthFile, Host, registry_domain
+
+
+def logout_command(
+    host: Host, authfile: AuthFile = None, quiet: Quiet = False, debug: Debug = False
+) -> None:
+    """Forget the credentials for a registry."""
+    from tarkit.transports.registry.login import logout
+
+    domain = registry_domain(host)
+    kept = logout(domain, authfile)
+    if not quiet:
+        note(f"logged out of {domain}; the credentials were kept in {kept}")

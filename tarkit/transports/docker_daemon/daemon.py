@@ -1,0 +1,112 @@
+"""Where a Docker daemon listens: as DOCKER_HOST says, or Docker's current context, or by default."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from tarkit.errors import UnsupportedError, UsageError
+from tarkit.transports.docker_daemon.contexts import Context, current_context
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+_DEFAULT_HOST_ON_WINDOWS = "npipe:////./pipe/docker_engine"
+_PLAIN_PORT, _TLS_PORT = 2375, 2376
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """A *directory* with ``ca.pem``, ``cert.pem`` and ``key.pem``, each where there is need of it.
+
+    Without *verify* anybody is believed to be the daemon.
+    """
+
+    directory: Path
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A daemon that listens at *host*, as ``unix:///path`` or ``tcp://name:port``, with *tls* or without.
+
+    How long, in seconds, it may take to answer a call, to give an answer, and to send or take
+    the next bytes of an image: it packs and unpacks images without a word.
+    """
+
+    host: str
+    tls: TlsFiles | None = None
+    connect_timeout: float = 10
+    answer_timeout: float = 60
+    work_timeout: float = 900
+
+    @classmethod
+    def find(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """The daemon that Docker's own command line would speak to.
+
+        DOCKER_HOST comes first, with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; then the context that
+        DOCKER_CONTEXT or Docker's config (in DOCKER_CONFIG or ``~/.docker``) names; then the
+        default socket. Raises :class:`~tarkit.errors.NotFoundError` for a context that is not there.
+        """
+        config = _config_directory(environment)
+        host = environment.get("DOCKER_HOST", "")
+        context = None if host else current_context(config, environment.get("DOCKER_CONTEXT"))
+        if context is not None:
+            return cls(context.host, _tls_of(context))
+        tls = None
+        if environment.get("DOCKER_TLS_VERIFY"):
+            tls = TlsFiles(Path(environment.get("DOCKER_CERT_PATH") or config))
+        return cls(host or _default_host(), tls)
+
+    @property
+    def socket_path(self) -> str | None:
+        """The Unix socket it listens on; ``None`` where it is reached by TCP.
+
+        Raises :class:`UnsupportedError` for any other kind of host.
+        """
+        scheme, _, rest = self.host.partition("://")
+        if scheme == "unix":
+            return rest or DEFAULT_HOST.removeprefix("unix://")
+        if scheme == "tcp":
+            return None
+        hint = "set DOCKER_HOST to unix:///path/to/socket or tcp://host:port"
+        if scheme == "ssh":
+            hint = "forward its socket with 'ssh -L', and set DOCKER_HOST to unix:///path/to/socket"
+        raise UnsupportedError(
+            f"tarkit does not reach daemons by {scheme[:20]!r}",
+            where="the Docker daemon",
+            hint=hint,
+        )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host name and port of a daemon reached by TCP; raises :class:`UsageError`."""
+        try:
+            parts = urlsplit(self.host)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if not host or "@" in self.host or parts.path not in ("", "/"):
+            raise UsageError("its address is not tcp://host:port", where="the Docker daemon")
+        return host, port or (_TLS_PORT if self.tls else _PLAIN_PORT)
+
+
+def _config_directory(environment: Mapping[str, str]) -> Path:
+    if configured := environment.get("DOCKER_CONFIG"):
+        return Path(configured)
+    with contextlib.suppress(RuntimeError):  # from a user who has no home
+        return Path.home() / ".docker"
+    return Path(os.devnull)  # below which nothing is
+
+
+def _tls_of(context: Context) -> TlsFiles | None:
+    if context.skip_verify or context.tls_directory.is_dir():
+        return TlsFiles(context.tls_directory, verify=not context.skip_verify)
+    return None
+
+
+def _default_host() -> str:
+    return _DEFAULT_HOST_ON_WINDOWS if os.name == "nt" else DEFAULT_HOST

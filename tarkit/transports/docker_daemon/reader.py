@@ -1,0 +1,113 @@
+"""Reading images from a Docker daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import cached_property
+from types import TracebackType
+from typing import Self
+
+from tarkit.errors import AmbiguousImageError, DigestMismatchError, ImageNotFoundError, listed
+from tarkit.image.digest import Digest
+from tarkit.tar.archive import Archive
+from tarkit.transports.base import ImageEntry, Source
+from tarkit.transports.docker_archive.classic import read_config
+from tarkit.transports.docker_archive.reader import DockerArchiveReader
+from tarkit.transports.docker_daemon.client import DaemonClient, DaemonImage
+from tarkit.transports.docker_daemon.daemon import Daemon
+from tarkit.transports.docker_daemon.names import ID_PREFIX, asked_name
+from tarkit.transports.docker_daemon.saving import saved_archive
+
+
+class DockerDaemonReader:
+    """The images of a daemon. Each that is read arrives as a docker archive, and stays until the end."""
+
+    def __init__(self, client: DaemonClient, *, keep_data: bool = True) -> None:
+        self.where = client.where
+        self._client = client
+        self._keep_data = keep_data
+        self._archives = ExitStack()
+
+    @classmethod
+    def open(cls, daemon: Daemon | None = None, *, keep_data: bool = True) -> Self:
+        """Turn to *daemon*, or to the one that Docker's command line would speak to.
+
+        Without *keep_data* only the metadata of images can be read. Nothing is asked yet.
+        """
+        return cls(DaemonClient(daemon or Daemon.find()), keep_data=keep_data)
+
+    def images(self) -> Sequence[ImageEntry]:
+        """The images there are, without a look into them; one without a name goes by its ID."""
+        return tuple(
+            ImageEntry(at, image.tags or (str(image.id),)) for at, image in enumerate(self._images)
+        )
+
+    @cached_property
+    def _images(self) -> tuple[DaemonImage, ...]:
+        return self._client.images()
+
+    def source(self, name: str | None = None, *, index: int | None = None) -> Source:
+        """The image of that *name* or ID (``sha256:…``), or position among :meth:`images`, or the only one.
+
+        Raises :class:`ImageNotFoundError`, :class:`AmbiguousImageError`, and
+        :class:`DigestMismatchError` for another image than the one that was asked for.
+        """
+        asked = self._asked(name, index)
+        image = self._client.find(asked)
+        archive = saved_archive(self._client, asked, keep_data=self._keep_data)
+        reader = DockerArchiveReader(self._archives.enter_context(archive))
+        if asked.startswith(ID_PREFIX) or "@" in asked:
+            return reader.source(index=_position(reader, image.id))
+        return reader.source(asked)
+
+    def archive(self, name: str | None = None) -> Archive:
+        """The docker archive that the daemon makes of an image, found as by :meth:`source`; the caller's to close."""
+        asked = self._asked(name, None)
+        self._client.find(asked)
+        return saved_archive(self._client, asked, keep_data=self._keep_data)
+
+    def _asked(self, name: str | None, index: int | None) -> str:
+        return asked_name(self._chosen(index) if name is None else name)
+
+    def _chosen(self, index: int | None) -> str:
+        images = self.images()
+        if index is not None and index < len(images):
+            return images[index].names[0]
+        if index is None and len(images) == 1:
+            return images[0].names[0]
+        labels = [image.label for image in images]
+        if index is not None or not images:
+            wanted = "no image" if index is None else f"no image @{index}"
+            count = f"{len(images)} image{'' if len(images) == 1 else 's'}"
+            raise ImageNotFoundError(
+                f"{wanted}: the daemon has {count}", where=self.where, available=labels
+            )
+        raise AmbiguousImageError(
+            f"the daemon has {len(images)} images and none was named",
+            where=self.where,
+            available=labels,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let go of what was spooled."""
+        self._archives.close()
+
+
+def _position(reader: DockerArchiveReader, image_id: Digest) -> int:
+    """Where in the archive the image *image_id* is: by its config, or by its manifest or index."""
+    archive = reader.archive
+    configs = [Digest.of(read_config(archive, item)) for item in reader.manifest]
+    if image_id in configs:
+        return configs.index(image_id)
+    if len(configs) == 1 and archive.candidates(f"blobs/{image_id.algorithm}/{image_id.hex}"):
+        return 0
+    raise DigestMismatchError(image_id, listed(list(map(str, configs))), where=reader.where)

@@ -1,0 +1,52 @@
+"""Writing images to a Docker daemon."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from tarkit.layout.archive_output import ArchiveOutput
+from tarkit.transports.base import Destination
+from tarkit.transports.docker_archive.format import DockerFormat
+from tarkit.transports.docker_archive.writer import DockerArchiveWriter
+from tarkit.transports.docker_daemon.client import DaemonClient
+from tarkit.transports.docker_daemon.daemon import Daemon
+from tarkit.transports.docker_daemon.names import given_name
+
+
+class DockerDaemonWriter:
+    """Makes a docker archive of any number of images, which the daemon loads once it is whole."""
+
+    def __init__(self, client: DaemonClient, format: DockerFormat) -> None:
+        self.where = client.where
+        output = ArchiveOutput(self.where, deliver=client.load)
+        self._archive = DockerArchiveWriter.over(output, format)
+
+    @classmethod
+    def open(cls, daemon: Daemon | None = None, format: DockerFormat = DockerFormat.DUAL) -> Self:
+        """Turn to *daemon*, or to the one that Docker's command line would speak to.
+
+        Raises :class:`TransportError` where it is not there: better now than after the work.
+        """
+        client = DaemonClient(daemon or Daemon.find())
+        client.ping()
+        return cls(client, format)
+
+    def destination(self, *names: str) -> Destination:
+        """See :class:`tarkit.transports.base.Writer`; raises :class:`UsageError` for what is no name, or an ID."""
+        return self._archive.destination(*map(given_name, names))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Have the images loaded, unless the block ended in an error or nothing was committed.
+
+        Raises :class:`TransportError` where the daemon does not load them.
+        """
+        self._archive.__exit__(kind, error, traceback)

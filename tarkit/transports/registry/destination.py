@@ -1,0 +1,120 @@
+"""Writing an image to a registry: blobs first, manifests when all of them are there, tags last."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from tarkit.errors import CannotModifyError
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import RawManifest
+from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, layer_compression
+from tarkit.image.reference import Reference
+from tarkit.streams.verify import VerifyingReader
+from tarkit.transports.base import Profile, Source
+from tarkit.transports.registry.known import known_layers
+from tarkit.transports.registry.mount import mount_blob
+from tarkit.transports.registry.referrers import record_referrer
+from tarkit.transports.registry.repository import Repository
+from tarkit.transports.registry.source import RegistrySource
+from tarkit.transports.registry.upload import upload_blob
+
+PROFILE = Profile(
+    media_types=MANIFESTS | INDEXES,
+    habit={
+        Compression.NONE: Compression.GZIP,
+        Compression.BZIP2: Compression.GZIP,
+        Compression.XZ: Compression.GZIP,
+    },
+    holds=frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD}),
+)
+
+
+class RegistryDestination:
+    """Where one image goes, under *references*; see :class:`tarkit.transports.base.Destination`.
+
+    Nothing has a name there before :meth:`commit`. Blobs of a copy that failed are left to the
+    registry, which collects what no manifest names.
+    """
+
+    profile = PROFILE
+
+    def __init__(self, repository: Repository, references: Sequence[Reference]) -> None:
+        self.where = ", ".join(str(reference) for reference in references)
+        self._repository = repository
+        self._references = references
+        self._neighbours: list[str] = []
+        self._manifests: dict[Digest, RawManifest] = {}
+        self._known: Mapping[Digest, Sequence[Descriptor]] | None = None
+        self._lock = threading.Lock()
+
+    def mount_from(self, source: Source) -> None:
+        """See :class:`tarkit.transports.base.MountingDestination`."""
+        if isinstance(source, RegistrySource):
+            origin = source.repository
+            if origin.domain == self._repository.domain and origin.path != self._repository.path:
+                self._neighbours.append(origin.path)
+
+    def try_reuse(
+        self,
+        descriptor: Descriptor,
+        *,
+        diff_id: Digest | None,
+        compressions: frozenset[Compression],
+    ) -> Descriptor | None:
+        """See :class:`tarkit.transports.base.Destination`."""
+        if self._has(descriptor):
+            return descriptor
+        layers = self._layers().get(diff_id, ()) if diff_id else ()
+        for layer in layers:
+            if layer_compression(layer.media_type) in compressions and self._has(layer):
+                return layer
+        for path in self._neighbours:
+            if mount_blob(self._repository, descriptor.digest, path):
+                return descriptor
+        return None
+
+    def _has(self, blob: Descriptor) -> bool:
+        return self._repository.blob_size(blob.digest) == blob.size
+
+    def _layers(self) -> Mapping[Digest, Sequence[Descriptor]]:
+        """The layers of the images that have our names now, by diff ID."""
+        with self._lock:
+            if self._known is None:
+                tags = [reference.tag for reference in self._references if reference.tag]
+                self._known = known_layers(self._repository, tags)
+            return self._known
+
+    def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
+        """See :class:`tarkit.transports.base.Destination`."""
+        upload_blob(self._repository, blob)
+        return Descriptor(media_type, blob.digest, blob.size)
+
+    def put_manifest(self, manifest: RawManifest) -> None:
+        """See :class:`tarkit.transports.base.Destination`. It is sent when all is there."""
+        self._manifests.pop(manifest.digest, None)
+        self._manifests[manifest.digest] = manifest
+
+    def commit(self) -> Descriptor:
+        """See :class:`tarkit.transports.base.Destination`.
+
+        Raises :class:`CannotModifyError` where the image does not have the digest of its name.
+        """
+        if not self._manifests:
+            raise RuntimeError("commit() before put_manifest()")
+        *parts, top = self._manifests.values()
+        for reference in self._references:
+            if reference.digest and not reference.digest.matches(top.data):
+                raise CannotModifyError(
+                    f"the image is {top.digest}", where=str(reference), hint="name it by a tag"
+                )
+        for part in parts:
+            self._put(part, part.digest)
+        for reference in self._references:
+            self._put(top, reference.tag or reference.digest or top.digest)
+        return top.descriptor
+
+    def _put(self, manifest: RawManifest, name: str | Digest) -> None:
+        answer = self._repository.put_manifest(manifest, name)
+        record_referrer(self._repository, manifest, answer)

@@ -1,0 +1,71 @@
+"""Where a registry's API is: base URLs, and the origins that may see credentials."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from tarkit.errors import UsageError
+
+DOCKER_HUB = "docker.io"
+DOCKER_HUB_API = "registry-1.docker.io"
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_PORTS = {"https": 443, "http": 80}
+
+
+def normalize_base_url(text: str) -> str:
+    """*text* as ``scheme://host[:port][/path]``, without trailing slashes; an empty text stays empty.
+
+    The scheme is https where none is given, and http on the loopback interface. Docker Hub's names
+    become the host of its API. Raises :class:`UsageError` for anything that is no such URL.
+    """
+    text = text.strip()
+    if not text:
+        return ""
+    explicit = _SCHEME.match(text) is not None
+    parts = urlsplit(text if explicit else f"https://{text}")
+    host = _checked_host(parts, text)
+    if host in (DOCKER_HUB, f"index.{DOCKER_HUB}"):
+        host = DOCKER_HUB_API
+    scheme = parts.scheme if explicit or not is_loopback(host) else "http"
+    return urlunsplit((scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+def _checked_host(parts: SplitResult, text: str) -> str:
+    try:
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        has_port = False
+    if "@" in parts.netloc:
+        raise UsageError("a registry's URL with credentials in it", hint="give them on their own")
+    known = parts.scheme in _PORTS and parts.hostname and has_port
+    if not known or parts.query or parts.fragment:
+        raise UsageError(
+            f"{text[:200]!r} is not the base URL of a registry", hint="write https://host[:port]"
+        )
+    return parts.netloc.lower()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host*, with or without a port, is this machine's loopback interface."""
+    name = urlsplit(f"//{host}").hostname or ""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of *url*: what must be equal for a secret to go along."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+
+
+def shown(url: str) -> str:
+    """*url* for a message: without its query, which may be a signature, and without user names."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

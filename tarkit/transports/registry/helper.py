@@ -1,0 +1,86 @@
+"""Credential helpers: programs ``docker-credential-NAME`` that keep secrets (docker-credential-helpers).
+
+A secret travels on standard input and output only. What a helper prints is never shown, since it
+may hold one.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tarkit.errors import AuthenticationError, UsageError
+from tarkit.image.document import dump_json, get_string, parse_object
+from tarkit.transports.registry.credentials import TOKEN_USER, Credentials
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_PATIENCE = 120.0  # seconds; a helper may have to ask its user
+_LIMIT = 1 << 20
+_NOT_FOUND = b"credentials not found"
+
+
+def get(name: str, server: str) -> Credentials | None:
+    """What the helper *name* keeps for *server*; ``None`` where it keeps nothing."""
+    status, output = _run(name, "get", server.encode())
+    if status:
+        if _NOT_FOUND in output:
+            return None
+        raise _failure(name, "get", f"it ended with exit code {status}")
+    document = parse_object(output, where=_program(name), limit=_LIMIT)
+    username = get_string(document, "Username", where=_program(name))
+    secret = get_string(document, "Secret", where=_program(name))
+    if username == TOKEN_USER:
+        return Credentials(identity_token=secret, origin=_program(name))
+    return Credentials(username, secret, origin=_program(name))
+
+
+def store(name: str, server: str, credentials: Credentials) -> None:
+    """Give the helper *name* the *credentials* for *server* to keep."""
+    document = {
+        "ServerURL": server,
+        "Username": TOKEN_USER if credentials.identity_token else credentials.username,
+        "Secret": credentials.identity_token or credentials.password,
+    }
+    status, _ = _run(name, "store", dump_json(document))
+    if status:
+        raise _failure(name, "store", f"it ended with exit code {status}")
+
+
+def erase(name: str, server: str) -> bool:
+    """Make the helper *name* forget *server*; whether there was anything to forget."""
+    if get(name, server) is None:
+        return False
+    status, _ = _run(name, "erase", server.encode())
+    if status:
+        raise _failure(name, "erase", f"it ended with exit code {status}")
+    return True
+
+
+def _run(name: str, action: str, data: bytes) -> tuple[int, bytes]:
+    import subprocess
+
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{name[:80]!r} is not the name of a credential helper")
+    try:
+        process = subprocess.run(
+            [_program(name), action],
+            input=data,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _failure(name, action, f"no answer within {_PATIENCE:.0f} seconds") from None
+    except OSError as error:
+        raise _failure(name, action, error.strerror or "cannot be run") from None
+    return process.returncode, process.stdout[: _LIMIT + 1]
+
+
+def _program(name: str) -> str:
+    return f"docker-credential-{name}"
+
+
+def _failure(name: str, action: str, problem: str) -> AuthenticationError:
+    return AuthenticationError(
+        f"the credential helper cannot {action} credentials: {problem}", where=_program(name)
+    )

@@ -1,0 +1,23 @@
+"""What an image is called inside its repository: a tag, a digest, or both."""
+
+from __future__ import annotations
+
+from tarkit.errors import UsageError
+from tarkit.image.reference import Reference
+
+
+def named(repository: Reference, name: str | None) -> Reference:
+    """The image *name* of *repository*: ``tag``, ``sha256:…``, ``tag@sha256:…``, or its name in full.
+
+    Without a name it is ``latest``. Raises :class:`UsageError` for an image of another repository.
+    """
+    if not name:
+        return repository.tagged()
+    if "/" in name:
+        reference = Reference.parse(name).tagged()
+    else:
+        is_digest = ":" in name.partition("@")[0]
+        reference = Reference.parse(f"{repository.repository}{'@' if is_digest else ':'}{name}")
+    if reference.repository != repository.repository:
+        raise UsageError(f"{name!r} is not an image of {repository.repository}")
+    return reference

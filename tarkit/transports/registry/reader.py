@@ -1,0 +1,62 @@
+"""A repository of a registry as a Reader: its tags, and the images behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from tarkit.errors import ImageNotFoundError
+from tarkit.image.reference import Reference
+from tarkit.transports.base import ImageEntry
+from tarkit.transports.registry.names import named
+from tarkit.transports.registry.options import RegistryOptions
+from tarkit.transports.registry.repository import Repository
+from tarkit.transports.registry.source import RegistrySource
+from tarkit.transports.registry.tags import list_tags
+
+
+class RegistryReader:
+    """The images of one repository; see :class:`tarkit.transports.base.Reader`."""
+
+    def __init__(self, repository: Repository, reference: Reference) -> None:
+        self.where = repository.name
+        self._repository = repository
+        self._reference = reference
+        self._images: tuple[ImageEntry, ...] | None = None
+
+    @classmethod
+    def open(cls, repository: str, options: RegistryOptions | None = None) -> Self:
+        """Open *repository*, as ``registry.example/app``; nothing is asked of the registry yet."""
+        reference = Reference.parse(repository)
+        return cls(Repository.connect(reference, options or RegistryOptions(), "pull"), reference)
+
+    def images(self) -> Sequence[ImageEntry]:
+        """The tags there are, by their full names. What they stand for is not asked, one by one."""
+        if self._images is None:
+            tags = enumerate(list_tags(self._repository))
+            self._images = tuple(ImageEntry(at, (f"{self.where}:{tag}",)) for at, tag in tags)
+        return self._images
+
+    def source(self, name: str | None = None, *, index: int | None = None) -> RegistrySource:
+        """See :class:`tarkit.transports.base.Reader`; without a name, the tag ``latest``."""
+        if index is not None:
+            images = self.images()
+            if index >= len(images):
+                raise ImageNotFoundError(
+                    f"no image @{index}: it holds {len(images)} tags", where=self.where
+                )
+            name = images[index].names[0]
+        return RegistrySource(self._repository, named(self._reference, name))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self._repository.client.close()

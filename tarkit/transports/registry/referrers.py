@@ -1,0 +1,65 @@
+"""What refers to a manifest: signatures, attestations (distribution-spec, "Listing Referrers").
+
+Registries without the referrers API keep the list as an index under a tag made of the digest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tarkit.errors import ImageNotFoundError
+from tarkit.image import media_types
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.transports.registry.messages import Answer
+from tarkit.transports.registry.repository import Repository
+
+_EMPTY = Index(media_types.OCI_INDEX, ())
+_TAG_LIMIT = 128
+
+
+def referrers(repository: Repository, digest: Digest) -> Index:
+    """The manifests whose subject is *digest*, from the API or the tag; an empty index where there are none."""
+    headers = {"Accept": media_types.OCI_INDEX}
+    request = repository.request("GET", f"referrers/{digest}", headers=headers)
+    answer = repository.client.send(request, {200, 400, 404, 405, 501})
+    media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+    if answer.status == 200 and media_type == media_types.OCI_INDEX:
+        return Index.parse(RawManifest.of(answer.body, media_type))
+    return _tagged(repository, digest)
+
+
+def record_referrer(repository: Repository, manifest: RawManifest, answer: Answer) -> None:
+    """List *manifest*, which was just put with *answer*, under its subject, where the registry does not."""
+    if manifest.media_type not in media_types.MANIFESTS | media_types.INDEXES:
+        return
+    content = Index.parse(manifest) if manifest.is_index else Manifest.parse(manifest)
+    if content.subject is None or answer.headers.get("OCI-Subject"):
+        return
+    index = _tagged(repository, content.subject.digest)
+    if any(known.digest == manifest.digest for known in index.manifests):
+        return
+    entry = replace(
+        manifest.descriptor,
+        artifact_type=content.artifact_type or _config_type(content),
+        annotations=content.annotations,
+    )
+    updated = replace(index, manifests=(*index.manifests, entry))
+    repository.put_manifest(updated.serialize(), referrers_tag(content.subject.digest))
+
+
+def referrers_tag(digest: Digest) -> str:
+    """The tag under which the referrers of *digest* are listed."""
+    return f"{digest.algorithm}-{digest.hex}"[:_TAG_LIMIT]
+
+
+def _tagged(repository: Repository, digest: Digest) -> Index:
+    try:
+        raw = repository.manifest(referrers_tag(digest))
+    except ImageNotFoundError:
+        return _EMPTY
+    return Index.parse(raw)
+
+
+def _config_type(content: Manifest | Index) -> str:
+    return content.config.media_type if isinstance(content, Manifest) else ""

@@ -1,0 +1,50 @@
+"""Reading an image from a registry."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from tarkit.image import media_types
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import Index, RawManifest
+from tarkit.image.reference import Reference
+from tarkit.transports.registry.download import BlobStream
+from tarkit.transports.registry.referrers import referrers
+from tarkit.transports.registry.repository import Repository
+
+
+class RegistrySource:
+    """One image of a repository; see :class:`tarkit.transports.base.Source`.
+
+    A tag is asked for once, so that all of a copy is of one image however the tag moves meanwhile.
+    """
+
+    def __init__(self, repository: Repository, reference: Reference) -> None:
+        self.repository = repository
+        self.where = str(reference)
+        self.names = (str(reference),)
+        self._reference = reference
+        self._top: RawManifest | None = None
+
+    def manifest(self, digest: Digest | None = None) -> RawManifest:
+        """See :class:`tarkit.transports.base.Source`."""
+        if digest is None or (self._top is not None and digest == self._top.digest):
+            if self._top is None:
+                self._top = self.repository.manifest(self._reference.digest or self._reference.tag)
+            return self._top
+        return self.repository.manifest(digest)
+
+    def open_blob(self, descriptor: Descriptor) -> BinaryIO:
+        """See :class:`tarkit.transports.base.Source`."""
+        return BlobStream(self.repository, descriptor)
+
+    def holds(self, descriptor: Descriptor) -> bool:
+        """See :class:`tarkit.transports.base.SparseSource`."""
+        if descriptor.media_type in media_types.MANIFESTS | media_types.INDEXES:
+            return self.repository.find_manifest(descriptor.digest) is not None
+        return self.repository.blob_size(descriptor.digest) is not None
+
+    def referrers(self) -> Index:
+        """What refers to the image: signatures, attestations and the like."""
+        return referrers(self.repository, self.manifest().digest)

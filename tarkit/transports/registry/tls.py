@@ -1,0 +1,62 @@
+"""Whom to trust and what to present: certificates as containers-certs.d(5) lays them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tarkit.errors import MalformedError, PathNotFoundError
+from tarkit.streams.atomic import from_os_error, os_errors
+
+if TYPE_CHECKING:
+    import ssl
+
+_DIRECTORIES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+
+
+def tls_context(host: str, *, verify: bool, cert_dir: Path | None) -> ssl.SSLContext:
+    """A context that trusts the system's roots and those in the directory of *host*.
+
+    The directory is *cert_dir*, which must be there, or the first ``certs.d/host`` there is.
+    """
+    import ssl
+
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    directory = cert_dir or _default_directory(host)
+    if directory is None:
+        return context
+    with os_errors(directory):
+        names = sorted(path for path in directory.iterdir() if path.is_file())
+    for path in names:
+        try:
+            _load(context, path)
+        except (ssl.SSLError, ValueError) as error:  # the first is an OSError as well
+            reason = getattr(error, "reason", None) or "it cannot be read"
+            raise MalformedError(f"not a certificate and key: {reason}", where=str(path)) from None
+        except OSError as error:
+            raise from_os_error(error, path) from None
+    return context
+
+
+def _load(context: ssl.SSLContext, path: Path) -> None:
+    if path.suffix == ".crt":
+        context.load_verify_locations(cafile=path)
+    elif path.suffix == ".cert":
+        key = path.with_suffix(".key")
+        if not key.is_file():
+            raise PathNotFoundError("a client certificate without its key", where=str(key))
+        # an encrypted key is an error and never a prompt
+        context.load_cert_chain(path, key, password=lambda: "")
+    elif path.suffix == ".key" and not path.with_suffix(".cert").is_file():
+        raise PathNotFoundError(
+            "a client key without its certificate", where=str(path.with_suffix(".cert"))
+        )
+
+
+def _default_directory(host: str) -> Path | None:
+    home = Path.home() / ".config" / "containers" / "certs.d"
+    candidates = (directory / host for directory in (home, *_DIRECTORIES))
+    return next((directory for directory in candidates if directory.is_dir()), None)

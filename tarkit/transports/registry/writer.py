@@ -1,0 +1,48 @@
+"""A repository of a registry as a Writer."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from tarkit.image.reference import Reference
+from tarkit.transports.registry.destination import RegistryDestination
+from tarkit.transports.registry.names import named
+from tarkit.transports.registry.options import RegistryOptions
+from tarkit.transports.registry.repository import Repository
+
+
+class RegistryWriter:
+    """Puts images into one repository; see :class:`tarkit.transports.base.Writer`.
+
+    Each image appears under its names when it is committed, after everything it is made of.
+    """
+
+    def __init__(self, repository: Repository, reference: Reference) -> None:
+        self.where = repository.name
+        self._repository = repository
+        self._reference = reference
+
+    @classmethod
+    def open(cls, repository: str, options: RegistryOptions | None = None) -> Self:
+        """Open *repository*, as ``registry.example/app``; nothing is asked of the registry yet."""
+        reference = Reference.parse(repository)
+        connected = Repository.connect(reference, options or RegistryOptions(), "pull,push")
+        return cls(connected, reference)
+
+    def destination(self, *names: str) -> RegistryDestination:
+        """See :class:`tarkit.transports.base.Writer`; without a name, the tag ``latest``."""
+        references = [named(self._reference, name) for name in names or (None,)]
+        return RegistryDestination(self._repository, references)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the connections."""
+        self._repository.client.close()

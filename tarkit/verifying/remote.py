@@ -1,0 +1,52 @@
+"""What is stored in a repository of a registry, as far as one image leads to it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.transports.registry.download import BlobStream
+from tarkit.transports.registry.repository import Repository
+from tarkit.verifying.contents import Content
+
+
+class RegistryContents:
+    """The manifests and blobs of a repository; see :class:`tarkit.verifying.contents.Contents`."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def read(self, name: str) -> bytes | None:
+        """Nothing: a repository has no documents but manifests."""
+        return None
+
+    def blob(self, digest: Digest) -> tuple[Content, ...]:
+        """See :class:`tarkit.verifying.contents.Contents`; a manifest is looked for among manifests as well."""
+        size = self._repository.blob_size(digest)
+        if size is not None:
+            blob = Descriptor("", digest, size)
+            return (
+                Content(
+                    str(digest),
+                    size,
+                    digest=digest,
+                    open=lambda: BlobStream(self._repository, blob),
+                ),
+            )
+        manifest = self._repository.find_manifest(digest)
+        if manifest is None:
+            return ()
+        return (
+            Content(
+                str(digest),
+                manifest.size,
+                digest=digest,
+                open=lambda: io.BytesIO(self._repository.manifest(digest).data),
+            ),
+        )
+
+    def stored(self) -> Iterator[Content]:
+        """Nothing: what else a repository holds, nobody can list."""
+        return iter(())

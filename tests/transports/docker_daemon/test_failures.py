@@ -1,0 +1,285 @@
+"""A daemon that is absent, refuses, breaks off, dawdles or talks nonsense: one typed line, and no hang."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tarkit.errors import (
+    AuthenticationError,
+    ImageNotFoundError,
+    LimitExceededError,
+    TarkitError,
+    TransportError,
+    TruncatedError,
+)
+from tarkit.transports.docker_daemon.client import DaemonClient
+from tarkit.transports.docker_daemon.daemon import Daemon
+from tarkit.transports.docker_daemon.failures import from_connecting
+from tarkit.transports.docker_daemon.reader import DockerDaemonReader
+from tarkit.transports.docker_daemon.saving import saved_archive
+from tests.builders import copy, docker_archive, dump, image_of, listing, make_image, tar
+from tests.transports.docker_daemon.fake_daemon import (
+    Act,
+    FakeDaemon,
+    Handler,
+    after_upload,
+    answering,
+    failing,
+)
+
+NAME = "docker.io/library/app:1"
+
+
+def test_no_socket_says_what_to_do(socket_path: Path) -> None:
+    with pytest.raises(TransportError, match="no Docker daemon listens there; start it, or say"):
+        DaemonClient(Daemon(f"unix://{socket_path}")).ping()
+
+
+def test_a_socket_that_nobody_listens_on_is_as_good_as_none(socket_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as abandoned:
+        abandoned.bind(str(socket_path))
+    with pytest.raises(TransportError, match="no Docker daemon listens there"):
+        DaemonClient(Daemon(f"unix://{socket_path}")).ping()
+
+
+def test_a_refused_connection_is_said() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        host = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(TransportError, match="no Docker daemon listens there"):
+            DaemonClient(Daemon(host)).ping()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a socket refuses at once")
+def test_a_socket_whose_queue_is_full_is_no_hang(socket_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as first:
+        busy.bind(str(socket_path))
+        busy.listen(0)
+        first.connect(str(socket_path))
+        with pytest.raises(TransportError, match="in time"):
+            DaemonClient(
+                Daemon(f"unix://{socket_path}", connect_timeout=0.2, answer_timeout=0.2)
+            ).ping()
+
+
+def test_a_socket_that_is_not_ours_is_a_matter_of_permission() -> None:
+    error = from_connecting(PermissionError(13, "Permission denied"), "unix:///x")
+    assert isinstance(error, AuthenticationError)
+    assert "group" in str(error)
+
+
+def test_a_path_too_long_for_a_socket_is_one_line() -> None:
+    with pytest.raises(TransportError, match="cannot be reached"):
+        DaemonClient(Daemon(f"unix:///{'x' * 200}")).ping()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, TransportError),
+        (401, AuthenticationError),
+        (403, AuthenticationError),
+        (404, ImageNotFoundError),
+        (301, TransportError),
+        (500, TransportError),
+        (503, TransportError),
+    ],
+)
+def test_a_refusal_is_said_in_the_daemons_words(
+    daemon: FakeDaemon, status: int, kind: type[TarkitError]
+) -> None:
+    daemon.act("/_ping", answering(status, dump({"message": "not\ntoday"})))
+    with pytest.raises(kind, match="not today") as caught:
+        DaemonClient(Daemon(daemon.host)).ping()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_daemon_that_wants_tls_is_recognised(daemon: FakeDaemon) -> None:
+    text = b"Client sent an HTTP request to an HTTPS server.\n"
+    daemon.act("/_ping", answering(400, text))
+    with pytest.raises(TransportError, match="set DOCKER_TLS_VERIFY=1"):
+        DaemonClient(Daemon(daemon.host)).ping()
+
+
+def test_a_long_explanation_is_cut(daemon: FakeDaemon) -> None:
+    daemon.act("/_ping", answering(500, b"x" * 100_000))
+    with pytest.raises(TransportError) as caught:
+        DaemonClient(Daemon(daemon.host)).ping()
+    assert len(str(caught.value)) < 1000
+
+
+def test_an_endless_answer_is_cut(daemon: FakeDaemon) -> None:
+    def endless(handler: Handler) -> None:
+        handler.answer(200, b"", 1 << 40)
+        while True:
+            handler.wfile.write(b"x" * 65536)
+
+    daemon.act("/_ping", endless)
+    with pytest.raises(LimitExceededError):
+        DaemonClient(Daemon(daemon.host)).ping()
+
+
+def half_and_silence(handler: Handler) -> None:
+    handler.answer(200, b"half", 8)
+    handler.rest()
+
+
+def sending(data: bytes) -> Act:
+    def send(handler: Handler) -> None:
+        handler.wfile.write(data)
+
+    return send
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (Handler.drop, "broke off"),
+        (sending(b"\x15\x03\x01\x00\x02"), "no HTTP"),
+        (sending(b"HTTP/1.1 20"), "no HTTP"),
+        (answering(200, b"half", 8), "broke off"),
+        (lambda handler: handler.stream(b"half", end=False), "broke off"),
+        (Handler.rest, "does not answer in time"),
+        (half_and_silence, "in time"),
+    ],
+    ids=["drop", "tls", "half a status", "half", "half a chunk", "silence", "half and silence"],
+)
+def test_what_is_no_whole_answer_is_an_error(
+    daemon: FakeDaemon, hasty: Daemon, act: Act, message: str
+) -> None:
+    daemon.act("/_ping", act)
+    with pytest.raises(TransportError, match=message):
+        DaemonClient(hasty).ping()
+
+
+def test_an_answer_that_drips_is_not_waited_for(daemon: FakeDaemon, hasty: Daemon) -> None:
+    def drip(handler: Handler) -> None:
+        handler.answer(200, b"", 1 << 20)
+        while not handler.daemon.released.is_set():
+            handler.wfile.write(b"x")
+            time.sleep(0.02)
+
+    daemon.act("/_ping", drip)
+    with pytest.raises(TransportError, match="no whole answer in time"):
+        DaemonClient(hasty).ping()
+
+
+@pytest.fixture
+def archive(daemon: FakeDaemon) -> bytes:
+    """What the daemon saves its image as."""
+    return daemon.add(make_image("one", "two"), "app:1").archive
+
+
+def test_an_image_that_breaks_off_leaves_nothing(
+    daemon: FakeDaemon, archive: bytes, tmp_path: Path
+) -> None:
+    daemon.act("/get", lambda handler: handler.stream(archive[:5000], end=False))
+    with pytest.raises(TransportError, match="broke off"):
+        copy("docker-daemon:app:1", f"oci:{tmp_path / 'out'}:x")
+    assert listing(tmp_path) == []
+
+
+def test_an_image_that_stalls_is_no_hang(daemon: FakeDaemon, archive: bytes, hasty: Daemon) -> None:
+    def stall(handler: Handler) -> None:
+        handler.stream(archive[:5000], end=False)
+        handler.rest()
+
+    daemon.act("/get", stall)
+    with DockerDaemonReader.open(hasty) as reader, pytest.raises(TransportError, match="in time"):
+        reader.source("app:1")
+
+
+def test_an_image_that_ends_early_is_truncated(daemon: FakeDaemon, archive: bytes) -> None:
+    daemon.act("/get", lambda handler: handler.stream(archive[:5000]))
+    with DockerDaemonReader.open() as reader, pytest.raises(TruncatedError):
+        reader.source("app:1")
+
+
+@pytest.mark.parametrize("cut", [0, 512, 5000, 5120, 10_240, None])
+@pytest.mark.parametrize("words", ["disk full", "disk full " * 200])
+def test_the_reason_in_the_middle_of_an_image_is_the_error(
+    daemon: FakeDaemon, archive: bytes, cut: int | None, words: str
+) -> None:
+    daemon.act("/get", lambda handler: handler.stream(archive[:cut] + failing(words)))
+    with pytest.raises(TransportError, match="failed while it saved the image: disk full"):
+        saved_archive(DaemonClient(Daemon(daemon.host)), NAME)
+
+
+def test_a_daemon_that_cannot_save_says_so(daemon: FakeDaemon, archive: bytes) -> None:
+    daemon.act("/get", answering(500, dump({"message": "disk full"})))
+    with (
+        DockerDaemonReader.open() as reader,
+        pytest.raises(TransportError, match=r"refused \(500\): disk full"),
+    ):
+        reader.source("app:1")
+
+
+@pytest.fixture
+def load(tmp_path: Path, daemon: FakeDaemon, hasty: Daemon) -> Callable[[], None]:
+    """Load an archive larger than any socket's buffer, with little patience."""
+    path = docker_archive(
+        tmp_path / "large.tar", (image_of([tar({"large": bytes(4 << 20)})]), ["app:1"])
+    )
+
+    def load() -> None:
+        with path.open("rb") as file:
+            DaemonClient(hasty).load(file)
+
+    return load
+
+
+def test_an_archive_is_loaded(daemon: FakeDaemon, load: Callable[[], None], tmp_path: Path) -> None:
+    load()
+    assert daemon.loads == [(tmp_path / "large.tar").read_bytes()]
+
+
+def test_a_refusal_before_the_end_of_the_upload_is_heard(
+    daemon: FakeDaemon, load: Callable[[], None]
+) -> None:
+    daemon.act("/load?quiet=1", answering(403, dump({"message": "policy"})))
+    with pytest.raises(AuthenticationError, match="denies access: policy"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (Handler.drop, "broke off"),
+        (after_upload(Handler.drop), "broke off"),
+        (after_upload(lambda handler: handler.stream(b"{", end=False)), "broke off"),
+        (Handler.rest, "in time"),
+        (after_upload(Handler.rest), "in time"),
+        (after_upload(answering(200, failing(""))), "unknown error"),
+        (after_upload(answering(200, b'{"error": "old"}')), "it: old"),
+    ],
+    ids=["drop", "drop late", "half", "never reads", "never answers", "no reason", "old reason"],
+)
+def test_a_load_that_does_not_end_well_is_an_error(
+    daemon: FakeDaemon, load: Callable[[], None], act: Act, message: str
+) -> None:
+    daemon.act("/load?quiet=1", act)
+    with pytest.raises(TransportError, match=message):
+        load()
+
+
+@pytest.mark.parametrize("said", [b"", b"\r\n", b"Loaded", b"[1]", b'{"stream": 1}', b"\xff{"])
+def test_what_a_load_says_otherwise_is_no_failure(
+    daemon: FakeDaemon, load: Callable[[], None], said: bytes
+) -> None:
+    daemon.act("/load?quiet=1", after_upload(answering(200, said)))
+    load()
+
+
+def test_a_daemon_that_is_not_there_is_noticed_before_the_work(
+    tmp_path: Path, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{socket_path}")
+    path = docker_archive(tmp_path / "app.tar", (make_image("one"), ["app:1"]))
+    with pytest.raises(TransportError, match="no Docker daemon"):
+        copy(f"docker-archive:{path}", "docker-daemon:app:1")

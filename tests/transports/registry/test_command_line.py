@@ -1,0 +1,172 @@
+"""``docker://`` on the command line, against a registry of the tests' own."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tarkit.cli.app import run
+from tarkit.errors import UsageError
+from tarkit.transports.location import Location, Transport
+from tests.transports.registry.fake_registry import FakeRegistry
+from tests.transports.registry.token_server import basic
+
+SECRET = "hunter2-is-secret"
+DIGEST = f"sha256:{'a' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "name", "written"),
+    [
+        ("docker://busybox", "docker.io/library/busybox", None, "docker://docker.io/library/busybox"),
+        ("docker://r.example:5000/a/b:v1", "r.example:5000/a/b", "v1", "docker://r.example:5000/a/b:v1"),
+        (f"docker://r.example/a@{DIGEST}", "r.example/a", DIGEST, f"docker://r.example/a@{DIGEST}"),
+        (f"docker://r.example/a:t@{DIGEST}", "r.example/a", f"t@{DIGEST}", f"docker://r.example/a:t@{DIGEST}"),
+    ],
+)  # fmt: skip
+def test_locations(text: str, path: str, name: str | None, written: str) -> None:
+    location = Location.parse(text)
+    assert location == Location(Transport.REGISTRY, path, name)
+    assert str(location) == written
+    assert Location.parse(written) == location
+
+
+@pytest.mark.parametrize(
+    "text", ["docker:busybox", "docker://", "docker://r.example/UPPER", "docker:///x"]
+)
+def test_what_is_no_location(text: str) -> None:
+    with pytest.raises(UsageError):
+        Location.parse(text)
+
+
+def tarkit(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """The exit code and what was printed; never the password."""
+    code = run(list(arguments))
+    output = capsys.readouterr()
+    assert SECRET not in output.out + output.err
+    return code, output.out, output.err
+
+
+def test_there_and_back(
+    registry: FakeRegistry, fixtures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"docker://{registry.address}/team/hello"
+    archive = f"docker-archive:{fixtures / 'hello.tar'}"
+    code, pushed, notes = tarkit(capsys, "copy", archive, f"{name}:v1", "--tag", "v2")
+    assert code == 0
+    assert "0 B written" not in notes
+    assert {"v1", "v2"} <= set(registry.manifests["team/hello"])
+    code, again, notes = tarkit(capsys, "copy", archive, f"{name}:v1")
+    assert (code, again) == (0, pushed)
+    assert "0 B written" in notes
+    code, listed, _ = tarkit(capsys, "list", "--json", name)
+    names = [image["name"].rpartition(":")[2] for image in json.loads(listed)["images"]]
+    assert (code, names) == (0, ["v1", "v2"])
+    code, table, _ = tarkit(capsys, "list", name)
+    assert f"{registry.address}/team/hello:v2" in table
+    code, shown, _ = tarkit(capsys, "inspect", "--json", f"{name}:v2")
+    assert json.loads(shown)["digest"] == pushed.strip()
+    assert tarkit(capsys, "verify", f"{name}:v1")[:2] == (0, "ok\n")
+    assert tarkit(capsys, "cat", f"{name}:v1", "/etc/motd")[0] == 0
+    assert "/bin/hello" in tarkit(capsys, "ls", f"{name}:v1")[1]
+    assert tarkit(capsys, "rootfs", f"{name}:v1", str(tmp_path / "root"))[0] == 0
+    assert (tmp_path / "root" / "etc" / "motd").read_text() == "Welcome.\n"
+    assert tarkit(capsys, "diff", f"{name}:v1", str(fixtures / "hello.tar"))[:2] == (0, "")
+    exact = f"{name}@{pushed.strip()}"
+    code, pulled, _ = tarkit(capsys, "copy", "--preserve-digests", exact, f"dir:{tmp_path / 'out'}")
+    assert (code, pulled) == (0, pushed)
+
+
+def test_a_copy_without_a_tag_is_called_latest(
+    registry: FakeRegistry, fixtures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = str(fixtures / "hello.tar")
+    assert tarkit(capsys, "copy", archive, f"docker://{registry.address}/app")[0] == 0
+    assert "latest" in registry.manifests["app"]
+
+
+def test_a_wrong_blob_is_found(
+    registry: FakeRegistry, fixtures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"docker://{registry.address}/app:v1"
+    tarkit(capsys, "copy", str(fixtures / "hello.tar"), name)
+    held = registry.blobs["app"]
+    digest = max(held, key=lambda key: len(held[key]))
+    held[digest] = bytes(len(held[digest]))
+    code, findings, _ = tarkit(capsys, "verify", name)
+    assert code == 4
+    assert digest in findings
+    assert tarkit(capsys, "copy", name, f"oci:{fixtures.name}-never:x")[0] == 4
+    assert not Path(f"{fixtures.name}-never").exists()
+
+
+def test_logging_in_and_out(
+    registry: FakeRegistry,
+    fixtures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    registry.authorize = basic("me", SECRET)
+    authfile = tmp_path / "auth.json"
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(authfile))
+    archive, name = str(fixtures / "hello.tar"), f"docker://{registry.address}/app:v1"
+    assert tarkit(capsys, "copy", "--creds", f"me:{SECRET}", archive, name)[0] == 0
+    login = ("login", "--username", "me", "--password-stdin", registry.address)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("wrong\n"))
+    assert tarkit(capsys, *login)[0] == 5
+    assert not authfile.exists()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{SECRET}\n"))
+    code, _, note = tarkit(capsys, *login)
+    assert code == 0
+    assert str(authfile) in note
+    assert tarkit(capsys, "inspect", name)[0] == 0
+    assert tarkit(capsys, "logout", registry.address)[0] == 0
+    code, _, error = tarkit(capsys, "inspect", name)
+    assert code == 5
+    assert "tarkit login" in error
+    assert tarkit(capsys, "logout", registry.address)[0] == 3
+
+
+def test_a_password_that_nobody_can_type(
+    registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    name = f"docker://{registry.address}/app"
+    for arguments in (
+        ("inspect", "--creds", "me", name),
+        ("login", registry.address),
+        ("login", "-u", "me", registry.address),
+        ("login", "-u", "me", "--password-stdin", registry.address),
+        ("login", "-u", "me", "--password-stdin", f"{registry.address}/app"),
+    ):
+        code, _, error = tarkit(capsys, *arguments)
+        assert (code, len(error.splitlines())) == (2, 1)
+    assert registry.seen == []
+
+
+def test_a_password_that_is_typed(
+    registry: FakeRegistry, fixtures: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    registry.authorize = basic("me", SECRET)
+    monkeypatch.setattr("getpass.getpass", lambda prompt, stream: SECRET)
+    monkeypatch.setattr("sys.stdin", type("Terminal", (io.StringIO,), {"isatty": lambda _: True})())
+    name = f"docker://{registry.address}/app:v1"
+    assert tarkit(capsys, "copy", "--dest-creds", "me", str(fixtures / "hello.tar"), name)[0] == 0
+    assert "v1" in registry.manifests["app"]
+
+
+def test_errors_have_their_exit_codes(
+    registry: FakeRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"docker://{registry.address}/app"
+    assert tarkit(capsys, "inspect", name)[0] == 3
+    assert tarkit(capsys, "list", name)[0] == 3
+    registry.fail("GET", "manifests", lambda exchange: exchange.refuse(403, "DENIED"))
+    assert tarkit(capsys, "inspect", name)[0] == 5
+    assert tarkit(capsys, "inspect", "docker://registry.invalid/app")[0] == 1

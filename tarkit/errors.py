@@ -66,6 +66,8 @@ _LONGEST = 1000  # characters of a message; names from outside can be of any len
 
 def one_line(text: str) -> str:
     """*text* with every control, line-breaking or unencodable character escaped, so hostile names stay on one line."""
+    if text.isprintable():
+        return text
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections import Counter
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 import typer
@@ -72,15 +73,16 @@ def _line(entry: Entry) -> str:
     if entry.type is MemberType.SYMLINK:
         name += f" -> {one_line(entry.target)}"
     owner = f"{entry.uid}:{entry.gid}"
-    time = _time(entry.mtime_ns)
+    time = _time(entry.mtime_ns // 10**9)
     return f"{mode} {entry.links:>2} {owner:>9} {size:>10} {time} {entry.layer:>3} {name}"
 
 
-def _time(nanoseconds: int) -> str:
+@lru_cache(maxsize=4096)
+def _time(seconds: int) -> str:
     try:
-        return datetime.fromtimestamp(nanoseconds // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):  # a year that calendars end before
-        return f"@{nanoseconds // 10**9}"
+        return f"@{seconds}"
 
 
 def _as_json(entry: Entry) -> dict[str, Any]:

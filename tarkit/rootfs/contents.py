@@ -52,15 +52,22 @@ class Contents:
             stored = StoredData(self._layer(place.layer), member, self.layers.label(place.layer))
         return stored if member.sparse is None else Content(stored, member)
 
-    def deliver(self, nodes: Iterable[Node], sink: Sink, *, complete: bool = False) -> None:
+    def deliver(
+        self,
+        nodes: Iterable[Node],
+        sink: Sink,
+        *,
+        complete: bool = False,
+        parallel: bool = False,
+    ) -> None:
         """Give *sink* the stored data of *nodes*, in one pass over each layer that holds any of them.
 
-        Layers are verified to their end; where *complete*, so are all that were not yet.
+        See :func:`tarkit.rootfs.passes.deliver`.
         """
         by_place = {node.place: node for node in nodes if node.place is not None}
         top = len(self.layers)
         places = [place for place in by_place if place.layer < top]
-        deliver(self.layers, places, sink, complete=complete)
+        deliver(self.layers, places, sink, complete=complete, parallel=parallel)
         for place, node in sorted(by_place.items()):
             if place.layer == top:
                 with self._open_added(place) as stream:

@@ -90,17 +90,25 @@ class ImageLayers:
         """Whether all layers are stored uncompressed, as their digests tell."""
         return all(layer.descriptor.digest == layer.diff_id for layer in self.layers)
 
+    @property
+    def sequential(self) -> bool:
+        """Whether the source is to be read in its own order, one layer at a time."""
+        return self._source_order() is not None
+
     def reading_order(self) -> list[int]:
-        """The numbers of all layers: top first, but where the source is to be read in its own order."""
-        if isinstance(self._source, SequentialSource):
-            blobs = list(dict.fromkeys(layer.descriptor for layer in self.layers))
-            order = self._source.reading_order(blobs)
-            if order is not None:
-                place = {blob.digest: at for at, blob in enumerate(order)}
-                return sorted(
-                    range(len(self)), key=lambda n: place[self.layers[n].descriptor.digest]
-                )
-        return list(reversed(range(len(self))))
+        """The numbers of all layers: top first, but where the source has an order of its own."""
+        order = self._source_order()
+        if order is None:
+            return list(reversed(range(len(self))))
+        place = {blob.digest: at for at, blob in enumerate(order)}
+        return sorted(range(len(self)), key=lambda n: place[self.layers[n].descriptor.digest])
+
+    def _source_order(self) -> Sequence[Descriptor] | None:
+        if not isinstance(self._source, SequentialSource):
+            return None
+        return self._source.reading_order(
+            list(dict.fromkeys(layer.descriptor for layer in self.layers))
+        )
 
     def open(self, number: int) -> BinaryIO:
         """Layer *number*, uncompressed, read ahead by a thread.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import BinaryIO, Protocol, TypeVar
 
 from tarkit.errors import TruncatedError
 from tarkit.rootfs.layers import ImageLayers
@@ -15,7 +15,10 @@ from tarkit.tar.reader import TarReader
 from tarkit.tar.sparse import Content
 from tarkit.tar.tape import Tape
 
+_JOBS = 2  # layers that are read at a time; each has a thread that reads ahead
 _WINDOW = 16 << 10  # read at once where data is passed over: a header and some small files
+
+T = TypeVar("T")
 
 
 class Sink(Protocol):
@@ -55,39 +58,66 @@ def expected_data(entries: Sequence[Sequence[Member]]) -> Iterator[tuple[Place, 
 
 
 def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:
-    """The entries of every layer, bottom first.
+    """The entries of every layer, bottom first; layers are read in parallel where the source allows.
 
     Without *verified* data is passed over unread where the source allows that.
     """
-    entries: list[list[Member]] = [[] for _ in layers.layers]
-    for number in layers.reading_order():
-        plain = None if verified else layers.open_seekable(number)
-        if plain is None:
-            entries[number] = [member for _, member in _members(layers, number)]
-        else:
-            with plain:
-                size = layers.layers[number].descriptor.size
-                tape = SeekingTape(plain, size)
-                entries[number] = list(TarReader(tape, where=layers.label(number)))
-    return entries
+    order = layers.reading_order()
+    read = _each(layers, order, lambda number: _headers(layers, number, verified=verified))
+    entries = dict(zip(order, read, strict=True))
+    return [entries[number] for number in range(len(layers))]
+
+
+def _each(layers: ImageLayers, order: list[int], read: Callable[[int], T]) -> list[T]:
+    """What *read* gives for each layer of *order*, several at a time where the source allows."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1 if layers.sequential else _JOBS, "layer") as pool:
+        return list(pool.map(read, order))
+
+
+def _headers(layers: ImageLayers, number: int, *, verified: bool) -> list[Member]:
+    plain = None if verified else layers.open_seekable(number)
+    if plain is None:
+        return [member for _, member in _members(layers, number)]
+    with plain:
+        tape = SeekingTape(plain, layers.layers[number].descriptor.size)
+        return list(TarReader(tape, where=layers.label(number)))
 
 
 def deliver(
-    layers: ImageLayers, places: Collection[Place], sink: Sink, *, complete: bool = False
+    layers: ImageLayers,
+    places: Collection[Place],
+    sink: Sink,
+    *,
+    complete: bool = False,
+    parallel: bool = False,
 ) -> None:
     """Give *sink* the data at *places*, from each layer concerned in one pass, verified to its end.
 
     Where *complete*, layers of which nothing is needed are verified too, unless they were before.
+    Only where *parallel* may several threads call the sink.
     """
     wanted: dict[int, set[int]] = {}
     for layer, offset in places:
         wanted.setdefault(layer, set()).add(offset)
-    for number in layers.reading_order():
+
+    def read(number: int) -> None:
         offsets = wanted.get(number, set())
-        if offsets or (complete and number not in layers.verified):
-            for reader, member in _members(layers, number):
-                if member.data_offset in offsets and _has_data(member):
-                    sink.store(Place(number, member.data_offset), member, reader.chunks())
+        for reader, member in _members(layers, number):
+            if member.data_offset in offsets and _has_data(member):
+                sink.store(Place(number, member.data_offset), member, reader.chunks())
+
+    concerned = [
+        number
+        for number in layers.reading_order()
+        if number in wanted or (complete and number not in layers.verified)
+    ]
+    if parallel:
+        _each(layers, concerned, read)
+    else:
+        for number in concerned:
+            read(number)
 
 
 def _members(layers: ImageLayers, number: int) -> Iterator[tuple[TarReader, Member]]:

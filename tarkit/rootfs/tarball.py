@@ -109,7 +109,7 @@ def write_tar(
         for entry in _entries(files.tree):
             layout.add(entry)
         layout.finish()
-        files.contents.deliver(layout.nodes, layout, complete=True)
+        files.contents.deliver(layout.nodes, layout, complete=True, parallel=True)
     return RootfsResult(layout.entries, layout.size)
 
 
@@ -160,7 +160,10 @@ def _member(path: bytes, node: Node, first: bytes) -> Member:
 
 
 class _Layout:
-    """A tar whose headers are written before its data, for which room is left; a sink for that."""
+    """A tar whose headers are written before its data, for which room is left.
+
+    A sink for that, which any number of threads may call at once.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

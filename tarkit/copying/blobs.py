@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.plan import LayerPlan
@@ -74,8 +74,8 @@ class BlobMover:
             for digest in digests:
                 futures[digest] = pool.submit(self._move, plans[digest], family)
                 futures[digest].add_done_callback(finished.put)
-            for _ in digests:  # not wait(), which an interruption can leave holding locks
-                finished.get().result()
+            for _ in digests:
+                _next(finished).result()
             return {digest: future.result() for digest, future in futures.items()}
 
     def _default_jobs(self) -> int:
@@ -175,6 +175,13 @@ class BlobMover:
             stored = self._destination.put_blob(VerifyingReader(packed), media_type)
             plain.verify()
             return stored
+
+
+def _next(finished: SimpleQueue[Future[Moved]]) -> Future[Moved]:
+    """The next to finish. A signal that comes just before a wait does not end it, so none is long."""
+    while True:
+        with suppress(Empty):
+            return finished.get(timeout=0.2)
 
 
 def stored_layer(layer: Descriptor, stored: Descriptor, family: Family | None) -> Descriptor:

@@ -82,8 +82,7 @@ def build_layers(
     check_layers(layers, output, options)
     inputs = input_digest(layers, options, overlay)
     options = derived_options(options, inputs)
-    output = output.absolute()
-    with PendingFile(output.parent) as pending:
+    with PendingFile(output.absolute().parent) as pending:
         try:
             written = _write(layers, pending.file, options, overlay)
         except NoSpaceError as error:

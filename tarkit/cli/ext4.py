@@ -21,6 +21,7 @@ from tarkit.cli.common import (
 )
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import progress_listener
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.cli.sizes import parse_free, parse_policy, parse_size
 from tarkit.errors import UsageError
 from tarkit.ext4 import Ext4Options, Profile
@@ -58,6 +59,10 @@ def ext4_command(
     remove: RemoveOption = None,
     ca_cert: CertificateOption = None,
     platform: PlatformOption = None,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -75,9 +80,12 @@ def ext4_command(
     )
     overlay = overlay_of(add, remove, ca_cert)
     wanted = Platform.parse(platform) if platform else None
-    with progress_listener(as_json=json_output, quiet=quiet) as listener:
+    with (
+        progress_listener(as_json=json_output, quiet=quiet) as listener,
+        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
+    ):
         result = build_ext4(
-            source, output, options, platform=wanted, overlay=overlay, on_progress=listener
+            image, output, options, platform=wanted, overlay=overlay, on_progress=listener
         )
     if not quiet:
         for text in result.notes:

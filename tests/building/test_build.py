@@ -247,6 +247,8 @@ def test_progress_reaches_the_end(tmp_path: Path) -> None:
     assert events[-1].event is Event.FINISHED
     assert events[-1].total_done == events[-1].total > 0
     assert events[-1].blobs_done == events[-1].blobs == 3
+    assert events[-1].percent == 100.0
+    assert all(each.speed >= 0 for each in events)
 
 
 def test_a_place_that_is_not_there_is_told_before_a_layer_is_read(tmp_path: Path) -> None:

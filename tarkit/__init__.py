@@ -10,6 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tarkit.building.artifact import Artifact
+    from tarkit.building.build import (
+        BuildResult,
+        build_ext4,
+    )
+    from tarkit.building.preflight import (
+        Preflight,
+        check_build,
+    )
+    from tarkit.building.store import ArtifactStore
     from tarkit.copying.carry import carry_over
     from tarkit.copying.engine import copy_image
     from tarkit.copying.options import (
@@ -52,6 +62,10 @@ if TYPE_CHECKING:
         UnsupportedError,
         UsageError,
         VerificationError,
+    )
+    from tarkit.ext4.options import (
+        Ext4Options,
+        Percent,
     )
     from tarkit.image.config import (
         History,
@@ -156,6 +170,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "tarkit.building.artifact": ("Artifact",),
+    "tarkit.building.build": ("BuildResult", "build_ext4"),
+    "tarkit.building.preflight": ("Preflight", "check_build"),
+    "tarkit.building.store": ("ArtifactStore",),
+    "tarkit.ext4.options": ("Ext4Options", "Percent"),
     "tarkit.copying.carry": ("carry_over",),
     "tarkit.copying.engine": ("copy_image",),
     "tarkit.copying.options": ("CopyOptions", "CopyResult", "LayerCompression", "Sparse"),
@@ -270,8 +289,11 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "AmbiguousImageError",
+    "Artifact",
+    "ArtifactStore",
     "AuthenticationError",
     "BlobNotFoundError",
+    "BuildResult",
     "CancelledError",
     "CannotModifyError",
     "Compression",
@@ -294,6 +316,7 @@ __all__ = [
     "DockerFormat",
     "Entry",
     "Event",
+    "Ext4Options",
     "Family",
     "FileSystem",
     "Finding",
@@ -328,7 +351,9 @@ __all__ = [
     "Overlay",
     "PathNotFoundError",
     "Patience",
+    "Percent",
     "Platform",
+    "Preflight",
     "Profile",
     "Progress",
     "RawManifest",
@@ -358,8 +383,10 @@ __all__ = [
     "VerificationError",
     "VerifyingReader",
     "Writer",
+    "build_ext4",
     "carry_over",
     "chain_ids",
+    "check_build",
     "convert_index",
     "convert_layer",
     "convert_manifest",

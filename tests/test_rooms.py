@@ -24,7 +24,8 @@ COPYING = set(STACK)
 ROOTFS = {"errors", "image", "streams", "tar", "transports.base", "reading", "copying"}
 FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT, "copying"}
-EVERYTHING = {*VERIFYING, "verifying", "rootfs", "ext4", ""}
+BUILDING = {*ROOTFS, *FRONT, "rootfs", "ext4"}
+EVERYTHING = {*VERIFYING, "verifying", "rootfs", "ext4", "building", ""}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{room: set(STACK[:height]) for height, room in enumerate(STACK)},
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verifying": VERIFYING,
     "rootfs": ROOTFS,
     "ext4": {"errors", "streams"},
+    "building": BUILDING,
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front
     "cli": EVERYTHING,
     "__main__": {"cli", ""},

@@ -45,6 +45,7 @@ COMMANDS = (
     "cat",
     "diff",
     "rootfs",
+    "ext4",
     "squashfs",
     "erofs",
     "login",

@@ -76,26 +76,34 @@ def check_regions(regions: Sequence[Region], size: int) -> None:
         position = region.end
 
 
-def store(
-    image: ImageFile, space: Space, feed: Feed, size: int, regions: Sequence[Region] | None
-) -> Contents:
-    """Place and write a file of *size* bytes whose data are *regions*, all of it by default.
+def reserve(space: Space, size: int, regions: Sequence[Region] | None) -> Contents:
+    """Blocks for a file of *size* bytes whose data are *regions*, all of it by default.
 
-    Raises :class:`NoSpaceError` if it does not fit and what *feed* raises.
+    Raises :class:`NoSpaceError` if it does not fit.
     """
+    extents = [
+        extent
+        for span in _spans(data_regions(size, regions))
+        for extent in extents_of(space.allocate(span.count), span.start)
+    ]
+    return Contents(size, tuple(extents))
+
+
+def fill(
+    image: ImageFile, contents: Contents, feed: Feed, regions: Sequence[Region] | None
+) -> None:
+    """Write the data of *contents*, reserved for *regions*; raises what *feed* raises."""
+    _fill(image, contents.extents, data_regions(contents.size, regions), feed)
+
+
+def data_regions(size: int, regions: Sequence[Region] | None) -> Sequence[Region]:
+    """Those of *regions* that hold anything, once they were checked; ``None`` is all of the file."""
     if size < 0:
         raise UnsupportedError(f"a file of {size} bytes")
     if regions is None:
-        regions = (Region(0, size),)
+        return (Region(0, size),) if size else ()
     check_regions(regions, size)
-    regions = [region for region in regions if region.length]
-    extents = [
-        extent
-        for span in _spans(regions)
-        for extent in extents_of(space.allocate(span.count), span.start)
-    ]
-    _fill(image, extents, regions, feed)
-    return Contents(size, tuple(extents))
+    return [region for region in regions if region.length]
 
 
 def _spans(regions: Sequence[Region]) -> list[Run]:

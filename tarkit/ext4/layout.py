@@ -10,7 +10,7 @@ from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, blocks_of, ceil_div
 from tarkit.ext4.geometry import Geometry, divide, least_blocks_for_inodes
 from tarkit.ext4.node import Extent
 from tarkit.ext4.options import Ext4Options, Percent
-from tarkit.ext4.space import Space, no_space
+from tarkit.ext4.space import MAX_BLOCKS, Space, no_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _lacking(layout: Layout, options: Ext4Options) -> int:
 
 def _place(space: Space, geometry: Geometry) -> Layout:
     trial = space.copy()
-    trial.limit = 2**48
+    trial.limit = MAX_BLOCKS
     trial.narrow(geometry.prefix)
     resize_block = trial.allocate(1)[0].start if geometry.reserved_gdt else 0
     journal = extents_of(trial.allocate(geometry.journal_blocks))

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from tarkit.errors import NoSpaceError
 from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, backup_groups
 
+MAX_BLOCKS = 2**48
+"""More than any image has."""
+
 _ALL_BACKUPS = tuple(group * BLOCKS_PER_GROUP for group in backup_groups(2**28))
 
 

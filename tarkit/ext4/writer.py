@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tarkit.ext4.contents import ChunkFeed, RangeFeed, store
+from tarkit.ext4.contents import ChunkFeed, RangeFeed, fill, reserve
 from tarkit.ext4.finish import Ext4Result, Finisher
 from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_NARROW_BLOCKS, blocks_of
 from tarkit.ext4.geometry import MAX_FOUND_BLOCKS, can_grow, prefix_for
@@ -14,7 +14,7 @@ from tarkit.ext4.image import Buffer, ImageFile, SourceFile
 from tarkit.ext4.layout import plan_layout
 from tarkit.ext4.node import Contents, Node, Region
 from tarkit.ext4.options import Ext4Options
-from tarkit.ext4.space import Run, Space
+from tarkit.ext4.space import MAX_BLOCKS, Run, Space, no_space
 
 
 class Ext4Writer:
@@ -61,8 +61,12 @@ class Ext4Writer:
 
     def expect(self, data: int, inodes: int) -> None:
         """Raise :class:`NoSpaceError` now if *data* bytes in *inodes* files provably do not fit."""
-        trial = self._space.copy()
+        trial, limit = self._space.copy(), self._space.limit
+        trial.limit = MAX_BLOCKS
         trial.allocate(blocks_of(data))
+        if trial.end > limit:
+            raise no_space(trial.end * BLOCK, limit * BLOCK)
+        trial.limit = limit
         plan_layout(trial, FIRST_INODE + inodes, self._options)
 
     def store(
@@ -74,10 +78,27 @@ class Ext4Writer:
         Raises :class:`TruncatedError` and :class:`SizeMismatchError` if *chunks* hold less or
         more than they should, :class:`MalformedError` for *regions* that overlap or reach out.
         """
-        feed = ChunkFeed(chunks)
-        contents = store(self._image, self._space, feed, size, regions)
-        feed.check_end()
+        contents = self.reserve(size, regions)
+        self.fill(contents, chunks, regions)
         return contents
+
+    def reserve(self, size: int, regions: Sequence[Region] | None = None) -> Contents:
+        """Set blocks aside for a file of *size* bytes, for :meth:`fill` to bring its data later.
+
+        *regions* are as for :meth:`store`. What is never filled is zeros.
+        """
+        return reserve(self._space, size, regions)
+
+    def fill(
+        self,
+        contents: Contents,
+        chunks: Iterable[Buffer],
+        regions: Sequence[Region] | None = None,
+    ) -> None:
+        """Write the data of *contents*, which were reserved with the same *regions*; as :meth:`store`."""
+        feed = ChunkFeed(chunks)
+        fill(self._image, contents, feed, regions)
+        feed.check_end()
 
     def store_range(
         self, source: SourceFile, offset: int, size: int, regions: Sequence[Region] | None = None
@@ -86,7 +107,9 @@ class Ext4Writer:
 
         Large ones are copied by the kernel. Otherwise as :meth:`store`.
         """
-        return store(self._image, self._space, RangeFeed(source, offset), size, regions)
+        contents = self.reserve(size, regions)
+        fill(self._image, contents, RangeFeed(source, offset), regions)
+        return contents
 
     def discard(self, contents: Contents) -> None:
         """Forget *contents*, which no node may have: not a byte of them remains in the image."""

@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -53,6 +54,10 @@ class AddCertificates:
         if not certificates:
             raise MalformedError("no certificate in PEM form in it")
         return cls(tuple(dict.fromkeys(certificates)))
+
+    def parts(self) -> Iterator[bytes]:
+        """See :class:`tarkit.rootfs.overlay.Change`."""
+        yield from self.certificates
 
     def make(self, work: Workbench) -> None:
         """See :class:`tarkit.rootfs.overlay.Change`."""

@@ -20,7 +20,7 @@ from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import Sink, read_headers, read_layers
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.streams.chunks import read_bounded
-from tarkit.tar.member import MemberType
+from tarkit.tar.member import Member, MemberType
 from tarkit.transports.base import Source
 
 TEXT_LIMIT = 16 << 20
@@ -112,6 +112,18 @@ class FileSystem:
             entries = read_headers(layers, verified=verified)
         else:
             entries = read_layers(layers, sink)
+        return cls.merged(layers, entries, overlay=overlay, strict=strict)
+
+    @classmethod
+    def merged(
+        cls,
+        layers: ImageLayers,
+        entries: list[list[Member]],
+        *,
+        overlay: Overlay | None = None,
+        strict: bool = False,
+    ) -> Self:
+        """What *entries*, those of *layers*, add up to with *overlay* on top; empties the lists."""
         merger = Merger(mtime_ns=(source_date_epoch() or 0) * 1_000_000_000, strict=strict)
         for number, members in enumerate(entries):
             try:

@@ -86,6 +86,11 @@ class ImageLayers:
         return len(self.layers)
 
     @property
+    def are_plain(self) -> bool:
+        """Whether all layers are stored uncompressed, as their digests tell."""
+        return all(layer.descriptor.digest == layer.diff_id for layer in self.layers)
+
+    @property
     def sequential(self) -> bool:
         """Whether the source is to be read in its own order, one layer at a time."""
         return self._source_order() is not None

@@ -6,6 +6,7 @@ path a container would use.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from tarkit.errors import RefusedError, UnsupportedError
+from tarkit.image.digest import Digest
 from tarkit.rootfs.contents import Contents
 from tarkit.rootfs.epoch import source_date_epoch
 from tarkit.rootfs.merge import Merger
@@ -21,6 +23,8 @@ from tarkit.rootfs.names import WHITEOUT, Parts, path_of, require_visible, split
 from tarkit.rootfs.tree import Node
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
+from tarkit.streams.files import open_regular
+from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.member import Member, MemberType
 
 EDIT_LIMIT = 64 << 20
@@ -29,6 +33,10 @@ EDIT_LIMIT = 64 << 20
 
 class Change(Protocol):
     """One change, made to the image as the changes before it left it."""
+
+    def parts(self) -> Iterator[bytes]:
+        """Everything that decides what the change makes of an image, told apart from other changes."""
+        ...
 
     def make(self, work: Workbench) -> None:
         """Make the change on *work*."""
@@ -58,9 +66,13 @@ class Overlay:
         """Remove *path* and everything below it; a link itself, not what it leads to."""
         return self._with(_Remove(path))
 
-    def edit(self, path: str, change: Callable[[bytes], bytes]) -> Self:
-        """Replace what the file at *path* holds by what *change* makes of it; metadata stays."""
-        return self._with(_Edit(path, change))
+    def edit(self, path: str, change: Callable[[bytes], bytes], *, name: str | None = None) -> Self:
+        """Replace what the file at *path* holds by what *change* makes of it; metadata stays.
+
+        *name* stands for the function in the overlay's digest, by default the one it was defined
+        with: give another to a function that does something else.
+        """
+        return self._with(_Edit(path, change, name or _name_of(change)))
 
     def add_certificate(self, pem: bytes) -> Self:
         """Have the image trust the CA certificates in *pem*; see :mod:`tarkit.rootfs.certificates`."""
@@ -77,6 +89,15 @@ class Overlay:
         work = Workbench(contents, merger)
         for change in self.changes:
             change.make(work)
+
+    def digest(self) -> Digest:
+        """The digest of all changes, with the contents of the files they add."""
+        hasher = hashlib.sha256()
+        for change in self.changes:
+            for part in (type(change).__name__.encode(), *change.parts()):
+                hasher.update(b"%d:" % len(part) + part)
+            hasher.update(b"\n")
+        return Digest("sha256", hasher.hexdigest())
 
     def _with(self, change: Change) -> Self:
         self.changes.append(change)
@@ -150,6 +171,11 @@ class _Write:
     data: bytes
     mode: int
 
+    def parts(self) -> Iterator[bytes]:
+        yield os.fsencode(self.destination)
+        yield b"%o" % self.mode
+        yield self.data
+
     def make(self, work: Workbench) -> None:
         _refuse_directory(work, self.destination)
         member = Member(b"", mode=self.mode & 0o7777, size=len(self.data), mtime_ns=work.mtime_ns)
@@ -159,6 +185,9 @@ class _Write:
 @dataclass(frozen=True, slots=True)
 class _Remove:
     path: str
+
+    def parts(self) -> Iterator[bytes]:
+        yield os.fsencode(self.path)
 
     def make(self, work: Workbench) -> None:
         work.find(self.path, follow=False)
@@ -171,6 +200,11 @@ class _Remove:
 class _Edit:
     path: str
     change: Callable[[bytes], bytes]
+    name: str
+
+    def parts(self) -> Iterator[bytes]:
+        yield os.fsencode(self.path)
+        yield os.fsencode(self.name)
 
     def make(self, work: Workbench) -> None:
         node = work.find(self.path)
@@ -181,6 +215,19 @@ class _Edit:
 class _Add:
     source: Path
     destination: str
+
+    def parts(self) -> Iterator[bytes]:
+        yield os.fsencode(self.destination)
+        yield os.fsencode(self.source.name)
+        for path, status in _tree(self.source):
+            yield os.fsencode(path.relative_to(self.source))
+            yield b"%o %d" % (status.st_mode, status.st_mtime_ns)
+            if stat.S_ISREG(status.st_mode):
+                with VerifyingReader(open_regular(path)) as file:
+                    file.verify()
+                    yield str(file.digest).encode()
+            elif stat.S_ISLNK(status.st_mode):
+                yield os.fsencode(path.readlink())
 
     def make(self, work: Workbench) -> None:
         with os_errors(self.source):
@@ -206,6 +253,11 @@ class _Add:
             else:
                 _refuse_directory(work, destination)
                 _put_file(work, path, status, destination)
+
+
+def _name_of(function: Callable[[bytes], bytes]) -> str:
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{getattr(named, '__module__', '')}.{named.__qualname__}"
 
 
 def _put_file(work: Workbench, path: Path, status: os.stat_result, destination: str) -> None:

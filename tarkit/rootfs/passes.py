@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol, TypeVar
 
 from tarkit.errors import TruncatedError
@@ -45,6 +45,16 @@ def read_layers(layers: ImageLayers, sink: Sink) -> list[list[Member]]:
                 sink.store(Place(number, member.data_offset), member, reader.chunks())
         shadow.add(number, entries[number])
     return entries
+
+
+def expected_data(entries: Sequence[Sequence[Member]]) -> Iterator[tuple[Place, Member]]:
+    """What :func:`read_layers` would give to a sink, in the order in which it reads from top to bottom."""
+    shadow = Shadow(len(entries))
+    for number in reversed(range(len(entries))):
+        for member in entries[number]:
+            if _has_data(member) and not shadow.covers(number, member.name):
+                yield Place(number, member.data_offset), member
+        shadow.add(number, entries[number])
 
 
 def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:

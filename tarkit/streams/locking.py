@@ -15,8 +15,8 @@ _PATIENCE = 60.0  # seconds; the lock is held only while an index is written
 
 
 @contextlib.contextmanager
-def locked_directory(directory: Path) -> Iterator[None]:
-    """Hold *directory* for this process; raises :class:`LockedError` after a minute's wait.
+def locked_directory(directory: Path, patience: float = _PATIENCE) -> Iterator[None]:
+    """Hold *directory* for this process; raises :class:`LockedError` after *patience* seconds' wait.
 
     The lock goes with the process that holds it. Where the system has no flock, a file
     ``.tarkit.lock`` stands in for it.
@@ -24,25 +24,26 @@ def locked_directory(directory: Path) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:
-        with _lock_file(directory / ".tarkit.lock"):
+        with _lock_file(directory / ".tarkit.lock", patience):
             yield
         return
     with os_errors(directory):
         descriptor = os.open(directory, os.O_RDONLY)
     try:
         with os_errors(directory):
-            _wait(directory, lambda: fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB))
+            flags = fcntl.LOCK_EX | fcntl.LOCK_NB
+            _wait(directory, patience, lambda: fcntl.flock(descriptor, flags))
         yield
     finally:
         os.close(descriptor)
 
 
 @contextlib.contextmanager
-def _lock_file(path: Path) -> Iterator[None]:
+def _lock_file(path: Path, patience: float) -> Iterator[None]:
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
     descriptors: list[int] = []
     with os_errors(path):
-        _wait(path, lambda: descriptors.append(os.open(path, flags)))
+        _wait(path, patience, lambda: descriptors.append(os.open(path, flags)))
     try:
         yield
     finally:
@@ -50,8 +51,8 @@ def _lock_file(path: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _wait(path: Path, acquire: Callable[[], object]) -> None:
-    deadline = time.monotonic() + _PATIENCE
+def _wait(path: Path, patience: float, acquire: Callable[[], object]) -> None:
+    deadline = time.monotonic() + patience
     while True:
         try:
             acquire()

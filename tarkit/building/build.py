@@ -1,0 +1,155 @@
+"""From an image, wherever it is, to an ext4 image on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+from tarkit.building.data import FileData, by_place
+from tarkit.building.hashing import file_digest, flushing
+from tarkit.building.inputs import derived_options, input_digest
+from tarkit.building.nodes import Translation
+from tarkit.building.preflight import check_layers
+from tarkit.building.sources import AnySource, opened
+from tarkit.copying.progress import Progress
+from tarkit.errors import NoSpaceError
+from tarkit.ext4 import Ext4Options, Ext4Result, Ext4Writer
+from tarkit.image.digest import Digest
+from tarkit.image.platform import Platform
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.overlay import Overlay
+from tarkit.rootfs.passes import expected_data, read_headers, read_layers
+from tarkit.streams.atomic import PendingFile
+from tarkit.tar.member import Member
+
+_BLOCK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """An ext4 image that was built: where it is, and what it is.
+
+    ``size`` is the file's in bytes, ``used`` what of it is taken; ``inodes`` is how many there are
+    and ``used_inodes`` how many are taken. ``manifest`` is the digest of the container image's
+    manifest, ``inputs`` that of everything that decides the bytes; see
+    :func:`tarkit.building.inputs.input_digest`. ``notes`` say what ext4 could not hold.
+    """
+
+    path: Path
+    size: int
+    sha256: Digest
+    used: int
+    inodes: int
+    used_inodes: int
+    uuid: UUID
+    label: str
+    manifest: Digest
+    inputs: Digest
+    notes: tuple[str, ...] = ()
+
+
+def build_ext4(
+    source: AnySource,
+    output: Path,
+    options: Ext4Options | None = None,
+    *,
+    platform: Platform | None = None,
+    overlay: Overlay | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> BuildResult:
+    """Build the image of *source* for *platform*, with *overlay* on top, as the ext4 image *output*.
+
+    The same layers, options and overlay give the same bytes, however the image is stored. UUID and
+    directory hashes follow from what goes in. *output* appears when it is whole; every layer was
+    verified to its end by then. Compressed layers are read once, but twice where *options* give a
+    size in bytes, which is refused before anything is written where it cannot do. Raises what
+    :func:`~tarkit.building.preflight.check_build` does, and what reading the image may bring.
+    """
+    options = options or Ext4Options()
+    with opened(source) as image:
+        layers = ImageLayers.of(image, platform, on_progress)
+        return build_layers(layers, output, options, overlay)
+
+
+def build_layers(
+    layers: ImageLayers, output: Path, options: Ext4Options, overlay: Overlay | None
+) -> BuildResult:
+    """As :func:`build_ext4`, from the open *layers* of an image."""
+    check_layers(layers, output, options)
+    inputs = input_digest(layers, options, overlay)
+    options = derived_options(options, inputs)
+    with PendingFile(output.absolute().parent) as pending:
+        try:
+            written = _write(layers, pending.file, options, overlay)
+        except NoSpaceError as error:
+            error.where = str(output)
+            raise
+        with flushing(pending.file, output):
+            digest = file_digest(pending.file, output)
+        pending.publish(output)
+    made = written.result
+    return BuildResult(
+        path=output,
+        size=made.size,
+        sha256=digest,
+        used=made.used_bytes,
+        inodes=made.inodes,
+        used_inodes=made.inodes - made.free_inodes,
+        uuid=made.uuid,
+        label=options.label,
+        manifest=layers.manifest.digest,
+        inputs=inputs,
+        notes=written.notes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    result: Ext4Result
+    notes: tuple[str, ...]
+
+
+def _write(
+    layers: ImageLayers, file: BinaryIO, options: Ext4Options, overlay: Overlay | None
+) -> _Written:
+    with Ext4Writer.open(file.fileno(), options) as writer:
+        data = FileData(writer)
+        entries = _read_entries(layers, data, options)
+        with FileSystem.merged(layers, entries, overlay=overlay) as files:
+            inodes = {id(node): node for _, node in files.tree.walk()}
+            wanted = by_place(inodes.values())
+            if isinstance(options.size, int):
+                sizes = (-(-node.member.stored // _BLOCK) * _BLOCK for node in wanted.values())
+                writer.expect(sum(sizes), len(inodes))
+            missing = data.settle(wanted)
+            files.contents.deliver(missing, data, complete=True)
+            translation = Translation(data.contents)
+            result = writer.finish(translation.root(files.tree))
+    return _Written(result, tuple(_notes(result, translation)))
+
+
+def _read_entries(layers: ImageLayers, data: FileData, options: Ext4Options) -> list[list[Member]]:
+    """The entries of all layers; on the way *data* gets what it can, or at least reserves it.
+
+    Where the size is given, only what is needed may count, so nothing is reserved.
+    """
+    if isinstance(options.size, int):
+        return read_headers(layers, verified=False)
+    top_down = layers.reading_order() == list(reversed(range(len(layers))))
+    if top_down and not layers.are_plain:
+        return read_layers(layers, data)
+    entries = read_headers(layers, verified=False)
+    for place, member in expected_data(entries):
+        data.reserve(place, member)
+    return entries
+
+
+def _notes(result: Ext4Result, translation: Translation) -> Iterator[str]:
+    if result.clamped_times:
+        yield f"{result.clamped_times} inodes have a time that ext4 cannot tell, and got the nearest"
+    if translation.dropped:
+        yield f"{translation.dropped} extended attributes were left out: ext4 has no place for them"

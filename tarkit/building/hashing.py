@@ -1,0 +1,82 @@
+"""The digest of a large file: holes are not read, and the disk gets it meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from tarkit.errors import TruncatedError
+from tarkit.image.digest import Digest
+from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.atomic import from_os_error, os_errors
+from tarkit.streams.files import read_at
+
+_ZEROS = bytes(CHUNK_SIZE)
+
+
+def file_digest(file: BinaryIO, where: object) -> Digest:
+    """The sha256 of all of *file*, which is called *where* in messages."""
+    hasher = hashlib.sha256()
+    descriptor = file.fileno()
+    with os_errors(where):
+        size = os.fstat(descriptor).st_size
+        position = 0
+        for start, end in _data(descriptor, size):
+            _hash_zeros(hasher, start - position)
+            while start < end:
+                chunk = read_at(descriptor, min(CHUNK_SIZE, end - start), start)
+                if not chunk:
+                    raise TruncatedError(f"ends at byte {start}", where=str(where))
+                hasher.update(chunk)
+                start += len(chunk)
+            position = end
+        _hash_zeros(hasher, size - position)
+    return Digest("sha256", hasher.hexdigest())
+
+
+@contextmanager
+def flushing(file: BinaryIO, where: object) -> Iterator[None]:
+    """Have *file*, which is called *where* in messages, written to the disk while the block runs."""
+    failures: list[OSError] = []
+
+    def flush() -> None:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:  # the system tells of it once, so it must not be lost here
+            failures.append(error)
+
+    thread = threading.Thread(target=flush, name="flush")
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    for error in failures:
+        raise from_os_error(error, where) from error
+
+
+def _hash_zeros(hasher: hashlib._Hash, count: int) -> None:
+    for done in range(0, count, CHUNK_SIZE):
+        hasher.update(memoryview(_ZEROS)[: count - done])
+
+
+def _data(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where the file has data, as far as the system can tell."""
+    if not hasattr(os, "SEEK_DATA"):
+        yield 0, size
+        return
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole is left
+                return
+            raise
+        end = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, end

@@ -1,0 +1,87 @@
+"""From the merged tree of an image to the tree an ext4 image is made of."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+
+from tarkit import ext4
+from tarkit.ext4 import Contents, can_hold
+from tarkit.rootfs.tree import Node, Place, Tree
+from tarkit.tar.member import Member, MemberType
+
+_FORMATS = {
+    MemberType.FILE: stat.S_IFREG,
+    MemberType.DIRECTORY: stat.S_IFDIR,
+    MemberType.SYMLINK: stat.S_IFLNK,
+    MemberType.CHAR: stat.S_IFCHR,
+    MemberType.BLOCK: stat.S_IFBLK,
+    MemberType.FIFO: stat.S_IFIFO,
+}
+
+
+class Translation:
+    """The nodes of an ext4 image, with *contents* by their place in the layers.
+
+    ``dropped`` counts the extended attributes that ext4 has no namespace for.
+    """
+
+    def __init__(self, contents: Mapping[Place, Contents]) -> None:
+        self._contents = contents
+        self._shared: dict[int, ext4.Node] = {}
+        self.dropped = 0
+
+    def root(self, tree: Tree) -> ext4.Node:
+        """All of *tree*; inodes of several names stay one inode."""
+        root, children = self._directory(tree.root)
+        pending = [(tree.root, children)]
+        while pending:
+            source, target = pending.pop()
+            for name, node in (source.children or {}).items():
+                if node.children is None:
+                    target[name] = self._leaf(node)
+                else:
+                    target[name], below = self._directory(node)
+                    pending.append((node, below))
+        return root
+
+    def _directory(self, node: Node) -> tuple[ext4.Node, dict[bytes, ext4.Node]]:
+        children: dict[bytes, ext4.Node] = {}
+        made = self._node(node.member)
+        made.children = children
+        return made, children
+
+    def _leaf(self, node: Node) -> ext4.Node:
+        if node.links == 1:
+            return self._inode(node)
+        made = self._shared.get(id(node))
+        if made is None:
+            made = self._shared[id(node)] = self._inode(node)
+        return made
+
+    def _inode(self, node: Node) -> ext4.Node:
+        member, place = node.member, node.place
+        made = self._node(member)
+        match member.type:
+            case MemberType.FILE if place is not None:
+                made.contents = self._contents[place]
+            case MemberType.FILE if member.size:
+                made.contents = Contents(member.size, ())
+            case MemberType.SYMLINK:
+                made.target = member.linkname
+            case MemberType.CHAR | MemberType.BLOCK:
+                made.major, made.minor = member.devmajor, member.devminor
+        return made
+
+    def _node(self, member: Member) -> ext4.Node:
+        mode = 0o777 if member.type is MemberType.SYMLINK else member.mode
+        made = ext4.Node(
+            mode=_FORMATS[member.type] | mode,
+            uid=member.uid,
+            gid=member.gid,
+            mtime=member.mtime_ns,
+        )
+        if member.xattrs:
+            made.xattrs = {k: v for k, v in member.xattrs.items() if can_hold(k)}
+            self.dropped += len(member.xattrs) - len(made.xattrs)
+        return made

@@ -1,0 +1,78 @@
+"""What can be said against a build before the long work begins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from tarkit.building.sources import AnySource, opened
+from tarkit.errors import NoSpaceError, PathNotFoundError, RefusedError
+from tarkit.ext4 import Ext4Options
+from tarkit.image.platform import Platform
+from tarkit.rootfs.layers import ImageLayers
+from tarkit.streams.atomic import os_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What a build begins with, in bytes: its layers as they are stored, and the space that is free
+    where the image is to be."""
+
+    compressed_size: int
+    free_space: int
+
+
+def check_build(
+    source: AnySource,
+    output: Path,
+    options: Ext4Options | None = None,
+    *,
+    platform: Platform | None = None,
+) -> Preflight:
+    """Look at everything that could make :func:`~tarkit.building.build.build_ext4` fail late.
+
+    Only manifest and config are read. Raises what reading those may bring,
+    :class:`ImageNotFoundError` where there is no image for *platform*,
+    :class:`PathNotFoundError` where the directory of *output* is not there,
+    :class:`RefusedError` where it cannot be written to or *output* is no regular file, and
+    :class:`NoSpaceError` where not even the compressed layers would fit, or not the size that is
+    to be set aside.
+    """
+    with opened(source) as image:
+        return check_layers(ImageLayers.of(image, platform), output, options or Ext4Options())
+
+
+def check_layers(layers: ImageLayers, output: Path, options: Ext4Options) -> Preflight:
+    """As :func:`check_build`, for the open *layers* of an image."""
+    directory = output.absolute().parent
+    if not directory.is_dir():
+        raise PathNotFoundError("no such directory", where=str(directory))
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise RefusedError("the directory cannot be written to", where=str(directory))
+    _refuse_special(output)
+    blobs = {layer.descriptor.digest: layer.descriptor.size for layer in layers.layers}
+    compressed, free = sum(blobs.values()), free_space(directory)
+    needed = compressed
+    if isinstance(options.size, int) and not options.sparse:
+        needed = options.size
+    if free < needed:
+        raise NoSpaceError(
+            f"at least {needed} bytes are needed, and {free} are free", where=str(directory)
+        )
+    return Preflight(compressed, free)
+
+
+def free_space(directory: Path) -> int:
+    """How many bytes may still be written below *directory*."""
+    with os_errors(directory):
+        return shutil.disk_usage(directory).free
+
+
+def _refuse_special(output: Path) -> None:
+    with os_errors(output):
+        mode = output.lstat().st_mode if os.path.lexists(output) else stat.S_IFREG
+    if not stat.S_ISREG(mode):
+        raise RefusedError("exists already and is not a regular file", where=str(output))

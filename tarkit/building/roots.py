@@ -1,0 +1,60 @@
+"""Where a store is when nobody says so."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tarkit.errors import RefusedError, TarkitError
+from tarkit.streams.atomic import os_errors
+
+VARIABLE = "TARKIT_STORE"
+"""The environment variable that names the directory."""
+
+
+def default_root() -> Path:
+    """``$TARKIT_STORE``; else the first of :func:`fallback_roots` that can be made and written to.
+
+    Raises :class:`RefusedError` where there is none.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        return make_root(Path(named))
+    tried = []
+    for root in fallback_roots():
+        try:
+            return make_root(root)
+        except TarkitError:
+            tried.append(str(root))
+    raise RefusedError(f"no store at {' or '.join(tried)}", hint=f"name a directory in {VARIABLE}")
+
+
+def fallback_roots() -> Iterator[Path]:
+    """The user's cache directory, and one of the user's own where everybody may write."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    home = os.environ.get("HOME", "")
+    if cache.startswith("/"):
+        yield Path(cache, "tarkit", "artifacts")
+    elif home:
+        yield Path(home, ".cache", "tarkit", "artifacts")
+    owner = os.getuid() if hasattr(os, "getuid") else "user"
+    yield Path(tempfile.gettempdir(), f"tarkit-artifacts-{owner}")
+
+
+def make_root(root: Path) -> Path:
+    """*root*, made if it is not there.
+
+    Raises :class:`RefusedError` unless it is a directory that the user can write to and nobody
+    else could have put there.
+    """
+    with os_errors(root):
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = root.stat()
+    if not stat.S_ISDIR(status.st_mode) or not os.access(root, os.W_OK | os.X_OK):
+        raise RefusedError("not a directory that can be written to", where=str(root))
+    if hasattr(os, "getuid") and status.st_uid not in (0, os.getuid()):
+        raise RefusedError("a directory of another user", where=str(root))
+    return root

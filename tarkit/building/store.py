@@ -1,0 +1,207 @@
+"""The store: images by what went into them, built once however many ask for them."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Self
+
+from tarkit.building.artifact import IMAGE, RECORD, Artifact, check_id
+from tarkit.building.build import build_layers
+from tarkit.building.inputs import input_digest
+from tarkit.building.roots import default_root, make_root
+from tarkit.building.sources import AnySource, opened
+from tarkit.copying.progress import Progress
+from tarkit.errors import (
+    LockedError,
+    NotFoundError,
+    PathNotFoundError,
+    RefusedError,
+    VerificationError,
+)
+from tarkit.ext4 import Ext4Options
+from tarkit.image.digest import Digest
+from tarkit.image.platform import Platform
+from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.overlay import Overlay
+from tarkit.streams.atomic import atomic_file, os_errors, sync_directory
+from tarkit.streams.locking import locked_directory
+from tarkit.streams.staging import staging_directory
+
+_LOCKS = ".locks"
+
+
+class ArtifactStore:
+    """Artifacts below the directory *root*, for any number of processes.
+
+    An artifact appears by rename once it is whole. While it is built a lock is held that goes with
+    the process; what a killed one left is removed by whoever builds next.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def open(cls, root: Path | None = None) -> Self:
+        """The store in *root*, by default where :func:`~tarkit.building.roots.default_root` says."""
+        return cls(default_root() if root is None else make_root(root))
+
+    def build_ext4(
+        self,
+        source: AnySource,
+        options: Ext4Options | None = None,
+        *,
+        artifact_id: str | None = None,
+        platform: Platform | None = None,
+        overlay: Overlay | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Artifact:
+        """The artifact that :func:`~tarkit.building.build.build_ext4` would make, built or reused.
+
+        It is reused where the same went in and its image still has its digest. The id is that of
+        what went in unless *artifact_id* gives another, whose artifact is replaced if it is of
+        something else. Where another process builds it, this one waits. Raises
+        :class:`UnsafePathError` for a bad id, and what building may bring.
+        """
+        options = options or Ext4Options()
+        if artifact_id is not None:
+            check_id(artifact_id)
+        with opened(source) as image:
+            layers = ImageLayers.of(image, platform, on_progress)
+            inputs = input_digest(layers, options, overlay)
+            artifact_id = artifact_id or inputs.hex
+            with self._locked(artifact_id, patience=math.inf):
+                found = self._reusable(artifact_id, inputs)
+                return found or self._build(artifact_id, layers, options, overlay)
+
+    def get(self, artifact_id: str) -> Artifact:
+        """The artifact of that id, verified.
+
+        Raises :class:`PathNotFoundError` where there is none, :class:`VerificationError` where it
+        is not what was built, and :class:`UnsafePathError` for a bad id.
+        """
+        artifact = Artifact.read(self.directory(artifact_id))
+        artifact.verify()
+        return artifact
+
+    def directory(self, artifact_id: str) -> Path:
+        """Where the artifact of that id is, or would be; raises :class:`UnsafePathError`."""
+        return self.root / check_id(artifact_id)
+
+    def artifacts(self) -> list[Artifact]:
+        """All artifacts, the one used last first; not verified."""
+        return [artifact for artifact in map(_read, self._directories()) if artifact is not None]
+
+    def remove(self, artifact_id: str) -> None:
+        """Remove an artifact, whoever has it open keeps it.
+
+        Raises :class:`PathNotFoundError`, and :class:`LockedError` while it is being built.
+        """
+        directory = self.directory(artifact_id)
+        if not directory.is_dir():
+            raise PathNotFoundError("no such artifact", where=str(directory))
+        with (
+            self._locked(artifact_id, patience=0),
+            staging_directory(self.root) as staging,
+            os_errors(directory),
+        ):
+            directory.rename(staging / "removed")
+
+    def gc(
+        self,
+        *,
+        keep: int | None = None,
+        older_than: float | None = None,
+        limit: int | None = None,
+    ) -> list[str]:
+        """Remove artifacts; the ids of those that went.
+
+        All but the *keep* that were used last, all not used for *older_than* seconds, and those used
+        longest ago until the rest takes no more than *limit* bytes on the disk. What cannot be read goes too; what is being
+        built stays.
+        """
+        now, total, removed = time.time(), 0, []
+        for place, directory in enumerate(self._directories()):
+            used, size = _last_use(directory), _allocated(directory)
+            total += size
+            if (
+                (keep is not None and place >= keep)
+                or (older_than is not None and now - used > older_than)
+                or (limit is not None and total > limit)
+                or _read(directory) is None
+            ):
+                with suppress(LockedError, NotFoundError):
+                    self.remove(directory.name)
+                    removed.append(directory.name)
+                    total -= size
+        return removed
+
+    def _reusable(self, artifact_id: str, inputs: Digest) -> Artifact | None:
+        try:
+            artifact = self.get(artifact_id)
+        except (NotFoundError, VerificationError):
+            return None
+        if artifact.inputs != inputs:
+            return None
+        with os_errors(artifact.path):
+            os.utime(artifact.path.with_name(RECORD))
+        return artifact
+
+    def _build(
+        self,
+        artifact_id: str,
+        layers: ImageLayers,
+        options: Ext4Options,
+        overlay: Overlay | None,
+    ) -> Artifact:
+        directory = self.directory(artifact_id)
+        with staging_directory(self.root) as staging:
+            new = staging / "new"
+            new.mkdir(mode=0o755)
+            artifact = Artifact.of(directory, build_layers(layers, new / IMAGE, options, overlay))
+            with atomic_file(new / RECORD) as file:
+                file.write(artifact.record())
+            with os_errors(directory):
+                if directory.exists():
+                    directory.rename(staging / "old")
+                new.rename(directory)
+            sync_directory(self.root)
+        return artifact
+
+    def _locked(self, artifact_id: str, *, patience: float) -> AbstractContextManager[None]:
+        lock = self.root / _LOCKS / artifact_id
+        with os_errors(lock):
+            lock.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return locked_directory(lock, patience)
+
+    def _directories(self) -> list[Path]:
+        with os_errors(self.root):
+            found = [path for path in self.root.iterdir() if not path.name.startswith(".")]
+        return sorted(found, key=lambda path: (-_last_use(path), path.name))
+
+
+def _read(directory: Path) -> Artifact | None:
+    try:
+        return Artifact.read(directory)
+    except (NotFoundError, VerificationError, RefusedError):
+        return None
+
+
+def _last_use(directory: Path) -> float:
+    try:
+        return (directory / RECORD).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _allocated(directory: Path) -> int:
+    """The bytes of disk that *directory* takes: holes take none."""
+    try:
+        status = (directory / IMAGE).stat()
+    except OSError:
+        return 0
+    return getattr(status, "st_blocks", status.st_size // 512) * 512

@@ -1,0 +1,127 @@
+"""``tarkit ext4 SRC OUT``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from tarkit.building.build import BuildResult, build_ext4
+from tarkit.cli.common import (
+    Debug,
+    Json,
+    PlatformOption,
+    Quiet,
+    SourceArgument,
+    note,
+    print_json,
+    table,
+)
+from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
+from tarkit.cli.progress import progress_listener
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
+from tarkit.cli.sizes import parse_free, parse_policy, parse_size
+from tarkit.errors import UsageError
+from tarkit.ext4 import Ext4Options, Profile
+from tarkit.image.platform import Platform
+
+
+def ext4_command(
+    source: SourceArgument,
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The ext4 image to write.")],
+    size: Annotated[
+        str, typer.Option(metavar="auto|min|BYTES", help="Of the image; K, M, G and T are known.")
+    ] = "auto",
+    free: Annotated[
+        str, typer.Option(metavar="PERCENT|BYTES", help="To leave free where the size is auto.")
+    ] = "10%",
+    inodes: Annotated[int | None, typer.Option(help="How many there are to be at least.")] = None,
+    align: Annotated[
+        str, typer.Option(metavar="BYTES", help="What the size is to be a multiple of.")
+    ] = "2M",
+    profile: Annotated[
+        str,
+        typer.Option(
+            metavar="default|ro|compat",
+            help="ro: no journal, cannot grow. compat: no metadata checksums.",
+        ),
+    ] = "default",
+    label: Annotated[str, typer.Option(help="The volume's name, up to 16 bytes.")] = "",
+    uuid: Annotated[
+        str | None, typer.Option(help="The volume's UUID; follows from the image if not given.")
+    ] = None,
+    sparse: Annotated[
+        bool, typer.Option("--sparse/--no-sparse", help="Leave what is free unallocated.")
+    ] = True,
+    add: AddOption = None,
+    remove: RemoveOption = None,
+    ca_cert: CertificateOption = None,
+    platform: PlatformOption = None,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write an image's files, all layers merged, as an ext4 filesystem image."""
+    options = Ext4Options(
+        size=parse_policy(size),
+        free=parse_free(free),
+        inodes=inodes,
+        align=parse_size(align),
+        profile=_profile(profile),
+        label=label,
+        uuid=_uuid(uuid) if uuid else None,
+        sparse=sparse,
+    )
+    overlay = overlay_of(add, remove, ca_cert)
+    wanted = Platform.parse(platform) if platform else None
+    with (
+        progress_listener(as_json=json_output, quiet=quiet) as listener,
+        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
+    ):
+        result = build_ext4(
+            image, output, options, platform=wanted, overlay=overlay, on_progress=listener
+        )
+    if not quiet:
+        for text in result.notes:
+            note(text)
+    if json_output:
+        print_json(_as_json(result))
+    elif not quiet:
+        facts = _as_json(result)
+        del facts["notes"]
+        print(table([(name, str(value)) for name, value in facts.items() if value != ""]))
+
+
+def _profile(text: str) -> Profile:
+    match text:
+        case "default" | "ro" | "compat":
+            return text
+    raise UsageError(f"no profile {text!r}", hint="use default, ro or compat")
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no UUID") from None
+
+
+def _as_json(result: BuildResult) -> dict[str, object]:
+    return {
+        "path": str(result.path),
+        "size": result.size,
+        "used": result.used,
+        "inodes": result.inodes,
+        "used_inodes": result.used_inodes,
+        "uuid": str(result.uuid),
+        "label": result.label,
+        "sha256": result.sha256.hex,
+        "manifest": str(result.manifest),
+        "notes": list(result.notes),
+    }

@@ -1,0 +1,34 @@
+"""Sizes as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from tarkit.errors import UsageError
+from tarkit.ext4 import Percent, SizePolicy
+
+_SIZE = re.compile(r"([0-9]{1,15})([KMGT]?)(?:iB|B)?", re.IGNORECASE | re.ASCII)
+_PERCENT = re.compile(r"([0-9]{1,3})%", re.ASCII)
+_FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def parse_size(text: str) -> int:
+    """Bytes from ``512M`` or ``2GiB``, in powers of 1024; raises :class:`UsageError`."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"no size {text!r}", hint="use a number of bytes, with K, M, G or T")
+    return int(match[1]) * _FACTORS[match[2].upper()]
+
+
+def parse_policy(text: str) -> SizePolicy:
+    """``auto``, ``min`` or a size."""
+    match text:
+        case "auto" | "min":
+            return text
+    return parse_size(text)
+
+
+def parse_free(text: str) -> int | Percent:
+    """A size or a percentage."""
+    match = _PERCENT.fullmatch(text)
+    return Percent(int(match[1])) if match else parse_size(text)

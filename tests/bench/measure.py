@@ -70,9 +70,9 @@ class Side:
         return tree_size(self.output) if self.output else 0
 
 
-def compare(ours: Side, theirs: Side, *, pairs: int) -> Comparison:
-    """Run both sides in turn, *pairs* times, after one run of each that does not count."""
-    for side in (ours, theirs):
+def compare(ours: Side, theirs: Side, *, pairs: int, warm: bool = True) -> Comparison:
+    """Run both sides in turn, *pairs* times, after one run of each that does not count, to *warm* up."""
+    for side in (ours, theirs) if warm else ():
         side.run()
     costs: tuple[list[Cost], list[Cost]] = ([], [])
     for pair in range(pairs):

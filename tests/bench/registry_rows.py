@@ -1,28 +1,24 @@
-"""Pulling and pushing beside skopeo, against Debian's registry on the loopback interface; prints a table."""
+"""Registries: pulling and pushing beside skopeo, against Debian's registry on the loopback interface."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from tests.bench.compare import HEADING, SKOPEO, TARKIT, Result, Row, line, remover
-from tests.bench.measure import Side, compare
-from tests.conformance.registries import Registry, running
+from tests.bench.measure import Side
+from tests.bench.table import SKOPEO, TARKIT, Row, remover
+from tests.conformance.registries import Registry
 from tests.transports.registry.images import big_image
 
-PAIRS = int(os.environ.get("TARKIT_BENCH_PAIRS", "5"))
 SIZE = 330 << 20
 LAYERS = 6
 SKOPEO_MEMORY = Path("/var/lib/containers/cache")  # what skopeo, as root, knows of what is where
 
 
-def rows(registry: Registry, work: Path) -> Iterator[Row]:
+def registry_rows(registry: Registry, work: Path) -> Iterator[Row]:
     """The table: each job with tarkit and with skopeo, on the same registry."""
     with ProcessPoolExecutor(1) as other:  # a process that has held it all would count as ours
         layout = other.submit(big_image, work / "image", SIZE, layers=LAYERS).result()
@@ -59,18 +55,3 @@ def rows(registry: Registry, work: Path) -> Iterator[Row]:
         ),
         0.50,
     )
-
-
-def main() -> int:
-    """Measure every row and print the table; 1 where a row does not hold."""
-    with tempfile.TemporaryDirectory(prefix="tarkit-bench-") as directory, running() as registry:
-        results = []
-        for row in rows(registry, Path(directory)):
-            print(f"{row.work} …", file=sys.stderr, flush=True)
-            results.append(Result(row, compare(row.ours, row.theirs, pairs=PAIRS), None))
-    print(HEADING, *map(line, results), sep="\n")
-    return 0 if all(result.holds for result in results) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Layers as files: directories, tars and ext4 images, beside umoci, tar and mkfs."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.measure import Side
+from tests.bench.subject import Subject
+from tests.bench.table import SKOPEO, TARKIT, Row, remover
+from tests.builders import docker_archive, image_of
+
+MEMORY_TARGET = 150 << 20
+ENTRIES = 50_000
+
+
+def rootfs_rows(subject: Subject, work: Path) -> Iterator[Row]:
+    """The table. The peers need root, and the disk for what they unpack."""
+    layout, bundle = work / "layers", work / "bundle"
+    archive = f"docker-archive:{subject.archive}"
+    subprocess.run([*SKOPEO, "copy", "-q", archive, f"oci:{layout}:x"], check=True)
+    ours, theirs = work / "files", work / "their-files"
+    source, unpack = f"oci:{layout}:x", f"umoci unpack --image {layout}:x {bundle}"
+    rootfs = shlex.quote(str(bundle / "rootfs"))
+
+    def row(title: str, command: str, to: Path, then: str, target: float) -> Row:
+        return Row(
+            title,
+            Side((*TARKIT, command, "-q", source, to), to, remover(to)),
+            Side(("sh", "-c", unpack + then), theirs, remover(bundle, theirs)),
+            target,
+            memory_target=MEMORY_TARGET,
+        )
+
+    yield row(
+        "image → ext4, beside `umoci unpack` and `mkfs.ext4 -d`",
+        "ext4",
+        ours,
+        f" && mkfs.ext4 -q -F -d {rootfs} {theirs} 800M",
+        0.25,
+    )
+    yield row("image → directory, beside `umoci unpack`", "rootfs", ours, "", 0.45)
+    yield row(
+        "image → tar, beside `umoci unpack` and `tar`",
+        "rootfs",
+        ours.with_suffix(".tar"),
+        f" && tar -C {rootfs} -cf {theirs} .",
+        0.25,
+    )
+    remover(bundle, theirs, ours, ours.with_suffix(".tar"))()
+    yield ls_row(archive, work)
+    yield directory_row(work)
+
+
+def ls_row(archive: str, work: Path) -> Row:
+    """Listing all files, where the peer has to take the archive apart first."""
+    parts = work / "parts"
+    listing = f"skopeo --insecure-policy copy -q {archive} dir:{parts}"
+    listing += f" && for layer in {parts}/*; do tar tf $layer 2>/dev/null || :; done"
+    return Row(
+        "`ls` of a plain docker-archive, beside `skopeo copy` and `tar t`",
+        Side((*TARKIT, "ls", archive)),
+        Side(("sh", "-c", listing), prepare=remover(parts)),
+        0.3,
+        memory_target=MEMORY_TARGET,
+    )
+
+
+def directory_row(work: Path) -> Row:
+    """One directory of very many files, which mkfs takes minutes for."""
+    layer = io.BytesIO()
+    tree, ours, theirs = work / "many", work / "ours.ext4", work / "theirs.ext4"
+    (tree / "many").mkdir(parents=True)
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        for number in range(ENTRIES):
+            tar.addfile(tarfile.TarInfo(f"many/file-{number}"))
+            (tree / "many" / f"file-{number}").touch()
+    image = docker_archive(work / "many.tar", (image_of([layer.getvalue()]), ["many:1"]))
+    return Row(
+        f"a directory of {ENTRIES:,} entries → ext4, beside `mkfs.ext4 -d`",
+        Side((*TARKIT, "ext4", "-q", f"docker-archive:{image}", ours), ours, remover(ours)),
+        Side(("mkfs.ext4", "-q", "-F", "-d", tree, theirs, "256M"), theirs, remover(theirs)),
+        0.02,
+        memory_target=MEMORY_TARGET,
+        pairs=1,
+    )

@@ -83,7 +83,11 @@ def directory_row(work: Path) -> Row:
     return Row(
         f"a directory of {ENTRIES:,} entries → ext4, beside `mkfs.ext4 -d`",
         Side((*TARKIT, "ext4", "-q", f"docker-archive:{image}", ours), ours, remover(ours)),
-        Side(("mkfs.ext4", "-q", "-F", "-d", tree, theirs, "256M"), theirs, remover(theirs)),
+        Side(
+            ("mkfs.ext4", "-q", "-F", "-N", str(2 * ENTRIES), "-d", tree, theirs, "800M"),
+            theirs,
+            remover(theirs),
+        ),
         0.02,
         memory_target=MEMORY_TARGET,
         pairs=1,

@@ -76,7 +76,7 @@ def layer_digest(head: bytes) -> str:
 def copy_in_little_memory(*arguments: str) -> None:
     """Run ``tarkit copy`` as a process of its own and hold its peak memory to the limit."""
     with tempfile.NamedTemporaryFile() as peak:
-        command = [sys.executable, MEASURED, peak.name, "copy", "-q", *arguments]
+        command = [sys.executable, str(MEASURED), peak.name, "copy", "-q", *arguments]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         assert int(peak.read()) * 1024 < MEMORY_LIMIT
 

@@ -19,12 +19,15 @@ from tarkit import (
     Location,
     RegistryOptions,
     TransportError,
+    build_ext4,
     copy_image,
     inspect_image,
     open_reader,
     open_source,
     open_writer,
+    save_tar,
     verify,
+    write_directory,
 )
 from tarkit.copying.options import CopyResult
 from tests.conformance.registries import PASSWORD, USER, Authority, Registry, running
@@ -124,6 +127,22 @@ def test_we_pull_what_skopeo_pushes(
     for transport in ("oci", "docker-archive", "oci-archive", "dir"):
         copy(name, f"{transport}:{tmp_path / transport}")
         assert diff_ids(f"{transport}:{tmp_path / transport}") == diff_ids(original)
+
+
+def test_files_come_straight_from_a_registry(plain: Registry, corpus: Path, tmp_path: Path) -> None:
+    name, local = f"docker://{plain.address}/team/app:files", at(corpus, "oci:umoci-oci:two")
+    copy(local, name)
+    tars, images = [], []
+    for number, source in enumerate((name, local)):
+        with open_source(source) as image:
+            save_tar(image, tmp_path / f"{number}.tar")
+            images.append(build_ext4(image, tmp_path / f"{number}.ext4").sha256)
+        tars.append((tmp_path / f"{number}.tar").read_bytes())
+    assert tars[0] == tars[1]
+    assert images[0] == images[1]
+    with open_source(name) as image:
+        write_directory(image, tmp_path / "files", rootless=True)
+    assert any((tmp_path / "files").iterdir())
 
 
 def test_a_whole_index_there_and_back_is_byte_for_byte_the_same(

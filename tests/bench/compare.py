@@ -64,12 +64,14 @@ def processor() -> str:
 def main() -> int:
     """Measure everything and write the page; 1 where a row does not hold."""
     with tempfile.TemporaryDirectory(prefix="tarkit-bench-") as directory, running() as registry:
-        work = Path(directory)
-        subject = build_subject(work)
+        subject = build_subject(Path(directory))
+        places = [Path(directory, name) for name in ("formats", "files", "registries")]
+        for place in places:
+            place.mkdir()
         tables = [
-            section("One format into another", rows(subject, work), subject),
-            section("Root filesystems", rootfs_rows(subject, work), subject),
-            section("Registries", registry_rows(registry, work), subject),
+            section("One format into another", rows(subject, places[0]), subject),
+            section("Root filesystems", rootfs_rows(subject, places[1]), subject),
+            section("Registries", registry_rows(registry, places[2]), subject),
             section("Starting", startup_rows(), subject),
         ]
     page = report(subject, [text for text, _ in tables])

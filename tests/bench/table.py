@@ -68,12 +68,13 @@ def remover(*paths: Path) -> Callable[[], None]:
 
 def measure(row: Row, subject: Subject | None = None) -> Result:
     """Measure one row, and how near it is to what the libraries allow."""
-    print(f"{row.work} …", file=sys.stderr, flush=True)
+    print(f"{row.work} …", file=sys.stderr, end=" ", flush=True)
     comparison = compare(row.ours, row.theirs, pairs=row.pairs or PAIRS, warm=row.pairs is None)
     limit = None
     if row.codec and subject:
         least = measured_apart(subject.archive, subject.bytes, comparison.our_bytes, row.codec)
         limit = least / comparison.ours.wall
+    print(f"{comparison.wall_ratio:.2f}", file=sys.stderr, flush=True)
     return Result(row, comparison, limit)
 
 

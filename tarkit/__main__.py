@@ -9,7 +9,10 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:  # answered without the command line: 15 ms instead of 60
         from tarkit import __version__
 
-        print(f"tarkit {__version__}")
+        try:
+            print(f"tarkit {__version__}", flush=True)
+        except OSError as error:
+            sys.exit(f"tarkit: {error.strerror}")
         return
     gc.set_threshold(
         50_000

@@ -23,7 +23,7 @@ from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import expected_data, read_headers, read_layers
-from tarkit.streams.atomic import PendingFile
+from tarkit.streams.atomic import PendingFile, output_path
 from tarkit.tar.member import Member
 
 _BLOCK = 4096
@@ -79,10 +79,11 @@ def build_layers(
     layers: ImageLayers, output: Path, options: Ext4Options, overlay: Overlay | None
 ) -> BuildResult:
     """As :func:`build_ext4`, from the open *layers* of an image."""
+    target = output_path(output)
     check_layers(layers, output, options)
     inputs = input_digest(layers, options, overlay)
     options = derived_options(options, inputs)
-    with PendingFile(output.absolute().parent) as pending:
+    with PendingFile(target.parent) as pending:
         try:
             written = _write(layers, pending.file, options, overlay)
         except NoSpaceError as error:
@@ -90,7 +91,7 @@ def build_layers(
             raise
         with flushing(pending.file, output):
             digest = file_digest(pending.file, output)
-        pending.publish(output)
+        pending.publish(target)
     made = written.result
     return BuildResult(
         path=output,

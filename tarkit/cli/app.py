@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from types import FrameType
@@ -95,11 +96,18 @@ def run(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names need not fit the locale's encoding
             stream.reconfigure(errors="backslashreplace")
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code = build_app(arguments)(arguments, prog_name="tarkit", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is where the shell closed it
+            sys.stdout.flush()
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
+    except SystemExit as stop:
+        if stop.code == TERMINATED:
+            return _fail("terminated", TERMINATED)
+        return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
     except TarkitError as error:
         _raise_if_debugging(arguments)
         return _fail(str(error), exit_code(error))
@@ -125,7 +133,8 @@ def exit_code(error: TarkitError) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"tarkit: {one_line(message)}", file=sys.stderr)
+    with suppress(OSError):  # nobody may be reading any more
+        print(f"tarkit: {one_line(message)}", file=sys.stderr)
     return code
 
 

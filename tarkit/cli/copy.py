@@ -14,10 +14,10 @@ from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_op
 from tarkit.copying.carry import carry_over
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
-from tarkit.errors import UsageError
+from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.image.platform import Platform
 from tarkit.layout.names import normalized
-from tarkit.streams.atomic import atomic_file
+from tarkit.streams.atomic import atomic_file, output_path
 from tarkit.transports.base import Source, Writer
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import (
@@ -76,6 +76,8 @@ def copy_command(
         raise UsageError("--json and the archive cannot both go to standard output")
     if all_images and platform:
         raise UsageError("--all and --platform exclude each other")
+    if digest_file and not output_path(digest_file).parent.is_dir():
+        raise PathNotFoundError("no such directory", where=str(digest_file.parent))
     platforms = tuple(map(Platform.parse, platform or ()))
     with ExitStack() as stack:
         listener = stack.enter_context(progress_listener(as_json=json_output, quiet=quiet))

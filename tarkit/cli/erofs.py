@@ -36,7 +36,7 @@ def erofs_command(
     wanted = Platform.parse(platform) if platform else None
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
-        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
+        open_image(source, creds, authfile, tls_verify, cert_dir, output=output) as image,
     ):
         result = write_erofs(image, output, platform=wanted, overlay=overlay, on_progress=listener)
     report(result, str(output), as_json=json_output, quiet=quiet)

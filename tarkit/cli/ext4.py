@@ -68,6 +68,8 @@ def ext4_command(
     debug: Debug = False,
 ) -> None:
     """Write an image's files, all layers merged, as an ext4 filesystem image."""
+    if str(output) == "-":
+        raise UsageError("an ext4 image cannot go to standard output")
     options = Ext4Options(
         size=parse_policy(size),
         free=parse_free(free),
@@ -82,7 +84,7 @@ def ext4_command(
     wanted = Platform.parse(platform) if platform else None
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
-        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
+        open_image(source, creds, authfile, tls_verify, cert_dir, output=output) as image,
     ):
         result = build_ext4(
             image, output, options, platform=wanted, overlay=overlay, on_progress=listener

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tarkit.errors import UsageError
+from tarkit.errors import RefusedError, UsageError
 from tarkit.image.reference import Reference
 from tarkit.transports.base import Source
 from tarkit.transports.location import Location, Transport, open_source
@@ -59,10 +60,18 @@ def registry_options(
 
 
 def open_image(
-    source: str, creds: str | None, authfile: Path | None, tls_verify: bool, cert_dir: Path | None
+    source: str,
+    creds: str | None,
+    authfile: Path | None,
+    tls_verify: bool,
+    cert_dir: Path | None,
+    *,
+    output: Path | None = None,
 ) -> AbstractContextManager[Source]:
-    """The image at *source*, wherever that is, open as long as the block lasts."""
+    """The image at *source*, wherever that is, open as long as the block lasts; *output* must not be it."""
     location = Location.parse(source)
+    if output and output.exists() and os.path.realpath(location.path) == os.path.realpath(output):
+        raise RefusedError("is the image that is to be read", where=str(output))
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     return open_source(location, registry=registry)
 
@@ -73,7 +82,8 @@ def ask_password(username: str) -> str:
 
     if not sys.stdin.isatty():
         raise UsageError(
-            "no password, and no terminal to ask for it", hint="write --creds USER:PASSWORD"
+            "no password, and no terminal to ask for it",
+            hint="write --creds USER:PASSWORD, or use login's --password-stdin",
         )
     return getpass.getpass(f"Password of {username}: ", stream=sys.stderr)
 

@@ -58,7 +58,7 @@ def rootfs_command(
     wanted = Platform.parse(platform) if platform else None
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
-        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
+        open_image(source, creds, authfile, tls_verify, cert_dir, output=path) as image,
     ):
         if is_tar:
             result = _write_tar(image, path, wanted, overlay, listener, is_stream=is_stream)

@@ -36,7 +36,7 @@ def squashfs_command(
     wanted = Platform.parse(platform) if platform else None
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
-        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
+        open_image(source, creds, authfile, tls_verify, cert_dir, output=output) as image,
     ):
         result = write_squashfs(
             image, output, platform=wanted, overlay=overlay, on_progress=listener

@@ -28,6 +28,7 @@ _DOMAIN = re.compile(
     rf"(?:{_DOMAIN_COMPONENT}(?:\.{_DOMAIN_COMPONENT})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?", re.ASCII
 )
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_LIKE_A_DIGEST = re.compile(r"(?:sha|md5|blake)[a-z0-9+._-]*:[a-zA-Z0-9=_-]*$", re.ASCII)
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}", re.ASCII)
 _PATH_LIMIT = 255
 
@@ -47,6 +48,11 @@ class Reference:
         if _IDENTIFIER.fullmatch(text):
             raise UsageError(f"{text!r} is an image ID, not a name")
         rest, _, digest_text = text.partition("@")
+        if "@" in text and not _LIKE_A_DIGEST.match(digest_text):
+            raise UsageError(  # what stands there may be a password: it is not shown
+                "malformed image name: what follows an '@' is a digest",
+                hint="names hold no credentials",
+            )
         tag = ""
         colon = rest.rfind(":")
         if colon > rest.rfind("/"):

@@ -14,7 +14,7 @@ from tarkit.errors import UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
-from tarkit.streams.atomic import PendingFile, os_errors
+from tarkit.streams.atomic import PendingFile, os_errors, output_path
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.member import Member, MemberType
@@ -40,7 +40,8 @@ class ArchiveOutput:
         self._sizes: dict[Digest, int] = {}
         self._mtime_ns = source_date_epoch() * 1_000_000_000
         with ExitStack() as stack:
-            directory = _temporary() if self._deliver else Path(path).absolute().parent
+            self._path = None if self._deliver else output_path(Path(path))
+            directory = self._path.parent if self._path else _temporary()
             self._pending = stack.enter_context(PendingFile(directory))
             self._tar = TarWriter(self._pending.file, where=self.where)
             self._stack = stack.pop_all()
@@ -93,11 +94,11 @@ class ArchiveOutput:
     def publish(self) -> None:
         """End the archive and put it in its place, or deliver it."""
         self._tar.close()
-        if self._deliver:
+        if self._path:
+            self._pending.publish(self._path)
+        elif self._deliver:
             self._pending.file.seek(0)
             self._deliver(self._pending.file)
-        else:
-            self._pending.publish(Path(self.where))
 
     def __enter__(self) -> Self:
         return self

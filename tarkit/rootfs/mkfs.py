@@ -22,6 +22,7 @@ from tarkit.rootfs.directory import RootfsResult, write_directory
 from tarkit.rootfs.epoch import source_date_epoch
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import write_tar
+from tarkit.streams.atomic import output_path
 from tarkit.streams.staging import staging_directory
 from tarkit.tar.member import Member
 from tarkit.tar.reader import TarReader
@@ -46,6 +47,7 @@ def write_squashfs(
     with its own words where it fails, and whatever reading the image may bring.
     """
     program = _find("mksquashfs", "squashfs-tools")
+    path = output_path(path)
     with staging_directory(path.absolute().parent) as staging, new_spool() as tar:
         result = write_tar(source, tar, platform, overlay, on_progress)
         output = staging / "image"
@@ -66,6 +68,7 @@ def write_erofs(
 ) -> RootfsResult:
     """As :func:`write_squashfs`, with mkfs.erofs; its UUID derives from the image's digest."""
     program = _find("mkfs.erofs", "erofs-utils")
+    path = output_path(path)
     digest = select_image(source, platform).digest.hex
     options = [f"-T{source_date_epoch() or 0}", "--preserve-mtime", f"-U{_uuid(digest)}"]
     with staging_directory(path.absolute().parent) as staging:

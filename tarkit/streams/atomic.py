@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from tarkit.errors import NoSpaceError, PathNotFoundError, TarkitError
+from tarkit.errors import NoSpaceError, PathNotFoundError, RefusedError, TarkitError
 
 FILE_MODE = 0o644
 _HAND_OVER = 8 << 20
@@ -96,9 +96,24 @@ class PendingFile:
             self._temporary.unlink(missing_ok=True)
 
 
+def output_path(path: Path) -> Path:
+    """Where a file written to *path* goes: to what links lead to.
+
+    Raises :class:`RefusedError` for what is there and no file: a device must not be replaced by one.
+    """
+    with os_errors(path):
+        if path.exists() and not path.is_file():
+            raise RefusedError("exists and is not a regular file", where=str(path))
+        return Path(os.path.realpath(path))
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path, *, mode: int = FILE_MODE) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of *path* when the block ends without an error."""
+    """A file to write that takes the place of *path* when the block ends without an error.
+
+    Raises as :func:`output_path` does.
+    """
+    path = output_path(path)
     with PendingFile(path.parent) as pending:
         with os_errors(path):
             yield pending.file

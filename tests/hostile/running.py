@@ -50,7 +50,9 @@ def run_here(*arguments: str) -> Run:
             main()
         except SystemExit as stop:
             code = stop.code
-    return Run(arguments[0], code if isinstance(code, int) else bool(code), text(out), text(err))
+    return Run(
+        " ".join(arguments[:1]), code if isinstance(code, int) else bool(code), text(out), text(err)
+    )
 
 
 def text(stream: io.TextIOWrapper) -> str:

@@ -6,11 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -114,7 +113,7 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence(sys.stdout)
         return 1
     except OSError as error:
         _raise_if_debugging(arguments)
@@ -133,9 +132,16 @@ def exit_code(error: TarkitError) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    with suppress(OSError):  # nobody may be reading any more
+    try:
         print(f"tarkit: {one_line(message)}", file=sys.stderr)
+    except OSError:
+        _silence(sys.stderr)
     return code
+
+
+def _silence(stream: TextIO) -> None:
+    """Nobody reads *stream* any more: what is left in it goes nowhere, and the exit code stays."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _raise_if_debugging(arguments: list[str]) -> None:

@@ -62,22 +62,26 @@ def processor() -> str:
 
 
 def main() -> int:
-    """Measure everything and write the page; 1 where a row does not hold."""
+    """Measure everything and write the page as its parts come; 1 where a row does not hold."""
     with tempfile.TemporaryDirectory(prefix="tarkit-bench-") as directory, running() as registry:
         subject = build_subject(Path(directory))
         places = [Path(directory, name) for name in ("formats", "files", "registries")]
         for place in places:
             place.mkdir()
-        tables = [
-            section("One format into another", rows(subject, places[0]), subject),
-            section("Root filesystems", rootfs_rows(subject, places[1]), subject),
-            section("Registries", registry_rows(registry, places[2]), subject),
-            section("Starting", startup_rows(), subject),
-        ]
-    page = report(subject, [text for text, _ in tables])
-    REPORT.write_text(page, encoding="utf-8")
-    print(page)
-    return 0 if all(result.holds for _, results in tables for result in results) else 1
+        parts = {
+            "One format into another": rows(subject, places[0]),
+            "Starting": startup_rows(),
+            "Registries": registry_rows(registry, places[2]),
+            "Root filesystems": rootfs_rows(subject, places[1]),
+        }
+        texts, results = [], []
+        for title, part in parts.items():
+            text, measured = section(title, part, subject)
+            texts.append(text)
+            results += measured
+            REPORT.write_text(report(subject, texts), encoding="utf-8")
+    print(report(subject, texts))
+    return 0 if all(result.holds for result in results) else 1
 
 
 if __name__ == "__main__":

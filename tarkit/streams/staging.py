@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.locking import locked_directory
+from tarkit.streams.removal import remove_tree
 
 _PREFIX = ".tarkit-staging-"
 
@@ -31,7 +31,7 @@ def staging_directory(parent: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        remove_tree(path)
         if lock is not None:
             os.close(lock)
 
@@ -45,7 +45,7 @@ def _sweep(parent: Path) -> None:
     for left in parent.glob(_PREFIX + "*"):
         lock = _try_lock(left)
         if lock is not None:
-            shutil.rmtree(left, ignore_errors=True)
+            remove_tree(left)
             os.close(lock)
 
 

@@ -20,8 +20,9 @@ from tarkit.errors import (
 )
 from tarkit.rootfs.directory import RootfsResult, write_directory
 from tarkit.rootfs.overlay import Overlay
+from tarkit.streams.removal import remove_tree
 from tarkit.transports.location import open_source
-from tests.builders import Layout, image_of, layout_of, named, squeeze, write_files
+from tests.builders import Layout, image_of, layout_of, listing, named, squeeze, write_files
 from tests.rootfs.layers import (
     Item,
     block,
@@ -231,6 +232,16 @@ def test_deep_trees_need_neither_recursion_nor_descriptors(tmp_path: Path) -> No
         path, depth = below, depth + 1
     os.close(path)
     assert (names, depth) == (["f"], 1500)
+    remove_tree(top)  # pytest's own removal recurses
+
+
+def test_a_deep_tree_that_fails_goes_away_whole(tmp_path: Path) -> None:
+    bad = [file("x"), file("y", "late")]
+    deep = [file("d/" * 1500 + "f", "deep")]
+    with source_of(tmp_path, deep, pack(bad)[:700]) as source, pytest.raises(VerificationError):
+        write_directory(source, tmp_path / "out")
+    assert "out" not in listing(tmp_path)
+    assert not [name for name in listing(tmp_path) if name.startswith(".")]
 
 
 def test_an_altered_layer_leaves_nothing(tmp_path: Path) -> None:

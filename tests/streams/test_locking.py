@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tarkit.errors import LockedError, PathNotFoundError
-from tarkit.streams import locking
 from tarkit.streams.locking import locked_directory
 from tests.builders import listing
 
@@ -48,12 +47,11 @@ def test_the_second_waits_for_the_first(tmp_path: Path) -> None:
     assert events == ["first", "second"]
 
 
-def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locking, "_PATIENCE", 0.0)
+def test_patience_ends(tmp_path: Path) -> None:
     with (
         locked_directory(tmp_path),
         pytest.raises(LockedError, match="another process holds the lock"),
-        locked_directory(tmp_path),
+        locked_directory(tmp_path, patience=0.0),
     ):
         pass
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression
 from tarkit.streams.atomic import PendingFile, atomic_file, os_errors, sync_directory
 from tarkit.streams.chunks import chunks_of
+from tarkit.streams.removal import remove_tree
 from tarkit.streams.staging import staging_directory
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Profile
@@ -109,7 +109,7 @@ class DirectoryWriter:
                 old.rename(self._path)
             raise
         sync_directory(self._path.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        remove_tree(old)
 
 
 class DirectoryDestination:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from queue import Empty, SimpleQueue
+from threading import Semaphore
 
-from tarkit.copying.options import CopyOptions, LayerCompression
+from tarkit.copying.options import CopyOptions
 from tarkit.copying.plan import LayerPlan
 from tarkit.copying.progress import Event, Watcher
 from tarkit.errors import CancelledError, LostBlobError
@@ -25,7 +27,6 @@ from tarkit.transports.base import Destination, SequentialSource, Source
 
 _JOBS = 4  # more than there may be cores: while one blob waits for the disk, another is hashed
 _RESTARTS = 2  # of one layer
-_ZSTD_JOBS = 2  # a zstd compressor has threads of its own, and takes 20 MiB
 
 
 class Outcome(Enum):
@@ -54,6 +55,7 @@ class BlobMover:
         self._destination = destination
         self._options = options
         self._watcher = watcher
+        self._processors = Semaphore(options.jobs or os.cpu_count() or 1)
 
     def move_layers(
         self, layers: Sequence[LayerPlan], family: Family | None
@@ -66,7 +68,7 @@ class BlobMover:
         for plan in plans.values():
             self._watcher.expect(plan.descriptor)
         order = self._sequence([plan.descriptor for plan in plans.values()])
-        jobs = 1 if order is not None else self._options.jobs or self._default_jobs()
+        jobs = 1 if order is not None else self._options.jobs or _JOBS
         digests = [blob.digest for blob in order] if order is not None else list(plans)
         futures: dict[Digest, Future[Moved]] = {}
         finished: SimpleQueue[Future[Moved]] = SimpleQueue()
@@ -77,9 +79,6 @@ class BlobMover:
             for _ in digests:
                 _next(finished).result()
             return {digest: future.result() for digest, future in futures.items()}
-
-    def _default_jobs(self) -> int:
-        return _ZSTD_JOBS if self._options.compression is LayerCompression.ZSTD else _JOBS
 
     def _sequence(self, blobs: list[Descriptor]) -> Sequence[Descriptor] | None:
         """The order in which blobs must be moved one at a time; ``None`` where all can go at once."""
@@ -149,7 +148,8 @@ class BlobMover:
                 stream.verify()
                 return Moved(stored, Outcome.COPIED)
             layer = convert_layer(blob, family or _family(blob), gets)
-            stored = self._recompress(stream, plan, has, gets, layer.media_type)
+            with self._processors:  # more at once than there are only get in each other's way
+                stored = self._recompress(stream, plan, has, gets, layer.media_type)
             stream.verify()
         return Moved(stored, Outcome.RECOMPRESSED)
 
@@ -171,9 +171,10 @@ class BlobMover:
         with plain:
             if gets is Compression.NONE:
                 return self._destination.put_blob(plain, media_type)
-            packed = compress(plain, gets, level=self._options.level)
-            stored = self._destination.put_blob(VerifyingReader(packed), media_type)
-            plain.verify()
+            packed = compress(ReadAhead(plain), gets, level=self._options.level)
+            with VerifyingReader(packed) as stream:
+                stored = self._destination.put_blob(stream, media_type)
+                stream.verify()
             return stored
 
 

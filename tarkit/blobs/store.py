@@ -67,7 +67,7 @@ class BlobStore:
         with PendingFile(staging) as pending:
             for chunk in chunks_of(blob):
                 with os_errors(self.root):
-                    pending.write(chunk)
+                    pending.file.write(chunk)
             path = self.path(blob.digest)
             with os_errors(path):
                 _make_directory(path.parent)

@@ -161,12 +161,15 @@ class BlobMover:
         gets: Compression,
         media_type: str,
     ) -> Descriptor:
-        """Put *stream* as *gets*. What it holds is checked against the diff ID on the way."""
+        """Put *stream* as *gets*. What it holds is checked against the diff ID on the way.
+
+        Reading, inflating and packing are stages on threads of their own.
+        """
         where = f"{self._source.where}: layer {plan.descriptor.digest}"
         if has is Compression.NONE and plan.descriptor.digest == plan.diff_id:
             plain: VerifyingReader = stream
         else:
-            inflated = ReadAhead(decompress(stream, has, where=where))
+            inflated = ReadAhead(decompress(ReadAhead(stream), has, where=where))
             plain = VerifyingReader(inflated, digest=plan.diff_id, where=f"{where}, uncompressed")
         with plain:
             if gets is Compression.NONE:

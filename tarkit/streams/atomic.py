@@ -4,16 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from tarkit.errors import NoSpaceError, PathNotFoundError, RefusedError, TarkitError
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 FILE_MODE = 0o644
 _HAND_OVER = 8 << 20
+
+
+class _EagerFile(io.FileIO):
+    """A file of which the system writes to the disk while more is coming: less to wait for in the end."""
+
+    _fresh = 0
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        written = super().write(data)
+        self._fresh += written
+        if self._fresh >= _HAND_OVER and hasattr(os, "posix_fadvise"):
+            start = max(self.tell() - self._fresh, 0)
+            # dirty pages cannot be dropped; asking for it starts writing them
+            os.posix_fadvise(self.fileno(), start, self._fresh, os.POSIX_FADV_DONTNEED)
+            self._fresh = 0
+        return written
 
 
 class PendingFile:
@@ -28,8 +48,7 @@ class PendingFile:
         self._temporary: Path | None = None
         with os_errors(directory):
             descriptor = self._open()
-        self.file: BinaryIO = os.fdopen(descriptor, "w+b")
-        self._written = self._handed_over = 0
+        self.file: BinaryIO = io.BufferedRandom(_EagerFile(descriptor, "w+b"))
 
     def _open(self) -> int:
         if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
@@ -41,16 +60,6 @@ class PendingFile:
 
     def _temporary_name(self) -> Path:
         return self._directory / f".tarkit-{os.urandom(8).hex()}.tmp"
-
-    def write(self, data: bytes) -> None:
-        """Append *data*, and have the system begin with the disk, which leaves less to wait for in the end."""
-        self.file.write(data)
-        self._written += len(data)
-        if self._written - self._handed_over >= _HAND_OVER and hasattr(os, "posix_fadvise"):
-            size = self._written - self._handed_over
-            # dirty pages cannot be dropped; asking for it starts writing them
-            os.posix_fadvise(self.file.fileno(), self._handed_over, size, os.POSIX_FADV_DONTNEED)
-            self._handed_over = self._written
 
     def publish(self, path: Path, *, mode: int = FILE_MODE) -> None:
         """Write everything to the disk and put it at *path*, replacing what is there."""

@@ -14,12 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
-from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
 
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no name, no time, unknown system
 _END = b"\x03\x00"  # an empty final block
 _MEMORY_LEVEL = 9
+_CHUNK_SIZE = 1 << 20  # part of the format: other borders, other bytes
 _IN_FLIGHT = 5  # chunks of one stream: four workers deflate as fast as one thread can hash
 _LEVEL = 6  # zlib's own default; isal's 2, which packs half as fast again as its 3 and 2 % larger
 _ISAL_LEVELS = {0: 0, 1: 1, 2: 1}  # isal has four levels
@@ -94,11 +94,11 @@ class GzipCompressor(ChunkReader):
         return b""
 
     def _full_chunk(self) -> bytes:
-        """Exactly :data:`CHUNK_SIZE` bytes but at the end, however the input comes in."""
-        chunk = self._stream.read(CHUNK_SIZE)
-        if len(chunk) in (0, CHUNK_SIZE):
+        """Exactly ``_CHUNK_SIZE`` bytes but at the end, however the input comes in."""
+        chunk = self._stream.read(_CHUNK_SIZE)
+        if len(chunk) in (0, _CHUNK_SIZE):
             return chunk
-        parts, missing = [chunk], CHUNK_SIZE - len(chunk)
+        parts, missing = [chunk], _CHUNK_SIZE - len(chunk)
         while missing and (chunk := self._stream.read(missing)):
             parts.append(chunk)
             missing -= len(chunk)

@@ -70,7 +70,7 @@ class DirectoryWriter:
         with PendingFile(self._staging) as pending:
             for chunk in chunks_of(blob):
                 with os_errors(self._path):
-                    pending.write(chunk)
+                    pending.file.write(chunk)
             pending.publish(self._staging / blob_name(blob.digest))
 
     def size(self, digest: Digest) -> int | None:

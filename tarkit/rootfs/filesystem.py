@@ -29,7 +29,9 @@ TEXT_LIMIT = 16 << 20
 Path = str | bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True
+)  # not frozen: setting the fields of many thousands would take longer than the rest
 class Entry:
     """What a path of the image is.
 
@@ -57,23 +59,16 @@ class Entry:
     def of(cls, path: bytes, node: Node) -> Self:
         """What *path*, written without its first slash, is where it leads to *node*."""
         member = node.member
-        is_link = node.type is MemberType.SYMLINK
-        target = member.linkname if is_link else b""
+        kind = member.type
+        mode, size, target = member.mode, member.size, ""
+        if kind is MemberType.SYMLINK:
+            mode, size, target = 0o777, len(member.linkname), _text(member.linkname)
+        elif kind is not MemberType.FILE:
+            size = 0
         return cls(
-            path=_text(b"/" + path),
-            type=node.type,
-            mode=0o777 if is_link else member.mode,
-            uid=member.uid,
-            gid=member.gid,
-            size=member.size if node.type is MemberType.FILE else len(target),
-            mtime_ns=member.mtime_ns,
-            target=_text(target),
-            links=node.links,
-            layer=node.layer,
-            major=member.devmajor,
-            minor=member.devminor,
-            xattrs=member.xattrs,
-        )
+            _text(b"/" + path), kind, mode, member.uid, member.gid, size, member.mtime_ns, target,
+            node.links, node.layer, member.devmajor, member.devminor, member.xattrs,
+        )  # fmt: skip
 
 
 class FileSystem:

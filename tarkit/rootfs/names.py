@@ -17,6 +17,8 @@ HIDDEN = b".wh..wh."
 MAX_DEPTH = 4096
 """Most directories that a name may lead through."""
 
+_SPECIAL = frozenset((b"", b".", b".."))
+
 Parts = list[bytes]
 """A path's components from the root of the image; none is empty, ``.`` or ``..``."""
 
@@ -29,18 +31,25 @@ def split(name: bytes, *, strict: bool = False) -> Parts:
     """
     if strict and name.startswith(b"/"):
         raise UnsafePathError("an absolute name", where=shown(name))
+    parts: Parts = name.rstrip(b"/").split(b"/")
+    if not _SPECIAL.isdisjoint(parts):
+        parts = _cleaned(parts, name, strict=strict)
+    if len(parts) > MAX_DEPTH:
+        raise LimitExceededError(
+            f"a name of {len(parts)} components", limit=MAX_DEPTH, where=shown(name[:80])
+        )
+    return parts
+
+
+def _cleaned(components: Parts, name: bytes, *, strict: bool) -> Parts:
     parts: Parts = []
-    for part in name.split(b"/"):
+    for part in components:
         if part == b"..":
             if strict and not parts:
                 raise UnsafePathError("a name that leads out of the image", where=shown(name))
             del parts[-1:]
         elif part and part != b".":
             parts.append(part)
-    if len(parts) > MAX_DEPTH:
-        raise LimitExceededError(
-            f"a name of {len(parts)} components", limit=MAX_DEPTH, where=shown(name[:80])
-        )
     return parts
 
 

@@ -58,13 +58,15 @@ def expected_data(entries: Sequence[Sequence[Member]]) -> Iterator[tuple[Place, 
 
 
 def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:
-    """The entries of every layer, bottom first; layers are read in parallel where the source allows.
+    """The entries of every layer, bottom first; layers are read in parallel where that helps.
 
     Without *verified* data is passed over unread where the source allows that.
     """
     order = layers.reading_order()
-    read = _each(layers, order, lambda number: _headers(layers, number, verified=verified))
-    entries = dict(zip(order, read, strict=True))
+    entries = {} if verified else _passed_over(layers, order)
+    whole = [number for number in order if number not in entries]
+    read = _each(layers, whole, lambda number: [member for _, member in _members(layers, number)])
+    entries.update(zip(whole, read, strict=True))
     return [entries[number] for number in range(len(layers))]
 
 
@@ -76,13 +78,19 @@ def _each(layers: ImageLayers, order: list[int], read: Callable[[int], T]) -> li
         return list(pool.map(read, order))
 
 
-def _headers(layers: ImageLayers, number: int, *, verified: bool) -> list[Member]:
-    plain = None if verified else layers.open_seekable(number)
-    if plain is None:
-        return [member for _, member in _members(layers, number)]
-    with plain:
-        tape = SeekingTape(plain, layers.layers[number].descriptor.size)
-        return list(TarReader(tape, where=layers.label(number)))
+def _passed_over(layers: ImageLayers, order: list[int]) -> dict[int, list[Member]]:
+    """The entries of those layers whose data need not be read for them.
+
+    One after the other: parsing is nearly all there is to do, and two threads would take turns at it.
+    """
+    entries = {}
+    for number in order:
+        plain = layers.open_seekable(number)
+        if plain is not None:
+            with plain:
+                tape = SeekingTape(plain, layers.layers[number].descriptor.size)
+                entries[number] = list(TarReader(tape, where=layers.label(number)))
+    return entries
 
 
 def deliver(

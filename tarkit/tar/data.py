@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from tarkit.errors import TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
-from tarkit.streams.atomic import os_errors
+from tarkit.streams.atomic import from_os_error
 from tarkit.streams.codecs import Compression, decompress
 from tarkit.streams.files import read_at
 from tarkit.tar.member import Member
@@ -41,8 +41,10 @@ class FileData:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Up to *size* bytes from *offset*; none behind the end only."""
-        with os_errors(self._where):
+        try:  # os_errors() takes longer than the call
             return read_at(self._file.fileno(), size, offset)
+        except OSError as error:
+            raise from_os_error(error, self._where) from error
 
 
 class CompressedData:
@@ -138,11 +140,14 @@ class StoredData(io.RawIOBase, BinaryIO):
         """Go to *offset*, counted from where *whence* says."""
         if not self.seekable():
             raise io.UnsupportedOperation("seek")
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
+        if whence == io.SEEK_CUR:
+            offset += self._at
+        elif whence == io.SEEK_END:
+            offset += self._size
+        if offset < 0:
             raise ValueError("a position before the start")
-        self._at = base + offset
-        return self._at
+        self._at = offset
+        return offset
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Up to *size* bytes, perhaps fewer; all that is left where *size* is negative."""

@@ -25,7 +25,8 @@ _TYPES = {
     b"S": MemberType.FILE,  # old GNU sparse
 }
 _OCTAL = b"01234567"
-_DISTINCT = 1 << 14  # sizes, times and checksums that are remembered: a large layer's worth
+DISTINCT = 1 << 14
+"""Sizes, times and checksums that are remembered: a large layer's worth."""
 
 
 def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None) -> Draft:
@@ -38,9 +39,7 @@ def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None
         linkname, uname, gname, devmajor, devminor, prefix,
     ) = _shared(block[100:124] + block[156:])  # fmt: skip
     own_name = block[:100].rstrip(b"\0")
-    checksum = _checksum(block[148:156])
-    if checksum != sum(own_name + block[124:148]) + total and checksum != signed_sum(block):
-        raise MalformedError("the header's checksum is wrong")
+    _check_sum(block, total + sum(own_name))
     stored = _size(block[124:136]) if has_data else 0
     if name is None:
         name = own_name.partition(b"\0")[0]
@@ -53,6 +52,19 @@ def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None
         linkname, uname, gname, devmajor, devminor,
         NO_XATTRS, None, offset, data_offset, stored,
     )  # fmt: skip
+
+
+def extension_size(block: bytes) -> int:
+    """How many bytes follow header *block*, which is about the next one; raises as :func:`parse`."""
+    _check_sum(block, _shared(block[100:124] + block[156:]).sum + sum(block[:100].rstrip(b"\0")))
+    return _size(block[124:136])
+
+
+def _check_sum(block: bytes, rest: int) -> None:
+    """Compare the checksum of *block* with its sum; *rest* is that of all but its size and time."""
+    checksum = _checksum(block[148:156])
+    if checksum != sum(block[124:148]) + rest and checksum != signed_sum(block):
+        raise MalformedError("the header's checksum is wrong")
 
 
 def text(field: bytes) -> bytes:
@@ -78,7 +90,7 @@ def _base_256(field: bytes) -> int:
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
-@lru_cache(_DISTINCT)
+@lru_cache(DISTINCT)
 def _size(field: bytes) -> int:
     """A field of bytes."""
     size = number(field)
@@ -87,7 +99,7 @@ def _size(field: bytes) -> int:
     return size
 
 
-@lru_cache(_DISTINCT)
+@lru_cache(DISTINCT)
 def _time(field: bytes) -> int:
     """A field of seconds, in nanoseconds."""
     seconds = number(field)
@@ -96,7 +108,7 @@ def _time(field: bytes) -> int:
     return seconds * 1_000_000_000
 
 
-_checksum = lru_cache(_DISTINCT)(number)
+_checksum = lru_cache(DISTINCT)(number)
 
 
 def owner(value: int) -> int:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tarkit.errors import MalformedError
-from tarkit.tar.header import MAX_SIZE, owner
+from tarkit.tar.header import DISTINCT, MAX_SIZE, owner
 from tarkit.tar.member import Draft
 
 XATTR = b"SCHILY.xattr."
 _LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
+_XATTRS = (XATTR, _LIBARCHIVE_XATTR)
 
-_LENGTH = re.compile(rb"([0-9]{1,7}) ")
+_LENGTH_DIGITS = 7
+_NEWLINE = ord("\n")
 _INTEGER = re.compile(rb"-?[0-9]{1,20}")
-_TIME = re.compile(rb"(-?)([0-9]{1,20})(?:\.([0-9]*))?")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _GNU_ESCAPE = re.compile(rb"%(3D|25)")  # what GNU tar escapes, and nobody else
 
@@ -33,11 +35,12 @@ def parse_records(block: bytes) -> list[Record]:
     records = []
     at = 0
     while at < len(block):
-        prefix = _LENGTH.match(block, at)
-        end = at + int(prefix[1]) if prefix else 0
-        if prefix is None or not prefix.end() < end <= len(block) or block[end - 1] != ord("\n"):
+        body = block.find(b" ", at, at + _LENGTH_DIGITS + 1) + 1
+        digits = block[at : body - 1]
+        end = at + int(digits) if body and digits.isdigit() else 0
+        if not body < end <= len(block) or block[end - 1] != _NEWLINE:
             raise MalformedError("a pax record's length is wrong")
-        key, equals, value = block[prefix.end() : end - 1].partition(b"=")
+        key, equals, value = block[body : end - 1].partition(b"=")
         if not key or not equals or b"\0" in key:
             raise MalformedError("a pax record without a keyword")
         records.append(Record(key, value))
@@ -59,15 +62,19 @@ def apply(draft: Draft, values: Mapping[bytes, bytes]) -> None:
     An empty value takes a record back (POSIX), except that an extended attribute may be empty.
     The character set (``hdrcharset``) plays no part: names stay bytes.
     """
+    xattrs = False
     for key, value in values.items():
-        if value and (field := _FIELDS.get(key)):
-            setattr(draft, field[0], field[1](value))
+        if field := _FIELDS.get(key):
+            if value:
+                setattr(draft, field[0], field[1](value))
+        elif key.startswith(_XATTRS):
+            xattrs = True
     if (size := values.get(b"size")) and draft.type.has_data:
         draft.size = draft.stored = length(size)
-    if not draft.type.is_link:
+    if draft.linkname and not draft.type.is_link:
         draft.linkname = b""
-    if xattrs := _xattrs(values):
-        draft.xattrs = xattrs
+    if xattrs:
+        draft.xattrs = _xattrs(values)
 
 
 def format_records(values: Mapping[bytes, bytes]) -> bytes:
@@ -122,13 +129,15 @@ def _device(value: bytes) -> int:
     return number
 
 
+@lru_cache(DISTINCT)
 def _time(value: bytes) -> int:
-    match = _TIME.fullmatch(value)
-    if match is None or int(match[2]) > MAX_SIZE:
+    seconds, point, fraction = value.removeprefix(b"-").partition(b".")
+    if len(seconds) > 20 or not seconds.isdigit() or int(seconds) > MAX_SIZE:
         raise MalformedError(f"a pax time reads {value[:40]!r}")
-    fraction = (match[3] or b"")[:9].ljust(9, b"0")
-    nanoseconds = int(match[2]) * 1_000_000_000 + int(fraction)
-    return -nanoseconds if match[1] else nanoseconds
+    if point and fraction and not fraction.isdigit():
+        raise MalformedError(f"a pax time reads {value[:40]!r}")
+    nanoseconds = int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
+    return -nanoseconds if value[:1] == b"-" else nanoseconds
 
 
 def _xattrs(values: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

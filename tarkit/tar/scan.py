@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tarkit.errors import (
     LimitExceededError,
@@ -11,8 +12,8 @@ from tarkit.errors import (
     UnsupportedError,
     VerificationError,
 )
-from tarkit.tar import BLOCK_SIZE, padding, pax, sparse
-from tarkit.tar.header import ZERO_BLOCK, parse, text
+from tarkit.tar import BLOCK_SIZE, pax, sparse
+from tarkit.tar.header import ZERO_BLOCK, extension_size, parse, text
 from tarkit.tar.member import Member
 from tarkit.tar.tape import Tape
 
@@ -28,17 +29,17 @@ _OLD_GNU_SPARSE = ord("S")
 _NOT_PLAIN = _EXTENSIONS | {_OLD_GNU_SPARSE}
 
 _GLOBAL_FIELDS = frozenset({b"uid", b"gid", b"uname", b"gname", b"mtime"})
-_NEVER_GLOBAL = (b"path", b"linkpath", b"size", b"GNU.sparse.", pax.XATTR, b"LIBARCHIVE.xattr.")
+_NEVER_GLOBAL = (b"path", b"linkpath", b"size", sparse.PAX, pax.XATTR, b"LIBARCHIVE.xattr.")
 
 
 @dataclass(slots=True)
 class _Extensions:
     """What the headers in front of a member say about it."""
 
-    records: list[pax.Record] = field(default_factory=list)
+    records: Sequence[pax.Record] | None = None
     name: bytes | None = None
     linkname: bytes | None = None
-    any: bool = False
+    sparse: bool = False
 
 
 class Scanner:
@@ -82,33 +83,31 @@ class Scanner:
         while block and block != ZERO_BLOCK:
             if block[156] not in _EXTENSIONS:
                 return self._member(block, offset, extensions)
-            header = parse(block, offset, self._tape.position)
-            self._extend(extensions, block[156], self._content(header.stored))
+            self._extend(extensions, block)
             block = self._tape.block()
-        if extensions.any and not block:
-            raise TruncatedError("the archive ends between a member's headers")
-        if extensions.any:
+        if extensions != _Extensions():
+            if not block:
+                raise TruncatedError("the archive ends between a member's headers")
             raise MalformedError("an extended header without its member")
         if block:
             self._end()
         return None
 
-    def _content(self, size: int) -> bytes:
+    def _extend(self, extensions: _Extensions, block: bytes) -> None:
+        """Take in the extension that *block* is the header of."""
+        flag, size = block[156], extension_size(block)
         if size > MAX_EXTENSION:
             raise LimitExceededError(f"an extended header of {size} bytes", limit=MAX_EXTENSION)
-        return self._tape.take(size + padding(size))[:size]
-
-    def _extend(self, extensions: _Extensions, flag: int, content: bytes) -> None:
-        if flag == _GLOBAL:
-            self._add_globals(content)
-            return
-        extensions.any = True
-        if flag == _LONG_NAME:
+        content = self._tape.take(size + -size % BLOCK_SIZE)[:size]
+        if flag in _PAX:
+            extensions.records = pax.parse_records(content)
+            extensions.sparse = sparse.PAX in content
+        elif flag == _LONG_NAME:
             extensions.name = text(content)
         elif flag == _LONG_LINK:
             extensions.linkname = text(content)
         else:
-            extensions.records = pax.parse_records(content)
+            self._add_globals(content)
 
     def _add_globals(self, content: bytes) -> None:
         self._global_size += len(content)
@@ -124,7 +123,8 @@ class Scanner:
                 self._globals[record.key] = record.value
 
     def _member(self, block: bytes, offset: int, extensions: _Extensions) -> Member:
-        values = {**self._globals, **dict(extensions.records)}
+        records = extensions.records or ()
+        values = {**self._globals, **dict(records)} if self._globals else dict(records)
         name = extensions.name or values.get(b"GNU.sparse.name") or values.get(b"path") or None
         if extensions.linkname is not None:
             values[b"linkpath"] = extensions.linkname
@@ -132,8 +132,8 @@ class Scanner:
         pax.apply(draft, values)
         if block[156] == _OLD_GNU_SPARSE:
             sparse.apply_old_gnu(draft, block, self._tape)
-        else:
-            sparse.apply_pax(draft, extensions.records, values, self._tape)
+        elif extensions.sparse:
+            sparse.apply_pax(draft, records, values, self._tape)
         return draft.finish()
 
     def _end(self) -> None:

@@ -42,6 +42,11 @@ class Tape:
 
     def take(self, size: int) -> bytes:
         """Exactly *size* bytes, or :class:`TruncatedError`."""
+        end = self._at + size
+        if end <= len(self._chunk):
+            data = self._chunk[self._at : end]
+            self._at = end
+            return data
         pieces = []
         while size:
             piece = self.piece(size)

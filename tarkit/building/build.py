@@ -83,7 +83,7 @@ def build_layers(
     check_layers(layers, output, options)
     inputs = input_digest(layers, options, overlay)
     options = derived_options(options, inputs)
-    with PendingFile(target.parent) as pending:
+    with PendingFile(target.parent, read_back=True) as pending:
         try:
             written = _write(layers, pending.file, options, overlay)
         except NoSpaceError as error:

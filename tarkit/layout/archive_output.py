@@ -42,7 +42,8 @@ class ArchiveOutput:
         with ExitStack() as stack:
             self._path = None if self._deliver else output_path(Path(path))
             directory = self._path.parent if self._path else _temporary()
-            self._pending = stack.enter_context(PendingFile(directory))
+            pending = PendingFile(directory, read_back=self._deliver is not None)
+            self._pending = stack.enter_context(pending)
             self._tar = TarWriter(self._pending.file, where=self.where)
             self._stack = stack.pop_all()
 

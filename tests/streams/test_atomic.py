@@ -68,6 +68,22 @@ def test_a_file_that_is_never_published_leaves_nothing(tmp_path: Path) -> None:
     assert listing(tmp_path) == []
 
 
+def test_a_file_larger_than_what_is_kept_in_memory(tmp_path: Path) -> None:
+    pieces = [bytes([number]) * (1 << 20) for number in range(90)]
+    with atomic_file(tmp_path / "x") as file:
+        for piece in pieces:
+            file.write(piece)
+        file.seek(80 << 20)
+        file.write(b"!")  # as a header is, whose size comes to be known later
+        file.seek(1)
+        file.write(b"!")
+    with (tmp_path / "x").open("rb") as result:
+        for number, piece in enumerate(pieces):
+            begins = {0: b"\0!", 80: b"!"}.get(number, b"")
+            assert result.read(1 << 20) == begins + piece[len(begins) :]
+        assert result.read() == b""
+
+
 @posix_only
 def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
     with atomic_file(tmp_path / "x") as file:

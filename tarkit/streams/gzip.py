@@ -20,7 +20,8 @@ _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no name, no ti
 _END = b"\x03\x00"  # an empty final block
 _MEMORY_LEVEL = 9
 _CHUNK_SIZE = 1 << 20  # part of the format: other borders, other bytes
-_IN_FLIGHT = 5  # chunks of one stream: four workers deflate as fast as one thread can hash
+_WORKERS = min(os.cpu_count() or 1, 8)
+_IN_FLIGHT = min(_WORKERS, 4) + 1  # of one stream: four workers deflate as fast as a thread hashes
 _LEVEL = 6  # zlib's own default; isal's 2, which packs half as fast again as its 3 and 2 % larger
 _ISAL_LEVELS = {0: 0, 1: 1, 2: 1}  # isal has four levels
 _ISAL_BEST = 3
@@ -48,7 +49,7 @@ class _Workers:
     def submit(cls, chunk: bytes, level: int) -> Future[bytes]:
         with cls._lock:
             if cls._executor is None:
-                cls._executor = ThreadPoolExecutor(min(os.cpu_count() or 1, 8), "deflate")
+                cls._executor = ThreadPoolExecutor(_WORKERS, "deflate")
         return cls._executor.submit(_deflate, chunk, level)
 
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, replace
 
 from tarkit.ext4 import Ext4Options
 from tarkit.image.digest import Digest
-from tarkit.rootfs.epoch import source_date_epoch
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay import Overlay
+from tarkit.tar.epoch import source_date_epoch
 
 _FORMAT = 1
 """To be raised whenever the same inputs come to give other bytes."""

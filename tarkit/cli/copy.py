@@ -14,7 +14,7 @@ from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_op
 from tarkit.copying.carry import carry_over
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
-from tarkit.errors import PathNotFoundError, UsageError
+from tarkit.errors import PathNotFoundError, UsageError, VerificationError
 from tarkit.image.platform import Platform
 from tarkit.layout.names import normalized
 from tarkit.streams.atomic import atomic_file, output_path
@@ -133,8 +133,12 @@ def _keep_others(location: Location, writer: Writer, names: list[str]) -> None:
     path = Path(location.path)
     if path.exists() and path.stat().st_size:
         in_full = normalized if location.transport is Transport.DOCKER_ARCHIVE else str
-        with open_reader(Location(location.transport, location.path)) as reader:
-            carry_over(reader, writer, except_names=names, in_full=in_full)
+        try:
+            with open_reader(Location(location.transport, location.path)) as reader:
+                carry_over(reader, writer, except_names=names, in_full=in_full)
+        except VerificationError as error:
+            error.hint = "what it holds would be kept: remove it, or write to another file"
+            raise
 
 
 def _report(

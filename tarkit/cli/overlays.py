@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tarkit.errors import UsageError
+from tarkit.errors import MalformedError, UsageError
 from tarkit.rootfs.overlay import Overlay
 from tarkit.streams.files import read_file
 
@@ -39,5 +39,9 @@ def overlay_of(
             raise UsageError(f"--add takes SRC:DEST, not {text!r}")
         overlay.add(source, destination)
     for file in certificates or ():
-        overlay.add_certificate(read_file(file, _CERTIFICATE_LIMIT))
+        try:
+            overlay.add_certificate(read_file(file, _CERTIFICATE_LIMIT))
+        except MalformedError as error:
+            error.where = str(file)
+            raise
     return overlay

@@ -20,6 +20,7 @@ from tarkit.rootfs.tarball import save_tar, stream_tar
 from tarkit.transports.base import Source
 
 _TAR_NAMES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
+_OTHER_TAR_NAMES = (".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.lz4", ".tar.lzma", ".tar.br")
 
 
 def rootfs_command(
@@ -50,6 +51,10 @@ def rootfs_command(
     path = Path(destination)
     is_stream = destination == "-"
     is_tar = is_stream or destination.lower().endswith(_TAR_NAMES)
+    if destination.lower().endswith(_OTHER_TAR_NAMES):
+        raise UsageError(
+            f"{destination!r} is no directory's name", hint="tars are .tar, .gz or .zst"
+        )
     if is_stream and json_output:
         raise UsageError("--json and the tar cannot both go to standard output")
     if rootless and is_tar:

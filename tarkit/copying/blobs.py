@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -23,6 +23,7 @@ from tarkit.image.media_types import Compression, Family
 from tarkit.streams.codecs import SNIFF_SIZE, compress, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
+from tarkit.streams.workers import Workers
 from tarkit.transports.base import Destination, SequentialSource, Source
 
 _JOBS = 4  # more than there may be cores: while one blob waits for the disk, another is hashed
@@ -72,10 +73,11 @@ class BlobMover:
         digests = [blob.digest for blob in order] if order is not None else list(plans)
         futures: dict[Digest, Future[Moved]] = {}
         finished: SimpleQueue[Future[Moved]] = SimpleQueue()
-        with ThreadPoolExecutor(jobs, "blob") as pool, self._stopping(pool, futures.values()):
+        with Workers(jobs, "blob") as pool, self._stopping(pool, futures.values()):
             for digest in digests:
                 futures[digest] = pool.submit(self._move, plans[digest], family)
                 futures[digest].add_done_callback(finished.put)
+            pool.begin()
             for _ in digests:
                 _next(finished).result()
             return {digest: future.result() for digest, future in futures.items()}
@@ -89,9 +91,7 @@ class BlobMover:
         return blobs if self._destination.profile.ordered else None
 
     @contextmanager
-    def _stopping(
-        self, pool: ThreadPoolExecutor, futures: Collection[Future[Moved]]
-    ) -> Iterator[None]:
+    def _stopping(self, pool: Workers, futures: Collection[Future[Moved]]) -> Iterator[None]:
         """Stop all of *futures* when the block fails, in whatever way, before that goes on."""
         try:
             yield
@@ -102,10 +102,12 @@ class BlobMover:
             raise
 
     def _move(self, plan: LayerPlan, family: Family | None) -> Moved:
+        self._watcher.check()
         blob = plan.descriptor
         try:
             moved = self._reuse(plan) or self._insist(plan, family)
         except BaseException:
+            self._watcher.cancel()
             self._watcher.tell(Event.FAILED, blob)
             raise
         reused = moved.outcome is Outcome.REUSED

@@ -81,14 +81,18 @@ class Watcher:
         """Make every watched stream raise :class:`CancelledError` at its next read."""
         self._stop.set()
 
+    def check(self) -> None:
+        """Raise :class:`CancelledError` when it is time to stop."""
+        if self._stop.is_set():
+            raise CancelledError("cancelled")
+
     def watch(self, stream: Readable, blob: Descriptor) -> ChunkReader:
         """*stream*, whose bytes are counted for *blob*."""
         return _Watched(stream, blob, self)
 
     def advance(self, blob: Descriptor, done: int, step: int) -> None:
         """*step* more bytes of *blob* were read; raises :class:`CancelledError` when it is time to stop."""
-        if self._stop.is_set():
-            raise CancelledError("cancelled")
+        self.check()
         with self._lock:
             self.read += step
             self._total_done += done - self._done.get(blob.digest, 0)  # less, when it starts over

@@ -95,9 +95,10 @@ class Ext4Options:
 
 def _check_size(size: int) -> None:
     if size % BLOCK:
+        below, above = size // BLOCK * BLOCK, -(-size // BLOCK) * BLOCK
         raise UsageError(
             f"size {size} is not a multiple of {BLOCK} bytes",
-            hint=f"use {size // BLOCK * BLOCK} or {-(-size // BLOCK) * BLOCK}",
+            hint=f"use {below} or {above}" if below else f"use {above}",
         )
     if not _SMALLEST <= size <= _LARGEST:
         raise UsageError(f"size {size} is not between {_SMALLEST} and {_LARGEST} bytes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from tarkit.errors import UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
 from tarkit.streams.atomic import PendingFile, os_errors, output_path
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.verify import VerifyingReader
+from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.writer import TarWriter
 
@@ -38,7 +37,7 @@ class ArchiveOutput:
         self.where = str(path)
         self._deliver = _print if self.where == "-" else deliver
         self._sizes: dict[Digest, int] = {}
-        self._mtime_ns = source_date_epoch() * 1_000_000_000
+        self._mtime_ns = (source_date_epoch() or 0) * 1_000_000_000
         with ExitStack() as stack:
             self._path = None if self._deliver else output_path(Path(path))
             directory = self._path.parent if self._path else _temporary()
@@ -133,14 +132,6 @@ class ArchiveBlobs:
     def put(self, blob: VerifyingReader) -> None:
         """See :class:`tarkit.layout.destination.LayoutBlobs`."""
         self._output.put_blob(blob, lambda hex: f"blobs/{blob.algorithm}/{hex}")
-
-
-def source_date_epoch() -> int:
-    """SOURCE_DATE_EPOCH, in seconds since the epoch; 0 where it is not set. Raises :class:`UsageError`."""
-    text = os.environ.get("SOURCE_DATE_EPOCH", "0") or "0"
-    if not text.isascii() or not text.isdecimal() or len(text) > 12:
-        raise UsageError(f"SOURCE_DATE_EPOCH is {text[:40]!r}, not a number of seconds")
-    return int(text)
 
 
 def _print(archive: BinaryIO) -> None:

@@ -11,7 +11,6 @@ from tarkit.copying.progress import Progress
 from tarkit.errors import TarkitError, UnsupportedError
 from tarkit.image.platform import Platform
 from tarkit.rootfs.contents import Contents
-from tarkit.rootfs.epoch import source_date_epoch
 from tarkit.rootfs.glob import glob
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.merge import Merger
@@ -20,6 +19,7 @@ from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import Sink, read_headers, read_layers
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.streams.chunks import read_bounded
+from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
 from tarkit.transports.base import Source
 

@@ -19,11 +19,11 @@ from tarkit.errors import TransportError, UnsupportedError
 from tarkit.image.platform import Platform
 from tarkit.reading.select import select_image
 from tarkit.rootfs.directory import RootfsResult, write_directory
-from tarkit.rootfs.epoch import source_date_epoch
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import write_tar
 from tarkit.streams.atomic import output_path
 from tarkit.streams.staging import staging_directory
+from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member
 from tarkit.tar.reader import TarReader
 from tarkit.tar.spool import new_spool

@@ -17,7 +17,6 @@ from typing import Protocol, Self
 from tarkit.errors import RefusedError, UnsupportedError
 from tarkit.image.digest import Digest
 from tarkit.rootfs.contents import Contents
-from tarkit.rootfs.epoch import source_date_epoch
 from tarkit.rootfs.merge import Merger
 from tarkit.rootfs.names import WHITEOUT, Parts, path_of, require_visible, split
 from tarkit.rootfs.tree import Node
@@ -25,6 +24,7 @@ from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.files import open_regular
 from tarkit.streams.verify import VerifyingReader
+from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
 
 EDIT_LIMIT = 64 << 20

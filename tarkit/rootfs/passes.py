@@ -72,10 +72,12 @@ def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:
 
 def _each(layers: ImageLayers, order: list[int], read: Callable[[int], T]) -> list[T]:
     """What *read* gives for each layer of *order*, several at a time where the source allows."""
-    from concurrent.futures import ThreadPoolExecutor
+    from tarkit.streams.workers import Workers
 
-    with ThreadPoolExecutor(1 if layers.sequential else _JOBS, "layer") as pool:
-        return list(pool.map(read, order))
+    with Workers(1 if layers.sequential else _JOBS, "layer") as pool:
+        results = pool.map(read, order)
+        pool.begin()
+        return list(results)
 
 
 def _passed_over(layers: ImageLayers, order: list[int]) -> dict[int, list[Member]]:

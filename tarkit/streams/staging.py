@@ -24,7 +24,7 @@ def staging_directory(parent: Path) -> Iterator[Path]:
     path = parent / (_PREFIX + os.urandom(8).hex())
     with locked_directory(parent):
         _sweep(parent)
-        with os_errors(path):
+        with os_errors(parent):
             path.mkdir(mode=0o755)
             path.chmod(0o755)
         lock = _try_lock(path)

@@ -100,7 +100,8 @@ def test_notes_go_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixtur
     ("arguments", "code", "message"),
     [
         (["--size", "huge"], 2, "no size 'huge'"),
-        (["--size", "5"], 2, "size 5 is not a multiple of 4096 bytes"),
+        (["--size", "5"], 2, "size 5 is not a multiple of 4096 bytes; use 4096"),
+        (["--ca-cert", __file__], 4, f"{__file__}: no certificate in PEM form"),
         (["--profile", "fast"], 2, "no profile 'fast'"),
         (["--uuid", "x"], 2, "'x' is no UUID"),
         (["--free", "95%"], 2, "95 percent free is not between 0 and 90"),

@@ -143,7 +143,9 @@ def test_an_empty_file_is_as_good_as_none(
 
 def test_a_file_that_is_no_archive_is_left_alone(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"my notes\n")
-    assert tarkit("copy", f"{save}:one:1", f"docker-archive:{tmp_path / 'out'}:a:1").code in (4, 6)
+    run = tarkit("copy", f"{save}:one:1", f"docker-archive:{tmp_path / 'out'}:a:1")
+    assert run.code == 4
+    assert "remove it, or write to another file" in run.err
     assert (tmp_path / "out").read_bytes() == b"my notes\n"
 
 
@@ -211,6 +213,8 @@ def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:
          "gzip has the levels 0 to 9"),
         (("{save}:one:1", "docker-archive:-:a:1", "--json"), 2, "cannot both go"),
         (("{save}:one:1", "oci:-"), 2, "cannot be a pipe"),
+        (("docker://localhost:99999/a:1", "oci:{out}"), 2, "ports go from 1 to 65535"),
+        (("{save}:one:1", "docker://localhost:0/a:1"), 2, "ports go from 1 to 65535"),
         (("{save}:one:1", "oci:{dir}"), 6, "exists and is not an OCI layout"),
     ],
 )  # fmt: skip

@@ -125,10 +125,24 @@ def test_rootfs_makes_a_tar_or_a_stream(
 
 @pytest.mark.parametrize(
     "options",
-    [["-", "--json"], ["out.tar", "--rootless"], ["out", "--add", "x"], ["out", "--add", ":x"]],
+    [
+        ["-", "--json"],
+        ["out.tar", "--rootless"],
+        ["out", "--add", "x"],
+        ["out", "--add", ":x"],
+        ["out.tar.xz"],
+    ],
 )
 def test_options_that_do_not_go_together(image: str, options: list[str]) -> None:
     assert run(["rootfs", image, *options]) == 2
+
+
+def test_a_place_that_cannot_be_is_named(
+    image: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run(["rootfs", image, str(tmp_path / "file" / "out")]) == 3
+    assert capsys.readouterr().err == f"tarkit: {tmp_path / 'file'}: Not a directory\n"
 
 
 @pytest.mark.parametrize("command", ["squashfs", "erofs"])

@@ -18,6 +18,7 @@ from tarkit.transports.registry.endpoint import (
     is_loopback,
     normalize_base_url,
     origin,
+    require_host,
 )
 from tarkit.transports.registry.http import Http, resolved
 from tarkit.transports.registry.messages import Answer, Request, Response
@@ -36,6 +37,7 @@ class RegistryClient:
         *,
         credentials: Callable[[], Credentials | None],
     ) -> None:
+        require_host(domain)
         self._host = DOCKER_HUB_API if domain == DOCKER_HUB else domain
         self._options = options
         self.http = Http(Connections(self._host, options), options.patience)

@@ -48,6 +48,16 @@ def _checked_host(parts: SplitResult, text: str) -> str:
     return parts.netloc.lower()
 
 
+def require_host(domain: str) -> None:
+    """Raise :class:`UsageError` where *domain* names a port that there cannot be."""
+    try:
+        port = urlsplit(f"//{domain}").port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise UsageError(f"{domain[:200]!r} is not a registry: ports go from 1 to 65535")
+
+
 def is_loopback(host: str) -> bool:
     """Whether *host*, with or without a port, is this machine's loopback interface."""
     name = urlsplit(f"//{host}").hostname or ""

@@ -1,0 +1,57 @@
+"""Threads that whoever starts them can always stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import pytest
+
+from tarkit.streams.workers import Workers
+
+
+def test_they_do_what_they_are_given() -> None:
+    with Workers(2, "test") as pool:
+        results = pool.map(lambda number: number * number, range(10))
+        pool.begin()
+        assert list(results) == [number * number for number in range(10)]
+
+
+def test_none_begins_before_all_were_started() -> None:
+    done: list[int] = []
+    with Workers(4, "test") as pool:
+        futures = [pool.submit(done.append, number) for number in range(8)]
+        assert done == []
+        pool.begin()
+    assert sorted(done) == list(range(8))
+    assert all(future.done() for future in futures)
+
+
+def interrupted(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    """*start*, with a signal that comes when the thread runs and its starter does not know yet."""
+
+    def start_and_fail(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    return start_and_fail
+
+
+def test_an_interrupted_start_leaves_nothing_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+    futures: list[Future[None]] = []
+
+    def work() -> None:
+        with Workers(2, "orphan") as pool:
+            futures.append(pool.submit(done.append, 1))
+            monkeypatch.setattr(threading.Thread, "start", interrupted(threading.Thread.start))
+            futures.append(pool.submit(done.append, 2))
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    for thread in threading.enumerate():
+        if thread.name.startswith("orphan"):
+            thread.join(60)
+    assert done == []
+    assert [future.cancelled() for future in futures] == [True]

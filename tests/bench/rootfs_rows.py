@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.bench.measure import Side
 from tests.bench.subject import Subject
-from tests.bench.table import SKOPEO, TARKIT, Row, remover
+from tests.bench.table import SKOPEO, TARKIT, Row, put_aside, remover
 from tests.builders import docker_archive, image_of
 
 MEMORY_TARGET = 150 << 20
@@ -30,8 +30,8 @@ def rootfs_rows(subject: Subject, work: Path) -> Iterator[Row]:
     def row(title: str, command: str, to: Path, then: str, target: float) -> Row:
         return Row(
             title,
-            Side((*TARKIT, command, "-q", source, to), to, remover(to)),
-            Side(("sh", "-c", unpack + then), theirs, remover(bundle, theirs)),
+            Side((*TARKIT, command, "-q", source, to), to, put_aside(to)),
+            Side(("sh", "-c", unpack + then), theirs, put_aside(bundle, theirs)),
             target,
             memory_target=MEMORY_TARGET,
         )
@@ -51,7 +51,6 @@ def rootfs_rows(subject: Subject, work: Path) -> Iterator[Row]:
         f" && tar -C {rootfs} -cf {theirs} .",
         0.25,
     )
-    remover(bundle, theirs, ours, ours.with_suffix(".tar"))()
     yield ls_row(archive, work)
     yield directory_row(work)
 

@@ -17,6 +17,7 @@ _LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
 _XATTRS = (XATTR, _LIBARCHIVE_XATTR)
 
 _LENGTH_DIGITS = 7
+_TIME_SIZE = len(b"-" + 20 * b"9" + b"." + 9 * b"9")
 _NEWLINE = ord("\n")
 _INTEGER = re.compile(rb"-?[0-9]{1,20}")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -129,12 +130,18 @@ def _device(value: bytes) -> int:
     return number
 
 
-@lru_cache(DISTINCT)
 def _time(value: bytes) -> int:
-    seconds, point, fraction = value.removeprefix(b"-").partition(b".")
-    if len(seconds) > 20 or not seconds.isdigit() or int(seconds) > MAX_SIZE:
+    if len(value) > _TIME_SIZE and not value[_TIME_SIZE:].isdigit():
         raise MalformedError(f"a pax time reads {value[:40]!r}")
-    if point and fraction and not fraction.isdigit():
+    return _nanoseconds(value[:_TIME_SIZE])
+
+
+@lru_cache(DISTINCT)
+def _nanoseconds(value: bytes) -> int:
+    """A time without the digits that count for nothing: what is remembered must not be of any length."""
+    seconds, _, fraction = value.removeprefix(b"-").partition(b".")
+    is_time = len(seconds) <= 20 and seconds.isdigit() and (not fraction or fraction.isdigit())
+    if not is_time or int(seconds) > MAX_SIZE:
         raise MalformedError(f"a pax time reads {value[:40]!r}")
     nanoseconds = int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
     return -nanoseconds if value[:1] == b"-" else nanoseconds

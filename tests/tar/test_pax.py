@@ -59,7 +59,7 @@ def test_records_replace_what_the_header_says() -> None:
     [
         (b"1", 10**9), (b"0.5", 5 * 10**8), (b"1.000000001", 10**9 + 1), (b"1.0000000019", 10**9 + 1),
         (b"-0.000000001", -1), (b"-1", -(10**9)), (b"13569465600.25", 13569465600 * 10**9 + 25 * 10**7),
-        (b"7.", 7 * 10**9),
+        (b"7.", 7 * 10**9), (b"1.5" + b"0" * 5000, 15 * 10**8), (b"-0." + b"9" * 5000, -999_999_999),
     ],
 )  # fmt: skip
 def test_times_to_the_nanosecond(text: bytes, nanoseconds: int) -> None:
@@ -71,12 +71,24 @@ def test_times_survive_writing_and_reading(nanoseconds: int) -> None:
     assert only(pax((b"mtime", format_time(nanoseconds))), block()).mtime_ns == nanoseconds
 
 
+def test_of_a_long_time_only_the_nanoseconds_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    remembered: dict[bytes, int] = {}
+    monkeypatch.setattr(
+        "tarkit.tar.pax._nanoseconds", lambda value: remembered.setdefault(value, 0)
+    )
+    only(pax((b"mtime", b"1.5" + b"0" * 5000)), block())
+    assert list(remembered) == [b"1.5" + b"0" * 28]
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [
         (b"size", b"-1"), (b"size", b"9223372036854775808"), (b"size", b"1e3"), (b"size", b"0x10"),
         (b"size", b" 1"), (b"size", b"1" * 5000), (b"uid", b"4294967296"), (b"uid", b"-2147483649"),
         (b"gid", b"root"), (b"mtime", b"soon"), (b"mtime", b".5"), (b"mtime", b"9" * 20),
+        (b"mtime", b"1." + b"0" * 5000 + b"x"), (b"mtime", b"1" * 5000), (b"mtime", b"1." + b"0" * 40 + b".1"),
         (b"path", b"a\0b"), (b"linkpath", b"a\0b"), (b"uname", b"\0"),
         (b"SCHILY.devmajor", b"-1"), (b"SCHILY.devminor", b"4294967296"),
         (b"SCHILY.xattr.", b"v"), (b"LIBARCHIVE.xattr.user.a", b"not base64!"),

@@ -176,10 +176,10 @@ class BlobMover:
         with plain:
             if gets is Compression.NONE:
                 return self._destination.put_blob(plain, media_type)
-            packed = compress(ReadAhead(plain), gets, level=self._options.level)
-            with VerifyingReader(packed) as stream:
-                stored = self._destination.put_blob(stream, media_type)
-                stream.verify()
+            compressed = compress(ReadAhead(plain), gets, level=self._options.level)
+            with VerifyingReader(compressed) as packed:
+                stored = self._destination.put_blob(packed, media_type)
+                packed.verify()
             return stored
 
 

@@ -29,9 +29,8 @@ TEXT_LIMIT = 16 << 20
 Path = str | bytes
 
 
-@dataclass(
-    slots=True
-)  # not frozen: setting the fields of many thousands would take longer than the rest
+# not frozen, which takes 7 % of the time of an `ls` of 16,000 files
+@dataclass(slots=True)
 class Entry:
     """What a path of the image is.
 

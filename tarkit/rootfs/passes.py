@@ -72,6 +72,8 @@ def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:
 
 def _each(layers: ImageLayers, order: list[int], read: Callable[[int], T]) -> list[T]:
     """What *read* gives for each layer of *order*, several at a time where the source allows."""
+    if not order:
+        return []
     from tarkit.streams.workers import Workers
 
     with Workers(1 if layers.sequential else _JOBS, "layer") as pool:

@@ -140,14 +140,11 @@ class StoredData(io.RawIOBase, BinaryIO):
         """Go to *offset*, counted from where *whence* says."""
         if not self.seekable():
             raise io.UnsupportedOperation("seek")
-        if whence == io.SEEK_CUR:
-            offset += self._at
-        elif whence == io.SEEK_END:
-            offset += self._size
-        if offset < 0:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
             raise ValueError("a position before the start")
-        self._at = offset
-        return offset
+        self._at = base + offset
+        return self._at
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Up to *size* bytes, perhaps fewer; all that is left where *size* is negative."""

@@ -43,6 +43,9 @@ Machine: {os.cpu_count()} cores of {processor()}, Python {platform.python_versio
 processors, as a share of the wall time measured. *Bytes* compares the outputs' sizes. A row holds when the wall
 ratio, the size and the peak memory do: 100 MiB, or 150 for root filesystems.
 
+Trees that were unpacked stay until the end: ext4 looks at every inode deleted in the last minutes before it takes
+another, so a tree made where one was just removed would measure that.
+
 [^gzip]: skopeo 1.9.3 ends with "invalid tar header" on any gzip-compressed docker-archive, so the peer does by
     hand what later versions do themselves: `gzip -d` into a temporary file, and `skopeo inspect` of that.
 """

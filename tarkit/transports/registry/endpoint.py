@@ -34,13 +34,9 @@ def normalize_base_url(text: str) -> str:
 
 
 def _checked_host(parts: SplitResult, text: str) -> str:
-    try:
-        has_port = parts.port is None or parts.port > 0
-    except ValueError:
-        has_port = False
     if "@" in parts.netloc:
         raise UsageError("a registry's URL with credentials in it", hint="give them on their own")
-    known = parts.scheme in _PORTS and parts.hostname and has_port
+    known = parts.scheme in _PORTS and parts.hostname and _port_is_possible(parts)
     if not known or parts.query or parts.fragment:
         raise UsageError(
             f"{text[:200]!r} is not the base URL of a registry", hint="write https://host[:port]"
@@ -48,13 +44,17 @@ def _checked_host(parts: SplitResult, text: str) -> str:
     return parts.netloc.lower()
 
 
+def _port_is_possible(parts: SplitResult) -> bool:
+    """Whether the port, where one is given, can be one."""
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+
+
 def require_host(domain: str) -> None:
     """Raise :class:`UsageError` where *domain* names a port that there cannot be."""
-    try:
-        port = urlsplit(f"//{domain}").port
-    except ValueError:
-        port = 0
-    if port == 0:
+    if not _port_is_possible(urlsplit(f"//{domain}")):
         raise UsageError(f"{domain[:200]!r} is not a registry: ports go from 1 to 65535")
 
 

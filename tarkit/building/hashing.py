@@ -14,9 +14,10 @@ from tarkit.errors import TruncatedError
 from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.atomic import from_os_error, os_errors
-from tarkit.streams.files import read_at
+from tarkit.streams.uncached import drop_cached, read_at
 
 _ZEROS = bytes(CHUNK_SIZE)
+_WINDOW = 8 << 20
 
 
 def file_digest(file: BinaryIO, where: object) -> Digest:
@@ -25,7 +26,7 @@ def file_digest(file: BinaryIO, where: object) -> Digest:
     descriptor = file.fileno()
     with os_errors(where):
         size = os.fstat(descriptor).st_size
-        position = 0
+        position = passed = 0
         for start, end in _data(descriptor, size):
             _hash_zeros(hasher, start - position)
             while start < end:
@@ -34,6 +35,9 @@ def file_digest(file: BinaryIO, where: object) -> Digest:
                     raise TruncatedError(f"ends at byte {start}", where=str(where))
                 hasher.update(chunk)
                 start += len(chunk)
+                if start - passed >= _WINDOW:
+                    drop_cached(descriptor, passed, start)
+                    passed = start
             position = end
         _hash_zeros(hasher, size - position)
     return Digest("sha256", hasher.hexdigest())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from tarkit.errors import NoSpaceError, TransportError, TruncatedError, UnsupportedError
+from tarkit.streams.uncached import write_at
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -165,11 +166,10 @@ class ImageFile:
     def _flush(self, more: Buffer = b"") -> None:
         """Write what is gathered, followed by *more*."""
         with _typed_errors(self.name):
-            if self._filled or more:
-                self._file.seek(self._start)
             for data in (memoryview(self._buffer)[: self._filled], memoryview(more)):
                 rest = data
                 while rest:
-                    rest = rest[self._file.write(rest) :]
-        self._start += self._filled + len(more)
+                    written = write_at(self._file.fileno(), rest, self._start)
+                    rest = rest[written:]
+                    self._start += written
         self._filled = 0

@@ -24,6 +24,7 @@ from tarkit.rootfs.tree import Node, Place, Tree
 from tarkit.streams.atomic import atomic_file, os_errors
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.codecs import Compression, compress
+from tarkit.streams.uncached import write_at
 from tarkit.tar import BLOCK_SIZE, padding
 from tarkit.tar.encode import encode
 from tarkit.tar.member import Member, MemberType
@@ -215,7 +216,7 @@ class _Layout:
 def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
     with os_errors("the tar"):
         while data:
-            written = os.pwrite(descriptor, data, offset)
+            written = write_at(descriptor, data, offset)
             data, offset = data[written:], offset + written
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,14 +37,4 @@ def require_inside(path: Path, directory: Path) -> None:
         raise UnsafePathError(f"a link that leads out of {directory.name!r}", where=str(path))
 
 
-def read_at(descriptor: int, size: int, offset: int) -> bytes:
-    """Up to *size* bytes from *offset*, by any thread; none behind the end only."""
-    if hasattr(os, "pread"):
-        return os.pread(descriptor, size, offset)
-    with _seeking:  # Windows has one position a file and no call that leaves it alone
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        return os.read(descriptor, size)
-
-
-_seeking = threading.Lock()
 _BINARY: int = getattr(os, "O_BINARY", 0)

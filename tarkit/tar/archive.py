@@ -14,7 +14,7 @@ from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundErro
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable, chunks_of, read_bounded
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
-from tarkit.streams.files import read_at
+from tarkit.streams.uncached import read_at
 from tarkit.tar.data import ArchiveData, CompressedData, FileData, NoData, StoredData
 from tarkit.tar.index import Index, index_file, index_stream
 from tarkit.tar.member import Member

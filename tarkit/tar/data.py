@@ -10,7 +10,7 @@ from tarkit.errors import TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.atomic import from_os_error
 from tarkit.streams.codecs import Compression, decompress
-from tarkit.streams.files import read_at
+from tarkit.streams.uncached import read_at
 from tarkit.tar.member import Member
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from tarkit.errors import TruncatedError
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable
-from tarkit.streams.files import read_at
+from tarkit.streams.uncached import read_at
 from tarkit.tar import BLOCK_SIZE
 
 _WINDOW = 16 << 10  # read at a time by offset: several small members, or little beside a large one

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tarkit.errors import LimitExceededError, MalformedError, PathNotFoundError, TarkitError
-from tarkit.streams.files import open_regular, read_at, read_file
+from tarkit.streams.files import open_regular, read_file
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
@@ -33,18 +33,3 @@ def test_a_fifo_is_not_waited_on(tmp_path: Path) -> None:
 def test_a_directory(tmp_path: Path) -> None:
     with pytest.raises(TarkitError):
         open_regular(tmp_path)
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_reads_at_any_offset_with_and_without_pread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
-) -> None:
-    if not native:
-        monkeypatch.delattr(os, "pread", raising=False)
-    path = tmp_path / "file"
-    path.write_bytes(b"0123456789")
-    with path.open("rb") as file:
-        assert read_at(file.fileno(), 3, 4) == b"456"
-        assert read_at(file.fileno(), 3, 0) == b"012"
-        assert read_at(file.fileno(), 3, 8) == b"89"
-        assert read_at(file.fileno(), 3, 10) == b""

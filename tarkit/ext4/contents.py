@@ -8,9 +8,10 @@ from typing import Protocol
 from tarkit.errors import MalformedError, SizeMismatchError, TruncatedError, UnsupportedError
 from tarkit.ext4.extents import extents_of
 from tarkit.ext4.format import BLOCK, blocks_of
-from tarkit.ext4.image import Buffer, ImageFile, SourceFile
+from tarkit.ext4.image import ImageFile, SourceFile
 from tarkit.ext4.node import Contents, Extent, Region
 from tarkit.ext4.space import Run, Space
+from tarkit.streams.uncached import Buffer
 
 
 class Feed(Protocol):

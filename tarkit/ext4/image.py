@@ -7,16 +7,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import TypeAlias
 
 from tarkit.errors import NoSpaceError, TransportError, TruncatedError, UnsupportedError
-from tarkit.streams.uncached import write_at
+from tarkit.streams.uncached import Buffer, Gathered
 
-Buffer: TypeAlias = bytes | bytearray | memoryview
-
-_BUFFER = 4 * 1024 * 1024
 _WINDOW = 1024 * 1024
 _KERNEL_COPY_FROM = 256 * 1024
 _ZEROS = memoryview(bytes(_WINDOW))
@@ -67,9 +64,7 @@ class ImageFile:
     def __init__(self, file: FileIO, name: str) -> None:
         self.name = name
         self._file = file
-        self._buffer = bytearray(_BUFFER)
-        self._start = 0
-        self._filled = 0
+        self._gathered = Gathered(file.fileno(), partial(_typed_errors, name))
         self._kernel_copies = hasattr(os, "copy_file_range")
 
     @classmethod
@@ -100,15 +95,7 @@ class ImageFile:
 
     def write(self, offset: int, data: Buffer) -> None:
         """Write *data* at *offset*; the buffer may be reused as soon as this returns."""
-        if offset != self._start + self._filled:
-            self._flush()
-            self._start = offset
-        filled = self._filled + len(data)
-        if filled > _BUFFER:
-            self._flush(data)
-        else:
-            self._buffer[self._filled : filled] = data
-            self._filled = filled
+        self._gathered.write(offset, data)
 
     def write_zeros(self, offset: int, count: int) -> None:
         """Write *count* zero bytes at *offset*."""
@@ -128,7 +115,7 @@ class ImageFile:
         """Copy what the kernel is willing to copy; returns how many bytes that was."""
         if not self._kernel_copies:
             return 0
-        self._flush()
+        self._gathered.flush()
         done = 0
         with _typed_errors(self.name):
             while done < count:
@@ -159,17 +146,6 @@ class ImageFile:
 
     def finish(self, size: int) -> None:
         """Write what is gathered and give the file *size* bytes."""
-        self._flush()
+        self._gathered.flush()
         with _typed_errors(self.name):
             self._file.truncate(size)
-
-    def _flush(self, more: Buffer = b"") -> None:
-        """Write what is gathered, followed by *more*."""
-        with _typed_errors(self.name):
-            for data in (memoryview(self._buffer)[: self._filled], memoryview(more)):
-                rest = data
-                while rest:
-                    written = write_at(self._file.fileno(), rest, self._start)
-                    rest = rest[written:]
-                    self._start += written
-        self._filled = 0

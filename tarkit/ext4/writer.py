@@ -10,11 +10,12 @@ from tarkit.ext4.contents import ChunkFeed, RangeFeed, fill, reserve
 from tarkit.ext4.finish import Ext4Result, Finisher
 from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_NARROW_BLOCKS, blocks_of
 from tarkit.ext4.geometry import MAX_FOUND_BLOCKS, can_grow, prefix_for
-from tarkit.ext4.image import Buffer, ImageFile, SourceFile
+from tarkit.ext4.image import ImageFile, SourceFile
 from tarkit.ext4.layout import plan_layout
 from tarkit.ext4.node import Contents, Node, Region
 from tarkit.ext4.options import Ext4Options
 from tarkit.ext4.space import MAX_BLOCKS, Run, Space, no_space
+from tarkit.streams.uncached import Buffer
 
 
 class Ext4Writer:

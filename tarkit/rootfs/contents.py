@@ -64,14 +64,13 @@ class Contents:
 
         See :func:`tarkit.rootfs.passes.deliver`.
         """
-        by_place = {node.place: node for node in nodes if node.place is not None}
-        top = len(self.layers)
-        places = [place for place in by_place if place.layer < top]
-        deliver(self.layers, places, sink, complete=complete, parallel=parallel)
-        for place, node in sorted(by_place.items()):
-            if place.layer == top:
-                with self._open_added(place) as stream:
-                    sink.store(place, node.member, _exactly(stream, node.member.stored))
+        members = {place: node.member for node in nodes if (place := node.place) is not None}
+        added = sorted(place for place in members if place.layer == len(self.layers))
+        of_layers = {place: members[place] for place in members.keys() - added}
+        deliver(self.layers, of_layers, sink, complete=complete, parallel=parallel)
+        for place in added:
+            with self._open_added(place) as stream:
+                sink.store(place, members[place], _exactly(stream, members[place].stored))
 
     def close(self) -> None:
         """Close the layers that are open."""

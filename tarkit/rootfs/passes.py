@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import BinaryIO, Protocol, TypeVar
 
 from tarkit.errors import TruncatedError
@@ -99,26 +100,26 @@ def _passed_over(layers: ImageLayers, order: list[int]) -> dict[int, list[Member
 
 def deliver(
     layers: ImageLayers,
-    places: Collection[Place],
+    members: Mapping[Place, Member],
     sink: Sink,
     *,
     complete: bool = False,
     parallel: bool = False,
 ) -> None:
-    """Give *sink* the data at *places*, from each layer concerned in one pass, verified to its end.
+    """Give *sink* the data of *members*, from each layer concerned in one pass, verified to its end.
 
     Where *complete*, layers of which nothing is needed are verified too, unless they were before.
     Only where *parallel* may several threads call the sink.
     """
-    wanted: dict[int, set[int]] = {}
-    for layer, offset in places:
-        wanted.setdefault(layer, set()).add(offset)
+    wanted: dict[int, list[Place]] = {}
+    for place in sorted(members):
+        wanted.setdefault(place.layer, []).append(place)
 
     def read(number: int) -> None:
-        offsets = wanted.get(number, set())
-        for reader, member in _members(layers, number):
-            if member.data_offset in offsets and _has_data(member):
-                sink.store(Place(number, member.data_offset), member, reader.chunks())
+        with _open(layers, number) as reader:
+            for place in wanted.get(number, ()):
+                reader.go_to(members[place])
+                sink.store(place, members[place], reader.chunks())
 
     concerned = [
         number
@@ -134,10 +135,17 @@ def deliver(
 
 def _members(layers: ImageLayers, number: int) -> Iterator[tuple[TarReader, Member]]:
     """Every member of layer *number*, and the reader that is at it; verifies the layer at its end."""
-    with layers.open(number) as stream:
-        reader = TarReader(stream, where=layers.label(number))
+    with _open(layers, number) as reader:
         for member in reader:
             yield reader, member
+
+
+@contextmanager
+def _open(layers: ImageLayers, number: int) -> Iterator[TarReader]:
+    """A reader of layer *number*, which is read to its end and verified where the block succeeds."""
+    with layers.open(number) as stream:
+        reader = TarReader(stream, where=layers.label(number))
+        yield reader
         reader.drain()
     layers.verified.add(number)
 

@@ -1,18 +1,17 @@
 """An image as one tar: sorted, one entry a path, the same bytes for the same image from anywhere.
 
-Every header is written first, where it belongs; then the data, in the order in which the layers
-bring it. So each layer is read twice at most, and nothing is kept beside the output. Where that
-cannot be written at any place (a pipe, a compressed file), the tar is put together in a temporary
-file first.
+Headers alone say where everything goes. Then each file is written there, with the headers in front
+of it, in the order in which the layers bring them. So each layer is read twice at most, and nothing
+is kept beside the output. Where that cannot be written at any place (a pipe, a compressed file),
+the tar is put together in a temporary file first.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from tarkit.copying.progress import Progress
 from tarkit.errors import SizeMismatchError
@@ -24,15 +23,13 @@ from tarkit.rootfs.tree import Node, Place, Tree
 from tarkit.streams.atomic import atomic_file, os_errors
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.codecs import Compression, compress
-from tarkit.streams.uncached import write_at
+from tarkit.streams.uncached import Gathered
 from tarkit.tar import BLOCK_SIZE, padding
-from tarkit.tar.encode import encode
+from tarkit.tar.encode import encode, encoded_size
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.names import shown
 from tarkit.tar.spool import new_spool
 from tarkit.transports.base import Source
-
-_BUFFER = 1 << 20
 
 
 def save_tar(
@@ -106,118 +103,133 @@ def write_tar(
     with FileSystem.of(
         source, platform=platform, overlay=overlay, on_progress=on_progress
     ) as files:
-        layout = _Layout(file.fileno())
-        for entry in _entries(files.tree):
-            layout.add(entry)
-        layout.finish()
-        files.contents.deliver(layout.nodes, layout, complete=True, parallel=True)
-    return RootfsResult(layout.entries, layout.size)
+        layout = _Layout(files.tree)
+        output = _Output(file.fileno(), layout)
+        files.contents.deliver(layout.nodes, output, complete=True, parallel=True)
+        output.finish()
+    return RootfsResult(len(layout.nodes), layout.size)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A path of the tar: its header, and the inode whose data follows."""
+class _Stretch(NamedTuple):
+    """Entries from number *first* to before *end* that stand together in the tar, from *offset* on."""
 
-    member: Member
-    node: Node
-
-
-def _entries(tree: Tree) -> Iterator[_Entry]:
-    """What *tree* is in a tar; the first name of an inode brings its data, the others are links to it."""
-    names: dict[int, bytes] = {}
-    for path, node in tree.walk():
-        if node.children is not None:
-            path = path + b"/" if path else b"./"
-        first = names.setdefault(id(node), path) if node.links > 1 else path
-        yield _Entry(_member(path, node, first), node)
-
-
-def _member(path: bytes, node: Node, first: bytes) -> Member:
-    meta = node.member
-    if first is not path:
-        return Member(
-            path,
-            MemberType.HARDLINK,
-            meta.mode,
-            meta.uid,
-            meta.gid,
-            mtime_ns=meta.mtime_ns,
-            linkname=first,
-        )
-    return Member(
-        path,
-        meta.type,
-        0o777 if meta.type is MemberType.SYMLINK else meta.mode,
-        meta.uid,
-        meta.gid,
-        meta.size,
-        meta.mtime_ns,
-        meta.linkname,
-        devmajor=meta.devmajor,
-        devminor=meta.devminor,
-        xattrs=meta.xattrs,
-        sparse=meta.sparse,
-    )
+    offset: int
+    first: int
+    end: int
 
 
 class _Layout:
-    """A tar whose headers are written before its data, for which room is left.
+    """Where everything in *tree* goes: ``nodes`` are the inodes of the entries, in the tar's order.
 
-    A sink for that, which any number of threads may call at once.
+    Each of ``stretches`` ends with the entry whose data is at the place it is listed under, and
+    ``rest`` is what has none behind it. ``size`` is that of all files together.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._headers = bytearray()  # those that were not written yet, and where they belong
-        self._start = 0
-        self._data: dict[Place, int] = {}
+    def __init__(self, tree: Tree) -> None:
         self.nodes: list[Node] = []
-        self.entries = 0
+        self.stretches: dict[Place, _Stretch] = {}
         self.size = 0
+        self._paths: list[bytes] = []
+        self._names: dict[int, bytes] = {}  # of inodes with several: the first, which has the data
+        offset = first = position = 0
+        for path, node in tree.walk():
+            self._add(path, node)
+            end = len(self.nodes)
+            member = self.member(end - 1)
+            position += encoded_size(member)
+            if member.type is MemberType.FILE:
+                self.size += member.size
+                if place := node.place:
+                    self.stretches[place] = _Stretch(offset, first, end)
+                    stored = node.member.stored
+                    offset = position = position + stored + padding(stored)
+                    first = end
+        self.rest = _Stretch(offset, first, len(self.nodes))
 
-    def add(self, entry: _Entry) -> None:
-        """Append the header of *entry*, and room for its data."""
-        self._headers += encode(entry.member)
-        self.entries += 1
-        if entry.member.type is MemberType.FILE:
-            self.size += entry.member.size
-            place = entry.node.place
-            if place is not None:
-                offset = self._flush()
-                self._data[place] = offset
-                self.nodes.append(entry.node)
-                stored = entry.node.member.stored
-                self._start = offset + stored + padding(stored)
-        if len(self._headers) > _BUFFER:
-            self._flush()
+    def _add(self, path: bytes, node: Node) -> None:
+        if node.children is not None:
+            path = path + b"/" if path else b"./"
+        if node.links > 1:
+            self._names.setdefault(id(node), path)
+        self._paths.append(path)
+        self.nodes.append(node)
 
-    def finish(self) -> None:
-        """End the archive with two empty blocks; what is not written yet reads as zeros."""
-        os.ftruncate(self._descriptor, self._flush() + 2 * BLOCK_SIZE)
+    def member(self, number: int) -> Member:
+        """Entry *number*; all names of an inode but the first are links to that."""
+        path, node = self._paths[number], self.nodes[number]
+        meta = node.member
+        first = self._names.get(id(node), path) if node.links > 1 else path
+        if first is not path:
+            return Member(
+                path,
+                MemberType.HARDLINK,
+                meta.mode,
+                meta.uid,
+                meta.gid,
+                mtime_ns=meta.mtime_ns,
+                linkname=first,
+            )
+        return Member(
+            path,
+            meta.type,
+            0o777 if meta.type is MemberType.SYMLINK else meta.mode,
+            meta.uid,
+            meta.gid,
+            meta.size,
+            meta.mtime_ns,
+            meta.linkname,
+            devmajor=meta.devmajor,
+            devminor=meta.devminor,
+            xattrs=meta.xattrs,
+            sparse=meta.sparse,
+        )
+
+
+class _Output:
+    """The tar, laid out as *layout* says, in the file *descriptor*; a sink for the data of any order.
+
+    Threads may call it at once, one for each layer.
+    """
+
+    def __init__(self, descriptor: int, layout: _Layout) -> None:
+        self._descriptor = descriptor
+        self._layout = layout
+        self._parts: dict[int, Gathered] = {}
 
     def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
-        """See :class:`tarkit.rootfs.passes.Sink`."""
-        start = offset = self._data[place]
+        """See :class:`tarkit.rootfs.passes.Sink`; writes the headers before the data as well."""
+        part = self._part(place.layer)
+        start = position = self._write_headers(part, self._layout.stretches[place])
         for chunk in chunks:
-            _write_at(self._descriptor, chunk, offset)
-            offset += len(chunk)
-        if offset - start != member.stored:
-            raise SizeMismatchError(member.stored, offset - start, where=shown(member.name))
+            part.write(position, chunk)
+            position += len(chunk)
+        if position - start != member.stored:
+            raise SizeMismatchError(member.stored, position - start, where=shown(member.name))
+        part.write(position, bytes(padding(member.stored)))
 
-    def _flush(self) -> int:
-        """Write the headers gathered; where they end."""
-        if self._headers:
-            _write_at(self._descriptor, memoryview(bytes(self._headers)), self._start)
-            self._start += len(self._headers)
-            self._headers.clear()
-        return self._start
+    def finish(self) -> None:
+        """Write what is left, and two empty blocks for an end."""
+        rest = self._part(0)
+        end = self._write_headers(rest, self._layout.rest)
+        rest.write(end, bytes(2 * BLOCK_SIZE))
+        for part in self._parts.values():
+            part.flush()
 
+    def _part(self, layer: int) -> Gathered:
+        part = self._parts.get(layer)
+        if part is None:
+            part = Gathered(self._descriptor, partial(os_errors, "the tar"))
+            self._parts[layer] = part
+        return part
 
-def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
-    with os_errors("the tar"):
-        while data:
-            written = write_at(descriptor, data, offset)
-            data, offset = data[written:], offset + written
+    def _write_headers(self, part: Gathered, stretch: _Stretch) -> int:
+        """Write the headers of *stretch*; where they end."""
+        position = stretch.offset
+        for number in range(stretch.first, stretch.end):
+            header = encode(self._layout.member(number))
+            part.write(position, header)
+            position += len(header)
+        return position
 
 
 def write_all(file: BinaryIO, data: bytes) -> None:

@@ -28,9 +28,9 @@ class _PassingFile(io.FileIO):
         if len(view) < LEAST:
             return super().write(view)
         position = self.tell()
-        written = write_at(self.fileno(), view, position)
-        self.seek(position + written)
-        return written
+        write_at(self.fileno(), [view], position)
+        self.seek(position + len(view))
+        return len(view)
 
 
 class PendingFile:

@@ -1,4 +1,4 @@
-"""Large files read and written at any offset, without filling the page cache where the system lets us.
+"""Large files read and written at any offset, past the page cache where the system can do that.
 
 What is gone through once only pushes out what others need, and ever new pages cost more than the
 copy into them: on a virtual machine 390 MB were on the disk after 0.25 s this way, and after 1.25 s
@@ -10,10 +10,18 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
 
 LEAST = 64 << 10
-"""Bytes below which a piece goes through the cache: it often shares a page with the next one."""
+"""Bytes below which a write goes through the cache: it often shares a page with the next one."""
 
+_ENOUGH = 1 << 20
+_WORTH_KEEPING = 32 << 10
+_MOST_PIECES = 512  # no system takes fewer in one call
 _DONTCACHE = 0x80  # RWF_DONTCACHE of linux/fs.h, which the os module does not name yet
 _HAS_FLAGS = hasattr(os, "RWF_DSYNC")
 _seeking = threading.Lock()
@@ -28,14 +36,25 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
         return os.read(descriptor, size)
 
 
-def write_at(descriptor: int, data: bytes | memoryview, offset: int) -> int:
-    """Write *data* at *offset*, by any thread; how many bytes of it were written."""
-    if _HAS_FLAGS and len(data) >= LEAST:
+def write_at(descriptor: int, pieces: Sequence[Buffer], offset: int) -> None:
+    """Write all of *pieces*, one behind the other, from *offset* on, by any thread."""
+    total = sum(map(len, pieces))
+    done = _write_some(descriptor, pieces, total, offset) if total else 0
+    while done < total:  # the disk is nearly full
+        rest = memoryview(b"".join(pieces))[done:]
+        done += _write_some(descriptor, [rest], total - done, offset + done)
+
+
+def _write_some(descriptor: int, pieces: Sequence[Buffer], size: int, offset: int) -> int:
+    if _HAS_FLAGS and size >= LEAST:
         try:
-            return os.pwritev(descriptor, [data], offset, _DONTCACHE)
+            return os.pwritev(descriptor, pieces, offset, _DONTCACHE)
         except OSError as error:
             if error.errno != errno.EOPNOTSUPP:
                 raise
+    if hasattr(os, "pwritev"):
+        return os.pwritev(descriptor, pieces, offset)
+    data = b"".join(pieces)
     if hasattr(os, "pwrite"):
         return os.pwrite(descriptor, data, offset)
     with _seeking:
@@ -47,3 +66,41 @@ def drop_cached(descriptor: int, start: int, end: int) -> None:
     """Have the system forget what it keeps of these bytes, where they are on the disk."""
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(descriptor, start, end - start, os.POSIX_FADV_DONTNEED)
+
+
+class Gathered:
+    """Writes at any offset, those that follow one another together; for one thread.
+
+    *descriptor* stays the caller's, who ends with :meth:`flush`. *errors* is entered for every
+    write to it. What is written may be reused at once, but for ``bytes``, which nobody changes.
+    """
+
+    def __init__(
+        self, descriptor: int, errors: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> None:
+        self._descriptor = descriptor
+        self._errors = errors
+        self._pieces: list[Buffer] = []
+        self._start = self._end = 0
+
+    def write(self, offset: int, data: Buffer) -> None:
+        """Write *data* at *offset*."""
+        if (
+            offset != self._end
+            or self._end - self._start >= _ENOUGH
+            or len(self._pieces) == _MOST_PIECES
+        ):
+            self.flush()
+            self._start = offset
+        # a large view is not worth a copy; a small one is not worth the large chunk it is a part of
+        kept = isinstance(getattr(data, "obj", None), bytes) and len(data) >= _WORTH_KEEPING
+        self._pieces.append(data if kept else bytes(data))
+        self._end = offset + len(data)
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if self._pieces:
+            with self._errors():
+                write_at(self._descriptor, self._pieces, self._start)
+            self._pieces.clear()
+        self._start = self._end

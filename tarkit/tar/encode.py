@@ -6,8 +6,11 @@ that needs a record is not UTF-8, ``hdrcharset`` says so, as POSIX asks.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 from tarkit.errors import LimitExceededError, MalformedError, UnsupportedError
-from tarkit.tar import padding, pax, sparse
+from tarkit.tar import BLOCK_SIZE, padding, pax, sparse
 from tarkit.tar.header import MAX_SIZE
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.scan import MAX_EXTENSION
@@ -15,8 +18,9 @@ from tarkit.tar.scan import MAX_EXTENSION
 _NAME_SIZE = 100
 _PREFIX_SIZE = 155
 _OWNER_SIZE = 32
-_NUMBER_DIGITS = 7
-_SIZE_DIGITS = 11
+_NUMBER_LIMIT = 8**7
+_SIZE_LIMIT = 8**11
+_TIME_LIMIT = _SIZE_LIMIT * 1_000_000_000
 _TEXT = (b"path", b"linkpath", b"uname", b"gname", b"GNU.sparse.name")
 
 
@@ -35,6 +39,17 @@ def encode(member: Member) -> bytes:
     Raises :class:`MalformedError` for what no tar can hold, :class:`LimitExceededError` for more
     records than a reader would take, and :class:`UnsupportedError` for a type nobody knows.
     """
+    if _fits_ustar(member):
+        return _pack(
+            pax.text(member.name),
+            member.size if member.type is MemberType.FILE else 0,
+            member.mtime_ns // 1_000_000_000,
+            _shared(
+                member.mode, member.uid, member.gid, member.type.value,
+                member.linkname if member.type.is_link else b"", member.uname, member.gname,
+                member.devmajor, member.devminor, b"",
+            ),
+        )  # fmt: skip
     if member.type is MemberType.OTHER:
         raise UnsupportedError("a member of an unknown type cannot be written")
     size = stored_size(member)
@@ -51,9 +66,34 @@ def encode(member: Member) -> bytes:
     return _extended_header(member, records) + block + sparse_map
 
 
+def encoded_size(member: Member) -> int:
+    """How many bytes :func:`encode` makes of *member*."""
+    return BLOCK_SIZE if _fits_ustar(member) else len(encode(member))
+
+
+def _fits_ustar(member: Member) -> bool:
+    """Whether one header block holds all of *member*, as is so for nearly every one."""
+    return (
+        0 < len(member.name) <= _NAME_SIZE
+        and len(member.linkname) <= _NAME_SIZE
+        and not member.xattrs
+        and member.sparse is None
+        and member.type is not MemberType.OTHER
+        and 0 <= member.size < _SIZE_LIMIT
+        and 0 <= member.mtime_ns < _TIME_LIMIT
+        and not member.mtime_ns % 1_000_000_000
+        and 0 <= member.uid < _NUMBER_LIMIT
+        and 0 <= member.gid < _NUMBER_LIMIT
+        and 0 <= member.devmajor < _NUMBER_LIMIT
+        and 0 <= member.devminor < _NUMBER_LIMIT
+        and len(member.uname) <= _OWNER_SIZE
+        and len(member.gname) <= _OWNER_SIZE
+    )
+
+
 def with_size(block: bytes, size: int) -> bytes:
     """Header *block* with another size: octal below 8 GiB, GNU base-256 from there on."""
-    octal = size < 8**_SIZE_DIGITS
+    octal = size < _SIZE_LIMIT
     field = b"%011o\0" % size if octal else b"\x80" + size.to_bytes(11, "big")
     return _summed(block[:124] + field + block[136:])
 
@@ -62,29 +102,66 @@ def _block(member: Member, size: int, records: dict[bytes, bytes]) -> bytes:
     """The ustar header; what does not fit it goes to *records*."""
     prefix, name = _split(member, records)
     seconds, fraction = divmod(member.mtime_ns, 1_000_000_000)
-    if fraction or not 0 <= seconds < 8**_SIZE_DIGITS:
+    if fraction or not 0 <= seconds < _SIZE_LIMIT:
         records[b"mtime"] = pax.format_time(member.mtime_ns)
-        seconds = seconds if 0 <= seconds < 8**_SIZE_DIGITS else 0
+        seconds = seconds if 0 <= seconds < _SIZE_LIMIT else 0
     link = member.linkname if member.type.is_link else b""
-    fields = (
-        name.ljust(_NAME_SIZE, b"\0"),
-        _octal(member.mode & 0o7777, _NUMBER_DIGITS, b"", records),
-        _octal(member.uid, _NUMBER_DIGITS, b"uid", records),
-        _octal(member.gid, _NUMBER_DIGITS, b"gid", records),
-        _octal(size, _SIZE_DIGITS, b"size", records),
-        _octal(seconds, _SIZE_DIGITS, b"mtime", records),
-        bytes(8),
+    shared = _shared(
+        member.mode,
+        _number(member.uid, _NUMBER_LIMIT, b"uid", records),
+        _number(member.gid, _NUMBER_LIMIT, b"gid", records),
         member.type.value,
         _text(link, _NAME_SIZE, b"linkpath", records),
-        b"ustar\x0000",
         _text(member.uname, _OWNER_SIZE, b"uname", records),
         _text(member.gname, _OWNER_SIZE, b"gname", records),
-        _octal(member.devmajor, _NUMBER_DIGITS, b"SCHILY.devmajor", records),
-        _octal(member.devminor, _NUMBER_DIGITS, b"SCHILY.devminor", records),
+        _number(member.devmajor, _NUMBER_LIMIT, b"SCHILY.devmajor", records),
+        _number(member.devminor, _NUMBER_LIMIT, b"SCHILY.devminor", records),
+        prefix,
+    )
+    return _pack(name, _number(size, _SIZE_LIMIT, b"size", records), seconds, shared)
+
+
+class _Shared(NamedTuple):
+    """What many headers have in common: all but name, size, time and checksum."""
+
+    sum: int
+    before: bytes
+    behind: bytes
+
+
+@lru_cache(maxsize=1024)
+def _shared(
+    mode: int,
+    uid: int,
+    gid: int,
+    flag: bytes,
+    link: bytes,
+    uname: bytes,
+    gname: bytes,
+    devmajor: int,
+    devminor: int,
+    prefix: bytes,
+) -> _Shared:
+    before = b"%07o\0%07o\0%07o\0" % (mode & 0o7777, uid, gid)
+    fields = (
+        flag,
+        pax.text(link).ljust(_NAME_SIZE, b"\0"),
+        b"ustar\x0000",
+        pax.text(uname).ljust(_OWNER_SIZE, b"\0"),
+        pax.text(gname).ljust(_OWNER_SIZE, b"\0"),
+        b"%07o\0%07o\0" % (devmajor, devminor),
         prefix.ljust(_PREFIX_SIZE, b"\0"),
         bytes(12),
     )
-    return _summed(b"".join(fields))
+    behind = b"".join(fields)
+    return _Shared(sum(before) + 8 * 32 + sum(behind), before, behind)
+
+
+def _pack(name: bytes, size: int, seconds: int, shared: _Shared) -> bytes:
+    numbers = b"%011o\0%011o\0" % (size, seconds)
+    total = shared.sum + sum(name) + sum(numbers)
+    name = name.ljust(_NAME_SIZE, b"\0")
+    return b"%b%b%b%06o\0 %b" % (name, shared.before, numbers, total, shared.behind)
 
 
 def _summed(block: bytes) -> bytes:
@@ -92,17 +169,17 @@ def _summed(block: bytes) -> bytes:
     return block[:148] + b"%06o\0 " % total + block[156:]
 
 
-def _octal(value: int, digits: int, key: bytes, records: dict[bytes, bytes]) -> bytes:
-    if not 0 <= value < 8**digits:
-        records[key] = b"%d" % value
-        value = 0
-    return b"%0*o\0" % (digits, value)
+def _number(value: int, limit: int, key: bytes, records: dict[bytes, bytes]) -> int:
+    if 0 <= value < limit:
+        return value
+    records[key] = b"%d" % value
+    return 0
 
 
 def _text(value: bytes, size: int, key: bytes, records: dict[bytes, bytes]) -> bytes:
     if len(value) > size:
         records[key] = value
-    return pax.text(value)[:size].ljust(size, b"\0")
+    return pax.text(value)[:size]
 
 
 def _split(member: Member, records: dict[bytes, bytes]) -> tuple[bytes, bytes]:

@@ -33,19 +33,23 @@ class TarReader:
         self._ended = False
 
     def __iter__(self) -> Iterator[Member]:
-        advance, next_member = self._tape.advance, self._scanner.next
+        next_member = self._scanner.next
         while not self._ended:
-            try:
-                advance(self._data_end + -self._data_end % BLOCK_SIZE)
-            except VerificationError as error:
-                self._place(error)
-                raise
+            self._advance(self._data_end + -self._data_end % BLOCK_SIZE)
             member = self._member = next_member()
             if member is None:
                 self._ended = True
             else:
                 self._data_end = member.data_offset + member.stored
                 yield member
+
+    def go_to(self, member: Member) -> None:
+        """Make *member* the current one, without its headers: it is known from another pass.
+
+        It must not lie before what was read. Errors are those of a member that is cut short.
+        """
+        self._advance(member.data_offset)
+        self._member, self._data_end = member, member.data_offset + member.stored
 
     @property
     def trailer(self) -> bool:
@@ -75,6 +79,13 @@ class TarReader:
         for _ in self:
             pass
         self._scanner.finish()
+
+    def _advance(self, position: int) -> None:
+        try:
+            self._tape.advance(position)
+        except VerificationError as error:
+            self._place(error)
+            raise
 
     def _chunks_of(self, member: Member | None) -> Iterator[memoryview]:
         while piece := self._piece(member, CHUNK_SIZE):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tarkit.streams import uncached
-from tarkit.streams.uncached import drop_cached, read_at, write_at
+from tarkit.streams.uncached import Gathered, drop_cached, read_at, write_at
 
 LARGE = bytes(range(256)) * 1024
 
@@ -31,18 +34,21 @@ def test_reads_at_any_offset_with_and_without_pread(
 
 
 @pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])
-@pytest.mark.parametrize("system", ["this", "no flags", "no pwrite"])
+@pytest.mark.parametrize("system", ["this", "no flags", "no pwritev", "no pwrite"])
 def test_writes_at_any_offset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, data: bytes
 ) -> None:
     if system != "this":
         monkeypatch.setattr(uncached, "_HAS_FLAGS", False)
+    if system in ("no pwritev", "no pwrite"):
+        monkeypatch.delattr(os, "pwritev", raising=False)
     if system == "no pwrite":
         monkeypatch.delattr(os, "pwrite", raising=False)
     path = tmp_path / "file"
     with path.open("w+b") as file:
-        assert write_at(file.fileno(), memoryview(data), 5000) == len(data)
-        assert write_at(file.fileno(), data, 3) == len(data)
+        write_at(file.fileno(), [b"", memoryview(data)], 5000)
+        write_at(file.fileno(), [data[:2], b"", data[2:]], 3)
+        write_at(file.fileno(), [b""], 1 << 30)
         drop_cached(file.fileno(), 0, 5000 + len(data))
     expected = bytearray(5000) + data
     expected[3 : 3 + len(data)] = data
@@ -53,20 +59,94 @@ def test_writes_at_any_offset(
 def test_a_filesystem_that_knows_no_such_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: Any) -> int:
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+    pwritev = os.pwritev
+
+    def refuse(descriptor: int, pieces: Any, offset: int, flags: int = 0) -> int:
+        if flags:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        return pwritev(descriptor, pieces, offset)
 
     monkeypatch.setattr(os, "pwritev", refuse)
     with (tmp_path / "file").open("w+b") as file:
-        assert write_at(file.fileno(), LARGE, 7) == len(LARGE)
+        write_at(file.fileno(), [LARGE], 7)
     assert (tmp_path / "file").read_bytes() == bytes(7) + LARGE
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_disk_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.skipif(not hasattr(os, "pwritev"), reason="pieces are joined here")
+def test_what_was_written_in_part_is_written_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwritev = os.pwritev
 
-    monkeypatch.setattr(os, "pwritev", refuse, raising=False)
+    def reluctant(descriptor: int, pieces: Any, offset: int, flags: int = 0) -> int:
+        return pwritev(descriptor, [b"".join(pieces)[:70_000]], offset)
+
+    monkeypatch.setattr(os, "pwritev", reluctant)
+    with (tmp_path / "file").open("w+b") as file:
+        write_at(file.fileno(), [b"head", LARGE, b"tail"], 5)
+    assert (tmp_path / "file").read_bytes() == bytes(5) + b"head" + LARGE + b"tail"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_told_of() -> None:
     with Path("/dev/full").open("r+b", buffering=0) as file, pytest.raises(OSError, match="space"):
-        write_at(file.fileno(), LARGE, 0)
+        write_at(file.fileno(), [b"x"], 0)
+
+
+@given(
+    writes=st.lists(
+        st.tuples(
+            st.integers(0, 3 << 20) | st.none(),
+            st.integers(0, 100) | st.integers(30_000, 2 << 20),
+            st.sampled_from([bytes, bytearray, memoryview]),
+        ),
+        max_size=8,
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+def test_gathered_pieces_end_up_where_they_belong(tmp_path: Path, writes: list[Any]) -> None:
+    model = bytearray(24 << 20)
+    end = 0
+    with (tmp_path / "file").open("w+b") as file:
+        output = Gathered(file.fileno())
+        for number, (offset, size, kind) in enumerate(writes, 1):
+            at = end if offset is None else offset
+            data = kind(bytes([number]) * size)
+            output.write(at, data)
+            if kind is bytearray:
+                data[:] = bytes(size)  # theirs again
+            end = at + size
+            model[at:end] = bytes([number]) * size
+        output.flush()
+        file.truncate(len(model))
+    assert (tmp_path / "file").read_bytes() == model
+
+
+def test_many_small_pieces_are_written_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    original = uncached.write_at
+
+    def counted(descriptor: int, pieces: Any, offset: int) -> None:
+        calls.append((offset, len(pieces)))
+        original(descriptor, pieces, offset)
+
+    monkeypatch.setattr(uncached, "write_at", counted)
+    with (tmp_path / "file").open("w+b") as file:
+        output = Gathered(file.fileno())
+        for number in range(1000):
+            output.write(10 * number, b"0123456789")
+        output.flush()
+        output.flush()
+    assert (tmp_path / "file").read_bytes() == b"0123456789" * 1000
+    assert calls == [(0, 512), (5120, 488)]
+
+
+def test_a_small_piece_does_not_keep_the_large_one_it_is_a_part_of(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w+b") as file:
+        output = Gathered(file.fileno())
+        chunk = bytes(1 << 20)
+        before = sys.getrefcount(chunk)
+        output.write(0, memoryview(chunk)[:100])
+        assert sys.getrefcount(chunk) == before

@@ -93,6 +93,41 @@ def test_a_member_cannot_be_read_once_the_next_was_asked_for() -> None:
     assert b"".join(reader.chunks()) == b"two"
 
 
+def test_known_members_are_gone_to_without_their_headers() -> None:
+    parts = [file(b"a", b"one" * 400), pax((b"path", b"p" * 120)), file(b"b", b"two"), file(b"c")]
+    archive = b"".join(parts) + file(b"d", b"four") + END
+    one, two, _, four = TarReader(io.BytesIO(archive))
+    damaged = bytearray(archive)
+    damaged[two.offset : two.offset + 3] = b"???"  # not looked at
+    reader = TarReader(Dribble(bytes(damaged), 300))
+    for member, data in ((one, b"one" * 400), (two, b"two"), (four, b"four")):
+        reader.go_to(member)
+        assert b"".join(reader.chunks()) == data
+    reader.drain()
+    assert reader.trailer
+
+
+def test_what_follows_a_known_member_is_read_as_ever() -> None:
+    archive = file(b"a", b"one" * 400) + file(b"b", b"two") + file(b"c") + END
+    _, two, _ = TarReader(io.BytesIO(archive))
+    reader = TarReader(io.BytesIO(archive))
+    reader.go_to(two)
+    assert [member.name for member in reader] == [b"c"]
+
+
+def test_a_known_member_that_is_not_there_is_a_cut_archive() -> None:
+    archive = file(b"a", b"one" * 400) + file(b"b", b"two") + END
+    one, two = TarReader(io.BytesIO(archive))
+    reader = TarReader(io.BytesIO(archive[: two.data_offset - 1]), where="layer")
+    reader.go_to(one)
+    with pytest.raises(TruncatedError, match="layer, inside a: the archive ends 1 bytes early"):
+        reader.go_to(two)
+    reader = TarReader(io.BytesIO(archive[: two.data_offset + 1]), where="layer")
+    reader.go_to(two)
+    with pytest.raises(TruncatedError, match="layer, inside b"):
+        b"".join(reader.chunks())
+
+
 def test_nothing_can_be_opened_before_the_first_member() -> None:
     with pytest.raises(ValueError, match="no member"):
         TarReader(io.BytesIO(END)).open()

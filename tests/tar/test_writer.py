@@ -19,7 +19,7 @@ from tarkit.errors import (
     SizeMismatchError,
     UnsupportedError,
 )
-from tarkit.tar.encode import encode
+from tarkit.tar.encode import encode, encoded_size
 from tarkit.tar.member import Member, MemberType, Segment
 from tarkit.tar.reader import TarReader
 from tarkit.tar.sparse import Content
@@ -127,6 +127,39 @@ def test_segments_of_whole_blocks_are_written_as_they_are() -> None:
     member = Member(b"a", size=10_000, sparse=segments)
     [(found, data)] = read(written((member, b"x" * 1541)))
     assert (found.sparse, data) == (segments, b"x" * 1541)
+
+
+@given(described() | sparse_members())
+def test_the_short_way_gives_the_same_header(case: tuple[Member, bytes]) -> None:
+    member = case[0]
+    header = encode(member)
+    assert encoded_size(member) == len(header)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tarkit.tar.encode._fits_ustar", lambda _: False)
+        assert encode(member) == header
+
+
+@pytest.mark.parametrize(
+    ("member", "fits"),
+    [
+        (Member(b"n" * 100, uid=0o7777777, mtime_ns=(8**11 - 1) * 10**9), True),
+        (Member(b"l", MemberType.SYMLINK, linkname=b"t" * 100), True),
+        (Member(b"u", uname=b"u" * 32, gname=b"g" * 32), True),
+        (Member(b"n" * 101), False),
+        (Member(b"f", uid=0o10000000), False),
+        (Member(b"f", gid=0o10000000), False),
+        (Member(b"f", mtime_ns=8**11 * 10**9), False),
+        (Member(b"f", mtime_ns=-(10**9)), False),
+        (Member(b"f", mtime_ns=1), False),
+        (Member(b"f", size=8**11), False),
+        (Member(b"f", uname=b"u" * 33), False),
+        (Member(b"f", xattrs={b"user.a": b""}), False),
+        (Member(b"f", MemberType.CHAR, devminor=8**7), False),
+        (Member(b"l", MemberType.SYMLINK, linkname=b"t" * 101), False),
+    ],
+)
+def test_one_block_where_that_holds_all(member: Member, fits: bool) -> None:
+    assert (encoded_size(member) == 512) is fits
 
 
 def test_the_same_members_give_the_same_bytes() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tarkit.ext4.format import BLOCK
 from tarkit.ext4.node import Extent
@@ -38,8 +39,7 @@ class BlockMap:
     blocks: tuple[MapBlock, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     logical: int
     packed: bytes
 
@@ -61,6 +61,11 @@ def map_extents(extents: Iterable[Extent], allocate: Callable[[], int]) -> Block
     return BlockMap(_pack_node(level, IN_INODE, depth).ljust(_MAP_SIZE, b"\0"), tuple(blocks))
 
 
+def fits_inode(extents: Sequence[Extent]) -> bool:
+    """Whether the map of *extents* surely needs no block of its own."""
+    return len(extents) <= IN_INODE and all(each.count <= MAX_EXTENT_BLOCKS for each in extents)
+
+
 def extents_of(runs: Iterable[Run], logical: int = 0) -> list[Extent]:
     """A file's blocks from *logical* on, which are *runs* in order."""
     extents = []
@@ -72,6 +77,9 @@ def extents_of(runs: Iterable[Run], logical: int = 0) -> list[Extent]:
 
 def _split(extents: Iterable[Extent]) -> Iterable[Extent]:
     for extent in extents:
+        if extent.count <= MAX_EXTENT_BLOCKS:
+            yield extent
+            continue
         for done in range(0, extent.count, MAX_EXTENT_BLOCKS):
             count = min(MAX_EXTENT_BLOCKS, extent.count - done)
             yield Extent(extent.logical + done, extent.physical + done, count)

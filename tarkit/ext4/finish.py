@@ -131,7 +131,7 @@ class Finisher:
         placer = Placer(inventory, self._space, self._blocks, form)
         for position in range(len(inventory.nodes)):
             try:
-                placer.place(position)
+                placer.take(position)
             except (UnsupportedError, MalformedError) as error:
                 error.where = inventory.path(position)
                 raise

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tarkit.ext4.directory import DirectoryFormat, build_directory
-from tarkit.ext4.extents import extents_of, map_extents
+from tarkit.ext4.extents import extents_of, fits_inode, map_extents
 from tarkit.ext4.format import BLOCK, FIRST_INODE, SECTORS_PER_BLOCK
 from tarkit.ext4.inode import EXTENTS_FLAG, INDEX_FLAG, Inode
 from tarkit.ext4.inventory import Inventory
@@ -46,6 +46,17 @@ class Placer:
         self._form = form
         self._taken = 0
         self._kept: dict[int, Placement] = {}
+
+    def take(self, position: int) -> None:
+        """Place inode *position* if that takes blocks; nothing is to be done now for most files."""
+        node = self._inventory.nodes[position]
+        if (
+            node.is_directory
+            or node.xattrs
+            or len(node.target) >= _FAST_LINK
+            or (node.contents and not fits_inode(node.contents.extents))
+        ):
+            self.place(position)
 
     def place(self, position: int) -> Placement:
         """Place what inode *position* of the inventory needs; asked again, say the same.

@@ -36,10 +36,11 @@ class ChunkFeed:
                 self._next()
                 continue
             part = self._rest[:count]
+            size = len(part)
             image.write(offset, part)
-            self._rest = self._rest[len(part) :]
-            self._taken += len(part)
-            offset, count = offset + len(part), count - len(part)
+            self._rest = self._rest[size:]
+            self._taken += size
+            offset, count = offset + size, count - size
 
     def check_end(self) -> None:
         """Raise :class:`SizeMismatchError` if there is more data."""
@@ -82,6 +83,8 @@ def reserve(space: Space, size: int, regions: Sequence[Region] | None) -> Conten
 
     Raises :class:`NoSpaceError` if it does not fit.
     """
+    if regions is None and size >= 0:
+        return Contents(size, tuple(extents_of(space.allocate(blocks_of(size)))))
     extents = [
         extent
         for span in _spans(data_regions(size, regions))
@@ -94,7 +97,12 @@ def fill(
     image: ImageFile, contents: Contents, feed: Feed, regions: Sequence[Region] | None
 ) -> None:
     """Write the data of *contents*, reserved for *regions*; raises what *feed* raises."""
-    _fill(image, contents.extents, data_regions(contents.size, regions), feed)
+    if regions is None and len(contents.extents) == 1:  # as nearly all are
+        position = contents.extents[0].physical * BLOCK
+        feed.copy(image, position, contents.size)
+        image.write_zeros(position + contents.size, -contents.size % BLOCK)
+    else:
+        _fill(image, contents.extents, data_regions(contents.size, regions), feed)
 
 
 def data_regions(size: int, regions: Sequence[Region] | None) -> Sequence[Region]:

@@ -100,7 +100,7 @@ class ImageFile:
     def write_zeros(self, offset: int, count: int) -> None:
         """Write *count* zero bytes at *offset*."""
         for done in range(0, count, _WINDOW):
-            self.write(offset + done, _ZEROS[: count - done])
+            self._gathered.write(offset + done, _ZEROS[: count - done])
 
     def copy(self, offset: int, source: SourceFile, source_offset: int, count: int) -> None:
         """Write *count* bytes of *source* at *offset*, inside the kernel if there are many."""

@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from queue import Queue
 from typing import BinaryIO
 
 from tarkit.errors import DigestMismatchError, SizeMismatchError
 from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
+
+_DEPTH = 16  # chunks that wait to be hashed
+
+
+class _HashAside:
+    """A hash that a thread of its own computes: whoever reads has the bytes at once."""
+
+    def __init__(self, algorithm: str) -> None:
+        self._hasher = hashlib.new(algorithm)
+        self._queue: Queue[bytes] = Queue(_DEPTH)
+        self._thread = threading.Thread(target=self._hash, name="hash", daemon=True)
+        self._thread.start()
+
+    def _hash(self) -> None:
+        while chunk := self._queue.get():
+            self._hasher.update(chunk)
+
+    def update(self, chunk: bytes) -> None:
+        """Have *chunk* hashed, which is not empty."""
+        self._queue.put(chunk)
+
+    def hexdigest(self) -> str:
+        """The digest of everything; there is no more."""
+        self.close()
+        return self._hasher.hexdigest()
+
+    def close(self) -> None:
+        """Let the thread end once it has hashed what it has."""
+        if self._thread.is_alive():
+            self._queue.put(b"")
+            self._thread.join()
 
 
 class VerifyingReader(ChunkReader):
@@ -19,7 +52,8 @@ class VerifyingReader(ChunkReader):
     nothing to compare, and the reader tells what it saw. :attr:`algorithm` is that of *digest*,
     sha256 by default; :attr:`expected` and :attr:`expected_size` are what there is to compare with.
     :attr:`digest` exists only once the end was reached and the checks passed, so nothing can be
-    named by a digest it does not have.
+    named by a digest it does not have. *aside* has another thread do the hashing, for a stream that
+    is long and whose reader has no time to lose.
     """
 
     def __init__(
@@ -29,10 +63,11 @@ class VerifyingReader(ChunkReader):
         digest: Digest | None = None,
         size: int | None = None,
         where: str | None = None,
+        aside: bool = False,
     ) -> None:
         super().__init__(stream)
         self.algorithm = digest.algorithm if digest else "sha256"
-        self._hasher = hashlib.new(self.algorithm)
+        self._hasher = _HashAside(self.algorithm) if aside else hashlib.new(self.algorithm)
         self.expected = digest
         self.expected_size = size
         self._where = where or (str(digest) if digest else None)
@@ -65,6 +100,12 @@ class VerifyingReader(ChunkReader):
         else:
             self._finish()
         return chunk
+
+    def close(self) -> None:
+        """Close this stream and the one it reads from."""
+        if isinstance(self._hasher, _HashAside):
+            self._hasher.close()
+        super().close()
 
     def _finish(self) -> None:
         actual = Digest(self.algorithm, self._hasher.hexdigest())

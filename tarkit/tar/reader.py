@@ -33,9 +33,13 @@ class TarReader:
         self._ended = False
 
     def __iter__(self) -> Iterator[Member]:
-        next_member = self._scanner.next
+        advance, next_member = self._tape.advance, self._scanner.next
         while not self._ended:
-            self._advance(self._data_end + -self._data_end % BLOCK_SIZE)
+            try:
+                advance(self._data_end + -self._data_end % BLOCK_SIZE)
+            except VerificationError as error:
+                self._place(error)
+                raise
             member = self._member = next_member()
             if member is None:
                 self._ended = True
@@ -48,7 +52,11 @@ class TarReader:
 
         It must not lie before what was read. Errors are those of a member that is cut short.
         """
-        self._advance(member.data_offset)
+        try:
+            self._tape.advance(member.data_offset)
+        except VerificationError as error:
+            self._place(error)
+            raise
         self._member, self._data_end = member, member.data_offset + member.stored
 
     @property
@@ -79,13 +87,6 @@ class TarReader:
         for _ in self:
             pass
         self._scanner.finish()
-
-    def _advance(self, position: int) -> None:
-        try:
-            self._tape.advance(position)
-        except VerificationError as error:
-            self._place(error)
-            raise
 
     def _chunks_of(self, member: Member | None) -> Iterator[memoryview]:
         while piece := self._piece(member, CHUNK_SIZE):

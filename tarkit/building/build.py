@@ -121,8 +121,8 @@ def _write(
         data = FileData(writer)
         entries = _read_entries(layers, data, options)
         with FileSystem.merged(layers, entries, overlay=overlay) as files:
-            inodes = {id(node): node for _, node in files.tree.walk()}
-            wanted = by_place(inodes.values())
+            inodes = files.tree.inodes()
+            wanted = by_place(inodes)
             if isinstance(options.size, int):
                 sizes = (-(-node.member.stored // _BLOCK) * _BLOCK for node in wanted.values())
                 writer.expect(sum(sizes), len(inodes))

@@ -71,12 +71,12 @@ def write_directory(
             with FileSystem.of(
                 source, platform=platform, overlay=overlay, sink=workshop, on_progress=on_progress
             ) as files:
-                inodes = {id(node): node for _, node in files.tree.walk()}
-                missing = [node for node in inodes.values() if workshop.lacks(node)]
+                inodes = files.tree.inodes()
+                missing = [node for node in inodes if workshop.lacks(node)]
                 files.contents.deliver(missing, workshop)
             entries = _build(files.tree, root, workshop, attributes)
         _publish(root, path)
-    size = sum(node.member.size for node in inodes.values() if node.children is None)
+    size = sum(node.member.size for node in inodes if node.children is None)
     return RootfsResult(entries, size, attributes.notes())
 
 

@@ -44,7 +44,8 @@ def read_layers(layers: ImageLayers, sink: Sink) -> list[list[Member]]:
             entries[number].append(member)
             if _has_data(member) and not shadow.covers(number, member.name):
                 sink.store(Place(number, member.data_offset), member, reader.chunks())
-        shadow.add(number, entries[number])
+        if number:  # nothing is below the first layer
+            shadow.add(number, entries[number])
     return entries
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from threading import get_ident
 from typing import BinaryIO, NamedTuple
 
 from tarkit.copying.progress import Progress
@@ -186,9 +187,9 @@ class _Layout:
 
 
 class _Output:
-    """The tar, laid out as *layout* says, in the file *descriptor*; a sink for the data of any order.
+    """The tar, laid out as *layout* says, in the file *descriptor*; a sink for data in any order.
 
-    Threads may call it at once, one for each layer.
+    Any number of threads may call it at once: each gathers what it writes.
     """
 
     def __init__(self, descriptor: int, layout: _Layout) -> None:
@@ -198,7 +199,7 @@ class _Output:
 
     def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
         """See :class:`tarkit.rootfs.passes.Sink`; writes the headers before the data as well."""
-        part = self._part(place.layer)
+        part = self._part()
         start = position = self._write_headers(part, self._layout.stretches[place])
         for chunk in chunks:
             part.write(position, chunk)
@@ -209,18 +210,17 @@ class _Output:
 
     def finish(self) -> None:
         """Write what is left, and two empty blocks for an end."""
-        rest = self._part(0)
+        rest = self._part()
         end = self._write_headers(rest, self._layout.rest)
         rest.write(end, bytes(2 * BLOCK_SIZE))
         for part in self._parts.values():
             part.flush()
 
-    def _part(self, layer: int) -> Gathered:
-        part = self._parts.get(layer)
-        if part is None:
-            part = Gathered(self._descriptor, partial(os_errors, "the tar"))
-            self._parts[layer] = part
-        return part
+    def _part(self) -> Gathered:
+        thread = get_ident()
+        if thread not in self._parts:
+            self._parts[thread] = Gathered(self._descriptor, partial(os_errors, "the tar"))
+        return self._parts[thread]
 
     def _write_headers(self, part: Gathered, stretch: _Stretch) -> int:
         """Write the headers of *stretch*; where they end."""

@@ -66,6 +66,16 @@ class Tree:
                 below = sorted(node.children.items(), reverse=True)
                 pending += [(prefix + name, child) for name, child in below]
 
+    def inodes(self) -> list[Node]:
+        """Every inode once, in no order that means anything."""
+        found = {id(self.root): self.root}
+        pending = [self.root]
+        while pending:
+            below = (pending.pop().children or {}).values()
+            found |= {id(node): node for node in below}
+            pending += [node for node in below if node.children]
+        return list(found.values())
+
     def find(self, parts: Parts, *, follow: bool = True) -> Node:
         """The inode at *parts*; a symbolic link at the end is followed where *follow*.
 

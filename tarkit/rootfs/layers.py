@@ -142,6 +142,8 @@ class ImageLayers:
     def open_seekable(self, number: int) -> BinaryIO | None:
         """Layer *number* as it is stored, at any offset and not verified; ``None`` where it is compressed
         or can only be read in order."""
+        if self.layers[number].descriptor.digest != self.layers[number].diff_id:
+            return None  # a registry need not be asked for what cannot be plain
         stream = self._source.open_blob(self.layers[number].descriptor)
         if stream.seekable():
             compression = detect(stream.read(SNIFF_SIZE))

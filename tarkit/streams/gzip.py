@@ -50,7 +50,14 @@ class _Workers:
         with cls._lock:
             if cls._executor is None:
                 cls._executor = ThreadPoolExecutor(_WORKERS, "deflate")
-        return cls._executor.submit(_deflate, chunk, level)
+            executor = cls._executor
+        try:
+            return executor.submit(_deflate, chunk, level)
+        except BaseException:
+            # interrupted while a thread began, perhaps before the pool had heard of it: this ends both
+            executor.shutdown(wait=False)
+            cls._executor = None
+            raise
 
 
 def _deflate(chunk: bytes, level: int) -> bytes:

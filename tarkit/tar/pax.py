@@ -16,9 +16,9 @@ XATTR = b"SCHILY.xattr."
 _LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
 _XATTRS = (XATTR, _LIBARCHIVE_XATTR)
 
-_LENGTH_DIGITS = 7
+_HEAD = re.compile(rb"([0-9]{1,7}) ([^=\0]*)=?").match
 _TIME_SIZE = len(b"-" + 20 * b"9" + b"." + 9 * b"9")
-_NEWLINE = ord("\n")
+_NEWLINE, _EQUALS = b"\n="
 _INTEGER = re.compile(rb"-?[0-9]{1,20}")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _GNU_ESCAPE = re.compile(rb"%(3D|25)")  # what GNU tar escapes, and nobody else
@@ -34,17 +34,16 @@ class Record(NamedTuple):
 def parse_records(block: bytes) -> list[Record]:
     """The records of one extended header, in order; raises :class:`MalformedError`."""
     records = []
-    at = 0
-    while at < len(block):
-        body = block.find(b" ", at, at + _LENGTH_DIGITS + 1) + 1
-        digits = block[at : body - 1]
-        end = at + int(digits) if body and digits.isdigit() else 0
-        if not body < end <= len(block) or block[end - 1] != _NEWLINE:
+    at, size = 0, len(block)
+    while at < size:
+        head = _HEAD(block, at)
+        end = at + int(head[1]) if head else 0
+        if not head or not at < end <= size or block[end - 1] != _NEWLINE:
             raise MalformedError("a pax record's length is wrong")
-        key, equals, value = block[body : end - 1].partition(b"=")
-        if not key or not equals or b"\0" in key:
+        value, key = head.end(), head[2]
+        if not key or value >= end or block[value - 1] != _EQUALS:
             raise MalformedError("a pax record without a keyword")
-        records.append(Record(key, value))
+        records.append(Record(key, block[value : end - 1]))
         at = end
     return records
 

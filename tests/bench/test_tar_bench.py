@@ -12,37 +12,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from tarkit.tar.index import index_file
 from tarkit.tar.member import Member
-from tarkit.tar.reader import TarReader
 from tarkit.tar.writer import TarWriter
-
-MEMBERS = 5_000
-
-
-def layer(dialect: int) -> bytes:
-    """An archive of small files, written by tarfile; pax headers come with their fractions of seconds."""
-    output = io.BytesIO()
-    with tarfile.open(fileobj=output, mode="w", format=dialect) as tar:
-        for number in range(MEMBERS):
-            info = tarfile.TarInfo(f"usr/lib/python3/dist-packages/p{number % 100}/f{number}.py")
-            info.mtime = (
-                1_700_000_000 + number % 1000 + (0.5 if dialect == tarfile.PAX_FORMAT else 0)
-            )
-            info.size = number * 7919 % 1000
-            tar.addfile(info, io.BytesIO(bytes(info.size)))
-    return output.getvalue()
-
-
-def by_tarkit(archive: bytes) -> int:
-    return sum(1 for _ in TarReader(io.BytesIO(archive)))
-
-
-def by_tarfile(archive: bytes) -> int:
-    with tarfile.open(fileobj=io.BytesIO(archive), mode="r|") as tar:
-        return sum(1 for _ in tar)
+from tests.bench.headers import DIALECTS, MEMBERS, by_tarfile, by_tarkit, layer
 
 
 @pytest.mark.parametrize("read", [by_tarkit, by_tarfile])
-@pytest.mark.parametrize("dialect", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT], ids=["ustar", "gnu", "pax"])  # fmt: skip
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=["ustar", "gnu", "pax"])
 def test_headers(benchmark: BenchmarkFixture, dialect: int, read: Callable[[bytes], int]) -> None:
     archive = layer(dialect)
     benchmark.group = f"headers of {MEMBERS} members"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -14,9 +15,10 @@ from tarkit.errors import (
     UnsafePathError,
     UnsupportedError,
 )
+from tarkit.image.descriptor import Descriptor
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
-from tarkit.rootfs.passes import Shadow, read_layers
+from tarkit.rootfs.passes import Shadow, read_headers, read_layers
 from tarkit.rootfs.tree import Place
 from tarkit.tar.member import Member, MemberType
 from tarkit.transports.location import open_source
@@ -47,6 +49,26 @@ def files(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FileSystem
         FileSystem.of(source) as opened,
     ):
         yield opened
+
+
+def test_compressed_layers_are_asked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with source_of(tmp_path, LOWER, UPPER) as source:
+        asked: list[Descriptor] = []
+        open_blob = source.open_blob
+
+        def counted(blob: Descriptor) -> BinaryIO:
+            asked.append(blob)
+            return open_blob(blob)
+
+        monkeypatch.setattr(source, "open_blob", counted)
+        layers = ImageLayers.of(source)
+        asked.clear()
+        read_headers(layers, verified=False)
+        assert sorted(asked, key=str) == sorted(
+            (layer.descriptor for layer in layers.layers), key=str
+        )
 
 
 def test_walking_goes_parents_first_and_by_name(files: FileSystem) -> None:

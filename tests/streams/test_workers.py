@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
 import pytest
 
+from tarkit.streams.codecs import Compression, compress
+from tarkit.streams.gzip import _Workers
 from tarkit.streams.workers import Workers
 
 
@@ -55,3 +59,17 @@ def test_an_interrupted_start_leaves_nothing_at_work(monkeypatch: pytest.MonkeyP
             thread.join(60)
     assert done == []
     assert [future.cancelled() for future in futures] == [True]
+
+
+def test_an_interrupted_start_leaves_no_packer_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(threading.enumerate())
+    monkeypatch.setattr(_Workers, "_executor", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted(threading.Thread.start))
+        with pytest.raises(KeyboardInterrupt):
+            compress(io.BytesIO(b"x"), Compression.GZIP).read()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
+    packed = compress(io.BytesIO(b"x"), Compression.GZIP).read()  # as if nothing had been
+    assert gzip.decompress(packed) == b"x"

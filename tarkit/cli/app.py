@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
+from time import monotonic
 from types import FrameType
-from typing import Annotated, NoReturn, TextIO
+from typing import Annotated, TextIO
 
 import typer
 
@@ -35,6 +36,7 @@ EXIT_CODES: tuple[tuple[type[TarkitError], int], ...] = (
 )
 INTERRUPTED = 130
 TERMINATED = 143
+_PATIENCE = 1.0  # seconds
 
 COMMANDS = (
     "copy",
@@ -91,7 +93,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; its exit code. Every error is one line on stderr."""
-    signal.signal(signal.SIGTERM, _terminate)
+    _end_on_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names need not fit the locale's encoding
             stream.reconfigure(errors="backslashreplace")
@@ -149,5 +151,22 @@ def _raise_if_debugging(arguments: list[str]) -> None:
         raise
 
 
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    sys.exit(TERMINATED)
+def _end_on_signals() -> None:
+    """Have SIGINT, unless it is ignored, and SIGTERM end the command with all it began cleaned up.
+
+    `timeout` and some shells send a signal twice: what follows soon must not break into the cleaning
+    up. Whoever sends one later will not wait; even then nothing half-written has a name.
+    """
+    began: list[float] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        code = INTERRUPTED if number == signal.SIGINT else TERMINATED
+        if not began:
+            began.append(monotonic())
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(code)
+        if monotonic() - began[0] > _PATIENCE:
+            os._exit(code)
+
+    signal.signal(signal.SIGTERM, end)
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, end)

@@ -7,12 +7,15 @@ import io
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 import zstandard
 
 from tarkit.errors import SizeMismatchError, VerificationError
+from tarkit.image.descriptor import Descriptor
 from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import save_tar, stream_tar
 from tarkit.transports.location import open_source
@@ -123,6 +126,27 @@ def test_an_altered_layer_leaves_nothing(tmp_path: Path, pack_layer: None) -> No
     with open_source(f"oci:{tmp_path / 'layout'}") as source, pytest.raises(VerificationError):
         save_tar(source, tmp_path / "out.tar")
     assert [path.name for path in tmp_path.iterdir()] == ["layout"]
+
+
+def test_a_layer_that_is_another_one_the_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[Descriptor] = set()
+    other = gzip.compress(pack([file("a", "bad" * 1000)]))
+    with source_of(tmp_path, [file("a", "one" * 1000)]) as source:
+        open_blob = source.open_blob
+
+        def changing(blob: Descriptor) -> BinaryIO:
+            if blob in seen and blob.digest == layers[-1].digest:
+                return io.BytesIO(other)
+            seen.add(blob)
+            return open_blob(blob)
+
+        layers = [layer.descriptor for layer in ImageLayers.of(source).layers]
+        monkeypatch.setattr(source, "open_blob", changing)
+        with pytest.raises(VerificationError):
+            save_tar(source, tmp_path / "out.tar")
+    assert not (tmp_path / "out.tar").exists()
 
 
 def test_layers_without_data_are_verified_too(tmp_path: Path) -> None:

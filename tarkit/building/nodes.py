@@ -28,7 +28,7 @@ class Translation:
 
     def __init__(self, contents: Mapping[Place, Contents]) -> None:
         self._contents = contents
-        self._shared: dict[int, ext4.Node] = {}
+        self._shared: dict[Node, ext4.Node] = {}
         self.dropped = 0
 
     def root(self, tree: Tree) -> ext4.Node:
@@ -54,9 +54,9 @@ class Translation:
     def _leaf(self, node: Node) -> ext4.Node:
         if node.links == 1:
             return self._inode(node)
-        made = self._shared.get(id(node))
+        made = self._shared.get(node)
         if made is None:
-            made = self._shared[id(node)] = self._inode(node)
+            made = self._shared[node] = self._inode(node)
         return made
 
     def _inode(self, node: Node) -> ext4.Node:

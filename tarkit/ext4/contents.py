@@ -26,19 +26,20 @@ class ChunkFeed:
 
     def __init__(self, chunks: Iterable[Buffer]) -> None:
         self._chunks = iter(chunks)
-        self._rest = memoryview(b"")
+        self._rest: Buffer = b""
         self._taken = 0
 
     def copy(self, image: ImageFile, offset: int, count: int) -> None:
         """Write the next *count* bytes; :class:`TruncatedError` if there are fewer."""
         while count:
-            if not self._rest:
-                self._next()
-                continue
-            part = self._rest[:count]
-            size = len(part)
-            image.write(offset, part)
-            self._rest = self._rest[size:]
+            chunk = self._rest or self._next()
+            size = len(chunk)
+            if size > count:
+                chunk = memoryview(chunk)
+                self._rest, chunk, size = chunk[count:], chunk[:count], count
+            else:
+                self._rest = b""
+            image.write(offset, chunk)
             self._taken += size
             offset, count = offset + size, count - size
 
@@ -47,11 +48,11 @@ class ChunkFeed:
         if self._rest or any(len(chunk) for chunk in self._chunks):
             raise SizeMismatchError(self._taken, self._taken + 1)
 
-    def _next(self) -> None:
+    def _next(self) -> Buffer:
         chunk = next(self._chunks, None)
         if chunk is None:
             raise TruncatedError(f"file contents end after {self._taken} bytes")
-        self._rest = memoryview(chunk)
+        return chunk
 
 
 class RangeFeed:

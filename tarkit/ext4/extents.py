@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from tarkit.ext4.format import BLOCK
 from tarkit.ext4.node import Extent
@@ -19,11 +18,11 @@ CHECKSUM_OFFSET = 12 + 12 * IN_BLOCK
 _MAGIC = 0xF30A
 _HEADER = struct.Struct("<HHHHI")
 _LEAF = struct.Struct("<IHHI")
-_INDEX = struct.Struct("<IIHH")
+_POINTER = struct.Struct("<IHH")
 _MAP_SIZE = 60
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MapBlock:
     """A block of an extent tree: where it goes and what it holds."""
 
@@ -31,7 +30,7 @@ class MapBlock:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BlockMap:
     """A file's ``i_block`` and the blocks of the tree below it."""
 
@@ -39,14 +38,9 @@ class BlockMap:
     blocks: tuple[MapBlock, ...]
 
 
-class _Entry(NamedTuple):
-    logical: int
-    packed: bytes
-
-
 def map_extents(extents: Iterable[Extent], allocate: Callable[[], int]) -> BlockMap:
     """The extent tree of *extents*; *allocate* gives a block for each of its own blocks."""
-    level = [_Entry(each.logical, _pack_leaf(each)) for each in _split(extents)]
+    level = [_pack_leaf(each) for each in _split(extents)]
     blocks: list[MapBlock] = []
     depth = 0
     while len(level) > IN_INODE:
@@ -55,7 +49,7 @@ def map_extents(extents: Iterable[Extent], allocate: Callable[[], int]) -> Block
             part = level[start : start + IN_BLOCK]
             block = MapBlock(allocate(), _pack_node(part, IN_BLOCK, depth).ljust(BLOCK, b"\0"))
             blocks.append(block)
-            above.append(_Entry(part[0].logical, _pack_index(part[0].logical, block.physical)))
+            above.append(_pack_index(part[0], block.physical))
         level = above
         depth += 1
     return BlockMap(_pack_node(level, IN_INODE, depth).ljust(_MAP_SIZE, b"\0"), tuple(blocks))
@@ -63,7 +57,7 @@ def map_extents(extents: Iterable[Extent], allocate: Callable[[], int]) -> Block
 
 def fits_inode(extents: Sequence[Extent]) -> bool:
     """Whether the map of *extents* surely needs no block of its own."""
-    return len(extents) <= IN_INODE and all(each.count <= MAX_EXTENT_BLOCKS for each in extents)
+    return len(extents) <= IN_INODE and len(_split(extents)) <= IN_INODE
 
 
 def extents_of(runs: Iterable[Run], logical: int = 0) -> list[Extent]:
@@ -75,14 +69,16 @@ def extents_of(runs: Iterable[Run], logical: int = 0) -> list[Extent]:
     return extents
 
 
-def _split(extents: Iterable[Extent]) -> Iterable[Extent]:
+def _split(extents: Iterable[Extent]) -> list[Extent]:
+    """*extents*, cut where they are too long for an entry of the map."""
+    parts = []
     for extent in extents:
-        if extent.count <= MAX_EXTENT_BLOCKS:
-            yield extent
-            continue
-        for done in range(0, extent.count, MAX_EXTENT_BLOCKS):
-            count = min(MAX_EXTENT_BLOCKS, extent.count - done)
-            yield Extent(extent.logical + done, extent.physical + done, count)
+        while extent.count > MAX_EXTENT_BLOCKS:
+            logical, physical, count = extent.logical, extent.physical, MAX_EXTENT_BLOCKS
+            parts.append(Extent(logical, physical, count))
+            extent = Extent(logical + count, physical + count, extent.count - count)
+        parts.append(extent)
+    return parts
 
 
 def _pack_leaf(extent: Extent) -> bytes:
@@ -90,10 +86,10 @@ def _pack_leaf(extent: Extent) -> bytes:
     return _LEAF.pack(extent.logical, extent.count, high, low)
 
 
-def _pack_index(logical: int, physical: int) -> bytes:
-    return _INDEX.pack(logical, physical & 0xFFFFFFFF, physical >> 32, 0)
+def _pack_index(below: bytes, physical: int) -> bytes:
+    """An entry for the node at *physical*; with the block of the file that the entry *below* begins with."""
+    return below[:4] + _POINTER.pack(physical & 0xFFFFFFFF, physical >> 32, 0)
 
 
-def _pack_node(entries: Sequence[_Entry], room: int, depth: int) -> bytes:
-    header = _HEADER.pack(_MAGIC, len(entries), room, depth, 0)
-    return header + b"".join([entry.packed for entry in entries])
+def _pack_node(entries: Sequence[bytes], room: int, depth: int) -> bytes:
+    return _HEADER.pack(_MAGIC, len(entries), room, depth, 0) + b"".join(entries)

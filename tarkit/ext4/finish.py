@@ -23,18 +23,13 @@ from tarkit.ext4.format import (
 from tarkit.ext4.geometry import can_grow, prefix_for
 from tarkit.ext4.groups import Usage, write_groups
 from tarkit.ext4.image import ImageFile
-from tarkit.ext4.inode import (
-    EMPTY_INODE,
-    Inode,
-    pack_table,
-    storable_time,
-)
+from tarkit.ext4.inode import EMPTY_INODE, pack_inode, pack_table, storable_time
 from tarkit.ext4.inventory import Inventory
 from tarkit.ext4.journal import journal_inode, pack_journal_superblock
 from tarkit.ext4.layout import Layout, plan_layout
 from tarkit.ext4.node import Node
 from tarkit.ext4.options import Ext4Options, Percent
-from tarkit.ext4.placement import Placer, inode_of
+from tarkit.ext4.placement import Placer
 from tarkit.ext4.resize import resize_blocks, resize_inode
 from tarkit.ext4.seal import BlockKind, BlockWriter
 from tarkit.ext4.space import Space
@@ -170,20 +165,20 @@ class Finisher:
     def _packed_inodes(self, layout: Layout, placer: Placer) -> Iterator[bytes]:
         """Every inode in use, in order from number 1, without checksums."""
         inventory = self._inventory
-        own = {ROOT_INODE: self._node_inode(0, placer)}
+        own = {ROOT_INODE: self._pack_node(0, placer)}
         if layout.journal:
             own[JOURNAL_INODE] = journal_inode(layout.journal, layout.journal_map, self._time)
         if layout.resize_block:
             own[RESIZE_INODE] = resize_inode(layout.geometry, layout.resize_block, self._time)
         for number in range(1, FIRST_INODE):
-            yield own[number].pack() if number in own else EMPTY_INODE
+            yield own.get(number, EMPTY_INODE)
         for position in range(1, len(inventory.nodes)):
-            yield self._node_inode(position, placer).pack()
+            yield self._pack_node(position, placer)
 
-    def _node_inode(self, position: int, placer: Placer) -> Inode:
+    def _pack_node(self, position: int, placer: Placer) -> bytes:
         inventory = self._inventory
         links = inventory.links(position)
-        return inode_of(inventory.nodes[position], placer.place(position), links)
+        return pack_inode(inventory.nodes[position], placer.place(position), links)
 
     def _write_descriptors(self, layout: Layout, usage: Usage) -> None:
         """Write bitmaps, and superblock and descriptors wherever they belong."""

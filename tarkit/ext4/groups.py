@@ -16,6 +16,7 @@ _INODE_UNINIT, _BLOCK_UNINIT, _INODE_ZEROED = 1, 2, 4
 _NARROW = struct.Struct("<IIIHHHH4xHHH2x")
 _WIDE = struct.Struct("<III12xHH4x")
 _CHECKSUM_OFFSET = 0x1E
+_CHECKSUM = struct.Struct("<H")
 _BATCH = 256
 _FULL = b"\xff" * BLOCK
 
@@ -74,8 +75,8 @@ def _checksums(bitmaps: Mapping[int, bytes], covered: int, seed: int | None) -> 
     """The checksums of *bitmaps*, which are known by their places."""
     if seed is None:
         return {}
-    sums = crc32c_many(b"", b"".join(bitmaps.values()), len(bitmaps), covered, seed)
-    return dict(zip(bitmaps, struct.unpack(f"<{len(bitmaps)}I", sums), strict=True))
+    sums = crc32c_many([b""] * len(bitmaps), list(bitmaps.values()), covered, seed)
+    return dict(zip(bitmaps, sums, strict=True))
 
 
 def _survey(layout: Layout, usage: Usage, *, uninit: bool) -> list[_Group]:
@@ -147,10 +148,9 @@ def _descriptors(
     ]
     table = bytearray(b"".join(descriptors))
     if checksum_seed is not None:
-        numbers = b"".join([group.number.to_bytes(4, "little") for group in batch])
-        sums = crc32c_many(numbers, bytes(table), len(batch), size, checksum_seed)
-        for place in (0, 1):
-            table[_CHECKSUM_OFFSET + place :: size] = sums[place::4]
+        numbers = [group.number.to_bytes(4, "little") for group in batch]
+        for at, checksum in enumerate(crc32c_many(numbers, descriptors, size, checksum_seed)):
+            _CHECKSUM.pack_into(table, at * size + _CHECKSUM_OFFSET, checksum & 0xFFFF)
     return bytes(table)
 
 

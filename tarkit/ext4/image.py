@@ -16,7 +16,7 @@ from tarkit.streams.uncached import Buffer, Gathered
 
 _WINDOW = 1024 * 1024
 _KERNEL_COPY_FROM = 256 * 1024
-_ZEROS = memoryview(bytes(_WINDOW))
+_ZEROS = bytes(_WINDOW)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CANNOT = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM)
 
@@ -99,8 +99,10 @@ class ImageFile:
 
     def write_zeros(self, offset: int, count: int) -> None:
         """Write *count* zero bytes at *offset*."""
-        for done in range(0, count, _WINDOW):
-            self._gathered.write(offset + done, _ZEROS[: count - done])
+        while count > 0:
+            part = min(count, _WINDOW)
+            self._gathered.write(offset, _ZEROS if part == _WINDOW else bytes(part))
+            offset, count = offset + part, count - part
 
     def copy(self, offset: int, source: SourceFile, source_offset: int, count: int) -> None:
         """Write *count* bytes of *source* at *offset*, inside the kernel if there are many."""

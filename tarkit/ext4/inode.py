@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tarkit.ext4.crc32c import crc32c_many
-from tarkit.ext4.format import INODE_SIZE
+from tarkit.ext4.format import INODE_SIZE, SECTORS_PER_BLOCK
+from tarkit.ext4.node import Node
 from tarkit.ext4.xattr import INODE_ROOM
 
 EXTENTS_FLAG = 0x80000
@@ -23,55 +24,54 @@ _CHECKSUM_PLACES = (124, 125, 130, 131)
 _NO_XATTRS = bytes(INODE_ROOM)
 
 
-@dataclass(slots=True, kw_only=True)
-class Inode:
-    """An inode's fields as the file system means them; times in nanoseconds since 1970."""
+@dataclass(slots=True)
+class Placement:
+    """What an inode says about its content, ``size`` bytes of it, and the blocks that it takes."""
 
-    mode: int
-    uid: int = 0
-    gid: int = 0
-    links: int = 1
     size: int = 0
-    sectors: int = 0
+    blocks: int = 0
     flags: int = 0
     block: bytes = b""
-    mtime: int = 0
-    atime: int = 0
-    ctime: int = 0
-    xattr_block: int = 0
     xattrs: bytes = _NO_XATTRS
+    xattr_block: int = 0
 
-    def pack(self) -> bytes:
-        """The inode as stored, still without its checksum."""
-        mtime, mtime_extra = encode_time(self.mtime)
-        atime, atime_extra = encode_time(self.atime)
-        ctime, ctime_extra = encode_time(self.ctime)
-        return _LAYOUT.pack(
-            self.mode,
-            self.uid & 0xFFFF,
-            self.size & 0xFFFFFFFF,
-            atime,
-            ctime,
-            mtime,
-            self.gid & 0xFFFF,
-            self.links,
-            self.sectors & 0xFFFFFFFF,
-            self.flags,
-            self.block,
-            self.xattr_block & 0xFFFFFFFF,
-            self.size >> 32,
-            self.sectors >> 32,
-            self.xattr_block >> 32,
-            self.uid >> 16,
-            self.gid >> 16,
-            EXTRA_SIZE,
-            ctime_extra,
-            mtime_extra,
-            atime_extra,
-            mtime,
-            mtime_extra,
-            self.xattrs,
-        )
+
+def pack_inode(node: Node, placement: Placement, links: int = 1) -> bytes:
+    """The inode of *node* as stored, still without its checksum."""
+    mtime, mtime_extra = encode_time(node.mtime)
+    atime, atime_extra = mtime, mtime_extra
+    if node.atime is not None:
+        atime, atime_extra = encode_time(node.atime)
+    ctime, ctime_extra = mtime, mtime_extra
+    if node.ctime is not None:
+        ctime, ctime_extra = encode_time(node.ctime)
+    sectors = placement.blocks * SECTORS_PER_BLOCK
+    return _LAYOUT.pack(
+        node.mode,
+        node.uid & 0xFFFF,
+        placement.size & 0xFFFFFFFF,
+        atime,
+        ctime,
+        mtime,
+        node.gid & 0xFFFF,
+        links,
+        sectors & 0xFFFFFFFF,
+        placement.flags,
+        placement.block,
+        placement.xattr_block & 0xFFFFFFFF,
+        placement.size >> 32,
+        sectors >> 32,
+        placement.xattr_block >> 32,
+        node.uid >> 16,
+        node.gid >> 16,
+        EXTRA_SIZE,
+        ctime_extra,
+        mtime_extra,
+        atime_extra,
+        mtime,
+        mtime_extra,
+        placement.xattrs,
+    )
 
 
 def storable_time(time: int) -> int:
@@ -92,7 +92,7 @@ def encode_time(time: int) -> tuple[int, int]:
     return seconds & 0xFFFFFFFF, nanoseconds << 2 | epoch
 
 
-EMPTY_INODE = Inode(mode=0, links=0).pack()
+EMPTY_INODE = pack_inode(Node(mode=0), Placement(), links=0)
 """What the reserved inodes hold that nothing uses: even they need a checksum that is right."""
 
 
@@ -100,8 +100,9 @@ def pack_table(inodes: Sequence[bytes], first: int, checksum_seed: int | None) -
     """*inodes*, numbered from *first* on, one after the other and with their checksums."""
     table = bytearray(b"".join(inodes))
     if checksum_seed is not None:
-        numbers = b"".join([struct.pack("<II", first + i, 0) for i in range(len(inodes))])
-        checksums = crc32c_many(numbers, bytes(table), len(inodes), INODE_SIZE, checksum_seed)
+        numbers = [struct.pack("<II", number, 0) for number in range(first, first + len(inodes))]
+        sums = crc32c_many(numbers, inodes, INODE_SIZE, checksum_seed)
+        packed = struct.pack(f"<{len(sums)}I", *sums)
         for place, offset in enumerate(_CHECKSUM_PLACES):
-            table[offset::INODE_SIZE] = checksums[place::4]
+            table[offset::INODE_SIZE] = packed[place::4]
     return bytes(table)

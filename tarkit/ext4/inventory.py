@@ -37,7 +37,7 @@ class Inventory:
     def __init__(self, root: Node, time: int) -> None:
         if not root.is_directory:
             raise UnsupportedError("the root of the tree is not a directory")
-        self._positions = {id(root): 0}
+        self._positions = {root: 0}
         self._parents = array("I", [0])
         self._links = array("I", [2])
         self._names = [b""]
@@ -66,7 +66,7 @@ class Inventory:
         """The names in the directory at *position*, sorted."""
         children = self.nodes[position].children
         return [
-            Name(name, self.inode(self._positions[id(child)]), _KINDS[stat.S_IFMT(child.mode)])
+            Name(name, self.inode(self._positions[child]), _KINDS[stat.S_IFMT(child.mode)])
             for name, child in sorted(children.items())
         ]
 
@@ -97,7 +97,7 @@ class Inventory:
 
     def _add(self, parent: int, name: bytes, child: Node) -> None:
         self._check_name(parent, name)
-        position = self._positions.setdefault(id(child), len(self.nodes))
+        position = self._positions.setdefault(child, len(self.nodes))
         if position == len(self.nodes):
             self.nodes.append(child)
             self._parents.append(parent)

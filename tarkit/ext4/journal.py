@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from tarkit.ext4.extents import BlockMap
-from tarkit.ext4.format import BLOCK, SECTORS_PER_BLOCK
-from tarkit.ext4.inode import EXTENTS_FLAG, Inode
-from tarkit.ext4.node import Extent
+from tarkit.ext4.format import BLOCK
+from tarkit.ext4.inode import EXTENTS_FLAG, Placement, pack_inode
+from tarkit.ext4.node import Extent, Node
 
 _MAGIC = 0xC03B3998
 _SUPERBLOCK_V2 = 4
@@ -32,19 +32,11 @@ def journal_blocks(blocks: int) -> int:
     return next((journal for below, journal in _SIZES if blocks < below), _LARGEST)
 
 
-def journal_inode(journal: Sequence[Extent], tree: BlockMap, time: int) -> Inode:
+def journal_inode(journal: Sequence[Extent], tree: BlockMap, time: int) -> bytes:
     """The inode of *journal*, whose extent tree is *tree*."""
     blocks = sum(extent.count for extent in journal)
-    return Inode(
-        mode=stat.S_IFREG | 0o600,
-        size=blocks * BLOCK,
-        sectors=(blocks + len(tree.blocks)) * SECTORS_PER_BLOCK,
-        flags=EXTENTS_FLAG,
-        block=tree.root,
-        mtime=time,
-        atime=time,
-        ctime=time,
-    )
+    placement = Placement(blocks * BLOCK, blocks + len(tree.blocks), EXTENTS_FLAG, tree.root)
+    return pack_inode(Node(mode=stat.S_IFREG | 0o600, mtime=time), placement)
 
 
 def pack_journal_superblock(blocks: int, uuid: UUID) -> bytes:

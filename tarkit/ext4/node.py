@@ -24,7 +24,8 @@ class Region:
         return self.offset + self.length
 
 
-@dataclass(frozen=True, slots=True)
+# not frozen, as what there is one of for every file: those take three times as long to make
+@dataclass(slots=True)
 class Extent:
     """*count* blocks of a file, from its block *logical* on, at block *physical* of the image."""
 
@@ -33,7 +34,7 @@ class Extent:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Contents:
     """A regular file's bytes as they lie in the image; what is in no extent is a hole."""
 
@@ -43,7 +44,7 @@ class Contents:
     @property
     def blocks(self) -> int:
         """How many blocks of the image the bytes take."""
-        return sum(extent.count for extent in self.extents)
+        return sum([extent.count for extent in self.extents])
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

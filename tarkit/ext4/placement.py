@@ -5,33 +5,19 @@ from __future__ import annotations
 import stat
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tarkit.ext4.directory import DirectoryFormat, build_directory
 from tarkit.ext4.extents import extents_of, fits_inode, map_extents
-from tarkit.ext4.format import BLOCK, FIRST_INODE, SECTORS_PER_BLOCK
-from tarkit.ext4.inode import EXTENTS_FLAG, INDEX_FLAG, Inode
+from tarkit.ext4.format import BLOCK, FIRST_INODE
+from tarkit.ext4.inode import EXTENTS_FLAG, INDEX_FLAG, Placement
 from tarkit.ext4.inventory import Inventory
 from tarkit.ext4.node import Extent, Node
 from tarkit.ext4.seal import BlockKind, BlockWriter
 from tarkit.ext4.space import Run, Space
-from tarkit.ext4.xattr import INODE_ROOM, pack_xattrs
+from tarkit.ext4.xattr import pack_xattrs
 
 _FAST_LINK = 60
 _LOST_AND_FOUND_BLOCKS = 4
-_NO_XATTRS = bytes(INODE_ROOM)
-
-
-@dataclass(slots=True)
-class Placement:
-    """What an inode says about its blocks."""
-
-    size: int = 0
-    blocks: int = 0
-    flags: int = 0
-    block: bytes = b""
-    xattrs: bytes = _NO_XATTRS
-    xattr_block: int = 0
 
 
 class Placer:
@@ -50,12 +36,11 @@ class Placer:
     def take(self, position: int) -> None:
         """Place inode *position* if that takes blocks; nothing is to be done now for most files."""
         node = self._inventory.nodes[position]
-        if (
-            node.is_directory
-            or node.xattrs
-            or len(node.target) >= _FAST_LINK
-            or (node.contents and not fits_inode(node.contents.extents))
-        ):
+        if node.contents is None:
+            takes_blocks = node.is_directory or len(node.target) >= _FAST_LINK
+        else:
+            takes_blocks = not fits_inode(node.contents.extents)
+        if takes_blocks or node.xattrs:
             self.place(position)
 
     def place(self, position: int) -> Placement:
@@ -63,8 +48,8 @@ class Placer:
 
         Only placements that took blocks are remembered. The others follow from the node.
         """
-        if position in self._kept:
-            return self._kept[position]
+        if kept := self._kept.get(position):
+            return kept
         before = self._taken
         placement = self._place(position)
         if self._taken != before:
@@ -138,25 +123,6 @@ class Placer:
     def _allocate(self, count: int) -> list[Run]:
         self._taken += count
         return self._space.allocate(count)
-
-
-def inode_of(node: Node, placement: Placement, links: int) -> Inode:
-    """The inode of *node*."""
-    return Inode(
-        mode=node.mode,
-        uid=node.uid,
-        gid=node.gid,
-        links=links,
-        size=placement.size,
-        sectors=placement.blocks * SECTORS_PER_BLOCK,
-        flags=placement.flags,
-        block=placement.block,
-        mtime=node.mtime,
-        atime=node.mtime if node.atime is None else node.atime,
-        ctime=node.mtime if node.ctime is None else node.ctime,
-        xattr_block=placement.xattr_block,
-        xattrs=placement.xattrs,
-    )
 
 
 def _device(node: Node) -> bytes:

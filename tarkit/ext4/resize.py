@@ -12,29 +12,27 @@ from collections.abc import Iterator
 from itertools import islice
 
 from tarkit.ext4.extents import MapBlock
-from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, SECTORS_PER_BLOCK, backup_groups
+from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, backup_groups
 from tarkit.ext4.geometry import Geometry
-from tarkit.ext4.inode import Inode
+from tarkit.ext4.inode import Placement, pack_inode
+from tarkit.ext4.node import Node
 
 _ADDRESSES = BLOCK // 4
 _DIRECT = 12
 _DOUBLE_INDIRECT = 13
 
 
-def resize_inode(geometry: Geometry, block: int, time: int) -> Inode:
+def resize_inode(geometry: Geometry, block: int, time: int) -> bytes:
     """The resize inode, whose double indirect block is *block*."""
     copies = sum(1 for _ in backup_groups(geometry.groups))
     pointers = [0] * 15
     pointers[_DOUBLE_INDIRECT] = block
-    return Inode(
-        mode=stat.S_IFREG | 0o600,
+    placement = Placement(
         size=(_DIRECT + _ADDRESSES + _ADDRESSES**2) * BLOCK,
-        sectors=(1 + geometry.reserved_gdt * copies) * SECTORS_PER_BLOCK,
+        blocks=1 + geometry.reserved_gdt * copies,
         block=struct.pack("<15I", *pointers),
-        mtime=time,
-        atime=time,
-        ctime=time,
     )
+    return pack_inode(Node(mode=stat.S_IFREG | 0o600, mtime=time), placement)
 
 
 def resize_blocks(geometry: Geometry, block: int) -> Iterator[MapBlock]:

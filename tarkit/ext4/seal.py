@@ -65,14 +65,13 @@ class BlockWriter:
         if kind is BlockKind.PLAIN or self._seed is None or not pending:
             return [(each, each.data) for each in pending]
         checksums = crc32c_many(
-            b"".join([each.owner for each in pending]),
-            b"".join([each.data for each in pending]),
-            len(pending),
+            [each.owner for each in pending],
+            [each.data for each in pending],
             kind.covered,
             self._seed,
         )
         at = kind.offset
         return [
-            (each, each.data[:at] + checksums[4 * i : 4 * i + 4] + each.data[at + 4 :])
-            for i, each in enumerate(pending)
+            (each, each.data[:at] + checksum.to_bytes(4, "little") + each.data[at + 4 :])
+            for each, checksum in zip(pending, checksums, strict=True)
         ]

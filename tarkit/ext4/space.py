@@ -15,7 +15,7 @@ MAX_BLOCKS = 2**48
 _ALL_BACKUPS = tuple(group * BLOCKS_PER_GROUP for group in backup_groups(2**28))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # see ext4.node.Extent
 class Run:
     """*count* blocks of the image from *start* on."""
 
@@ -143,9 +143,9 @@ class Space:
         return run
 
     def _take_hole(self, count: int) -> Run | None:
-        at = bisect_left(self._by_size, (count, 0))
-        if at == len(self._by_size):
+        if not self._by_size or self._by_size[-1][0] < count:
             return None
+        at = bisect_left(self._by_size, (count, 0))
         hole = self._remove(self._by_size[at][1])
         if hole.count > count:
             self._add(Run(hole.start + count, hole.count - count))

@@ -54,7 +54,7 @@ def diff(old: FileSystem, new: FileSystem) -> list[Difference]:
     unclear = [pair for pair in pairs if _is_unclear(pair, old, new)]
     old_digests = _digests(old, [pair.old for pair in unclear if pair.old])
     new_digests = _digests(new, [pair.new for pair in unclear if pair.new])
-    differing = {pair for pair in unclear if old_digests[id(pair.old)] != new_digests[id(pair.new)]}
+    differing = {pair for pair in unclear if old_digests[pair.old] != new_digests[pair.new]}
     found = [_compare(pair, content=pair in differing) for pair in pairs]
     return [difference for difference in found if difference is not None]
 
@@ -91,20 +91,20 @@ def _identity(node: Node, files: FileSystem) -> tuple[Digest | object, int | Non
     return layers[node.place.layer].diff_id, node.place.offset
 
 
-def _digests(files: FileSystem, nodes: list[Node]) -> dict[int, bytes]:
-    """The digests of the contents of *nodes*, by the identity of the object."""
+def _digests(files: FileSystem, nodes: list[Node]) -> dict[Node | None, bytes]:
+    """The digests of the contents of *nodes*."""
     hashes = _Hashes()
     files.contents.deliver(nodes, hashes)
-    digests = {}
+    digests: dict[Node | None, bytes] = {}
     for node in nodes:
         if node.place is not None:
-            digests[id(node)] = hashes.digests[node.place]
+            digests[node] = hashes.digests[node.place]
         else:  # nothing but a hole
             hasher = hashlib.sha256()
             with files.contents.open(node) as stream:
                 for chunk in chunks_of(stream):
                     hasher.update(chunk)
-            digests[id(node)] = hasher.digest()
+            digests[node] = hasher.digest()
     return digests
 
 

@@ -42,7 +42,7 @@ class Merger:
         self._implied = Member(b"", MemberType.DIRECTORY, mode=0o755, mtime_ns=mtime_ns)
         self._strict = strict
         self._entries = 0
-        self._linked: dict[int, Node] = {}
+        self._linked: set[Node] = set()
         self.tree = Tree(Node(self._implied, 0, {}))
 
     def add(self, layer: int, members: Sequence[Member]) -> None:
@@ -58,11 +58,11 @@ class Merger:
 
     def count_links(self) -> None:
         """Give every inode of several names the number of those that are left."""
-        for node in self._linked.values():
+        for node in self._linked:
             node.links = 0
         if self._linked:
             for _, node in self.tree.walk():
-                if id(node) in self._linked:
+                if node in self._linked:
                     node.links += 1
 
 
@@ -79,7 +79,7 @@ class _Layer:
     """One layer on its way into *tree*."""
 
     def __init__(
-        self, tree: Tree, number: int, implied: Member, linked: dict[int, Node], *, strict: bool
+        self, tree: Tree, number: int, implied: Member, linked: set[Node], *, strict: bool
     ) -> None:
         self._tree = tree
         self._strict = strict
@@ -87,7 +87,7 @@ class _Layer:
         self._template = Node(implied, number)
         self._linked = linked
         self._private: dict[bytes, Node] = {}
-        self._pending: dict[int, tuple[Node, Parts, Member]] = {}
+        self._pending: dict[Node, tuple[Parts, Member]] = {}
 
     def add(self, members: Sequence[Member]) -> None:
         """Hide what *members* hide, then lay the others on the tree."""
@@ -105,7 +105,7 @@ class _Layer:
                 self._hide(parts[:-1], hidden, listed)
         for parts, member in entries:
             self._place(parts, member)
-        for node, parts, member in list(self._pending.values()):
+        for node, (parts, member) in self._pending.items():
             self._complete(node, parts, member)
 
     def _sort_out(
@@ -180,7 +180,7 @@ class _Layer:
             return
         place = [*self._tree.real_parts(parts[:-1]), parts[-1]]
         waiting = children[parts[-1]] = Node(_NOT_YET, self._number)
-        self._pending[id(waiting)] = (waiting, place, member)
+        self._pending[waiting] = (place, member)
 
     def _complete(self, waiting: Node, place: Parts, member: Member) -> None:
         """Put what a link leads to in the place of the inode that kept it."""
@@ -189,11 +189,11 @@ class _Layer:
             parent = parent.children.get(name) if parent and parent.children else None
         if not parent or not parent.children or parent.children.get(place[-1]) is not waiting:
             return  # the layer itself put something else there
-        seen: set[int] = set()
+        seen: set[Node] = set()
         target = self._target(member)
-        while target is not None and target.member is _NOT_YET and id(target) not in seen:
-            seen.add(id(target))
-            target = self._target(self._pending[id(target)][2])
+        while target is not None and target.member is _NOT_YET and target not in seen:
+            seen.add(target)
+            target = self._target(self._pending[target][1])
         if target is None or target.member is _NOT_YET:
             raise MalformedError(
                 f"a hard link to {shown(member.linkname)}, which is not there",
@@ -215,5 +215,5 @@ class _Layer:
     def _share(self, target: Node, parts: Parts) -> Node:
         if target.children is not None:
             raise MalformedError("a hard link to a directory", where=path_of(parts))
-        self._linked[id(target)] = target
+        self._linked.add(target)
         return target

@@ -183,12 +183,14 @@ class Shadow:
         self._lowest = layers
         self._taken: set[bytes] = set()
         self._closed: set[bytes] = set()
+        self._directory: bytes | None = None  # the last one that was looked at
+        self._is_closed = False
 
     def add(self, number: int, members: Iterable[Member]) -> None:
         """Count in layer *number*, where it lies below all that were counted in."""
         if number >= self._lowest:
             return
-        self._lowest = number
+        self._lowest, self._directory = number, None
         for member in members:
             parts = split(member.name)
             path = b"/".join(parts)
@@ -209,13 +211,17 @@ class Shadow:
         if number >= self._lowest or not (self._taken or self._closed):
             return False
         path = b"/".join(split(name))
-        if path in self._taken or b"" in self._closed:
-            return True
-        while path:
-            path = path.rpartition(b"/")[0]
-            if path in self._closed:
-                return True
-        return False
+        return path in self._taken or self._closes(path.rpartition(b"/")[0])
+
+    def _closes(self, directory: bytes) -> bool:
+        """Whether nothing of the layers below is left in *directory*."""
+        if directory != self._directory:  # as it is for one file after the other
+            self._directory = directory
+            self._is_closed = b"" in self._closed
+            while directory and not self._is_closed:
+                self._is_closed = directory in self._closed
+                directory = directory.rpartition(b"/")[0]
+        return self._is_closed
 
     def _block(self, path: bytes) -> None:
         self._taken.add(path)

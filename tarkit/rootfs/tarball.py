@@ -131,7 +131,7 @@ class _Layout:
         self.stretches: dict[Place, _Stretch] = {}
         self.size = 0
         self._paths: list[bytes] = []
-        self._names: dict[int, bytes] = {}  # of inodes with several: the first, which has the data
+        self._names: dict[Node, bytes] = {}  # of inodes with several: the first, which has the data
         offset = first = position = 0
         for path, node in tree.walk():
             self._add(path, node)
@@ -151,7 +151,7 @@ class _Layout:
         if node.children is not None:
             path = path + b"/" if path else b"./"
         if node.links > 1:
-            self._names.setdefault(id(node), path)
+            self._names.setdefault(node, path)
         self._paths.append(path)
         self.nodes.append(node)
 
@@ -159,7 +159,7 @@ class _Layout:
         """Entry *number*; all names of an inode but the first are links to that."""
         path, node = self._paths[number], self.nodes[number]
         meta = node.member
-        first = self._names.get(id(node), path) if node.links > 1 else path
+        first = self._names.get(node, path) if node.links > 1 else path
         if first is not path:
             return Member(
                 path,

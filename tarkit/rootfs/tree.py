@@ -68,13 +68,13 @@ class Tree:
 
     def inodes(self) -> list[Node]:
         """Every inode once, in no order that means anything."""
-        found = {id(self.root): self.root}
+        found = {self.root: None}
         pending = [self.root]
         while pending:
             below = (pending.pop().children or {}).values()
-            found |= {id(node): node for node in below}
+            found |= dict.fromkeys(below)
             pending += [node for node in below if node.children]
-        return list(found.values())
+        return list(found)
 
     def find(self, parts: Parts, *, follow: bool = True) -> Node:
         """The inode at *parts*; a symbolic link at the end is followed where *follow*.

@@ -29,7 +29,7 @@ class Workshop:
         self._directory = os.fsencode(directory)
         self._attributes = attributes
         self._made: dict[Place, bytes] = {}
-        self._shared: dict[int, bytes | None] = {}
+        self._shared: dict[Node, bytes | None] = {}
         self._count = 0
         self.descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -48,9 +48,9 @@ class Workshop:
             if made is not None:
                 os.rename(made, name, src_dir_fd=self.descriptor, dst_dir_fd=directory)
             return
-        if id(node) not in self._shared:
-            self._shared[id(node)] = self._make(node)
-        made = self._shared[id(node)]
+        if node not in self._shared:
+            self._shared[node] = self._make(node)
+        made = self._shared[node]
         if made is not None:
             os.link(
                 made,

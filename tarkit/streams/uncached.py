@@ -68,6 +68,14 @@ def drop_cached(descriptor: int, start: int, end: int) -> None:
         os.posix_fadvise(descriptor, start, end - start, os.POSIX_FADV_DONTNEED)
 
 
+def _is_kept(data: Buffer) -> bool:
+    """Whether *data* is not worth a copy: a large view of bytes, which stay what they are.
+
+    A small one would be all that keeps the large chunk in memory that it is a part of.
+    """
+    return len(data) >= _WORTH_KEEPING and isinstance(getattr(data, "obj", None), bytes)
+
+
 class Gathered:
     """Writes at any offset, those that follow one another together; for one thread.
 
@@ -87,14 +95,14 @@ class Gathered:
         """Write *data* at *offset*."""
         if (
             offset != self._end
-            or self._end - self._start >= _ENOUGH
+            or offset - self._start >= _ENOUGH
             or len(self._pieces) == _MOST_PIECES
         ):
             self.flush()
             self._start = offset
-        # a large view is not worth a copy; a small one is not worth the large chunk it is a part of
-        kept = isinstance(getattr(data, "obj", None), bytes) and len(data) >= _WORTH_KEEPING
-        self._pieces.append(data if kept else bytes(data))
+        if type(data) is not bytes and not _is_kept(data):
+            data = bytes(data)
+        self._pieces.append(data)
         self._end = offset + len(data)
 
     def flush(self) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tarkit.errors import MalformedError
@@ -20,6 +21,7 @@ _HEAD = re.compile(rb"([0-9]{1,7}) ([^=\0]*)=?").match
 _TIME_SIZE = len(b"-" + 20 * b"9" + b"." + 9 * b"9")
 _NEWLINE, _EQUALS = b"\n="
 _INTEGER = re.compile(rb"-?[0-9]{1,20}")
+_SHORT = 48
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _GNU_ESCAPE = re.compile(rb"%(3D|25)")  # what GNU tar escapes, and nobody else
 
@@ -29,6 +31,26 @@ class Record(NamedTuple):
 
     key: bytes
     value: bytes
+
+
+class Extended(NamedTuple):
+    """An extended header: its ``records`` in order, and their ``values`` by keyword, the last of each."""
+
+    records: Sequence[Record]
+    values: Mapping[bytes, bytes]
+
+
+def parse(block: bytes) -> Extended:
+    """What the extended header *block* holds; raises as :func:`parse_records`."""
+    return _parse_short(block) if len(block) <= _SHORT else _parse(block)
+
+
+def _parse(block: bytes) -> Extended:
+    records = parse_records(block)
+    return Extended(tuple(records), MappingProxyType(dict(records)))
+
+
+_parse_short = lru_cache(DISTINCT)(_parse)  # a time and nothing else, as most are, is one of few
 
 
 def parse_records(block: bytes) -> list[Record]:

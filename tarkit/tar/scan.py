@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tarkit.errors import (
@@ -13,7 +12,7 @@ from tarkit.errors import (
     VerificationError,
 )
 from tarkit.tar import BLOCK_SIZE, pax, sparse
-from tarkit.tar.header import ZERO_BLOCK, extension_size, parse, text
+from tarkit.tar.header import ZERO_BLOCK, check_sum, parse, size, text
 from tarkit.tar.member import Member
 from tarkit.tar.tape import Tape
 
@@ -29,6 +28,7 @@ _OLD_GNU_SPARSE = ord("S")
 _NOT_PLAIN = _EXTENSIONS | {_OLD_GNU_SPARSE}
 
 _GLOBAL_FIELDS = frozenset({b"uid", b"gid", b"uname", b"gname", b"mtime"})
+_NO_PAX = pax.parse(b"")
 _NEVER_GLOBAL = (b"path", b"linkpath", b"size", sparse.PAX, pax.XATTR, b"LIBARCHIVE.xattr.")
 
 
@@ -36,7 +36,7 @@ _NEVER_GLOBAL = (b"path", b"linkpath", b"size", sparse.PAX, pax.XATTR, b"LIBARCH
 class _Extensions:
     """What the headers in front of a member say about it."""
 
-    records: Sequence[pax.Record] | None = None
+    pax: pax.Extended | None = None
     name: bytes | None = None
     linkname: bytes | None = None
     sparse: bool = False
@@ -95,12 +95,13 @@ class Scanner:
 
     def _extend(self, extensions: _Extensions, block: bytes) -> None:
         """Take in the extension that *block* is the header of."""
-        flag, size = block[156], extension_size(block)
-        if size > MAX_EXTENSION:
-            raise LimitExceededError(f"an extended header of {size} bytes", limit=MAX_EXTENSION)
-        content = self._tape.take(size + -size % BLOCK_SIZE)[:size]
+        check_sum(block)
+        flag, length = block[156], size(block[124:136])
+        if length > MAX_EXTENSION:
+            raise LimitExceededError(f"an extended header of {length} bytes", limit=MAX_EXTENSION)
+        content = self._tape.take(length + -length % BLOCK_SIZE)[:length]
         if flag in _PAX:
-            extensions.records = pax.parse_records(content)
+            extensions.pax = pax.parse(content)
             extensions.sparse = sparse.PAX in content
         elif flag == _LONG_NAME:
             extensions.name = text(content)
@@ -123,11 +124,12 @@ class Scanner:
                 self._globals[record.key] = record.value
 
     def _member(self, block: bytes, offset: int, extensions: _Extensions) -> Member:
-        records = extensions.records or ()
-        values = {**self._globals, **dict(records)} if self._globals else dict(records)
-        name = extensions.name or values.get(b"GNU.sparse.name") or values.get(b"path") or None
+        records, values = extensions.pax or _NO_PAX
+        if self._globals:
+            values = {**self._globals, **values}
         if extensions.linkname is not None:
-            values[b"linkpath"] = extensions.linkname
+            values = {**values, b"linkpath": extensions.linkname}
+        name = extensions.name or values.get(b"GNU.sparse.name") or values.get(b"path") or None
         draft = parse(block, offset, self._tape.position, name and pax.text(name))
         pax.apply(draft, values)
         if block[156] == _OLD_GNU_SPARSE:

@@ -24,6 +24,7 @@ from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.rootfs.unpack import Workshop
 from tarkit.streams.atomic import os_errors
+from tarkit.streams.spread import spread_out
 from tarkit.streams.staging import staging_directory
 from tarkit.tar.names import shown
 from tarkit.transports.base import Source
@@ -64,7 +65,8 @@ def write_directory(
         _unlocked_on_failure(staging),
         os_errors(path),
     ):
-        workplace, root = staging / "files", staging / "root"
+        spread_out(staging)
+        workplace, root = (staging / f"{name}-{os.urandom(4).hex()}" for name in ("files", "root"))
         workplace.mkdir(mode=0o700)
         root.mkdir(mode=0o700)
         with contextlib.closing(Workshop(workplace, attributes)) as workshop:

@@ -18,6 +18,9 @@ from tarkit.tar.names import shown
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_BOX = 128
+"""Files that share a directory: so many that there are few directories, and so few that each is small."""
+
 
 class Workshop:
     """Makes everything that is not a directory in *directory*, an empty one; a sink for data.
@@ -99,8 +102,11 @@ class Workshop:
         return name
 
     def _next_name(self) -> bytes:
+        box, place = divmod(self._count, _BOX)
+        if not place:
+            os.mkdir(b"%d" % box, 0o700, dir_fd=self.descriptor)
         self._count += 1
-        return b"%d" % self._count
+        return b"%d/%d" % (box, place)
 
 
 def _write(descriptor: int, chunks: Iterator[memoryview]) -> int:

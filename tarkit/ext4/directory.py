@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tarkit.errors import UnsupportedError
 from tarkit.ext4.crc32c import crc32c
@@ -22,8 +22,7 @@ _NODE_ENTRIES_AT = 8
 _DX_TAIL = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
+class Name(NamedTuple):
     """One name in a directory: the inode it leads to and the kind of file that is."""
 
     name: bytes
@@ -31,8 +30,7 @@ class Name:
     kind: int
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryBlocks:
+class DirectoryBlocks(NamedTuple):
     """A directory's blocks in order; the first ``index_blocks`` are a finished index.
 
     The others still lack their checksum, where the file system has them.
@@ -42,8 +40,7 @@ class DirectoryBlocks:
     index_blocks: int
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryFormat:
+class DirectoryFormat(NamedTuple):
     """What every directory of one file system has in common.
 
     ``checksum_seed`` is ``None`` where metadata carries no checksums.
@@ -94,16 +91,14 @@ def _join(records: Sequence[bytes], form: DirectoryFormat) -> bytes:
     return b"".join(records[:-1]) + stretched + (_TAIL if form.room < BLOCK else b"")
 
 
-@dataclass(frozen=True, slots=True)
-class _Pointer:
+class _Pointer(NamedTuple):
     """An entry of the index: from hash *first* on, look in block *block*."""
 
     first: int
     block: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Index:
+class _Index(NamedTuple):
     form: DirectoryFormat
     own: int
     parent: int

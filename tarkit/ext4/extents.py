@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tarkit.ext4.format import BLOCK
 from tarkit.ext4.node import Extent
@@ -22,16 +22,14 @@ _POINTER = struct.Struct("<IHH")
 _MAP_SIZE = 60
 
 
-@dataclass(slots=True)
-class MapBlock:
+class MapBlock(NamedTuple):
     """A block of an extent tree: where it goes and what it holds."""
 
     physical: int
     data: bytes
 
 
-@dataclass(slots=True)
-class BlockMap:
+class BlockMap(NamedTuple):
     """A file's ``i_block`` and the blocks of the tree below it."""
 
     root: bytes
@@ -53,6 +51,11 @@ def map_extents(extents: Iterable[Extent], allocate: Callable[[], int]) -> Block
         level = above
         depth += 1
     return BlockMap(_pack_node(level, IN_INODE, depth).ljust(_MAP_SIZE, b"\0"), tuple(blocks))
+
+
+def map_of_one(extent: Extent) -> bytes:
+    """The ``i_block`` of a file that is just *extent*, which :func:`fits_inode`."""
+    return _pack_node([_pack_leaf(extent)], IN_INODE, 0).ljust(_MAP_SIZE, b"\0")
 
 
 def fits_inode(extents: Sequence[Extent]) -> bool:

@@ -23,7 +23,7 @@ from tarkit.ext4.format import (
 from tarkit.ext4.geometry import can_grow, prefix_for
 from tarkit.ext4.groups import Usage, write_groups
 from tarkit.ext4.image import ImageFile
-from tarkit.ext4.inode import EMPTY_INODE, pack_inode, pack_table, storable_time
+from tarkit.ext4.inode import EMPTY_INODE, is_storable, pack_inode, pack_table
 from tarkit.ext4.inventory import Inventory
 from tarkit.ext4.journal import journal_inode, pack_journal_superblock
 from tarkit.ext4.layout import Layout, plan_layout
@@ -199,5 +199,7 @@ class Finisher:
 
 
 def _is_clamped(node: Node) -> bool:
+    if node.atime is None and node.ctime is None:  # as in all that comes from an image
+        return not is_storable(node.mtime)
     times = (node.mtime, node.atime, node.ctime)
-    return any(time is not None and storable_time(time) != time for time in times)
+    return any(time is not None and not is_storable(time) for time in times)

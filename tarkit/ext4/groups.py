@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tarkit.ext4.crc32c import crc32c_many
 from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, backup_groups
@@ -21,16 +21,14 @@ _BATCH = 256
 _FULL = b"\xff" * BLOCK
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What is in use: the first ``inodes`` inodes, and so many directories in each group."""
 
     inodes: int
     directories: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
+class _Group(NamedTuple):
     number: int
     free: Sequence[Run]
     used_inodes: int

@@ -80,8 +80,18 @@ def storable_time(time: int) -> int:
     That is none before December 1901 or after May 2446, and none from April 2310 to April 2378:
     those e2fsck takes for times before 1970 that an old kernel got wrong, and "repairs".
     """
-    time = min(max(time, _FIRST_TIME), _LAST_TIME)
-    return _DOUBTED_TIMES.start - 1 if time in _DOUBTED_TIMES else time
+    if is_storable(time):
+        return time
+    return (
+        _DOUBTED_TIMES.start - 1
+        if time in _DOUBTED_TIMES
+        else min(max(time, _FIRST_TIME), _LAST_TIME)
+    )
+
+
+def is_storable(time: int) -> bool:
+    """Whether an inode can tell *time*, and should; see :func:`storable_time`."""
+    return _FIRST_TIME <= time <= _LAST_TIME and time not in _DOUBTED_TIMES
 
 
 @lru_cache(maxsize=1024)

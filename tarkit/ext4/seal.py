@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from tarkit.ext4 import directory, extents, xattr
 from tarkit.ext4.crc32c import crc32c_many
@@ -27,8 +27,7 @@ class BlockKind(Enum):
         self.covered = covered
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
+class _Pending(NamedTuple):
     physical: int
     owner: bytes
     data: bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tarkit.errors import MalformedError, UnsupportedError
 from tarkit.ext4.format import BLOCK, MAX_NAME
@@ -27,8 +28,7 @@ _ACL_TAGS_WITHOUT_ID = (0x01, 0x04, 0x10, 0x20)
 _ACL_TAGS_WITH_ID = (0x02, 0x08)
 
 
-@dataclass(frozen=True, slots=True)
-class PackedXattrs:
+class PackedXattrs(NamedTuple):
     """Attributes as stored: the 96 bytes at the end of the inode, and a block if they need one."""
 
     in_inode: bytes

@@ -35,11 +35,11 @@ def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None
 
     Raises :class:`MalformedError` for a wrong checksum, and for numbers that are none or out of range.
     """
-    check_sum(block)
+    _check_sum(block)
     (
         mode, uid, gid, kind, has_data, linkname, uname, gname, devmajor, devminor, prefix,
     ) = _shared(block[100:124] + block[156:])  # fmt: skip
-    stored = size(block[124:136]) if has_data else 0
+    stored = _size(block[124:136]) if has_data else 0
     if name is None:
         name = text(block[:100])
         if prefix:
@@ -53,7 +53,14 @@ def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None
     )  # fmt: skip
 
 
-def check_sum(block: bytes) -> None:
+def extension_size(block: bytes) -> int:
+    """How many bytes follow header *block*, which is about the next one; raises as :func:`parse`."""
+    _check_sum(block)
+    _shared(block[100:124] + block[156:])  # nobody asks for its numbers, but they must be some
+    return _size(block[124:136])
+
+
+def _check_sum(block: bytes) -> None:
     """Raise :class:`MalformedError` unless the checksum of header *block* is right.
 
     Its own field counts as blanks. The sum of half a block is exact in Adler-32, which zlib adds up
@@ -90,12 +97,12 @@ def _base_256(field: bytes) -> int:
 
 
 @lru_cache(DISTINCT)
-def size(field: bytes) -> int:
-    """The field of a size in bytes."""
-    value = number(field)
-    if not 0 <= value <= MAX_SIZE:
-        raise MalformedError(f"a size of {value} bytes")
-    return value
+def _size(field: bytes) -> int:
+    """A field of bytes."""
+    size = number(field)
+    if not 0 <= size <= MAX_SIZE:
+        raise MalformedError(f"a size of {size} bytes")
+    return size
 
 
 @lru_cache(DISTINCT)

@@ -12,7 +12,7 @@ from tarkit.errors import (
     VerificationError,
 )
 from tarkit.tar import BLOCK_SIZE, pax, sparse
-from tarkit.tar.header import ZERO_BLOCK, check_sum, parse, size, text
+from tarkit.tar.header import ZERO_BLOCK, extension_size, parse, text
 from tarkit.tar.member import Member
 from tarkit.tar.tape import Tape
 
@@ -95,11 +95,10 @@ class Scanner:
 
     def _extend(self, extensions: _Extensions, block: bytes) -> None:
         """Take in the extension that *block* is the header of."""
-        check_sum(block)
-        flag, length = block[156], size(block[124:136])
-        if length > MAX_EXTENSION:
-            raise LimitExceededError(f"an extended header of {length} bytes", limit=MAX_EXTENSION)
-        content = self._tape.take(length + -length % BLOCK_SIZE)[:length]
+        flag, size = block[156], extension_size(block)
+        if size > MAX_EXTENSION:
+            raise LimitExceededError(f"an extended header of {size} bytes", limit=MAX_EXTENSION)
+        content = self._tape.take(size + -size % BLOCK_SIZE)[:size]
         if flag in _PAX:
             extensions.pax = pax.parse(content)
             extensions.sparse = sparse.PAX in content

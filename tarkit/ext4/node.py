@@ -24,8 +24,9 @@ class Region:
         return self.offset + self.length
 
 
-# not frozen, as what there is one of for every file: those take three times as long to make
-@dataclass(slots=True)
+# Nobody changes it, nor Contents; but a frozen one takes three times as long to make, and every
+# file has one.
+@dataclass(slots=True, unsafe_hash=True)
 class Extent:
     """*count* blocks of a file, from its block *logical* on, at block *physical* of the image."""
 
@@ -34,7 +35,7 @@ class Extent:
     count: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Contents:
     """A regular file's bytes as they lie in the image; what is in no extent is a hole."""
 

@@ -66,11 +66,11 @@ class Contents:
         """
         members = {place: node.member for node in nodes if (place := node.place) is not None}
         added = sorted(place for place in members if place.layer == len(self.layers))
-        of_layers = {place: members[place] for place in members.keys() - added}
-        deliver(self.layers, of_layers, sink, complete=complete, parallel=parallel)
-        for place in added:
+        of_overlay = {place: members.pop(place) for place in added}
+        deliver(self.layers, members, sink, complete=complete, parallel=parallel)
+        for place, member in of_overlay.items():
             with self._open_added(place) as stream:
-                sink.store(place, members[place], _exactly(stream, members[place].stored))
+                sink.store(place, member, _exactly(stream, member.stored))
 
     def close(self) -> None:
         """Close the layers that are open."""

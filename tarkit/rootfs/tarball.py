@@ -27,7 +27,7 @@ from tarkit.streams.codecs import Compression, compress
 from tarkit.streams.uncached import Gathered
 from tarkit.tar import BLOCK_SIZE, padding
 from tarkit.tar.encode import encode, encoded_size
-from tarkit.tar.member import Member, MemberType
+from tarkit.tar.member import NO_XATTRS, Draft, Member, MemberType
 from tarkit.tar.names import shown
 from tarkit.tar.spool import new_spool
 from tarkit.transports.base import Source
@@ -161,29 +161,15 @@ class _Layout:
         meta = node.member
         first = self._names.get(node, path) if node.links > 1 else path
         if first is not path:
-            return Member(
-                path,
-                MemberType.HARDLINK,
-                meta.mode,
-                meta.uid,
-                meta.gid,
-                mtime_ns=meta.mtime_ns,
-                linkname=first,
-            )
-        return Member(
-            path,
-            meta.type,
-            0o777 if meta.type is MemberType.SYMLINK else meta.mode,
-            meta.uid,
-            meta.gid,
-            meta.size,
-            meta.mtime_ns,
-            meta.linkname,
-            devmajor=meta.devmajor,
-            devminor=meta.devminor,
-            xattrs=meta.xattrs,
-            sparse=meta.sparse,
-        )
+            return Draft(
+                path, MemberType.HARDLINK, meta.mode, meta.uid, meta.gid, 0, meta.mtime_ns,
+                first, b"", b"", 0, 0, NO_XATTRS, None, 0, 0, 0,
+            ).finish()  # fmt: skip
+        return Draft(
+            path, meta.type, 0o777 if meta.type is MemberType.SYMLINK else meta.mode,
+            meta.uid, meta.gid, meta.size, meta.mtime_ns, meta.linkname, b"", b"",
+            meta.devmajor, meta.devminor, meta.xattrs, meta.sparse, 0, 0, 0,
+        ).finish()  # fmt: skip
 
 
 class _Output:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tarkit.streams import uncached
-from tarkit.streams.uncached import Gathered, drop_cached, read_at, write_at
+from tarkit.streams.uncached import Gathered, drop_cached, read_at, read_into, write_at
 
 LARGE = bytes(range(256)) * 1024
 
@@ -31,6 +31,23 @@ def test_reads_at_any_offset_with_and_without_pread(
         assert read_at(file.fileno(), 3, 0) == b"012"
         assert read_at(file.fileno(), 3, 8) == b"89"
         assert read_at(file.fileno(), 3, 10) == b""
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_reads_into_a_buffer_as_much_as_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    if not native:
+        monkeypatch.delattr(os, "preadv", raising=False)
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    buffer = bytearray(6)
+    with path.open("rb") as file:
+        assert read_into(file.fileno(), memoryview(buffer), 2) == 6
+        assert buffer == b"234567"
+        assert read_into(file.fileno(), memoryview(buffer), 7) == 3
+        assert buffer == b"789567"
+        assert read_into(file.fileno(), memoryview(buffer), 10) == 0
 
 
 @pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])

@@ -147,7 +147,7 @@ def _open(layers: ImageLayers, number: int) -> Iterator[TarReader]:
     with layers.open(number) as stream:
         reader = TarReader(stream, where=layers.label(number))
         yield reader
-        reader.drain()
+        reader.pass_over()  # whoever asked for some members only has parsed the others before
     layers.verified.add(number)
 
 

@@ -88,6 +88,11 @@ class TarReader:
             pass
         self._scanner.finish()
 
+    def pass_over(self) -> None:
+        """Read the stream to its very end; members that are left are not even parsed."""
+        self._ended = True
+        self._tape.drain()
+
     def _chunks_of(self, member: Member | None) -> Iterator[memoryview]:
         while piece := self._piece(member, CHUNK_SIZE):
             yield piece

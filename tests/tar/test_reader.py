@@ -261,3 +261,13 @@ def test_damaged_headers_with_right_checksums_give_typed_errors_only(data: st.Da
     damaged[header + 148 : header + 156] = b"%06o\0 " % sum(damaged[header : header + 512])
     with contextlib.suppress(TarkitError):
         TarReader(io.BytesIO(bytes(damaged))).drain()
+
+
+def test_what_is_passed_over_is_read_but_not_parsed() -> None:
+    archive = file(b"first", b"1") + b"no header at all".ljust(512, b"!")
+    stream = io.BytesIO(archive)
+    reader = TarReader(stream)
+    assert next(iter(reader)).name == b"first"
+    reader.pass_over()
+    assert stream.tell() == len(archive)
+    assert list(reader) == []

@@ -28,11 +28,9 @@ class FileData:
 
     def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
         """See :class:`tarkit.rootfs.passes.Sink`."""
-        regions = regions_of(member)
-        contents = self.contents.get(place)
-        if contents is None:
-            contents = self.contents[place] = self._writer.reserve(member.size, regions)
-        self._writer.fill(contents, chunks, regions)
+        if place not in self.contents:
+            self.reserve(place, member)
+        self._writer.fill(self.contents[place], chunks, regions_of(member))
         self._filled.add(place)
 
     def settle(self, wanted: Mapping[Place, Node]) -> list[Node]:

@@ -66,6 +66,7 @@ def write_directory(
         os_errors(path),
     ):
         spread_out(staging)
+        # by chance, as ext4 decides by the name: where the last run's were, much was just deleted
         workplace, root = (staging / f"{name}-{os.urandom(4).hex()}" for name in ("files", "root"))
         workplace.mkdir(mode=0o700)
         root.mkdir(mode=0o700)

@@ -86,12 +86,12 @@ class TarReader:
         """Read the members that are left, and the stream to its very end."""
         for _ in self:
             pass
-        self._scanner.finish()
+        self.pass_over()
 
     def pass_over(self) -> None:
         """Read the stream to its very end; members that are left are not even parsed."""
         self._ended = True
-        self._tape.drain()
+        self._scanner.finish()
 
     def _chunks_of(self, member: Member | None) -> Iterator[memoryview]:
         while piece := self._piece(member, CHUNK_SIZE):

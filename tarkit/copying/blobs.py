@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from queue import Empty, SimpleQueue
 from threading import Semaphore
@@ -199,7 +199,7 @@ def stored_layer(layer: Descriptor, stored: Descriptor, family: Family | None) -
             stored.media_type if media_types.is_layer(stored.media_type) else layer.media_type
         )
         layer = convert_layer(layer, family or _family(layer), compression)
-    return replace(layer, digest=stored.digest, size=stored.size)
+    return layer.with_content(layer.media_type, stored.digest, stored.size)
 
 
 def _family(layer: Descriptor) -> Family:

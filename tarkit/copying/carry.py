@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
-from tarkit.transports.base import Reader, Writer
+from tarkit.transports.base import KeepingWriter, Reader, Writer
 
 _UNCHANGED = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
 
@@ -18,7 +18,7 @@ def carry_over(
     except_names: Collection[str] = (),
     in_full: Callable[[str], str | None] = str,
 ) -> int:
-    """Copy every image of *reader* to *writer* under its names; how many there were.
+    """Copy every image of *reader* to *writer* under its names, with its annotations; how many there were.
 
     *except_names* are about to be given to another image. One that has no other name is left out.
     Names compare as *in_full* writes them; what it makes nothing of is no name.
@@ -30,6 +30,10 @@ def carry_over(
         known = [name for name in source.names if in_full(name) is not None]
         names = [name for name in known if in_full(name) not in taken]
         if names or not known:
-            copy_image(source, writer.destination(*names), _UNCHANGED)
+            if isinstance(writer, KeepingWriter) and names == known:
+                destination = writer.keeping(image)
+            else:
+                destination = writer.destination(*names)
+            copy_image(source, destination, _UNCHANGED)
             carried += 1
     return carried

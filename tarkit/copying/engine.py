@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tarkit.copying.blobs import BlobMover, Moved, Outcome, stored_layer
@@ -78,7 +79,8 @@ class _Copy:
         if isinstance(self._destination, MountingDestination):
             self._destination.mount_from(self._source)
         platforms = self._options.platforms
-        if raw.is_index and (self._options.all or len(platforms) > 1):
+        keeps_index = self._options.all or self._options.sparse is Sparse.KEEP
+        if raw.is_index and (keeps_index or len(platforms) > 1):
             if self._options.preserve_digests:
                 self._foresee(raw, (raw.digest,))
             self._put_index(raw, (raw.digest,))
@@ -123,9 +125,9 @@ class _Copy:
         chosen = self._choose(index)
         children = {child.digest: self._put_child(child, chain) for child in chosen}
         kept = tuple(
-            _moved_to(child, children[child.digest])
+            child.with_content(now.media_type, now.digest, now.size)
             for child in index.manifests
-            if child.digest in children
+            if (now := children.get(child.digest))
         )
         if len(kept) < len(index.manifests) and self._options.sparse is Sparse.KEEP:
             kept = index.manifests
@@ -139,37 +141,36 @@ class _Copy:
 
     def _choose(self, index: Index) -> tuple[Descriptor, ...]:
         """The entries of *index* to copy."""
-        if self._options.platforms and not self._options.all:
-            chosen = [
-                select_child(self._source, index, platform) for platform in self._options.platforms
-            ]
-            self._leave_out(len(index.manifests) - len(set(chosen)))
-            return tuple(dict.fromkeys(chosen))
-        present = tuple(c for c in index.manifests if is_present(self._source, c))
-        missing = [c for c in index.manifests if c not in present]
-        if missing and self._options.sparse in (None, Sparse.REFUSE):
-            names = platforms_of(missing) or [str(child.digest) for child in missing]
+        if self._options.all:
+            chosen = [child for child in index.manifests if is_present(self._source, child)]
+        else:
+            wanted = self._options.platforms or (None,)
+            chosen = [select_child(self._source, index, platform) for platform in wanted]
+        unique = dict.fromkeys(chosen)
+        left_out = [child for child in index.manifests if child not in unique]
+        if left_out:
+            self._leave_out(index, left_out)
+        return tuple(unique)
+
+    def _leave_out(self, index: Index, left_out: Sequence[Descriptor]) -> None:
+        """Say that *left_out* of *index* are not copied, where that is allowed."""
+        count, sparse = len(left_out), self._options.sparse
+        if sparse is Sparse.KEEP:
+            self._notes.append(f"the index names {count} manifests that were not copied")
+            return
+        if self._options.all and sparse is not Sparse.STRIP:
+            names = platforms_of(left_out) or [str(child.digest) for child in left_out]
             raise BlobNotFoundError(
-                f"{len(missing)} of {len(index.manifests)} manifests of the index are missing "
+                f"{count} of {len(index.manifests)} manifests of the index are missing "
                 f"({listed(names)})",
                 where=self._source.where,
                 hint="--sparse keep copies the index as it is, --sparse strip leaves them out",
             )
-        self._leave_out(len(missing))
-        return present
-
-    def _leave_out(self, count: int) -> None:
-        """Say that *count* manifests of an index are not copied, where that is allowed."""
-        if not count:
-            return
-        if self._options.sparse is Sparse.KEEP:
-            self._notes.append(f"the index names {count} manifests that were not copied")
-            return
-        if self._options.preserve_digests:
+        if self._options.preserve_digests or sparse is Sparse.REFUSE:
             raise CannotModifyError(
-                f"the index would lose {count} manifests, and digests are to be preserved",
+                f"the index would lose {count} manifests, and it is to stay as it is",
                 where=self._source.where,
-                hint="--sparse keep leaves the index as it is",
+                hint="--sparse keep names them without copying them",
             )
         self._notes.append(f"the index was rewritten without {count} of its manifests")
 
@@ -254,7 +255,3 @@ class _Copy:
                 where=self._source.where,
             )
         return document.serialize()
-
-
-def _moved_to(child: Descriptor, now: Descriptor) -> Descriptor:
-    return replace(child, media_type=now.media_type, digest=now.digest, size=now.size)

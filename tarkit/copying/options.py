@@ -45,7 +45,8 @@ class CopyOptions:
 
     ``platforms`` picks images from an index: the system's own where it is empty. ``all`` copies
     the whole index. ``sparse`` says what becomes of an index that is not copied whole; ``None``
-    strips it to the platforms asked for, and refuses where ``all`` finds manifests missing.
+    strips it to the platforms asked for, and refuses where ``all`` finds manifests missing. One
+    platform is one image without an index, unless that is to be kept.
     ``level`` is the codec's own. ``jobs`` bounds the blobs in flight. ``on_progress`` is called
     from several threads, one call at a time.
     """

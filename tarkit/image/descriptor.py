@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from tarkit.errors import MalformedError
@@ -81,6 +81,11 @@ class Descriptor:
         }
         document.update({key: value for key, value in optional.items() if value})
         return document | dict(self.extra)
+
+    def with_content(self, media_type: str, digest: Digest, size: int) -> Self:
+        """The same descriptor for other content: all that is said stays, but for embedded data."""
+        data = self.data if digest == self.digest else None
+        return replace(self, media_type=media_type, digest=digest, size=size, data=data)
 
 
 def _embedded(text: str, where: str | None) -> bytes | None:

@@ -24,20 +24,25 @@ def named_entries(manifest: RawManifest, names: Iterable[str]) -> list[Descripto
 def with_entries(index: Index, entries: Iterable[Descriptor]) -> Index:
     """*index* with *entries* added: each takes the place of the one that had its name.
 
-    An entry without a name replaces one of the same digest without a name. Everything else stays.
+    One with a full name as well, of which that was the tag only, stays under its full name. An
+    entry without a name replaces one of the same digest without a name. Everything else stays.
     """
     manifests = list(index.manifests)
     for entry in entries:
-        place = next(
-            (at for at, old in enumerate(manifests) if _is_replaced(old, entry)), len(manifests)
-        )
-        manifests = [old for old in manifests if not _is_replaced(old, entry)]
+        beside = [_beside(old, entry) for old in manifests]
+        place = beside.index(None) if None in beside else len(beside)
+        manifests = [old for old in beside if old is not None]
         manifests.insert(place, entry)
     return replace(index, manifests=tuple(manifests))
 
 
-def _is_replaced(old: Descriptor, new: Descriptor) -> bool:
-    name = new.annotations.get(REF_NAME)
+def _beside(old: Descriptor, new: Descriptor) -> Descriptor | None:
+    """What *old* is when *new* has its name: nothing, or all but a tag."""
+    names, name = names_of(old.annotations), new.annotations.get(REF_NAME)
     if name is None:
-        return old.digest == new.digest and not names_of(old.annotations)
-    return name in names_of(old.annotations)
+        return None if old.digest == new.digest and not names else old
+    if name not in names:
+        return old
+    if name == names[0]:
+        return None
+    return replace(old, annotations={k: v for k, v in old.annotations.items() if k != REF_NAME})

@@ -184,3 +184,12 @@ class Writer(Closing, Protocol):
     def destination(self, *names: str) -> Destination:
         """Where one image goes, under *names*, or without a name."""
         ...
+
+
+@runtime_checkable
+class KeepingWriter(Protocol):
+    """A Writer that can list an image with more than its names."""
+
+    def keeping(self, image: ImageEntry) -> Destination:
+        """Where *image* of a Reader goes, listed with all that is said of it there."""
+        ...

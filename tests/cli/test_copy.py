@@ -19,7 +19,9 @@ from tests.builders import (
     multi_platform,
     named,
     names_in,
+    on,
     read_files,
+    tar,
     untar,
     write_files,
 )
@@ -158,6 +160,35 @@ def test_a_malformed_name_in_an_archive_does_not_stop_another_image(
     assert [item["RepoTags"] for item in items] == [
         ["docker.io/library/two:1"],
         ["docker.io/library/one:1"],
+    ]
+
+
+@pytest.mark.parametrize("kind", ["oci", "oci-archive"])
+def test_what_is_said_of_other_images_stays(
+    tarkit: Tarkit, save: str, tmp_path: Path, kind: str
+) -> None:
+    """As Docker 29 saves two images: full names, one tag for both, and what else is said."""
+    layout, out = Layout(), tmp_path / "out"
+    before = [
+        on(named(layout.image(image), "latest", f"docker.io/library/{name}:latest"), "linux/amd64")
+        for image, name in ((ONE, "one"), (TWO, "two"))
+    ]
+    before[0]["annotations"]["vendor"] = "said"
+    files = layout.finish(*before)
+    if kind == "oci":
+        write_files(out, files)
+    else:
+        out.write_bytes(tar(files))
+    assert tarkit("copy", f"{save}:one:1", f"{kind}:{out}:new").code == 0
+    after = check_layout(read_files(out) if kind == "oci" else untar(out))["manifests"]
+    assert after[:2] == before
+    assert tarkit("copy", f"{save}:one:1", f"{kind}:{out}:latest").code == 0
+    images = tarkit("list", "--json", f"{kind}:{out}").document["images"]
+    assert [image["name"] for image in images] == [
+        "docker.io/library/one:latest",
+        "docker.io/library/two:latest",
+        "new",
+        "latest",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,34 @@ def test_an_index_may_be_kept_as_it_is_though_not_all_is_copied(tmp_path: Path) 
     assert entry["digest"] == before
     assert architectures_in(files, entry) == list(ARCHITECTURES)
     assert notes == ("the index names 1 manifests that were not copied",)
+
+
+@pytest.mark.parametrize("asked", [platforms("s390x"), []])
+def test_an_index_may_be_kept_though_one_platform_is_copied(
+    tmp_path: Path,
+    images: dict[str, Image],
+    asked: list[Platform],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Platform, "system", lambda: Platform("linux", "s390x"))
+    before = check_layout(read_files(tmp_path / "in"))["manifests"][0]["digest"]
+    files, entry, notes = copied(tmp_path, platforms=asked, sparse=Sparse.KEEP)
+    assert entry["digest"] == before
+    assert architectures_in(files, entry) == list(ARCHITECTURES)
+    assert notes == ("the index names 2 manifests that were not copied",)
+    result = copy(
+        f"oci:{tmp_path / 'out'}", f"oci:{tmp_path / 'one'}", platforms=platforms("s390x")
+    )
+    files = read_files(tmp_path / "one")
+    top = {"digest": str(result.descriptor.digest), "size": result.descriptor.size}
+    assert load(files, top)["config"]["digest"] == images["s390x"].digest
+
+
+@pytest.mark.usefixtures("images")
+def test_an_index_that_may_not_shrink_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CannotModifyError, match="the index would lose 1 manifests"):
+        copied(tmp_path, platforms=platforms("s390x", "amd64"), sparse=Sparse.REFUSE)
+    assert listing(tmp_path) == ["in"]
 
 
 @pytest.mark.usefixtures("images")
@@ -275,3 +304,23 @@ def test_several_platforms_of_a_single_image_must_all_be_it(tmp_path: Path) -> N
     write_files(tmp_path / "in", layout.finish(layout.image(make_image("one"), pack=squeeze)))
     with pytest.raises(TarkitError, match="no image for linux/arm64"):
         copied(tmp_path, platforms=platforms("amd64", "arm64"))
+
+
+def test_embedded_data_do_not_outlive_what_they_are(tmp_path: Path) -> None:
+    """A manifest within its descriptor, which the copy makes anew: the old bytes would lie."""
+    layout = Layout()
+    image = on(layout.image(make_image("one")), "linux/amd64")
+    data = layout.files[f"blobs/sha256/{image['digest'][7:]}"]
+    image["data"] = base64.b64encode(data).decode()
+    write_files(tmp_path / "in", layout.finish(named(layout.index(image), "x")))
+    files, entry, _ = copied(tmp_path, all=True)
+    assert load(files, entry)["manifests"] == [image]
+    plain = copy(
+        f"oci:{tmp_path / 'in'}", f"oci:{tmp_path / 'plain'}:x", all=True,
+        compression=LayerCompression.NONE,
+    )  # fmt: skip
+    files = read_files(tmp_path / "plain")
+    (child,) = load(files, check_layout(files)["manifests"][0])["manifests"]
+    assert child["digest"] != image["digest"]
+    assert child.keys() == image.keys() - {"data"}
+    assert plain.notes == ()

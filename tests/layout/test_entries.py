@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,14 +53,29 @@ def test_without_a_name_only_the_same_digest_is_replaced() -> None:
     assert listed(add(add(EMPTY_INDEX, "a", "one"), "a")) == [("one", A), (None, A)]
 
 
+def called(text: str, full: str, tag: str) -> Descriptor:
+    annotations = {CONTAINERD_NAME: full, REF_NAME: tag, "vendor": "kept"}
+    return replace(Descriptor.of(text.encode(), OCI_MANIFEST), annotations=annotations)
+
+
 def test_a_full_name_replaces_who_goes_by_it_in_containerd() -> None:
     full = "docker.io/library/app:1"
-    old = Descriptor.of(b"a", OCI_MANIFEST)
-    entry = Descriptor(
-        old.media_type, old.digest, old.size, annotations={CONTAINERD_NAME: full, REF_NAME: "1"}
+    index = index_of(called("a", full, "1"))
+    assert listed(add(index, "b", full)) == [(full, B)]
+    assert listed(add(index, "b", "other")) == [("1", A), ("other", B)]
+
+
+def test_a_tag_moves_and_who_has_a_full_name_stays() -> None:
+    """As Docker saves them: each is called latest besides, and neither may get lost."""
+    names = ("docker.io/library/one:latest", "docker.io/library/two:latest")
+    index = index_of(
+        *(called(text, name, "latest") for text, name in zip("ab", names, strict=True))
     )
-    assert listed(add(index_of(entry), "b", full)) == [(full, B)]
-    assert listed(add(index_of(entry), "b", "other")) == [("1", A), ("other", B)]
+    result = add(index, "c", "latest")
+    assert listed(result) == [(None, A), (None, B), ("latest", C)]
+    assert [entry.annotations for entry in result.manifests[:2]] == [
+        {CONTAINERD_NAME: name, "vendor": "kept"} for name in names
+    ]
 
 
 def test_everything_else_stays() -> None:

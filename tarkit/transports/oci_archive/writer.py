@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +13,8 @@ from tarkit.image.manifest import RawManifest
 from tarkit.layout.archive_output import ArchiveBlobs, ArchiveOutput
 from tarkit.layout.destination import ARCHIVE_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
-from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
+from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
+from tarkit.transports.base import ImageEntry
 
 
 class OCIArchiveWriter:
@@ -20,6 +23,7 @@ class OCIArchiveWriter:
     def __init__(self, output: ArchiveOutput) -> None:
         self.where = output.where
         self._output = output
+        self._kept: list[Descriptor] = []
         self._entries: list[Descriptor] = []
 
     @classmethod
@@ -33,7 +37,21 @@ class OCIArchiveWriter:
         def list_it(manifest: RawManifest) -> None:
             self._entries += named_entries(manifest, names)
 
-        return LayoutDestination(self.where, ARCHIVE_PROFILE, ArchiveBlobs(self._output), list_it)
+        return self._destination(list_it)
+
+    def keeping(self, image: ImageEntry) -> LayoutDestination:
+        """See :class:`tarkit.transports.base.KeepingWriter`."""
+        if not isinstance(image, LayoutImage):
+            return self.destination(*image.names)
+
+        def list_it(manifest: RawManifest) -> None:
+            now = manifest.descriptor
+            self._kept.append(image.descriptor.with_content(now.media_type, now.digest, now.size))
+
+        return self._destination(list_it)
+
+    def _destination(self, on_commit: Callable[[RawManifest], None]) -> LayoutDestination:
+        return LayoutDestination(self.where, ARCHIVE_PROFILE, ArchiveBlobs(self._output), on_commit)
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +64,8 @@ class OCIArchiveWriter:
     ) -> None:
         """Publish the archive, unless the block ended in an error or nothing was committed."""
         with self._output as output:
-            if kind is None and self._entries:
-                output.add(INDEX_FILE, with_entries(EMPTY_INDEX, self._entries).serialize().data)
+            if kind is None and (self._kept or self._entries):
+                kept = replace(EMPTY_INDEX, manifests=tuple(self._kept))
+                output.add(INDEX_FILE, with_entries(kept, self._entries).serialize().data)
                 output.add(MARKER_FILE, MARKER)
                 output.publish()

@@ -38,7 +38,10 @@ class BlockMap(NamedTuple):
 
 def map_extents(extents: Iterable[Extent], allocate: Callable[[], int]) -> BlockMap:
     """The extent tree of *extents*; *allocate* gives a block for each of its own blocks."""
-    level = [_pack_leaf(each) for each in _split(extents)]
+    level = [
+        _LEAF.pack(each.logical, each.count, each.physical >> 32, each.physical & 0xFFFFFFFF)
+        for each in _split(extents)
+    ]
     blocks: list[MapBlock] = []
     depth = 0
     while len(level) > IN_INODE:
@@ -51,11 +54,6 @@ def map_extents(extents: Iterable[Extent], allocate: Callable[[], int]) -> Block
         level = above
         depth += 1
     return BlockMap(_pack_node(level, IN_INODE, depth).ljust(_MAP_SIZE, b"\0"), tuple(blocks))
-
-
-def map_of_one(extent: Extent) -> bytes:
-    """The ``i_block`` of a file that is just *extent*, which :func:`fits_inode`."""
-    return _pack_node([_pack_leaf(extent)], IN_INODE, 0).ljust(_MAP_SIZE, b"\0")
 
 
 def fits_inode(extents: Sequence[Extent]) -> bool:
@@ -82,11 +80,6 @@ def _split(extents: Iterable[Extent]) -> list[Extent]:
             extent = Extent(logical + count, physical + count, extent.count - count)
         parts.append(extent)
     return parts
-
-
-def _pack_leaf(extent: Extent) -> bytes:
-    low, high = extent.physical & 0xFFFFFFFF, extent.physical >> 32
-    return _LEAF.pack(extent.logical, extent.count, high, low)
 
 
 def _pack_index(below: bytes, physical: int) -> bytes:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 
 from tarkit.ext4.directory import DirectoryFormat, build_directory
-from tarkit.ext4.extents import extents_of, fits_inode, map_extents, map_of_one
+from tarkit.ext4.extents import extents_of, fits_inode, map_extents
 from tarkit.ext4.format import BLOCK, FIRST_INODE
 from tarkit.ext4.inode import EXTENTS_FLAG, INDEX_FLAG, Placement
 from tarkit.ext4.inventory import Inventory
@@ -77,12 +77,10 @@ class Placer:
         return placement
 
     def _mapped(self, inode: int, size: int, extents: Sequence[Extent]) -> Placement:
-        if len(extents) == 1 and fits_inode(extents):  # as of nearly all files
-            return Placement(size, extents[0].count, EXTENTS_FLAG, map_of_one(extents[0]))
         tree = map_extents(extents, self._one_block)
         for block in tree.blocks:
             self._writer.put(BlockKind.EXTENTS, block.physical, block.data, inode)
-        blocks = sum(extent.count for extent in extents) + len(tree.blocks)
+        blocks = sum([extent.count for extent in extents]) + len(tree.blocks)
         return Placement(size, blocks, EXTENTS_FLAG, tree.root)
 
     def _directory(self, position: int) -> Placement:

@@ -112,6 +112,20 @@ def test_a_sparse_file_of_60_gib(image: Path) -> None:
         assert stream.read() == b"\0!"
 
 
+@pytest.mark.parametrize("before", [0, 100_000, 170_000, 300_000])
+def test_a_file_longer_than_an_extent(image: Path, before: int) -> None:
+    """Of 36,000 blocks, in one stretch where superblocks' backups let it; 32,768 make an extent."""
+    with Ext4Writer.open(image) as fs:
+        first = fs.reserve(before * 4096)
+        contents = fs.store((bytes([i]) * MIB for i in range(141)), 141 * MIB)
+        nodes = {b"first": first, b"long": contents}
+        fs.finish(directory({k: Node(mode=REGULAR, contents=v) for k, v in nodes.items()}))
+    check(image)
+    with mounted(image, "ro") as place, (place / "long").open("rb") as stream:
+        assert all(stream.read(MIB) == bytes([i]) * MIB for i in range(141))
+        assert not stream.read()
+
+
 def test_a_file_whose_map_takes_several_levels(image: Path) -> None:
     pieces = 120_000
     regions = [Region(i * 8192, 4) for i in range(pieces)]

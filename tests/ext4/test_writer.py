@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import hashlib
 import random
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tarkit.errors import (
@@ -28,6 +29,7 @@ from tarkit.ext4 import (
     Region,
     SourceFile,
 )
+from tarkit.ext4.node import Extent
 from tests.ext4.trees import REGULAR, Tree, directory, every_kind
 
 MIB = 1024 * 1024
@@ -65,6 +67,47 @@ def test_contents_are_in_the_image(path: Path, size: int) -> None:
         contents = fs.store([data], size)
         fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
     assert read(path, contents) == data
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 90_000), min_size=1, max_size=6))
+@example([100_000, 36_000])  # in one stretch: no superblock's backup is in its way
+def test_inodes_say_where_contents_are(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int]
+) -> None:
+    """However long a stretch of blocks is; an extent takes 32,768 of them at most."""
+    path = tmp_path_factory.mktemp("map") / "image.ext4"
+    with Ext4Writer.open(path) as fs:
+        stored = [fs.reserve(blocks * 4096) for blocks in sizes]
+        names = (b"%d" % number for number in range(len(sizes)))
+        nodes = [Node(mode=REGULAR, contents=contents) for contents in stored]
+        fs.finish(directory(dict(zip(names, nodes, strict=True))))
+    for number, contents in enumerate(stored, 12):  # behind lost+found, which is the first
+        found = list(mapped_at(path, number))
+        assert all(0 < extent.count <= 32768 for extent in found)
+        assert [b for each in found for b in blocks_in(each)] == [
+            b for each in contents.extents for b in blocks_in(each)
+        ]
+
+
+def mapped_at(path: Path, inode: int) -> Iterator[Extent]:
+    """The extents in *inode*, one of the first group, whose map needs no block of its own."""
+    with path.open("rb") as image:
+        image.seek(4096 + 8)
+        (table,) = struct.unpack("<I", image.read(4))
+        image.seek(table * 4096 + (inode - 1) * 256 + 40)
+        block = image.read(60)
+    magic, entries, room, depth, _ = struct.unpack_from("<HHHHI", block)
+    assert (magic, room, depth) == (0xF30A, 4, 0)
+    for entry in range(entries):
+        logical, count, high, low = struct.unpack_from("<IHHI", block, 12 + 12 * entry)
+        yield Extent(logical, low | high << 32, count)
+
+
+def blocks_in(extent: Extent) -> Iterator[tuple[int, int]]:
+    """Each block of the file with that of the image."""
+    logical = range(extent.logical, extent.logical + extent.count)
+    return zip(logical, range(extent.physical, extent.physical + extent.count), strict=True)
 
 
 def test_a_file_across_a_backup_leaves_it_alone(path: Path) -> None:

@@ -80,13 +80,9 @@ def storable_time(time: int) -> int:
     That is none before December 1901 or after May 2446, and none from April 2310 to April 2378:
     those e2fsck takes for times before 1970 that an old kernel got wrong, and "repairs".
     """
-    if is_storable(time):
-        return time
-    return (
-        _DOUBTED_TIMES.start - 1
-        if time in _DOUBTED_TIMES
-        else min(max(time, _FIRST_TIME), _LAST_TIME)
-    )
+    if time in _DOUBTED_TIMES:
+        return _DOUBTED_TIMES.start - 1
+    return min(max(time, _FIRST_TIME), _LAST_TIME)
 
 
 def is_storable(time: int) -> bool:

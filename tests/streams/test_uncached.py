@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,36 +19,33 @@ from tarkit.streams.uncached import Gathered, drop_cached, read_at, read_into, w
 LARGE = bytes(range(256)) * 1024
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_reads_at_any_offset_with_and_without_pread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
-) -> None:
-    if not native:
-        monkeypatch.delattr(os, "pread", raising=False)
+@pytest.fixture(params=["this", "no pread"])
+def digits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[BinaryIO]:
+    """A file of ten digits, on a system as it is and on one without reads at an offset."""
+    if request.param != "this":
+        for name in ("pread", "preadv"):
+            monkeypatch.delattr(os, name, raising=False)
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     with path.open("rb") as file:
-        assert read_at(file.fileno(), 3, 4) == b"456"
-        assert read_at(file.fileno(), 3, 0) == b"012"
-        assert read_at(file.fileno(), 3, 8) == b"89"
-        assert read_at(file.fileno(), 3, 10) == b""
+        yield file
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_reads_into_a_buffer_as_much_as_there_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
-) -> None:
-    if not native:
-        monkeypatch.delattr(os, "preadv", raising=False)
-    path = tmp_path / "file"
-    path.write_bytes(b"0123456789")
+def test_reads_at_any_offset(digits: BinaryIO) -> None:
+    for size, offset, expected in ((3, 4, b"456"), (3, 0, b"012"), (3, 8, b"89"), (3, 10, b"")):
+        assert read_at(digits.fileno(), size, offset) == expected
+
+
+def test_reads_into_a_buffer_as_much_as_there_is(digits: BinaryIO) -> None:
     buffer = bytearray(6)
-    with path.open("rb") as file:
-        assert read_into(file.fileno(), memoryview(buffer), 2) == 6
-        assert buffer == b"234567"
-        assert read_into(file.fileno(), memoryview(buffer), 7) == 3
-        assert buffer == b"789567"
-        assert read_into(file.fileno(), memoryview(buffer), 10) == 0
+    view = memoryview(buffer)
+    assert read_into(digits.fileno(), view, 2) == 6
+    assert buffer == b"234567"
+    assert read_into(digits.fileno(), view, 7) == 3
+    assert buffer == b"789567"
+    assert read_into(digits.fileno(), view, 10) == 0
 
 
 @pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])

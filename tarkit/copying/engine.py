@@ -156,7 +156,9 @@ class _Copy:
         """Say that *left_out* of *index* are not copied, where that is allowed."""
         count, sparse = len(left_out), self._options.sparse
         if sparse is Sparse.KEEP:
-            self._notes.append(f"the index names {count} manifests that were not copied")
+            self._notes.append(
+                f"left out of the copy, not of the index: {count} of {len(index.manifests)} manifests"
+            )
             return
         if self._options.all and sparse is not Sparse.STRIP:
             names = platforms_of(left_out) or [str(child.digest) for child in left_out]
@@ -168,7 +170,7 @@ class _Copy:
             )
         if self._options.preserve_digests or sparse is Sparse.REFUSE:
             raise CannotModifyError(
-                f"the index would lose {count} manifests, and it is to stay as it is",
+                f"the index would lose {count} of its manifests, and it is to stay as it is",
                 where=self._source.where,
                 hint="--sparse keep names them without copying them",
             )

@@ -62,7 +62,8 @@ def _by_length(bodies: Sequence[bytes], covered: int) -> Mapping[int, Sequence[i
     """
     if covered <= 2 * _LEAST_SKIP:
         return {covered: range(len(bodies))}
-    skips = [1 << n for n in range(covered.bit_length() - 1, -1, -1) if 1 << n >= _LEAST_SKIP]
+    largest = (covered - 1).bit_length() - 1
+    skips = [1 << n for n in range(largest, -1, -1) if 1 << n >= _LEAST_SKIP]
     zeros = [bytes(skip) for skip in skips]
     by_length: dict[int, list[int]] = {}
     for position, body in enumerate(bodies):

@@ -27,7 +27,7 @@ from tarkit.ext4.inode import EMPTY_INODE, is_storable, pack_inode, pack_table
 from tarkit.ext4.inventory import Inventory
 from tarkit.ext4.journal import journal_inode, pack_journal_superblock
 from tarkit.ext4.layout import Layout, plan_layout
-from tarkit.ext4.node import Node
+from tarkit.ext4.node import Extent, Node
 from tarkit.ext4.options import Ext4Options, Percent
 from tarkit.ext4.placement import Placer
 from tarkit.ext4.resize import resize_blocks, resize_inode
@@ -73,11 +73,10 @@ class Finisher:
         self._blocks = BlockWriter(image, self._seed)
         self._space = space
 
-    @property
-    def contents_blocks(self) -> int:
-        """Blocks of file contents that the tree's nodes have together."""
+    def contents_extents(self) -> list[Extent]:
+        """The extents of all file contents that the tree's nodes have."""
         nodes = self._inventory.nodes
-        return sum(node.contents.blocks for node in nodes if node.contents)
+        return [extent for node in nodes if node.contents for extent in node.contents.extents]
 
     def finish(self) -> Ext4Result:
         """Place and write everything, what is found by its place last."""
@@ -103,9 +102,7 @@ class Finisher:
         )
 
     def _make_room(self) -> None:
-        """Blank what was discarded, and give back the descriptors that cannot be needed."""
-        for hole in self._space.holes():
-            self._image.write_zeros(hole.start * BLOCK, hole.count * BLOCK)
+        """Give back the blocks of descriptors that cannot be needed."""
         if not isinstance(self._options.size, int):
             grows = can_grow(self._options, wide=False)
             enough = prefix_for(self._estimate(), grows=grows, wide=False)

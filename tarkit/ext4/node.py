@@ -42,11 +42,6 @@ class Contents:
     size: int
     extents: tuple[Extent, ...]
 
-    @property
-    def blocks(self) -> int:
-        """How many blocks of the image the bytes take."""
-        return sum([extent.count for extent in self.extents])
-
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Node:

@@ -99,6 +99,7 @@ class Space:
 
     def narrow(self, prefix: int) -> None:
         """Keep back only *prefix* blocks from now on; what that frees becomes holes."""
+        assert prefix <= self.prefix, "what is handed out cannot be kept back"
         for base in _ALL_BACKUPS:
             if base >= self.end:
                 break

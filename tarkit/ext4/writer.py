@@ -61,14 +61,18 @@ class Ext4Writer:
         self._image.close()
 
     def expect(self, data: int, inodes: int) -> None:
-        """Raise :class:`NoSpaceError` now if *data* bytes in *inodes* files provably do not fit."""
+        """Raise :class:`NoSpaceError` now if *data* bytes in *inodes* inodes provably do not fit.
+
+        The root is one of these; ``lost+found`` may be.
+        """
         trial, limit = self._space.copy(), self._space.limit
         trial.limit = MAX_BLOCKS
         trial.allocate(blocks_of(data))
         if trial.end > limit:
             raise no_space(trial.end * BLOCK, limit * BLOCK)
         trial.limit = limit
-        plan_layout(trial, FIRST_INODE + inodes, self._options)
+        last = FIRST_INODE - 1 + max(1, inodes - 1)  # the root's is one of the reserved ones
+        plan_layout(trial, last, self._options)
 
     def store(
         self, chunks: Iterable[Buffer], size: int, regions: Sequence[Region] | None = None
@@ -115,6 +119,7 @@ class Ext4Writer:
     def discard(self, contents: Contents) -> None:
         """Forget *contents*, which no node may have: not a byte of them remains in the image."""
         for extent in contents.extents:
+            self._image.write_zeros(extent.physical * BLOCK, extent.count * BLOCK)
             self._space.release(Run(extent.physical, extent.count))
 
     def finish(self, root: Node) -> Ext4Result:
@@ -125,9 +130,12 @@ class Ext4Writer:
         exactly one node.
         """
         finisher = Finisher(self._image, self._space, root, self._options)
-        held, stored = finisher.contents_blocks, self._space.taken
+        extents = finisher.contents_extents()
+        held, stored = sum([extent.count for extent in extents]), self._space.taken
         if held != stored:
             raise ValueError(f"nodes have {held} blocks of contents, {stored} are stored")
+        if len({extent.physical for extent in extents}) < len(extents):
+            raise ValueError("two nodes have the same contents")
         return finisher.finish()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,9 +47,12 @@ class _Attribute:
 
 
 def can_hold(name: bytes) -> bool:
-    """Whether ext4 has a namespace for an attribute called *name* (it has none for macOS's)."""
+    """Whether ext4 has a place for an attribute called *name*.
+
+    It has no namespace for macOS's, and Linux gives none with a longer name than 255 bytes away.
+    """
     return name in _ACLS or any(
-        name.startswith(prefix) and 0 < len(name) - len(prefix) <= MAX_NAME for prefix in _PREFIXES
+        name.startswith(prefix) and len(prefix) < len(name) <= MAX_NAME for prefix in _PREFIXES
     )
 
 
@@ -63,14 +66,19 @@ def pack_xattrs(xattrs: Mapping[bytes, bytes]) -> PackedXattrs:
         (_attribute(name, value) for name, value in xattrs.items()),
         key=lambda each: (each.index, len(each.name), each.name),
     )
-    inside: list[_Attribute] = []
-    outside: list[_Attribute] = []
-    room = INODE_ROOM - _INODE_HEADER - _END
-    for attribute in attributes:
-        fits = attribute.size <= room
-        (inside if fits else outside).append(attribute)
-        room -= attribute.size if fits else 0
+    inside = _most_that_fit(attributes, INODE_ROOM - _INODE_HEADER - _END)
+    outside = [attribute for attribute in attributes if attribute not in inside]
     return PackedXattrs(_pack_inode(inside), _pack_block(outside) if outside else None)
+
+
+def _most_that_fit(attributes: Sequence[_Attribute], room: int) -> Sequence[_Attribute]:
+    """Those of *attributes* that fill *room* bytes best, so that the least is left for the block."""
+    by_size: dict[int, tuple[_Attribute, ...]] = {0: ()}
+    for attribute in attributes:
+        for size, chosen in list(by_size.items()):
+            if size + attribute.size <= room:
+                by_size.setdefault(size + attribute.size, (*chosen, attribute))
+    return by_size[max(by_size)]
 
 
 def entry_hash(name: bytes, value: bytes) -> int:
@@ -124,7 +132,7 @@ def short_acl(value: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _pack_inode(attributes: list[_Attribute]) -> bytes:
+def _pack_inode(attributes: Sequence[_Attribute]) -> bytes:
     if not attributes:
         return bytes(INODE_ROOM)
     room = INODE_ROOM - _INODE_HEADER
@@ -132,7 +140,7 @@ def _pack_inode(attributes: list[_Attribute]) -> bytes:
     return _MAGIC.to_bytes(_INODE_HEADER, "little") + area
 
 
-def _pack_block(attributes: list[_Attribute]) -> bytes:
+def _pack_block(attributes: Sequence[_Attribute]) -> bytes:
     room = BLOCK - _BLOCK_HEADER
     needed = sum(attribute.size for attribute in attributes) + _END
     if needed > room:
@@ -144,7 +152,9 @@ def _pack_block(attributes: list[_Attribute]) -> bytes:
     return header + _pack_area(attributes, hashes, room, origin=_BLOCK_HEADER)
 
 
-def _pack_area(attributes: list[_Attribute], hashes: list[int], room: int, origin: int) -> bytes:
+def _pack_area(
+    attributes: Sequence[_Attribute], hashes: Sequence[int], room: int, origin: int
+) -> bytes:
     """Entries from the front and values from the back of *room* bytes.
 
     Offsets of values count from *origin* bytes before the area.

@@ -153,7 +153,7 @@ def test_sparse_files_keep_their_holes(
     touched = {
         block for r in places if r.length for block in range(r.offset // 4096, -(-r.end // 4096))
     }
-    assert contents.blocks == len(touched)
+    assert sum(extent.count for extent in contents.extents) == len(touched)
 
 
 def test_what_was_discarded_is_nowhere(path: Path) -> None:
@@ -176,6 +176,15 @@ def test_what_was_discarded_is_nowhere(path: Path) -> None:
         for n, each in zip(range(1, 20_000, 700), kept[2:], strict=True)
     )
     assert result.size < 5 * MIB + 4 * MIB
+
+
+def test_what_is_never_filled_is_zeros_where_something_was(path: Path) -> None:
+    with Ext4Writer.open(path) as fs:
+        fs.discard(fs.store([b"secret"] * 5_000, 30_000))
+        empty = fs.reserve(30_000)
+        fs.finish(directory({b"empty": Node(mode=REGULAR, contents=empty)}))
+    assert read(path, empty) == bytes(30_000)
+    assert b"secret" not in path.read_bytes()
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -239,6 +248,20 @@ def test_what_cannot_fit_is_refused_before_it_is_written(path: Path) -> None:
     assert path.stat().st_size == 0
 
 
+@pytest.mark.parametrize("given", [[], [b"lost+found"]])
+def test_what_just_fits_is_expected_to(path: Path, given: list[bytes]) -> None:
+    """As many inodes as one group has, ten of which are the file system's own."""
+    files = 32_768 - 11
+    children = {b"%d" % number: Node(mode=REGULAR) for number in range(files)}
+    children |= {name: directory({}) for name in given}
+    options = Ext4Options(size=64 * MIB, profile="ro")
+    with Ext4Writer.open(path, options) as fs:
+        fs.expect(0, 1 + len(children))
+        assert fs.finish(directory(children)).free_inodes == 0
+    with Ext4Writer.open(path, options) as fs, pytest.raises(NoSpaceError):
+        fs.finish(directory({**children, b"one more": Node(mode=REGULAR)}))
+
+
 def test_what_does_not_fit_after_all_is_refused(path: Path) -> None:
     with Ext4Writer.open(path, Ext4Options(size=16 * MIB)) as fs:
         fs.store([bytes(MIB)] * 10, 10 * MIB)
@@ -291,6 +314,9 @@ def test_stored_and_forgotten_is_a_mistake(path: Path) -> None:
             fs.finish(directory({}))
         two = [Node(mode=REGULAR, contents=contents) for _ in range(2)]
         with pytest.raises(ValueError, match="2 blocks of contents, 1 are stored"):
+            fs.finish(directory(dict(zip((b"a", b"b"), two, strict=True))))
+        fs.store([b"another"], 7)
+        with pytest.raises(ValueError, match="two nodes have the same contents"):
             fs.finish(directory(dict(zip((b"a", b"b"), two, strict=True))))
 
 

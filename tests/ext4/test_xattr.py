@@ -72,16 +72,26 @@ def test_a_block_holds_so_much_and_no_more() -> None:
         pack_xattrs({b"user.full": b"f" * (room + 1)})
 
 
+def test_what_fits_somehow_fits() -> None:
+    """28 bytes in the inode would leave more outside than a block has room for."""
+    sizes = {b"user.a": 28, b"user.bb": 88, b"user.ccc": 4032}
+    xattrs = {name: b"v" * (size - 16 - 4) for name, size in sizes.items()}
+    packed = pack_xattrs(xattrs)
+    assert list(read(packed.in_inode, 4, 4)) == [(1, b"bb")]
+    assert packed.block is not None
+    assert list(read(packed.block, 32, 0)) == [(1, b"a"), (1, b"ccc")]
+
+
 @pytest.mark.parametrize(
     "name", [b"user.a", b"trusted.a", b"security.ima", b"system.posix_acl_access"]
 )
 def test_names_with_a_place(name: bytes) -> None:
     assert can_hold(name)
-    assert can_hold(b"user." + b"n" * 255)
+    assert can_hold(b"user." + b"n" * 250)
 
 
 @pytest.mark.parametrize(
-    "name", [b"com.apple.provenance", b"system.data", b"user.", b"user", b"", b"user." + b"n" * 256]
+    "name", [b"com.apple.provenance", b"system.data", b"user.", b"user", b"", b"user." + b"n" * 251]
 )
 def test_names_without_one(name: bytes) -> None:
     assert not can_hold(name)

@@ -19,6 +19,7 @@ from tarkit.tar.member import Member, MemberType
 ROOTLESS_XATTR = b"user.rootlesscontainers"
 
 _NOBODY = 0xFFFFFFFF  # to chown(2) this means "leave it"
+_LAST_MAJOR, _LAST_MINOR = (1 << 12) - 1, (1 << 20) - 1  # of Linux, whose devices these are
 _MAY_NOT = (errno.EPERM, errno.EACCES, errno.EINVAL)
 _CANNOT = (*_MAY_NOT, errno.EOPNOTSUPP, errno.ENOSPC, errno.E2BIG, errno.ERANGE)
 
@@ -56,8 +57,14 @@ class Attributes:
         os.utime(target, ns=(member.mtime_ns, member.mtime_ns), follow_symlinks=follow)
 
     def make_device(self, path: bytes, member: Member) -> bool:
-        """Make the device node *member* at *path*, if that is allowed; whether it was."""
+        """Make the device node *member* at *path*, if that is allowed; whether it was.
+
+        Raises :class:`OSError`, and :class:`UnsupportedError` for numbers no device has.
+        """
         kind = stat.S_IFCHR if member.type is MemberType.CHAR else stat.S_IFBLK
+        if member.devmajor > _LAST_MAJOR or member.devminor > _LAST_MINOR:
+            numbers = f"{member.devmajor}:{member.devminor}"
+            raise UnsupportedError(f"the device {numbers}, which Linux cannot have")
         try:
             if self._root:
                 device = os.makedev(member.devmajor, member.devminor)

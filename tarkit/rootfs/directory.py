@@ -68,8 +68,9 @@ def write_directory(
         spread_out(staging)
         # by chance, as ext4 decides by the name: where the last run's were, much was just deleted
         workplace, root = (staging / f"{name}-{os.urandom(4).hex()}" for name in ("files", "root"))
-        workplace.mkdir(mode=0o700)
-        root.mkdir(mode=0o700)
+        for directory in (workplace, root):
+            directory.mkdir(mode=0o700)
+            _forget_acls(directory)
         with contextlib.closing(Workshop(workplace, attributes)) as workshop:
             with FileSystem.of(
                 source, platform=platform, overlay=overlay, sink=workshop, on_progress=on_progress
@@ -77,10 +78,18 @@ def write_directory(
                 inodes = files.tree.inodes()
                 missing = [node for node in inodes if workshop.lacks(node)]
                 files.contents.deliver(missing, workshop)
-            entries = _build(files.tree, root, workshop, attributes)
+            entries = _build(files.tree, root, path, workshop, attributes)
         _publish(root, path)
     size = sum(node.member.size for node in inodes if node.children is None)
     return RootfsResult(entries, size, attributes.notes())
+
+
+def _forget_acls(directory: Path) -> None:
+    """Take from *directory* the access control lists it has from above: the image knows nothing of them."""
+    if hasattr(os, "removexattr"):
+        for kind in ("access", "default"):
+            with contextlib.suppress(OSError):  # there is none
+                os.removexattr(directory, f"system.posix_acl_{kind}")
 
 
 def refuse_occupied(path: Path) -> None:
@@ -104,8 +113,11 @@ def _publish(root: Path, path: Path) -> None:
     path.chmod(mode)
 
 
-def _build(tree: Tree, top: Path, workshop: Workshop, attributes: Attributes) -> int:
-    """Make the directories of *tree* below *top* and move everything into them; how many entries."""
+def _build(tree: Tree, top: Path, path: Path, workshop: Workshop, attributes: Attributes) -> int:
+    """Make the directories of *tree* below *top* and move everything into them; how many entries.
+
+    *path* is what *top* is called in messages.
+    """
     entries = 1
     with contextlib.closing(_Descent(top, tree.root)) as place:
         while (entry := place.next()) or not place.at_top:
@@ -114,7 +126,7 @@ def _build(tree: Tree, top: Path, workshop: Workshop, attributes: Attributes) ->
                 continue
             name, node = entry
             entries += 1
-            with os_errors(f"{top}: {shown(name)}"):
+            with os_errors(f"{path}: {shown(name)}"):
                 if node.children is None:
                     workshop.move(node, place.descriptor, name)
                 else:

@@ -26,9 +26,10 @@ from tarkit.streams.chunks import chunks_of
 from tarkit.streams.codecs import Compression, compress
 from tarkit.streams.uncached import Gathered
 from tarkit.tar import BLOCK_SIZE, padding
-from tarkit.tar.encode import encode, encoded_size
+from tarkit.tar.encode import encode, encoded_size, stored_size
 from tarkit.tar.member import NO_XATTRS, Draft, Member, MemberType
 from tarkit.tar.names import shown
+from tarkit.tar.sparse import block_aligned, expand
 from tarkit.tar.spool import new_spool
 from tarkit.transports.base import Source
 
@@ -142,7 +143,7 @@ class _Layout:
                 self.size += member.size
                 if place := node.place:
                     self.stretches[place] = _Stretch(offset, first, end)
-                    stored = node.member.stored
+                    stored = stored_size(member)
                     offset = position = position + stored + padding(stored)
                     first = end
         self.rest = _Stretch(offset, first, len(self.nodes))
@@ -168,7 +169,8 @@ class _Layout:
         return Draft(
             path, meta.type, 0o777 if meta.type is MemberType.SYMLINK else meta.mode,
             meta.uid, meta.gid, meta.size, meta.mtime_ns, meta.linkname, b"", b"",
-            meta.devmajor, meta.devminor, meta.xattrs, meta.sparse, 0, 0, 0,
+            meta.devmajor, meta.devminor, meta.xattrs,
+            meta.sparse and tuple(block_aligned(meta.sparse)[0]), 0, 0, 0,
         ).finish()  # fmt: skip
 
 
@@ -187,12 +189,13 @@ class _Output:
         """See :class:`tarkit.rootfs.passes.Sink`; writes the headers before the data as well."""
         part = self._part()
         start = position = self._write_headers(part, self._layout.stretches[place])
-        for chunk in chunks:
-            part.write(position, chunk)
-            position += len(chunk)
-        if position - start != member.stored:
-            raise SizeMismatchError(member.stored, position - start, where=shown(member.name))
-        part.write(position, bytes(padding(member.stored)))
+        stored, pieces = _as_written(member, chunks)
+        for piece in pieces:
+            part.write(position, piece)
+            position += len(piece)
+        if position - start != stored:
+            raise SizeMismatchError(stored, position - start, where=shown(member.name))
+        part.write(position, bytes(padding(stored)))
 
     def finish(self) -> None:
         """Write what is left, and two empty blocks for an end."""
@@ -216,6 +219,17 @@ class _Output:
             part.write(position, header)
             position += len(header)
         return position
+
+
+def _as_written(
+    member: Member, chunks: Iterator[memoryview]
+) -> tuple[int, Iterator[bytes | memoryview]]:
+    """How many bytes the tar has of *member*'s data *chunks*, and which: a sparse one's in whole blocks."""
+    if not member.sparse:
+        return member.stored, chunks
+    segments, inner = block_aligned(member.sparse)
+    stored = sum(segment.length for segment in segments)
+    return stored, expand(chunks, inner, stored)
 
 
 def write_all(file: BinaryIO, data: bytes) -> None:

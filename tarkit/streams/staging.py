@@ -31,9 +31,14 @@ def staging_directory(parent: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        remove_tree(path)
-        if lock is not None:
-            os.close(lock)
+        try:
+            remove_tree(path)
+        except (KeyboardInterrupt, SystemExit):  # a signal, which wants it gone just as well
+            remove_tree(path)
+            raise
+        finally:
+            if lock is not None:
+                os.close(lock)
 
 
 def is_vacant(path: Path) -> bool:

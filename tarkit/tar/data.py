@@ -93,7 +93,9 @@ class NoData:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Raises :class:`UnsupportedError`."""
-        raise UnsupportedError("its data was not kept as it went by", where=self._where)
+        raise UnsupportedError(
+            "its data was not kept as it went by", where=self._where, hint="save it to a file first"
+        )
 
 
 class _FromStart:

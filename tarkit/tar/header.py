@@ -124,6 +124,13 @@ def owner(value: int) -> int:
     return value & 0xFFFFFFFF
 
 
+def device(value: int) -> int:
+    """A major or minor number, which has 32 bits at the most."""
+    if not 0 <= value < 1 << 32:
+        raise MalformedError(f"a device number of {value}")
+    return value
+
+
 def signed_sum(block: bytes) -> int:
     """The checksum as tars with signed characters computed it."""
     high = sum(byte > 127 for byte in block[:148] + block[156:])
@@ -151,7 +158,7 @@ def _shared(area: bytes) -> _Shared:
     flag, linkname, magic, fields = area[24:25], area[25:125], area[125:133], area[133:]
     kind = _TYPES.get(flag, MemberType.OTHER)
     known = magic.startswith(b"ustar")  # a v7 header ends with the link name
-    device = known and kind in (MemberType.CHAR, MemberType.BLOCK)
+    is_device = known and kind in (MemberType.CHAR, MemberType.BLOCK)
     return _Shared(
         mode=number(area[:8]) & 0o7777,
         uid=owner(number(area[8:16])),
@@ -161,8 +168,8 @@ def _shared(area: bytes) -> _Shared:
         linkname=text(linkname) if kind.is_link else b"",
         uname=text(fields[:32]) if known else b"",
         gname=text(fields[32:64]) if known else b"",
-        devmajor=number(fields[64:72]) if device else 0,
-        devminor=number(fields[72:80]) if device else 0,
+        devmajor=device(number(fields[64:72])) if is_device else 0,
+        devminor=device(number(fields[72:80])) if is_device else 0,
         prefix=_prefix(magic, fields[80:]),
     )
 

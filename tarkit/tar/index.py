@@ -72,6 +72,14 @@ def _index(reader: TarReader, limit: int, where: str | None, kept: _Kept | None)
     return Index(tuple(members), reader.trailer, reader.trailing, kept.data, kept.heads)
 
 
+def _head(chunks: Iterator[memoryview]) -> bytes:
+    """The first bytes of *chunks*, as many as tell a compression; a chunk may be a single byte."""
+    head = b""
+    while len(head) < SNIFF_SIZE and (chunk := next(chunks, None)):
+        head += chunk[: SNIFF_SIZE - len(head)]
+    return head
+
+
 class _Kept:
     """Data of small members, and the first bytes of all others.
 
@@ -86,7 +94,7 @@ class _Kept:
 
     def add(self, member: Member, chunks: Iterator[memoryview]) -> None:
         if member.stored > KEEP_EACH:
-            self.heads[member.data_offset] = bytes(next(chunks)[:SNIFF_SIZE])
+            self.heads[member.data_offset] = _head(chunks)
             return
         data = b"".join(chunks)
         self.data[member.data_offset] = data

@@ -105,7 +105,7 @@ class TarReader:
         if not left:
             return memoryview(b"")
         try:
-            return self._tape.piece(min(limit, left))
+            return self._tape.piece(min(limit, left), left)
         except VerificationError as error:
             self._place(error)
             raise

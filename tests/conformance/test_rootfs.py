@@ -17,10 +17,11 @@ from tarkit.rootfs.directory import write_directory
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.mkfs import write_erofs, write_squashfs
 from tarkit.rootfs.tarball import save_tar
+from tarkit.transports.base import Source
 from tarkit.transports.location import open_source
 from tests.builders import image_of, layout_of, write_files
 from tests.conformance.tools import Tool
-from tests.rootfs.layers import Item, pack
+from tests.rootfs.layers import Item, file, pack, source_of, unaligned
 from tests.rootfs.stacks import stacks
 from tests.rootfs.trees import Facts, facts_of_directory, facts_of_image, facts_of_tar
 
@@ -129,11 +130,22 @@ def test_gnu_tar_unpacks_the_same(
     require_tool: Callable[[str], Tool], corpus: Path, tmp_path: Path
 ) -> None:
     with open_source(f"oci:{corpus / 'crane-oci'}") as source:
-        save_tar(source, tmp_path / "out.tar")
-        write_directory(source, tmp_path / "ours")
+        check_gnu_tar(require_tool("tar"), source, tmp_path)
+
+
+def test_gnu_tar_unpacks_sparse_files_of_any_segments(
+    require_tool: Callable[[str], Tool], tmp_path: Path
+) -> None:
+    with source_of(tmp_path, [unaligned("s"), file("t", "after")]) as source:
+        check_gnu_tar(require_tool("tar"), source, tmp_path)
+
+
+def check_gnu_tar(tar: Tool, source: Source, tmp_path: Path) -> None:
+    save_tar(source, tmp_path / "out.tar")
+    write_directory(source, tmp_path / "ours")
     (tmp_path / "theirs").mkdir()
     options = ("--extract", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--same-owner")
-    require_tool("tar")(*options, "--file", tmp_path / "out.tar", cwd=tmp_path / "theirs")
+    tar(*options, "--file", tmp_path / "out.tar", cwd=tmp_path / "theirs")
     assert facts_of_directory(tmp_path / "theirs") == facts_of_directory(tmp_path / "ours")
 
 

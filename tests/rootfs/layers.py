@@ -63,6 +63,21 @@ def block(name: str, major: int, minor: int) -> Item:
     return Item(name, tarfile.BLKTYPE, device=(major, minor), mode=0o660)
 
 
+def unaligned(name: str) -> Item:
+    """A sparse file of 2000 bytes whose two runs of data end within a block."""
+    return file(
+        f"GNUSparseFile.0/{name}",
+        b"A" * 100 + b"B" * 100,
+        pax={
+            "GNU.sparse.major": "0",
+            "GNU.sparse.minor": "1",
+            "GNU.sparse.name": name,
+            "GNU.sparse.size": "2000",
+            "GNU.sparse.map": "0,100,1000,100",
+        },
+    )
+
+
 def pack(items: Sequence[Item]) -> bytes:
     """A layer of *items*, in their order."""
     output = io.BytesIO()

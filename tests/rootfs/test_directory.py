@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,8 @@ from tests.rootfs.layers import (
     source_of,
 )
 from tests.rootfs.trees import Facts, facts_of_directory
+
+ALL_IDS = (1 << 32) - 1
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -192,6 +195,30 @@ def test_rootless_keeps_owners_in_attributes(
 def test_an_owner_no_file_can_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="4294967295"):
         unpack(tmp_path, [file("a", pax={"uid": "4294967295"})])
+
+
+@as_root
+@pytest.mark.parametrize(("major", "minor"), [(1 << 12, 0), (0, 1 << 20), ((1 << 32) - 1, 0)])
+def test_a_device_that_cannot_be_is_refused(tmp_path: Path, major: int, minor: int) -> None:
+    numbers = {"SCHILY.devmajor": str(major), "SCHILY.devminor": str(minor)}
+    item = Item("dev", tarfile.CHRTYPE, pax=numbers)
+    with pytest.raises(UnsupportedError, match=f"the device {major}:{minor}, which Linux cannot"):
+        unpack(tmp_path, [item])
+    assert "out" not in listing(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="there are no such attributes here")
+def test_access_control_lists_of_where_it_goes_are_not_the_images(tmp_path: Path) -> None:
+    entries = [(0x01, 7, ALL_IDS), (0x02, 7, 1234), (0x04, 5, ALL_IDS), (0x10, 7, ALL_IDS)]
+    entries.append((0x20, 5, ALL_IDS))
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(tmp_path, "system.posix_acl_default", acl)
+    except OSError as error:
+        pytest.skip(f"no access control lists here: {error}")
+    top, _ = unpack(tmp_path, [directory("d"), file("d/a", "x", mode=0o640)])
+    assert [fact["xattrs"] for fact in facts_of_directory(top).values()] == [{}, {}, {}]
+    assert facts_of_directory(top)["/d/a"]["mode"] == 0o640
 
 
 @pytest.mark.parametrize("there", ["file", "full", "dangling"])

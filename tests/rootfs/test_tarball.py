@@ -18,6 +18,7 @@ from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import save_tar, stream_tar
+from tarkit.tar.reader import TarReader
 from tarkit.transports.location import open_source
 from tests.builders import image_of, layout_of, write_files
 from tests.rootfs.layers import (
@@ -31,6 +32,7 @@ from tests.rootfs.layers import (
     link,
     pack,
     source_of,
+    unaligned,
 )
 from tests.rootfs.trees import facts_of_image, facts_of_tar
 
@@ -114,6 +116,19 @@ def test_sparse_files_stay_sparse(tmp_path: Path) -> None:
         assert content is not None
         content.seek(32 << 20)
         assert content.read(6) == b"hello\0"
+
+
+def test_segments_of_sparse_files_are_whole_blocks(tmp_path: Path) -> None:
+    """GNU tar looks for each at the start of one, whatever the layer had."""
+    target = saved(tmp_path, [unaligned("s"), file("t", "after")])
+    with target.open("rb") as stream:
+        reader = TarReader(stream)
+        found = [(member, reader.open().read()) for member in reader]
+    (_, _), (sparse, content), (after, last) = found
+    assert sparse.sparse is not None
+    assert all(segment.length % 512 == 0 for segment in sparse.sparse[:-1])
+    assert content == b"A" * 100 + bytes(900) + b"B" * 100 + bytes(900)
+    assert (after.name, last) == (b"t", b"after")
 
 
 @pytest.mark.parametrize("pack_layer", [None, gzip.compress])

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tarkit.errors import PathNotFoundError
+from tarkit.streams import staging as staging_module
+from tarkit.streams.removal import remove_tree
 from tarkit.streams.staging import staging_directory
 from tests.builders import listing
 
@@ -54,6 +56,24 @@ def test_it_goes_away_with_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(KeyError):
         fail()
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit])
+def test_a_signal_while_it_goes_away_does_not_keep_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal: type[BaseException]
+) -> None:
+    calls = []
+
+    def interrupted(path: Path) -> None:
+        calls.append(path)
+        if len(calls) == 1:
+            raise signal
+        remove_tree(path)
+
+    monkeypatch.setattr(staging_module, "remove_tree", interrupted)
+    with pytest.raises(signal), staging_directory(tmp_path) as staging:
+        (staging / "half").write_bytes(b"x")
     assert listing(tmp_path) == []
 
 

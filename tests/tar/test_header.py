@@ -124,6 +124,12 @@ def test_device_numbers_count_only_for_devices() -> None:
         only(block(flag=b"4", tail=tail))
 
 
+@pytest.mark.parametrize("major", [b"\xff" * 8, b"\x80\0\0\1\0\0\0\0"])
+def test_device_numbers_have_32_bits(major: bytes) -> None:
+    with pytest.raises(MalformedError, match=r"a device number of (-1|4294967296)$"):
+        only(block(flag=b"3", tail=bytes(64) + major + b"0000000\0"))
+
+
 def test_a_ustar_prefix_is_joined_with_a_slash() -> None:
     assert only(block(b"name", tail=bytes(80) + b"p" * 155)).name == b"p" * 155 + b"/name"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tarkit.errors import LimitExceededError, MalformedError, TruncatedError
+from tarkit.streams.codecs import SNIFF_SIZE
 from tarkit.tar import index as index_module
 from tarkit.tar.index import index_file, index_stream
 from tarkit.tar.reader import TarReader
@@ -116,6 +117,19 @@ def test_a_stream_leaves_its_small_members_behind(monkeypatch: pytest.MonkeyPatc
     small, large = index.members
     assert index.kept == {small.data_offset: b"s" * 1000}
     assert large.stored == 1001
+
+
+def test_the_first_bytes_are_known_however_they_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "KEEP_EACH", 1000)
+    content = bytes(range(200)) * 6
+    archive = io.BytesIO(file(b"large", content) + END)
+
+    class Drop(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            return archive.read(1)
+
+    index = index_stream(Drop())
+    assert index.heads == {index.members[0].data_offset: content[:SNIFF_SIZE]}
 
 
 def test_what_is_kept_is_bounded_and_the_largest_goes_first(

@@ -126,6 +126,19 @@ def test_large_device_numbers() -> None:
     assert (member.devmajor, member.devminor) == (4_000_000, 5)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"), [(b"1e-09", 1), (b"-2.5e-05", -25_000), (b"9.99e-10", 0)]
+)
+def test_tiny_times_as_python_writes_them(value: bytes, expected: int) -> None:
+    assert only(pax((b"mtime", value)), block()).mtime_ns == expected
+
+
+@pytest.mark.parametrize("value", [b"1e9", b"1e-9", b"12e-09", b"e-09", b"1e-999"])
+def test_times_in_other_notations_are_malformed(value: bytes) -> None:
+    with pytest.raises(MalformedError, match="a pax time reads"):
+        only(pax((b"mtime", value)), block())
+
+
 def test_names_stay_bytes_in_any_character_set() -> None:
     records = pax((b"hdrcharset", b"BINARY"), (b"path", b"caf\xe9"))
     assert only(records, block()).name == b"caf\xe9"

@@ -115,6 +115,14 @@ def test_what_follows_a_known_member_is_read_as_ever() -> None:
     assert [member.name for member in reader] == [b"c"]
 
 
+def test_how_much_is_missing_of_a_member_is_all_that_is() -> None:
+    archive = block(b"a", size=1 << 32) + b"x" * 1000
+    reader = TarReader(io.BytesIO(archive))
+    next(iter(reader))
+    with pytest.raises(TruncatedError, match=f"the archive ends {(1 << 32) - 1000} bytes early"):
+        list(reader.chunks())
+
+
 def test_a_known_member_that_is_not_there_is_a_cut_archive() -> None:
     archive = file(b"a", b"one" * 400) + file(b"b", b"two") + END
     one, two = TarReader(io.BytesIO(archive))

@@ -95,12 +95,17 @@ class Artifact:
             raise DigestMismatchError(self.sha256, actual, where=str(self.path))
 
 
+def is_id(text: str) -> bool:
+    """Whether *text* can name an artifact; see :func:`check_id`."""
+    return bool(_ID.fullmatch(text)) and ".." not in text
+
+
 def check_id(text: str) -> str:
     """*text*, which becomes the name of a directory.
 
     Raises :class:`UnsafePathError` unless it is ``[A-Za-z0-9][A-Za-z0-9._-]{0,127}`` without ``..``.
     """
-    if not _ID.fullmatch(text) or ".." in text:
+    if not is_id(text):
         raise UnsafePathError(
             f"{text[:160]!r} cannot name an artifact",
             hint="use up to 128 letters, digits, dots, dashes and underscores, a letter or digit first",

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Self
 
-from tarkit.building.artifact import IMAGE, RECORD, Artifact, check_id
+from tarkit.building.artifact import IMAGE, RECORD, Artifact, check_id, is_id
 from tarkit.building.build import build_layers
 from tarkit.building.inputs import input_digest
 from tarkit.building.roots import default_root, make_root
@@ -21,6 +21,7 @@ from tarkit.errors import (
     NotFoundError,
     PathNotFoundError,
     RefusedError,
+    UnsupportedError,
     VerificationError,
 )
 from tarkit.ext4 import Ext4Options
@@ -121,29 +122,28 @@ class ArtifactStore:
         """Remove artifacts; the ids of those that went.
 
         All but the *keep* that were used last, all not used for *older_than* seconds, and those used
-        longest ago until the rest takes no more than *limit* bytes on the disk. What cannot be read goes too; what is being
-        built stays.
+        longest ago until the rest takes no more than *limit* bytes on the disk. What is damaged goes
+        too; what is being built stays, and whatever is no artifact.
         """
         now, total, removed = time.time(), 0, []
         for place, directory in enumerate(self._directories()):
-            used, size = _last_use(directory), _allocated(directory)
-            total += size
+            damaged = _read(directory) is None
+            total += 0 if damaged else _allocated(directory)
             if (
-                (keep is not None and place >= keep)
-                or (older_than is not None and now - used > older_than)
+                damaged
+                or (keep is not None and place >= keep)
+                or (older_than is not None and now - _last_use(directory) > older_than)
                 or (limit is not None and total > limit)
-                or _read(directory) is None
             ):
                 with suppress(LockedError, NotFoundError):
                     self.remove(directory.name)
                     removed.append(directory.name)
-                    total -= size
         return removed
 
     def _reusable(self, artifact_id: str, inputs: Digest) -> Artifact | None:
         try:
             artifact = self.get(artifact_id)
-        except (NotFoundError, VerificationError):
+        except (NotFoundError, VerificationError, UnsupportedError):
             return None
         if artifact.inputs != inputs:
             return None
@@ -161,7 +161,8 @@ class ArtifactStore:
         directory = self.directory(artifact_id)
         with staging_directory(self.root) as staging:
             new = staging / "new"
-            new.mkdir(mode=0o755)
+            with os_errors(new):
+                new.mkdir(mode=0o755)
             artifact = Artifact.of(directory, build_layers(layers, new / IMAGE, options, overlay))
             with atomic_file(new / RECORD) as file:
                 file.write(artifact.record())
@@ -180,8 +181,13 @@ class ArtifactStore:
 
     def _directories(self) -> list[Path]:
         with os_errors(self.root):
-            found = [path for path in self.root.iterdir() if not path.name.startswith(".")]
+            found = [path for path in self.root.iterdir() if _is_artifact(path)]
         return sorted(found, key=lambda path: (-_last_use(path), path.name))
+
+
+def _is_artifact(path: Path) -> bool:
+    """Whether *path* is an artifact, be it damaged: nothing else in the store is any of its business."""
+    return is_id(path.name) and any((path / name).is_file() for name in (IMAGE, RECORD))
 
 
 def _read(directory: Path) -> Artifact | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.passes import logical
 from tarkit.rootfs.tree import Place
 from tarkit.streams.chunks import chunks_of
+from tarkit.streams.files import standard_output
 from tarkit.tar.member import Member
 
 
@@ -40,7 +40,7 @@ def cat_command(
         else:  # empty, or nothing but a hole
             with files.contents.open(node) as stream:
                 for chunk in chunks_of(stream):
-                    sys.stdout.buffer.write(chunk)
+                    standard_output().write(chunk)
 
 
 class _Output:
@@ -48,4 +48,4 @@ class _Output:
 
     def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
         for chunk in logical(member, chunks):
-            sys.stdout.buffer.write(chunk)
+            standard_output().write(chunk)

@@ -68,8 +68,6 @@ def ext4_command(
     debug: Debug = False,
 ) -> None:
     """Write an image's files, all layers merged, as an ext4 filesystem image."""
-    if str(output) == "-":
-        raise UsageError("an ext4 image cannot go to standard output")
     options = Ext4Options(
         size=parse_policy(size),
         free=parse_free(free),

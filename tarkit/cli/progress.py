@@ -17,7 +17,7 @@ def progress_listener(*, as_json: bool, quiet: bool) -> Iterator[Listener | None
     """What to call with every event; ``None`` where nobody looks."""
     if as_json and not quiet:
         yield _print_event
-    elif quiet or not sys.stderr.isatty():
+    elif quiet or sys.stderr is None or not sys.stderr.isatty():
         yield None
     else:
         with _bar() as listener:

@@ -70,6 +70,8 @@ def open_image(
 ) -> AbstractContextManager[Source]:
     """The image at *source*, wherever that is, open as long as the block lasts; *output* must not be it."""
     location = Location.parse(source)
+    if str(output) == "-":
+        raise UsageError("a filesystem image cannot go to standard output")
     if output and output.exists() and os.path.realpath(location.path) == os.path.realpath(output):
         raise RefusedError("is the image that is to be read", where=str(output))
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)

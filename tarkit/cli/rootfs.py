@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from tarkit.image.platform import Platform
 from tarkit.rootfs.directory import RootfsResult, write_directory
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import save_tar, stream_tar
+from tarkit.streams.files import standard_output
 from tarkit.transports.base import Source
 
 _TAR_NAMES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
@@ -63,7 +63,9 @@ def rootfs_command(
     wanted = Platform.parse(platform) if platform else None
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
-        open_image(source, creds, authfile, tls_verify, cert_dir, output=path) as image,
+        open_image(
+            source, creds, authfile, tls_verify, cert_dir, output=None if is_stream else path
+        ) as image,
     ):
         if is_tar:
             result = _write_tar(image, path, wanted, overlay, listener, is_stream=is_stream)
@@ -91,7 +93,7 @@ def _write_tar(
     if is_stream:
         return stream_tar(
             image,
-            sys.stdout.buffer,
+            standard_output(),
             platform=platform,
             overlay=overlay,
             on_progress=listener,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
+from tarkit.image import media_types
 from tarkit.transports.base import KeepingWriter, Reader, Writer
 
-_UNCHANGED = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
+_ALL = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
 
 
 def carry_over(
@@ -31,9 +33,10 @@ def carry_over(
         names = [name for name in known if in_full(name) not in taken]
         if names or not known:
             if isinstance(writer, KeepingWriter) and names == known:
-                destination = writer.keeping(image)
+                unchanged = source.manifest().media_type not in media_types.SCHEMA1
+                options = replace(_ALL, preserve_digests=unchanged)
+                copy_image(source, writer.keeping(image), options)
             else:
-                destination = writer.destination(*names)
-            copy_image(source, destination, _UNCHANGED)
+                copy_image(source, writer.destination(*names), _ALL)
             carried += 1
     return carried

@@ -124,13 +124,12 @@ class _Copy:
             )
         chosen = self._choose(index)
         children = {child.digest: self._put_child(child, chain) for child in chosen}
+        all_stay = self._options.sparse is Sparse.KEEP
         kept = tuple(
-            child.with_content(now.media_type, now.digest, now.size)
+            child.with_content(now.media_type, now.digest, now.size) if now else child
             for child in index.manifests
-            if (now := children.get(child.digest))
+            if (now := children.get(child.digest)) or all_stay
         )
-        if len(kept) < len(index.manifests) and self._options.sparse is Sparse.KEEP:
-            kept = index.manifests
         rewritten = replace(index, manifests=kept)
         family = family_at(profile, self._options)
         if family:
@@ -146,11 +145,11 @@ class _Copy:
         else:
             wanted = self._options.platforms or (None,)
             chosen = [select_child(self._source, index, platform) for platform in wanted]
-        unique = dict.fromkeys(chosen)
-        left_out = [child for child in index.manifests if child not in unique]
+        unique = {child.digest: child for child in chosen}
+        left_out = [child for child in index.manifests if child.digest not in unique]
         if left_out:
             self._leave_out(index, left_out)
-        return tuple(unique)
+        return tuple(unique.values())
 
     def _leave_out(self, index: Index, left_out: Sequence[Descriptor]) -> None:
         """Say that *left_out* of *index* are not copied, where that is allowed."""

@@ -35,7 +35,7 @@ class Sparse(Enum):
     """What becomes of an index some of whose manifests are not copied."""
 
     REFUSE = "refuse"
-    KEEP = "keep"  # the index as it is, its digest unchanged
+    KEEP = "keep"  # it names all that it named, and is unchanged where what was copied is
     STRIP = "strip"  # a new index of what was copied
 
 

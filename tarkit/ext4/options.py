@@ -71,8 +71,10 @@ class Ext4Options:
             raise UsageError(f"alignment {self.align} is not a multiple of {BLOCK} bytes")
         if self.inodes is not None and not 0 < self.inodes < 2**32:
             raise UsageError(f"{self.inodes} inodes is out of range")
-        if len(self.label.encode()) > _MAX_LABEL or "\0" in self.label:
+        if len(self.label.encode(errors="replace")) > _MAX_LABEL or "\0" in self.label:
             raise UsageError(f"label {self.label!r} is longer than {_MAX_LABEL} bytes")
+        if not self.label.isprintable():  # as what the shell brings that is not UTF-8
+            raise UsageError(f"label {self.label!r} is no text")
         if len(self.seed) != 32:
             raise UsageError(f"the seed has {len(self.seed)} bytes, not 32")
         if not 0 <= self.timestamp <= _LAST_SECOND:

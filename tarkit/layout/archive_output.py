@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
 from tarkit.streams.atomic import PendingFile, os_errors, output_path
 from tarkit.streams.chunks import chunks_of
+from tarkit.streams.files import standard_output
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
@@ -137,8 +137,8 @@ class ArchiveBlobs:
 def _print(archive: BinaryIO) -> None:
     with os_errors("standard output"):
         for chunk in chunks_of(archive):
-            sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+            standard_output().write(chunk)
+        standard_output().flush()
 
 
 def _temporary() -> Path:

@@ -54,5 +54,7 @@ def _learn_image(layout: Layout, manifest: Manifest, known: dict[Digest, list[De
     manifest.require_image()
     config = manifest.config
     data = verified(layout.files.open_blob(config.digest), config.digest, config.size)
-    for layer, diff_id in zip(manifest.layers, ImageConfig.parse(data).diff_ids, strict=True):
+    parsed = ImageConfig.parse(data)
+    parsed.require_layers(len(manifest.layers))
+    for layer, diff_id in zip(manifest.layers, parsed.diff_ids, strict=True):
         known[diff_id].append(layer)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from tarkit.errors import MalformedError
+from tarkit.errors import MalformedError, RefusedError
 from tarkit.rootfs.overlay import Workbench
 from tarkit.tar.member import Member, MemberType
 
@@ -38,7 +38,8 @@ ANCHORS = (
 """Directories that bundles are made from."""
 
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
-_DER_SEQUENCE = 0x30
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+_DER_SEQUENCE = b"\x30"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class AddCertificates:
         certificates = tuple(_decode(block) for block in _BLOCK.findall(pem))
         if not certificates:
             raise MalformedError("no certificate in PEM form in it")
+        if len(certificates) < pem.count(_BEGIN):
+            raise MalformedError("a certificate that is not whole")
         return cls(tuple(dict.fromkeys(certificates)))
 
     def parts(self) -> Iterator[bytes]:
@@ -78,7 +81,7 @@ class AddCertificates:
             _write(work, path, b"".join(map(encode, self.certificates)))
             return
         if node.type is not MemberType.FILE:
-            return
+            raise RefusedError("is not a file, and certificates belong there", where=f"/{path}")
         bundle = work.read(node, path)
         known = {b"".join(block.split()) for block in _BLOCK.findall(bundle)}
         missing = [c for c in self.certificates if base64.b64encode(c) not in known]
@@ -101,9 +104,20 @@ def _decode(block: bytes) -> bytes:
         certificate = base64.b64decode(b"".join(block.split()), validate=True)
     except binascii.Error:
         raise MalformedError("a certificate that is not base64") from None
-    if not certificate or certificate[0] != _DER_SEQUENCE:
+    if certificate[:1] != _DER_SEQUENCE:
         raise MalformedError("a certificate that is not DER")
+    if len(certificate) != _der_size(certificate):
+        raise MalformedError("a certificate that is not whole")
     return certificate
+
+
+def _der_size(value: bytes) -> int:
+    """How many bytes a DER *value* says that it has (X.690, 8.1.3)."""
+    short = value[1] if len(value) > 1 else 0
+    if short < 0x80:
+        return 2 + short
+    count = short & 0x7F
+    return 2 + count + int.from_bytes(value[2 : 2 + count], "big")
 
 
 def _write(work: Workbench, path: str, data: bytes) -> None:

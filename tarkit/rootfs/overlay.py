@@ -23,6 +23,7 @@ from tarkit.rootfs.tree import Node
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.files import open_regular
+from tarkit.streams.staging import is_staging
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
@@ -285,7 +286,8 @@ def _tree(top: Path) -> Iterator[tuple[Path, os.stat_result]]:
         with os_errors(path):
             status = path.stat() if path is top else path.lstat()
             if stat.S_ISDIR(status.st_mode):
-                pending += sorted(path.iterdir(), reverse=True)
+                below = (each for each in path.iterdir() if not is_staging(each))
+                pending += sorted(below, reverse=True)
         yield path, status
 
 

@@ -11,7 +11,8 @@ from tarkit.streams.atomic import os_errors
 from tarkit.streams.locking import locked_directory
 from tarkit.streams.removal import remove_tree
 
-_PREFIX = ".tarkit-staging-"
+_OURS = ".tarkit-"
+_PREFIX = f"{_OURS}staging-"
 
 
 @contextlib.contextmanager
@@ -41,9 +42,14 @@ def staging_directory(parent: Path) -> Iterator[Path]:
                 os.close(lock)
 
 
+def is_staging(path: Path) -> bool:
+    """Whether *path* has the name of such a directory, this process's or another's."""
+    return path.name.startswith(_PREFIX)
+
+
 def is_vacant(path: Path) -> bool:
-    """Whether *path* is a directory that holds nothing, but perhaps what is being staged in it."""
-    return path.is_dir() and all(entry.name.startswith(_PREFIX) for entry in path.iterdir())
+    """Whether *path* is a directory that holds nothing, but perhaps what is or was being staged in it."""
+    return path.is_dir() and all(entry.name.startswith(_OURS) for entry in path.iterdir())
 
 
 def _sweep(parent: Path) -> None:

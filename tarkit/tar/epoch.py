@@ -18,6 +18,6 @@ def source_date_epoch() -> int | None:
     text = os.environ.get(_VARIABLE, "")
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()) or int(text[:20]) > _LAST:
+    if not (text.isascii() and text.isdigit() and len(text) <= 20) or int(text) > _LAST:
         raise UsageError(f"{_VARIABLE} is {text[:40]!r}, not a number of seconds")
     return int(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
+from tarkit.streams.files import standard_input
 from tarkit.transports.base import Reader, Source, Writer
 
 if TYPE_CHECKING:
@@ -171,11 +171,11 @@ def _open_stream(location: Location, metadata_only: bool) -> Reader:
         case Transport.DOCKER_ARCHIVE:
             from tarkit.transports.docker_archive.reader import DockerArchiveReader
 
-            return DockerArchiveReader.from_stream(sys.stdin.buffer, keep_data=keep_data)
+            return DockerArchiveReader.from_stream(standard_input(), keep_data=keep_data)
         case Transport.OCI_ARCHIVE:
             from tarkit.transports.oci_archive.reader import OCIArchiveReader
 
-            return OCIArchiveReader.from_stream(sys.stdin.buffer, keep_data=keep_data)
+            return OCIArchiveReader.from_stream(standard_input(), keep_data=keep_data)
         case _:
             raise _no_stream(location)
 

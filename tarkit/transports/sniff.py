@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tarkit.errors import (
 )
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
 from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
+from tarkit.streams.files import standard_input
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.archive import Archive
 from tarkit.transports.base import Reader
@@ -31,7 +31,7 @@ def sniff(path_text: str, *, metadata_only: bool = False) -> Reader:
     Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` that says what the path is instead.
     """
     if path_text == "-":
-        return _of_archive(Archive.from_stream(sys.stdin.buffer, keep_data=not metadata_only))
+        return _of_archive(Archive.from_stream(standard_input(), keep_data=not metadata_only))
     path = Path(path_text)
     if not path.exists():
         raise PathNotFoundError("no such file or directory", where=path_text)

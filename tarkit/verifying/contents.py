@@ -14,7 +14,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.layout.archive_files import blob_name
 from tarkit.streams.chunks import read_bounded
-from tarkit.streams.files import open_regular, read_file
+from tarkit.streams.files import open_regular, read_file, require_inside
 from tarkit.tar.archive import Archive
 from tarkit.tar.member import Member
 from tarkit.tar.names import clean, shown
@@ -166,8 +166,11 @@ def _read(directory: Path, name: str) -> bytes | None:
 
 def _inside(directory: Path, name: str) -> Path:
     path = directory / name
-    if not path.resolve().is_relative_to(directory.resolve()):
-        raise UnsafePathError("a link that leads out of the directory", where=name)
+    try:
+        require_inside(path, directory)
+    except UnsafePathError as error:
+        error.where = name
+        raise
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from tarkit.errors import (
@@ -13,6 +12,7 @@ from tarkit.errors import (
     UsageError,
 )
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
+from tarkit.streams.files import standard_input
 from tarkit.tar.archive import Archive
 from tarkit.transports.docker_archive.legacy import REPOSITORIES_FILE
 from tarkit.transports.docker_archive.reader import MANIFEST_FILE
@@ -49,7 +49,7 @@ def directory_transport(location: Location) -> Transport | None:
 def open_archive(location: Location) -> Archive:
     """The archive there; raises what is wrong with it, or what it is instead."""
     if location.is_stream:
-        return Archive.from_stream(sys.stdin.buffer)
+        return Archive.from_stream(standard_input())
     if location.transport is Transport.DOCKER_DAEMON:
         from tarkit.transports.docker_daemon.reader import DockerDaemonReader
 

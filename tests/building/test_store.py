@@ -253,6 +253,25 @@ def test_gc_counts_what_is_on_the_disk(artifacts: ArtifactStore, tmp_path: Path)
     assert artifacts.gc(limit=two) == ["n0"]
 
 
+def test_gc_takes_those_used_longest_ago_whatever_their_size(
+    artifacts: ArtifactStore, tmp_path: Path
+) -> None:
+    made = three(artifacts, tmp_path)
+    with made[1].path.open("ab") as large:
+        large.write(bytes(1 << 20))
+    newest = made[2].path.stat().st_blocks * 512
+    assert sorted(artifacts.gc(limit=newest + (1 << 19))) == ["n0", "n1"]
+
+
+def test_gc_leaves_what_is_no_artifact(artifacts: ArtifactStore, tmp_path: Path) -> None:
+    three(artifacts, tmp_path)
+    (artifacts.root / "lost+found").mkdir()
+    (artifacts.root / "Documents").mkdir()
+    (artifacts.root / "Documents" / "letter").write_text("mine")
+    assert sorted(artifacts.gc(keep=0)) == ["n0", "n1", "n2"]
+    assert visible(artifacts.root) == ["Documents", "lost+found"]
+
+
 def test_gc_takes_what_cannot_be_read_and_leaves_what_is_being_built(
     artifacts: ArtifactStore, tmp_path: Path
 ) -> None:

@@ -144,6 +144,37 @@ def test_an_index_may_be_kept_though_one_platform_is_copied(
     assert load(files, top)["config"]["digest"] == images["s390x"].digest
 
 
+def test_an_index_that_is_kept_names_what_became_of_its_images(
+    tmp_path: Path, images: dict[str, Image]
+) -> None:
+    """The layers are packed anew, so the image has another digest: the old one is nowhere."""
+    files, entry, _ = copied(
+        tmp_path,
+        platforms=platforms("s390x"),
+        sparse=Sparse.KEEP,
+        compression=LayerCompression.ZSTD,
+    )
+    assert architectures_in(files, entry) == list(ARCHITECTURES)
+    (child,) = (c for c in load(files, entry)["manifests"] if in_files(files, c))
+    assert child["platform"]["architecture"] == "s390x"
+    assert load(files, child)["config"]["digest"] == images["s390x"].digest
+
+
+def in_files(files: Files, descriptor: Doc) -> bool:
+    return f"blobs/sha256/{descriptor['digest'][7:]}" in files
+
+
+def test_a_manifest_named_twice_is_left_out_neither_time(tmp_path: Path) -> None:
+    layout = Layout()
+    image = on(layout.image(make_image("one")), "linux/amd64")
+    index = layout.index(image, image | {"annotations": {"again": "yes"}})
+    write_files(tmp_path / "in", layout.finish(named(index, "x")))
+    amd64 = platforms("amd64", "amd64")
+    files, entry, notes = copied(tmp_path, platforms=amd64, preserve_digests=True)
+    assert entry["digest"] == index["digest"]
+    assert (len(load(files, entry)["manifests"]), notes) == (2, ())
+
+
 @pytest.mark.usefixtures("images")
 def test_an_index_that_may_not_shrink_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CannotModifyError, match="the index would lose 1 of its manifests"):

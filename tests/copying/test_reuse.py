@@ -106,6 +106,14 @@ def test_a_broken_image_there_teaches_nothing_and_stops_nothing(
     assert names_in(check_layout(read_files(tmp_path / "out"))) == ["broken", "x"]
 
 
+def test_an_image_there_with_too_few_diff_ids_stops_nothing(tmp_path: Path, archive: str) -> None:
+    layout = LayoutMaker()
+    short = image_of(ONE.layers, rootfs={"type": "layers", "diff_ids": list(ONE.diff_ids[:1])})
+    write_files(tmp_path / "out", layout.finish(named(layout.image(short), "short")))
+    result = copy(f"{archive}:one:1", f"oci:{tmp_path / 'out'}:x")
+    assert counts(result)[0] + counts(result)[1] + counts(result)[2] == 3
+
+
 def test_a_layer_named_twice_is_moved_once(tmp_path: Path) -> None:
     a, b = ONE.layers
     archive = docker_archive(tmp_path / "save.tar", (image_of((a, b, a)), []))

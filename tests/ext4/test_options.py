@@ -26,6 +26,7 @@ from tarkit.ext4 import Ext4Options, Percent
         {"label": "seventeen letters"},
         {"label": "ö" * 9},
         {"label": "a\0b"},
+        {"label": "\udcff"},
         {"seed": b"short"},
         {"timestamp": -1},
         {"timestamp": 2**34},

@@ -13,6 +13,7 @@ from tarkit.errors import MalformedError, PathNotFoundError, RefusedError, Unsup
 from tarkit.rootfs.certificates import BUNDLES, encode
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.overlay import Overlay
+from tarkit.streams.staging import staging_directory
 from tests.rootfs.layers import Item, directory, file, hard, link, source_of
 
 BASE = [
@@ -53,6 +54,16 @@ def test_times_are_no_later_than_asked(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "f").write_text("x")
     with changed(tmp_path, Overlay().add(tmp_path / "f", "/f")) as files:
         assert files.stat("f").mtime_ns == 1000 * 10**9
+
+
+def test_what_is_being_staged_is_no_part_of_a_tree(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file").write_text("x")
+    with staging_directory(tree) as staging:
+        (staging / "half").write_text("not yet")
+        with changed(tmp_path, Overlay().add(tree, "/src")) as files:
+            assert [entry.path for entry in files.walk("/src")] == ["/src", "/src/file"]
 
 
 def test_a_tree_is_laid_over_what_is_there(tmp_path: Path) -> None:
@@ -160,6 +171,8 @@ def test_an_image_without_bundles_gets_one(tmp_path: Path) -> None:
         b"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
         b"-----BEGIN CERTIFICATE-----\nMAA\n-----END CERTIFICATE-----\n",
         b"-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n",
+        encode(CERTIFICATE[:-1]),
+        encode(CERTIFICATE).replace(b"\n-----END", b"\n!-----END") + encode(OTHER),
     ],
 )
 def test_what_is_no_certificate_is_refused(pem: bytes) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import copy, leftovers, listing
+from tarkit.blobs.store import BlobStore
+from tarkit.transports.oci_layout import writer
+from tests.builders import check_layout, copy, leftovers, listing, read_files
 
 
 def test_an_empty_directory_becomes_the_layout(fixtures: Path, tmp_path: Path) -> None:
@@ -29,6 +31,25 @@ def test_the_working_directory_can_be_it(
     monkeypatch.chdir(tmp_path)
     copy(f"docker-archive:{fixtures / 'hello.tar'}", "oci:.:x")
     assert (tmp_path / "index.json").is_file()
+
+
+@pytest.mark.parametrize("interrupted", ["adopt", "with_entries"])
+def test_an_interrupted_copy_leaves_a_layout(
+    fixtures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupted: str
+) -> None:
+    directory = tmp_path / "out"
+    directory.mkdir()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlobStore if interrupted == "adopt" else writer, interrupted, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            copy(f"docker-archive:{fixtures / 'hello.tar'}", f"oci:{directory}:x")
+    assert check_layout(read_files(directory))["manifests"] == []
+    copy(f"docker-archive:{fixtures / 'hello.tar'}", f"oci:{directory}:x")
+    assert len(check_layout(read_files(directory))["manifests"]) == 1
 
 
 def test_several_writers_into_one_empty_directory(fixtures: Path, tmp_path: Path) -> None:

@@ -238,6 +238,17 @@ def findings(build: Build, directory: Path, location: str = "{path}") -> list[Fi
     return list(verify(location.format(path=build(directory))).findings)
 
 
+def in_a_circle(directory: Path) -> None:
+    path = directory / "index.json"
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def test_links_in_a_circle_are_found(tmp_path: Path) -> None:
+    found = findings(layout(finish=in_a_circle), tmp_path, "{path}")
+    assert (found[0].rule, found[0].where) == (Rule.UNSAFE_PATH.id, "index.json")
+
+
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.rule.id)
 def test_a_rule_is_broken_alone_and_in_its_place(broken: Broken, tmp_path: Path) -> None:
     found = findings(broken.build, tmp_path, broken.location)

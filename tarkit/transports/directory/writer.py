@@ -15,7 +15,6 @@ from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression
 from tarkit.streams.atomic import PendingFile, atomic_file, os_errors, sync_directory
 from tarkit.streams.chunks import chunks_of
-from tarkit.streams.removal import remove_tree
 from tarkit.streams.staging import staging_directory
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Profile
@@ -43,7 +42,7 @@ class DirectoryWriter:
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """Begin writing; raises :class:`RefusedError` where *path* holds something else."""
-        path = Path(path).absolute()
+        path = Path(os.path.realpath(path))
         with os_errors(path):
             taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
             if taken and not (path / VERSION_FILE).exists():
@@ -104,12 +103,13 @@ class DirectoryWriter:
             self._path.rename(old)
         try:
             self._staging.rename(self._path)
-        except OSError:
-            if old.exists():
+        except BaseException:  # a signal as well
+            if old.exists() and not self._path.exists():
                 old.rename(self._path)
             raise
+        if old.exists():
+            old.rename(self._staging)  # goes with it, and is swept where this process dies now
         sync_directory(self._path.parent)
-        remove_tree(old)
 
 
 class DirectoryDestination:

@@ -19,7 +19,7 @@ from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Profile
 from tarkit.transports.docker_archive.items import ManifestItem
-from tarkit.transports.docker_archive.writer import add_docker_files, give_names
+from tarkit.transports.docker_archive.writer import add_docker_files, give_names, require_sha256
 
 PROFILE = Profile(
     media_types=frozenset({media_types.DOCKER_MANIFEST}),
@@ -68,6 +68,7 @@ class ClassicContents:
 
         Raises :class:`MalformedError` where one config comes with two sets of layers.
         """
+        require_sha256(manifest.config.digest, self.output.where)
         layers = tuple(layer.digest for layer in manifest.layers)
         image = self._images.get(manifest.config.digest)
         if image is None:

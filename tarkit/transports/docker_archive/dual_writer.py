@@ -20,7 +20,7 @@ from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME
 from tarkit.transports.base import Profile
 from tarkit.transports.docker_archive.items import ManifestItem
-from tarkit.transports.docker_archive.writer import add_docker_files, give_names
+from tarkit.transports.docker_archive.writer import add_docker_files, give_names, require_sha256
 
 PROFILE = Profile(
     media_types=MANIFESTS,
@@ -51,6 +51,7 @@ class DualContents:
         """Where one image goes."""
 
         def add_it(manifest: RawManifest) -> None:
+            require_sha256(Manifest.parse(manifest).config.digest, self.output.where)
             self._images.setdefault(manifest.digest, _Image(manifest))
             give_names(self._images, manifest.digest, references)
 

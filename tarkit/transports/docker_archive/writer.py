@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-from tarkit.errors import UsageError
+from tarkit.errors import UnsupportedError, UsageError
 from tarkit.image.digest import Digest
 from tarkit.image.document import dump_json
 from tarkit.image.reference import Reference
@@ -93,6 +93,16 @@ class Named(Protocol):
     """An image of an archive being written, by its names there."""
 
     names: list[str]
+
+
+def require_sha256(config: Digest, where: str) -> None:
+    """Raise :class:`UnsupportedError` for a *config* that Docker would know by another digest."""
+    if config.algorithm != "sha256":
+        raise UnsupportedError(
+            f"the config is known by its {config.algorithm}, and Docker knows images by sha256",
+            where=where,
+            hint="copy to an OCI layout or archive",
+        )
 
 
 def give_names(

@@ -43,20 +43,28 @@ class OCILayoutWriter:
     def open(cls, path: str | Path, *, verify_existing: bool = False) -> Self:
         """Begin writing; raises :class:`RefusedError` where *path* holds something else."""
         path = Path(path)
+        if path.is_dir():
+            with locked_directory(path):  # another writer may be about to make it a layout
+                cls._require_layout(path)
+        elif path.exists():
+            cls._require_layout(path)
+        with ExitStack() as stack:
+            parent = path if path.exists() else path.absolute().parent
+            staging = stack.enter_context(staging_directory(parent))
+            return cls(path, staging, stack.pop_all(), verify_existing)
+
+    @staticmethod
+    def _require_layout(path: Path) -> None:
+        """Raise :class:`RefusedError` unless *path* is an empty directory, or a layout that can be read."""
         with os_errors(path):
-            is_layout = (path / MARKER_FILE).exists()
-            if not is_layout and path.exists() and not is_vacant(path):
+            if (path / MARKER_FILE).exists():
+                Layout.read(DirectoryFiles(path))
+            elif not is_vacant(path):
                 raise RefusedError(
                     "exists and is not an OCI layout",
                     where=str(path),
                     hint="name a new or empty directory",
                 )
-        if is_layout:
-            Layout.read(DirectoryFiles(path))
-        with ExitStack() as stack:
-            parent = path if path.exists() else path.absolute().parent
-            staging = stack.enter_context(staging_directory(parent))
-            return cls(path, staging, stack.pop_all(), verify_existing)
 
     def destination(self, *names: str) -> LayoutDestination:
         """See :class:`tarkit.transports.base.Writer`."""
@@ -84,14 +92,14 @@ class OCILayoutWriter:
         if not self._path.exists() and self._publish_whole():
             return
         with locked_directory(self._path):
-            is_layout = (self._path / MARKER_FILE).exists()
-            old = Layout.read(DirectoryFiles(self._path)).index if is_layout else EMPTY_INDEX
+            if not (self._path / MARKER_FILE).exists():  # whenever this ends, it is a layout
+                self._write(self._path / INDEX_FILE, EMPTY_INDEX.serialize().data)
+                self._write(self._path / MARKER_FILE, MARKER)
+            old = Layout.read(DirectoryFiles(self._path)).index
             self._blobs.existing.adopt(self._blobs.staged)
             index = with_entries(old, self._entries)
             if index != old:
                 self._write(self._path / INDEX_FILE, index.serialize().data)
-            if not is_layout:
-                self._write(self._path / MARKER_FILE, MARKER)
             sync_directory(self._path)
 
     def _publish_whole(self) -> bool:

@@ -91,6 +91,35 @@ def test_it_takes_the_place_of_another(image: Path) -> None:
     assert leftovers(image.parent) == []
 
 
+def test_a_link_leads_to_the_place(image: Path) -> None:
+    link = image.parent / "link"
+    link.symlink_to(image.name)
+    two = make_image("base", "two")
+    write_files(image.parent / "layout-two", layout_of(two))
+    copy(f"oci:{image.parent / 'layout-two'}", f"dir:{link}")
+    assert link.is_symlink()
+    assert two.digest[7:] in read_files(image)
+    assert leftovers(image.parent) == []
+
+
+def test_a_signal_between_the_two_renames_brings_the_old_image_back(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_files(image)
+    rename = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if target == image and self.suffix != ".old":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        copy(f"oci:{image.parent / 'layout'}", f"dir:{image}")
+    assert read_files(image) == before
+    assert leftovers(image.parent) == []
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_an_empty_directory_is_filled(image: Path, before: bool) -> None:
     if before:

@@ -228,7 +228,9 @@ def test_source_date_epoch_is_everybodys_time(
         assert {member.mtime for member in archive} == {1_700_000_000}
 
 
-@pytest.mark.parametrize("value", ["yesterday", "-1", "1.5", "9" * 20])
+@pytest.mark.parametrize(
+    "value", ["yesterday", "-1", "1.5", "9" * 20, "0" * 5000, "0" * 20 + "9" * 21]
+)
 def test_a_source_date_epoch_that_is_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:

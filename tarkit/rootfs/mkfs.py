@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -24,13 +24,14 @@ from tarkit.rootfs.tarball import write_tar
 from tarkit.streams.atomic import output_path
 from tarkit.streams.staging import staging_directory
 from tarkit.tar.epoch import source_date_epoch
-from tarkit.tar.member import Member
+from tarkit.tar.member import Member, MemberType
 from tarkit.tar.reader import TarReader
 from tarkit.tar.spool import new_spool
 from tarkit.tar.tape import FileTape
 from tarkit.transports.base import Source
 
 _LAST_TIME = (1 << 32) - 1  # squashfs counts seconds in 32 bits
+_LONGEST_TARGET = 100  # in bytes, that a tar's header holds
 
 
 def write_squashfs(
@@ -55,7 +56,7 @@ def write_squashfs(
         options = ["-tar", "-noappend", "-no-progress", "-quiet", *_root_options(members[0])]
         _run([program, "-", str(output), *options], tar, time=_latest(members))
         output.replace(path)
-    return result
+    return replace(result, notes=(*result.notes, *_lost_in_squashfs(members)))
 
 
 def write_erofs(
@@ -84,11 +85,22 @@ def write_erofs(
             result = write_directory(
                 source, root, platform=platform, overlay=overlay, on_progress=on_progress
             )
-            note = "mkfs.erofs before 1.7 reads no tar, so the image was unpacked first"
+            note = "mkfs.erofs before 1.7 reads no tar and keeps no times: the image was unpacked first"
             result = replace(result, notes=(note, *result.notes))
             _run([program, *options, str(output), str(root)])
         output.replace(path)
     return result
+
+
+def _lost_in_squashfs(members: Sequence[Member]) -> Iterator[str]:
+    """What mksquashfs, of which 4.5 was tried, makes something else of."""
+    links = [member for member in members if member.type is MemberType.SYMLINK]
+    if count := sum(len(member.linkname) > _LONGEST_TARGET for member in links):
+        yield f"{count} links have targets of more than {_LONGEST_TARGET} bytes, which mksquashfs may cut"
+    if count := sum(not 0 <= member.mtime_ns // 10**9 <= _LAST_TIME for member in members):
+        yield f"{count} entries have a time before 1970 or after 2106, which squashfs cannot tell"
+    if members[0].uid or members[0].gid:
+        yield "the root directory's owner may be another: mksquashfs does not take it from a tar"
 
 
 def _root_options(root: Member) -> list[str]:

@@ -14,7 +14,7 @@ from threading import Semaphore
 from tarkit.copying.options import CopyOptions
 from tarkit.copying.plan import LayerPlan
 from tarkit.copying.progress import Event, Watcher
-from tarkit.errors import CancelledError, LostBlobError
+from tarkit.errors import CancelledError, DigestMismatchError, LostBlobError
 from tarkit.image import media_types
 from tarkit.image.convert import convert_layer
 from tarkit.image.descriptor import Descriptor
@@ -145,6 +145,8 @@ class BlobMover:
         ) as stream:
             has = detect(stream.peek(SNIFF_SIZE))
             gets = plan.becomes[has]
+            if has is plan.declared is Compression.NONE:
+                _require_diff_id(plan, where)
             if gets is has:
                 stored = self._destination.put_blob(stream, blob.media_type)
                 stream.verify()
@@ -181,6 +183,13 @@ class BlobMover:
                 stored = self._destination.put_blob(packed, media_type)
                 packed.verify()
             return stored
+
+
+def _require_diff_id(plan: LayerPlan, where: str) -> None:
+    """Raise :class:`DigestMismatchError` unless the digest of a plain layer is its diff ID."""
+    digest, diff_id = plan.descriptor.digest, plan.diff_id
+    if diff_id and diff_id.algorithm == digest.algorithm and diff_id != digest:
+        raise DigestMismatchError(diff_id, digest, where=where)
 
 
 def _next(finished: SimpleQueue[Future[Moved]]) -> Future[Moved]:

@@ -19,8 +19,10 @@ from tests.builders import (
     Layout,
     copy,
     dump,
+    image_of,
     layout_of,
     leftovers,
+    listing,
     load,
     make_image,
     sha256,
@@ -57,6 +59,21 @@ def endless_manifest(source: FakeSource) -> FakeSource:
     manifest: Doc = load(layout.files, entry)
     manifest["layers"][0]["size"] = 1 << 60
     return FakeSource(layout.files, layout.blob(dump(manifest), entry["mediaType"]))
+
+
+@pytest.mark.parametrize("to", ["oci:{}", "oci-archive:{}", "docker-archive:{}:a:1", "dir:{}"])
+def test_a_plain_layer_is_what_the_config_says(tmp_path: Path, to: str) -> None:
+    """Nothing is inflated on the way, and still the diff ID can be told from the digest."""
+    right = make_image("right")
+    lying = image_of(make_image("other").layers, rootfs=json.loads(right.config)["rootfs"])
+    write_files(tmp_path / "in", layout_of(lying, pack=None))
+    with pytest.raises(DigestMismatchError):
+        copy(
+            f"oci:{tmp_path / 'in'}",
+            to.format(tmp_path / "out"),
+            compression=LayerCompression.PRESERVE,
+        )
+    assert listing(tmp_path) == ["in"]
 
 
 def test_a_failure_does_not_wait_for_those_that_run(source: FakeSource) -> None:

@@ -14,7 +14,7 @@ from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.passes import logical
 from tarkit.rootfs.tree import Place
 from tarkit.streams.chunks import chunks_of
-from tarkit.streams.files import standard_output
+from tarkit.streams.standard import standard_output
 from tarkit.tar.member import Member
 
 

@@ -23,7 +23,7 @@ from tarkit.image.manifest import Manifest
 from tarkit.image.platform import Platform
 from tarkit.reading.inspect import ImageInfo, inspect_image
 from tarkit.reading.select import read_config, select_image
-from tarkit.streams.files import standard_output
+from tarkit.streams.standard import standard_output
 from tarkit.transports.base import Source
 from tarkit.transports.location import Location, open_source
 

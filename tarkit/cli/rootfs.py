@@ -16,7 +16,7 @@ from tarkit.image.platform import Platform
 from tarkit.rootfs.directory import RootfsResult, write_directory
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import save_tar, stream_tar
-from tarkit.streams.files import standard_output
+from tarkit.streams.standard import standard_output
 from tarkit.transports.base import Source
 
 _TAR_NAMES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")

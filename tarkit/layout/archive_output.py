@@ -13,7 +13,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
 from tarkit.streams.atomic import PendingFile, os_errors, output_path
 from tarkit.streams.chunks import chunks_of
-from tarkit.streams.files import standard_output
+from tarkit.streams.standard import standard_output
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType

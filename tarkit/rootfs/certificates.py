@@ -37,8 +37,9 @@ ANCHORS = (
 )
 """Directories that bundles are made from."""
 
-_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
+_END = b"-----END CERTIFICATE-----"
+_BLOCK = re.compile(_BEGIN + rb"\s([A-Za-z0-9+/=\s]+)" + _END)
 _DER_SEQUENCE = b"\x30"
 
 
@@ -96,7 +97,7 @@ def encode(certificate: bytes) -> bytes:
     """*certificate*, in DER, as PEM (RFC 7468)."""
     lines = base64.b64encode(certificate)
     wrapped = b"\n".join(lines[at : at + 64] for at in range(0, len(lines), 64))
-    return b"-----BEGIN CERTIFICATE-----\n" + wrapped + b"\n-----END CERTIFICATE-----\n"
+    return _BEGIN + b"\n" + wrapped + b"\n" + _END + b"\n"
 
 
 def _decode(block: bytes) -> bytes:

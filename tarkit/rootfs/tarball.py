@@ -29,7 +29,7 @@ from tarkit.tar import BLOCK_SIZE, padding
 from tarkit.tar.encode import encode, encoded_size, stored_size
 from tarkit.tar.member import NO_XATTRS, Draft, Member, MemberType
 from tarkit.tar.names import shown
-from tarkit.tar.sparse import block_aligned, expand
+from tarkit.tar.sparse import block_aligned, in_whole_blocks
 from tarkit.tar.spool import new_spool
 from tarkit.transports.base import Source
 
@@ -227,9 +227,8 @@ def _as_written(
     """How many bytes the tar has of *member*'s data *chunks*, and which: a sparse one's in whole blocks."""
     if not member.sparse:
         return member.stored, chunks
-    segments, inner = block_aligned(member.sparse)
-    stored = sum(segment.length for segment in segments)
-    return stored, expand(chunks, inner, stored)
+    segments, pieces = in_whole_blocks(chunks, member.sparse)
+    return sum(segment.length for segment in segments), pieces
 
 
 def write_all(file: BinaryIO, data: bytes) -> None:

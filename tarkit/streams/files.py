@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from tarkit.errors import MalformedError, TransportError, UnsafePathError
+from tarkit.errors import MalformedError, UnsafePathError
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
 
@@ -42,20 +41,6 @@ def require_inside(path: Path, directory: Path) -> None:
             raise UnsafePathError("links in a circle", where=str(path)) from None
     if not path.resolve().is_relative_to(directory.resolve()):
         raise UnsafePathError(f"a link that leads out of {directory.name!r}", where=str(path))
-
-
-def standard_input() -> BinaryIO:
-    """What is read where ``-`` is named; raises :class:`TransportError` where the shell closed it."""
-    if sys.stdin is None:
-        raise TransportError("is closed", where="standard input")
-    return sys.stdin.buffer
-
-
-def standard_output() -> BinaryIO:
-    """What is written to where ``-`` is named; raises as :func:`standard_input`."""
-    if sys.stdout is None:
-        raise TransportError("is closed", where="standard output")
-    return sys.stdout.buffer
 
 
 _BINARY: int = getattr(os, "O_BINARY", 0)

@@ -175,6 +175,14 @@ def block_aligned(segments: Sequence[Segment]) -> tuple[list[Segment], list[Segm
     return aligned, inner
 
 
+def in_whole_blocks(
+    pieces: Iterable[bytes | memoryview], segments: Sequence[Segment]
+) -> tuple[tuple[Segment, ...], Iterator[bytes | memoryview]]:
+    """The :func:`block_aligned` segments that hold *segments*, and what is stored for them: *pieces* are their data."""
+    aligned, inner = block_aligned(segments)
+    return tuple(aligned), expand(pieces, inner, sum(segment.length for segment in aligned))
+
+
 def expand(
     pieces: Iterable[bytes | memoryview], segments: Sequence[Segment], size: int
 ) -> Iterator[bytes | memoryview]:

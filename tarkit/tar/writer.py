@@ -47,9 +47,8 @@ class TarWriter:
         pieces = _exactly(stored_size(member), _pieces(data), member)
         if member.sparse is not None:
             checked = sparse.checked(member.sparse, member.size, stored_size(member))
-            segments, inner = sparse.block_aligned(checked)
-            member = replace(member, sparse=tuple(segments))
-            pieces = sparse.expand(pieces, inner, stored_size(member))
+            segments, pieces = sparse.in_whole_blocks(pieces, checked)
+            member = replace(member, sparse=segments)
         header = encode(member)
         start = self._offset
         try:

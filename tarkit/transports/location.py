@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
-from tarkit.streams.files import standard_input
+from tarkit.streams.standard import standard_input
 from tarkit.transports.base import Reader, Source, Writer
 
 if TYPE_CHECKING:

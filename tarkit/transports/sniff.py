@@ -14,7 +14,7 @@ from tarkit.errors import (
 )
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
 from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
-from tarkit.streams.files import standard_input
+from tarkit.streams.standard import standard_input
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.archive import Archive
 from tarkit.transports.base import Reader

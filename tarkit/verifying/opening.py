@@ -12,7 +12,7 @@ from tarkit.errors import (
     UsageError,
 )
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
-from tarkit.streams.files import standard_input
+from tarkit.streams.standard import standard_input
 from tarkit.tar.archive import Archive
 from tarkit.transports.docker_archive.legacy import REPOSITORIES_FILE
 from tarkit.transports.docker_archive.reader import MANIFEST_FILE

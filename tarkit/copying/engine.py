@@ -26,10 +26,10 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.reading.select import (
     descends,
+    find_route,
     is_present,
     platforms_of,
     read_config,
-    select_child,
     select_image,
 )
 from tarkit.streams.verify import VerifyingReader
@@ -69,6 +69,7 @@ class _Copy:
         self._mover = BlobMover(source, destination, options, self._watcher)
         self._moved: dict[Digest, Moved] = {}
         self._put: dict[Digest, Descriptor] = {}
+        self._wanted: set[Digest] = set()  # of an index where not all of it is
         self._foreseen: set[Digest] = set()
         self._outcomes: Counter[Outcome] = Counter()
         self._read = self._written = 0
@@ -81,6 +82,9 @@ class _Copy:
         platforms = self._options.platforms
         keeps_index = self._options.all or self._options.sparse is Sparse.KEEP
         if raw.is_index and (keeps_index or len(platforms) > 1):
+            if not self._options.all:
+                routes = [find_route(self._source, platform) for platform in platforms or (None,)]
+                self._wanted = {child.digest for route in routes for child in route.children}
             if self._options.preserve_digests:
                 self._foresee(raw, (raw.digest,))
             self._put_index(raw, (raw.digest,))
@@ -143,8 +147,7 @@ class _Copy:
         if self._options.all:
             chosen = [child for child in index.manifests if is_present(self._source, child)]
         else:
-            wanted = self._options.platforms or (None,)
-            chosen = [select_child(self._source, index, platform) for platform in wanted]
+            chosen = [child for child in index.manifests if child.digest in self._wanted]
         unique = {child.digest: child for child in chosen}
         left_out = [child for child in index.manifests if child.digest not in unique]
         if left_out:

@@ -355,3 +355,45 @@ def test_embedded_data_do_not_outlive_what_they_are(tmp_path: Path) -> None:
     assert child["digest"] != image["digest"]
     assert child.keys() == image.keys() - {"data"}
     assert plain.notes == ()
+
+
+def nest(tmp_path: Path, *groups: tuple[str, ...]) -> None:
+    """An index of indexes in ``in``, each of one group of architectures."""
+    layout = Layout()
+    indexes = [
+        layout.index(
+            *(
+                on(layout.image(make_image(arch, architecture=arch)), f"linux/{arch}")
+                for arch in group
+            )
+        )
+        for group in groups
+    ]
+    write_files(tmp_path / "in", layout.finish(named(layout.index(*indexes), "x")))
+
+
+@pytest.mark.parametrize("asked", [["s390x"], ["arm64"], ["amd64", "s390x"], ["arm64", "s390x"]])
+def test_platforms_are_found_in_all_nested_indexes(tmp_path: Path, asked: list[str]) -> None:
+    nest(tmp_path, ("amd64", "arm64"), ("riscv64",), ("s390x",))
+    files, entry, _ = copied(tmp_path, platforms=platforms(*asked))
+    if len(asked) == 1:
+        found = [load(files, load(files, entry)["config"])["architecture"]]
+    else:
+        indexes = load(files, entry)["manifests"]
+        found = [name for index in indexes for name in architectures_in(files, index)]
+    assert found == asked
+
+
+def test_all_that_nested_indexes_have_is_listed_where_none_fits(tmp_path: Path) -> None:
+    nest(tmp_path, ("amd64", "arm64"), ("s390x",))
+    with pytest.raises(ImageNotFoundError) as caught:
+        copied(tmp_path, platforms=platforms("riscv64"))
+    assert caught.value.available == ("linux/amd64", "linux/arm64", "linux/s390x")
+
+
+def test_entries_without_a_platform_are_told_apart_by_their_configs(tmp_path: Path) -> None:
+    layout = Layout()
+    entries = [layout.image(make_image(arch, architecture=arch)) for arch in ARCHITECTURES]
+    write_files(tmp_path / "in", layout.finish(named(layout.index(*entries), "x")))
+    files, entry, _ = copied(tmp_path, platforms=platforms("s390x"))
+    assert load(files, load(files, entry)["config"])["architecture"] == "s390x"

@@ -80,7 +80,7 @@ def build_layers(
 ) -> BuildResult:
     """As :func:`build_ext4`, from the open *layers* of an image."""
     target = output_path(output)
-    check_layers(layers, output, options)
+    check_layers(layers, target, options)
     inputs = input_digest(layers, options, overlay)
     options = derived_options(options, inputs)
     with PendingFile(target.parent, read_back=True) as pending:

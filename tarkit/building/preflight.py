@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tarkit.errors import NoSpaceError, PathNotFoundError, RefusedError
 from tarkit.ext4 import Ext4Options
 from tarkit.image.platform import Platform
 from tarkit.rootfs.layers import ImageLayers
-from tarkit.streams.atomic import os_errors
+from tarkit.streams.atomic import os_errors, output_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +41,17 @@ def check_build(
     to be set aside.
     """
     with opened(source) as image:
-        return check_layers(ImageLayers.of(image, platform), output, options or Ext4Options())
+        layers = ImageLayers.of(image, platform)
+        return check_layers(layers, output_path(output), options or Ext4Options())
 
 
 def check_layers(layers: ImageLayers, output: Path, options: Ext4Options) -> Preflight:
-    """As :func:`check_build`, for the open *layers* of an image."""
-    directory = output.absolute().parent
+    """As :func:`check_build`, for the open *layers* of an image and a path without links."""
+    directory = output.parent
     if not directory.is_dir():
         raise PathNotFoundError("no such directory", where=str(directory))
     if not os.access(directory, os.W_OK | os.X_OK):
         raise RefusedError("the directory cannot be written to", where=str(directory))
-    _refuse_special(output)
     blobs = {layer.descriptor.digest: layer.descriptor.size for layer in layers.layers}
     compressed, free = sum(blobs.values()), free_space(directory)
     needed = compressed
@@ -69,10 +68,3 @@ def free_space(directory: Path) -> int:
     """How many bytes may still be written below *directory*."""
     with os_errors(directory):
         return shutil.disk_usage(directory).free
-
-
-def _refuse_special(output: Path) -> None:
-    with os_errors(output):
-        mode = output.lstat().st_mode if os.path.lexists(output) else stat.S_IFREG
-    if not stat.S_ISREG(mode):
-        raise RefusedError("exists already and is not a regular file", where=str(output))

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from tarkit.image.digest import Digest
 from tarkit.rootfs.filesystem import FileSystem
@@ -37,8 +38,7 @@ class Difference:
     fields: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(NamedTuple):
     path: bytes
     old: Node | None
     new: Node | None
@@ -55,7 +55,10 @@ def diff(old: FileSystem, new: FileSystem) -> list[Difference]:
     old_digests = _digests(old, [pair.old for pair in unclear if pair.old])
     new_digests = _digests(new, [pair.new for pair in unclear if pair.new])
     differing = {pair for pair in unclear if old_digests[pair.old] != new_digests[pair.new]}
-    found = [_compare(pair, content=pair in differing) for pair in pairs]
+    regrouped = _regrouped(pairs)
+    found = [
+        _compare(pair, content=pair in differing, links=pair.path in regrouped) for pair in pairs
+    ]
     return [difference for difference in found if difference is not None]
 
 
@@ -70,6 +73,17 @@ def _pairs(old: Tree, new: Tree) -> Iterator[_Pair]:
         prefix = pair.path + b"/" if pair.path else b""
         for name in sorted(before.keys() | after.keys(), reverse=True):
             pending.append(_Pair(prefix + name, before.get(name), after.get(name)))
+
+
+def _regrouped(pairs: list[_Pair]) -> set[bytes]:
+    """The paths whose inodes have other first names in one image than in the other."""
+    old_names: dict[Node | None, bytes] = {}
+    new_names: dict[Node | None, bytes] = {}
+    return {
+        path
+        for path, old, new in pairs
+        if old_names.setdefault(old, path) != new_names.setdefault(new, path)
+    }
 
 
 def _is_unclear(pair: _Pair, old: FileSystem, new: FileSystem) -> bool:
@@ -122,14 +136,14 @@ class _Hashes:
         self.digests[place] = hasher.digest()
 
 
-def _compare(pair: _Pair, *, content: bool) -> Difference | None:
+def _compare(pair: _Pair, *, content: bool, links: bool) -> Difference | None:
     path = (b"/" + pair.path).decode("utf-8", "surrogateescape")
     if pair.old is None:
         return Difference(path, DifferenceKind.ADDED)
     if pair.new is None:
         return Difference(path, DifferenceKind.REMOVED)
     changed = _changed(pair.old.member, pair.new.member, content=content)
-    metadata = _metadata(pair.old, pair.new)
+    metadata = _metadata(pair.old, pair.new, links=links)
     if changed:
         return Difference(path, DifferenceKind.CHANGED, (*changed, *metadata))
     return Difference(path, DifferenceKind.METADATA, metadata) if metadata else None
@@ -151,7 +165,7 @@ def _changed(old: Member, new: Member, *, content: bool) -> tuple[str, ...]:
     return (field,) if differs else ()
 
 
-def _metadata(old: Node, new: Node) -> tuple[str, ...]:
+def _metadata(old: Node, new: Node, *, links: bool) -> tuple[str, ...]:
     before, after = old.member, new.member
     both_links = before.type is after.type is MemberType.SYMLINK  # whose modes mean nothing
     differs = {
@@ -159,6 +173,6 @@ def _metadata(old: Node, new: Node) -> tuple[str, ...]:
         "owner": (before.uid, before.gid) != (after.uid, after.gid),
         "mtime": before.mtime_ns != after.mtime_ns,
         "xattrs": dict(before.xattrs) != dict(after.xattrs),
-        "links": old.links != new.links,
+        "links": links or old.links != new.links,
     }
     return tuple(field for field, is_so in differs.items() if is_so)

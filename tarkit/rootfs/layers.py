@@ -47,6 +47,7 @@ class ImageLayers:
     ) -> None:
         self._source = source
         self._watcher = watcher
+        self._watched: set[Digest] = set()
         self.verified: set[int] = set()
         self.where = source.where
         self.manifest = manifest
@@ -78,8 +79,8 @@ class ImageLayers:
         pairs = zip(manifest.layers, config.diff_ids, strict=True)
         layers = [Layer(descriptor, diff_id) for descriptor, diff_id in pairs]
         watcher = Watcher(on_progress)
-        for layer in layers:
-            watcher.expect(layer.descriptor)
+        for blob in {layer.descriptor.digest: layer.descriptor for layer in layers}.values():
+            watcher.expect(blob)
         return cls(source, raw, config, layers, watcher)
 
     def __len__(self) -> int:
@@ -119,10 +120,9 @@ class ImageLayers:
         """
         layer = self.layers[number]
         where = self.label(number)
-        stream = self._source.open_blob(layer.descriptor)
         known = number in self.verified
         packed = VerifyingReader(
-            stream if known else _Watched(stream, layer.descriptor, self._watcher),
+            self._stored(layer.descriptor),
             digest=layer.descriptor.digest,
             size=layer.descriptor.size,
             where=where,
@@ -138,6 +138,14 @@ class ImageLayers:
             plain, digest=layer.diff_id, where=f"{where}, uncompressed", aside=True
         )
         return ReadAhead(_Whole(checked, packed))
+
+    def _stored(self, blob: Descriptor) -> BinaryIO:
+        """*blob* as the source has it, watched the first time."""
+        stream = self._source.open_blob(blob)
+        if blob.digest in self._watched:
+            return stream
+        self._watched.add(blob.digest)
+        return _Watched(stream, blob, self._watcher)
 
     def open_seekable(self, number: int) -> BinaryIO | None:
         """Layer *number* as it is stored, at any offset and not verified; ``None`` where it is compressed

@@ -25,7 +25,16 @@ from tarkit.errors import (
 from tarkit.ext4 import Ext4Options, Ext4Writer, Percent
 from tarkit.image.digest import Digest
 from tarkit.rootfs.overlay import Overlay
-from tests.builders import Image, dump, image_of, listing, sha256, squeeze
+from tests.builders import (
+    Image,
+    dump,
+    image_of,
+    layout_of,
+    listing,
+    sha256,
+    squeeze,
+    write_files,
+)
 from tests.building.images import (
     SECRET,
     every_form,
@@ -249,6 +258,24 @@ def test_progress_reaches_the_end(tmp_path: Path) -> None:
     assert events[-1].blobs_done == events[-1].blobs == 3
     assert events[-1].percent == 100.0
     assert all(each.speed >= 0 for each in events)
+
+
+def test_progress_of_a_layer_used_twice_only_goes_on(tmp_path: Path) -> None:
+    one, two = pack([file("a", "x" * 50_000)]), pack([file("b", "y")])
+    files = layout_of(image_of([one, two, one]))
+    events: list[Progress] = []
+    location = f"oci:{write_files(tmp_path / 'layout', files)}"
+    build_ext4(location, tmp_path / "out", SMALL, on_progress=events.append)
+    assert [event.total_done for event in events] == sorted(event.total_done for event in events)
+    assert events[-1].percent == 100.0
+    assert events[-1].blobs_done == events[-1].blobs == 2
+
+
+def test_an_image_takes_the_place_of_what_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("image")
+    made = build_ext4(layout(tmp_path / "layout", image()), tmp_path / "link", SMALL)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "image").stat().st_size == made.size
 
 
 def test_a_place_that_is_not_there_is_told_before_a_layer_is_read(tmp_path: Path) -> None:

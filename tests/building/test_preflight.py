@@ -44,8 +44,8 @@ def test_a_directory_must_be_there(tmp_path: Path, source: str) -> None:
 
 
 def test_the_output_must_be_a_file(tmp_path: Path, source: str) -> None:
-    (tmp_path / "link").symlink_to("elsewhere")
     os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
     for name in ("layout", "link", "fifo"):
         with pytest.raises(RefusedError, match="not a regular file"):
             check_build(source, tmp_path / name)

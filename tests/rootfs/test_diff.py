@@ -100,3 +100,10 @@ def test_a_changed_name_of_a_shared_inode_is_told_of_that_name(tmp_path: Path) -
     found = compared(prepared(tmp_path), [old], [[file("a", "one"), hard("b", "a")]])
     kinds = {difference.path: difference.kind for difference in found}
     assert kinds == {"/a": DifferenceKind.METADATA, "/b": DifferenceKind.CHANGED}
+
+
+def test_names_that_are_grouped_otherwise_are_other_links(tmp_path: Path) -> None:
+    old = [file("a", "x"), file("b", "x"), hard("c", "a"), hard("d", "b")]
+    new = [file("a", "x"), file("b", "x"), hard("c", "b"), hard("d", "a")]
+    found = compared(prepared(tmp_path), [old], [new])
+    assert [(each.path, each.fields) for each in found] == [("/c", ("links",)), ("/d", ("links",))]

@@ -41,4 +41,4 @@ def daemon(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeD
 @pytest.fixture
 def hasty(daemon: FakeDaemon) -> Daemon:
     """The way to it, for who has little patience."""
-    return Daemon(daemon.host, connect_timeout=5, answer_timeout=0.3, work_timeout=0.3)
+    return Daemon(daemon.host, connect_timeout=5, answer_timeout=1, work_timeout=1)

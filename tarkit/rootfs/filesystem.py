@@ -14,7 +14,7 @@ from tarkit.rootfs.contents import Contents
 from tarkit.rootfs.glob import glob
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.merge import Merger
-from tarkit.rootfs.names import Parts, path_of, split
+from tarkit.rootfs.names import Parts, path_of
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import Sink, read_headers, read_layers
 from tarkit.rootfs.tree import Node, Tree
@@ -137,28 +137,29 @@ class FileSystem:
 
         *path* itself is followed where it is a link; links below it are not.
         """
-        start = b"/".join(split(_bytes(path)))
-        for below, node in Tree(self.tree.find(_parts(path))).walk():
+        parts = self._parts(path)
+        start = b"/".join(parts)
+        for below, node in Tree(self.tree.find(parts)).walk():
             yield Entry.of(start + b"/" + below if start and below else start or below, node)
 
     def stat(self, path: Path, *, follow: bool = True) -> Entry:
         """What is at *path*; a link at its end itself where not *follow*."""
-        node = self.tree.find(_parts(path), follow=follow)
-        return Entry.of(b"/".join(split(_bytes(path))), node)
+        parts = self._parts(path)
+        return Entry.of(b"/".join(parts), self.tree.find(parts, follow=follow))
 
     def exists(self, path: Path) -> bool:
         """Whether *path* leads anywhere."""
-        return self.tree.get(_parts(path)) is not None
+        return self.tree.get(self._parts(path)) is not None
 
     def resolve(self, path: Path) -> str:
         """*path* with all links on the way followed."""
-        parts = _parts(path)
+        parts = self._parts(path)
         self.tree.find(parts)
         return _text(b"/" + b"/".join(self.tree.real_parts(parts)))
 
     def file(self, path: Path) -> Node:
         """The inode of the file at *path*; raises :class:`UnsupportedError` for anything else."""
-        parts = _parts(path)
+        parts = self._parts(path)
         node = self.tree.find(parts)
         if node.type is not MemberType.FILE:
             raise UnsupportedError(f"a {node.type.name.lower()}, not a file", where=path_of(parts))
@@ -171,7 +172,7 @@ class FileSystem:
     def read_bytes(self, path: Path, limit: int = TEXT_LIMIT) -> bytes:
         """All of the file at *path*; raises :class:`LimitExceededError` beyond *limit* bytes."""
         with self.open(path) as stream:
-            return read_bounded(stream, limit, where=path_of(_parts(path)))
+            return read_bounded(stream, limit, where=path_of(self._parts(path)))
 
     def read_text(self, path: Path, limit: int = TEXT_LIMIT) -> str:
         """The file at *path* as UTF-8; what is not UTF-8 in it is escaped as in paths."""
@@ -182,8 +183,13 @@ class FileSystem:
 
         ``*``, ``?`` and ``[…]`` match within one component, ``**`` any number of whole ones.
         """
-        for path, node in glob(self.tree, _bytes(pattern)):
+        for path, node in glob(self.tree, pattern):
             yield Entry.of(path, node)
+
+    def _parts(self, path: Path) -> Parts:
+        return self.tree.parts(
+            path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
+        )
 
     def close(self) -> None:
         """Close what is open of the layers."""
@@ -199,15 +205,6 @@ class FileSystem:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _parts(path: Path) -> Parts:
-    """The components of *path*; ``..`` among them is for the tree, which knows the links before it."""
-    return [part for part in _bytes(path).split(b"/") if part not in (b"", b".")]
-
-
-def _bytes(path: Path) -> bytes:
-    return path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
 
 
 def _text(value: bytes) -> str:

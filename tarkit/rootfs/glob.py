@@ -11,13 +11,14 @@ from tarkit.rootfs.tree import Node, Tree
 _ANY_DEPTH = None  # what stands for ``**`` among the expressions
 
 
-def glob(tree: Tree, pattern: bytes) -> Iterator[tuple[bytes, Node]]:
+def glob(tree: Tree, pattern: str) -> Iterator[tuple[bytes, Node]]:
     """Every path of *tree* that matches *pattern*, and its inode, in the order of :meth:`Tree.walk`.
 
     ``*``, ``?`` and ``[…]`` match within one component, ``**`` any number of whole ones.
-    Links are matched by their names and not followed.
+    Links are matched by their names and not followed. A byte of a name that is not UTF-8 counts as
+    one character, which ``surrogateescape`` tells.
     """
-    steps = [_expression(part) for part in pattern.split(b"/") if part]
+    steps = [_expression(part) for part in pattern.split("/") if part]
     pending = [(b"", tree.root, _reachable({0}, steps))]
     while pending:
         path, node, states = pending.pop()
@@ -25,19 +26,17 @@ def glob(tree: Tree, pattern: bytes) -> Iterator[tuple[bytes, Node]]:
             yield path, node
         prefix = path + b"/" if path else b""
         for name, child in sorted((node.children or {}).items(), reverse=True):
-            after = _reachable(_after(name, states, steps), steps)
+            text = name.decode("utf-8", "surrogateescape")
+            after = _reachable(_after(text, states, steps), steps)
             if after:
                 pending.append((prefix + name, child, after))
 
 
-def _expression(part: bytes) -> re.Pattern[bytes] | None:
-    if part == b"**":
-        return _ANY_DEPTH
-    pattern = fnmatch.translate(part.decode("latin-1"))  # one character a byte, and back
-    return re.compile(pattern.encode("latin-1"), re.DOTALL)
+def _expression(part: str) -> re.Pattern[str] | None:
+    return _ANY_DEPTH if part == "**" else re.compile(fnmatch.translate(part))
 
 
-def _after(name: bytes, states: set[int], steps: list[re.Pattern[bytes] | None]) -> set[int]:
+def _after(name: str, states: set[int], steps: list[re.Pattern[str] | None]) -> set[int]:
     """How many steps are done after *name*, where *states* of them were done before it."""
     after = set()
     for at in states:
@@ -50,7 +49,7 @@ def _after(name: bytes, states: set[int], steps: list[re.Pattern[bytes] | None])
     return after
 
 
-def _reachable(states: set[int], steps: list[re.Pattern[bytes] | None]) -> set[int]:
+def _reachable(states: set[int], steps: list[re.Pattern[str] | None]) -> set[int]:
     """*states*, and those that ``**`` matching nothing adds to them."""
     reachable = set(states)
     for at in sorted(states):

@@ -18,7 +18,7 @@ from tarkit.errors import RefusedError, UnsupportedError
 from tarkit.image.digest import Digest
 from tarkit.rootfs.contents import Contents
 from tarkit.rootfs.merge import Merger
-from tarkit.rootfs.names import WHITEOUT, Parts, path_of, require_visible, split
+from tarkit.rootfs.names import WHITEOUT, Parts, path_of, require_visible
 from tarkit.rootfs.tree import Node
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
@@ -116,15 +116,15 @@ class Workbench:
 
     def get(self, path: str, *, follow: bool = True) -> Node | None:
         """What is at *path* now, if anything is."""
-        return self._merger.tree.get(parts_of(path), follow=follow)
+        return self._merger.tree.get(self._parts(path), follow=follow)
 
     def find(self, path: str, *, follow: bool = True) -> Node:
         """What is at *path* now; raises :class:`PathNotFoundError`."""
-        return self._merger.tree.find(parts_of(path), follow=follow)
+        return self._merger.tree.find(self._parts(path), follow=follow)
 
     def real_path(self, path: str) -> str:
         """*path* with all links on the way followed, also where nothing is at its end yet."""
-        parts = self._merger.tree.real_parts(parts_of(path))
+        parts = self._merger.tree.real_parts(self._parts(path))
         return b"/".join(parts).decode("utf-8", "surrogateescape")
 
     def read(self, node: Node, path: str) -> bytes:
@@ -137,10 +137,18 @@ class Workbench:
     def put(self, path: str, member: Member, data: bytes | Path = b"") -> None:
         """Put *member* with its *data* at *path*; its name is taken from there.
 
-        A time later than ``SOURCE_DATE_EPOCH`` becomes that one.
+        A time later than ``SOURCE_DATE_EPOCH`` becomes that one. Raises :class:`RefusedError` where
+        only a directory may take the place of one.
         """
-        parts = parts_of(path)
+        parts = self._parts(path)
         require_visible(parts)
+        there = self._merger.tree.get(parts, follow=False)
+        if there and there.children is not None and member.type is not MemberType.DIRECTORY:
+            raise RefusedError(
+                "a directory of the image is in the way",
+                where=path_of(parts),
+                hint="end the path with a slash to put the file in it, or remove it first",
+            )
         mtime_ns = member.mtime_ns if self._epoch is None else min(member.mtime_ns, self.mtime_ns)
         offset = self._contents.add(data).offset if member.size else 0
         named = replace(
@@ -158,9 +166,14 @@ class Workbench:
         self.put(path, replace(node.member, size=len(data)), data)
 
     def remove(self, path: str) -> None:
-        """Remove what is at *path*."""
-        parts = parts_of(path)
+        """Remove what is at *path*; raises :class:`RefusedError` for the root."""
+        parts = self._parts(path)
+        if not parts:
+            raise RefusedError("the root cannot be removed", where="/")
         self._apply(Member(b"/".join([*parts[:-1], WHITEOUT + parts[-1]])))
+
+    def _parts(self, path: str) -> Parts:
+        return self._merger.tree.parts(path.encode("utf-8", "surrogateescape"))
 
     def _apply(self, member: Member) -> None:
         self._merger.add(len(self._contents.layers), [member])
@@ -178,7 +191,6 @@ class _Write:
         yield self.data
 
     def make(self, work: Workbench) -> None:
-        _refuse_directory(work, self.destination)
         member = Member(b"", mode=self.mode & 0o7777, size=len(self.data), mtime_ns=work.mtime_ns)
         work.put(self.destination, member, self.data)
 
@@ -192,8 +204,6 @@ class _Remove:
 
     def make(self, work: Workbench) -> None:
         work.find(self.path, follow=False)
-        if not parts_of(self.path):
-            raise RefusedError("the root cannot be removed", where="/")
         work.remove(self.path)
 
 
@@ -239,7 +249,6 @@ class _Add:
         destination = self.destination
         if destination.endswith("/"):
             destination += self.source.name
-        _refuse_directory(work, destination)
         _put_file(work, self.source, status, destination)
 
     def _add_tree(self, work: Workbench) -> None:
@@ -252,7 +261,6 @@ class _Add:
                 if there is None or there.children is None:
                     work.put(destination, _member(MemberType.DIRECTORY, status))
             else:
-                _refuse_directory(work, destination)
                 _put_file(work, path, status, destination)
 
 
@@ -289,19 +297,3 @@ def _tree(top: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 below = (each for each in path.iterdir() if not is_staging(each))
                 pending += sorted(below, reverse=True)
         yield path, status
-
-
-def _refuse_directory(work: Workbench, destination: str) -> None:
-    """A file must not take the place of a whole directory, nor of the root."""
-    there = work.get(destination, follow=False)
-    if there is not None and there.children is not None:
-        raise RefusedError(
-            "a directory of the image is in the way",
-            where=path_of(parts_of(destination)),
-            hint="end the path with a slash to put the file in it, or remove it first",
-        )
-
-
-def parts_of(path: str) -> Parts:
-    """The components of *path*, as far as they can be told without the image."""
-    return split(path.encode("utf-8", "surrogateescape"))

@@ -76,6 +76,14 @@ class Tree:
             pending += [node for node in below if node.children]
         return list(found)
 
+    def parts(self, path: bytes) -> Parts:
+        """The components of *path*; ``..`` leads to where the directory before it is, links followed."""
+        parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+        if b".." not in parts:
+            return parts
+        end = len(parts) - parts[::-1].index(b"..")
+        return self.real_parts(parts[:end]) + parts[end:]
+
     def find(self, parts: Parts, *, follow: bool = True) -> Node:
         """The inode at *parts*; a symbolic link at the end is followed where *follow*.
 

@@ -157,6 +157,11 @@ def test_patterns(files: FileSystem, pattern: str, expected: list[str]) -> None:
     assert [entry.path for entry in files.glob(pattern)] == expected
 
 
+def test_patterns_match_characters(tmp_path: Path) -> None:
+    with source_of(tmp_path, [file("café/ñ")]) as source, FileSystem.of(source) as files:
+        assert [entry.path for entry in files.glob("caf?/[ñ-ó]")] == ["/café/ñ"]
+
+
 def test_sparse_files_read_as_they_are_meant(tmp_path: Path) -> None:
     sparse = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "s"}
     sparse |= {"GNU.sparse.size": "12", "GNU.sparse.map": "4,5"}

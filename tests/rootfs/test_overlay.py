@@ -80,6 +80,15 @@ def test_a_tree_is_laid_over_what_is_there(tmp_path: Path) -> None:
         assert files.read_text("etc/link") == files.read_text("etc/keep") == "kept"
 
 
+def test_dots_lead_back_from_where_a_link_leads(tmp_path: Path) -> None:
+    """As the kernel goes: ``/bin`` is a link to ``usr/bin``."""
+    overlay = Overlay().write("/bin/../new", b"x").remove("/bin/../../etc/keep")
+    with changed(tmp_path, overlay) as files:
+        assert files.read_text("/usr/new") == "x"
+        assert files.stat("/bin/../new").path == "/usr/new"
+        assert not files.exists("/etc/keep")
+
+
 def test_a_file_does_not_take_a_directorys_place(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     for overlay in (Overlay().add(tmp_path / "f", "/etc"), Overlay().write("/", b"")):

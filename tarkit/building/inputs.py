@@ -39,5 +39,5 @@ def derived_options(options: Ext4Options, inputs: Digest) -> Ext4Options:
     return replace(
         options,
         seed=bytes.fromhex(inputs.hex),
-        timestamp=options.timestamp or source_date_epoch() or 0,
+        timestamp=(source_date_epoch() or 0) if options.timestamp is None else options.timestamp,
     )

@@ -48,13 +48,13 @@ def make_root(root: Path) -> Path:
     """*root*, made if it is not there.
 
     Raises :class:`RefusedError` unless it is a directory that the user can write to and nobody
-    else could have put there.
+    else could have put there, as itself or as a link.
     """
     with os_errors(root):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = root.stat()
+        link, status = root.lstat(), root.stat()
     if not stat.S_ISDIR(status.st_mode) or not os.access(root, os.W_OK | os.X_OK):
         raise RefusedError("not a directory that can be written to", where=str(root))
-    if hasattr(os, "getuid") and status.st_uid not in (0, os.getuid()):
+    if hasattr(os, "getuid") and not {link.st_uid, status.st_uid} <= {0, os.getuid()}:
         raise RefusedError("a directory of another user", where=str(root))
     return root

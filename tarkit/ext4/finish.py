@@ -67,7 +67,7 @@ class Finisher:
     def __init__(self, image: ImageFile, space: Space, root: Node, options: Ext4Options) -> None:
         self._image = image
         self._options = options
-        self._time = options.timestamp * 10**9
+        self._time = options.time * 10**9
         self._inventory = Inventory(root, self._time)
         self._seed = checksum_seed(options)
         self._blocks = BlockWriter(image, self._seed)

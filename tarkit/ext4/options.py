@@ -41,7 +41,8 @@ class Ext4Options:
     grow and spare inodes; ``compat`` has no metadata checksums, for kernels before 3.6.
 
     ``uuid`` defaults to one derived from ``seed`` (32 bytes), as the hash seed always is.
-    ``timestamp``, in seconds, is the only time the file system itself carries.
+    ``timestamp``, in seconds, is the only time the file system itself carries; ``None`` is 0, or
+    ``SOURCE_DATE_EPOCH`` where an image is built.
     A file that is not ``sparse`` has its blocks allocated on the machine that writes it.
     """
 
@@ -53,7 +54,7 @@ class Ext4Options:
     label: str = ""
     uuid: UUID | None = None
     seed: bytes = bytes(32)
-    timestamp: int = 0
+    timestamp: int | None = None
     sparse: bool = True
 
     def __post_init__(self) -> None:
@@ -77,8 +78,13 @@ class Ext4Options:
             raise UsageError(f"label {self.label!r} is no text")
         if len(self.seed) != 32:
             raise UsageError(f"the seed has {len(self.seed)} bytes, not 32")
-        if not 0 <= self.timestamp <= _LAST_SECOND:
+        if not 0 <= self.time <= _LAST_SECOND:
             raise UsageError(f"timestamp {self.timestamp} is out of range")
+
+    @property
+    def time(self) -> int:
+        """``timestamp``, or 0 where there is none."""
+        return self.timestamp or 0
 
     @property
     def volume_uuid(self) -> UUID:

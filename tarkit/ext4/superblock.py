@@ -52,7 +52,7 @@ class Superblock:
     def pack(self, group: int) -> bytes:
         """The 1024 bytes that belong at the start of *group*."""
         block = bytearray((self._first_half(group) + self._second_half()).ljust(_SIZE, b"\0"))
-        late = self.options.timestamp >> 32
+        late = self.options.time >> 32
         block[_TIMES_HIGH : _TIMES_HIGH + 4] = bytes([late, 0, late, late])
         if has_checksums(self.options):
             checksum = crc32c(bytes(block[:_CHECKSUM]))
@@ -61,7 +61,7 @@ class Superblock:
 
     def _first_half(self, group: int) -> bytes:
         geometry = self.geometry
-        now = self.options.timestamp & 0xFFFFFFFF
+        now = self.options.time & 0xFFFFFFFF
         return _FIRST_HALF.pack(
             geometry.inodes,
             geometry.blocks & 0xFFFFFFFF,
@@ -97,7 +97,7 @@ class Superblock:
             _BACKS_UP_JOURNAL if geometry.journal_blocks else 0,
             geometry.descriptor_size if geometry.wide else 0,
             _XATTR_AND_ACL,
-            options.timestamp & 0xFFFFFFFF,
+            options.time & 0xFFFFFFFF,
             self._journal_backup(),
             geometry.blocks >> 32,
             self.free_blocks >> 32,

@@ -91,7 +91,7 @@ class Layout:
         labels = [image.label for image in images]
         where = self.files.where
         if position is not None:
-            if position >= len(images):
+            if not 0 <= position < len(images):
                 count = f"{len(images)} image{'' if len(images) == 1 else 's'}"
                 raise ImageNotFoundError(
                     f"no image @{position}: it holds {count}", where=where, available=labels

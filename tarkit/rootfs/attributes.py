@@ -48,10 +48,12 @@ class Attributes:
         if not self._chown(target, member, follow) and mode & (stat.S_ISUID | stat.S_ISGID):
             mode &= ~(stat.S_ISUID | stat.S_ISGID)
             self.skipped[SETID] += 1
+        xattrs = sorted(member.xattrs.items())
         if self._rootless and (member.uid or member.gid):
-            self._set_xattr(target, ROOTLESS_XATTR, _rootless(member.uid, member.gid), follow)
-        for name, value in sorted(member.xattrs.items()):
-            self._set_xattr(target, name, value, follow)
+            xattrs.insert(0, (ROOTLESS_XATTR, _rootless(member.uid, member.gid)))
+        refused = [name for name, value in xattrs if not _set_xattr(target, name, value, follow)]
+        if refused:
+            self.skipped[XATTRS] += 1
         if member.type is not MemberType.SYMLINK:  # links have no mode of their own
             os.chmod(target, mode)  # noqa: PTH101  it may be a descriptor
         os.utime(target, ns=(member.mtime_ns, member.mtime_ns), follow_symlinks=follow)
@@ -104,13 +106,18 @@ class Attributes:
             return False
         return True
 
-    def _set_xattr(self, target: int | bytes, name: bytes, value: bytes, follow: bool) -> None:
-        try:
-            os.setxattr(target, name, value, follow_symlinks=follow)
-        except OSError as error:
-            if error.errno not in _CANNOT:
-                raise
-            self.skipped[XATTRS] += 1
+
+def _set_xattr(target: int | bytes, name: bytes, value: bytes, follow: bool) -> bool:
+    """Set the attribute; whether the system lets us."""
+    if not hasattr(os, "setxattr"):
+        return False
+    try:
+        os.setxattr(target, name, value, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+        return False
+    return True
 
 
 def _rootless(uid: int, gid: int) -> bytes:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tarkit.copying.progress import Progress
-from tarkit.errors import RefusedError, TransportError
+from tarkit.errors import RefusedError, TransportError, UnsupportedError
 from tarkit.image.platform import Platform
 from tarkit.rootfs.attributes import Attributes
 from tarkit.rootfs.filesystem import FileSystem
@@ -29,7 +29,8 @@ from tarkit.streams.staging import staging_directory
 from tarkit.tar.names import shown
 from tarkit.transports.base import Source
 
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLAGS = ("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
+_OPEN = sum(getattr(os, flag, 0) for flag in _FLAGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,16 @@ def write_directory(
 
     *path* must not exist yet or be empty; it appears when everything is in it. As root all
     metadata is kept; see :mod:`tarkit.rootfs.attributes` for others, and for *rootless*. Raises
-    :class:`RefusedError`, and whatever reading the image or writing to the disk may bring.
+    :class:`RefusedError`, :class:`UnsupportedError` on a system without POSIX directories, and
+    whatever reading the image or writing to the disk may bring.
     """
+    if os.open not in os.supports_dir_fd:
+        raise UnsupportedError("a directory cannot keep an image's files on this system")
     refuse_occupied(path)
     attributes = Attributes(rootless=rootless)
     path = path.absolute()
     with (
         staging_directory(path.parent) as staging,
-        _unlocked_on_failure(staging),
         os_errors(path),
     ):
         spread_out(staging)
@@ -190,17 +193,3 @@ class _Descent:
 def _identity(descriptor: int) -> tuple[int, int]:
     status = os.fstat(descriptor)
     return status.st_dev, status.st_ino
-
-
-@contextlib.contextmanager
-def _unlocked_on_failure(directory: Path) -> Iterator[None]:
-    """Where the block fails, make what is below *directory* removable, whatever modes it got."""
-    try:
-        yield
-    except BaseException:
-        for place, names, _ in os.walk(directory):
-            for name in names:
-                path = Path(place, name)
-                if not path.is_symlink():
-                    path.chmod(stat.S_IRWXU)
-        raise

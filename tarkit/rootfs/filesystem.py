@@ -128,7 +128,11 @@ class FileSystem:
             entries[number] = []
         files = cls(merger.tree, Contents(layers))
         if overlay is not None:
-            overlay.lay(files.contents, merger)
+            try:
+                overlay.lay(files.contents, merger)
+            except BaseException:
+                files.close()
+                raise
         merger.count_links()
         return files
 

@@ -51,11 +51,11 @@ class Overlay:
     changes: list[Change] = field(default_factory=list)
 
     def add(self, source: str | Path, destination: str) -> Self:
-        """Put the file or directory tree *source* of this machine at *destination*.
+        """Put the file *source* of this machine, or what the directory *source* holds, at *destination*.
 
-        A *destination* that ends with a slash is a directory to put it in. Owners become 0:0 and
-        links stay links; times are the files' own, at most ``SOURCE_DATE_EPOCH`` where that is set.
-        Directories that are there already keep their metadata, and what is in them.
+        A file's *destination* that ends with a slash is a directory to put it in. Owners become 0:0
+        and links stay links; times are the files' own, at most ``SOURCE_DATE_EPOCH`` where that is
+        set. Directories that are there already keep their metadata, and what is in them.
         """
         return self._with(_Add(Path(source), destination))
 

@@ -16,7 +16,8 @@ from tarkit.rootfs.tree import Node, Place
 from tarkit.tar.member import Member, MemberType, Segment
 from tarkit.tar.names import shown
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLAGS = ("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
+_CREATE = sum(getattr(os, flag, 0) for flag in _FLAGS)
 
 _BOX = 128
 """Files that share a directory: so many that there are few directories, and so few that each is small."""

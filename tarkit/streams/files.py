@@ -44,3 +44,11 @@ def require_inside(path: Path, directory: Path) -> None:
 
 
 _BINARY: int = getattr(os, "O_BINARY", 0)
+
+
+def home_directory() -> Path | None:
+    """The user's home directory; ``None`` for a user who has none, as in many containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None

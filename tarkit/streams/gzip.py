@@ -56,8 +56,20 @@ class _Workers:
         except BaseException:
             # interrupted while a thread began, perhaps before the pool had heard of it: this ends both
             executor.shutdown(wait=False)
-            cls._executor = None
+            with cls._lock:
+                if cls._executor is executor:
+                    cls._executor = None
             raise
+
+    @classmethod
+    def forget(cls) -> None:
+        """Begin without threads, as a forked child does: those of its parent are not in it."""
+        cls._lock = threading.Lock()
+        cls._executor = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Workers.forget)
 
 
 def _deflate(chunk: bytes, level: int) -> bytes:

@@ -19,12 +19,12 @@ def locked_directory(directory: Path, patience: float = _PATIENCE) -> Iterator[N
     """Hold *directory* for this process; raises :class:`LockedError` after *patience* seconds' wait.
 
     The lock goes with the process that holds it. Where the system has no flock, a file
-    ``.tarkit.lock`` stands in for it.
+    ``.tarkit-lock`` stands in for it.
     """
     try:
         import fcntl
     except ImportError:
-        with _lock_file(directory / ".tarkit.lock", patience):
+        with _lock_file(directory / ".tarkit-lock", patience):
             yield
         return
     with os_errors(directory):

@@ -9,12 +9,18 @@ from pathlib import Path
 
 
 def remove_tree(top: Path) -> None:
-    """Remove the directory *top*; what the system will not let go of stays, and nothing is raised.
+    """Remove the directory *top*, or nothing where that is a link to one.
+
+    What the system will not let go of stays, and nothing is raised.
 
     Every directory in it moves up to stand right under *top* before it is emptied, so there is no
     recursion and no path that grows: an image may nest deeper than ``shutil.rmtree`` can follow and
     than ``PATH_MAX`` can say. Links are removed, never followed.
     """
+    with suppress(OSError):
+        if top.is_symlink():
+            return
+        top.chmod(0o700)
     risen = (top / f".{os.urandom(8).hex()}-{number}" for number in count())
     pending = [top]
     while pending:

@@ -53,22 +53,27 @@ def is_vacant(path: Path) -> bool:
 
 
 def _sweep(parent: Path) -> None:
+    """Remove what this user's killed processes left; the names alone say nothing, anybody can give them."""
     for left in parent.glob(_PREFIX + "*"):
         lock = _try_lock(left)
         if lock is not None:
-            remove_tree(left)
+            if os.fstat(lock).st_uid == os.geteuid():
+                remove_tree(left)
             os.close(lock)
 
 
 def _try_lock(path: Path) -> int | None:
-    """A descriptor that holds *path* for this process; ``None`` where another does, or without flock."""
+    """A descriptor that holds the directory *path* for this process.
+
+    ``None`` where another holds it, where it is a link or no directory, or without flock.
+    """
     try:
         import fcntl
     except ImportError:
         return None
     descriptor = -1
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         if descriptor >= 0:

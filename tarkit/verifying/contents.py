@@ -13,6 +13,7 @@ from tarkit.errors import PathNotFoundError, TarkitError, UnsafePathError
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.layout.archive_files import blob_name
+from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.files import open_regular, read_file, require_inside
 from tarkit.tar.archive import Archive
@@ -152,9 +153,9 @@ class LooseContents:
 
     def _content(self, name: str) -> Content:
         path = _inside(self._path, name)
-        return Content(
-            name, path.stat().st_size, digest=_loose_digest(name), open=lambda: open_regular(path)
-        )
+        with os_errors(name):
+            size = path.stat().st_size
+        return Content(name, size, digest=_loose_digest(name), open=lambda: open_regular(path))
 
 
 def _read(directory: Path, name: str) -> bytes | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tarkit.errors import TarkitError
 from tarkit.image import media_types
 from tarkit.image.digest import Digest
-from tarkit.image.document import METADATA_LIMIT
+from tarkit.image.document import METADATA_LIMIT, as_object
 from tarkit.transports.docker_archive.items import ManifestItem
 from tarkit.transports.docker_archive.reader import MANIFEST_FILE
 from tarkit.verifying.contents import ArchiveContents, Content
@@ -41,8 +41,9 @@ def read_items(book: Book) -> tuple[ManifestItem, ...]:
     items = []
     for at, value in enumerate(document):
         try:
-            items.append(ManifestItem.from_json(value, where=MANIFEST_FILE))
-        except (TarkitError, AttributeError) as error:
+            item = as_object(value, where=MANIFEST_FILE)
+            items.append(ManifestItem.from_json(item, where=MANIFEST_FILE))
+        except TarkitError as error:
             items.append(_UNREADABLE)
             if not book.findings.holds(Rule.SCHEMA, MANIFEST_FILE):
                 book.findings.add(Rule.MALFORMED_DOCUMENT, MANIFEST_FILE, f"[{at}]: {error}")

@@ -149,6 +149,8 @@ def test_the_epoch_is_the_filesystems_time(tmp_path: Path, monkeypatch: pytest.M
     dated = build(tmp_path, [file("a/b", b"a")], name="dated")
     assert plain.inputs != dated.inputs
     assert dated.path.read_bytes()[1024 + 0x30 :][:4] == (1_700_000_000).to_bytes(4, "little")
+    chosen = build(tmp_path, [file("a/b", b"a")], name="zero", options=replace(SMALL, timestamp=0))
+    assert chosen.path.read_bytes()[1024 + 0x30 :][:4] == bytes(4)
 
 
 def test_the_result_says_what_was_built(tmp_path: Path) -> None:

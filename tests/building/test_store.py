@@ -350,3 +350,13 @@ def test_a_directory_of_somebody_else_is_no_store(tmp_path: Path) -> None:
     os.chown(theirs, 12_345, 12_345)
     with pytest.raises(RefusedError, match="another user"):
         roots.make_root(theirs)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives links away")
+def test_a_link_of_somebody_else_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "link").symlink_to("mine", target_is_directory=True)
+    assert roots.make_root(tmp_path / "link") == tmp_path / "link"
+    os.chown(tmp_path / "link", 12_345, 12_345, follow_symlinks=False)
+    with pytest.raises(RefusedError, match="another user"):
+        roots.make_root(tmp_path / "link")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -181,6 +182,19 @@ def test_without_root_a_summary_says_what_is_missing(
     ]
 
 
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="there are no such attributes here")
+def test_an_entry_counts_once_however_many_attributes_it_loses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EPERM, "no")
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    pax = {f"SCHILY.xattr.user.{name}": "x" for name in "abc"}
+    _, result = unpack(tmp_path, [file("a", pax=pax), file("b", pax=pax)])
+    assert result.notes == ("extended attributes of 2 entries were not kept",)
+
+
 def test_rootless_keeps_owners_in_attributes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +283,14 @@ def test_a_deep_tree_that_fails_goes_away_whole(tmp_path: Path) -> None:
         write_directory(source, tmp_path / "out")
     assert "out" not in listing(tmp_path)
     assert not [name for name in listing(tmp_path) if name.startswith(".")]
+
+
+@as_root
+def test_what_fails_in_a_deep_tree_is_what_is_told(tmp_path: Path) -> None:
+    deep = [file("/".join(["n" * 200] * 40)), char("z", 5000, 0)]
+    with pytest.raises(UnsupportedError, match="the device 5000:0"):
+        unpack(tmp_path, deep)
+    assert not [name for name in listing(tmp_path) if name.startswith((".", "out"))]
 
 
 def test_an_altered_layer_leaves_nothing(tmp_path: Path) -> None:
@@ -396,3 +418,11 @@ def test_an_overlay_does_not_leave_the_image_either(tmp_path: Path) -> None:
         write_directory(source, tmp_path / "out", overlay=overlay)
     assert facts_of_directory(outside) == before
     assert (tmp_path / "out" / "etc" / "x").read_text() == "x!"
+
+
+def test_a_system_without_such_directories_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "supports_dir_fd", set())
+    with pytest.raises(UnsupportedError, match="on this system"):
+        unpack(tmp_path, [file("a")])

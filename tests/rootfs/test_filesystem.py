@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from tarkit.errors import (
     DigestMismatchError,
     LimitExceededError,
     PathNotFoundError,
+    TransportError,
     UnsafePathError,
     UnsupportedError,
 )
@@ -22,7 +24,8 @@ from tarkit.rootfs.passes import Shadow, read_headers, read_layers
 from tarkit.rootfs.tree import Place
 from tarkit.tar.member import Member, MemberType
 from tarkit.transports.location import open_source
-from tests.builders import Layout, image_of, layout_of, write_files
+from tests.builders import Layout, image_of, layout_of, squeeze, write_files
+from tests.copying.fakes import FakeSource
 from tests.rootfs.layers import char, directory, file, hard, link, members, pack, source_of
 
 LOWER = [
@@ -215,3 +218,26 @@ def test_a_shadow_falls_on_what_lies_below_only() -> None:
     assert shadow.covers(0, b"b/x")
     assert not shadow.covers(0, b"c")
     assert not shadow.covers(1, b"a")
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_layer_that_cannot_be_read_is_closed(plain: bool) -> None:
+    class Broken(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def seekable(self) -> bool:
+            return True
+
+        def read(self, size: int = -1, /) -> bytes:
+            raise TransportError("gone")
+
+    layout = Layout()
+    entry = layout.image(image_of([pack([file("a")])]), pack=None if plain else squeeze)
+    source = FakeSource(layout.files, entry)
+    layers = ImageLayers.of(source)
+    stream = Broken()
+    source.opening[str(layers.layers[0].descriptor.digest)] = lambda: cast(BinaryIO, stream)
+    with pytest.raises(TransportError):
+        (layers.open_seekable if plain else layers.open)(0)
+    assert stream.closed

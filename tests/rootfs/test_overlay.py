@@ -14,6 +14,7 @@ from tarkit.rootfs.certificates import BUNDLES, encode
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.overlay import Overlay
 from tarkit.streams.staging import staging_directory
+from tests.builders import listing
 from tests.rootfs.layers import Item, directory, file, hard, link, source_of
 
 BASE = [
@@ -121,6 +122,20 @@ def test_an_edit_follows_links_and_keeps_metadata(tmp_path: Path) -> None:
         assert files.read_text("etc/hosts") == "localhost\ndb\n"
         assert (files.stat("etc/hosts").mode, files.stat("etc/hosts").uid) == (0o600, 7)
         assert files.stat("hosts", follow=False).target == "etc/hosts"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")
+def test_a_change_that_fails_leaves_no_layer_open(tmp_path: Path) -> None:
+    def refuse(data: bytes) -> bytes:
+        raise ValueError(data)
+
+    before = len(listing(Path("/proc/self/fd")))
+    with (
+        pytest.raises(ValueError, match="localhost"),
+        changed(tmp_path, Overlay().edit("/hosts", refuse)),
+    ):
+        pass
+    assert len(listing(Path("/proc/self/fd"))) == before
 
 
 def test_changes_see_the_ones_before_them(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import random
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -300,3 +302,24 @@ def test_closing_closes_what_lies_below(codec: Compression) -> None:
     with decompress(below, codec) as stream:
         stream.read(10)
     assert below.closed
+
+
+COMPRESS_AFTER_A_FORK = """
+import gzip, io, os, sys
+from tarkit.streams.codecs import Compression, compress
+def packed(): return b"".join(iter(lambda: stream.read(1 << 16), b""))
+data = bytes(3 << 20)
+stream = compress(io.BytesIO(data), Compression.GZIP)
+assert gzip.decompress(packed()) == data
+child = os.fork()
+stream = compress(io.BytesIO(data), Compression.GZIP)
+assert gzip.decompress(packed()) == data
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
+def test_a_forked_process_compresses_with_threads_of_its_own() -> None:
+    command = [sys.executable, "-W", "ignore", "-c", COMPRESS_AFTER_A_FORK]
+    subprocess.run(command, check=True, timeout=60)

@@ -25,7 +25,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 def test_nothing_stays_behind(tmp_path: Path, kind: str) -> None:
     with locked_directory(tmp_path):
-        assert listing(tmp_path) == ([".tarkit.lock"] if kind == "file" else [])
+        assert listing(tmp_path) == ([".tarkit-lock"] if kind == "file" else [])
     assert listing(tmp_path) == []
 
 

@@ -31,6 +31,15 @@ def test_deeper_than_recursion_and_longer_than_any_path(tmp_path: Path) -> None:
     assert listing(tmp_path) == []
 
 
+def test_a_link_is_not_the_directory_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("kept", target_is_directory=True)
+    remove_tree(tmp_path / "link")
+    assert listing(tmp_path / "kept") == ["file"]
+    assert (tmp_path / "link").is_symlink()
+
+
 def test_links_are_not_followed(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     (kept / "below").mkdir(parents=True)

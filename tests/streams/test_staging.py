@@ -105,6 +105,29 @@ def test_what_a_dead_process_left_is_swept_and_the_living_keep_theirs(tmp_path: 
     assert listing(tmp_path) == []
 
 
+def test_what_only_has_the_name_is_left_alone(tmp_path: Path) -> None:
+    """Where many may write anybody can give it to anything."""
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("mine")
+    (tmp_path / ".tarkit-staging-link").symlink_to(precious, target_is_directory=True)
+    os.mkfifo(tmp_path / ".tarkit-staging-fifo")
+    before = listing(tmp_path)
+    with staging_directory(tmp_path):
+        pass
+    assert listing(tmp_path) == before
+    assert listing(precious) == ["file"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")
+def test_what_others_left_is_theirs_to_sweep(tmp_path: Path) -> None:
+    (tmp_path / ".tarkit-staging-theirs").mkdir()
+    os.chown(tmp_path / ".tarkit-staging-theirs", 12_345, 12_345)
+    with staging_directory(tmp_path):
+        pass
+    assert listing(tmp_path) == [".tarkit-staging-theirs"]
+
+
 def test_several_at_once_in_one_process(tmp_path: Path) -> None:
     with staging_directory(tmp_path) as one, staging_directory(tmp_path) as two:
         assert one.is_dir()

@@ -248,6 +248,9 @@ def test_loose_files_are_verified(corpus: Path, tmp_path: Path) -> None:
     (directory / ("e" * 64)).write_bytes(b"x")
     assert rules(f"dir:{directory}") == ["digest-mismatch", "unreferenced"]
     (directory / ("e" * 64)).unlink()
+    (directory / ("f" * 64)).symlink_to("nowhere")
+    assert rules(f"dir:{directory}") == []
+    (directory / ("f" * 64)).unlink()
     largest = max(directory.iterdir(), key=lambda path: path.stat().st_size)
     largest.rename(tmp_path / "elsewhere")
     assert rules(f"dir:{directory}") == ["missing-blob"]

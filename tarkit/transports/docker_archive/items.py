@@ -99,7 +99,7 @@ def choose_item(
     """
     labels = [item.label for item in items]
     if index is not None:
-        if index >= len(items):
+        if not 0 <= index < len(items):
             count = f"{len(items)} image{'' if len(items) == 1 else 's'}"
             raise ImageNotFoundError(
                 f"no image @{index}: it holds {count}", where=where, available=labels

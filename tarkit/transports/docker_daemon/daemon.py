@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from tarkit.errors import UnsupportedError, UsageError
+from tarkit.streams.files import home_directory
 from tarkit.transports.docker_daemon.contexts import Context, current_context
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -97,9 +97,7 @@ class Daemon:
 def _config_directory(environment: Mapping[str, str]) -> Path:
     if configured := environment.get("DOCKER_CONFIG"):
         return Path(configured)
-    with contextlib.suppress(RuntimeError):  # from a user who has no home
-        return Path.home() / ".docker"
-    return Path(os.devnull)  # below which nothing is
+    return (home_directory() or Path(os.devnull)) / ".docker"  # below the latter nothing is
 
 
 def _tls_of(context: Context) -> TlsFiles | None:

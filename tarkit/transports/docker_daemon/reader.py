@@ -72,7 +72,7 @@ class DockerDaemonReader:
 
     def _chosen(self, index: int | None) -> str:
         images = self.images()
-        if index is not None and index < len(images):
+        if index is not None and 0 <= index < len(images):
             return images[index].names[0]
         if index is None and len(images) == 1:
             return images[0].names[0]

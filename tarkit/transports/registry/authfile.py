@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tarkit.errors import MalformedError, PathNotFoundError
+from tarkit.errors import MalformedError, PathNotFoundError, UsageError
 from tarkit.image.document import JSON, get_object, get_string, parse_object
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
+from tarkit.streams.files import home_directory
 from tarkit.transports.registry import helper
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.endpoint import DOCKER_HUB, DOCKER_HUB_API
@@ -93,8 +94,13 @@ def find_credentials(repository: str, authfile: Path | None) -> Credentials | No
 
 
 def default_path(authfile: Path | None) -> Path:
-    """The file that a login writes: *authfile*, ``REGISTRY_AUTH_FILE``, or containers' own."""
-    return next(_candidates(authfile))[0]
+    """The file that a login writes: *authfile*, ``REGISTRY_AUTH_FILE``, or containers' own.
+
+    Raises :class:`UsageError` where there is no place for one.
+    """
+    for path, _ in _candidates(authfile):
+        return path
+    raise UsageError("no home directory to keep credentials in", hint="name a file with --authfile")
 
 
 def _candidates(authfile: Path | None) -> Iterator[tuple[Path, bool]]:
@@ -104,13 +110,20 @@ def _candidates(authfile: Path | None) -> Iterator[tuple[Path, bool]]:
     if asked := os.environ.get("REGISTRY_AUTH_FILE"):
         yield Path(asked), True
         return
-    home = Path.home()
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         yield Path(runtime) / "containers" / "auth.json", False
-    config = os.environ.get("XDG_CONFIG_HOME")
-    yield (Path(config) if config else home / ".config") / "containers" / "auth.json", False
-    docker = os.environ.get("DOCKER_CONFIG")
-    yield (Path(docker) if docker else home / ".docker") / "config.json", False
+    if config := _directory("XDG_CONFIG_HOME", ".config"):
+        yield config / "containers" / "auth.json", False
+    if docker := _directory("DOCKER_CONFIG", ".docker"):
+        yield docker / "config.json", False
+
+
+def _directory(variable: str, name: str) -> Path | None:
+    """What the environment *variable* names, or *name* in the home directory."""
+    if named := os.environ.get(variable):
+        return Path(named)
+    home = home_directory()
+    return home and home / name
 
 
 def _keys(repository: str) -> Iterator[str]:

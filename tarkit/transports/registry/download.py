@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ class BlobStream(ChunkReader):
     """
 
     def __init__(self, repository: Repository, descriptor: Descriptor) -> None:
+        super().__init__(io.BytesIO())  # until there is a connection, which may never be
         self._repository = repository
         self._descriptor = descriptor
         self._where = f"{repository.name}: blob {descriptor.digest}"
@@ -36,10 +38,9 @@ class BlobStream(ChunkReader):
         self._failures = 0
         self._failed_at = 0
         self._patience = repository.client.http.patience
-        self._body = self._connect()
         self._received = 0  # since there was progress last
         self._waited = 0.0  # … and the seconds that took
-        super().__init__(self._body)
+        self._body = self._stream = self._connect()
 
     def _chunk(self) -> bytes:
         while True:

@@ -42,7 +42,7 @@ class RegistryReader:
         """See :class:`tarkit.transports.base.Reader`; without a name, the tag ``latest``."""
         if index is not None:
             images = self.images()
-            if index >= len(images):
+            if not 0 <= index < len(images):
                 raise ImageNotFoundError(
                     f"no image @{index}: it holds {len(images)} tags", where=self.where
                 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tarkit.errors import MalformedError, PathNotFoundError
 from tarkit.streams.atomic import from_os_error, os_errors
+from tarkit.streams.files import home_directory
 
 if TYPE_CHECKING:
     import ssl
@@ -57,6 +58,7 @@ def _load(context: ssl.SSLContext, path: Path) -> None:
 
 
 def _default_directory(host: str) -> Path | None:
-    home = Path.home() / ".config" / "containers" / "certs.d"
-    candidates = (directory / host for directory in (home, *_DIRECTORIES))
+    home = home_directory()
+    own = [home / ".config" / "containers" / "certs.d"] if home else []
+    candidates = (directory / host for directory in (*own, *_DIRECTORIES))
     return next((directory for directory in candidates if directory.is_dir()), None)

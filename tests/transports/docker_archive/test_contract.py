@@ -142,6 +142,8 @@ def test_choosing_an_item(reader: DockerArchiveReader) -> None:
     with pytest.raises(ImageNotFoundError, match="it holds 2 images"):
         reader.source(index=5)
     with pytest.raises(ImageNotFoundError):
+        reader.source(index=-1)
+    with pytest.raises(ImageNotFoundError):
         reader.source("three:1")
     with pytest.raises(UsageError, match="digest"):
         reader.source(f"one@{digest_of(LAYER)}")

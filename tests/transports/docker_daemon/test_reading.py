@@ -118,6 +118,8 @@ def test_an_image_is_found_by_its_position(daemon: FakeDaemon) -> None:
         assert inspect_image(reader.source(index=1)).name == "app:2"
         with pytest.raises(ImageNotFoundError, match="no image @2: the daemon has 2 images"):
             reader.source(index=2)
+        with pytest.raises(ImageNotFoundError):
+            reader.source(index=-1)
 
 
 def test_an_image_that_is_not_there_leaves_nothing(daemon: FakeDaemon, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tarkit.errors import (
     UsageError,
 )
 from tarkit.transports.registry import helper
-from tarkit.transports.registry.authfile import AuthFile, find_credentials
+from tarkit.transports.registry.authfile import AuthFile, default_path, find_credentials
 from tarkit.transports.registry.credentials import Credentials
 
 SECRET = "s3cr3t-pa:ss"
@@ -113,6 +113,16 @@ def test_files_are_looked_for_where_the_tools_keep_them(
         assert user_of(repository, None) == f"user{number}"
     explicit = write(tmp_path / "explicit.json", {"auths": {"r.example": auth("explicit")}})
     assert user_of(repository, explicit) == "explicit"
+
+
+def test_who_has_no_home_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert user_of("r.example/app", None) is None
+    with pytest.raises(UsageError, match="--authfile"):
+        default_path(None)
 
 
 def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:

@@ -97,6 +97,8 @@ def test_names_of_images(registry: FakeRegistry, options: RegistryOptions) -> No
         assert reader.source(index=0).manifest().data == image.manifest
         with pytest.raises(ImageNotFoundError, match="@5: it holds 1 tags"):
             reader.source(index=5)
+        with pytest.raises(ImageNotFoundError):
+            reader.source(index=-1)
         with pytest.raises(UsageError, match="is not an image of"):
             reader.source("other.example/app:latest")
         with pytest.raises(ImageNotFoundError, match="absent"):

@@ -30,7 +30,7 @@ from tarkit.image.platform import Platform
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay import Overlay
 from tarkit.streams.atomic import atomic_file, os_errors, sync_directory
-from tarkit.streams.locking import locked_directory
+from tarkit.streams.locking import locked_name
 from tarkit.streams.staging import staging_directory
 
 _LOCKS = ".locks"
@@ -174,10 +174,7 @@ class ArtifactStore:
         return artifact
 
     def _locked(self, artifact_id: str, *, patience: float) -> AbstractContextManager[None]:
-        lock = self.root / _LOCKS / artifact_id
-        with os_errors(lock):
-            lock.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return locked_directory(lock, patience)
+        return locked_name(self.root / _LOCKS / artifact_id, patience)
 
     def _directories(self) -> list[Path]:
         with os_errors(self.root):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tarkit.errors import LockedError
+from tarkit.errors import LockedError, PathNotFoundError
 from tarkit.streams.atomic import os_errors
 
 _PATIENCE = 60.0  # seconds; the lock is held only while an index is written
@@ -18,8 +19,8 @@ _PATIENCE = 60.0  # seconds; the lock is held only while an index is written
 def locked_directory(directory: Path, patience: float = _PATIENCE) -> Iterator[None]:
     """Hold *directory* for this process; raises :class:`LockedError` after *patience* seconds' wait.
 
-    The lock goes with the process that holds it. Where the system has no flock, a file
-    ``.tarkit-lock`` stands in for it.
+    Raises :class:`PathNotFoundError` too where it went away meanwhile. The lock goes with the
+    process that holds it. Where the system has no flock, a file ``.tarkit-lock`` stands in for it.
     """
     try:
         import fcntl
@@ -33,9 +34,34 @@ def locked_directory(directory: Path, patience: float = _PATIENCE) -> Iterator[N
         with os_errors(directory):
             flags = fcntl.LOCK_EX | fcntl.LOCK_NB
             _wait(directory, patience, lambda: fcntl.flock(descriptor, flags))
+            if not os.path.samestat(os.fstat(descriptor), directory.stat()):
+                raise FileNotFoundError(errno.ENOENT, "another has taken its place")
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked_name(path: Path, patience: float = _PATIENCE) -> Iterator[None]:
+    """As :func:`locked_directory`, with a directory at *path* that goes when nobody wants it any more.
+
+    Where the system has no flock it stays, empty.
+    """
+    with contextlib.ExitStack() as stack:
+        held = False
+        while not held:
+            with os_errors(path):
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with contextlib.suppress(FileExistsError):
+                    path.mkdir(mode=0o700)
+            with contextlib.suppress(PathNotFoundError):  # who held it before has removed it
+                stack.enter_context(locked_directory(path, patience))
+                held = True
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 @contextlib.contextmanager

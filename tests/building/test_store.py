@@ -32,7 +32,7 @@ from tarkit.errors import (
 from tarkit.ext4 import Ext4Options
 from tarkit.image.digest import Digest
 from tarkit.rootfs.overlay import Overlay
-from tests.builders import squeeze
+from tests.builders import listing, squeeze
 from tests.building.images import every_form, image, layout
 from tests.rootfs.layers import file
 
@@ -189,6 +189,7 @@ def test_processes_that_want_the_same_share_one_build(
         worker.join(60)
     assert sorted(count for count, _ in outcomes) == [0, 0, 0, 1]
     assert len({digest for _, digest in outcomes}) == 1
+    assert listing(artifacts.root / ".locks") == []
 
 
 def test_a_killed_builder_leaves_neither_a_lock_nor_an_artifact(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tarkit.errors import LockedError, PathNotFoundError
-from tarkit.streams.locking import locked_directory
+from tarkit.streams.locking import locked_directory, locked_name
 from tests.builders import listing
 
 
@@ -65,4 +65,35 @@ def test_an_error_lets_go(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError), locked_directory(tmp_path / "missing"):
+        pass
+
+
+def test_a_name_is_held_by_one_and_there_no_longer(tmp_path: Path, kind: str) -> None:
+    name = tmp_path / "locks" / "name"
+    holders: list[str] = []
+    most = 0
+
+    def hold() -> None:
+        nonlocal most
+        for _ in range(20):
+            with locked_name(name):
+                holders.append("one")
+                most = max(most, len(holders))
+                holders.pop()
+
+    threads = [threading.Thread(target=hold) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert listing(name.parent) == ([] if kind == "flock" else ["name"])
+
+
+def test_a_name_that_is_held_is_waited_for(tmp_path: Path) -> None:
+    with (
+        locked_name(tmp_path / "name"),
+        pytest.raises(LockedError),
+        locked_name(tmp_path / "name", patience=0.0),
+    ):
         pass

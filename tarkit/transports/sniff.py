@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 from tarkit.errors import (
     MalformedError,
@@ -24,6 +25,9 @@ from tarkit.transports.docker_archive.reader import MANIFEST_FILE, DockerArchive
 from tarkit.transports.oci_archive.reader import OCIArchiveReader
 from tarkit.transports.oci_layout.reader import OCILayoutReader
 
+_DOCKER_FILES = (MANIFEST_FILE, REPOSITORIES_FILE)
+_LAYOUT_FILES = (INDEX_FILE, MARKER_FILE)
+
 
 def sniff(path_text: str, *, metadata_only: bool = False) -> Reader:
     """Open the image, archive or layout at a plain path, or on standard input where it is ``-``.
@@ -36,45 +40,74 @@ def sniff(path_text: str, *, metadata_only: bool = False) -> Reader:
     if not path.exists():
         raise PathNotFoundError("no such file or directory", where=path_text)
     if path.is_dir():
-        return _of_directory(path)
+        return OCILayoutReader.open(path) if is_layout(path) else DirectoryReader.open(path)
+    return _of_archive(open_archive(path))
+
+
+def is_layout(path: Path) -> bool:
+    """Whether the directory *path* is an OCI layout, or else the loose files of one image.
+
+    Raises :class:`NotAnImageError` for any other directory.
+    """
+    if any((path / name).exists() for name in _LAYOUT_FILES):
+        return True
+    if (path / MANIFEST_FILE).exists():
+        return False
+    raise NotAnImageError("is a directory, but not an OCI layout or an image", where=str(path))
+
+
+def open_archive(path: Path) -> Archive:
+    """The archive *path*; raises what is wrong with it, or :class:`NotAnImageError` that says what it is."""
     try:
         archive = Archive.open(path)
     except (MalformedError, TruncatedError):
         kind = identify(path)
         if kind is None:
             raise
-        raise NotAnImageError(f"is {kind}, not an image archive", where=path_text) from None
+        raise NotAnImageError(f"is {kind}, not an image archive", where=str(path)) from None
     if not archive.members and (
         kind := identify(path)
     ):  # zeros at the front look like an empty tar
         archive.close()
-        raise NotAnImageError(f"is {kind}, not an image archive", where=path_text)
-    return _of_archive(archive)
+        raise NotAnImageError(f"is {kind}, not an image archive", where=str(path))
+    return archive
 
 
-def _of_directory(path: Path) -> Reader:
-    if (path / MARKER_FILE).exists() or (path / INDEX_FILE).exists():
-        return OCILayoutReader.open(path)
-    if (path / MANIFEST_FILE).exists():
-        return DirectoryReader.open(path)
-    raise NotAnImageError("is a directory, but not an OCI layout or an image", where=str(path))
+class Kinds(NamedTuple):
+    """What an archive is by its members: a docker archive, an OCI layout, or both."""
+
+    docker: bool
+    layout: bool
+
+
+_NONE = Kinds(docker=False, layout=False)
+
+
+def kinds_of(archive: Archive, asked: Kinds = _NONE) -> Kinds:
+    """What *archive* is, be it only because somebody *asked* for it as that.
+
+    Raises :class:`NotAnImageError` for one that is neither, and :class:`TruncatedError` where that
+    is because its end is missing.
+    """
+    docker, layout = (
+        any(archive.candidates(name) for name in names) for names in (_DOCKER_FILES, _LAYOUT_FILES)
+    )
+    kinds = Kinds(docker or asked.docker, layout or asked.layout)
+    if any(kinds):
+        return kinds
+    if archive.size and not archive.trailer:
+        message = f"cut short: it ends before a {MANIFEST_FILE} or {INDEX_FILE}"
+        raise TruncatedError(message, where=archive.where)
+    kind = "a tar archive" if archive.size else "empty"
+    message = f"is {kind}, but neither a docker archive nor an OCI layout"
+    raise NotAnImageError(message, where=archive.where)
 
 
 def _of_archive(archive: Archive) -> Reader:
-    """The reader for what the members say it is; a docker archive that is a layout too is the former."""
+    """The reader of *archive*; a docker archive that is a layout too is read as the former."""
     try:
-        if archive.candidates(MANIFEST_FILE) or archive.candidates(REPOSITORIES_FILE):
-            return DockerArchiveReader(archive)
-        if archive.candidates(INDEX_FILE) or archive.candidates(MARKER_FILE):
-            return OCIArchiveReader(archive)
-        if archive.size and not archive.trailer:
-            raise TruncatedError(
-                "cut short: it ends before a manifest.json or index.json", where=archive.where
-            )
-        kind = "a tar archive" if archive.size else "empty"
-        raise NotAnImageError(
-            f"is {kind}, but neither a docker archive nor an OCI layout", where=archive.where
-        )
+        is_docker = kinds_of(archive).docker
+        return DockerArchiveReader(archive) if is_docker else OCIArchiveReader(archive)
     except BaseException:
         archive.close()
         raise

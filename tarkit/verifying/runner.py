@@ -36,7 +36,7 @@ from tarkit.verifying.images import Book
 from tarkit.verifying.indexes import Walk, check_layout
 from tarkit.verifying.layers import Claim
 from tarkit.verifying.legacy import check_legacy
-from tarkit.verifying.opening import directory_transport, halves, open_archive
+from tarkit.verifying.opening import archive_at, directory_transport, halves
 
 if TYPE_CHECKING:
     from tarkit.transports.registry.options import RegistryOptions
@@ -74,10 +74,10 @@ def verify(location: Location | str, *, registry: RegistryOptions | None = None)
         case Transport.DIR:
             return _verify_loose(location)
     if location.transport is Transport.DOCKER_DAEMON:  # whose failures are no findings
-        with open_archive(location) as archive:
+        with archive_at(location) as archive:
             return _verify_archive(archive, replace(location, name=None))
     try:
-        with open_archive(location) as archive:
+        with archive_at(location) as archive:
             return _verify_archive(archive, location)
     except NotAnImageError:
         raise

@@ -138,5 +138,13 @@ def test_what_the_system_says(number: int, kind: type[TarkitError]) -> None:
     assert str(error).startswith("here: ")
 
 
-def test_a_directory_is_synced(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="names are not synced elsewhere")
+def test_a_directory_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.path.samestat(os.fstat(descriptor), tmp_path.stat()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
     sync_directory(tmp_path)
+    assert synced == [True]

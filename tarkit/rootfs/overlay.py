@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FunctionType, MethodDescriptorType
 from typing import Protocol, Self
 
-from tarkit.errors import RefusedError, UnsupportedError
+from tarkit.errors import RefusedError, UnsupportedError, UsageError
 from tarkit.image.digest import Digest
 from tarkit.rootfs.contents import Contents
 from tarkit.rootfs.merge import Merger
 from tarkit.rootfs.names import WHITEOUT, Parts, path_of, require_visible
 from tarkit.rootfs.tree import Node
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
-from tarkit.streams.files import open_regular
-from tarkit.streams.staging import is_staging
-from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
 
@@ -53,14 +49,16 @@ class Overlay:
     def add(self, source: str | Path, destination: str) -> Self:
         """Put the file *source* of this machine, or what the directory *source* holds, at *destination*.
 
-        A file's *destination* that ends with a slash is a directory to put it in. Owners become 0:0
-        and links stay links; times are the files' own, at most ``SOURCE_DATE_EPOCH`` where that is
-        set. Directories that are there already keep their metadata, and what is in them.
+        A file's *destination* that ends with a slash is a directory to put it in. Directories that
+        are there already keep their metadata, and what is in them. See
+        :class:`tarkit.rootfs.additions.AddFiles` for what of the files is kept.
         """
-        return self._with(_Add(Path(source), destination))
+        from tarkit.rootfs.additions import AddFiles
+
+        return self._with(AddFiles(Path(source), destination))
 
     def write(self, destination: str, data: bytes, mode: int = 0o644) -> Self:
-        """Put a file that holds *data* at *destination*, owned by 0:0."""
+        """Put a file that holds *data* at *destination*, owned by 0:0; a link there is replaced."""
         return self._with(_Write(destination, data, mode))
 
     def remove(self, path: str) -> Self:
@@ -70,8 +68,9 @@ class Overlay:
     def edit(self, path: str, change: Callable[[bytes], bytes], *, name: str | None = None) -> Self:
         """Replace what the file at *path* holds by what *change* makes of it; metadata stays.
 
-        *name* stands for the function in the overlay's digest, by default the one it was defined
-        with: give another to a function that does something else.
+        *name* stands for the function in :meth:`digest`, which whoever builds images asks for. A
+        function of a module has one; anything else has to be given one, and another one where it
+        does something else.
         """
         return self._with(_Edit(path, change, name or _name_of(change)))
 
@@ -85,14 +84,18 @@ class Overlay:
         """Make all changes on the merged tree, with their data in *contents*.
 
         Raises :class:`PathNotFoundError` for what is to be changed and not there,
-        :class:`RefusedError` for a file in a directory's place, and as reading does.
+        :class:`RefusedError` for a file in a directory's place or the other way round, and as
+        reading does.
         """
         work = Workbench(contents, merger)
         for change in self.changes:
             change.make(work)
 
     def digest(self) -> Digest:
-        """The digest of all changes, with the contents of the files they add."""
+        """The digest of all changes, with the contents of the files they add.
+
+        Raises :class:`UsageError` for an edit without a name.
+        """
         hasher = hashlib.sha256()
         for change in self.changes:
             for part in (type(change).__name__.encode(), *change.parts()):
@@ -137,18 +140,12 @@ class Workbench:
     def put(self, path: str, member: Member, data: bytes | Path = b"") -> None:
         """Put *member* with its *data* at *path*; its name is taken from there.
 
-        A time later than ``SOURCE_DATE_EPOCH`` becomes that one. Raises :class:`RefusedError` where
-        only a directory may take the place of one.
+        A time later than ``SOURCE_DATE_EPOCH`` becomes that one. A link at *path* is replaced.
+        Raises :class:`RefusedError` where a directory would have to go, or go for one.
         """
         parts = self._parts(path)
         require_visible(parts)
-        there = self._merger.tree.get(parts, follow=False)
-        if there and there.children is not None and member.type is not MemberType.DIRECTORY:
-            raise RefusedError(
-                "a directory of the image is in the way",
-                where=path_of(parts),
-                hint="end the path with a slash to put the file in it, or remove it first",
-            )
+        self._require_room(parts, member.type)
         mtime_ns = member.mtime_ns if self._epoch is None else min(member.mtime_ns, self.mtime_ns)
         offset = self._contents.add(data).offset if member.size else 0
         named = replace(
@@ -161,6 +158,11 @@ class Workbench:
         )
         self._apply(named)
 
+    def link(self, path: str, first: str) -> None:
+        """Give the file that was put at *first* another name, *path*."""
+        target = b"/".join(self._parts(first))
+        self.put(path, Member(b"", MemberType.HARDLINK, linkname=target))
+
     def rewrite(self, path: str, node: Node, data: bytes) -> None:
         """Put *data* in the place of what *node*, the file at *path*, holds; metadata stays."""
         self.put(path, replace(node.member, size=len(data)), data)
@@ -171,6 +173,26 @@ class Workbench:
         if not parts:
             raise RefusedError("the root cannot be removed", where="/")
         self._apply(Member(b"/".join([*parts[:-1], WHITEOUT + parts[-1]])))
+
+    def _require_room(self, parts: Parts, kind: MemberType) -> None:
+        """Raise :class:`RefusedError` where more than a file, or a link, would go for what is put there."""
+        tree = self._merger.tree
+        is_directory = kind is MemberType.DIRECTORY
+        for depth in range(1, len(parts) + is_directory):
+            above = tree.get(parts[:depth])
+            if above is not None and above.children is None:
+                raise RefusedError(
+                    "a file of the image is in the way",
+                    where=path_of(parts[:depth]),
+                    hint="remove it first",
+                )
+        there = tree.get(parts, follow=kind is not MemberType.SYMLINK)
+        if there is not None and there.children is not None and not is_directory:
+            raise RefusedError(
+                "a directory of the image is in the way",
+                where=path_of(parts),
+                hint="name a path in it, or remove it first",
+            )
 
     def _parts(self, path: str) -> Parts:
         return self._merger.tree.parts(path.encode("utf-8", "surrogateescape"))
@@ -211,9 +233,13 @@ class _Remove:
 class _Edit:
     path: str
     change: Callable[[bytes], bytes]
-    name: str
+    name: str | None
 
     def parts(self) -> Iterator[bytes]:
+        if self.name is None:
+            raise UsageError(
+                "nothing tells what this edit does", where=self.path, hint="give it a name"
+            )
         yield os.fsencode(self.path)
         yield os.fsencode(self.name)
 
@@ -222,78 +248,10 @@ class _Edit:
         work.rewrite(work.real_path(self.path), node, self.change(work.read(node, self.path)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Add:
-    source: Path
-    destination: str
-
-    def parts(self) -> Iterator[bytes]:
-        yield os.fsencode(self.destination)
-        yield os.fsencode(self.source.name)
-        for path, status in _tree(self.source):
-            yield os.fsencode(path.relative_to(self.source))
-            yield b"%o %d" % (status.st_mode, status.st_mtime_ns)
-            if stat.S_ISREG(status.st_mode):
-                with VerifyingReader(open_regular(path)) as file:
-                    file.verify()
-                    yield str(file.digest).encode()
-            elif stat.S_ISLNK(status.st_mode):
-                yield os.fsencode(path.readlink())
-
-    def make(self, work: Workbench) -> None:
-        with os_errors(self.source):
-            status = self.source.stat()
-        if stat.S_ISDIR(status.st_mode):
-            self._add_tree(work)
-            return
-        destination = self.destination
-        if destination.endswith("/"):
-            destination += self.source.name
-        _put_file(work, self.source, status, destination)
-
-    def _add_tree(self, work: Workbench) -> None:
-        top = self.destination.rstrip("/")
-        for path, status in _tree(self.source):
-            below = path.relative_to(self.source).as_posix()
-            destination = f"{top}/{below}" if below != "." else top
-            if stat.S_ISDIR(status.st_mode):
-                there = work.get(destination)
-                if there is None or there.children is None:
-                    work.put(destination, _member(MemberType.DIRECTORY, status))
-            else:
-                _put_file(work, path, status, destination)
-
-
-def _name_of(function: Callable[[bytes], bytes]) -> str:
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{getattr(named, '__module__', '')}.{named.__qualname__}"
-
-
-def _put_file(work: Workbench, path: Path, status: os.stat_result, destination: str) -> None:
-    if stat.S_ISREG(status.st_mode):
-        member = _member(MemberType.FILE, status)
-        work.put(destination, replace(member, size=status.st_size), path)
-    elif stat.S_ISLNK(status.st_mode):
-        target = os.fsencode(path.readlink())
-        member = _member(MemberType.SYMLINK, status)
-        work.put(destination, replace(member, linkname=target))
-    else:
-        raise UnsupportedError("neither a file, a directory nor a link", where=str(path))
-
-
-def _member(kind: MemberType, status: os.stat_result) -> Member:
-    mode = stat.S_IMODE(status.st_mode)
-    return Member(b"", kind, mode=mode, mtime_ns=status.st_mtime_ns)
-
-
-def _tree(top: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """*top* and everything below it, parents first, siblings by name."""
-    pending = [top]
-    while pending:
-        path = pending.pop()
-        with os_errors(path):
-            status = path.stat() if path is top else path.lstat()
-            if stat.S_ISDIR(status.st_mode):
-                below = (each for each in path.iterdir() if not is_staging(each))
-                pending += sorted(below, reverse=True)
-        yield path, status
+def _name_of(function: Callable[[bytes], bytes]) -> str | None:
+    """What tells *function* from all others: its name, where it is one of a module and holds nothing."""
+    if isinstance(function, MethodDescriptorType):  # as bytes.upper is
+        return f"{function.__objclass__.__module__}.{function.__qualname__}"
+    if isinstance(function, FunctionType) and "<" not in function.__qualname__:
+        return f"{function.__module__}.{function.__qualname__}"
+    return None

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import base64
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tarkit.errors import MalformedError, PathNotFoundError, RefusedError, UnsupportedError
+from tarkit.errors import (
+    MalformedError,
+    PathNotFoundError,
+    RefusedError,
+    UnsupportedError,
+    UsageError,
+)
 from tarkit.rootfs.certificates import BUNDLES, encode
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.overlay import Overlay
 from tarkit.streams.staging import staging_directory
+from tarkit.tar.member import MemberType
 from tests.builders import listing
 from tests.rootfs.layers import Item, directory, file, hard, link, source_of
 
@@ -90,11 +100,77 @@ def test_dots_lead_back_from_where_a_link_leads(tmp_path: Path) -> None:
         assert not files.exists("/etc/keep")
 
 
-def test_a_file_does_not_take_a_directorys_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["/etc", "..", "/bin", "/etc/hosts/below", "/hosts/below"])
+def test_a_file_takes_no_more_than_a_files_place(tmp_path: Path, place: str) -> None:
+    """``/bin`` is a link to a directory, and ``/hosts`` one to a file."""
     (tmp_path / "f").write_text("x")
-    for overlay in (Overlay().add(tmp_path / "f", "/etc"), Overlay().write("/", b"")):
+    for overlay in (Overlay().add(tmp_path / "f", place), Overlay().write(place, b"")):
         with pytest.raises(RefusedError, match="in the way"), changed(tmp_path, overlay):
             pass
+
+
+def test_a_tree_takes_no_files_place(tmp_path: Path) -> None:
+    (tmp_path / "tree" / "hosts").mkdir(parents=True)
+    overlay = Overlay().add(tmp_path / "tree", "/etc")
+    with pytest.raises(RefusedError, match="a file of the image"), changed(tmp_path, overlay):
+        pass
+    with changed(tmp_path, overlay, [link("etc", "nowhere")]) as files:
+        assert files.stat("/etc/hosts").type is MemberType.DIRECTORY
+
+
+def test_a_file_takes_the_place_of_a_link(tmp_path: Path) -> None:
+    with changed(tmp_path, Overlay().write("/hosts", b"new")) as files:
+        assert files.read_text("/hosts") == "new"
+        assert files.read_text("/etc/hosts") == "localhost\n"
+
+
+def test_hard_links_of_a_tree_stay_one_file(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "below").mkdir(parents=True)
+    (tree / "a").write_text("x")
+    os.link(tree / "a", tree / "below" / "b")
+    os.link(tree / "a", tmp_path / "elsewhere")
+    with changed(tmp_path, Overlay().add(tree, "/bin/")) as files:
+        assert files.stat("/usr/bin/a").links == files.stat("/usr/bin/below/b").links == 2
+        assert files.file("/usr/bin/a") is files.file("/usr/bin/below/b")
+        assert files.read_text("/usr/bin/below/b") == "x"
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="there are no such attributes here")
+def test_attributes_of_the_file_stay(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("x")
+    try:
+        os.setxattr(tmp_path / "f", "user.note", b"kept")
+    except OSError as error:
+        pytest.skip(f"no attributes here: {error}")
+    with changed(tmp_path, Overlay().add(tmp_path / "f", "/f")) as files:
+        assert dict(files.stat("/f").xattrs) == {b"user.note": b"kept"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_what_somebody_elses_file_may_do_root_s_may_not(tmp_path: Path) -> None:
+    for name, owner in (("mine", 0), ("theirs", 12_345)):
+        (tmp_path / name).write_text("x")
+        os.chown(tmp_path / name, owner, owner)
+        (tmp_path / name).chmod(0o6755)
+    overlay = Overlay().add(tmp_path / "mine", "/").add(tmp_path / "theirs", "/")
+    with changed(tmp_path, overlay) as files:
+        assert [files.stat(name).mode for name in ("mine", "theirs")] == [0o6755, 0o755]
+
+
+def test_an_overlay_is_known_by_what_it_does(tmp_path: Path) -> None:
+    """Two edits that nothing tells apart must not pass for one."""
+
+    def edit(data: bytes) -> bytes:
+        return data
+
+    for change in (edit, lambda data: data, partial(edit), re.compile(b"x").sub):
+        overlay = Overlay().edit("/a", change)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="give it a name"):
+            overlay.digest()
+    one, two = (Overlay().edit("/a", edit, name=name) for name in ("one", "two"))
+    assert one.digest() != two.digest()
+    assert Overlay().edit("/a", bytes.upper).digest() != Overlay().edit("/a", bytes.lower).digest()
 
 
 def test_what_is_to_be_added_must_be_there_and_plain(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tarkit.building.data import FileData, by_place
 from tarkit.building.hashing import file_digest, flushing
 from tarkit.building.inputs import derived_options, input_digest
 from tarkit.building.nodes import Translation
-from tarkit.building.preflight import check_layers
+from tarkit.building.preflight import Preflight, check_layers
 from tarkit.building.sources import AnySource, opened
 from tarkit.copying.progress import Progress
 from tarkit.errors import NoSpaceError
@@ -66,7 +66,7 @@ def build_ext4(
     The same layers, options and overlay give the same bytes, however the image is stored. UUID and
     directory hashes follow from what goes in. *output* appears when it is whole; every layer was
     verified to its end by then. Compressed layers are read once, but twice where *options* give a
-    size in bytes, which is refused before anything is written where it cannot do. Raises what
+    size in bytes or the disk is nearly full: what will not fit is refused before anything is written. Raises what
     :func:`~tarkit.building.preflight.check_build` does, and what reading the image may bring.
     """
     options = options or Ext4Options()
@@ -80,12 +80,12 @@ def build_layers(
 ) -> BuildResult:
     """As :func:`build_ext4`, from the open *layers* of an image."""
     target = output_path(output)
-    check_layers(layers, target, options)
+    preflight = check_layers(layers, target, options)
     inputs = input_digest(layers, options, overlay)
     options = derived_options(options, inputs)
     with PendingFile(target.parent, read_back=True) as pending:
         try:
-            written = _write(layers, pending.file, options, overlay)
+            written = _write(layers, pending.file, options, overlay, preflight)
         except NoSpaceError as error:
             error.where = str(output)
             raise
@@ -114,17 +114,23 @@ class _Written(NamedTuple):
 
 
 def _write(
-    layers: ImageLayers, file: BinaryIO, options: Ext4Options, overlay: Overlay | None
+    layers: ImageLayers,
+    file: BinaryIO,
+    options: Ext4Options,
+    overlay: Overlay | None,
+    preflight: Preflight,
 ) -> _Written:
+    is_tight = preflight.free_space < preflight.compressed_size
     with Ext4Writer.open(file.fileno(), options) as writer:
         data = FileData(writer)
-        entries = _read_entries(layers, data, options)
+        entries = _read_entries(layers, data, options, is_tight=is_tight)
         with FileSystem.merged(layers, entries, overlay=overlay) as files:
             inodes = files.tree.inodes()
             wanted = by_place(inodes)
-            if isinstance(options.size, int):
-                sizes = (-(-node.member.stored // _BLOCK) * _BLOCK for node in wanted.values())
-                writer.expect(sum(sizes), len(inodes))
+            if is_tight or isinstance(options.size, int):
+                size = sum(-(-node.member.stored // _BLOCK) * _BLOCK for node in wanted.values())
+                preflight.require(size, layers.where)
+                writer.expect(size, len(inodes))
             missing = data.settle(wanted)
             files.contents.deliver(missing, data, complete=True)
             translation = Translation(data.contents)
@@ -132,15 +138,18 @@ def _write(
     return _Written(result, tuple(_notes(result, translation)))
 
 
-def _read_entries(layers: ImageLayers, data: FileData, options: Ext4Options) -> list[list[Member]]:
+def _read_entries(
+    layers: ImageLayers, data: FileData, options: Ext4Options, *, is_tight: bool
+) -> list[list[Member]]:
     """The entries of all layers; on the way *data* gets what it can, or at least reserves it.
 
-    Where the size is given, only what is needed may count, so nothing is reserved.
+    Where the size is given, only what is needed may count, so nothing is reserved. Where the disk
+    *is_tight*, nothing is written before it is known to fit.
     """
     if isinstance(options.size, int):
         return read_headers(layers, verified=False)
     top_down = layers.reading_order() == list(reversed(range(len(layers))))
-    if top_down and not layers.are_plain:
+    if top_down and not layers.are_plain and not is_tight:
         return read_layers(layers, data)
     entries = read_headers(layers, verified=False)
     for place, member in expected_data(entries):

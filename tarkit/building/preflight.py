@@ -18,10 +18,21 @@ from tarkit.streams.atomic import os_errors, output_path
 @dataclass(frozen=True, slots=True)
 class Preflight:
     """What a build begins with, in bytes: its layers as they are stored, and the space that is free
-    where the image is to be."""
+    where the image is to be.
+
+    Where the former is more the build will hardly fit, but may: upper layers hide what is below.
+    """
 
     compressed_size: int
     free_space: int
+
+    def require(self, needed: int, where: object) -> None:
+        """Raise :class:`NoSpaceError` where fewer than *needed* bytes are free."""
+        if self.free_space < needed:
+            raise NoSpaceError(
+                f"at least {needed} bytes are needed, and {self.free_space} are free",
+                where=str(where),
+            )
 
 
 def check_build(
@@ -37,8 +48,8 @@ def check_build(
     :class:`ImageNotFoundError` where there is no image for *platform*,
     :class:`PathNotFoundError` where the directory of *output* is not there,
     :class:`RefusedError` where it cannot be written to or *output* is no regular file, and
-    :class:`NoSpaceError` where not even the compressed layers would fit, or not the size that is
-    to be set aside.
+    :class:`NoSpaceError` where not even the top layer would fit, as it is stored, which nothing
+    hides; or not the size that is to be set aside.
     """
     with opened(source) as image:
         layers = ImageLayers.of(image, platform)
@@ -52,19 +63,11 @@ def check_layers(layers: ImageLayers, output: Path, options: Ext4Options) -> Pre
         raise PathNotFoundError("no such directory", where=str(directory))
     if not os.access(directory, os.W_OK | os.X_OK):
         raise RefusedError("the directory cannot be written to", where=str(directory))
-    blobs = {layer.descriptor.digest: layer.descriptor.size for layer in layers.layers}
-    compressed, free = sum(blobs.values()), free_space(directory)
-    needed = compressed
-    if isinstance(options.size, int) and not options.sparse:
-        needed = options.size
-    if free < needed:
-        raise NoSpaceError(
-            f"at least {needed} bytes are needed, and {free} are free", where=str(directory)
-        )
-    return Preflight(compressed, free)
-
-
-def free_space(directory: Path) -> int:
-    """How many bytes may still be written below *directory*."""
     with os_errors(directory):
-        return shutil.disk_usage(directory).free
+        free = shutil.disk_usage(directory).free
+    blobs = {layer.descriptor.digest: layer.descriptor.size for layer in layers.layers}
+    preflight = Preflight(sum(blobs.values()), free)
+    preflight.require(layers.layers[-1].descriptor.size if layers.layers else 0, directory)
+    if isinstance(options.size, int) and not options.sparse:
+        preflight.require(options.size, directory)
+    return preflight

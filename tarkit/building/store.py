@@ -80,14 +80,12 @@ class ArtifactStore:
                 return found or self._build(artifact_id, layers, options, overlay)
 
     def get(self, artifact_id: str) -> Artifact:
-        """The artifact of that id, verified.
+        """The artifact of that id, verified; it counts as used now.
 
         Raises :class:`PathNotFoundError` where there is none, :class:`VerificationError` where it
         is not what was built, and :class:`UnsafePathError` for a bad id.
         """
-        artifact = Artifact.read(self.directory(artifact_id))
-        artifact.verify()
-        return artifact
+        return self._used(self._verified(artifact_id))
 
     def directory(self, artifact_id: str) -> Path:
         """Where the artifact of that id is, or would be; raises :class:`UnsafePathError`."""
@@ -126,6 +124,8 @@ class ArtifactStore:
         too; what is being built stays, and whatever is no artifact.
         """
         now, total, removed = time.time(), 0, []
+        with staging_directory(self.root):
+            pass  # what killed builders left goes when somebody stages
         for place, directory in enumerate(self._directories()):
             damaged = _read(directory) is None
             total += 0 if damaged else _allocated(directory)
@@ -142,12 +142,19 @@ class ArtifactStore:
 
     def _reusable(self, artifact_id: str, inputs: Digest) -> Artifact | None:
         try:
-            artifact = self.get(artifact_id)
+            artifact = self._verified(artifact_id)
         except (NotFoundError, VerificationError, UnsupportedError):
             return None
-        if artifact.inputs != inputs:
-            return None
-        with os_errors(artifact.path):
+        return self._used(artifact) if artifact.inputs == inputs else None
+
+    def _verified(self, artifact_id: str) -> Artifact:
+        artifact = Artifact.read(self.directory(artifact_id))
+        artifact.verify()
+        return artifact
+
+    def _used(self, artifact: Artifact) -> Artifact:
+        """*artifact*, which counts as used now, where the store may be written to."""
+        with suppress(OSError):
             os.utime(artifact.path.with_name(RECORD))
         return artifact
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tarkit.building import preflight
+from tarkit.building.build import build_ext4
 from tarkit.building.preflight import check_build
 from tarkit.errors import (
     ImageNotFoundError,
@@ -18,8 +19,11 @@ from tarkit.errors import (
 )
 from tarkit.ext4 import Ext4Options, Percent
 from tarkit.image.platform import Platform
-from tests.builders import listing, multi_platform, named, write_files
+from tarkit.rootfs.layers import ImageLayers
+from tarkit.transports.location import open_source
+from tests.builders import listing, multi_platform, named, noise, write_files
 from tests.building.images import image, layout
+from tests.rootfs.layers import file
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -59,17 +63,39 @@ def test_the_directory_must_be_writable(
         check_build(source, tmp_path / "out")
 
 
-def test_there_must_be_room_for_the_layers_and_for_what_is_set_aside(
+def leave_free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Have the system say that *size* bytes of any disk are free."""
+    usage = shutil.disk_usage("/")._replace(free=size)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+
+
+def test_there_must_be_room_for_the_top_layer_and_for_what_is_set_aside(
     tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needed = check_build(source, tmp_path / "out").compressed_size
-    monkeypatch.setattr(preflight, "free_space", lambda directory: needed)
+    with open_source(source) as opened:
+        needed = ImageLayers.of(opened).layers[-1].descriptor.size
+    leave_free(monkeypatch, needed)
     check_build(source, tmp_path / "out", Ext4Options(size=1 << 30))
     with pytest.raises(NoSpaceError, match="at least 1073741824 bytes"):
         check_build(source, tmp_path / "out", Ext4Options(size=1 << 30, sparse=False))
-    monkeypatch.setattr(preflight, "free_space", lambda directory: needed - 1)
+    leave_free(monkeypatch, needed - 1)
     with pytest.raises(NoSpaceError, match=f"{needed - 1} are free"):
         check_build(source, tmp_path / "out")
+
+
+def test_what_may_not_fit_is_looked_at_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two large layers the upper hides the lower, so they take less than they seem to."""
+    stack = [[file("a", noise(90_000))], [file(".wh.a"), file("b", noise(50_000, seed=2))]]
+    source = layout(tmp_path / "layout", image(stack))
+    usual = build_ext4(source, tmp_path / "usual")
+    leave_free(monkeypatch, 60_000)
+    assert build_ext4(source, tmp_path / "tight").sha256 == usual.sha256
+    leave_free(monkeypatch, 53_000)
+    with pytest.raises(NoSpaceError, match="at least 53248 bytes are needed, and 53000 are free"):
+        build_ext4(source, tmp_path / "out")
+    assert listing(tmp_path) == ["layout", "tight", "usual"]
 
 
 def test_the_platform_must_be_there(tmp_path: Path) -> None:

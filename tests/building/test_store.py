@@ -248,6 +248,18 @@ def test_gc_keeps_what_it_is_told_to(artifacts: ArtifactStore, tmp_path: Path) -
     assert visible(artifacts.root) == []
 
 
+def test_an_artifact_that_is_handed_out_is_used(artifacts: ArtifactStore, tmp_path: Path) -> None:
+    three(artifacts, tmp_path)
+    artifacts.get("n0")
+    assert sorted(artifacts.gc(keep=1)) == ["n1", "n2"]
+
+
+def test_gc_takes_what_a_killed_builder_left(artifacts: ArtifactStore) -> None:
+    (artifacts.root / ".tarkit-staging-0123").mkdir()
+    assert artifacts.gc(keep=9) == []
+    assert list(artifacts.root.glob(".tarkit-*")) == []
+
+
 def test_gc_counts_what_is_on_the_disk(artifacts: ArtifactStore, tmp_path: Path) -> None:
     made = three(artifacts, tmp_path)
     two = sum(each.path.stat().st_blocks * 512 for each in made[1:])

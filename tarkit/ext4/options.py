@@ -34,11 +34,11 @@ class Ext4Options:
 
     ``size`` is ``"auto"`` (what is used plus ``free``), ``"min"`` (only what is used) or a number
     of bytes, a multiple of 4096. ``free`` is a number of bytes or a :class:`Percent`. ``inodes``
-    is how many there are to be at least; ``None`` chooses as mkfs.ext4 does. ``align`` rounds a
-    chosen size up, in bytes: 2 MiB is what persistent-memory devices need.
+    is how many there are to be at least; ``None`` is as many as the files need and some to
+    spare. ``align`` rounds a chosen size up, in bytes: 2 MiB is what persistent-memory devices need.
 
-    Profile ``default`` has the features of mkfs.ext4; ``ro`` leaves out the journal, the room to
-    grow and spare inodes; ``compat`` has no metadata checksums, for kernels before 3.6.
+    Profile ``default`` has the features of mkfs.ext4; ``ro`` leaves out the journal, the room that
+    is kept to grow, and spare inodes; ``compat`` has no metadata checksums, for kernels before 3.6.
 
     ``uuid`` defaults to one derived from ``seed`` (32 bytes), as the hash seed always is.
     ``timestamp``, in seconds, is the only time the file system itself carries; ``None`` is 0, or

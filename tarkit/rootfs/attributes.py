@@ -27,6 +27,7 @@ OWNERS = "owners"
 DEVICES = "device nodes"
 XATTRS = "extended attributes"
 SETID = "set-id bits"
+TIMES = "times"
 
 
 class Attributes:
@@ -39,24 +40,35 @@ class Attributes:
         self.skipped: Counter[str] = Counter()
 
     def apply(self, target: int | bytes, member: Member) -> None:
+        """As :meth:`give`, and count what could not be kept."""
+        self.skipped.update(self.give(target, member))
+
+    def give(self, target: int | bytes, member: Member) -> list[str]:
         """Give *target*, a descriptor or the path of what cannot be opened, what *member* says.
 
-        Raises :class:`OSError`, and :class:`UnsupportedError` for an owner no system knows.
+        Returns what could not be kept. Raises :class:`OSError`, and :class:`UnsupportedError` for
+        an owner no system knows.
         """
         follow = isinstance(target, int)
-        mode = member.mode
-        if not self._chown(target, member, follow) and mode & (stat.S_ISUID | stat.S_ISGID):
-            mode &= ~(stat.S_ISUID | stat.S_ISGID)
-            self.skipped[SETID] += 1
+        mode, lost = member.mode, []
+        if not self._chown(target, member, follow):
+            if not self._rootless:
+                lost.append(OWNERS)
+            if mode & (stat.S_ISUID | stat.S_ISGID):
+                mode &= ~(stat.S_ISUID | stat.S_ISGID)
+                lost.append(SETID)
         xattrs = sorted(member.xattrs.items())
         if self._rootless and (member.uid or member.gid):
             xattrs.insert(0, (ROOTLESS_XATTR, _rootless(member.uid, member.gid)))
         refused = [name for name, value in xattrs if not _set_xattr(target, name, value, follow)]
         if refused:
-            self.skipped[XATTRS] += 1
+            lost.append(XATTRS)
         if member.type is not MemberType.SYMLINK:  # links have no mode of their own
             os.chmod(target, mode)  # noqa: PTH101  it may be a descriptor
         os.utime(target, ns=(member.mtime_ns, member.mtime_ns), follow_symlinks=follow)
+        if not _is_usual(member.mtime_ns) and not _has_time(target, member.mtime_ns, follow):
+            lost.append(TIMES)
+        return lost
 
     def make_device(self, path: bytes, member: Member) -> bool:
         """Make the device node *member* at *path*, if that is allowed; whether it was.
@@ -93,18 +105,24 @@ class Attributes:
         if _NOBODY in (member.uid, member.gid):
             raise UnsupportedError(f"the owner {member.uid}:{member.gid}, which no file can have")
         if not self._root:
-            kept = (member.uid, member.gid) == (self._user, self._group)
-            if not kept and not self._rootless:
-                self.skipped[OWNERS] += 1
-            return kept
+            return (member.uid, member.gid) == (self._user, self._group)
         try:
             os.chown(target, member.uid, member.gid, follow_symlinks=follow)
         except OSError as error:
             if error.errno not in _MAY_NOT:
                 raise
-            self.skipped[OWNERS] += 1
             return False
         return True
+
+
+def _is_usual(mtime_ns: int) -> bool:
+    """Whether every filesystem can tell the time, so that nobody has to ask it again."""
+    return 0 <= mtime_ns < 2**31 * 10**9
+
+
+def _has_time(target: int | bytes, mtime_ns: int, follow: bool) -> bool:
+    """Whether *target* has the time it was given, to the second."""
+    return os.stat(target, follow_symlinks=follow).st_mtime_ns // 10**9 == mtime_ns // 10**9  # noqa: PTH116
 
 
 def _set_xattr(target: int | bytes, name: bytes, value: bytes, follow: bool) -> bool:

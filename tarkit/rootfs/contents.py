@@ -34,7 +34,7 @@ class Contents:
         return Place(len(self.layers), len(self._added) - 1)
 
     def open(self, node: Node) -> BinaryIO:
-        """The logical content of the file *node*, seekable where its layer is stored plain.
+        """The logical content of the file *node*, seekable where it is stored in one piece in a plain layer.
 
         A compressed layer is read up to the file, so many files are best opened in the order of
         their places. What is read so is not verified before the layer's end was reached; see

@@ -103,6 +103,10 @@ def refuse_occupied(path: Path) -> None:
         )
     if occupied:
         raise RefusedError("exists already and is not an empty directory", where=str(path))
+    if os.path.ismount(path):
+        raise RefusedError(
+            "something is mounted there", where=str(path), hint="name a directory in it"
+        )
 
 
 def _publish(root: Path, path: Path) -> None:

@@ -18,7 +18,7 @@ def glob(tree: Tree, pattern: str) -> Iterator[tuple[bytes, Node]]:
     Links are matched by their names and not followed. A byte of a name that is not UTF-8 counts as
     one character, which ``surrogateescape`` tells.
     """
-    steps = [_expression(part) for part in pattern.split("/") if part]
+    steps = [_expression(part) for part in pattern.split("/") if part not in ("", ".")]
     pending = [(b"", tree.root, _reachable({0}, steps))]
     while pending:
         path, node, states = pending.pop()

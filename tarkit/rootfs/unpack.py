@@ -33,13 +33,16 @@ class Workshop:
         self._directory = os.fsencode(directory)
         self._attributes = attributes
         self._made: dict[Place, bytes] = {}
+        self._lost: dict[Place, list[str]] = {}  # of those it may be of: upper layers hide some
         self._shared: dict[Node, bytes | None] = {}
         self._count = 0
         self.descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
         """See :class:`tarkit.rootfs.passes.Sink`."""
-        self._made[place] = self._file(member, chunks)
+        self._made[place], lost = self._file(member, chunks)
+        if lost:
+            self._lost[place] = lost
 
     def lacks(self, node: Node) -> bool:
         """Whether the data of *node* has not gone by yet."""
@@ -72,9 +75,12 @@ class Workshop:
         """The name of *node* in the workshop; ``None`` where it may not be made."""
         member = node.member
         if node.place is not None:
+            self._attributes.skipped.update(self._lost.get(node.place, ()))
             return self._made[node.place]
         if member.type is MemberType.FILE:
-            return self._file(member, iter(()))
+            made, lost = self._file(member, iter(()))
+            self._attributes.skipped.update(lost)
+            return made
         name = self._next_name()
         path = self._directory + b"/" + name
         if member.type is MemberType.SYMLINK:
@@ -86,7 +92,8 @@ class Workshop:
         self._attributes.apply(path, member)
         return name
 
-    def _file(self, member: Member, chunks: Iterator[memoryview]) -> bytes:
+    def _file(self, member: Member, chunks: Iterator[memoryview]) -> tuple[bytes, list[str]]:
+        """Make a file; its name, and what of *member* could not be kept."""
         name = self._next_name()
         descriptor = os.open(name, _CREATE, 0o600, dir_fd=self.descriptor)
         try:
@@ -97,10 +104,10 @@ class Workshop:
                 os.ftruncate(descriptor, member.size)
             if written != member.stored:
                 raise SizeMismatchError(member.stored, written, where=shown(member.name))
-            self._attributes.apply(descriptor, member)
+            lost = self._attributes.give(descriptor, member)
         finally:
             os.close(descriptor)
-        return name
+        return name, lost
 
     def _next_name(self) -> bytes:
         box, place = divmod(self._count, _BOX)

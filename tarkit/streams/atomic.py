@@ -61,9 +61,14 @@ class PendingFile:
     def _temporary_name(self) -> Path:
         return self._directory / f".tarkit-{os.urandom(8).hex()}.tmp"
 
-    def publish(self, path: Path, *, mode: int = FILE_MODE) -> None:
-        """Write everything to the disk and put it at *path*, replacing what is there."""
+    def publish(self, path: Path, *, mode: int | None = None) -> None:
+        """Write everything to the disk and put it at *path*, replacing what is there.
+
+        Without a *mode* it gets that of what it replaces, or 0644.
+        """
         with os_errors(path):
+            if mode is None:
+                mode = path.stat().st_mode & 0o777 if path.exists() else FILE_MODE
             self.file.flush()
             if hasattr(os, "fchmod"):
                 os.fchmod(self.file.fileno(), mode)
@@ -117,10 +122,10 @@ def output_path(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, *, mode: int = FILE_MODE) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     """A file to write that takes the place of *path* when the block ends without an error.
 
-    Raises as :func:`output_path` does.
+    *mode* is as :meth:`PendingFile.publish` has it. Raises as :func:`output_path` does.
     """
     path = output_path(path)
     with PendingFile(path.parent) as pending:

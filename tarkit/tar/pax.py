@@ -106,10 +106,11 @@ def format_records(values: Mapping[bytes, bytes]) -> bytes:
 
 
 def format_time(nanoseconds: int) -> bytes:
-    """A time in seconds, with as many decimals as it takes."""
+    """A time in seconds, with as many decimals as it takes, and one at least: mksquashfs asks for that."""
     seconds, fraction = divmod(abs(nanoseconds), 1_000_000_000)
     sign = b"-" if nanoseconds < 0 else b""
-    return (b"%s%d.%09d" % (sign, seconds, fraction)).rstrip(b"0").rstrip(b".")
+    text = (b"%s%d.%09d" % (sign, seconds, fraction)).rstrip(b"0")
+    return text + b"0" if text.endswith(b".") else text
 
 
 def xattr_key(name: bytes) -> bytes:

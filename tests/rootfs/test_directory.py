@@ -285,6 +285,42 @@ def test_a_deep_tree_that_fails_goes_away_whole(tmp_path: Path) -> None:
     assert not [name for name in listing(tmp_path) if name.startswith(".")]
 
 
+def test_what_is_hidden_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The link hides nothing by its name, so the data below it is unpacked before the merge tells."""
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(os, "getegid", lambda: 12345)
+    layers = [[file("u/s", "x", 0o4755), link("l", "u")], [file("l/.wh.s")]]
+    _, result = unpack(tmp_path, *layers)
+    assert [note.partition(" entries")[0] for note in result.notes] == ["owners of 3"]
+
+
+def test_times_the_disk_cannot_tell_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = 99_999_999_999
+    before = os.utime
+
+    def utime(target: int | bytes, *, ns: tuple[int, int], follow_symlinks: bool = True) -> None:
+        times = tuple(min(each, 2**34 * 10**9) for each in ns)
+        before(target, ns=times, follow_symlinks=follow_symlinks)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "utime", utime)
+    _, result = unpack(tmp_path, [file("a", "x", mtime=far), file("b", mtime=-1)])
+    assert result.notes == ("times of 1 entries were not kept",)
+
+
+def test_a_mount_point_is_refused_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "disk")
+    with (
+        source_of(tmp_path, [file("a")]) as source,
+        pytest.raises(RefusedError, match="something is mounted there; name a directory in it"),
+    ):
+        write_directory(source, tmp_path / "disk")
+
+
 @as_root
 def test_what_fails_in_a_deep_tree_is_what_is_told(tmp_path: Path) -> None:
     deep = [file("/".join(["n" * 200] * 40)), char("z", 5000, 0)]

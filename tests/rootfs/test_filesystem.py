@@ -151,6 +151,7 @@ def test_plain_layers_are_read_anywhere(tmp_path: Path) -> None:
         ("etc/**", ["/etc", "/etc/motd"]),
         ("**/lib/**/a.so", ["/usr/lib/a.so"]),
         ("lib/*", []),
+        ("./etc/./*", ["/etc/motd"]),
         ("/", ["/"]),
         ("latin-?", ["/latin-\udce9"]),
         ("nothing/**", []),

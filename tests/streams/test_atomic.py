@@ -148,3 +148,16 @@ def test_a_directory_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(os, "fsync", fsync)
     sync_directory(tmp_path)
     assert synced == [True]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no such modes elsewhere")
+def test_what_takes_the_place_of_a_file_has_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(0o600)
+    for _ in range(2):
+        with atomic_file(tmp_path / "file") as file:
+            file.write(b"new")
+    with atomic_file(tmp_path / "new") as file:
+        file.write(b"new")
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("file", "new")]
+    assert modes == [0o600, 0o644]

@@ -222,3 +222,17 @@ def test_an_extended_header_at_the_limit_is_read() -> None:
 
 def test_a_link_is_not_a_file() -> None:
     assert only(pax((b"path", b"l")), block(flag=b"2", linkname=b"t")).type is MemberType.SYMLINK
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, b"0.0"),
+        (-5 * 10**9, b"-5.0"),
+        (10**10 * 10**9, b"10000000000.0"),
+        (-1_500_000_000, b"-1.5"),
+    ],
+)
+def test_times_have_a_decimal_at_least(nanoseconds: int, text: bytes) -> None:
+    """mksquashfs takes no time without one."""
+    assert format_time(nanoseconds) == text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tarkit.ext4.finish import Ext4Result
-from tarkit.ext4.image import SourceFile
 from tarkit.ext4.node import Contents, Extent, Node, Region
 from tarkit.ext4.options import Ext4Options, Percent, Profile, SizePolicy
 from tarkit.ext4.writer import Ext4Writer
@@ -20,6 +19,5 @@ __all__ = [
     "Profile",
     "Region",
     "SizePolicy",
-    "SourceFile",
     "can_hold",
 ]

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from tarkit.errors import MalformedError, SizeMismatchError, TruncatedError, UnsupportedError
 from tarkit.ext4.extents import extents_of
 from tarkit.ext4.format import BLOCK, blocks_of
-from tarkit.ext4.image import ImageFile, SourceFile
+from tarkit.ext4.image import ImageFile
 from tarkit.ext4.node import Contents, Extent, Region
 from tarkit.ext4.space import Run, Space
 from tarkit.streams.uncached import Buffer
-
-
-class Feed(Protocol):
-    """Data in order, of which pieces are asked for one after the other."""
-
-    def copy(self, image: ImageFile, offset: int, count: int) -> None:
-        """Write the next *count* bytes at *offset* of the image."""
 
 
 class ChunkFeed:
@@ -55,19 +47,6 @@ class ChunkFeed:
         return chunk
 
 
-class RangeFeed:
-    """Data that lies in an open file, from an offset on."""
-
-    def __init__(self, source: SourceFile, offset: int) -> None:
-        self._source = source
-        self._offset = offset
-
-    def copy(self, image: ImageFile, offset: int, count: int) -> None:
-        """Write the next *count* bytes; :class:`TruncatedError` if there are fewer."""
-        image.copy(offset, self._source, self._offset, count)
-        self._offset += count
-
-
 def check_regions(regions: Sequence[Region], size: int) -> None:
     """Raise :class:`MalformedError` unless *regions* are in order, apart and inside *size* bytes."""
     position = 0
@@ -95,7 +74,7 @@ def reserve(space: Space, size: int, regions: Sequence[Region] | None) -> Conten
 
 
 def fill(
-    image: ImageFile, contents: Contents, feed: Feed, regions: Sequence[Region] | None
+    image: ImageFile, contents: Contents, feed: ChunkFeed, regions: Sequence[Region] | None
 ) -> None:
     """Write the data of *contents*, reserved for *regions*; raises what *feed* raises."""
     if regions is None and len(contents.extents) == 1:  # as nearly all are
@@ -128,7 +107,7 @@ def _spans(regions: Sequence[Region]) -> list[Run]:
 
 
 def _fill(
-    image: ImageFile, extents: Sequence[Extent], regions: Sequence[Region], feed: Feed
+    image: ImageFile, extents: Sequence[Extent], regions: Sequence[Region], feed: ChunkFeed
 ) -> None:
     """Write every byte of *extents*: data where there are *regions*, zeros elsewhere."""
     current = 0

@@ -98,7 +98,7 @@ class Finisher:
             inodes=layout.geometry.inodes,
             free_inodes=layout.geometry.inodes - usage.inodes,
             uuid=self._options.volume_uuid,
-            clamped_times=sum(map(_is_clamped, self._inventory.nodes)),
+            clamped_times=sum(not is_storable(node.mtime) for node in self._inventory.nodes),
         )
 
     def _make_room(self) -> None:
@@ -193,10 +193,3 @@ class Finisher:
             if not group:
                 block = bytes(OFFSET) + block
             self._image.write(group * BLOCKS_PER_GROUP * BLOCK, block.ljust(BLOCK, b"\0") + table)
-
-
-def _is_clamped(node: Node) -> bool:
-    if node.atime is None and node.ctime is None:  # as in all that comes from an image
-        return not is_storable(node.mtime)
-    times = (node.mtime, node.atime, node.ctime)
-    return any(time is not None and not is_storable(time) for time in times)

@@ -38,21 +38,15 @@ class Placement:
 
 def pack_inode(node: Node, placement: Placement, links: int = 1) -> bytes:
     """The inode of *node* as stored, still without its checksum."""
-    mtime, mtime_extra = encode_time(node.mtime)
-    atime, atime_extra = mtime, mtime_extra
-    if node.atime is not None:
-        atime, atime_extra = encode_time(node.atime)
-    ctime, ctime_extra = mtime, mtime_extra
-    if node.ctime is not None:
-        ctime, ctime_extra = encode_time(node.ctime)
+    time, time_extra = encode_time(node.mtime)
     sectors = placement.blocks * SECTORS_PER_BLOCK
     return _LAYOUT.pack(
         node.mode,
         node.uid & 0xFFFF,
         placement.size & 0xFFFFFFFF,
-        atime,
-        ctime,
-        mtime,
+        time,  # of access
+        time,  # of change
+        time,  # of modification
         node.gid & 0xFFFF,
         links,
         sectors & 0xFFFFFFFF,
@@ -65,11 +59,11 @@ def pack_inode(node: Node, placement: Placement, links: int = 1) -> bytes:
         node.uid >> 16,
         node.gid >> 16,
         EXTRA_SIZE,
-        ctime_extra,
-        mtime_extra,
-        atime_extra,
-        mtime,
-        mtime_extra,
+        time_extra,
+        time_extra,
+        time_extra,
+        time,  # of creation
+        time_extra,
         placement.xattrs,
     )
 

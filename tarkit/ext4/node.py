@@ -47,18 +47,16 @@ class Contents:
 class Node:
     """One inode. Names that lead to the same object are hard links.
 
-    ``mode`` is the file's type and permissions as ``st_mode`` has them. Times are nanoseconds
-    since 1970; the two that are ``None`` are the time of the last modification. A regular file
-    has ``contents`` (``None`` is empty), a symbolic link ``target``, a device ``major`` and
-    ``minor``, a directory ``children`` by name.
+    ``mode`` is the file's type and permissions as ``st_mode`` has them. ``mtime``, in
+    nanoseconds since 1970, is all of an inode's times. A regular file has ``contents`` (``None``
+    is empty), a symbolic link ``target``, a device ``major`` and ``minor``, a directory
+    ``children`` by name.
     """
 
     mode: int
     uid: int = 0
     gid: int = 0
     mtime: int = 0
-    atime: int | None = None
-    ctime: int | None = None
     xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: _NO_XATTRS)
     contents: Contents | None = None
     target: bytes = b""

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tarkit.ext4.contents import ChunkFeed, RangeFeed, fill, reserve
+from tarkit.ext4.contents import ChunkFeed, fill, reserve
 from tarkit.ext4.finish import Ext4Result, Finisher
 from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_NARROW_BLOCKS, blocks_of
 from tarkit.ext4.geometry import MAX_FOUND_BLOCKS, can_grow, prefix_for
-from tarkit.ext4.image import ImageFile, SourceFile
+from tarkit.ext4.image import ImageFile
 from tarkit.ext4.layout import plan_layout
 from tarkit.ext4.node import Contents, Node, Region
 from tarkit.ext4.options import Ext4Options
@@ -104,17 +104,6 @@ class Ext4Writer:
         feed = ChunkFeed(chunks)
         fill(self._image, contents, feed, regions)
         feed.check_end()
-
-    def store_range(
-        self, source: SourceFile, offset: int, size: int, regions: Sequence[Region] | None = None
-    ) -> Contents:
-        """Store a file of *size* bytes whose data lie in *source* from *offset* on.
-
-        Large ones are copied by the kernel. Otherwise as :meth:`store`.
-        """
-        contents = self.reserve(size, regions)
-        fill(self._image, contents, RangeFeed(source, offset), regions)
-        return contents
 
     def discard(self, contents: Contents) -> None:
         """Forget *contents*, which no node may have: not a byte of them remains in the image."""

@@ -75,8 +75,6 @@ def nodes(draw: st.DrawFn, tree: Tree, children: st.SearchStrategy[Node] | None)
         uid=draw(st.integers(0, 2**32 - 2)),
         gid=draw(st.integers(0, 2**32 - 2)),
         mtime=draw(times),
-        atime=draw(st.none() | times),
-        ctime=draw(st.none() | times),
         xattrs=draw(st.dictionaries(xattr_names, st.binary(max_size=200), max_size=4)),
         children=draw(st.dictionaries(names, children, max_size=8)) if children is not None else {},
     )

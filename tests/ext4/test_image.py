@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tarkit.errors import NoSpaceError, TransportError, TruncatedError, UnsupportedError
-from tarkit.ext4 import SourceFile
+from tarkit.errors import NoSpaceError, TransportError, UnsupportedError
 from tarkit.ext4.image import ImageFile
 
 MIB = 1024 * 1024
@@ -19,14 +18,6 @@ MIB = 1024 * 1024
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "image"
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Iterator[SourceFile]:
-    data = tmp_path / "source"
-    data.write_bytes(bytes(range(256)) * (3 * MIB // 256))
-    with data.open("rb") as stream:
-        yield SourceFile(stream.fileno(), "source")
 
 
 SIZES = st.integers(0, 300) | st.integers(4 * MIB - 100, 5 * MIB)
@@ -61,49 +52,6 @@ def test_zeros_replace_what_was_there(path: Path) -> None:
     image.finish(3 * MIB)
     image.close()
     assert path.read_bytes() == b"x" * 10 + bytes(2 * MIB) + b"x" * (MIB - 10)
-
-
-@pytest.mark.parametrize("kernel", [True, False])
-@pytest.mark.parametrize(("offset", "count"), [(0, 0), (5, 100), (77, 2 * MIB), (0, 3 * MIB)])
-def test_ranges_are_copied(
-    path: Path, source: SourceFile, offset: int, count: int, kernel: bool
-) -> None:
-    image = ImageFile.open(path)
-    if not kernel:
-        image._kernel_copies = False
-    image.write(0, b"before")
-    image.copy(6, source, offset, count)
-    image.write(6 + count, b"after")
-    image.finish(6 + count + 5)
-    image.close()
-    data = os.pread(source.fd, count, offset)
-    assert path.read_bytes() == b"before" + data + b"after"
-
-
-@pytest.mark.parametrize(("offset", "count"), [(3 * MIB - 10, 11), (MIB, 2 * MIB + 1)])
-def test_a_range_past_the_end_is_noticed(
-    path: Path, source: SourceFile, offset: int, count: int
-) -> None:
-    image = ImageFile.open(path)
-    with pytest.raises(TruncatedError, match="source: ends before byte"):
-        image.copy(0, source, offset, count)
-    image.close()
-
-
-def test_small_ranges_are_read_together(
-    source: SourceFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reads: list[int] = []
-    pread = os.pread
-
-    def counted(fd: int, size: int, offset: int) -> bytes:
-        reads.append(offset)
-        return pread(fd, size, offset)
-
-    monkeypatch.setattr(os, "pread", counted)
-    for offset in range(0, MIB, 1000):
-        assert source.read(offset, 500) == pread(source.fd, 500, offset)
-    assert reads == [0]
 
 
 def test_what_was_in_the_file_is_gone(path: Path) -> None:

@@ -11,11 +11,11 @@ from tarkit.cli.common import Debug, PlatformOption, SourceArgument
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.image.platform import Platform
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.rootfs.passes import logical
 from tarkit.rootfs.tree import Place
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.standard import standard_output
 from tarkit.tar.member import Member
+from tarkit.tar.sparse import logical
 
 
 def cat_command(

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from tarkit.image.digest import Digest
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.rootfs.passes import logical
 from tarkit.rootfs.tree import Node, Place, Tree
 from tarkit.streams.chunks import chunks_of
 from tarkit.tar.member import Member, MemberType
+from tarkit.tar.sparse import logical
 
 
 class DifferenceKind(Enum):

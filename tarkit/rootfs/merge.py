@@ -7,7 +7,7 @@ never touch their own layer, wherever in it they stand. Specified in image-spec 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from tarkit.errors import LimitExceededError, MalformedError, UnsupportedError
 from tarkit.rootfs.names import (
@@ -64,15 +64,6 @@ class Merger:
             for _, node in self.tree.walk():
                 if node in self._linked:
                     node.links += 1
-
-
-def merge(layers: Iterable[Sequence[Member]], *, mtime_ns: int = 0, strict: bool = False) -> Tree:
-    """The tree that *layers*, bottom first, add up to; see :class:`Merger`."""
-    merger = Merger(mtime_ns=mtime_ns, strict=strict)
-    for number, members in enumerate(layers):
-        merger.add(number, members)
-    merger.count_links()
-    return merger.tree
 
 
 class _Layer:

@@ -10,10 +10,8 @@ from tarkit.errors import TruncatedError
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.names import OPAQUE, WHITEOUT, split
 from tarkit.rootfs.tree import Place
-from tarkit.streams.chunks import chunks_of
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.reader import TarReader
-from tarkit.tar.sparse import Content
 from tarkit.tar.tape import Tape
 
 _JOBS = 2  # layers that are read at a time; each has a thread that reads ahead
@@ -149,27 +147,6 @@ def _open(layers: ImageLayers, number: int) -> Iterator[TarReader]:
         yield reader
         reader.pass_over()  # whoever asked for some members only has parsed the others before
     layers.verified.add(number)
-
-
-def logical(member: Member, chunks: Iterator[memoryview]) -> Iterator[bytes | memoryview]:
-    """The content of *member*, whose stored data are *chunks*: holes of a sparse one as zeros."""
-    return chunks if member.sparse is None else chunks_of(Content(_Pieces(chunks), member))
-
-
-class _Pieces:
-    """Chunks as a stream."""
-
-    def __init__(self, chunks: Iterator[memoryview]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Up to *size* bytes; none at the end only."""
-        if not self._rest:
-            self._rest = next(self._chunks, self._rest)
-        piece = self._rest if size < 0 else self._rest[:size]
-        self._rest = self._rest[len(piece) :]
-        return bytes(piece)
 
 
 def _has_data(member: Member) -> bool:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from tarkit.errors import LimitExceededError, TruncatedError
+from tarkit.errors import LimitExceededError
 from tarkit.streams import CHUNK_SIZE
 
 if TYPE_CHECKING:
@@ -76,21 +76,6 @@ def chunks_of(stream: Readable, size: int = CHUNK_SIZE) -> Iterator[bytes]:
     """What *stream* holds, in pieces of at most *size* bytes."""
     while chunk := stream.read(size):
         yield chunk
-
-
-def read_exactly(stream: Readable, size: int, *, where: str | None = None) -> bytes:
-    """Exactly *size* bytes; raises :class:`TruncatedError` where the stream ends before."""
-    data = stream.read(size)
-    if len(data) == size:
-        return data
-    parts, missing = [data], size - len(data)
-    while missing:
-        data = stream.read(missing)
-        if not data:
-            raise TruncatedError(f"ends {missing} bytes early", where=where)
-        parts.append(data)
-        missing -= len(data)
-    return b"".join(parts)
 
 
 def read_bounded(stream: Readable, limit: int, *, where: str | None = None) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from tarkit.errors import VerificationError
 from tarkit.streams import CHUNK_SIZE
@@ -12,12 +11,11 @@ from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.member import Member
 from tarkit.tar.names import shown
 from tarkit.tar.scan import Scanner
-from tarkit.tar.sparse import Content
 from tarkit.tar.tape import Tape
 
 
 class TarReader:
-    """Iterates over the members of *stream*; :meth:`chunks` and :meth:`open` read the current one.
+    """Iterates over the members of *stream*; :meth:`chunks` reads the current one.
 
     Data nobody asked for is passed over. Iteration ends where the archive does; :meth:`drain` goes
     on to the end of the stream, which whoever hashes it must reach.
@@ -76,12 +74,6 @@ class TarReader:
         """
         return self._chunks_of(self._member)
 
-    def open(self) -> BinaryIO:
-        """A stream of the current member's logical content; usable until the next is asked for."""
-        if self._member is None:
-            raise ValueError("no member was read yet")
-        return Content(_Data(self), self._member)
-
     def drain(self) -> None:
         """Read the members that are left, and the stream to its very end."""
         for _ in self:
@@ -94,18 +86,18 @@ class TarReader:
         self._scanner.finish()
 
     def _chunks_of(self, member: Member | None) -> Iterator[memoryview]:
-        while piece := self._piece(member, CHUNK_SIZE):
+        while piece := self._piece(member):
             yield piece
 
-    def _piece(self, member: Member | None, limit: int) -> memoryview:
-        """Up to *limit* of the bytes that are left of *member*, the current one."""
+    def _piece(self, member: Member | None) -> memoryview:
+        """The next of the bytes that are left of *member*, the current one."""
         if self._member is not member:
             raise ValueError("the reader is past this member")
         left = self._data_end - self._tape.position
         if not left:
             return memoryview(b"")
         try:
-            return self._tape.piece(min(limit, left), left)
+            return self._tape.piece(min(CHUNK_SIZE, left), left)
         except VerificationError as error:
             self._place(error)
             raise
@@ -113,15 +105,3 @@ class TarReader:
     def _place(self, error: VerificationError) -> None:
         name = shown(self._member.name) if self._member else "the first header"
         error.where = f"{self._where}, inside {name}" if self._where else f"inside {name}"
-
-
-class _Data:
-    """The stored bytes of the member that is current now, as something to read from."""
-
-    def __init__(self, reader: TarReader) -> None:
-        self._reader = reader
-        self._member = reader._member
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Up to *size* bytes, or as many as are at hand where it is negative; none at the end only."""
-        return bytes(self._reader._piece(self._member, CHUNK_SIZE if size < 0 else size))

@@ -211,14 +211,19 @@ def expand(
     yield from stored
 
 
+def logical(member: Member, stored: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """The content of *member*, whose *stored* data are given: holes of a sparse one are zeros."""
+    if member.sparse is None:
+        return iter(stored)
+    return expand(stored, member.sparse, member.size)
+
+
 class Content(ChunkReader):
-    """The logical content of *member*: its *stored* bytes, with zeros where a sparse one has holes."""
+    """What :func:`logical` gives, as a stream."""
 
     def __init__(self, stored: Readable, member: Member) -> None:
         super().__init__(stored)
-        self._chunks: Iterator[bytes | memoryview] = chunks_of(stored)
-        if member.sparse is not None:
-            self._chunks = expand(self._chunks, member.sparse, member.size)
+        self._chunks = logical(member, chunks_of(stored))
 
     def _chunk(self) -> bytes:
         return next((bytes(chunk) for chunk in self._chunks if chunk), b"")

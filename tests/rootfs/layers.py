@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tarkit.rootfs.merge import Merger
+from tarkit.rootfs.tree import Tree
 from tarkit.tar.member import Member
 from tarkit.tar.reader import TarReader
 from tarkit.transports.base import Source
@@ -98,6 +100,15 @@ def pack(items: Sequence[Item]) -> bytes:
 def members(*items: Item) -> list[Member]:
     """*items* as a layer that was read."""
     return list(TarReader(io.BytesIO(pack(items))))
+
+
+def merge(layers: Sequence[Sequence[Member]], *, mtime_ns: int = 0, strict: bool = False) -> Tree:
+    """What *layers*, bottom first, add up to."""
+    merger = Merger(mtime_ns=mtime_ns, strict=strict)
+    for number, layer in enumerate(layers):
+        merger.add(number, layer)
+    merger.count_links()
+    return merger.tree
 
 
 @contextmanager

@@ -11,10 +11,9 @@ from tarkit.errors import (
     UnsafePathError,
     UnsupportedError,
 )
-from tarkit.rootfs.merge import merge
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.tar.member import Member, MemberType
-from tests.rootfs.layers import Item, directory, file, hard, link, members
+from tests.rootfs.layers import Item, directory, file, hard, link, members, merge
 
 
 def merged(*layers: list[Item], **options: bool) -> Tree:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from hypothesis import example, given, settings
 
 from tarkit.errors import TarkitError
-from tarkit.rootfs.merge import merge
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.tar.member import MemberType
-from tests.rootfs.layers import Item, directory, file, hard, link, members
+from tests.rootfs.layers import Item, directory, file, hard, link, members, merge
 from tests.rootfs.model import Inode, Model, RefusedByModelError
 from tests.rootfs.stacks import stacks
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarkit.errors import LimitExceededError, TruncatedError
-from tarkit.streams.chunks import ChunkReader, chunks_of, read_bounded, read_exactly
+from tarkit.errors import LimitExceededError
+from tarkit.streams.chunks import ChunkReader, chunks_of, read_bounded
 
 
 class Pieces(ChunkReader):
@@ -57,13 +57,6 @@ def test_closing_closes_what_lies_below() -> None:
         assert stream.read() == b"abc"
     assert below.closed
     stream.close()
-
-
-def test_an_exact_number_of_bytes() -> None:
-    stream = Pieces([b"ab", b"cd", b"e"])
-    assert read_exactly(stream, 3) == b"abc"
-    with pytest.raises(TruncatedError, match=r"^x: ends 8 bytes early$"):
-        read_exactly(stream, 10, where="x")
 
 
 def test_a_bounded_read_stops_just_beyond_the_bound() -> None:

@@ -6,6 +6,7 @@ import io
 
 from tarkit.tar.member import Member
 from tarkit.tar.reader import TarReader
+from tarkit.tar.sparse import logical
 
 END = bytes(1024)
 USTAR = b"ustar\x0000"
@@ -62,6 +63,12 @@ def record(key: bytes, value: bytes) -> bytes:
 def members(*parts: bytes) -> list[Member]:
     """What the streaming reader sees in an archive of *parts* and a trailer."""
     return list(TarReader(io.BytesIO(b"".join(parts) + END)))
+
+
+def contents(archive: bytes) -> list[tuple[Member, bytes]]:
+    """The members of *archive*, and what each holds, holes and all."""
+    reader = TarReader(io.BytesIO(archive))
+    return [(member, b"".join(logical(member, reader.chunks()))) for member in reader]
 
 
 def only(*parts: bytes) -> Member:

@@ -49,7 +49,7 @@ def test_data_nobody_reads_is_passed_over() -> None:
     for member in reader:
         names.append(member.name)
         if member.name == b"b":
-            assert reader.open().read(10) == bytes(10)
+            assert next(reader.chunks())[:10] == bytes(10)
     assert names == [b"a", b"b", b"c"]
 
 
@@ -68,26 +68,12 @@ def test_views_are_not_copies() -> None:
     assert len(views[0].obj) == len(data.getvalue())
 
 
-def test_a_stream_of_a_member_reads_like_a_file() -> None:
-    reader = TarReader(io.BytesIO(file(b"a", b"hello world") + END))
-    for _ in reader:
-        stream = reader.open()
-        buffer = bytearray(5)
-        assert stream.readable()
-        assert stream.read(6) == b"hello "
-        assert stream.readinto(buffer) == 5  # type: ignore[attr-defined]
-        assert bytes(buffer) == b"world"
-        assert stream.read() == b""
-
-
 def test_a_member_cannot_be_read_once_the_next_was_asked_for() -> None:
     reader = TarReader(io.BytesIO(file(b"a", b"one") + file(b"b", b"two") + END))
     iterator = iter(reader)
     next(iterator)
-    stream, chunks = reader.open(), reader.chunks()
+    chunks = reader.chunks()
     next(iterator)
-    with pytest.raises(ValueError, match="past this member"):
-        stream.read(1)
     with pytest.raises(ValueError, match="past this member"):
         next(chunks)
     assert b"".join(reader.chunks()) == b"two"
@@ -134,11 +120,6 @@ def test_a_known_member_that_is_not_there_is_a_cut_archive() -> None:
     reader.go_to(two)
     with pytest.raises(TruncatedError, match="layer, inside b"):
         b"".join(reader.chunks())
-
-
-def test_nothing_can_be_opened_before_the_first_member() -> None:
-    with pytest.raises(ValueError, match="no member"):
-        TarReader(io.BytesIO(END)).open()
 
 
 @pytest.mark.parametrize(
@@ -249,7 +230,7 @@ def test_every_cut_is_noticed_when_data_is_read(length: int) -> None:
     reader = TarReader(io.BytesIO(ARCHIVE[:length]))
     if length not in BOUNDARIES:
         with pytest.raises(TruncatedError):
-            deque((reader.open().read() for _ in reader), maxlen=0)
+            deque((b"".join(reader.chunks()) for _ in reader), maxlen=0)
 
 
 @given(st.binary(max_size=2000), st.integers(0, 4))

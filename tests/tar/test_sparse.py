@@ -12,7 +12,7 @@ from tarkit.tar import sparse
 from tarkit.tar.header import MAX_SIZE
 from tarkit.tar.member import Member, Segment
 from tarkit.tar.reader import TarReader
-from tests.tar.blocks import END, GNU, block, file, members, only, padded, pax
+from tests.tar.blocks import END, GNU, block, contents, file, members, only, padded, pax
 
 MAP = ((512, 3), (4096, 5))
 DATA = b"abcdefgh"
@@ -82,12 +82,12 @@ every_spelling = pytest.mark.parametrize("spell", [old_gnu, pax_0_0, pax_0_1, pa
 
 @every_spelling
 def test_every_spelling_gives_the_same_member(spell: Spelling) -> None:
-    reader = TarReader(io.BytesIO(spell(MAP, SIZE, DATA) + file(b"after", b"x") + END))
-    member = next(iter(reader))
+    archive = spell(MAP, SIZE, DATA) + file(b"after", b"x") + END
+    (member, content), (after, _) = contents(archive)
     assert (member.name, member.size, member.stored) == (b"sparse", SIZE, len(DATA))
     assert member.sparse == (Segment(512, 3), Segment(4096, 5))
-    assert reader.open().read() == LOGICAL
-    assert [after.name for after in reader] == [b"after"]
+    assert content == LOGICAL
+    assert after.name == b"after"
 
 
 @every_spelling
@@ -215,7 +215,7 @@ def test_a_bomb_of_a_hole_costs_nothing_until_it_is_read() -> None:
     reader = TarReader(io.BytesIO(pax_1_0([], 1 << 60, b"") + END))
     member = next(iter(reader))
     assert member.size == 1 << 60
-    assert reader.open().read(10) == bytes(10)
+    assert next(sparse.logical(member, reader.chunks()))[:10] == bytes(10)
     assert list(reader) == []
 
 

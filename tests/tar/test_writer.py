@@ -24,6 +24,7 @@ from tarkit.tar.member import Member, MemberType, Segment
 from tarkit.tar.reader import TarReader
 from tarkit.tar.sparse import Content
 from tarkit.tar.writer import Data, TarWriter
+from tests.tar.blocks import contents
 
 
 def written(*members: tuple[Member, Data]) -> bytes:
@@ -112,8 +113,7 @@ def sparse_members(draw: st.DrawFn) -> tuple[Member, bytes]:
 @given(sparse_members())
 def test_sparse_members_keep_their_holes(case: tuple[Member, bytes]) -> None:
     member, data = case
-    reader = TarReader(io.BytesIO(written(case)))
-    [(found, logical)] = [(found, reader.open().read()) for found in reader]
+    [(found, logical)] = contents(written(case))
     assert (found.name, found.size) == (member.name, member.size)
     assert logical == Content(io.BytesIO(data), member).read()
     assert member.sparse is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,10 +12,9 @@ from tarkit.errors import MalformedError, SizeMismatchError
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.passes import Sink, deliver
 from tarkit.rootfs.tree import Node, Place
-from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.files import open_regular
-from tarkit.tar.data import ArchiveData, StoredData
+from tarkit.tar.data import ArchiveData, ForwardData, StoredData
 from tarkit.tar.member import MemberType
 from tarkit.tar.sparse import Content
 
@@ -26,7 +25,7 @@ class Contents:
     def __init__(self, layers: ImageLayers) -> None:
         self.layers = layers
         self._added: list[bytes | Path] = []
-        self._open: dict[int, _SeekableLayer | _StreamedLayer] = {}
+        self._open: dict[int, _SeekableLayer | ForwardData] = {}
 
     def add(self, data: bytes | Path) -> Place:
         """Keep *data*, or the name of the file that holds it; where it can be had."""
@@ -86,7 +85,7 @@ class Contents:
         if layer is None:
             plain = self.layers.open_seekable(number)
             if plain is None:
-                layer = _StreamedLayer(lambda: self.layers.open(number))
+                layer = ForwardData(lambda: self.layers.open(number))
             else:
                 layer = _SeekableLayer(plain)
             self._open[number] = layer
@@ -119,37 +118,6 @@ class _SeekableLayer:
         with self._lock:
             self._stream.seek(offset)
             return self._stream.read(size)
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-class _StreamedLayer:
-    """A layer that is read from the front: on from the last place, or anew for what is before it."""
-
-    random_access = False
-
-    def __init__(self, reopen: Callable[[], BinaryIO]) -> None:
-        self._reopen = reopen
-        self._stream = reopen()
-        self._position = 0
-        self._lock = threading.Lock()
-
-    def read_at(self, offset: int, size: int) -> bytes:
-        """See :class:`tarkit.tar.data.ArchiveData`."""
-        with self._lock:
-            if offset < self._position:
-                self._stream.close()
-                self._stream, self._position = self._reopen(), 0
-            while self._position < offset:
-                if not self._read(min(offset - self._position, CHUNK_SIZE)):
-                    return b""
-            return self._read(size)
-
-    def _read(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        self._position += len(data)
-        return data
 
     def close(self) -> None:
         self._stream.close()

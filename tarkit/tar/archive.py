@@ -15,7 +15,7 @@ from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable, chunks_of, read_bounded
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.uncached import read_at
-from tarkit.tar.data import ArchiveData, CompressedData, FileData, NoData, StoredData
+from tarkit.tar.data import ArchiveData, FileData, ForwardData, NoData, StoredData
 from tarkit.tar.index import Index, index_file, index_stream
 from tarkit.tar.member import Member
 from tarkit.tar.names import Names, shown
@@ -92,8 +92,8 @@ class Archive:
     def _from_file(cls, file: BinaryIO, where: str) -> Self:
         compression = detect(read_at(file.fileno(), SNIFF_SIZE, 0))
         data = _data(file, compression, where)
-        if isinstance(data, CompressedData):
-            index = index_stream(data.stream(), where=where)
+        if isinstance(data, ForwardData):
+            index = index_stream(data.reopen(), where=where)
         else:
             index = index_file(file, where=where)
         size = os.fstat(file.fileno()).st_size
@@ -205,7 +205,8 @@ class Archive:
         self.close()
 
 
-def _data(file: BinaryIO, compression: Compression, where: str) -> FileData | CompressedData:
+def _data(file: BinaryIO, compression: Compression, where: str) -> FileData | ForwardData:
+    stored = FileData(file, where)
     if compression is Compression.NONE:
-        return FileData(file, where)
-    return CompressedData(file, compression, where)
+        return stored
+    return ForwardData(lambda: decompress(stored.stream(), compression, where=where))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from tarkit.errors import TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.atomic import from_os_error
-from tarkit.streams.codecs import Compression, decompress
+from tarkit.streams.chunks import Readable
 from tarkit.streams.uncached import read_at
 from tarkit.tar.member import Member
 
@@ -46,41 +47,44 @@ class FileData:
         except OSError as error:
             raise from_os_error(error, self._where) from error
 
+    def stream(self) -> Readable:
+        """Everything, in a stream of its own."""
+        return _FromStart(self)
 
-class CompressedData:
-    """A compressed file: one decompressor that skips ahead, and begins anew for what is behind it."""
+
+class ForwardData:
+    """A stream that can only be read onwards: what is behind it takes a new one.
+
+    *reopen* opens it at its first byte.
+    """
 
     random_access = False
 
-    def __init__(self, file: BinaryIO, compression: Compression, where: str) -> None:
-        self._file = FileData(file, where)
-        self._compression = compression
-        self._where = where
+    def __init__(self, reopen: Callable[[], BinaryIO]) -> None:
+        self.reopen = reopen
+        self._stream = reopen()
+        self._position = 0
         self._lock = threading.Lock()
-        self._restart()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Up to *size* bytes from *offset*; none behind the end only."""
         with self._lock:
             if offset < self._position:
-                self._restart()
+                self._stream.close()
+                self._stream, self._position = self.reopen(), 0
             while self._position < offset:
                 if not self._read(min(offset - self._position, CHUNK_SIZE)):
                     return b""
             return self._read(size)
 
-    def stream(self) -> BinaryIO:
-        """Everything, in a stream of its own."""
-        return decompress(_FromStart(self._file), self._compression, where=self._where)
-
-    def _restart(self) -> None:
-        self._stream = self.stream()
-        self._position = 0
-
     def _read(self, size: int) -> bytes:
         data = self._stream.read(size)
         self._position += len(data)
         return data
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
 
 
 class NoData:

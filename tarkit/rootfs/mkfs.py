@@ -23,11 +23,11 @@ from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import write_tar
 from tarkit.streams.atomic import output_path
 from tarkit.streams.staging import staging_directory
+from tarkit.tar.data import FileData
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.reader import TarReader
 from tarkit.tar.spool import new_spool
-from tarkit.tar.tape import FileTape
 from tarkit.transports.base import Source
 
 _LAST_TIME = (1 << 32) - 1  # squashfs counts seconds in 32 bits
@@ -52,7 +52,7 @@ def write_squashfs(
     with staging_directory(path.absolute().parent) as staging, new_spool() as tar:
         result = write_tar(source, tar, platform, overlay, on_progress)
         output = staging / "image"
-        members = list(TarReader(FileTape(tar)))
+        members = list(TarReader(FileData(tar, "the spool").tape()))
         options = ["-tar", "-noappend", "-no-progress", "-quiet", *_root_options(members[0])]
         _run([program, "-", str(output), *options], tar, time=_latest(members))
         output.replace(path)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from tarkit.errors import TruncatedError
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.names import OPAQUE, WHITEOUT, split
 from tarkit.rootfs.tree import Place
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.reader import TarReader
-from tarkit.tar.tape import Tape
+from tarkit.tar.tape import SeekingTape
 
 _JOBS = 2  # layers that are read at a time; each has a thread that reads ahead
-_WINDOW = 16 << 10  # read at once where data is passed over: a header and some small files
 
 T = TypeVar("T")
 
@@ -203,21 +201,3 @@ class Shadow:
     def _block(self, path: bytes) -> None:
         self._taken.add(path)
         self._closed.add(path)
-
-
-class SeekingTape(Tape):
-    """A stream of *size* bytes that can seek: what is passed over is not read."""
-
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        super().__init__(stream)
-        self._file = stream
-        self._size = size
-
-    def _advance(self, position: int) -> None:
-        if position > self._size:
-            raise TruncatedError(f"the archive ends {position - self._size} bytes early")
-        self._file.seek(position)
-        self._start, self._chunk, self._at = position, b"", 0
-
-    def _read(self) -> bytes:
-        return self._file.read(_WINDOW)

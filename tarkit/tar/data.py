@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -13,6 +14,7 @@ from tarkit.streams.atomic import from_os_error
 from tarkit.streams.chunks import Readable
 from tarkit.streams.uncached import read_at
 from tarkit.tar.member import Member
+from tarkit.tar.tape import SeekingTape
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -50,6 +52,10 @@ class FileData:
     def stream(self) -> Readable:
         """Everything, in a stream of its own."""
         return _FromStart(self)
+
+    def tape(self) -> SeekingTape:
+        """Everything, for those who skip most of it."""
+        return SeekingTape(_FromStart(self), os.fstat(self._file.fileno()).st_size)
 
 
 class ForwardData:
@@ -103,7 +109,7 @@ class NoData:
 
 
 class _FromStart:
-    """A file as a stream of its own, from the first byte."""
+    """A file as a stream of its own, at the first byte."""
 
     def __init__(self, file: FileData) -> None:
         self._file = file
@@ -113,6 +119,10 @@ class _FromStart:
         data = self._file.read_at(self._position, CHUNK_SIZE if size < 0 else size)
         self._position += len(data)
         return data
+
+    def seek(self, offset: int, /) -> int:
+        self._position = offset
+        return offset
 
 
 class StoredData(io.RawIOBase, BinaryIO):

@@ -11,9 +11,9 @@ from tarkit.errors import LimitExceededError
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable
 from tarkit.streams.codecs import SNIFF_SIZE
+from tarkit.tar.data import FileData
 from tarkit.tar.member import Member
 from tarkit.tar.reader import TarReader
-from tarkit.tar.tape import FileTape
 
 MAX_MEMBERS = 100_000
 """Most members an index holds unless it is told otherwise; images have some dozens."""
@@ -47,7 +47,9 @@ def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = 
     Reads by offset, so the file's own position stays. Raises what
     :meth:`~tarkit.tar.scan.Scanner.next` raises, and :class:`LimitExceededError` beyond *limit*.
     """
-    return _index(TarReader(FileTape(file), where=where), limit, where, None)
+    return _index(
+        TarReader(FileData(file, where or "the archive").tape(), where=where), limit, where, None
+    )
 
 
 def index_stream(stream: Readable, *, limit: int = MAX_MEMBERS, where: str | None = None) -> Index:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from typing import BinaryIO
+from typing import Protocol
 
 from tarkit.errors import TruncatedError
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable
-from tarkit.streams.uncached import read_at
 from tarkit.tar import BLOCK_SIZE
 
-_WINDOW = 16 << 10  # read at a time by offset: several small members, or little beside a large one
+_WINDOW = (
+    16 << 10
+)  # read at a time where data is skipped: several small members, or little beside a large one
 
 
 class Tape:
@@ -96,18 +96,27 @@ class Tape:
         return self._stream.read(CHUNK_SIZE)
 
 
-class FileTape(Tape):
-    """A seekable file, read by offset: what is skipped is not read, and the file's own position stays."""
+class Seekable(Readable, Protocol):
+    """A stream that can go on anywhere."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file)
-        self._descriptor = file.fileno()
-        self._size = os.fstat(self._descriptor).st_size
+    def seek(self, offset: int, /) -> int:
+        """Go to *offset*, counted from the start."""
+        ...
+
+
+class SeekingTape(Tape):
+    """The *size* bytes of a stream that can seek, and is at its start: what is skipped is not read."""
+
+    def __init__(self, stream: Seekable, size: int) -> None:
+        super().__init__(stream)
+        self._file = stream
+        self._size = size
 
     def _advance(self, position: int) -> None:
         if position > self._size:
             raise TruncatedError(f"the archive ends {position - self._size} bytes early")
+        self._file.seek(position)
         self._start, self._chunk, self._at = position, b"", 0
 
     def _read(self) -> bytes:
-        return read_at(self._descriptor, _WINDOW, self._start)
+        return self._file.read(_WINDOW)

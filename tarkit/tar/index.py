@@ -47,9 +47,8 @@ def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = 
     Reads by offset, so the file's own position stays. Raises what
     :meth:`~tarkit.tar.scan.Scanner.next` raises, and :class:`LimitExceededError` beyond *limit*.
     """
-    return _index(
-        TarReader(FileData(file, where or "the archive").tape(), where=where), limit, where, None
-    )
+    tape = FileData(file, where or "the archive").tape()
+    return _index(TarReader(tape, where=where), limit, where, None)
 
 
 def index_stream(stream: Readable, *, limit: int = MAX_MEMBERS, where: str | None = None) -> Index:

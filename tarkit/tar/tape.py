@@ -9,9 +9,7 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable
 from tarkit.tar import BLOCK_SIZE
 
-_WINDOW = (
-    16 << 10
-)  # read at a time where data is skipped: several small members, or little beside a large one
+_WINDOW = 16 << 10  # several small members, or little beside a large one: see SeekingTape
 
 
 class Tape:

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from io import FileIO
 from pathlib import Path
 
-from tarkit.errors import NoSpaceError, TransportError, UnsupportedError
+from tarkit.errors import UnsupportedError
+from tarkit.streams.atomic import os_errors
 from tarkit.streams.uncached import Buffer, Gathered
 
 _ZEROS = bytes(1024 * 1024)
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@contextmanager
-def _typed_errors(where: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        kind = NoSpaceError if error.errno in _FULL else TransportError
-        raise kind(reason, where=where) from error
 
 
 class ImageFile:
@@ -37,13 +24,13 @@ class ImageFile:
     def __init__(self, file: FileIO, name: str) -> None:
         self.name = name
         self._file = file
-        self._gathered = Gathered(file.fileno(), partial(_typed_errors, name))
+        self._gathered = Gathered(file.fileno(), partial(os_errors, name))
 
     @classmethod
     def open(cls, target: Path | int) -> ImageFile:
         """Open and empty *target*, a path or a descriptor (which is duplicated)."""
         name = str(target) if isinstance(target, Path) else f"descriptor {target}"
-        with _typed_errors(name):
+        with os_errors(name):
             if isinstance(target, Path):
                 file = target.open("w+b", buffering=0)
             else:
@@ -80,11 +67,11 @@ class ImageFile:
         """Have the machine set *size* bytes aside now; not every system can."""
         if not hasattr(os, "posix_fallocate"):
             raise UnsupportedError("this system sets no space aside", where=self.name)
-        with _typed_errors(self.name):
+        with os_errors(self.name):
             os.posix_fallocate(self._file.fileno(), 0, size)
 
     def finish(self, size: int) -> None:
         """Write what is gathered and give the file *size* bytes."""
         self._gathered.flush()
-        with _typed_errors(self.name):
+        with os_errors(self.name):
             self._file.truncate(size)

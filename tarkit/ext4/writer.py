@@ -37,7 +37,8 @@ class Ext4Writer:
     def open(cls, target: Path | int, options: Ext4Options | None = None) -> Ext4Writer:
         """Start an image in *target*, a path or the descriptor of a regular file, emptied first.
 
-        A descriptor stays the caller's to close.
+        A descriptor stays the caller's to close. Raises :class:`PathNotFoundError` for a directory
+        that is not there, and :class:`UnsupportedError` for anything but a regular file.
         """
         options = options or Ext4Options()
         image = ImageFile.open(target)

@@ -11,7 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from tarkit.errors import NoSpaceError, PathNotFoundError, RefusedError, TarkitError
+from tarkit.errors import (
+    NoSpaceError,
+    PathNotFoundError,
+    RefusedError,
+    TarkitError,
+    TransportError,
+)
 from tarkit.streams.uncached import LEAST, write_at
 
 if TYPE_CHECKING:
@@ -154,10 +160,13 @@ def os_errors(where: object) -> Iterator[None]:
 
 
 def from_os_error(error: OSError, where: object) -> TarkitError:
-    """*error* as one of tarkit's: no space, no such path, or what the system says in its words."""
+    """*error* as one of tarkit's, in the system's words.
+
+    :class:`NoSpaceError`, :class:`PathNotFoundError`, or :class:`TransportError` for all else.
+    """
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return NoSpaceError(f"no space left to write it ({reason})", where=str(where))
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return PathNotFoundError(reason, where=str(where))
-    return TarkitError(reason, where=str(where))
+    return TransportError(reason, where=str(where))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tarkit.errors import NoSpaceError, TransportError, UnsupportedError
+from tarkit.errors import NoSpaceError, PathNotFoundError, UnsupportedError
 from tarkit.ext4.image import ImageFile
 
 MIB = 1024 * 1024
@@ -80,7 +80,7 @@ def test_only_regular_files(tmp_path: Path) -> None:
     finally:
         os.close(read)
         os.close(write)
-    with pytest.raises(TransportError, match="No such file"):
+    with pytest.raises(PathNotFoundError, match="No such file"):
         ImageFile.open(tmp_path / "no" / "such")
 
 

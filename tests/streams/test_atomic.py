@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tarkit.errors import NoSpaceError, PathNotFoundError, TarkitError
+from tarkit.errors import NoSpaceError, PathNotFoundError, TarkitError, TransportError
 from tarkit.streams.atomic import PendingFile, atomic_file, from_os_error, sync_directory
 from tests.builders import listing
 
@@ -129,7 +129,7 @@ def test_what_cannot_be_synced_is_not_published(
         (errno.EFBIG, NoSpaceError),
         (errno.ENOENT, PathNotFoundError),
         (errno.ENOTDIR, PathNotFoundError),
-        (errno.EACCES, TarkitError),
+        (errno.EACCES, TransportError),
     ],
 )
 def test_what_the_system_says(number: int, kind: type[TarkitError]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tarkit.errors import BlobNotFoundError, MalformedError
-from tarkit.image.digest import Digest
+from tarkit.image.digest import Digest, blob_name
 from tarkit.streams.atomic import PendingFile, os_errors, sync_directory
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.files import require_inside
@@ -26,7 +26,7 @@ class BlobStore:
 
     def path(self, digest: Digest) -> Path:
         """Where the blob is, or would be."""
-        return self.root / "blobs" / digest.algorithm / digest.hex
+        return self.root / blob_name(digest)
 
     def size(self, digest: Digest) -> int | None:
         """The blob's size in bytes, or ``None`` where there is no such blob."""

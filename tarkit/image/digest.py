@@ -55,3 +55,8 @@ class Digest:
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
+
+
+def blob_name(digest: Digest) -> str:
+    """Where the blob of *digest* is in an OCI layout, whatever holds its files (image-layout.md, "Blobs")."""
+    return f"blobs/{digest.algorithm}/{digest.hex}"

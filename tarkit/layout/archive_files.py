@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from tarkit.errors import BlobNotFoundError
 from tarkit.image.descriptor import Descriptor
-from tarkit.image.digest import Digest
+from tarkit.image.digest import Digest, blob_name
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.layout.layout import Layout, LayoutSource
 from tarkit.tar.archive import Archive
@@ -58,8 +58,3 @@ class ArchiveSource(LayoutSource):
         if self._files.archive.random_access:
             return None
         return sorted(blobs, key=lambda blob: self._files.place(blob.digest))
-
-
-def blob_name(digest: Digest) -> str:
-    """Where the blob of *digest* is in any layout."""
-    return f"blobs/{digest.algorithm}/{digest.hex}"

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from tarkit.image.descriptor import Descriptor
-from tarkit.image.digest import Digest
+from tarkit.image.digest import Digest, blob_name
 from tarkit.image.media_types import Compression
 from tarkit.streams.atomic import PendingFile, os_errors, output_path
 from tarkit.streams.chunks import chunks_of
@@ -50,19 +50,19 @@ class ArchiveOutput:
         """The size of a blob that is in the archive already."""
         return self._sizes.get(digest)
 
-    def put_blob(self, blob: VerifyingReader, name: Callable[[str], str]) -> None:
-        """Append *blob* as the member that *name* makes of its digest's hex.
+    def put_blob(self, blob: VerifyingReader, name: Callable[[Digest], str]) -> None:
+        """Append *blob* as the member that *name* makes of its digest.
 
         One that fails, or that is there already, is taken back.
         """
-        unknown = "0" * len(Digest.of(b"", blob.algorithm).hex)
+        unknown = Digest.of(b"", blob.algorithm)  # as long as the right one
         with self._tar.begin(self._member(name(unknown))) as member:
             for chunk in chunks_of(blob):
                 member.write(chunk)
             if blob.digest in self._sizes:
                 member.abort()
             else:
-                member.end(name(blob.digest.hex).encode())
+                member.end(name(blob.digest).encode())
         self._sizes[blob.digest] = blob.size
 
     def add(self, name: str, data: bytes) -> None:
@@ -131,7 +131,7 @@ class ArchiveBlobs:
 
     def put(self, blob: VerifyingReader) -> None:
         """See :class:`tarkit.layout.destination.LayoutBlobs`."""
-        self._output.put_blob(blob, lambda hex: f"blobs/{blob.algorithm}/{hex}")
+        self._output.put_blob(blob, blob_name)
 
 
 def _print(archive: BinaryIO) -> None:

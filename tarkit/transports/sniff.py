@@ -20,8 +20,8 @@ from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.archive import Archive
 from tarkit.transports.base import Reader
 from tarkit.transports.directory.reader import DirectoryReader
-from tarkit.transports.docker_archive.legacy import REPOSITORIES_FILE
-from tarkit.transports.docker_archive.reader import MANIFEST_FILE, DockerArchiveReader
+from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
+from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.transports.oci_archive.reader import OCIArchiveReader
 from tarkit.transports.oci_layout.reader import OCILayoutReader
 

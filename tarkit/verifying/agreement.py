@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from tarkit.image.digest import Digest
 from tarkit.layout.layout import INDEX_FILE
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME, normalized
-from tarkit.transports.docker_archive.reader import MANIFEST_FILE
+from tarkit.transports.docker_archive.format import MANIFEST_FILE
 from tarkit.verifying.docker import DockerImage
 from tarkit.verifying.findings import Findings, Rule
 from tarkit.verifying.indexes import Entry

@@ -10,9 +10,8 @@ from typing import BinaryIO, Protocol
 
 from tarkit.blobs.store import BlobStore
 from tarkit.errors import PathNotFoundError, TarkitError, UnsafePathError
-from tarkit.image.digest import Digest
+from tarkit.image.digest import Digest, blob_name
 from tarkit.image.document import METADATA_LIMIT
-from tarkit.layout.archive_files import blob_name
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.files import open_regular, read_file, require_inside

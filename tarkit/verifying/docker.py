@@ -10,8 +10,8 @@ from tarkit.errors import TarkitError
 from tarkit.image import media_types
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT, as_object
+from tarkit.transports.docker_archive.format import MANIFEST_FILE
 from tarkit.transports.docker_archive.items import ManifestItem
-from tarkit.transports.docker_archive.reader import MANIFEST_FILE
 from tarkit.verifying.contents import ArchiveContents, Content
 from tarkit.verifying.documents import read_document
 from tarkit.verifying.findings import Rule

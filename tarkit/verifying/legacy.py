@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tarkit.errors import TarkitError
 from tarkit.image.document import METADATA_LIMIT, parse_object
-from tarkit.transports.docker_archive.legacy import REPOSITORIES_FILE
+from tarkit.transports.docker_archive.format import REPOSITORIES_FILE
 from tarkit.verifying.contents import ArchiveContents
 from tarkit.verifying.documents import read_document
 from tarkit.verifying.findings import Rule

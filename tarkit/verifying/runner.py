@@ -21,9 +21,9 @@ from tarkit.layout.layout import INDEX_FILE, MARKER_FILE, Layout, LayoutFiles
 from tarkit.layout.names import answers_to
 from tarkit.tar.archive import Archive
 from tarkit.transports.directory.files import MANIFEST_FILE as LOOSE_MANIFEST_FILE
+from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
 from tarkit.transports.docker_archive.items import ManifestItem, choose_item
-from tarkit.transports.docker_archive.legacy import REPOSITORIES_FILE, legacy_items
-from tarkit.transports.docker_archive.reader import MANIFEST_FILE
+from tarkit.transports.docker_archive.legacy import legacy_items
 from tarkit.transports.location import Location, Transport
 from tarkit.transports.oci_layout.reader import DirectoryFiles
 from tarkit.verifying.agreement import check_agreement

@@ -149,7 +149,7 @@ class ClassicDestination:
         if media_type in media_types.CONFIGS:
             self._contents.add_config(read_bounded(blob, METADATA_LIMIT))
         else:
-            self._contents.output.put_blob(blob, lambda hex: f"{hex}.tar")
+            self._contents.output.put_blob(blob, lambda digest: f"{digest.hex}.tar")
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from tarkit.image.descriptor import Descriptor
-from tarkit.image.digest import Digest
+from tarkit.image.digest import Digest, blob_name
 from tarkit.image.manifest import Manifest, RawManifest
 from tarkit.image.media_types import MANIFESTS, Compression
 from tarkit.image.reference import Reference
@@ -87,11 +87,7 @@ def _entries(image: _Image) -> list[Descriptor]:
 def _item(image: _Image) -> ManifestItem:
     manifest = Manifest.parse(image.manifest)
     return ManifestItem(
-        config=_path(manifest.config),
+        config=blob_name(manifest.config.digest),
         repo_tags=tuple(image.names),
-        layers=tuple(_path(layer) for layer in manifest.layers),
+        layers=tuple(blob_name(layer.digest) for layer in manifest.layers),
     )
-
-
-def _path(blob: Descriptor) -> str:
-    return f"blobs/{blob.digest.algorithm}/{blob.digest.hex}"

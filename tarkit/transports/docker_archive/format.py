@@ -1,6 +1,9 @@
-"""The two ways a docker archive is laid out; apart, because asking for one is light and writing it is not."""
+"""What docker archives are known by; apart, because asking for it is light and reading and writing are not."""
 
 from enum import Enum
+
+MANIFEST_FILE = "manifest.json"
+REPOSITORIES_FILE = "repositories"
 
 
 class DockerFormat(Enum):

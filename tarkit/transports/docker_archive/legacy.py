@@ -21,9 +21,9 @@ from tarkit.streams.codecs import decompress
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.archive import Archive
 from tarkit.transports.docker_archive.classic import ClassicSource
+from tarkit.transports.docker_archive.format import REPOSITORIES_FILE
 from tarkit.transports.docker_archive.items import ManifestItem
 
-REPOSITORIES_FILE = "repositories"
 _MOST_LAYERS = _MOST_IMAGES = 1000
 
 

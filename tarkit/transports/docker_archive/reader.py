@@ -12,14 +12,12 @@ from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.base import ImageEntry, Source
 from tarkit.transports.docker_archive.classic import ClassicSource, read_config
 from tarkit.transports.docker_archive.dual import dual_source
+from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
 from tarkit.transports.docker_archive.items import ManifestItem, choose_item, parse_items
 from tarkit.transports.docker_archive.legacy import (
-    REPOSITORIES_FILE,
     LegacyLayers,
     legacy_items,
 )
-
-MANIFEST_FILE = "manifest.json"
 
 
 class DockerArchiveReader(ArchiveHolder):

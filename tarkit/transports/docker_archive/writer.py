@@ -12,14 +12,10 @@ from tarkit.image.document import dump_json
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
 from tarkit.transports.base import Destination
-from tarkit.transports.docker_archive.format import DockerFormat
+from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE, DockerFormat
 
 if TYPE_CHECKING:
     from tarkit.transports.docker_archive.items import ManifestItem
-
-MANIFEST_FILE = "manifest.json"
-REPOSITORIES_FILE = "repositories"
-
 
 _Image = TypeVar("_Image", bound="Named")
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from tarkit.errors import AmbiguousImageError, DigestMismatchError, ImageNotFoundError, listed
-from tarkit.image.digest import Digest
+from tarkit.image.digest import Digest, blob_name
 from tarkit.tar.archive import Archive
 from tarkit.transports.base import ImageEntry, Source
 from tarkit.transports.docker_archive.classic import read_config
@@ -108,6 +108,6 @@ def _position(reader: DockerArchiveReader, image_id: Digest) -> int:
     configs = [Digest.of(read_config(archive, item)) for item in reader.manifest]
     if image_id in configs:
         return configs.index(image_id)
-    if len(configs) == 1 and archive.candidates(f"blobs/{image_id.algorithm}/{image_id.hex}"):
+    if len(configs) == 1 and archive.candidates(blob_name(image_id)):
         return 0
     raise DigestMismatchError(image_id, listed(list(map(str, configs))), where=reader.where)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +11,12 @@ from typing import BinaryIO
 
 from tarkit.errors import BlobNotFoundError, MalformedError
 from tarkit.image.digest import Digest, blob_name
-from tarkit.streams.atomic import PendingFile, os_errors, sync_directory
+from tarkit.streams.atomic import PendingFile, from_os_error, os_errors, sync_directory
 from tarkit.streams.chunks import chunks_of
-from tarkit.streams.files import require_inside
+from tarkit.streams.files import open_regular, require_inside
 from tarkit.streams.verify import VerifyingReader
+
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class BlobStore:
@@ -29,15 +33,9 @@ class BlobStore:
         return self.root / blob_name(digest)
 
     def size(self, digest: Digest) -> int | None:
-        """The blob's size in bytes, or ``None`` where there is no such blob."""
-        path = self.path(digest)
-        try:
-            status = path.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        if stat.S_ISLNK(status.st_mode) and not path.exists():
-            return None
-        return self._resolved(path).stat().st_size
+        """The blob's size in bytes, or ``None`` where there is no such blob; otherwise as :meth:`open`."""
+        status = self._status(digest)
+        return None if status is None else status.st_size
 
     def open(self, digest: Digest) -> BinaryIO:
         """The blob as a raw stream, for the caller to verify.
@@ -45,18 +43,23 @@ class BlobStore:
         Raises :class:`BlobNotFoundError`, :class:`UnsafePathError` for a link out of the store and
         :class:`MalformedError` for anything that is not a file.
         """
-        if self.size(digest) is None:
+        if self._status(digest) is None:
             raise BlobNotFoundError(f"blob {digest} is missing", where=str(self.root))
-        path = self._resolved(self.path(digest))
-        with os_errors(path):
-            return path.open("rb", buffering=0)
+        return open_regular(self.path(digest))
 
-    def _resolved(self, path: Path) -> Path:
+    def _status(self, digest: Digest) -> os.stat_result | None:
+        """What the blob's path leads to: a file inside the store, or ``None`` for nowhere."""
+        path = self.path(digest)
+        try:
+            status = path.stat()
+        except OSError as error:
+            if error.errno in _NOWHERE:
+                return None
+            raise from_os_error(error, path) from error
         require_inside(path, self.root)
-        real = path.resolve()
-        if not real.is_file():
+        if not stat.S_ISREG(status.st_mode):  # even to open a device may do something
             raise MalformedError("a blob that is not a regular file", where=str(path))
-        return real
+        return status
 
     def put(self, blob: VerifyingReader) -> None:
         """Store what *blob* holds under the digest it turns out to have; nothing where it fails."""

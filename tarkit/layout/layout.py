@@ -131,10 +131,6 @@ class Layout:
             raise LimitExceededError(
                 f"a manifest of {descriptor.size} bytes", limit=METADATA_LIMIT, where=where
             )
-        if self.files.blob_size(descriptor.digest) is None:
-            raise BlobNotFoundError(
-                f"manifest {descriptor.digest} is missing", where=self.files.where
-            )
         data = verified(self.files.open_blob(descriptor.digest), descriptor.digest, descriptor.size)
         return RawManifest.of(data, descriptor.media_type, where=where)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -10,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from tarkit.blobs.store import BlobStore
-from tarkit.errors import BlobNotFoundError, DigestMismatchError, MalformedError, UnsafePathError
+from tarkit.errors import (
+    BlobNotFoundError,
+    DigestMismatchError,
+    MalformedError,
+    TransportError,
+    UnsafePathError,
+)
 from tarkit.image.digest import Digest
 from tarkit.streams.verify import VerifyingReader
 from tests.builders import listing, noise, read_files
@@ -120,14 +127,44 @@ def test_a_link_that_leads_nowhere_is_no_blob(store: BlobStore, target: str) -> 
 
 def test_a_directory_is_no_blob(store: BlobStore) -> None:
     plant(store).mkdir()
-    with pytest.raises(MalformedError, match="not a regular file"):
-        store.open(DIGEST)
+    for look in (store.size, store.open):
+        with pytest.raises(MalformedError, match="not a regular file"):
+            look(DIGEST)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no fifos here")
 def test_a_fifo_is_not_waited_on(store: BlobStore) -> None:
     os.mkfifo(plant(store))
-    with pytest.raises(MalformedError, match="not a regular file"):
+    for look in (store.size, store.open):
+        with pytest.raises(MalformedError, match="not a regular file"):
+            look(DIGEST)
+
+
+@needs_symlinks
+def test_a_device_is_out_of_the_store(store: BlobStore) -> None:
+    plant(store).symlink_to(os.devnull)
+    for look in (store.size, store.open):
+        with pytest.raises(UnsafePathError, match="leads out of"):
+            look(DIGEST)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are longer elsewhere")
+def test_what_the_system_refuses_has_a_type(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path / ("n" * 300))
+    for look in (store.size, store.open):
+        with pytest.raises(TransportError, match="too long"):
+            look(DIGEST)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_a_blob_that_may_not_be_read(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, DATA)
+
+    def denied(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "open", denied)  # root may read everything
+    with pytest.raises(TransportError, match="Permission denied"):
         store.open(DIGEST)
 
 

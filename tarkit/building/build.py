@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from uuid import UUID
 
-from tarkit.building.data import FileData, by_place
+from tarkit.building.data import BlockSink, by_place
 from tarkit.building.hashing import file_digest, flushing
 from tarkit.building.inputs import derived_options, input_digest
 from tarkit.building.nodes import Translation
@@ -122,7 +122,7 @@ def _write(
 ) -> _Written:
     is_tight = preflight.free_space < preflight.compressed_size
     with Ext4Writer.open(file.fileno(), options) as writer:
-        data = FileData(writer)
+        data = BlockSink(writer)
         entries = _read_entries(layers, data, options, is_tight=is_tight)
         with FileSystem.merged(layers, entries, overlay=overlay) as files:
             inodes = files.tree.inodes()
@@ -139,7 +139,7 @@ def _write(
 
 
 def _read_entries(
-    layers: ImageLayers, data: FileData, options: Ext4Options, *, is_tight: bool
+    layers: ImageLayers, data: BlockSink, options: Ext4Options, *, is_tight: bool
 ) -> list[list[Member]]:
     """The entries of all layers; on the way *data* gets what it can, or at least reserves it.
 

@@ -14,7 +14,7 @@ from tarkit.rootfs.tree import Node, Place
 from tarkit.tar.member import Member
 
 
-class FileData:
+class BlockSink:
     """The data of files, by their place in the layers, in the image that *writer* makes; a sink."""
 
     def __init__(self, writer: Ext4Writer) -> None:

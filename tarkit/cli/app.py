@@ -15,6 +15,7 @@ from typing import Annotated, TextIO
 import typer
 
 from tarkit import __version__
+from tarkit.cli.common import note
 from tarkit.errors import (
     AuthenticationError,
     NotFoundError,
@@ -135,15 +136,16 @@ def exit_code(error: TarkitError) -> int:
 
 def _fail(message: str, code: int) -> int:
     try:
-        print(f"tarkit: {one_line(message)}", file=sys.stderr)
+        note(one_line(message))
     except OSError:
         _silence(sys.stderr)
     return code
 
 
-def _silence(stream: TextIO) -> None:
+def _silence(stream: TextIO | None) -> None:
     """Nobody reads *stream* any more: what is left in it goes nowhere, and the exit code stays."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if stream is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _raise_if_debugging(arguments: list[str]) -> None:

@@ -33,9 +33,15 @@ def print_json(document: object) -> None:
     print(json.dumps(document, indent=2))
 
 
+def say(text: str) -> None:
+    """A line on standard error; nothing where the shell closed it: ``print`` would take standard output."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr, flush=True)
+
+
 def note(text: str) -> None:
     """A line for the reader, on standard error."""
-    print(f"tarkit: {text}", file=sys.stderr)
+    say(f"tarkit: {text}")
 
 
 def size_text(size: int) -> str:

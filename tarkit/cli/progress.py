@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tarkit.cli.common import say
 from tarkit.copying.progress import Event, Progress
 
 Listener = Callable[[Progress], None]
@@ -15,16 +16,18 @@ Listener = Callable[[Progress], None]
 @contextmanager
 def progress_listener(*, as_json: bool, quiet: bool) -> Iterator[Listener | None]:
     """What to call with every event; ``None`` where nobody looks."""
-    if as_json and not quiet:
-        yield _print_event
-    elif quiet or sys.stderr is None or not sys.stderr.isatty():
+    if quiet or sys.stderr is None:
+        yield None
+    elif as_json:
+        yield _say_event
+    elif not sys.stderr.isatty():
         yield None
     else:
         with _bar() as listener:
             yield listener
 
 
-def _print_event(progress: Progress) -> None:
+def _say_event(progress: Progress) -> None:
     event = {
         "event": progress.event.value,
         "digest": str(progress.digest),
@@ -37,7 +40,7 @@ def _print_event(progress: Progress) -> None:
         "percent": round(progress.percent, 1),
         "speed": progress.speed,
     }
-    print(json.dumps(event), file=sys.stderr, flush=True)
+    say(json.dumps(event))
 
 
 @contextmanager

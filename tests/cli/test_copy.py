@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -213,36 +209,6 @@ def test_other_images_of_an_archive_stay_what_they_are(
     assert json.loads(files["index.json"])["manifests"][0] == entry
     result = tarkit("inspect", "--json", f"oci-archive:{out}:old", "--platform", "linux/amd64")
     assert result.document["config_digest"] == ONE.digest
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "copy docker-archive:- oci:out <&-",
-        "verify - <&-",
-        "list - <&-",
-        "copy {save}:one:1 docker-archive:-:a:1 >&-",
-        "inspect --raw {save}:one:1 >&-",
-        "cat {save}:one:1 base.txt >&-",
-    ],
-)
-@pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
-def test_a_stream_that_the_shell_closed_is_an_error(
-    save: str, tmp_path: Path, command: str
-) -> None:
-    script = f"{shlex.quote(sys.executable)} -m tarkit {command.format(save=save)}"
-    run = subprocess.run(
-        ["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 1
-    assert re.fullmatch(r"tarkit: standard (in|out)put: is closed\n", run.stderr)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
-def test_nobody_has_to_listen(save: str, tmp_path: Path) -> None:
-    script = f"{shlex.quote(sys.executable)} -m tarkit copy {save}:one:1 oci:out:x 2>&-"
-    assert subprocess.run(["sh", "-c", script], cwd=tmp_path, check=False).returncode == 0
-    check_layout(read_files(tmp_path / "out"))
 
 
 def test_what_docker_has_no_place_for_is_noted(tarkit: Tarkit, tmp_path: Path) -> None:

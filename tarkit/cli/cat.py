@@ -12,7 +12,7 @@ from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.image.platform import Platform
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.tree import Place
-from tarkit.streams.chunks import chunks_of
+from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.streams.standard import standard_output
 from tarkit.tar.member import Member
 from tarkit.tar.sparse import logical
@@ -40,7 +40,7 @@ def cat_command(
         else:  # empty, or nothing but a hole
             with files.contents.open(node) as stream:
                 for chunk in chunks_of(stream):
-                    standard_output().write(chunk)
+                    write_all(standard_output(), chunk)
 
 
 class _Output:
@@ -48,4 +48,4 @@ class _Output:
 
     def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
         for chunk in logical(member, chunks):
-            standard_output().write(chunk)
+            write_all(standard_output(), chunk)

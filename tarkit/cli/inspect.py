@@ -23,6 +23,7 @@ from tarkit.image.manifest import Manifest
 from tarkit.image.platform import Platform
 from tarkit.reading.inspect import ImageInfo, inspect_image
 from tarkit.reading.select import read_config, select_image
+from tarkit.streams.chunks import write_all
 from tarkit.streams.standard import standard_output
 from tarkit.transports.base import Source
 from tarkit.transports.location import Location, open_source
@@ -65,7 +66,7 @@ def _write_bytes(image: Source, platform: Platform | None, *, config: bool) -> N
         data = read_config(image, Manifest.parse(select_image(image, platform)))
     else:
         data = (select_image(image, platform) if platform else image.manifest()).data
-    standard_output().write(data)
+    write_all(standard_output(), data)
 
 
 def _as_json(info: ImageInfo) -> dict[str, object]:

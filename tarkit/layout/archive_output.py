@@ -12,7 +12,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.media_types import Compression
 from tarkit.streams.atomic import PendingFile, os_errors, output_path
-from tarkit.streams.chunks import chunks_of
+from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.streams.standard import standard_output
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.epoch import source_date_epoch
@@ -137,7 +137,7 @@ class ArchiveBlobs:
 def _print(archive: BinaryIO) -> None:
     with os_errors("standard output"):
         for chunk in chunks_of(archive):
-            standard_output().write(chunk)
+            write_all(standard_output(), chunk)
         standard_output().flush()
 
 

@@ -22,7 +22,7 @@ from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tree import Node, Place, Tree
 from tarkit.streams.atomic import atomic_file, os_errors
-from tarkit.streams.chunks import chunks_of
+from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.streams.codecs import Compression, compress
 from tarkit.streams.uncached import Gathered
 from tarkit.tar import BLOCK_SIZE, padding
@@ -229,10 +229,3 @@ def _as_written(
         return member.stored, chunks
     segments, pieces = in_whole_blocks(chunks, member.sparse)
     return sum(segment.length for segment in segments), pieces
-
-
-def write_all(file: BinaryIO, data: bytes) -> None:
-    """Write all of *data* to *file*, which may take less at a time."""
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]

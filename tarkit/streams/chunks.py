@@ -78,6 +78,13 @@ def chunks_of(stream: Readable, size: int = CHUNK_SIZE) -> Iterator[bytes]:
         yield chunk
 
 
+def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
+    """Write all of *data* to *file*, which may take less at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
 def read_bounded(stream: Readable, limit: int, *, where: str | None = None) -> bytes:
     """All of *stream*; raises :class:`LimitExceededError` beyond *limit* bytes."""
     parts, total = [], 0

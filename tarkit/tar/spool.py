@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from tarkit.streams.atomic import from_os_error, os_errors
-from tarkit.streams.chunks import Readable
+from tarkit.streams.chunks import Readable, write_all
 
 
 def new_spool() -> BinaryIO:
@@ -53,10 +53,8 @@ class Spooling:
 
 
 def _write(spool: BinaryIO, data: bytes) -> None:
-    view = memoryview(data)
     try:
-        while view:
-            view = view[spool.write(view) :]
+        write_all(spool, data)
     except OSError as error:
         from tempfile import gettempdir
 

@@ -10,7 +10,7 @@ from typing import BinaryIO, Self, cast
 
 from tarkit.errors import SizeMismatchError, UnsupportedError
 from tarkit.streams.atomic import os_errors
-from tarkit.streams.chunks import Readable, chunks_of
+from tarkit.streams.chunks import Readable, chunks_of, write_all
 from tarkit.tar import BLOCK_SIZE, padding, sparse
 from tarkit.tar.encode import encode, stored_size, with_size
 from tarkit.tar.member import Member
@@ -98,13 +98,13 @@ class TarWriter:
 
     def _write(self, data: bytes | memoryview) -> None:
         with os_errors(self._where or "the archive"):
-            _write_all(self._file, data)
+            write_all(self._file, data)
         self._offset += len(data)
 
     def _write_at(self, offset: int, data: bytes) -> None:
         with os_errors(self._where or "the archive"):
             self._file.seek(offset)
-            _write_all(self._file, data)
+            write_all(self._file, data)
             self._file.seek(self._offset)
 
     def _rewind(self, offset: int) -> None:
@@ -210,9 +210,3 @@ def _exactly(
         yield piece
     if total != size:
         raise SizeMismatchError(size, total, where=shown(member.name))
-
-
-def _write_all(file: BinaryIO, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]

@@ -1,7 +1,8 @@
-"""Standard streams that the shell closed."""
+"""Standard streams that the shell closed, or that take less than they are given."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,10 +10,15 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.builders import check_layout, read_files
+from tarkit.cli.app import run
+from tests.builders import check_layout, docker_archive, image_of, noise, read_files, tar
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 
@@ -62,3 +68,58 @@ def test_what_nobody_hears_is_not_said_elsewhere(save: str, tmp_path: Path) -> N
     assert json.loads(copied.stdout)["digest"]
     failed = sh("tarkit list oci:gone 2>&-", tmp_path)
     assert (failed.returncode, failed.stdout) == (3, "")
+
+
+BIG = image_of([tar({"big": noise(200 << 10)})], config={"Env": [f"NOISE={noise(4096).hex()}"]})
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> str:
+    return str(docker_archive(tmp_path / "big.tar", (BIG, ["x:1"])))
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_does_not_fit_is_an_error(big: str, tmp_path: Path, unbuffered: str) -> None:
+    command = f"(ulimit -f 100; tarkit cat {big} big > out)"
+    run = sh(command, tmp_path, PYTHONUNBUFFERED=unbuffered)
+    assert run.returncode == 6
+    assert "no space left" in run.stderr
+
+
+class Sips(io.RawIOBase):
+    """What is unbuffered may take less than it is given."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        sip = bytes(data)[:1000]
+        self.data += sip
+        return len(sip)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("cat", "{big}", "big"),
+        ("inspect", "--config", "{big}"),
+        ("copy", "-q", "{big}", "docker-archive:-:x:1"),
+        ("rootfs", "-q", "{big}", "-"),
+    ],
+)
+def test_output_that_is_taken_in_sips_is_whole(
+    big: str, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    command = [argument.format(big=big) for argument in arguments]
+    monkeypatch.setattr("signal.signal", lambda *arguments: None)
+    sips, whole = Sips(), io.BytesIO()
+    for output in (sips, whole):
+        with io.TextIOWrapper(output, write_through=True) as stdout:  # type: ignore[type-var]
+            monkeypatch.setattr(sys, "stdout", stdout)
+            assert run(command) == 0
+            data = whole.getvalue()
+    assert bytes(sips.data) == data
+    assert len(data) > 4096

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from tarkit.cli.common import Debug, Quiet, note
 from tarkit.cli.registry import AuthFile, CertDir, Host, TlsVerify, ask_password, registry_domain
 from tarkit.errors import UsageError
+from tarkit.streams.standard import is_terminal, standard_text
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.options import RegistryOptions
 
@@ -33,7 +33,7 @@ def login_command(
 
     domain = registry_domain(host)
     if username is None:
-        if password_stdin or not sys.stdin.isatty():
+        if password_stdin or not is_terminal():
             raise UsageError("no user name", hint="write --username USER")
         username = typer.prompt("User name", err=True)
     password = _read_password() if password_stdin else ask_password(username)
@@ -44,7 +44,7 @@ def login_command(
 
 
 def _read_password() -> str:
-    password = sys.stdin.readline(_LONGEST).rstrip("\r\n")
+    password = standard_text().readline(_LONGEST).rstrip("\r\n")
     if not password:
         raise UsageError("no password on standard input")
     return password

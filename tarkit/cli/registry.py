@@ -12,6 +12,7 @@ import typer
 
 from tarkit.errors import RefusedError, UsageError
 from tarkit.image.reference import Reference
+from tarkit.streams.standard import is_terminal
 from tarkit.transports.base import Source
 from tarkit.transports.location import Location, Transport, open_source
 from tarkit.transports.registry.credentials import Credentials
@@ -82,7 +83,7 @@ def ask_password(username: str) -> str:
     """The password of *username*, typed unseen; raises :class:`UsageError` where nobody can type."""
     import getpass
 
-    if not sys.stdin.isatty():
+    if not is_terminal():
         raise UsageError(
             "no password, and no terminal to ask for it",
             hint="write --creds USER:PASSWORD, or use login's --password-stdin",

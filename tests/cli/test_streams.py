@@ -55,6 +55,24 @@ def test_a_stream_that_is_needed_and_closed_is_an_error(
     assert re.fullmatch(r"tarkit: standard (in|out)put: is closed\n", run.stderr)
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("login localhost:1", 2, "no user name"),
+        ("login -u me localhost:1", 2, "no password, and no terminal to ask for it"),
+        ("login -u me --password-stdin localhost:1", 1, "standard input: is closed"),
+        ("inspect --creds me docker://localhost:1/x", 2, "no password, and no terminal"),
+    ],
+)
+def test_nobody_types_where_input_is_closed(
+    tmp_path: Path, command: str, code: int, words: str
+) -> None:
+    run = sh(f"tarkit {command} <&-", tmp_path)
+    assert run.returncode == code
+    assert run.stderr.startswith(f"tarkit: {words}")
+    assert run.stderr.count("\n") == 1
+
+
 def test_nobody_has_to_listen(save: str, tmp_path: Path) -> None:
     assert sh(f"tarkit copy {save}:one:1 oci:out:x 2>&-", tmp_path).returncode == 0
     check_layout(read_files(tmp_path / "out"))

@@ -81,10 +81,6 @@ def copy_command(
     platforms = tuple(map(Platform.parse, platform or ()))
     with ExitStack() as stack:
         listener = stack.enter_context(progress_listener(as_json=json_output, quiet=quiet))
-        registry = registry_options(
-            from_location, src_creds or creds, authfile, tls_verify, cert_dir
-        )
-        image = stack.enter_context(open_source(from_location, registry=registry))
         options = CopyOptions(
             all=all_images,
             platforms=platforms,
@@ -95,6 +91,10 @@ def copy_command(
             jobs=jobs,
             on_progress=listener,
         )
+        registry = registry_options(
+            from_location, src_creds or creds, authfile, tls_verify, cert_dir
+        )
+        image = stack.enter_context(open_source(from_location, registry=registry))
         image.manifest()  # a source that is not there leaves nothing at the destination
         registry = registry_options(
             to_location, dest_creds or creds, authfile, tls_verify, cert_dir

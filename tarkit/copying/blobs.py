@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from queue import Empty, SimpleQueue
@@ -170,18 +170,22 @@ class BlobMover:
         Reading, inflating and packing are stages on threads of their own.
         """
         where = f"{self._source.where}: layer {plan.descriptor.digest}"
-        if has is Compression.NONE and plan.descriptor.digest == plan.diff_id:
-            plain: VerifyingReader = stream
-        else:
-            inflated = ReadAhead(decompress(ReadAhead(stream), has, where=where))
-            plain = VerifyingReader(inflated, digest=plan.diff_id, where=f"{where}, uncompressed")
-        with plain:
+        plain = stream
+        with ExitStack() as stack:
+            if has is not Compression.NONE or plan.descriptor.digest != plan.diff_id:
+                read = stack.enter_context(ReadAhead(stream))
+                inflated = stack.enter_context(ReadAhead(decompress(read, has, where=where)))
+                inside = f"{where}, uncompressed"
+                plain = stack.enter_context(
+                    VerifyingReader(inflated, digest=plan.diff_id, where=inside)
+                )
             if gets is Compression.NONE:
                 return self._destination.put_blob(plain, media_type)
-            compressed = compress(ReadAhead(plain), gets, level=self._options.level)
-            with VerifyingReader(compressed) as packed:
-                stored = self._destination.put_blob(packed, media_type)
-                packed.verify()
+            ahead = stack.enter_context(ReadAhead(plain))
+            compressed = compress(ahead, gets, level=self._options.level)
+            packed = stack.enter_context(VerifyingReader(compressed))
+            stored = self._destination.put_blob(packed, media_type)
+            packed.verify()
             return stored
 
 

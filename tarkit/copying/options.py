@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tarkit.copying.progress import Progress
+from tarkit.errors import UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.media_types import Compression
 from tarkit.image.platform import Platform
+from tarkit.streams.codecs import require_level
 
 
 class LayerCompression(Enum):
@@ -49,6 +51,8 @@ class CopyOptions:
     platform is one image without an index, unless that is to be kept.
     ``level`` is the codec's own. ``jobs`` bounds the blobs in flight. ``on_progress`` is called
     from several threads, one call at a time.
+    Raises :class:`UsageError` for a level that no codec in question has, or that would be of no
+    use, and for less than one job.
     """
 
     all: bool = False
@@ -59,6 +63,15 @@ class CopyOptions:
     preserve_digests: bool = False
     jobs: int | None = None
     on_progress: Callable[[Progress], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise UsageError(f"{self.jobs} jobs: it takes one at least")
+        if self.level is not None:
+            if self.preserve_digests or self.compression is LayerCompression.NONE:
+                raise UsageError("a compression level, where nothing is to be compressed")
+            widest = Compression.ZSTD  # what it will be, where that is not asked for, is seen later
+            require_level(self.compression.codec or widest, self.level)
 
 
 @dataclass(frozen=True, slots=True)

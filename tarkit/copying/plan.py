@@ -12,6 +12,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest
 from tarkit.image.media_types import Compression, Family
+from tarkit.streams.codecs import require_level
 from tarkit.transports.base import Profile
 
 
@@ -55,8 +56,9 @@ def plan_copy(
     """Plan the copy of *manifest* to a destination of that *profile*.
 
     *diff_ids* is ``None`` for an artifact that is no image: it is copied as it is.
-    Raises :class:`CannotModifyError` where digests are to be preserved and cannot be, and
-    :class:`ManifestRejectedError` or :class:`NotAnImageError` where the destination cannot hold it.
+    Raises :class:`CannotModifyError` where digests are to be preserved and cannot be,
+    :class:`ManifestRejectedError` or :class:`NotAnImageError` where the destination cannot hold it,
+    and :class:`UsageError` where a layer's codec has no such level as was asked for.
     """
     if diff_ids is None:
         return _plan_artifact(manifest, profile)
@@ -77,6 +79,9 @@ def plan_copy(
     )
     if options.preserve_digests:
         _require_unchanged(layers)
+    for layer in layers:
+        if layer.becomes[layer.declared] is not layer.declared:
+            require_level(layer.becomes[layer.declared], options.level)
     return ImagePlan(family, layers, _notes(manifest, family))
 
 

@@ -19,7 +19,7 @@ from tarkit.streams.zstdframes import FrameTracker
 if TYPE_CHECKING:
     from zstandard import ZstdCompressionParameters
 
-__all__ = ["SNIFF_SIZE", "Compression", "compress", "decompress", "detect"]
+__all__ = ["SNIFF_SIZE", "Compression", "compress", "decompress", "detect", "require_level"]
 
 SNIFF_SIZE = 6
 """Bytes that :func:`detect` needs to see."""
@@ -73,6 +73,13 @@ def decompress(
             return _MemberReader(stream, _xz_decompressor, "xz", where)
 
 
+def require_level(compression: Compression, level: int | None) -> None:
+    """Raise :class:`UsageError` for a *level* that *compression* does not have; it always has ``None``."""
+    top = _TOP_LEVELS.get(compression)
+    if top is not None and level is not None and not 0 <= level <= top:
+        raise UsageError(f"{compression.value} has the levels 0 to {top}, not {level}")
+
+
 def compress(
     stream: Readable, compression: Compression, *, level: int | None = None
 ) -> ChunkReader:
@@ -82,9 +89,7 @@ def compress(
     Raises :class:`UnsupportedError` for a codec that tarkit does not write, and
     :class:`UsageError` for a level it does not have.
     """
-    top = _TOP_LEVELS.get(compression)
-    if top is not None and level is not None and not 0 <= level <= top:
-        raise UsageError(f"{compression.value} has the levels 0 to {top}, not {level}")
+    require_level(compression, level)
     match compression:
         case Compression.NONE:
             return _Plain(stream)

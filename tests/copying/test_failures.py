@@ -7,13 +7,25 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.progress import Event, Progress
-from tarkit.errors import DigestMismatchError, TarkitError, TransportError, VerificationError
+from tarkit.errors import (
+    DigestMismatchError,
+    TarkitError,
+    TransportError,
+    UsageError,
+    VerificationError,
+)
+from tarkit.image.media_types import MANIFESTS, Compression
+from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.chunks import ChunkReader
+from tarkit.streams.codecs import compress
+from tarkit.transports.base import Profile
 from tests.builders import (
     Doc,
     Layout,
@@ -25,8 +37,10 @@ from tests.builders import (
     listing,
     load,
     make_image,
+    noise,
     sha256,
     squeeze,
+    tar,
     write_files,
 )
 from tests.copying.fakes import FakeDestination, FakeSource, Forever, layer_digests
@@ -74,6 +88,40 @@ def test_a_plain_layer_is_what_the_config_says(tmp_path: Path, to: str) -> None:
             compression=LayerCompression.PRESERVE,
         )
     assert listing(tmp_path) == ["in"]
+
+
+class _Long(io.BytesIO):
+    """Tells when as much of it was read as is read ahead of anyone."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.is_ahead = threading.Event()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() >= 8 * CHUNK_SIZE:
+            self.is_ahead.set()
+        return super().read(size)
+
+
+def test_a_level_that_turns_out_not_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layer says that it is compressed, and is not, so it is to be."""
+    layout = Layout()
+    image = image_of([tar({"data": noise(16 * CHUNK_SIZE)})])
+    entry = layout.image(image, pack=None)
+    manifest = load(layout.files, entry)
+    manifest["layers"][0]["mediaType"] += "+gzip"
+    long = _Long(image.layers[0])
+
+    def compress_later(*arguments: Any, level: int | None) -> ChunkReader:
+        assert long.is_ahead.wait(30)
+        return compress(*arguments, level=level)
+
+    monkeypatch.setattr("tarkit.copying.blobs.compress", compress_later)
+    source = FakeSource(layout.files, layout.blob(dump(manifest), entry["mediaType"]))
+    source.opening = {image.diff_ids[0]: lambda: long}
+    profile = Profile(media_types=MANIFESTS, habit={Compression.NONE: Compression.GZIP})
+    with pytest.raises(UsageError, match="gzip has the levels 0 to 9, not 12"):
+        copy_image(source, FakeDestination(profile), CopyOptions(level=12))
 
 
 def test_a_failure_does_not_wait_for_those_that_run(source: FakeSource) -> None:

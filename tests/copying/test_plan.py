@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.plan import ImagePlan, plan_copy
-from tarkit.errors import CannotModifyError, LayerCountError, ManifestRejectedError, NotAnImageError
+from tarkit.errors import (
+    CannotModifyError,
+    LayerCountError,
+    ManifestRejectedError,
+    NotAnImageError,
+    UsageError,
+)
 from tarkit.image import media_types as mt
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
@@ -148,6 +154,14 @@ def test_digests_that_cannot_be_preserved(name: str, compression: Compression, a
 def test_layers_are_counted() -> None:
     with pytest.raises(LayerCountError):
         plan_copy(image(Family.OCI, Compression.GZIP), (), DIRECTORY_PROFILE, CopyOptions())
+
+
+def test_a_level_that_will_not_do_is_refused_before_anything_is_written() -> None:
+    options = CopyOptions(level=12)
+    with pytest.raises(UsageError, match="gzip has the levels 0 to 9, not 12"):
+        plan_copy(image(Family.OCI, Compression.NONE), (DIFF_ID,), DIRECTORY_PROFILE, options)
+    planned = plan_copy(image(Family.OCI, Compression.GZIP), (DIFF_ID,), DIRECTORY_PROFILE, options)
+    assert planned.layers[0].becomes[Compression.GZIP] is Compression.GZIP
 
 
 def test_an_artifact_goes_as_it_is_or_not_at_all() -> None:

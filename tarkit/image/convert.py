@@ -20,7 +20,8 @@ def convert_layer(layer: Descriptor, family: Family, compression: Compression) -
     media_type = media_types.layer_type(layer.media_type, family, compression)
     if media_type is None:
         raise UnsupportedError(
-            f"{family.value} has no media type for a layer compressed with {compression.value}",
+            f"{family.value} has no media type for {layer.media_type!r} "
+            f"compressed with {compression.value}",
             where=str(layer.digest),
         )
     kept = layer.annotations if family is Family.OCI else {}
@@ -28,7 +29,10 @@ def convert_layer(layer: Descriptor, family: Family, compression: Compression) -
 
 
 def convert_manifest(manifest: Manifest, family: Family) -> Manifest:
-    """*manifest* in *family*: media types of the manifest, its config and its layers."""
+    """*manifest* in *family*: media types of the manifest, its config and its layers.
+
+    Raises :class:`UnsupportedError` where *family* has none for one of them.
+    """
     if media_types.family_of(manifest.media_type) is family:
         return manifest
     to_oci = family is Family.OCI
@@ -49,7 +53,7 @@ def convert_manifest(manifest: Manifest, family: Family) -> Manifest:
 
 
 def convert_index(index: Index, family: Family, children: tuple[Descriptor, ...]) -> Index:
-    """*index* in *family*, over its *children* as they are after their own conversion."""
+    """*index* in *family*, over its *children* as they are after their own conversion; raises :class:`UnsupportedError`."""
     to_oci = family is Family.OCI
     return replace(
         index,

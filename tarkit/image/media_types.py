@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from tarkit.errors import UnsupportedError
+
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -76,7 +78,9 @@ def is_layer(media_type: str) -> bool:
 
 
 def layer_compression(media_type: str) -> Compression:
-    """The compression *media_type*, a layer's, declares."""
+    """The compression *media_type*, a layer's, declares; raises :class:`UnsupportedError` for any other."""
+    if media_type not in _LAYERS:
+        raise UnsupportedError(f"{media_type!r} is no layer's media type")
     return _LAYERS[media_type][2]
 
 
@@ -86,7 +90,7 @@ def layer_type(media_type: str, family: Family, compression: Compression) -> str
     Layers compressed with bzip2 or xz have no media type, and zstd has none in Docker's schema:
     some write one all the same, so it is read, and never written.
     """
-    if (family, compression) == (Family.DOCKER, Compression.ZSTD):
+    if media_type not in _LAYERS or (family, compression) == (Family.DOCKER, Compression.ZSTD):
         return None
     foreign = _LAYERS[media_type][1]
     suffix = _SUFFIXES[family].get(compression)
@@ -101,5 +105,10 @@ def family_of(media_type: str) -> Family | None:
 
 
 def in_family(media_type: str, family: Family) -> str:
-    """The type that stands for *media_type*, a manifest's, index's or config's, in *family*."""
-    return media_type if _FAMILY.get(media_type) is family else _COUNTERPART[media_type]
+    """The type that stands for *media_type*, a manifest's, index's or config's, in *family*.
+
+    Raises :class:`UnsupportedError` for any other.
+    """
+    if media_type not in _FAMILY:
+        raise UnsupportedError(f"{family.value} has no media type for {media_type!r}")
+    return media_type if _FAMILY[media_type] is family else _COUNTERPART[media_type]

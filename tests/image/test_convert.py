@@ -72,3 +72,18 @@ def test_indexes_convert_over_their_children() -> None:
     annotated = Index(mt.OCI_INDEX, (child,), annotations={"a": "b"}, subject=child)
     docker = convert_index(annotated, Family.DOCKER, ())
     assert (docker.media_type, docker.annotations, docker.subject) == (mt.DOCKER_LIST, {}, None)
+
+
+def test_what_is_not_known_is_not_converted() -> None:
+    odd = Descriptor.of(b"x", "text/plain")
+    with pytest.raises(UnsupportedError, match="oci has no media type for 'text/plain'"):
+        convert_layer(odd, Family.OCI, Compression.GZIP)
+    for manifest in (
+        Manifest(mt.DOCKER_MANIFEST, odd, LAYERS),
+        Manifest(mt.DOCKER_MANIFEST, CONFIG, (odd,)),
+        Manifest("text/plain", CONFIG, LAYERS),
+    ):
+        with pytest.raises(UnsupportedError, match="'text/plain'"):
+            convert_manifest(manifest, Family.OCI)
+    with pytest.raises(UnsupportedError, match="'text/plain'"):
+        convert_index(Index("text/plain", ()), Family.OCI, ())

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from tarkit.errors import UnsupportedError
 from tarkit.image import media_types as mt
 from tarkit.image.media_types import Compression, Family
 
@@ -76,3 +77,11 @@ def test_documents_pair_one_to_one(oci: str) -> None:
     assert mt.in_family(oci, Family.OCI) == oci
     assert mt.in_family(docker, Family.DOCKER) == docker
     assert (mt.family_of(oci), mt.family_of(docker)) == (Family.OCI, Family.DOCKER)
+
+
+def test_types_that_are_not_known() -> None:
+    assert mt.layer_type("text/plain", Family.OCI, Compression.GZIP) is None
+    with pytest.raises(UnsupportedError, match="'text/plain' is no layer's media type"):
+        mt.layer_compression("text/plain")
+    with pytest.raises(UnsupportedError, match="docker has no media type for 'text/plain'"):
+        mt.in_family("text/plain", Family.DOCKER)

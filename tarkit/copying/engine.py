@@ -15,6 +15,7 @@ from tarkit.errors import (
     BlobNotFoundError,
     CannotModifyError,
     ManifestRejectedError,
+    RefusedError,
     UnsupportedError,
     listed,
 )
@@ -208,7 +209,11 @@ class _Copy:
             )
         manifest = Manifest.parse(raw)
         config, diff_ids = self._read_config(manifest)
-        plan = plan_copy(manifest, diff_ids, self._destination.profile, self._options)
+        try:
+            plan = plan_copy(manifest, diff_ids, self._destination.profile, self._options)
+        except RefusedError as error:
+            error.where = self._source.where
+            raise
         return manifest, config, plan
 
     def _read_config(self, manifest: Manifest) -> tuple[bytes, tuple[Digest, ...] | None]:
@@ -217,8 +222,12 @@ class _Copy:
         is_image = manifest.config.media_type in media_types.CONFIGS and all(
             media_types.is_layer(layer.media_type) for layer in manifest.layers
         )
+        if not is_image:
+            return data, None
         where = f"{self._source.where}: config {manifest.config.digest}"
-        return data, ImageConfig.parse(data, where=where).diff_ids if is_image else None
+        config = ImageConfig.parse(data, where=where)
+        config.require_layers(len(manifest.layers), where=where)
+        return data, config.diff_ids
 
     def _move_layers(self, plan: ImagePlan) -> None:
         wanted = [layer for layer in plan.layers if layer.descriptor.digest not in self._moved]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tarkit.copying.options import CopyOptions, LayerCompression
-from tarkit.errors import CannotModifyError, LayerCountError, ManifestRejectedError, NotAnImageError
+from tarkit.errors import CannotModifyError, ManifestRejectedError, NotAnImageError
 from tarkit.image import media_types
 from tarkit.image.convert import lost_in_docker
 from tarkit.image.descriptor import Descriptor
@@ -55,15 +55,14 @@ def plan_copy(
 ) -> ImagePlan:
     """Plan the copy of *manifest* to a destination of that *profile*.
 
-    *diff_ids* is ``None`` for an artifact that is no image: it is copied as it is.
+    *diff_ids* has one for each layer, or is ``None`` for an artifact that is no image: it is copied
+    as it is.
     Raises :class:`CannotModifyError` where digests are to be preserved and cannot be,
     :class:`ManifestRejectedError` or :class:`NotAnImageError` where the destination cannot hold it,
     and :class:`UsageError` where a layer's codec has no such level as was asked for.
     """
     if diff_ids is None:
         return _plan_artifact(manifest, profile)
-    if len(diff_ids) != len(manifest.layers):
-        raise LayerCountError(len(manifest.layers), len(diff_ids))
     family = family_at(profile, options)
     if family is media_types.family_of(manifest.media_type):
         family = None

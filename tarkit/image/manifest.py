@@ -101,9 +101,8 @@ class Manifest:
         document["layers"] = [layer.to_json() for layer in self.layers]
         return _serialize(document, self)
 
-    def require_image(self) -> None:
+    def require_image(self, *, where: str | None = None) -> None:
         """Raise :class:`NotAnImageError` unless the config and every layer are an image's."""
-        where = "image manifest"
         if self.config.media_type not in media_types.CONFIGS:
             kind = self.artifact_type or self.config.media_type or "no media type"
             raise NotAnImageError(f"an artifact ({kind}), not a container image", where=where)

@@ -106,7 +106,7 @@ class _Search:
         if self._platform is None or raw.media_type not in media_types.MANIFESTS:
             return True
         manifest = Manifest.parse(raw)
-        manifest.require_image()
+        manifest.require_image(where=self._source.where)
         config = ImageConfig.parse(read_config(self._source, manifest), where=self._source.where)
         self._available.append(str(config.platform))
         return self._platform.choose([config.platform]) is not None

@@ -140,7 +140,9 @@ def test_labels_cannot_steer_a_terminal(tarkit: Tarkit, tmp_path: Path) -> None:
     assert document.document["labels"] == labels
 
 
-def test_an_artifact(tarkit: Tarkit, tmp_path: Path) -> None:
+@pytest.fixture
+def artifact(tmp_path: Path) -> str:
+    """The location of something that is no image."""
     layout = Layout()
     manifest = {
         "schemaVersion": 2,
@@ -149,10 +151,37 @@ def test_an_artifact(tarkit: Tarkit, tmp_path: Path) -> None:
     }
     entry = layout.blob(json.dumps(manifest).encode(), "application/vnd.oci.image.manifest.v1+json")
     write_files(tmp_path / "in", layout.finish(named(entry, "report")))
-    document = tarkit("inspect", "--json", f"oci:{tmp_path / 'in'}").document
+    return f"oci:{tmp_path / 'in'}"
+
+
+def test_an_artifact(tarkit: Tarkit, artifact: str) -> None:
+    document = tarkit("inspect", "--json", artifact).document
     assert document["layers"][0]["diff_id"] is None
     assert document["platform"] is None
-    assert tarkit("list", f"oci:{tmp_path / 'in'}").code == 0
+    assert tarkit("list", artifact).code == 0
+
+
+@pytest.mark.parametrize(
+    "command", [("ls",), ("inspect", "--platform", "linux/amd64"), ("copy",)], ids=" ".join
+)
+def test_an_artifact_that_is_refused_is_named(
+    tarkit: Tarkit, artifact: str, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    output = [f"docker-archive:{tmp_path / 'out.tar'}"] if command == ("copy",) else []
+    result = tarkit(*command, artifact, *output)
+    assert result.code == 6
+    assert result.err.startswith(f"tarkit: {tmp_path / 'in'}: an artifact (application/vnd.oci")
+
+
+@pytest.mark.parametrize("option", ["--preserve-digests", "--compression=zstd"])
+def test_what_a_destination_cannot_hold_is_named(
+    tarkit: Tarkit, tmp_path: Path, option: str
+) -> None:
+    write_files(tmp_path / "in", layout_of(ONE))
+    out = f"docker-archive:{tmp_path / 'out.tar'}"
+    result = tarkit("copy", f"oci:{tmp_path / 'in'}", out, "--docker-format=classic", option)
+    assert result.code == 6
+    assert result.err.startswith(f"tarkit: {tmp_path / 'in'}: the destination cannot ")
 
 
 def test_a_plain_path_is_sniffed(tarkit: Tarkit, save: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.progress import Event, Progress
 from tarkit.errors import (
     DigestMismatchError,
+    LayerCountError,
     TarkitError,
     TransportError,
     UsageError,
@@ -190,6 +191,17 @@ def test_layers_that_are_not_what_the_config_says(source: FakeSource) -> None:
             copy_image(source, FakeDestination(), CopyOptions(compression=compression))
         assert digest in str(caught.value)
         assert caught.value.expected == IMAGE.diff_ids[2]
+
+
+def test_more_layers_than_the_config_knows() -> None:
+    layout = Layout()
+    fewer = image_of(IMAGE.layers, rootfs=json.loads(make_image("one").config)["rootfs"])
+    destination = FakeDestination()
+    with pytest.raises(LayerCountError) as caught:
+        copy_image(FakeSource(layout.files, layout.image(fewer)), destination)
+    assert (caught.value.layers, caught.value.diff_ids) == (3, 1)
+    assert str(caught.value).startswith("the source: config sha256:")
+    assert not destination.blobs
 
 
 @pytest.mark.parametrize("event", [Event.STARTED, Event.FINISHED])

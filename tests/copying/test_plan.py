@@ -10,7 +10,6 @@ from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.plan import ImagePlan, plan_copy
 from tarkit.errors import (
     CannotModifyError,
-    LayerCountError,
     ManifestRejectedError,
     NotAnImageError,
     UsageError,
@@ -149,11 +148,6 @@ def test_digests_can_be_preserved(name: str, family: Family, compression: Compre
 def test_digests_that_cannot_be_preserved(name: str, compression: Compression, asked: str) -> None:
     with pytest.raises(CannotModifyError, match="digests are to be preserved"):
         plan(image(Family.OCI, compression), PROFILES[name], asked, preserve_digests=True)
-
-
-def test_layers_are_counted() -> None:
-    with pytest.raises(LayerCountError):
-        plan_copy(image(Family.OCI, Compression.GZIP), (), DIRECTORY_PROFILE, CopyOptions())
 
 
 def test_a_level_that_will_not_do_is_refused_before_anything_is_written() -> None:

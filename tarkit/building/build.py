@@ -13,7 +13,6 @@ from tarkit.building.hashing import file_digest, flushing
 from tarkit.building.inputs import derived_options, input_digest
 from tarkit.building.nodes import Translation
 from tarkit.building.preflight import Preflight, check_layers
-from tarkit.building.sources import AnySource, opened
 from tarkit.copying.progress import Progress
 from tarkit.errors import NoSpaceError
 from tarkit.ext4 import Ext4Options, Ext4Result, Ext4Writer
@@ -25,6 +24,7 @@ from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import expected_data, read_headers, read_layers
 from tarkit.streams.atomic import PendingFile, output_path
 from tarkit.tar.member import Member
+from tarkit.transports.location import AnySource, opened
 
 _BLOCK = 4096
 

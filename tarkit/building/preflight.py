@@ -7,12 +7,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tarkit.building.sources import AnySource, opened
 from tarkit.errors import NoSpaceError, PathNotFoundError, RefusedError
 from tarkit.ext4 import Ext4Options
 from tarkit.image.platform import Platform
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.streams.atomic import os_errors, output_path
+from tarkit.transports.location import AnySource, opened
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from tarkit.building.artifact import IMAGE, RECORD, Artifact, check_id, is_id
 from tarkit.building.build import build_layers
 from tarkit.building.inputs import input_digest
 from tarkit.building.roots import default_root, make_root
-from tarkit.building.sources import AnySource, opened
 from tarkit.copying.progress import Progress
 from tarkit.errors import (
     LockedError,
@@ -32,6 +31,7 @@ from tarkit.rootfs.overlay import Overlay
 from tarkit.streams.atomic import atomic_file, os_errors, sync_directory
 from tarkit.streams.locking import locked_name
 from tarkit.streams.staging import staging_directory
+from tarkit.transports.location import AnySource, opened
 
 _LOCKS = ".locks"
 

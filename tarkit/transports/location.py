@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
@@ -97,6 +97,14 @@ class Location:
         return f"{prefix}{self.path}{selector}"
 
 
+AnySource: TypeAlias = Source | Location | str
+"""An image of an open reader, or where one is."""
+
+
+def _located(location: Location | str) -> Location:
+    return Location.parse(location) if isinstance(location, str) else location
+
+
 def _split(rest: str) -> tuple[str, str | None, int | None]:
     """Path, name and index of what follows the transport. A Windows drive's colon parts nothing."""
     start = 2 if _DRIVE.match(rest) else 0
@@ -123,7 +131,10 @@ def _required(path: str, text: str) -> str:
 
 
 def open_reader(
-    location: Location, *, metadata_only: bool = False, registry: RegistryOptions | None = None
+    location: Location | str,
+    *,
+    metadata_only: bool = False,
+    registry: RegistryOptions | None = None,
 ) -> Reader:
     """Open what is at *location* for reading; a context manager.
 
@@ -131,6 +142,7 @@ def open_reader(
     read. *registry* says how to reach one, and who to be there.
     Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` for a plain path to something else.
     """
+    location = _located(location)
     transport = location.transport
     if transport is Transport.ANY:
         from tarkit.transports.sniff import sniff
@@ -192,14 +204,23 @@ def open_source(
     registry: RegistryOptions | None = None,
 ) -> Iterator[Source]:
     """The image at *location*, open as long as the block lasts; see :func:`open_reader`."""
-    if isinstance(location, str):
-        location = Location.parse(location)
+    location = _located(location)
     with open_reader(location, metadata_only=metadata_only, registry=registry) as reader:
         yield reader.source(location.name, index=location.index)
 
 
+@contextmanager
+def opened(source: AnySource) -> Iterator[Source]:
+    """*source* itself, or the image that is there, open as long as the block lasts."""
+    if isinstance(source, Location | str):
+        with open_source(source) as image:
+            yield image
+    else:
+        yield source
+
+
 def open_writer(
-    location: Location,
+    location: Location | str,
     *,
     docker_format: DockerFormat | None = None,
     verify_existing: bool = False,
@@ -210,6 +231,7 @@ def open_writer(
     Raises :class:`UsageError` where nothing can be written to, and :class:`RefusedError` where
     something else is in the way.
     """
+    location = _located(location)
     if location.transport is Transport.ANY:
         raise UsageError(
             f"say what to write to {location.path!r}",

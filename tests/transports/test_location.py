@@ -123,13 +123,13 @@ def test_open_source_takes_a_text(places: Path) -> None:
 @pytest.mark.parametrize("transport", ["docker-archive", "oci", "oci-archive", "dir"])
 def test_what_is_not_there(tmp_path: Path, transport: str) -> None:
     with pytest.raises(PathNotFoundError, match="gone"):
-        open_reader(Location.parse(f"{transport}:{tmp_path / 'gone'}"))
+        open_reader(f"{transport}:{tmp_path / 'gone'}")
 
 
 def test_a_directory_cannot_be_read_from_a_pipe() -> None:
     for text in ("oci:-", "dir:-"):
         with pytest.raises(UsageError, match="cannot be a pipe"):
-            open_reader(Location.parse(text))
+            open_reader(text)
 
 
 def test_a_directory_cannot_be_written_to_a_pipe(
@@ -138,23 +138,23 @@ def test_a_directory_cannot_be_written_to_a_pipe(
     monkeypatch.chdir(tmp_path)
     for text in ("oci:-", "dir:-"):
         with pytest.raises(UsageError, match="cannot be a pipe"):
-            open_writer(Location.parse(text))
+            open_writer(text)
     assert listing(tmp_path) == []
 
 
 def test_a_plain_path_says_nothing_of_what_to_write() -> None:
     with pytest.raises(UsageError, match="as oci:out, docker-archive:out or oci-archive:out"):
-        open_writer(Location.parse("out"))
+        open_writer("out")
 
 
 def test_nothing_is_written_to_a_position() -> None:
     with pytest.raises(UsageError, match="position @1"):
-        open_writer(Location.parse("oci:out:@1"))
+        open_writer("oci:out:@1")
 
 
 def test_a_name_in_loose_files_is_not_found(places: Path) -> None:
     with (
-        open_reader(Location.parse(f"oci:{places / 'layout'}")) as reader,
+        open_reader(f"oci:{places / 'layout'}") as reader,
         pytest.raises(ImageNotFoundError),
     ):
         reader.source("other")

@@ -9,7 +9,6 @@ import typer
 
 from tarkit.cli.common import Debug, PlatformOption, SourceArgument
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
-from tarkit.image.platform import Platform
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.tree import Place
 from tarkit.streams.chunks import chunks_of, write_all
@@ -29,10 +28,9 @@ def cat_command(
     debug: Debug = False,
 ) -> None:
     """Write a file of an image to standard output; its layer is verified to the end."""
-    wanted = Platform.parse(platform) if platform else None
     with (
         open_image(source, creds, authfile, tls_verify, cert_dir) as image,
-        FileSystem.of(image, platform=wanted) as files,
+        FileSystem.of(image, platform=platform) as files,
     ):
         node = files.file(path)
         if node.place is not None:

@@ -24,7 +24,13 @@ SourceArgument = Annotated[
 ]
 
 PlatformOption = Annotated[
-    str | None, typer.Option("--platform", help="The image of an index for os/arch[/variant].")
+    Platform | None,
+    typer.Option(
+        "--platform",
+        parser=Platform.parse,
+        metavar="OS/ARCH[/VARIANT]",
+        help="The image of an index that is for this platform.",
+    ),
 ]
 
 

@@ -39,7 +39,12 @@ def copy_command(
     ],
     all_images: Annotated[bool, typer.Option("--all", help="Copy a whole index.")] = False,
     platform: Annotated[
-        list[str] | None, typer.Option(help="os/arch[/variant] to copy; may be repeated.")
+        list[Platform] | None,
+        typer.Option(
+            parser=Platform.parse,
+            metavar="OS/ARCH[/VARIANT]",
+            help="What to copy of an index; may be repeated.",
+        ),
     ] = None,
     sparse: Annotated[
         Sparse | None, typer.Option(help="What becomes of an index that is not copied whole.")
@@ -78,12 +83,11 @@ def copy_command(
         raise UsageError("--all and --platform exclude each other")
     if digest_file and not output_path(digest_file).parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(digest_file.parent))
-    platforms = tuple(map(Platform.parse, platform or ()))
     with ExitStack() as stack:
         listener = stack.enter_context(progress_listener(as_json=json_output, quiet=quiet))
         options = CopyOptions(
             all=all_images,
-            platforms=platforms,
+            platforms=tuple(platform or ()),
             sparse=sparse,
             compression=compression,
             level=compression_level,

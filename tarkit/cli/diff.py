@@ -9,7 +9,6 @@ import typer
 from tarkit.cli.common import Debug, Json, PlatformOption, SourceArgument, print_json
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.errors import one_line
-from tarkit.image.platform import Platform
 from tarkit.rootfs.diff import Difference, DifferenceKind, diff
 from tarkit.rootfs.filesystem import FileSystem
 
@@ -36,12 +35,11 @@ def diff_command(
 
     + added, - removed, C changed, M only metadata.
     """
-    wanted = Platform.parse(platform) if platform else None
     with (
         open_image(old, creds, authfile, tls_verify, cert_dir) as old_image,
         open_image(new, creds, authfile, tls_verify, cert_dir) as new_image,
-        FileSystem.of(old_image, platform=wanted) as before,
-        FileSystem.of(new_image, platform=wanted) as after,
+        FileSystem.of(old_image, platform=platform) as before,
+        FileSystem.of(new_image, platform=platform) as after,
     ):
         found = diff(before, after)
     if json_output:

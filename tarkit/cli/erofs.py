@@ -12,7 +12,6 @@ from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, over
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.cli.rootfs import report
-from tarkit.image.platform import Platform
 from tarkit.rootfs.mkfs import write_erofs
 
 
@@ -33,10 +32,11 @@ def erofs_command(
 ) -> None:
     """Write an image's files as an erofs image, with mkfs.erofs."""
     overlay = overlay_of(add, remove, ca_cert)
-    wanted = Platform.parse(platform) if platform else None
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
         open_image(source, creds, authfile, tls_verify, cert_dir, output=output) as image,
     ):
-        result = write_erofs(image, output, platform=wanted, overlay=overlay, on_progress=listener)
+        result = write_erofs(
+            image, output, platform=platform, overlay=overlay, on_progress=listener
+        )
     report(result, str(output), as_json=json_output, quiet=quiet)

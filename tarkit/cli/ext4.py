@@ -25,7 +25,20 @@ from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.cli.sizes import parse_free, parse_policy, parse_size
 from tarkit.errors import UsageError
 from tarkit.ext4 import Ext4Options, Profile
-from tarkit.image.platform import Platform
+
+
+def _profile(text: str) -> Profile:
+    match text:
+        case "default" | "ro" | "compat":
+            return text
+    raise UsageError(f"no profile {text!r}", hint="use default, ro or compat")
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no UUID") from None
 
 
 def ext4_command(
@@ -42,15 +55,19 @@ def ext4_command(
         str, typer.Option(metavar="BYTES", help="What the size is to be a multiple of.")
     ] = "2M",
     profile: Annotated[
-        str,
+        Profile,
         typer.Option(
+            parser=_profile,
             metavar="default|ro|compat",
             help="ro: no journal, cannot grow. compat: no metadata checksums.",
         ),
     ] = "default",
     label: Annotated[str, typer.Option(help="The volume's name, up to 16 bytes.")] = "",
     uuid: Annotated[
-        str | None, typer.Option(help="The volume's UUID; follows from the image if not given.")
+        UUID | None,
+        typer.Option(
+            parser=_uuid, metavar="UUID", help="The volume's; follows from the image if not given."
+        ),
     ] = None,
     sparse: Annotated[
         bool, typer.Option("--sparse/--no-sparse", help="Leave what is free unallocated.")
@@ -73,19 +90,18 @@ def ext4_command(
         free=parse_free(free),
         inodes=inodes,
         align=parse_size(align),
-        profile=_profile(profile),
+        profile=profile,
         label=label,
-        uuid=_uuid(uuid) if uuid else None,
+        uuid=uuid,
         sparse=sparse,
     )
     overlay = overlay_of(add, remove, ca_cert)
-    wanted = Platform.parse(platform) if platform else None
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
         open_image(source, creds, authfile, tls_verify, cert_dir, output=output) as image,
     ):
         result = build_ext4(
-            image, output, options, platform=wanted, overlay=overlay, on_progress=listener
+            image, output, options, platform=platform, overlay=overlay, on_progress=listener
         )
     if not quiet:
         for text in result.notes:
@@ -96,20 +112,6 @@ def ext4_command(
         facts = _as_json(result)
         del facts["notes"]
         print(table([(name, str(value)) for name, value in facts.items() if value != ""]))
-
-
-def _profile(text: str) -> Profile:
-    match text:
-        case "default" | "ro" | "compat":
-            return text
-    raise UsageError(f"no profile {text!r}", hint="use default, ro or compat")
-
-
-def _uuid(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is no UUID") from None
 
 
 def _as_json(result: BuildResult) -> dict[str, object]:

@@ -9,6 +9,7 @@ import typer
 from tarkit.cli.common import (
     Debug,
     Json,
+    PlatformOption,
     Quiet,
     SourceArgument,
     described,
@@ -33,9 +34,7 @@ def inspect_command(
     source: SourceArgument,
     raw: Annotated[bool, typer.Option("--raw", help="Print the manifest's own bytes.")] = False,
     config: Annotated[bool, typer.Option("--config", help="Print the config's own bytes.")] = False,
-    platform: Annotated[
-        str | None, typer.Option(help="The image of an index for os/arch[/variant].")
-    ] = None,
+    platform: PlatformOption = None,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
@@ -47,14 +46,13 @@ def inspect_command(
     """Show what an image is: its name, digests, platform, labels and layers."""
     if raw and config:
         raise UsageError("--raw and --config exclude each other")
-    wanted = Platform.parse(platform) if platform else None
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with open_source(location, metadata_only=True, registry=registry) as image:
         if raw or config:
-            _write_bytes(image, wanted, config=config)
+            _write_bytes(image, platform, config=config)
             return
-        info = inspect_image(image, wanted)
+        info = inspect_image(image, platform)
     if json_output:
         print_json(_as_json(info))
     else:

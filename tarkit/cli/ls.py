@@ -22,7 +22,6 @@ from tarkit.cli.common import (
 )
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.errors import one_line
-from tarkit.image.platform import Platform
 from tarkit.rootfs.filesystem import Entry, FileSystem
 from tarkit.tar.member import MemberType
 
@@ -52,10 +51,9 @@ def ls_command(
     debug: Debug = False,
 ) -> None:
     """List an image's files: mode, links, owner, size, time (UTC), layer (0 is the lowest), path."""
-    wanted = Platform.parse(platform) if platform else None
     with (
         open_image(source, creds, authfile, tls_verify, cert_dir) as image,
-        FileSystem.of(image, platform=wanted) as files,
+        FileSystem.of(image, platform=platform) as files,
     ):
         if layers:
             _list_layers(files, path, as_json=json_output)

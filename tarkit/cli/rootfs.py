@@ -60,7 +60,6 @@ def rootfs_command(
     if rootless and is_tar:
         raise UsageError("--rootless is for directories; a tar keeps all owners anyway")
     overlay = overlay_of(add, remove, ca_cert)
-    wanted = Platform.parse(platform) if platform else None
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
         open_image(
@@ -68,12 +67,12 @@ def rootfs_command(
         ) as image,
     ):
         if is_tar:
-            result = _write_tar(image, path, wanted, overlay, listener, is_stream=is_stream)
+            result = _write_tar(image, path, platform, overlay, listener, is_stream=is_stream)
         else:
             result = write_directory(
                 image,
                 path,
-                platform=wanted,
+                platform=platform,
                 overlay=overlay,
                 rootless=rootless,
                 on_progress=listener,

@@ -12,7 +12,6 @@ from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, over
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.cli.rootfs import report
-from tarkit.image.platform import Platform
 from tarkit.rootfs.mkfs import write_squashfs
 
 
@@ -33,12 +32,11 @@ def squashfs_command(
 ) -> None:
     """Write an image's files as a squashfs image, with mksquashfs."""
     overlay = overlay_of(add, remove, ca_cert)
-    wanted = Platform.parse(platform) if platform else None
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
         open_image(source, creds, authfile, tls_verify, cert_dir, output=output) as image,
     ):
         result = write_squashfs(
-            image, output, platform=wanted, overlay=overlay, on_progress=listener
+            image, output, platform=platform, overlay=overlay, on_progress=listener
         )
     report(result, str(output), as_json=json_output, quiet=quiet)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tarkit.errors import one_line
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
+
+if TYPE_CHECKING:
+    from tarkit.rootfs.directory import RootfsResult
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
@@ -83,3 +86,20 @@ def described(descriptor: Descriptor) -> dict[str, Any]:
 def platform_text(platform: Platform | None) -> str | None:
     """*platform* in writing, or ``None``."""
     return str(platform) or None if platform else None
+
+
+def report_files(result: RootfsResult, destination: str, *, as_json: bool, quiet: bool) -> None:
+    """Say which of an image's files were written, and what was not."""
+    if as_json:
+        print_json(
+            {
+                "path": destination,
+                "entries": result.entries,
+                "size": result.size,
+                "notes": list(result.notes),
+            }
+        )
+    elif not quiet:
+        for text in result.notes:
+            note(text)
+        note(f"{result.entries} entries, {result.size} bytes in files, in {destination}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument, note, print_json
+from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument, report_files
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import Listener, progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
@@ -77,7 +77,7 @@ def rootfs_command(
                 rootless=rootless,
                 on_progress=listener,
             )
-    report(result, destination, as_json=json_output, quiet=quiet)
+    report_files(result, destination, as_json=json_output, quiet=quiet)
 
 
 def _write_tar(
@@ -98,20 +98,3 @@ def _write_tar(
             on_progress=listener,
         )
     return save_tar(image, path, platform=platform, overlay=overlay, on_progress=listener)
-
-
-def report(result: RootfsResult, destination: str, *, as_json: bool, quiet: bool) -> None:
-    """Say what was written, and what was not."""
-    if as_json:
-        print_json(
-            {
-                "path": destination,
-                "entries": result.entries,
-                "size": result.size,
-                "notes": list(result.notes),
-            }
-        )
-    elif not quiet:
-        for text in result.notes:
-            note(text)
-        note(f"{result.entries} entries, {result.size} bytes in files, in {destination}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, print_json, table
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.transports.location import Location
@@ -22,7 +20,7 @@ def verify_command(
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
-) -> None:
+) -> int:
     """Recompute every digest, size and diff ID, and check every document; exit 4 on any error."""
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
@@ -31,8 +29,7 @@ def verify_command(
         print_json(_as_json(report))
     else:
         _print(report, quiet=quiet)
-    if not report.ok:
-        raise typer.Exit(_FAILED)
+    return 0 if report.ok else _FAILED
 
 
 def _as_json(report: Report) -> dict[str, object]:

@@ -1,0 +1,45 @@
+"""What ``tarkit squashfs`` and ``tarkit erofs`` have in common: all but what writes the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument, report_files
+from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
+from tarkit.cli.progress import progress_listener
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
+from tarkit.rootfs.directory import RootfsResult
+
+
+def mkfs_command(write: Callable[..., RootfsResult], description: str) -> Callable[..., None]:
+    """The command that has *write* make a file of an image; *description* is its help."""
+
+    def command(
+        source: SourceArgument,
+        output: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+        add: AddOption = None,
+        remove: RemoveOption = None,
+        ca_cert: CertificateOption = None,
+        platform: PlatformOption = None,
+        creds: Creds = None,
+        authfile: AuthFile = None,
+        tls_verify: TlsVerify = True,
+        cert_dir: CertDir = None,
+        json_output: Json = False,
+        quiet: Quiet = False,
+        debug: Debug = False,
+    ) -> None:
+        overlay = overlay_of(add, remove, ca_cert)
+        with (
+            progress_listener(as_json=json_output, quiet=quiet) as listener,
+            open_image(source, creds, authfile, tls_verify, cert_dir, output=output) as image,
+        ):
+            result = write(image, output, platform=platform, overlay=overlay, on_progress=listener)
+        report_files(result, str(output), as_json=json_output, quiet=quiet)
+
+    command.__doc__ = description
+    return command

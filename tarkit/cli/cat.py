@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, PlatformOption, SourceArgument
+from tarkit.cli.common import Debug, PlatformOption, Quiet, SourceArgument
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.tree import Place
@@ -25,6 +25,7 @@ def cat_command(
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
     cert_dir: CertDir = None,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Write a file of an image to standard output; its layer is verified to the end."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, Json, PlatformOption, SourceArgument, print_json
+from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument, print_json
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.errors import one_line
 from tarkit.rootfs.diff import Difference, DifferenceKind, diff
@@ -29,6 +29,7 @@ def diff_command(
     tls_verify: TlsVerify = True,
     cert_dir: CertDir = None,
     json_output: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
     """Compare two images' files; exits with 1 where they differ.

@@ -14,6 +14,7 @@ from tarkit.cli.common import (
     Debug,
     Json,
     PlatformOption,
+    Quiet,
     SourceArgument,
     described,
     print_json,
@@ -48,6 +49,7 @@ def ls_command(
     tls_verify: TlsVerify = True,
     cert_dir: CertDir = None,
     json_output: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """List an image's files: mode, links, owner, size, time (UTC), layer (0 is the lowest), path."""

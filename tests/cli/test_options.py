@@ -9,6 +9,10 @@ import pytest
 from tests.builders import listing
 from tests.cli.conftest import Tarkit
 
+WITHOUT_PLATFORM = {
+    "list": ("{save}",),
+    "verify": ("{save}",),
+}
 WITH_PLATFORM = {
     "copy": ("{save}:one:1", "oci:{out}"),
     "inspect": ("{save}:one:1",),
@@ -24,7 +28,9 @@ WITH_PLATFORM = {
 
 def call(tarkit: Tarkit, command: str, save: str, tmp_path: Path, *options: str) -> tuple[int, str]:
     places = {"save": save, "out": str(tmp_path / "out")}
-    arguments = [argument.format(**places) for argument in WITH_PLATFORM[command]]
+    arguments = [
+        argument.format(**places) for argument in (WITH_PLATFORM | WITHOUT_PLATFORM)[command]
+    ]
     result = tarkit(command, *arguments, *options)
     return result.code, result.err
 
@@ -57,3 +63,14 @@ def test_what_is_no_uuid_is_not_overlooked(
     code, error = call(tarkit, "ext4", save, tmp_path, "--uuid", uuid)
     assert (code, error) == (2, f"tarkit: {uuid!r} is no UUID\n")
     assert listing(tmp_path) == ["save.tar"]
+
+
+@pytest.mark.parametrize(
+    "command", sorted((WITH_PLATFORM | WITHOUT_PLATFORM).keys() - {"squashfs", "erofs"})
+)
+def test_quiet_is_taken_by_every_command(
+    tarkit: Tarkit, save: str, tmp_path: Path, command: str
+) -> None:
+    code, error = call(tarkit, command, save, tmp_path, "-q")
+    assert code == (1 if command == "diff" else 0)
+    assert error == ""

@@ -117,16 +117,6 @@ def test_inspect_for_people(tarkit: Tarkit, save: str) -> None:
     assert all(diff_id in result.out for diff_id in TWO.diff_ids)
 
 
-@pytest.mark.parametrize("arguments", [("list",), ("inspect",), ("list", "--json")])
-def test_quiet_is_taken_by_every_command(
-    tarkit: Tarkit, tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
-    write_files(tmp_path / "in", layout_of(ONE, "app"))
-    result = tarkit(*arguments, "-q", f"oci:{tmp_path / 'in'}")
-    assert (result.code, result.err) == (0, "")
-    assert "app" in result.out
-
-
 def test_labels_cannot_steer_a_terminal(tarkit: Tarkit, tmp_path: Path) -> None:
     labels = {"a": "\x1b[31mred\nnext", "b": "\ud800 half", "c": "ünïcode"}
     image = image_of(ONE.layers, config={"Labels": labels})

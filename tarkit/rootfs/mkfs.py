@@ -21,7 +21,7 @@ from tarkit.reading.select import select_image
 from tarkit.rootfs.directory import RootfsResult, write_directory
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import write_tar
-from tarkit.streams.atomic import output_path
+from tarkit.streams.atomic import FILE_MODE, os_errors, output_path
 from tarkit.streams.staging import staging_directory
 from tarkit.tar.data import FileData
 from tarkit.tar.epoch import source_date_epoch
@@ -55,7 +55,7 @@ def write_squashfs(
         members = list(TarReader(FileData(tar, "the spool").tape()))
         options = ["-tar", "-noappend", "-no-progress", "-quiet", *_root_options(members[0])]
         _run([program, "-", str(output), *options], tar, time=_latest(members))
-        output.replace(path)
+        _publish(output, path)
     return replace(result, notes=(*result.notes, *_lost_in_squashfs(members)))
 
 
@@ -80,7 +80,8 @@ def write_erofs(
                 _run([program, *options, "--tar=f", str(output)], tar)
         else:
             parent = staging / "unpacked"
-            parent.mkdir()
+            with os_errors(parent):
+                parent.mkdir()
             root = parent / "root"
             result = write_directory(
                 source, root, platform=platform, overlay=overlay, on_progress=on_progress
@@ -88,8 +89,17 @@ def write_erofs(
             note = "mkfs.erofs before 1.7 reads no tar and keeps no times: the image was unpacked first"
             result = replace(result, notes=(note, *result.notes))
             _run([program, *options, str(output), str(root)])
-        output.replace(path)
+        _publish(output, path)
     return result
+
+
+def _publish(output: Path, path: Path) -> None:
+    """Write *output* to the disk and put it at *path*, with the mode that every output has."""
+    with os_errors(path):
+        output.chmod(FILE_MODE)
+        with output.open("rb+") as file:
+            os.fsync(file.fileno())
+        output.replace(path)
 
 
 def _lost_in_squashfs(members: Sequence[Member]) -> Iterator[str]:

@@ -1,0 +1,101 @@
+"""Files that other programs make of an image: how they appear, and what is said where they cannot.
+
+The programs here stand in for the real ones, which tests/conformance calls.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tarkit.errors import TarkitError, TransportError
+from tarkit.rootfs.mkfs import write_erofs, write_squashfs
+from tarkit.transports.base import Source
+from tests.builders import listing
+from tests.rootfs.layers import file, pack, source_of
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+
+LAST_TWO = "while [ $# -gt 2 ]; do shift; done"
+WRITERS = {
+    "mksquashfs": (write_squashfs, 'cat > "$2"'),
+    "mkfs.erofs": (write_erofs, f'[ "$1" = --help ] && echo --tar && exit\n{LAST_TWO}\ncat > "$2"'),
+}
+OLD_EROFS = f'[ "$1" = --help ] && exit\n{LAST_TWO}\ntar -cf "$1" -C "$2" .'
+
+
+@pytest.fixture(autouse=True)
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where programs are looked for first; the umask is one that hides everything from others."""
+    path = tmp_path / "bin"
+    path.mkdir()
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    monkeypatch.setenv("PATH", f"{path}{os.pathsep}{os.environ['PATH']}")
+    for name, (_, script) in WRITERS.items():
+        install(path / name, script)
+    before = os.umask(0o077)
+    yield path
+    os.umask(before)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Source]:
+    with source_of(tmp_path / "image", pack([file("name", "data")])) as source:
+        yield source
+
+
+def install(program: Path, script: str) -> None:
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_like_any_other_output(source: Source, name: str) -> None:
+    write, _ = WRITERS[name]
+    Path("a.img").write_bytes(b"before")
+    write(source, Path("a.img"))
+    assert stat.S_IMODE(Path("a.img").stat().st_mode) == 0o644
+    assert listing(Path()) == ["a.img"]
+    with tarfile.open("a.img") as tar:
+        assert tar.getnames() == [".", "name"]
+
+
+def test_an_erofs_of_a_directory(programs: Path, source: Source) -> None:
+    install(programs / "mkfs.erofs", OLD_EROFS)
+    result = write_erofs(source, Path("a.img"))
+    assert "the image was unpacked first" in result.notes[0]
+    assert stat.S_IMODE(Path("a.img").stat().st_mode) == 0o644
+    assert listing(Path()) == ["a.img"]
+    with tarfile.open("a.img") as tar:
+        assert sorted(tar.getnames()) == [".", "./name"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_program_that_fails_says_why(programs: Path, source: Source, name: str) -> None:
+    write, _ = WRITERS[name]
+    install(programs / name, "echo first; echo the last word >&2; exit 1")
+    with pytest.raises(TransportError, match="the last word"):
+        write(source, Path("a.img"))
+    assert listing(Path()) == []
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_place_that_was_taken_meanwhile(programs: Path, source: Source, name: str) -> None:
+    write, script = WRITERS[name]
+    install(programs / name, f"{script}\nmkdir a.img")
+    with pytest.raises(TarkitError, match=r"a\.img: Is a directory"):
+        write(source, Path("a.img"))
+    assert listing(Path()) == ["a.img"]
+
+
+def test_a_directory_that_cannot_be_made(programs: Path, source: Source) -> None:
+    install(programs / "mkfs.erofs", "for staging in .tarkit-*; do touch $staging/unpacked; done")
+    with pytest.raises(TarkitError, match="unpacked: File exists"):
+        write_erofs(source, Path("a.img"))
+    assert listing(Path()) == []

@@ -28,7 +28,7 @@
     │   ├── UnsafePathError            a path or link leads out of the archive, layout or image
     │   ├── LockedError                another process holds the lock
     │   └── NoSpaceError               the output does not fit
-    ├── CancelledError                 stopped because something else failed or the caller asked
+    ├── CancelledError                 stopped: something else failed, or a listener raised it
     └── TransportError                 the machinery failed: network, daemon, device
         └── LostBlobError              the far end lost a blob half-way: it can be sent again
 
@@ -216,7 +216,10 @@ class NoSpaceError(RefusedError):
 
 
 class CancelledError(TarkitError):
-    """Stopped because something else failed, or because the caller asked."""
+    """Stopped because something else failed, or because ``on_progress`` raised this error.
+
+    A listener may raise it to stop a copy: that ends as after any failure, with nothing committed.
+    """
 
 
 class TransportError(TarkitError):

@@ -50,7 +50,8 @@ class CopyOptions:
     strips it to the platforms asked for, and refuses where ``all`` finds manifests missing. One
     platform is one image without an index, unless that is to be kept.
     ``level`` is the codec's own. ``jobs`` bounds the blobs in flight. ``on_progress`` is called
-    from several threads, one call at a time.
+    from several threads, one call at a time; :class:`~tarkit.errors.CancelledError` raised by it
+    stops the copy.
     Raises :class:`UsageError` for a level that no codec in question has, or that would be of no
     use, and for less than one job.
     """

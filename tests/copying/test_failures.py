@@ -15,6 +15,7 @@ from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.copying.progress import Event, Progress
 from tarkit.errors import (
+    CancelledError,
     DigestMismatchError,
     LayerCountError,
     TarkitError,
@@ -240,6 +241,25 @@ def test_a_failing_copy_leaves_no_file(tmp_path: Path, destination: str) -> None
         copy(f"oci:{tmp_path / 'in'}", destination.format(tmp_path / "out" / "x"))
     assert list((tmp_path / "out").iterdir()) == []
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("event", [Event.STARTED, Event.ADVANCED, Event.FINISHED])
+@pytest.mark.parametrize(
+    "destination", ["oci:{}:x", "oci-archive:{}:x", "docker-archive:{}:x:1", "dir:{}"]
+)
+def test_a_listener_can_stop_a_copy(tmp_path: Path, destination: str, event: Event) -> None:
+    heard = []
+
+    def listener(progress: Progress) -> None:
+        heard.append(progress.event)
+        if progress.event is event:
+            raise CancelledError("enough")
+
+    write_files(tmp_path / "in", layout_of(IMAGE, pack=None))
+    with pytest.raises(CancelledError):
+        copy(f"oci:{tmp_path / 'in'}", destination.format(tmp_path / "out"), on_progress=listener)
+    assert event in heard
+    assert listing(tmp_path) == ["in"]
 
 
 def test_the_builders_layers_are_sound() -> None:

@@ -228,6 +228,8 @@ def open_writer(
 ) -> Writer:
     """Open *location* for writing; a context manager that publishes when it ends without an error.
 
+    An archive that is there is replaced, with all it holds: :func:`~tarkit.copying.carry.carry_over`
+    keeps its images. Layouts and registries keep their own.
     Raises :class:`UsageError` where nothing can be written to, and :class:`RefusedError` where
     something else is in the way.
     """

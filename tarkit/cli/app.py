@@ -37,6 +37,7 @@ EXIT_CODES: tuple[tuple[type[TarkitError], int], ...] = (
 )
 INTERRUPTED = 130
 TERMINATED = 143
+HUNG_UP = 129
 _PATIENCE = 1.0  # seconds
 
 COMMANDS = (
@@ -107,8 +108,8 @@ def run(arguments: list[str] | None = None) -> int:
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except SystemExit as stop:
-        if stop.code == TERMINATED:
-            return _fail("terminated", TERMINATED)
+        if stop.code in (TERMINATED, HUNG_UP):
+            return _fail("terminated", stop.code)
         return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
     except TarkitError as error:
         _raise_if_debugging(arguments)
@@ -154,21 +155,24 @@ def _raise_if_debugging(arguments: list[str]) -> None:
 
 
 def _end_on_signals() -> None:
-    """Have SIGINT, unless it is ignored, and SIGTERM end the command with all it began cleaned up.
+    """Have SIGTERM, and SIGINT and SIGHUP unless they are ignored, end the command with all cleaned up.
 
     `timeout` and some shells send a signal twice: what follows soon must not break into the cleaning
     up. Whoever sends one later will not wait; even then nothing half-written has a name.
     """
     began: list[float] = []
+    codes = {signal.SIGTERM: TERMINATED, signal.SIGINT: INTERRUPTED}
+    if hasattr(signal, "SIGHUP"):
+        codes[signal.SIGHUP] = HUNG_UP
 
     def end(number: int, _: FrameType | None) -> None:
-        code = INTERRUPTED if number == signal.SIGINT else TERMINATED
+        code = codes[signal.Signals(number)]
         if not began:
             began.append(monotonic())
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(code)
         if monotonic() - began[0] > _PATIENCE:
             os._exit(code)
 
-    signal.signal(signal.SIGTERM, end)
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, end)
+    for number in codes:
+        if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, end)

@@ -6,6 +6,7 @@ older mkfs.erofs is given a directory, for which owners and devices take root.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -15,13 +16,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tarkit.copying.progress import Progress
-from tarkit.errors import TransportError, UnsupportedError
+from tarkit.errors import NoSpaceError, TransportError, UnsupportedError
 from tarkit.image.platform import Platform
 from tarkit.reading.select import select_image
 from tarkit.rootfs.directory import RootfsResult, write_directory
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import write_tar
-from tarkit.streams.atomic import FILE_MODE, os_errors, output_path
+from tarkit.streams.atomic import mode_at, os_errors, output_path
 from tarkit.streams.staging import staging_directory
 from tarkit.tar.data import FileData
 from tarkit.tar.epoch import source_date_epoch
@@ -96,7 +97,7 @@ def write_erofs(
 def _publish(output: Path, path: Path) -> None:
     """Write *output* to the disk and put it at *path*, with the mode that every output has."""
     with os_errors(path):
-        output.chmod(FILE_MODE)
+        output.chmod(mode_at(path))
         with output.open("rb+") as file:
             os.fsync(file.fileno())
         output.replace(path)
@@ -136,6 +137,7 @@ def _find(program: str, package: str) -> str:
 def _run(command: Sequence[str], stdin: BinaryIO | None = None, *, time: int | None = None) -> str:
     """Run *command*, which reads *stdin* from its start and takes *time* for now; all it says."""
     environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
+    environment["LC_ALL"] = "C"  # one of its words is read here
     if time is not None:
         environment["SOURCE_DATE_EPOCH"] = str(time)
     if stdin is not None:
@@ -151,7 +153,8 @@ def _run(command: Sequence[str], stdin: BinaryIO | None = None, *, time: int | N
     output = result.stdout.decode("utf-8", "replace")
     if result.returncode:
         lines = output.strip().splitlines() or [f"exit code {result.returncode}"]
-        raise TransportError(lines[-1], where=command[0])
+        kind = NoSpaceError if os.strerror(errno.ENOSPC) in output else TransportError
+        raise kind("; ".join(lines[-2:]), where=command[0])
     return output
 
 

@@ -70,11 +70,11 @@ class PendingFile:
     def publish(self, path: Path, *, mode: int | None = None) -> None:
         """Write everything to the disk and put it at *path*, replacing what is there.
 
-        Without a *mode* it gets that of what it replaces, or 0644.
+        Its *mode* is that of :func:`mode_at` unless one is given.
         """
         with os_errors(path):
             if mode is None:
-                mode = path.stat().st_mode & 0o777 if path.exists() else FILE_MODE
+                mode = mode_at(path)
             self.file.flush()
             if hasattr(os, "fchmod"):
                 os.fchmod(self.file.fileno(), mode)
@@ -114,6 +114,11 @@ class PendingFile:
             self.file.close()
         if self._temporary is not None:
             self._temporary.unlink(missing_ok=True)
+
+
+def mode_at(path: Path) -> int:
+    """The mode of a file written to *path*: that of what it replaces, or 0644."""
+    return path.stat().st_mode & 0o777 if path.exists() else FILE_MODE
 
 
 def output_path(path: Path) -> Path:

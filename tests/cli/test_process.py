@@ -47,7 +47,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @posix_only
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 @pytest.mark.parametrize("destination", ["oci:{}:x", "docker-archive:{}:x:1", "dir:{}"])
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
 def test_a_signal_leaves_nothing(

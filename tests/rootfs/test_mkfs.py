@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tarkit.errors import TarkitError, TransportError
+from tarkit.errors import NoSpaceError, TarkitError, TransportError
 from tarkit.rootfs.mkfs import write_erofs, write_squashfs
 from tarkit.transports.base import Source
 from tests.builders import listing
@@ -58,9 +58,12 @@ def install(program: Path, script: str) -> None:
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_file_like_any_other_output(source: Source, name: str) -> None:
     write, _ = WRITERS[name]
-    Path("a.img").write_bytes(b"before")
     write(source, Path("a.img"))
     assert stat.S_IMODE(Path("a.img").stat().st_mode) == 0o644
+    Path("a.img").write_bytes(b"before")
+    Path("a.img").chmod(0o600)
+    write(source, Path("a.img"))
+    assert stat.S_IMODE(Path("a.img").stat().st_mode) == 0o600
     assert listing(Path()) == ["a.img"]
     with tarfile.open("a.img") as tar:
         assert tar.getnames() == [".", "name"]
@@ -98,4 +101,11 @@ def test_a_directory_that_cannot_be_made(programs: Path, source: Source) -> None
     install(programs / "mkfs.erofs", "for staging in .tarkit-*; do touch $staging/unpacked; done")
     with pytest.raises(TarkitError, match="unpacked: File exists"):
         write_erofs(source, Path("a.img"))
+    assert listing(Path()) == []
+
+
+def test_a_full_disk_is_one(programs: Path, source: Source) -> None:
+    install(programs / "mksquashfs", "echo Failed to write: No space left on device; exit 1")
+    with pytest.raises(NoSpaceError, match="Failed to write"):
+        write_squashfs(source, Path("a.img"))
     assert listing(Path()) == []

@@ -66,7 +66,10 @@ def ext4_command(
     uuid: Annotated[
         UUID | None,
         typer.Option(
-            parser=_uuid, metavar="UUID", help="The volume's; follows from the image if not given."
+            "--uuid",
+            parser=_uuid,
+            metavar="UUID",
+            help="The volume's; follows from the image if not given.",
         ),
     ] = None,
     sparse: Annotated[

@@ -176,18 +176,13 @@ class Workbench:
 
     def _require_room(self, parts: Parts, kind: MemberType) -> None:
         """Raise :class:`RefusedError` where more than a file, or a link, would go for what is put there."""
-        tree = self._merger.tree
+        node, is_there = self._merger.tree.reach(parts, follow=kind is not MemberType.SYMLINK)
         is_directory = kind is MemberType.DIRECTORY
-        for depth in range(1, len(parts) + is_directory):
-            above = tree.get(parts[:depth])
-            if above is not None and above.children is None:
-                raise RefusedError(
-                    "a file of the image is in the way",
-                    where=path_of(parts[:depth]),
-                    hint="remove it first",
-                )
-        there = tree.get(parts, follow=kind is not MemberType.SYMLINK)
-        if there is not None and there.children is not None and not is_directory:
+        if node.children is None and (is_directory or not is_there):
+            raise RefusedError(
+                "a file of the image is in the way", where=path_of(parts), hint="remove it first"
+            )
+        if node.children is not None and is_there and not is_directory:
             raise RefusedError(
                 "a directory of the image is in the way",
                 where=path_of(parts),

@@ -90,15 +90,20 @@ class Tree:
         Links are resolved inside the image. Raises :class:`PathNotFoundError`, and
         :class:`UnsafePathError` for a loop of links.
         """
-        trail = self._trail(parts, follow)
-        if trail.missing:
+        node = self.get(parts, follow=follow)
+        if node is None:
             raise PathNotFoundError("no such file or directory in the image", where=path_of(parts))
-        return trail.nodes[-1]
+        return node
 
     def get(self, parts: Parts, *, follow: bool = True) -> Node | None:
         """As :meth:`find`, with ``None`` where there is nothing."""
+        node, is_there = self.reach(parts, follow=follow)
+        return node if is_there else None
+
+    def reach(self, parts: Parts, *, follow: bool = True) -> tuple[Node, bool]:
+        """The last inode on the way to *parts* that is there, and whether it is the one at *parts*."""
         trail = self._trail(parts, follow)
-        return None if trail.missing else trail.nodes[-1]
+        return trail.nodes[-1], not trail.missing
 
     def real_parts(self, parts: Parts) -> Parts:
         """*parts* with every link on the way followed, also where the end of it does not exist."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ class Artifact:
     def verify(self) -> None:
         """Read the image and compare; raises :class:`VerificationError` and :class:`PathNotFoundError`."""
         with open_regular(self.path) as file:
-            size = self.path.stat().st_size
+            size = os.fstat(file.fileno()).st_size
             if size != self.size:
                 raise SizeMismatchError(self.size, size, where=str(self.path))
             actual = file_digest(file, self.path)

@@ -36,7 +36,7 @@ class BlockSink:
     def settle(self, wanted: Mapping[Place, Node]) -> list[Node]:
         """Let go of what is not *wanted* and reserve what is not there; what is still to be stored."""
         for place in sorted(self.contents.keys() - wanted.keys()):
-            self._writer.discard(self.contents.pop(place))
+            self._writer.discard(self.contents.pop(place), written=place in self._filled)
         for place in sorted(wanted.keys() - self.contents.keys(), key=_top_first):
             self.reserve(place, wanted[place].member)
         return [node for place, node in wanted.items() if place not in self._filled]

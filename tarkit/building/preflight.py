@@ -48,16 +48,22 @@ def check_build(
     :class:`ImageNotFoundError` where there is no image for *platform*,
     :class:`PathNotFoundError` where the directory of *output* is not there,
     :class:`RefusedError` where it cannot be written to or *output* is no regular file, and
-    :class:`NoSpaceError` where not even the top layer would fit, as it is stored, which nothing
-    hides; or not the size that is to be set aside.
+    :class:`NoSpaceError` where not even the top layer would fit, as it is stored, or not the size
+    that is to be set aside.
     """
     with opened(source) as image:
         layers = ImageLayers.of(image, platform)
-        return check_layers(layers, output_path(output), options or Ext4Options())
+        target = output_path(output)
+        preflight = check_layers(layers, target, options or Ext4Options())
+        preflight.require(layers.layers[-1].descriptor.size if layers.layers else 0, target.parent)
+        return preflight
 
 
 def check_layers(layers: ImageLayers, output: Path, options: Ext4Options) -> Preflight:
-    """As :func:`check_build`, for the open *layers* of an image and a path without links."""
+    """As :func:`check_build`, for the open *layers* of an image and a path without links.
+
+    How much room the layers take is for the build to find out, which knows what hides what.
+    """
     directory = output.parent
     if not directory.is_dir():
         raise PathNotFoundError("no such directory", where=str(directory))
@@ -67,7 +73,6 @@ def check_layers(layers: ImageLayers, output: Path, options: Ext4Options) -> Pre
         free = shutil.disk_usage(directory).free
     blobs = {layer.descriptor.digest: layer.descriptor.size for layer in layers.layers}
     preflight = Preflight(sum(blobs.values()), free)
-    preflight.require(layers.layers[-1].descriptor.size if layers.layers else 0, directory)
     if isinstance(options.size, int) and not options.sparse:
         preflight.require(options.size, directory)
     return preflight

@@ -124,8 +124,7 @@ class ArtifactStore:
         too; what is being built stays, and whatever is no artifact.
         """
         now, total, removed = time.time(), 0, []
-        with staging_directory(self.root):
-            pass  # what killed builders left goes when somebody stages
+        self._sweep()
         for place, directory in enumerate(self._directories()):
             damaged = _read(directory) is None
             total += 0 if damaged else _allocated(directory)
@@ -139,6 +138,13 @@ class ArtifactStore:
                     self.remove(directory.name)
                     removed.append(directory.name)
         return removed
+
+    def _sweep(self) -> None:
+        """Remove what killed builders left: what they staged goes when another stages, as locks do."""
+        with staging_directory(self.root), os_errors(self.root):
+            for lock in (self.root / _LOCKS).glob("*"):
+                with suppress(LockedError), self._locked(lock.name, patience=0):
+                    pass
 
     def _reusable(self, artifact_id: str, inputs: Digest) -> Artifact | None:
         try:

@@ -59,7 +59,7 @@ def ext4_command(
         typer.Option(
             parser=_profile,
             metavar="default|ro|compat",
-            help="ro: no journal, cannot grow. compat: no metadata checksums.",
+            help="ro: no journal, no room kept to grow. compat: no metadata checksums.",
         ),
     ] = "default",
     label: Annotated[str, typer.Option(help="The volume's name, up to 16 bytes.")] = "",

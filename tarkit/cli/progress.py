@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tarkit.cli.common import say
 from tarkit.copying.progress import Event, Progress
@@ -55,7 +55,9 @@ def _bar() -> Iterator[Listener]:
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    bar.start()
+    try:
         task = bar.add_task("copy", blobs="")
 
         def listener(progress: Progress) -> None:
@@ -64,3 +66,6 @@ def _bar() -> Iterator[Listener]:
                 bar.update(task, completed=progress.total_done, total=progress.total, blobs=blobs)
 
         yield listener
+    finally:
+        with suppress(OSError):  # the terminal may be gone, and that is not what ended the command
+            bar.stop()

@@ -32,7 +32,8 @@ class Progress:
     """An event of one blob, named by its digest at the source; ``done`` of ``size`` bytes were read there.
 
     ``blobs_done`` of ``blobs`` and ``total_done`` of ``total`` bytes tell of the whole copy, which
-    has taken ``seconds``; what was reused counts as done.
+    has taken ``seconds``; what was reused counts as done. Of several images each is counted in when
+    its turn comes.
     """
 
     event: Event

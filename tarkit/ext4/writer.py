@@ -106,10 +106,14 @@ class Ext4Writer:
         fill(self._image, contents, feed, regions)
         feed.check_end()
 
-    def discard(self, contents: Contents) -> None:
-        """Forget *contents*, which no node may have: not a byte of them remains in the image."""
+    def discard(self, contents: Contents, *, written: bool = True) -> None:
+        """Forget *contents*, which no node may have: not a byte of them remains in the image.
+
+        What was only reserved, and not *written*, takes no writing now either.
+        """
         for extent in contents.extents:
-            self._image.write_zeros(extent.physical * BLOCK, extent.count * BLOCK)
+            if written:
+                self._image.write_zeros(extent.physical * BLOCK, extent.count * BLOCK)
             self._space.release(Run(extent.physical, extent.count))
 
     def finish(self, root: Node) -> Ext4Result:

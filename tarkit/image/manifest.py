@@ -101,9 +101,14 @@ class Manifest:
         document["layers"] = [layer.to_json() for layer in self.layers]
         return _serialize(document, self)
 
+    @property
+    def is_image(self) -> bool:
+        """Whether the config is a container image's, and not some artifact's."""
+        return self.config.media_type in media_types.CONFIGS
+
     def require_image(self, *, where: str | None = None) -> None:
         """Raise :class:`NotAnImageError` unless the config and every layer are an image's."""
-        if self.config.media_type not in media_types.CONFIGS:
+        if not self.is_image:
             kind = self.artifact_type or self.config.media_type or "no media type"
             raise NotAnImageError(f"an artifact ({kind}), not a container image", where=where)
         for layer in self.layers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tarkit.errors import ImageNotFoundError, LimitExceededError, MalformedError
@@ -44,15 +44,20 @@ def select_image(source: Source, platform: Platform | None = None) -> RawManifes
 def find_route(source: Source, platform: Platform | None = None) -> Route:
     """The way to the image that :func:`select_image` finds; raises as that does."""
     raw = source.manifest()
-    search = _Search(source, platform)
-    route = search.find(raw, (raw.digest,))
-    if route is None:
-        raise search.failure()
-    return route
+    if raw.is_index:
+        return _Search(source, platform).find(raw)
+    found = _platform_of(source, raw) if platform else None
+    if platform and found and platform.choose([found]) is None:
+        message = f"no image for {platform}"
+        raise ImageNotFoundError(message, where=source.where, available=[str(found)])
+    return Route((), raw)
+
+
+_Way = tuple[Descriptor, ...]  # the entries to follow, the last of which is no index
 
 
 class _Search:
-    """Goes through nested indexes, each of them once, for the image for *platform*."""
+    """Looks for the image for *platform* in an index, and in all that are nested in it."""
 
     def __init__(self, source: Source, platform: Platform | None) -> None:
         self._source = source
@@ -60,56 +65,79 @@ class _Search:
         self._wanted = platform or Platform.system()
         self._seen: set[Digest] = set()
         self._available: list[str] = []
-        self._is_missing = False
 
-    def find(self, raw: RawManifest, chain: tuple[Digest, ...]) -> Route | None:
-        """The way on from *raw*, where the indexes *chain* led; ``None`` where it is not there."""
-        if not raw.is_index:
-            return Route((), raw) if self._fits(raw) else None
-        for child in self._candidates(Index.parse(raw)):
-            if child.digest in self._seen and child.digest not in chain:
-                continue
-            self._seen.add(child.digest)
-            below = self._source.manifest(child.digest)
-            longer = descends(chain, child, self._source.where) if below.is_index else chain
-            rest = self.find(below, longer)
-            if rest is not None:
-                return Route((child, *rest.children), rest.image)
-        return None
-
-    def failure(self) -> ImageNotFoundError:
-        """What to raise where nothing was found."""
+    def find(self, raw: RawManifest) -> Route:
+        """The way from *raw*: to what says it fits, else to what fits, else to the only one there is."""
+        named = list(self._ways(raw, (raw.digest,)))
+        present = [way for way in named if is_present(self._source, way[-1])]
+        if self._platform is None and len(present) == 1:
+            return self._route(present[0])
+        fitting, unmarked = self._fitting(present), _unmarked(present)
+        for way in (*fitting, *unmarked):
+            if (way not in unmarked and self._platform is None) or self._fits(way):
+                return self._route(way)
+        self._available += platforms_of(
+            way[-1] for way in present if way not in fitting and way not in unmarked
+        )
+        images = [way for way in present if way not in unmarked or self._is_image(way)]
+        if self._platform is None and len(images) == 1:
+            return self._route(images[0])
         message = f"no image for {self._wanted}"
-        if self._is_missing:
+        if not fitting and self._fitting(named):
             message += " (the index names one, but it is not there)"
         available = list(dict.fromkeys(self._available))
-        return ImageNotFoundError(message, where=self._source.where, available=available)
+        raise ImageNotFoundError(message, where=self._source.where, available=available)
 
-    def _candidates(self, index: Index) -> list[Descriptor]:
-        """The entries to look at, best first: what says that it fits, then what does not say."""
-        images = [child for child in index.manifests if _ATTESTATION not in child.annotations]
-        present = [child for child in images if is_present(self._source, child)]
-        best = self._wanted.choose(child.platform for child in present)
-        nested = [child for child in present if child.media_type in media_types.INDEXES]
-        unmarked = [child for child in present if child.platform is None]
-        found = [*([] if best is None else [present[best]]), *nested, *unmarked]
-        if not found and self._platform is None and len(present) == 1:
-            return present
-        self._available += platforms_of(child for child in present if child not in found)
-        self._is_missing |= best is None and (
-            self._wanted.choose(child.platform for child in images) is not None
-        )
-        return found
+    def _ways(self, raw: RawManifest, chain: tuple[Digest, ...]) -> Iterator[_Way]:
+        """The ways to everything below the index *raw* but attestations; each index is entered once."""
+        for child in Index.parse(raw).manifests:
+            if _ATTESTATION in child.annotations:
+                continue
+            if child.media_type not in media_types.INDEXES:
+                yield (child,)
+                continue
+            longer = descends(chain, child, self._source.where)
+            if child.digest not in self._seen and is_present(self._source, child):
+                self._seen.add(child.digest)
+                for way in self._ways(self._source.manifest(child.digest), longer):
+                    yield (child, *way)
 
-    def _fits(self, raw: RawManifest) -> bool:
-        """Whether the image *raw* is for the platform that was asked for, as its config says."""
-        if self._platform is None or raw.media_type not in media_types.MANIFESTS:
+    def _fitting(self, ways: Sequence[_Way]) -> list[_Way]:
+        """Those of *ways* whose entries say that they fit, best first."""
+        left, fitting = list(ways), []
+        while (best := self._wanted.choose(way[-1].platform for way in left)) is not None:
+            fitting.append(left.pop(best))
+        return fitting
+
+    def _fits(self, way: _Way) -> bool:
+        """Whether there is an image for the platform, as its config says."""
+        if not self._is_image(way):
+            return False
+        found = _platform_of(self._source, self._source.manifest(way[-1].digest))
+        if found is None:
             return True
-        manifest = Manifest.parse(raw)
-        manifest.require_image(where=self._source.where)
-        config = ImageConfig.parse(read_config(self._source, manifest), where=self._source.where)
-        self._available.append(str(config.platform))
-        return self._platform.choose([config.platform]) is not None
+        self._available.append(str(found))
+        return self._wanted.choose([found]) is not None
+
+    def _is_image(self, way: _Way) -> bool:
+        raw = self._source.manifest(way[-1].digest)
+        return raw.media_type not in media_types.MANIFESTS or Manifest.parse(raw).is_image
+
+    def _route(self, way: _Way) -> Route:
+        return Route(way, self._source.manifest(way[-1].digest))
+
+
+def _unmarked(ways: Iterable[_Way]) -> list[_Way]:
+    return [way for way in ways if way[-1].platform is None]
+
+
+def _platform_of(source: Source, raw: RawManifest) -> Platform | None:
+    """The platform in the config of the image *raw*; ``None`` for a manifest that is not parsed here."""
+    if raw.media_type not in media_types.MANIFESTS:
+        return None
+    manifest = Manifest.parse(raw)
+    manifest.require_image(where=source.where)
+    return ImageConfig.parse(read_config(source, manifest), where=source.where).platform
 
 
 def is_present(source: Source, child: Descriptor) -> bool:

@@ -40,13 +40,15 @@ class AddFiles:
         yield os.fsencode(self.source.name)
         for found in _found(self.source):
             yield os.fsencode(found.below)
+            yield found.kind.value
             yield b"%o %d %d" % (found.mode, found.status.st_mtime_ns, len(found.xattrs))
             for name, value in found.xattrs.items():
                 yield name
                 yield value
+            yield os.fsencode(found.first or "")
             if found.first is not None:
-                yield b"link " + os.fsencode(found.first)
-            elif found.kind is MemberType.FILE:
+                continue
+            if found.kind is MemberType.FILE:
                 with VerifyingReader(open_regular(found.path)) as file:
                     file.verify()
                     yield str(file.digest).encode()

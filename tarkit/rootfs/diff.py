@@ -76,14 +76,13 @@ def _pairs(old: Tree, new: Tree) -> Iterator[_Pair]:
 
 
 def _regrouped(pairs: list[_Pair]) -> set[bytes]:
-    """The paths whose inodes have other first names in one image than in the other."""
-    old_names: dict[Node | None, bytes] = {}
-    new_names: dict[Node | None, bytes] = {}
-    return {
-        path
-        for path, old, new in pairs
-        if old_names.setdefault(old, path) != new_names.setdefault(new, path)
-    }
+    """The paths whose inodes have other names in one image than in the other."""
+    names: dict[Node, list[bytes]] = {}
+    for path, *nodes in pairs:
+        for node in nodes:
+            if node is not None and node.links > 1:
+                names.setdefault(node, []).append(path)
+    return {path for path, old, new in pairs if old and new and names.get(old) != names.get(new)}
 
 
 def _is_unclear(pair: _Pair, old: FileSystem, new: FileSystem) -> bool:

@@ -97,8 +97,8 @@ def write_erofs(
 def _publish(output: Path, path: Path) -> None:
     """Write *output* to the disk and put it at *path*, with the mode that every output has."""
     with os_errors(path):
-        output.chmod(mode_at(path))
         with output.open("rb+") as file:
+            os.fchmod(file.fileno(), mode_at(path))
             os.fsync(file.fileno())
         output.replace(path)
 
@@ -145,16 +145,18 @@ def _run(command: Sequence[str], stdin: BinaryIO | None = None, *, time: int | N
     result = subprocess.run(
         command,
         stdin=stdin or subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         env=environment,
+        text=True,
+        errors="replace",
         check=False,
     )
-    output = result.stdout.decode("utf-8", "replace")
+    output = result.stdout + result.stderr
     if result.returncode:
-        lines = output.strip().splitlines() or [f"exit code {result.returncode}"]
+        lines = [line for line in (result.stderr or output).splitlines() if line.strip()]
+        reason = "; ".join(lines[-2:]) or f"exit code {result.returncode}"
         kind = NoSpaceError if os.strerror(errno.ENOSPC) in output else TransportError
-        raise kind("; ".join(lines[-2:]), where=command[0])
+        raise kind(reason, where=command[0])
     return output
 
 

@@ -176,16 +176,17 @@ class Workbench:
 
     def _require_room(self, parts: Parts, kind: MemberType) -> None:
         """Raise :class:`RefusedError` where more than a file, or a link, would go for what is put there."""
-        node, is_there = self._merger.tree.reach(parts, follow=kind is not MemberType.SYMLINK)
+        trail = self._merger.tree.trail(parts, follow=kind is not MemberType.SYMLINK)
+        where = path_of(trail.names)
         is_directory = kind is MemberType.DIRECTORY
-        if node.children is None and (is_directory or not is_there):
+        if trail.nodes[-1].children is None and (is_directory or trail.missing):
             raise RefusedError(
-                "a file of the image is in the way", where=path_of(parts), hint="remove it first"
+                "a file of the image is in the way", where=where, hint="remove it first"
             )
-        if node.children is not None and is_there and not is_directory:
+        if trail.nodes[-1].children is not None and not trail.missing and not is_directory:
             raise RefusedError(
                 "a directory of the image is in the way",
-                where=path_of(parts),
+                where=where,
                 hint="name a path in it, or remove it first",
             )
 

@@ -97,17 +97,12 @@ class Tree:
 
     def get(self, parts: Parts, *, follow: bool = True) -> Node | None:
         """As :meth:`find`, with ``None`` where there is nothing."""
-        node, is_there = self.reach(parts, follow=follow)
-        return node if is_there else None
-
-    def reach(self, parts: Parts, *, follow: bool = True) -> tuple[Node, bool]:
-        """The last inode on the way to *parts* that is there, and whether it is the one at *parts*."""
-        trail = self._trail(parts, follow)
-        return trail.nodes[-1], not trail.missing
+        trail = self.trail(parts, follow=follow)
+        return None if trail.missing else trail.nodes[-1]
 
     def real_parts(self, parts: Parts) -> Parts:
         """*parts* with every link on the way followed, also where the end of it does not exist."""
-        trail = self._trail(parts, True)
+        trail = self.trail(parts)
         return trail.names + trail.missing
 
     def make_directory(self, parts: Parts, template: Node) -> Node:
@@ -123,7 +118,7 @@ class Tree:
             node = child
         else:
             return node
-        trail = self._trail(parts, True)
+        trail = self.trail(parts)
         if len(trail.nodes) + len(trail.missing) > MAX_DEPTH:
             raise LimitExceededError(
                 f"a path of more than {MAX_DEPTH} directories", limit=MAX_DEPTH
@@ -144,7 +139,7 @@ class Tree:
             node = child
         return node
 
-    def _trail(self, parts: Parts, follow: bool) -> Trail:
+    def trail(self, parts: Parts, *, follow: bool = True) -> Trail:
         """The way to *parts*, one component at a time, as the kernel goes it."""
         trail = Trail([self.root], [], [])
         pending = parts[::-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -79,10 +81,16 @@ def chunks_of(stream: Readable, size: int = CHUNK_SIZE) -> Iterator[bytes]:
 
 
 def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
-    """Write all of *data* to *file*, which may take less at a time."""
+    """Write all of *data* to *file*, which may take less at a time.
+
+    Raises :class:`BlockingIOError` where it would take something later only.
+    """
     view = memoryview(data)
     while view:
-        view = view[file.write(view) :]
+        written: int | None = file.write(view)  # nothing is None where a raw file does not wait
+        if written is None:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        view = view[written:]
 
 
 def read_bounded(stream: Readable, limit: int, *, where: str | None = None) -> bytes:

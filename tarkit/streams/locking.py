@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tarkit.errors import LockedError, PathNotFoundError
+from tarkit.errors import LockedError, PathNotFoundError, RefusedError
 from tarkit.streams.atomic import os_errors
 
 _PATIENCE = 60.0  # seconds; the lock is held only while an index is written
@@ -54,6 +54,8 @@ def locked_name(path: Path, patience: float = _PATIENCE) -> Iterator[None]:
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with contextlib.suppress(FileExistsError):
                     path.mkdir(mode=0o700)
+            if path.is_symlink():
+                raise RefusedError("a link, where a lock is to be", where=str(path))
             with contextlib.suppress(PathNotFoundError):  # who held it before has removed it
                 stack.enter_context(locked_directory(path, patience))
                 held = True

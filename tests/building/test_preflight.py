@@ -20,10 +20,11 @@ from tarkit.errors import (
 from tarkit.ext4 import Ext4Options, Percent
 from tarkit.image.platform import Platform
 from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.overlay import Overlay
 from tarkit.transports.location import open_source
 from tests.builders import listing, multi_platform, named, noise, write_files
 from tests.building.images import image, layout
-from tests.rootfs.layers import file
+from tests.rootfs.layers import file, link
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -81,6 +82,22 @@ def test_there_must_be_room_for_the_top_layer_and_for_what_is_set_aside(
     leave_free(monkeypatch, needed - 1)
     with pytest.raises(NoSpaceError, match=f"{needed - 1} are free"):
         check_build(source, tmp_path / "out")
+
+
+def test_what_is_hidden_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through a link, so that no name tells it before the merge does; or by an overlay."""
+    hidden = [
+        [file("d/big", noise(300_000)), link("l", "d")],
+        [file("l/.wh.big"), file("kept", "x")],
+    ]
+    source = layout(tmp_path / "layout", image(hidden))
+    usual = build_ext4(source, tmp_path / "usual")
+    leave_free(monkeypatch, 10_000)
+    tight = build_ext4(source, tmp_path / "tight")
+    assert tight.sha256 == usual.sha256
+    assert tight.path.stat().st_blocks * 512 < 300_000
+    one = layout(tmp_path / "one", image([[file("big", noise(300_000))]]))
+    build_ext4(one, tmp_path / "removed", overlay=Overlay().remove("/big"))
 
 
 def test_what_may_not_fit_is_looked_at_before_it_is_written(

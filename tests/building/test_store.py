@@ -256,7 +256,9 @@ def test_an_artifact_that_is_handed_out_is_used(artifacts: ArtifactStore, tmp_pa
 
 def test_gc_takes_what_a_killed_builder_left(artifacts: ArtifactStore) -> None:
     (artifacts.root / ".tarkit-staging-0123").mkdir()
+    (artifacts.root / ".locks" / "abc").mkdir(parents=True)
     assert artifacts.gc(keep=9) == []
+    assert listing(artifacts.root / ".locks") == []
     assert list(artifacts.root.glob(".tarkit-*")) == []
 
 

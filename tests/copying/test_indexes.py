@@ -16,7 +16,7 @@ from tarkit.errors import (
     ManifestRejectedError,
     TarkitError,
 )
-from tarkit.image.media_types import DOCKER_LIST, OCI_INDEX
+from tarkit.image.media_types import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
 from tarkit.image.platform import Platform
 from tarkit.transports.docker_archive.format import DockerFormat
 from tests.builders import (
@@ -357,19 +357,61 @@ def test_embedded_data_do_not_outlive_what_they_are(tmp_path: Path) -> None:
     assert plain.notes == ()
 
 
-def nest(tmp_path: Path, *groups: tuple[str, ...]) -> None:
-    """An index of indexes in ``in``, each of one group of architectures."""
+def nest(tmp_path: Path, *groups: tuple[str, ...], marked: bool = True) -> None:
+    """An index of indexes in ``in``, each of one group of architectures; ``sig`` is no image."""
     layout = Layout()
-    indexes = [
-        layout.index(
-            *(
-                on(layout.image(make_image(arch, architecture=arch)), f"linux/{arch}")
-                for arch in group
+
+    def entry(name: str) -> Doc:
+        if name == "sig":
+            fields = {"artifactType": "application/x.sig", "schemaVersion": 2, "layers": []}
+            config = layout.blob(b"{}", "application/vnd.oci.empty.v1+json")
+            return layout.blob(
+                dump(fields | {"mediaType": OCI_MANIFEST, "config": config}), OCI_MANIFEST
             )
-        )
-        for group in groups
-    ]
+        image = layout.image(make_image(name, architecture=name))
+        return on(image, f"linux/{name}") if marked else image
+
+    indexes = [layout.index(*map(entry, group)) for group in groups]
     write_files(tmp_path / "in", layout.finish(named(layout.index(*indexes), "x")))
+
+
+def architecture_of(tmp_path: Path, **options: object) -> str:
+    """That of the one image a copy of ``in`` makes."""
+    files, entry, _ = copied(tmp_path, **options)
+    found: str = load(files, load(files, entry)["config"])["architecture"]
+    return found
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_the_systems_own_platform_is_looked_for_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marked: bool
+) -> None:
+    monkeypatch.setattr(Platform, "system", lambda: Platform("linux", "s390x"))
+    nest(tmp_path, ("arm64",), ("amd64", "s390x"), marked=marked)
+    assert architecture_of(tmp_path) == "s390x"
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_the_only_image_there_is_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marked: bool
+) -> None:
+    monkeypatch.setattr(Platform, "system", lambda: Platform("linux", "s390x"))
+    nest(tmp_path, (), ("sig", "arm64"), marked=marked)
+    assert architecture_of(tmp_path) == "arm64"
+
+
+def test_one_of_several_is_not_guessed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Platform, "system", lambda: Platform("linux", "s390x"))
+    nest(tmp_path, ("arm64",), ("amd64",))
+    with pytest.raises(ImageNotFoundError, match="no image for linux/s390x"):
+        copied(tmp_path)
+
+
+def test_what_is_no_image_stands_in_nobodys_way(tmp_path: Path) -> None:
+    nest(tmp_path, ("arm64", "sig"), ("amd64",))
+    assert architecture_of(tmp_path, platforms=platforms("amd64")) == "amd64"
+    with pytest.raises(ImageNotFoundError, match="linux/arm64, linux/amd64"):
+        copied(tmp_path, platforms=platforms("s390x"))
 
 
 @pytest.mark.parametrize("asked", [["s390x"], ["arm64"], ["amd64", "s390x"], ["arm64", "s390x"]])

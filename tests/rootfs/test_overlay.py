@@ -19,6 +19,7 @@ from tarkit.errors import (
     UnsupportedError,
     UsageError,
 )
+from tarkit.image.digest import Digest
 from tarkit.rootfs.certificates import BUNDLES, encode
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.overlay import Overlay
@@ -156,6 +157,25 @@ def test_what_somebody_elses_file_may_do_root_s_may_not(tmp_path: Path) -> None:
     overlay = Overlay().add(tmp_path / "mine", "/").add(tmp_path / "theirs", "/")
     with changed(tmp_path, overlay) as files:
         assert [files.stat(name).mode for name in ("mine", "theirs")] == [0o6755, 0o755]
+
+
+def test_a_link_is_told_from_a_file_that_holds_what_looks_like_it(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("payload")
+    (tmp_path / "x").chmod(0o777)
+    os.utime(tmp_path / "x", ns=(0, 0))
+    overlay = Overlay().add(tmp_path / "x", "/x")
+    before = overlay.digest()
+    digest = Digest.of(b"payload")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "x").rename(tmp_path / "tree" / "x")
+    tree = Overlay().add(tmp_path / "tree", "/")
+    os.utime(tmp_path / "tree", ns=(0, 0))
+    file_digest = tree.digest()
+    (tmp_path / "tree" / "x").unlink()
+    (tmp_path / "tree" / "x").symlink_to(str(digest))
+    os.utime(tmp_path / "tree" / "x", ns=(0, 0), follow_symlinks=False)
+    os.utime(tmp_path / "tree", ns=(0, 0))
+    assert len({before, file_digest, tree.digest()}) == 3
 
 
 def test_an_overlay_is_known_by_what_it_does(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tarkit.errors import LimitExceededError
-from tarkit.streams.chunks import ChunkReader, chunks_of, read_bounded
+from tarkit.streams.chunks import ChunkReader, chunks_of, read_bounded, write_all
 
 
 class Pieces(ChunkReader):
@@ -69,3 +69,24 @@ def test_a_bounded_read_stops_just_beyond_the_bound() -> None:
 
 def test_pieces_of_a_stream() -> None:
     assert list(chunks_of(io.BytesIO(b"abcde"), 2)) == [b"ab", b"cd", b"e"]
+
+
+def test_all_is_written_however_little_goes_at_a_time() -> None:
+    class Slow(io.BytesIO):
+        def write(self, data: object, /) -> int:
+            return super().write(bytes(data)[:2])  # type: ignore[call-overload]
+
+    slow = Slow()
+    write_all(slow, b"abcde")
+    assert slow.getvalue() == b"abcde"
+
+
+def test_what_does_not_wait_is_an_error() -> None:
+    """As a raw pipe that is full and does not block."""
+
+    class Full(io.BytesIO):
+        def write(self, data: object, /) -> int:
+            return None  # type: ignore[return-value]
+
+    with pytest.raises(BlockingIOError):
+        write_all(Full(), b"a")

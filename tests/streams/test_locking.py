@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tarkit.errors import LockedError, PathNotFoundError
+from tarkit.errors import LockedError, PathNotFoundError, RefusedError
 from tarkit.streams.locking import locked_directory, locked_name
 from tests.builders import listing
 
@@ -96,4 +96,10 @@ def test_a_name_that_is_held_is_waited_for(tmp_path: Path) -> None:
         pytest.raises(LockedError),
         locked_name(tmp_path / "name", patience=0.0),
     ):
+        pass
+
+
+def test_a_link_is_no_name_to_hold(tmp_path: Path) -> None:
+    (tmp_path / "name").symlink_to("nowhere")
+    with pytest.raises(RefusedError, match="a link"), locked_name(tmp_path / "name"):
         pass

@@ -66,8 +66,9 @@ def build_ext4(
     The same layers, options and overlay give the same bytes, however the image is stored. UUID and
     directory hashes follow from what goes in. *output* appears when it is whole; every layer was
     verified to its end by then. Compressed layers are read once, but twice where *options* give a
-    size in bytes or the disk is nearly full: what will not fit is refused before anything is written. Raises what
-    :func:`~tarkit.building.preflight.check_build` does, and what reading the image may bring.
+    size in bytes or the disk is nearly full: what will not fit is refused before anything is
+    written. Raises what :func:`~tarkit.building.preflight.check_build` does, and what reading the
+    image may bring.
     """
     options = options or Ext4Options()
     with opened(source) as image:
@@ -120,14 +121,13 @@ def _write(
     overlay: Overlay | None,
     preflight: Preflight,
 ) -> _Written:
-    is_tight = preflight.free_space < preflight.compressed_size
     with Ext4Writer.open(file.fileno(), options) as writer:
         data = BlockSink(writer)
-        entries = _read_entries(layers, data, options, is_tight=is_tight)
+        entries = _read_entries(layers, data, options, is_tight=preflight.is_tight)
         with FileSystem.merged(layers, entries, overlay=overlay) as files:
             inodes = files.tree.inodes()
             wanted = by_place(inodes)
-            if is_tight or isinstance(options.size, int):
+            if preflight.is_tight or isinstance(options.size, int):
                 size = sum(-(-node.member.stored // _BLOCK) * _BLOCK for node in wanted.values())
                 preflight.require(size, layers.where)
                 writer.expect(size, len(inodes))

@@ -18,13 +18,15 @@ from tarkit.transports.location import AnySource, opened
 @dataclass(frozen=True, slots=True)
 class Preflight:
     """What a build begins with, in bytes: its layers as they are stored, and the space that is free
-    where the image is to be.
-
-    Where the former is more the build will hardly fit, but may: upper layers hide what is below.
-    """
+    where the image is to be."""
 
     compressed_size: int
     free_space: int
+
+    @property
+    def is_tight(self) -> bool:
+        """Whether a build will hardly fit; it may still, as upper layers hide what is below."""
+        return self.free_space < self.compressed_size
 
     def require(self, needed: int, where: object) -> None:
         """Raise :class:`NoSpaceError` where fewer than *needed* bytes are free."""

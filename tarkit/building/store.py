@@ -143,7 +143,7 @@ class ArtifactStore:
         """Remove what killed builders left: what they staged goes when another stages, as locks do."""
         with staging_directory(self.root), os_errors(self.root):
             for lock in (self.root / _LOCKS).glob("*"):
-                with suppress(LockedError), self._locked(lock.name, patience=0):
+                with suppress(RefusedError), self._locked(lock.name, patience=0):
                     pass
 
     def _reusable(self, artifact_id: str, inputs: Digest) -> Artifact | None:

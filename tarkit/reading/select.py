@@ -72,21 +72,26 @@ class _Search:
         present = [way for way in named if is_present(self._source, way[-1])]
         if self._platform is None and len(present) == 1:
             return self._route(present[0])
-        fitting, unmarked = self._fitting(present), _unmarked(present)
-        for way in (*fitting, *unmarked):
-            if (way not in unmarked and self._platform is None) or self._fits(way):
-                return self._route(way)
-        self._available += platforms_of(
-            way[-1] for way in present if way not in fitting and way not in unmarked
-        )
-        images = [way for way in present if way not in unmarked or self._is_image(way)]
-        if self._platform is None and len(images) == 1:
-            return self._route(images[0])
+        fitting, others = self._by_entry(present)
+        for route in map(self._route, fitting):
+            if self._platform is None or self._fits(route.image):
+                return route
+        marked = [way for way in others if way[-1].platform is not None]
+        images = []
+        for route in (self._route(way) for way in others if way[-1].platform is None):
+            if self._fits(route.image):
+                return route
+            if _is_image(route.image):
+                images.append(route)
+        if self._platform is None and len(marked) + len(images) == 1:
+            return images[0] if images else self._route(marked[0])
         message = f"no image for {self._wanted}"
-        if not fitting and self._fitting(named):
+        if not fitting and self._by_entry(named)[0]:
             message += " (the index names one, but it is not there)"
-        available = list(dict.fromkeys(self._available))
-        raise ImageNotFoundError(message, where=self._source.where, available=available)
+        available = [*self._available, *platforms_of(way[-1] for way in marked)]
+        raise ImageNotFoundError(
+            message, where=self._source.where, available=list(dict.fromkeys(available))
+        )
 
     def _ways(self, raw: RawManifest, chain: tuple[Digest, ...]) -> Iterator[_Way]:
         """The ways to everything below the index *raw* but attestations; each index is entered once."""
@@ -102,33 +107,29 @@ class _Search:
                 for way in self._ways(self._source.manifest(child.digest), longer):
                     yield (child, *way)
 
-    def _fitting(self, ways: Sequence[_Way]) -> list[_Way]:
-        """Those of *ways* whose entries say that they fit, best first."""
-        left, fitting = list(ways), []
-        while (best := self._wanted.choose(way[-1].platform for way in left)) is not None:
-            fitting.append(left.pop(best))
-        return fitting
+    def _by_entry(self, ways: Sequence[_Way]) -> tuple[list[_Way], list[_Way]]:
+        """Those of *ways* whose entries say that they fit, best first, and the others."""
+        fitting, others = [], list(ways)
+        while (best := self._wanted.choose(way[-1].platform for way in others)) is not None:
+            fitting.append(others.pop(best))
+        return fitting, others
 
-    def _fits(self, way: _Way) -> bool:
-        """Whether there is an image for the platform, as its config says."""
-        if not self._is_image(way):
+    def _fits(self, raw: RawManifest) -> bool:
+        """Whether *raw* is an image for the platform, as its config says."""
+        if not _is_image(raw):
             return False
-        found = _platform_of(self._source, self._source.manifest(way[-1].digest))
+        found = _platform_of(self._source, raw)
         if found is None:
             return True
         self._available.append(str(found))
         return self._wanted.choose([found]) is not None
 
-    def _is_image(self, way: _Way) -> bool:
-        raw = self._source.manifest(way[-1].digest)
-        return raw.media_type not in media_types.MANIFESTS or Manifest.parse(raw).is_image
-
     def _route(self, way: _Way) -> Route:
         return Route(way, self._source.manifest(way[-1].digest))
 
 
-def _unmarked(ways: Iterable[_Way]) -> list[_Way]:
-    return [way for way in ways if way[-1].platform is None]
+def _is_image(raw: RawManifest) -> bool:
+    return raw.media_type not in media_types.MANIFESTS or Manifest.parse(raw).is_image
 
 
 def _platform_of(source: Source, raw: RawManifest) -> Platform | None:

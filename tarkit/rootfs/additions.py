@@ -19,6 +19,11 @@ from tarkit.tar.member import Member, MemberType
 
 _CAPABILITY = "security.capability"
 _SET_ID = stat.S_ISUID | stat.S_ISGID
+_KINDS = {
+    stat.S_IFREG: MemberType.FILE,
+    stat.S_IFDIR: MemberType.DIRECTORY,
+    stat.S_IFLNK: MemberType.SYMLINK,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,7 @@ def _found(top: Path) -> Iterator[_Found]:
             if stat.S_ISDIR(status.st_mode):
                 inside = (each for each in path.iterdir() if not is_staging(each))
                 pending += sorted(inside, reverse=True)
-        kind = _kind(status)
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), MemberType.OTHER)
         other = None
         if kind is MemberType.FILE and status.st_nlink > 1:
             other = first.setdefault((status.st_dev, status.st_ino), below)
@@ -130,17 +135,6 @@ def _found(top: Path) -> Iterator[_Found]:
             _xattrs(path, kind, trusted=trusted),
             None if other == below else other,
         )
-
-
-def _kind(status: os.stat_result) -> MemberType:
-    for is_kind, kind in (
-        (stat.S_ISREG, MemberType.FILE),
-        (stat.S_ISDIR, MemberType.DIRECTORY),
-        (stat.S_ISLNK, MemberType.SYMLINK),
-    ):
-        if is_kind(status.st_mode):
-            return kind
-    return MemberType.OTHER
 
 
 def _xattrs(path: Path, kind: MemberType, *, trusted: bool) -> dict[bytes, bytes]:

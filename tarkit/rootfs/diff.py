@@ -172,6 +172,6 @@ def _metadata(old: Node, new: Node, *, links: bool) -> tuple[str, ...]:
         "owner": (before.uid, before.gid) != (after.uid, after.gid),
         "mtime": before.mtime_ns != after.mtime_ns,
         "xattrs": dict(before.xattrs) != dict(after.xattrs),
-        "links": links or old.links != new.links,
+        "links": links,
     }
     return tuple(field for field, is_so in differs.items() if is_so)

@@ -24,13 +24,13 @@ from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.rootfs.unpack import Workshop
 from tarkit.streams.atomic import os_errors
+from tarkit.streams.files import open_flags
 from tarkit.streams.spread import spread_out
 from tarkit.streams.staging import staging_directory
 from tarkit.tar.names import shown
 from tarkit.transports.base import Source
 
-_FLAGS = ("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
-_OPEN = sum(getattr(os, flag, 0) for flag in _FLAGS)
+_OPEN = open_flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
 
 
 @dataclass(frozen=True, slots=True)

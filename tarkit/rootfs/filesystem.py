@@ -14,7 +14,7 @@ from tarkit.rootfs.contents import Contents
 from tarkit.rootfs.glob import glob
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.merge import Merger
-from tarkit.rootfs.names import Parts, path_of
+from tarkit.rootfs.names import path_of
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import Sink, read_headers, read_layers
 from tarkit.rootfs.tree import Node, Tree
@@ -141,29 +141,29 @@ class FileSystem:
 
         *path* itself is followed where it is a link; links below it are not.
         """
-        parts = self._parts(path)
+        parts = self.tree.parts(path)
         start = b"/".join(parts)
         for below, node in Tree(self.tree.find(parts)).walk():
             yield Entry.of(start + b"/" + below if start and below else start or below, node)
 
     def stat(self, path: Path, *, follow: bool = True) -> Entry:
         """What is at *path*; a link at its end itself where not *follow*."""
-        parts = self._parts(path)
+        parts = self.tree.parts(path)
         return Entry.of(b"/".join(parts), self.tree.find(parts, follow=follow))
 
     def exists(self, path: Path) -> bool:
         """Whether *path* leads anywhere."""
-        return self.tree.get(self._parts(path)) is not None
+        return self.tree.get(self.tree.parts(path)) is not None
 
     def resolve(self, path: Path) -> str:
         """*path* with all links on the way followed."""
-        parts = self._parts(path)
+        parts = self.tree.parts(path)
         self.tree.find(parts)
         return _text(b"/" + b"/".join(self.tree.real_parts(parts)))
 
     def file(self, path: Path) -> Node:
         """The inode of the file at *path*; raises :class:`UnsupportedError` for anything else."""
-        parts = self._parts(path)
+        parts = self.tree.parts(path)
         node = self.tree.find(parts)
         if node.type is not MemberType.FILE:
             raise UnsupportedError(f"a {node.type.name.lower()}, not a file", where=path_of(parts))
@@ -176,7 +176,7 @@ class FileSystem:
     def read_bytes(self, path: Path, limit: int = TEXT_LIMIT) -> bytes:
         """All of the file at *path*; raises :class:`LimitExceededError` beyond *limit* bytes."""
         with self.open(path) as stream:
-            return read_bounded(stream, limit, where=path_of(self._parts(path)))
+            return read_bounded(stream, limit, where=path_of(self.tree.parts(path)))
 
     def read_text(self, path: Path, limit: int = TEXT_LIMIT) -> str:
         """The file at *path* as UTF-8; what is not UTF-8 in it is escaped as in paths."""
@@ -189,11 +189,6 @@ class FileSystem:
         """
         for path, node in glob(self.tree, pattern):
             yield Entry.of(path, node)
-
-    def _parts(self, path: Path) -> Parts:
-        return self.tree.parts(
-            path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
-        )
 
     def close(self) -> None:
         """Close what is open of the layers."""

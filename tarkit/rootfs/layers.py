@@ -127,10 +127,11 @@ class ImageLayers:
             size=layer.descriptor.size,
             where=where,
         )
-        with ExitStack() as stack:
-            stack.callback(packed.close)
+        try:
             compression = detect(packed.peek(SNIFF_SIZE))
-            stack.pop_all()
+        except BaseException:
+            packed.close()
+            raise
         if compression is Compression.NONE and layer.diff_id == layer.descriptor.digest:
             return ReadAhead(packed)
         plain = decompress(packed, compression, where=where)

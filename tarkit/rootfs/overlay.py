@@ -114,20 +114,21 @@ class Workbench:
     def __init__(self, contents: Contents, merger: Merger) -> None:
         self._contents = contents
         self._merger = merger
+        self._tree = merger.tree
         self._epoch = source_date_epoch()
         self.mtime_ns = (self._epoch or 0) * 1_000_000_000
 
     def get(self, path: str, *, follow: bool = True) -> Node | None:
         """What is at *path* now, if anything is."""
-        return self._merger.tree.get(self._parts(path), follow=follow)
+        return self._tree.get(self._tree.parts(path), follow=follow)
 
     def find(self, path: str, *, follow: bool = True) -> Node:
         """What is at *path* now; raises :class:`PathNotFoundError`."""
-        return self._merger.tree.find(self._parts(path), follow=follow)
+        return self._tree.find(self._tree.parts(path), follow=follow)
 
     def real_path(self, path: str) -> str:
         """*path* with all links on the way followed, also where nothing is at its end yet."""
-        parts = self._merger.tree.real_parts(self._parts(path))
+        parts = self._tree.real_parts(self._tree.parts(path))
         return b"/".join(parts).decode("utf-8", "surrogateescape")
 
     def read(self, node: Node, path: str) -> bytes:
@@ -143,7 +144,7 @@ class Workbench:
         A time later than ``SOURCE_DATE_EPOCH`` becomes that one. A link at *path* is replaced.
         Raises :class:`RefusedError` where a directory would have to go, or go for one.
         """
-        parts = self._parts(path)
+        parts = self._tree.parts(path)
         require_visible(parts)
         self._require_room(parts, member.type)
         mtime_ns = member.mtime_ns if self._epoch is None else min(member.mtime_ns, self.mtime_ns)
@@ -160,7 +161,7 @@ class Workbench:
 
     def link(self, path: str, first: str) -> None:
         """Give the file that was put at *first* another name, *path*."""
-        target = b"/".join(self._parts(first))
+        target = b"/".join(self._tree.parts(first))
         self.put(path, Member(b"", MemberType.HARDLINK, linkname=target))
 
     def rewrite(self, path: str, node: Node, data: bytes) -> None:
@@ -169,14 +170,14 @@ class Workbench:
 
     def remove(self, path: str) -> None:
         """Remove what is at *path*; raises :class:`RefusedError` for the root."""
-        parts = self._parts(path)
+        parts = self._tree.parts(path)
         if not parts:
             raise RefusedError("the root cannot be removed", where="/")
         self._apply(Member(b"/".join([*parts[:-1], WHITEOUT + parts[-1]])))
 
     def _require_room(self, parts: Parts, kind: MemberType) -> None:
         """Raise :class:`RefusedError` where more than a file, or a link, would go for what is put there."""
-        trail = self._merger.tree.trail(parts, follow=kind is not MemberType.SYMLINK)
+        trail = self._tree.trail(parts, follow=kind is not MemberType.SYMLINK)
         where = path_of(trail.names)
         is_directory = kind is MemberType.DIRECTORY
         if trail.nodes[-1].children is None and (is_directory or trail.missing):
@@ -189,9 +190,6 @@ class Workbench:
                 where=where,
                 hint="name a path in it, or remove it first",
             )
-
-    def _parts(self, path: str) -> Parts:
-        return self._merger.tree.parts(path.encode("utf-8", "surrogateescape"))
 
     def _apply(self, member: Member) -> None:
         self._merger.add(len(self._contents.layers), [member])

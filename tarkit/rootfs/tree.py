@@ -76,8 +76,10 @@ class Tree:
             pending += [node for node in below if node.children]
         return list(found)
 
-    def parts(self, path: bytes) -> Parts:
+    def parts(self, path: str | bytes) -> Parts:
         """The components of *path*; ``..`` leads to where the directory before it is, links followed."""
+        if isinstance(path, str):
+            path = path.encode("utf-8", "surrogateescape")
         parts = [part for part in path.split(b"/") if part not in (b"", b".")]
         if b".." not in parts:
             return parts

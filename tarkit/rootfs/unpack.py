@@ -13,11 +13,11 @@ from pathlib import Path
 from tarkit.errors import SizeMismatchError
 from tarkit.rootfs.attributes import Attributes
 from tarkit.rootfs.tree import Node, Place
+from tarkit.streams.files import open_flags
 from tarkit.tar.member import Member, MemberType, Segment
 from tarkit.tar.names import shown
 
-_FLAGS = ("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
-_CREATE = sum(getattr(os, flag, 0) for flag in _FLAGS)
+_CREATE = open_flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
 
 _BOX = 128
 """Files that share a directory: so many that there are few directories, and so few that each is small."""
@@ -33,7 +33,7 @@ class Workshop:
         self._directory = os.fsencode(directory)
         self._attributes = attributes
         self._made: dict[Place, bytes] = {}
-        self._lost: dict[Place, list[str]] = {}  # of those it may be of: upper layers hide some
+        self._lost: dict[Place, list[str]] = {}  # counted only of what no layer above hides
         self._shared: dict[Node, bytes | None] = {}
         self._count = 0
         self.descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -13,13 +13,18 @@ from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
 
 
+def open_flags(*names: str) -> int:
+    """The flags of ``os.open`` of those *names*, as far as the system has them."""
+    return sum(getattr(os, name, 0) for name in names)
+
+
 def open_regular(path: Path) -> BinaryIO:
     """*path*, unbuffered, for reading.
 
     Raises :class:`PathNotFoundError`, and :class:`MalformedError` for what is not a regular file.
     """
     with os_errors(path):
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+        descriptor = os.open(path, open_flags("O_RDONLY", "O_NONBLOCK", "O_BINARY"))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise MalformedError("not a regular file", where=str(path))
@@ -41,9 +46,6 @@ def require_inside(path: Path, directory: Path) -> None:
             raise UnsafePathError("links in a circle", where=str(path)) from None
     if not path.resolve().is_relative_to(directory.resolve()):
         raise UnsafePathError(f"a link that leads out of {directory.name!r}", where=str(path))
-
-
-_BINARY: int = getattr(os, "O_BINARY", 0)
 
 
 def home_directory() -> Path | None:

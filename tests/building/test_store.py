@@ -259,6 +259,8 @@ def test_gc_takes_what_a_killed_builder_left(artifacts: ArtifactStore) -> None:
     (artifacts.root / ".locks" / "abc").mkdir(parents=True)
     assert artifacts.gc(keep=9) == []
     assert listing(artifacts.root / ".locks") == []
+    (artifacts.root / ".locks" / "link").symlink_to("nowhere")
+    assert artifacts.gc(keep=9) == []
     assert list(artifacts.root.glob(".tarkit-*")) == []
 
 

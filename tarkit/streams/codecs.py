@@ -34,7 +34,6 @@ _TOP_LEVELS = {Compression.GZIP: 9, Compression.ZSTD: 22}
 _XZ_MEMORY_LIMIT = 128 << 20
 _ZSTD_WINDOW_LOG = 22
 _ZSTD_WINDOW_LIMIT = 128 << 20  # what zstd itself accepts without being told otherwise
-_INPUT_SIZE = 256 << 10  # isal inflates fastest when fed so
 
 
 def detect(head: bytes) -> Compression:
@@ -138,7 +137,7 @@ class _MemberReader(ChunkReader):
                 if not data:
                     return b""
             elif self._decompressor.needs_input:
-                data = self._stream.read(_INPUT_SIZE)
+                data = self._stream.read(CHUNK_SIZE)
                 if not data:
                     raise TruncatedError(f"the {self._name} stream is cut short", where=self._where)
             chunk = self._inflate(data)
@@ -146,10 +145,10 @@ class _MemberReader(ChunkReader):
 
     def _next_member(self) -> bytes:
         """The first input of the next member; none at the end."""
-        rest = self._decompressor.unused_data or self._stream.read(_INPUT_SIZE)
+        rest = self._decompressor.unused_data or self._stream.read(CHUNK_SIZE)
         if self._name == "xz":  # xz pads its streams with zeros
             while rest and not rest.strip(b"\0"):
-                rest = self._stream.read(_INPUT_SIZE)
+                rest = self._stream.read(CHUNK_SIZE)
             rest = rest.lstrip(b"\0")
         if rest:
             self._decompressor = self._new()
@@ -192,7 +191,7 @@ class _ZstdReader(ChunkReader):
         self._error = zstandard.ZstdError
         decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_LIMIT)
         self._reader = decompressor.stream_reader(
-            cast(BinaryIO, self._tracker), read_size=_INPUT_SIZE, read_across_frames=True
+            cast(BinaryIO, self._tracker), read_size=CHUNK_SIZE, read_across_frames=True
         )
 
     def _chunk(self) -> bytes:

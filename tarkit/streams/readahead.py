@@ -8,11 +8,11 @@ from queue import Queue
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
 
-_DEPTH = 8
+_DEPTH = 4
 
 
 class ReadAhead(ChunkReader):
-    """*stream*, read by a thread that stays at most eight chunks ahead.
+    """*stream*, read by a thread that stays at most four chunks ahead.
 
     An error of *stream* is raised by the read that reaches it. Closing stops the thread first
     and closes *stream* after, so nobody reads from a closed stream.

@@ -12,7 +12,7 @@ from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
 
-_DEPTH = 16  # chunks that wait to be hashed
+_DEPTH = 8  # chunks that wait to be hashed
 
 
 class _HashAside:

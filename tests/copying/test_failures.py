@@ -100,7 +100,7 @@ class _Long(io.BytesIO):
         self.is_ahead = threading.Event()
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if self.tell() >= 8 * CHUNK_SIZE:
+        if self.tell() >= 4 * CHUNK_SIZE:
             self.is_ahead.set()
         return super().read(size)
 

@@ -13,7 +13,7 @@ from tarkit.ext4.space import Run, Space
 from tarkit.streams.uncached import Buffer
 
 
-class ChunkFeed:
+class _Feed:
     """Data that arrives in chunks of any size."""
 
     def __init__(self, chunks: Iterable[Buffer]) -> None:
@@ -37,14 +37,18 @@ class ChunkFeed:
 
     def check_end(self) -> None:
         """Raise :class:`SizeMismatchError` if there is more data."""
-        if self._rest or any(len(chunk) for chunk in self._chunks):
+        if self._rest or any(map(len, self._chunks)):
             raise SizeMismatchError(self._taken, self._taken + 1)
 
     def _next(self) -> Buffer:
         chunk = next(self._chunks, None)
         if chunk is None:
-            raise TruncatedError(f"file contents end after {self._taken} bytes")
+            raise _ends_early(self._taken)
         return chunk
+
+
+def _ends_early(size: int) -> TruncatedError:
+    return TruncatedError(f"file contents end after {size} bytes")
 
 
 def check_regions(regions: Sequence[Region], size: int) -> None:
@@ -74,15 +78,28 @@ def reserve(space: Space, size: int, regions: Sequence[Region] | None) -> Conten
 
 
 def fill(
-    image: ImageFile, contents: Contents, feed: ChunkFeed, regions: Sequence[Region] | None
+    image: ImageFile, contents: Contents, chunks: Iterable[Buffer], regions: Sequence[Region] | None
 ) -> None:
-    """Write the data of *contents*, reserved for *regions*; raises what *feed* raises."""
+    """Write the data of *contents*, reserved for *regions*; raises what :class:`_Feed` raises."""
     if regions is None and len(contents.extents) == 1:  # as nearly all are
-        position = contents.extents[0].physical * BLOCK
-        feed.copy(image, position, contents.size)
-        image.write_zeros(position + contents.size, -contents.size % BLOCK)
-    else:
-        _fill(image, contents.extents, data_regions(contents.size, regions), feed)
+        _fill_run(image, contents.extents[0].physical * BLOCK, contents.size, chunks)
+        return
+    feed = _Feed(chunks)
+    _fill(image, contents.extents, data_regions(contents.size, regions), feed)
+    feed.check_end()
+
+
+def _fill_run(image: ImageFile, start: int, size: int, chunks: Iterable[Buffer]) -> None:
+    """Write *chunks*, which have *size* bytes, from *start* on, and zeros to the end of the block."""
+    position, end = start, start + size
+    for chunk in chunks:
+        if len(chunk) > end - position:
+            raise SizeMismatchError(size, size + 1)
+        image.write(position, chunk)
+        position += len(chunk)
+    if position < end:
+        raise _ends_early(position - start)
+    image.write_zeros(end, -size % BLOCK)
 
 
 def data_regions(size: int, regions: Sequence[Region] | None) -> Sequence[Region]:
@@ -107,7 +124,7 @@ def _spans(regions: Sequence[Region]) -> list[Run]:
 
 
 def _fill(
-    image: ImageFile, extents: Sequence[Extent], regions: Sequence[Region], feed: ChunkFeed
+    image: ImageFile, extents: Sequence[Extent], regions: Sequence[Region], feed: _Feed
 ) -> None:
     """Write every byte of *extents*: data where there are *regions*, zeros elsewhere."""
     current = 0

@@ -38,14 +38,16 @@ def crc32c(data: bytes, seed: int = ALL_ONES) -> int:
 
 
 def crc32c_many(
-    prefixes: Sequence[bytes], bodies: Sequence[bytes], covered: int, seed: int
+    prefixes: Sequence[bytes], bodies: Sequence[bytes], covered: int, seed: int, *, tail: int = 0
 ) -> list[int]:
     """The checksums of messages: each one of *prefixes* and the first *covered* bytes of one of *bodies*.
 
-    All prefixes have one length, and no body is shorter than *covered*.
+    All prefixes have one length, and no body is shorter than *covered*. Where bodies are short, and
+    many end in zeros, *tail* is how many.
     """
     checksums = [0] * len(bodies)
-    for length, positions in _by_length(bodies, covered).items():
+    skips = [tail] if tail else _halves(covered)
+    for length, positions in _by_length(bodies, covered, skips).items():
         messages = [prefixes[position] + bodies[position][:length] for position in positions]
         values = _side_by_side(messages, seed)
         if length < covered:
@@ -55,15 +57,23 @@ def crc32c_many(
     return checksums
 
 
-def _by_length(bodies: Sequence[bytes], covered: int) -> Mapping[int, Sequence[int]]:
+def _halves(covered: int) -> list[int]:
+    """How many bytes to leave out of long bodies: half of what may go, half of what is left, and so on."""
+    if covered <= 2 * _LEAST_SKIP:
+        return []
+    largest = (covered - 1).bit_length() - 1
+    return [1 << n for n in range(largest, -1, -1) if 1 << n >= _LEAST_SKIP]
+
+
+def _by_length(
+    bodies: Sequence[bytes], covered: int, skips: Sequence[int]
+) -> Mapping[int, Sequence[int]]:
     """Which of *bodies* to end at how many bytes, as the rest up to *covered* is zeros.
 
-    The lengths are few: half of what may go is left out, and half of what is left, while that is zeros.
+    The lengths are few: *skips* are left out one after the other, while that is zeros.
     """
-    if covered <= 2 * _LEAST_SKIP:
+    if not skips:
         return {covered: range(len(bodies))}
-    largest = (covered - 1).bit_length() - 1
-    skips = [1 << n for n in range(largest, -1, -1) if 1 << n >= _LEAST_SKIP]
     zeros = [bytes(skip) for skip in skips]
     by_length: dict[int, list[int]] = {}
     for position, body in enumerate(bodies):

@@ -59,9 +59,9 @@ class ImageFile:
     def write_zeros(self, offset: int, count: int) -> None:
         """Write *count* zero bytes at *offset*."""
         while count > 0:
-            part = min(count, len(_ZEROS))
-            self._gathered.write(offset, _ZEROS[:part])
-            offset, count = offset + part, count - part
+            zeros = _ZEROS[:count]
+            self._gathered.write(offset, zeros)
+            offset, count = offset + len(zeros), count - len(zeros)
 
     def reserve(self, size: int) -> None:
         """Have the machine set *size* bytes aside now; not every system can."""

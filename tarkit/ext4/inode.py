@@ -101,7 +101,7 @@ def pack_table(inodes: Sequence[bytes], first: int, checksum_seed: int | None) -
     table = bytearray(b"".join(inodes))
     if checksum_seed is not None:
         numbers = [struct.pack("<II", number, 0) for number in range(first, first + len(inodes))]
-        sums = crc32c_many(numbers, inodes, INODE_SIZE, checksum_seed)
+        sums = crc32c_many(numbers, inodes, INODE_SIZE, checksum_seed, tail=INODE_ROOM)
         packed = struct.pack(f"<{len(sums)}I", *sums)
         for place, offset in enumerate(_CHECKSUM_PLACES):
             table[offset::INODE_SIZE] = packed[place::4]

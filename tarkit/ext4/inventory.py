@@ -97,14 +97,15 @@ class Inventory:
 
     def _add(self, parent: int, name: bytes, child: Node) -> None:
         self._check_name(parent, name)
+        is_directory = child.is_directory
         position = self._positions.setdefault(child, len(self.nodes))
         if position == len(self.nodes):
             self.nodes.append(child)
             self._parents.append(parent)
             self._names.append(name)
-            self._links.append(2 if child.is_directory else 1)
-            self._links[parent] += child.is_directory
-        elif child.is_directory:
+            self._links.append(2 if is_directory else 1)
+            self._links[parent] += is_directory
+        elif is_directory:
             raise UnsupportedError("a directory with two names", where=self.path(position))
         else:
             self._links[position] += 1

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tarkit.ext4.contents import ChunkFeed, fill, reserve
+from tarkit.ext4.contents import fill, reserve
 from tarkit.ext4.finish import Ext4Result, Finisher
 from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_NARROW_BLOCKS, blocks_of
 from tarkit.ext4.geometry import MAX_FOUND_BLOCKS, can_grow, prefix_for
@@ -102,9 +102,7 @@ class Ext4Writer:
         regions: Sequence[Region] | None = None,
     ) -> None:
         """Write the data of *contents*, which were reserved with the same *regions*; as :meth:`store`."""
-        feed = ChunkFeed(chunks)
-        fill(self._image, contents, feed, regions)
-        feed.check_end()
+        fill(self._image, contents, chunks, regions)
 
     def discard(self, contents: Contents, *, written: bool = True) -> None:
         """Forget *contents*, which no node may have: not a byte of them remains in the image.

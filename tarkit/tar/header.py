@@ -68,8 +68,7 @@ def _check_sum(block: bytes) -> None:
     """
     field = block[148:156]
     total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
-    checksum = _checksum(field)
-    if checksum != total - sum(field) + 8 * 32 and checksum != signed_sum(block):
+    if total != _right_sum(field) and number(field) != signed_sum(block):
         raise MalformedError("the header's checksum is wrong")
 
 
@@ -114,7 +113,10 @@ def _time(field: bytes) -> int:
     return seconds * 1_000_000_000
 
 
-_checksum = lru_cache(DISTINCT)(number)
+@lru_cache(DISTINCT)
+def _right_sum(field: bytes) -> int:
+    """What all bytes of a block must add up to whose checksum is *field*."""
+    return number(field) - len(field) * 32 + sum(field)
 
 
 def owner(value: int) -> int:

@@ -13,6 +13,9 @@ from tarkit.errors import MalformedError
 from tarkit.tar.header import DISTINCT, MAX_SIZE, device, owner
 from tarkit.tar.member import Draft
 
+SPARSE = b"GNU.sparse."
+"""How the keywords begin that describe a sparse member."""
+
 XATTR = b"SCHILY.xattr."
 _LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
 _XATTRS = (XATTR, _LIBARCHIVE_XATTR)
@@ -35,10 +38,14 @@ class Record(NamedTuple):
 
 
 class Extended(NamedTuple):
-    """An extended header: its ``records`` in order, and their ``values`` by keyword, the last of each."""
+    """An extended header: its ``records`` in order, and their ``values`` by keyword, the last of each.
+
+    ``sparse`` says whether any of them is about a sparse member.
+    """
 
     records: Sequence[Record]
     values: Mapping[bytes, bytes]
+    sparse: bool
 
 
 def parse(block: bytes) -> Extended:
@@ -48,7 +55,8 @@ def parse(block: bytes) -> Extended:
 
 def _parse(block: bytes) -> Extended:
     records = parse_records(block)
-    return Extended(tuple(records), MappingProxyType(dict(records)))
+    sparse = any(record.key.startswith(SPARSE) for record in records)
+    return Extended(tuple(records), MappingProxyType(dict(records)), sparse)
 
 
 _parse_short = lru_cache(DISTINCT)(_parse)  # a time and nothing else, as most are, is one of few

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tarkit.errors import VerificationError
-from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.member import Member
@@ -86,21 +85,18 @@ class TarReader:
         self._scanner.finish()
 
     def _chunks_of(self, member: Member | None) -> Iterator[memoryview]:
-        while piece := self._piece(member):
+        tape = self._tape
+        while self._member is member:
+            left = self._data_end - tape.position
+            if not left:
+                return
+            try:
+                piece = tape.piece(left)
+            except VerificationError as error:
+                self._place(error)
+                raise
             yield piece
-
-    def _piece(self, member: Member | None) -> memoryview:
-        """The next of the bytes that are left of *member*, the current one."""
-        if self._member is not member:
-            raise ValueError("the reader is past this member")
-        left = self._data_end - self._tape.position
-        if not left:
-            return memoryview(b"")
-        try:
-            return self._tape.piece(min(CHUNK_SIZE, left), left)
-        except VerificationError as error:
-            self._place(error)
-            raise
+        raise ValueError("the reader is past this member")
 
     def _place(self, error: VerificationError) -> None:
         name = shown(self._member.name) if self._member else "the first header"

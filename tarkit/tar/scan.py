@@ -29,7 +29,7 @@ _NOT_PLAIN = _EXTENSIONS | {_OLD_GNU_SPARSE}
 
 _GLOBAL_FIELDS = frozenset({b"uid", b"gid", b"uname", b"gname", b"mtime"})
 _NO_PAX = pax.parse(b"")
-_NEVER_GLOBAL = (b"path", b"linkpath", b"size", sparse.PAX, pax.XATTR, b"LIBARCHIVE.xattr.")
+_NEVER_GLOBAL = (b"path", b"linkpath", b"size", pax.SPARSE, pax.XATTR, b"LIBARCHIVE.xattr.")
 
 
 @dataclass(slots=True)
@@ -39,7 +39,6 @@ class _Extensions:
     pax: pax.Extended | None = None
     name: bytes | None = None
     linkname: bytes | None = None
-    sparse: bool = False
 
 
 class Scanner:
@@ -101,7 +100,6 @@ class Scanner:
         content = self._tape.take(size + -size % BLOCK_SIZE)[:size]
         if flag in _PAX:
             extensions.pax = pax.parse(content)
-            extensions.sparse = sparse.PAX in content
         elif flag == _LONG_NAME:
             extensions.name = text(content)
         elif flag == _LONG_LINK:
@@ -123,7 +121,7 @@ class Scanner:
                 self._globals[record.key] = record.value
 
     def _member(self, block: bytes, offset: int, extensions: _Extensions) -> Member:
-        records, values = extensions.pax or _NO_PAX
+        records, values, is_sparse = extensions.pax or _NO_PAX
         if self._globals:
             values = {**self._globals, **values}
         if extensions.linkname is not None:
@@ -133,7 +131,7 @@ class Scanner:
         pax.apply(draft, values)
         if block[156] == _OLD_GNU_SPARSE:
             sparse.apply_old_gnu(draft, block, self._tape)
-        elif extensions.sparse:
+        elif is_sparse:
             sparse.apply_pax(draft, records, values, self._tape)
         return draft.finish()
 

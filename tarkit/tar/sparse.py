@@ -16,9 +16,6 @@ from tarkit.tar.member import Draft, Member, MemberType, Segment
 from tarkit.tar.pax import Record, length
 from tarkit.tar.tape import Tape
 
-PAX = b"GNU.sparse."
-"""How the keywords of pax records begin that describe a sparse member."""
-
 MAX_SEGMENTS = 1 << 18
 """Most segments a sparse member may have."""
 
@@ -45,9 +42,7 @@ def apply_old_gnu(draft: Draft, block: bytes, tape: Tape) -> None:
 def apply_pax(
     draft: Draft, records: Sequence[Record], values: Mapping[bytes, bytes], tape: Tape
 ) -> None:
-    """Give *draft* the map that its pax *records* hold or announce, if they do."""
-    if not any(key.startswith(PAX) for key in values):
-        return
+    """Give *draft* the map that its pax *records* hold or announce."""
     size = values.get(b"GNU.sparse.realsize") or values.get(b"GNU.sparse.size")
     if not size or draft.type is not MemberType.FILE:
         raise MalformedError("a sparse member without a size, or that is not a file")

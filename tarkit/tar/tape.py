@@ -52,15 +52,12 @@ class Tape:
             size -= len(piece)
         return b"".join(pieces)
 
-    def piece(self, limit: int, needed: int = 0) -> memoryview:
-        """Between one and *limit* of the next bytes, of the *needed* ones where those are more.
-
-        Raises :class:`TruncatedError` at the end.
-        """
+    def piece(self, needed: int) -> memoryview:
+        """The next of *needed* bytes, one at least; raises :class:`TruncatedError` at the end."""
         if self._at == len(self._chunk) and not self._fetch():
-            raise TruncatedError(f"the archive ends {max(limit, needed)} bytes early")
+            raise TruncatedError(f"the archive ends {needed} bytes early")
         at = self._at
-        self._at = min(at + limit, len(self._chunk))
+        self._at = min(at + needed, len(self._chunk))
         return memoryview(self._chunk)[at : self._at]
 
     def advance(self, position: int) -> None:

@@ -30,17 +30,19 @@ def test_a_checksum_continues_where_another_ended() -> None:
     messages=st.lists(st.tuples(st.binary(min_size=3, max_size=3), st.binary(max_size=700))),
     covered=st.integers(0, 700),
     seed=st.integers(0, ALL_ONES),
+    tail=st.integers(0, 300),
 )  # fmt: skip
-@example([(b"abc", b"much"), (b"def", b""), (b"ghi", b"a" * 400)], 4084, 7)
-@example([(b"abc", b"\1"), (b"def", b"")], 300, 7)
-@example([(b"abc", b"\1"), (b"def", b"")], 512, 7)
+@example([(b"abc", b"much"), (b"def", b""), (b"ghi", b"a" * 400)], 4084, 7, 0)
+@example([(b"abc", b"\1"), (b"def", b"")], 300, 7, 0)
+@example([(b"abc", b"\1"), (b"def", b"")], 512, 7, 0)
+@example([(b"abc", b"\1" * 160), (b"def", b"\1" * 161)], 256, 7, 96)
 def test_many_at_once_are_the_same_as_one_by_one(
-    messages: list[tuple[bytes, bytes]], covered: int, seed: int
+    messages: list[tuple[bytes, bytes]], covered: int, seed: int, tail: int
 ) -> None:
     prefixes = [prefix for prefix, _ in messages]
     bodies = [
         body.ljust(covered, b"\0") + b"more" for _, body in messages
     ]  # of any length, filled up
-    assert crc32c_many(prefixes, bodies, covered, seed) == [
+    assert crc32c_many(prefixes, bodies, covered, seed, tail=tail) == [
         crc32c(prefix + body[:covered], seed) for prefix, body in zip(prefixes, bodies, strict=True)
     ]

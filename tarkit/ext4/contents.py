@@ -80,7 +80,10 @@ def reserve(space: Space, size: int, regions: Sequence[Region] | None) -> Conten
 def fill(
     image: ImageFile, contents: Contents, chunks: Iterable[Buffer], regions: Sequence[Region] | None
 ) -> None:
-    """Write the data of *contents*, reserved for *regions*; raises what :class:`_Feed` raises."""
+    """Write *chunks*, the data of *contents*, which were reserved for *regions*.
+
+    Raises :class:`TruncatedError` or :class:`SizeMismatchError` where they hold less or more.
+    """
     if regions is None and len(contents.extents) == 1:  # as nearly all are
         _fill_run(image, contents.extents[0].physical * BLOCK, contents.size, chunks)
         return

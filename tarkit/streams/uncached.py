@@ -14,13 +14,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TypeAlias
 
+from tarkit.streams import CHUNK_SIZE
+
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 LEAST = 64 << 10
 """Bytes below which a write goes through the cache: it often shares a page with the next one."""
 
 _ENOUGH = 4 << 20  # a file written in pieces of 1 MiB was read back a fifth slower
-_WORTH_KEEPING = 256 << 10
+_WORTH_KEEPING = CHUNK_SIZE // 4  # so what is gathered keeps four times its size at the most
 _MOST_PIECES = 512  # no system takes fewer in one call
 _DONTCACHE = 0x80  # RWF_DONTCACHE of linux/fs.h, which the os module does not name yet
 _HAS_FLAGS = hasattr(os, "RWF_DSYNC")

@@ -18,7 +18,9 @@ SPARSE = b"GNU.sparse."
 
 XATTR = b"SCHILY.xattr."
 _LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
-_XATTRS = (XATTR, _LIBARCHIVE_XATTR)
+XATTRS = (XATTR, _LIBARCHIVE_XATTR)
+"""How the keywords begin that name an extended attribute."""
+
 
 _HEAD = re.compile(rb"([0-9]{1,7}) ([^=\0]*)=?").match
 _TIME_SIZE = len(b"-" + 20 * b"9" + b"." + 9 * b"9")
@@ -98,7 +100,7 @@ def apply(draft: Draft, values: Mapping[bytes, bytes]) -> None:
         if field := _FIELDS.get(key):
             if value:
                 setattr(draft, field[0], field[1](value))
-        elif key.startswith(_XATTRS):
+        elif key.startswith(XATTRS):
             xattrs = True
     if (size := values.get(b"size")) and draft.type.has_data:
         draft.size = draft.stored = length(size)

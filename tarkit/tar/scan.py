@@ -29,7 +29,7 @@ _NOT_PLAIN = _EXTENSIONS | {_OLD_GNU_SPARSE}
 
 _GLOBAL_FIELDS = frozenset({b"uid", b"gid", b"uname", b"gname", b"mtime"})
 _NO_PAX = pax.parse(b"")
-_NEVER_GLOBAL = (b"path", b"linkpath", b"size", pax.SPARSE, pax.XATTR, b"LIBARCHIVE.xattr.")
+_NEVER_GLOBAL = (b"path", b"linkpath", b"size", pax.SPARSE, *pax.XATTRS)
 
 
 @dataclass(slots=True)

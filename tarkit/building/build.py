@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 from uuid import UUID
 
 from tarkit.building.data import BlockSink, by_place
-from tarkit.building.hashing import file_digest, flushing
+from tarkit.building.hashing import FileDigest, flushing
 from tarkit.building.inputs import derived_options, input_digest
 from tarkit.building.nodes import Translation
 from tarkit.building.preflight import Preflight, check_layers
@@ -84,20 +84,23 @@ def build_layers(
     preflight = check_layers(layers, target, options)
     inputs = input_digest(layers, options, overlay)
     options = derived_options(options, inputs)
-    with PendingFile(target.parent, read_back=True) as pending:
+    with (
+        PendingFile(target.parent, read_back=True) as pending,
+        FileDigest(pending.file, output) as digest,
+    ):
         try:
-            written = _write(layers, pending.file, options, overlay, preflight)
+            written = _write(layers, pending.file, options, overlay, preflight, digest)
         except NoSpaceError as error:
             error.where = str(output)
             raise
         with flushing(pending.file, output):
-            digest = file_digest(pending.file, output)
+            sha256 = digest.finish()
         pending.publish(target)
     made = written.result
     return BuildResult(
         path=output,
         size=made.size,
-        sha256=digest,
+        sha256=sha256,
         used=made.used_bytes,
         inodes=made.inodes,
         used_inodes=made.inodes - made.free_inodes,
@@ -120,6 +123,7 @@ def _write(
     options: Ext4Options,
     overlay: Overlay | None,
     preflight: Preflight,
+    digest: FileDigest,
 ) -> _Written:
     with Ext4Writer.open(file.fileno(), options) as writer:
         data = BlockSink(writer)
@@ -134,7 +138,7 @@ def _write(
             missing = data.settle(wanted)
             files.contents.deliver(missing, data, complete=True)
             translation = Translation(data.contents)
-            result = writer.finish(translation.root(files.tree))
+            result = writer.finish(translation.root(files.tree), digest.begin)
     return _Written(result, tuple(_notes(result, translation)))
 
 

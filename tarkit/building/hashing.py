@@ -1,4 +1,4 @@
-"""The digest of a large file: holes are not read, and the disk gets it meanwhile."""
+"""The digest of a large file, while the disk gets it, and begun before all of it is written."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import BinaryIO, NamedTuple
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
 
 from tarkit.errors import TruncatedError
 from tarkit.image.digest import Digest
@@ -24,11 +25,58 @@ _ZEROS = bytes(CHUNK_SIZE)
 
 def file_digest(file: BinaryIO, where: object) -> Digest:
     """The sha256 of all of *file*, which is called *where* in messages and is read once only."""
-    hasher = hashlib.sha256()
-    with os_errors(where), closing(_Loader(file.fileno(), str(where))) as loader:
-        for data in loader:
-            hasher.update(data)
-    return Digest("sha256", hasher.hexdigest())
+    with FileDigest(file, where) as digest:
+        return digest.finish()
+
+
+class FileDigest:
+    """The sha256 of *file*, which is called *where* in messages: a thread computes it, from the front.
+
+    It can begin while what comes later is still being written. A context manager, which has ended
+    what it began when it is left.
+    """
+
+    def __init__(self, file: BinaryIO, where: object) -> None:
+        self._descriptor = file.fileno()
+        self._where = where
+        self._hasher = hashlib.sha256()
+        self._failure: BaseException | None = None
+        self._loader = _Loader(self._descriptor, str(where))
+        self._thread = threading.Thread(target=self._hash, name="hash", daemon=True)
+        self._thread.start()
+
+    def begin(self, settled: int) -> None:
+        """Begin: the first *settled* bytes stay as they are."""
+        self._loader.load_to(settled)
+
+    def finish(self) -> Digest:
+        """The digest of the whole file, which nobody changes any more."""
+        with os_errors(self._where):
+            self._loader.load_to(os.fstat(self._descriptor).st_size)
+            self._loader.end()
+            self._thread.join()
+            if self._failure is not None:
+                raise self._failure
+        return Digest("sha256", self._hasher.hexdigest())
+
+    def _hash(self) -> None:
+        try:
+            for data in self._loader:
+                self._hasher.update(data)
+        except BaseException as error:  # noqa: BLE001  raised again where the digest is asked for
+            self._failure = error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._loader.close()
+        self._thread.join()
 
 
 @contextmanager
@@ -61,12 +109,21 @@ class _Loader:
     def __init__(self, descriptor: int, where: str) -> None:
         self._descriptor = descriptor
         self._where = where
+        self._limits: SimpleQueue[int | None] = SimpleQueue()
         self._free: SimpleQueue[memoryview | None] = SimpleQueue()
         self._loaded: SimpleQueue[_Loaded | BaseException | None] = SimpleQueue()
         for _ in range(_BUFFERS):
             self._free.put(memoryview(bytearray(_PIECE)))
         self._thread = threading.Thread(target=self._load, name="load", daemon=True)
         self._thread.start()
+
+    def load_to(self, limit: int) -> None:
+        """Go on to byte *limit*."""
+        self._limits.put(limit)
+
+    def end(self) -> None:
+        """There is no more."""
+        self._limits.put(None)
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
         while (item := self._loaded.get()) is not None:
@@ -79,23 +136,26 @@ class _Loader:
                 self._free.put(item.buffer)
 
     def close(self) -> None:
-        """Stop the thread."""
+        """Stop the thread; whoever waits for bytes gets no more."""
         self._free.put(None)
+        self.end()
         self._thread.join()
+        self._loaded.put(None)
 
     def _load(self) -> None:
         try:
-            size = os.fstat(self._descriptor).st_size
             position = 0
-            for start, end in _data(self._descriptor, size):
-                self._loaded.put(_Loaded(zeros=start - position))
-                for piece in range(start, end, _PIECE):
-                    buffer = self._free.get()
-                    if buffer is None:  # nobody wants the rest
-                        return
-                    self._loaded.put(self._piece(buffer, piece, min(end - piece, _PIECE)))
-                position = end
-            self._loaded.put(_Loaded(zeros=size - position))
+            while (limit := self._limits.get()) is not None:
+                for start, end in _data(self._descriptor, position, limit):
+                    self._loaded.put(_Loaded(zeros=start - position))
+                    for piece in range(start, end, _PIECE):
+                        buffer = self._free.get()
+                        if buffer is None:  # nobody wants the rest
+                            return
+                        self._loaded.put(self._piece(buffer, piece, min(end - piece, _PIECE)))
+                    position = end
+                self._loaded.put(_Loaded(zeros=limit - position))
+                position = limit
             self._loaded.put(None)
         except BaseException as error:  # noqa: BLE001  raised again where the bytes are asked for
             self._loaded.put(error)
@@ -116,18 +176,19 @@ class _Loaded(NamedTuple):
     size: int = 0
 
 
-def _data(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where the file has data, as far as the system can tell."""
+def _data(descriptor: int, position: int, limit: int) -> Iterator[tuple[int, int]]:
+    """Where the file has data from *position* to *limit*, as far as the system can tell."""
     if not hasattr(os, "SEEK_DATA"):
-        yield 0, size
+        yield position, limit
         return
-    end = 0
-    while end < size:
+    while position < limit:
         try:
-            start = os.lseek(descriptor, end, os.SEEK_DATA)
+            start = os.lseek(descriptor, position, os.SEEK_DATA)
         except OSError as error:
             if error.errno == errno.ENXIO:  # nothing but a hole is left
                 return
             raise
-        end = os.lseek(descriptor, start, os.SEEK_HOLE)
-        yield start, end
+        if start >= limit:
+            return
+        position = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, min(position, limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from tarkit.errors import UnsupportedError
@@ -16,6 +16,7 @@ DIRECTORY_TYPE = 2
 
 _RECORD = struct.Struct("<IHBB")
 _TAIL = struct.pack("<IHBBI", 0, 12, 0, 0xDE, 0)
+_DOTS_SIZE = 24  # of the records of "." and ".."
 _HALF_MD4 = 1
 _ROOT_ENTRIES_AT = 32
 _NODE_ENTRIES_AT = 8
@@ -68,13 +69,18 @@ def build_directory(
     names than an index of two levels can lead to (some 3.8 million of the longest).
     """
     records = [_pack_record(each) for each in names]
-    dots = [_pack_record(Name(b".", own, DIRECTORY_TYPE))]
-    dots.append(_pack_record(Name(b"..", parent, DIRECTORY_TYPE)))
-    if sum(map(len, dots)) + sum(map(len, records)) <= form.room:
+    if fits_block([each.name for each in names], form):
+        dots = [_pack_record(Name(b".", own, DIRECTORY_TYPE))]
+        dots.append(_pack_record(Name(b"..", parent, DIRECTORY_TYPE)))
         blocks = [_join(dots + records, form)]
         blocks += [_join([_RECORD.pack(0, 8, 0, 0)], form)] * (at_least - 1)
         return DirectoryBlocks(blocks, 0)
     return _Index(form, own, parent).build([each.name for each in names], records)
+
+
+def fits_block(names: Collection[bytes], form: DirectoryFormat) -> bool:
+    """Whether a directory of *names* takes one block only, and needs no index."""
+    return sum([len(name) + 11 & ~3 for name in names], _DOTS_SIZE) <= form.room
 
 
 def _pack_record(entry: Name) -> bytes:

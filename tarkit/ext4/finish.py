@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
@@ -20,7 +20,7 @@ from tarkit.ext4.format import (
     backup_groups,
     blocks_of,
 )
-from tarkit.ext4.geometry import can_grow, prefix_for
+from tarkit.ext4.geometry import Geometry, can_grow, prefix_for
 from tarkit.ext4.groups import Usage, write_groups
 from tarkit.ext4.image import ImageFile
 from tarkit.ext4.inode import EMPTY_INODE, is_storable, pack_inode, pack_table
@@ -78,19 +78,25 @@ class Finisher:
         nodes = self._inventory.nodes
         return [extent for node in nodes if node.contents for extent in node.contents.extents]
 
-    def finish(self) -> Ext4Result:
-        """Place and write everything, what is found by its place last."""
+    def finish(self, on_settled: Callable[[int], None] | None) -> Ext4Result:
+        """Place and write everything, what most time goes into last.
+
+        *on_settled* hears of the first so many bytes once these stay as they are.
+        """
         self._make_room()
         placer = self._place()
         layout = plan_layout(self._space, self._inventory.last_inode, self._options)
         self._write_own_files(layout)
-        usage = self._write_inodes(layout, placer)
+        usage = self._usage(layout.geometry)
         self._write_descriptors(layout, usage)
         size = self._options.size
         size = size if isinstance(size, int) else layout.geometry.blocks * BLOCK
-        self._image.finish(size)
+        self._image.set_size(size)
         if not self._options.sparse:
             self._image.reserve(size)
+        if on_settled is not None:
+            on_settled(min(placer.settled, *layout.inode_tables) * BLOCK)
+        self._write_inodes(layout, placer)
         return Ext4Result(
             size=size,
             blocks=layout.geometry.blocks,
@@ -143,21 +149,25 @@ class Finisher:
                 self._blocks.put(BlockKind.PLAIN, block.physical, block.data)
         self._blocks.flush()
 
-    def _write_inodes(self, layout: Layout, placer: Placer) -> Usage:
-        geometry = layout.geometry
-        packed = self._packed_inodes(layout, placer)
-        for group, table in enumerate(layout.inode_tables):
-            part = list(islice(packed, geometry.inodes_per_group))
-            if not part:
-                break
-            first = group * geometry.inodes_per_group + 1
-            self._image.write(table * BLOCK, pack_table(part, first, self._seed))
+    def _usage(self, geometry: Geometry) -> Usage:
         directories = array("I", bytes(4 * geometry.groups))
         for position, node in enumerate(self._inventory.nodes):
             if node.is_directory:
                 number = self._inventory.inode(position)
                 directories[(number - 1) // geometry.inodes_per_group] += 1
         return Usage(self._inventory.last_inode, directories)
+
+    def _write_inodes(self, layout: Layout, placer: Placer) -> None:
+        """Write the inode tables, and what :meth:`Placer.take` has left for now."""
+        each = layout.geometry.inodes_per_group
+        packed = self._packed_inodes(layout, placer)
+        for group, table in enumerate(layout.inode_tables):
+            part = list(islice(packed, each))
+            if not part:
+                break
+            self._image.write(table * BLOCK, pack_table(part, group * each + 1, self._seed))
+        self._blocks.flush()
+        self._image.flush()
 
     def _packed_inodes(self, layout: Layout, placer: Placer) -> Iterator[bytes]:
         """Every inode in use, in order from number 1, without checksums."""

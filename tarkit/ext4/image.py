@@ -70,8 +70,12 @@ class ImageFile:
         with os_errors(self.name):
             os.posix_fallocate(self._file.fileno(), 0, size)
 
-    def finish(self, size: int) -> None:
-        """Write what is gathered and give the file *size* bytes."""
+    def flush(self) -> None:
+        """Write what is gathered."""
         self._gathered.flush()
+
+    def set_size(self, size: int) -> None:
+        """Write what is gathered and give the file *size* bytes."""
+        self.flush()
         with os_errors(self.name):
             self._file.truncate(size)

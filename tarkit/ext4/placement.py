@@ -6,7 +6,7 @@ import stat
 import struct
 from collections.abc import Sequence
 
-from tarkit.ext4.directory import DirectoryFormat, build_directory
+from tarkit.ext4.directory import DirectoryFormat, build_directory, fits_block
 from tarkit.ext4.extents import extents_of, fits_inode, map_extents
 from tarkit.ext4.format import BLOCK, FIRST_INODE
 from tarkit.ext4.inode import EXTENTS_FLAG, INDEX_FLAG, Placement
@@ -21,7 +21,10 @@ _LOST_AND_FOUND_BLOCKS = 4
 
 
 class Placer:
-    """Gives every inode the blocks it needs and writes what belongs there."""
+    """Gives every inode the blocks it needs and writes what belongs there.
+
+    ``settled`` is the first block that :meth:`take` may have left to be written by :meth:`place`.
+    """
 
     def __init__(
         self, inventory: Inventory, space: Space, writer: BlockWriter, form: DirectoryFormat
@@ -32,29 +35,42 @@ class Placer:
         self._form = form
         self._taken = 0
         self._kept: dict[int, Placement] = {}
+        self._directories: dict[int, int] = {}  # of one block each, still to be written there
+        self.settled = space.end
 
     def take(self, position: int) -> None:
-        """Place inode *position* if that takes blocks; nothing is to be done now for most files."""
+        """Take the blocks that inode *position* needs, if any, and write what belongs there.
+
+        A directory of one block, as most are, is written only when it is asked for, unless it goes
+        into a hole.
+        """
         node = self._inventory.nodes[position]
-        if node.contents is None:
-            takes_blocks = node.is_directory or len(node.target) >= _FAST_LINK
+        before = self._taken
+        if node.contents is not None:
+            now = not fits_inode(node.contents.extents)
+        elif node.is_directory:
+            now = not self._postpone(position, node)
         else:
-            takes_blocks = not fits_inode(node.contents.extents)
-        if takes_blocks or node.xattrs:
-            self.place(position)
+            now = len(node.target) >= _FAST_LINK
+        if now or node.xattrs:
+            placement = self._place(position)
+            if self._taken != before:
+                self._kept[position] = placement
+
+    def _postpone(self, position: int, node: Node) -> bool:
+        """Take the block of a directory that needs just one; whether to write it later."""
+        is_small = fits_block(node.children, self._form)
+        if not is_small or node.xattrs or self._inventory.inode(position) == FIRST_INODE:
+            return False
+        block = self._directories[position] = self._one_block()
+        return block >= self.settled
 
     def place(self, position: int) -> Placement:
-        """Place what inode *position* of the inventory needs; asked again, say the same.
+        """What inode *position* says of its content, once all inodes have what they need.
 
         Only placements that took blocks are remembered. The others follow from the node.
         """
-        if kept := self._kept.get(position):
-            return kept
-        before = self._taken
-        placement = self._place(position)
-        if self._taken != before:
-            self._kept[position] = placement
-        return placement
+        return self._kept.get(position) or self._place(position)
 
     def _place(self, position: int) -> Placement:
         node = self._inventory.nodes[position]
@@ -93,7 +109,8 @@ class Placer:
             self._form,
             _LOST_AND_FOUND_BLOCKS if number == FIRST_INODE else 1,
         )
-        runs = self._allocate(len(directory.blocks))
+        block = self._directories.get(position)
+        runs = self._allocate(len(directory.blocks)) if block is None else [Run(block, 1)]
         physical = (block for run in runs for block in range(run.start, run.end))
         for i, (place, data) in enumerate(zip(physical, directory.blocks, strict=True)):
             kind = BlockKind.PLAIN if i < directory.index_blocks else BlockKind.LEAF

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -114,8 +114,11 @@ class Ext4Writer:
                 self._image.write_zeros(extent.physical * BLOCK, extent.count * BLOCK)
             self._space.release(Run(extent.physical, extent.count))
 
-    def finish(self, root: Node) -> Ext4Result:
+    def finish(self, root: Node, on_settled: Callable[[int], None] | None = None) -> Ext4Result:
         """Write the file system whose root directory is *root*.
+
+        While that goes on, *on_settled* is called with how many bytes from the front stay as they
+        are from now on: they may be read already.
 
         Raises :class:`UnsupportedError` or :class:`UnsafePathError`, with the path, for what ext4
         cannot hold, and ``ValueError`` unless everything stored and not discarded belongs to
@@ -128,7 +131,7 @@ class Ext4Writer:
             raise ValueError(f"nodes have {held} blocks of contents, {stored} are stored")
         if len({extent.physical for extent in extents}) < len(extents):
             raise ValueError("two nodes have the same contents")
-        return finisher.finish()
+        return finisher.finish(on_settled)
 
 
 def _first_space(options: Ext4Options) -> Space:

@@ -134,7 +134,7 @@ def test_a_signal_leaves_nothing(source: str, tmp_path: Path, number: signal.Sig
 import time
 from tarkit.cli.app import run
 from tarkit.ext4 import Ext4Writer
-def finish(self, root):
+def finish(self, root, on_settled):
     print("writing", flush=True)
     time.sleep(60)
 Ext4Writer.finish = finish

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tarkit.building import hashing
-from tarkit.building.hashing import file_digest
+from tarkit.building.hashing import FileDigest, file_digest
 from tarkit.errors import TarkitError, TruncatedError
 
 
@@ -22,7 +24,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def loaders() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name == "load"]
+    return [thread.name for thread in threading.enumerate() if thread.name in ("load", "hash")]
 
 
 @pytest.mark.parametrize("size", [0, 1, 8191, 8192, 8193, 5 * 8192, 100_001])
@@ -46,6 +48,35 @@ def test_files_with_holes(tmp_path: Path, places: list[int]) -> None:
         digest = file_digest(file, "file")
     expected = hashlib.sha256((tmp_path / "file").read_bytes())
     assert digest.hex == expected.hexdigest()
+
+
+@pytest.mark.parametrize("settled", [0, 1, 8192, 50_000, 100_000])
+def test_a_file_whose_end_comes_later(tmp_path: Path, settled: int) -> None:
+    final = os.urandom(100_000) + bytes(200_000) + os.urandom(10)
+    with (tmp_path / "file").open("w+b", buffering=0) as file:
+        file.write(final[:settled] + b"not yet")
+        with FileDigest(file, "file") as digest:
+            digest.begin(settled)
+            early = hashlib.sha256(final[:settled]).digest()
+            while digest._hasher.digest() != early:  # it is read before the rest is there
+                time.sleep(0.001)
+            os.pwrite(file.fileno(), final[settled:100_000], settled)
+            os.pwrite(file.fileno(), final[-10:], len(final) - 10)
+            os.pwrite(file.fileno(), bytes(10), 100_000)
+            assert digest.finish().hex == hashlib.sha256(final).hexdigest()
+    assert not loaders()
+
+
+def test_an_error_while_the_rest_is_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(100_000))
+    with (tmp_path / "file").open("rb") as file:
+        with contextlib.suppress(ZeroDivisionError), FileDigest(file, "file") as digest:
+            digest.begin(90_000)
+            raise ZeroDivisionError
+        assert not loaders()
+        with FileDigest(file, "file"):  # of which nobody wants to know anything
+            pass
+    assert not loaders()
 
 
 def test_a_file_that_loses_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

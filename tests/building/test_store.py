@@ -201,7 +201,7 @@ import time
 from pathlib import Path
 from tarkit.building import store
 from tarkit.ext4 import Ext4Options, Ext4Writer
-def finish(self, root):
+def finish(self, root, on_settled):
     print("writing", flush=True)
     time.sleep(60)
 Ext4Writer.finish = finish

@@ -40,7 +40,7 @@ def test_pieces_end_up_where_they_were_written(
         buffer[:] = bytes(count)
         model[at : at + count] = data
         end = at + count
-    image.finish(size)
+    image.set_size(size)
     image.close()
     assert path.read_bytes() == model
 
@@ -49,7 +49,7 @@ def test_zeros_replace_what_was_there(path: Path) -> None:
     image = ImageFile.open(path)
     image.write(0, b"x" * (3 * MIB))
     image.write_zeros(10, 2 * MIB)
-    image.finish(3 * MIB)
+    image.set_size(3 * MIB)
     image.close()
     assert path.read_bytes() == b"x" * 10 + bytes(2 * MIB) + b"x" * (MIB - 10)
 
@@ -59,7 +59,7 @@ def test_what_was_in_the_file_is_gone(path: Path) -> None:
     with path.open("r+b") as stream:
         image = ImageFile.open(stream.fileno())
         image.write(2, b"new")
-        image.finish(6)
+        image.set_size(6)
         image.close()
         assert os.fstat(stream.fileno()).st_size == 6
     assert path.read_bytes() == b"\0\0new\0"
@@ -98,5 +98,5 @@ def test_a_full_machine_is_no_space(path: Path, small_files: int) -> None:
     with pytest.raises(NoSpaceError, match=f"{path}: "):
         image.write_zeros(0, 2 * small_files)
     with pytest.raises(NoSpaceError):
-        image.finish(2 * small_files)
+        image.set_size(2 * small_files)
     image.close()

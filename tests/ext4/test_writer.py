@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 import pytest
@@ -179,6 +180,62 @@ def test_what_is_never_filled_is_zeros_where_something_was(path: Path) -> None:
         fs.finish(directory({b"empty": Node(mode=REGULAR, contents=empty)}))
     assert read(path, empty) == bytes(30_000)
     assert b"secret" not in path.read_bytes()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    data=st.lists(st.integers(0, 30), max_size=30),
+    discarded=st.sets(st.integers(0, 29)),
+    directories=st.integers(0, 40),
+    profile=st.sampled_from(PROFILES),
+    size=st.sampled_from(["auto", 40 * MIB]),
+)
+def test_what_is_settled_stays_as_it_is(
+    tmp_path_factory: pytest.TempPathFactory,
+    data: list[int],
+    discarded: set[int],
+    directories: int,
+    profile: Profile,
+    size: int | Literal["auto"],
+) -> None:
+    """Whoever reads these bytes while the rest is written has read what the image holds."""
+    path = tmp_path_factory.mktemp("settled") / "image.ext4"
+    tree = every_kind()
+    children = dict(tree.root.children)
+    for number in range(directories):
+        children[b"d%d" % number] = directory({b"in it": Node(mode=REGULAR)})
+    children[b"large"] = directory({b"%0200d" % n: Node(mode=REGULAR) for n in range(50)})
+    early: list[bytes] = []
+
+    def on_settled(count: int) -> None:
+        early.append(path.read_bytes()[:count])
+        assert len(early[0]) == count
+
+    with Ext4Writer.open(path, Ext4Options(profile=profile, size=size)) as fs:
+        stored = [fs.store([b"x" * (blocks * 4096)], blocks * 4096) for blocks in data]
+        for number, contents in enumerate(stored):
+            if number in discarded:
+                fs.discard(contents)
+            else:
+                children[b"f%d" % number] = Node(mode=REGULAR, contents=contents)
+        for node, held in tree.data.items():
+            node.contents = fs.store([held], len(held))
+        fs.finish(directory(children), on_settled)
+    assert path.read_bytes().startswith(early[0])
+    assert b"\x53\xef" in early[0]  # a superblock is among it
+
+
+def test_all_contents_are_settled_before_the_inodes(path: Path) -> None:
+    """So nearly all of an image can be read while its inodes are written."""
+    settled: list[int] = []
+    with Ext4Writer.open(path) as fs:
+        contents = fs.store([b"x" * (8 * MIB)], 8 * MIB)
+        children = {b"d%d" % number: directory({}) for number in range(3000)}
+        fs.finish(
+            directory({**children, b"f": Node(mode=REGULAR, contents=contents)}), settled.append
+        )
+    (extent,) = contents.extents
+    assert settled == [(extent.physical + extent.count) * 4096]
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -26,7 +26,7 @@ from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.streams.codecs import Compression, compress
 from tarkit.streams.uncached import Gathered
 from tarkit.tar import BLOCK_SIZE, padding
-from tarkit.tar.encode import encode, encoded_size, stored_size
+from tarkit.tar.encode import encode, fits_ustar, stored_size
 from tarkit.tar.member import NO_XATTRS, Draft, Member, MemberType
 from tarkit.tar.names import shown
 from tarkit.tar.sparse import block_aligned, in_whole_blocks
@@ -134,27 +134,33 @@ class _Layout:
         self._paths: list[bytes] = []
         self._names: dict[Node, bytes] = {}  # of inodes with several: the first, which has the data
         offset = first = position = 0
-        for path, node in tree.walk():
-            self._add(path, node)
-            end = len(self.nodes)
-            member = self.member(end - 1)
-            position += encoded_size(member)
-            if member.type is MemberType.FILE:
-                self.size += member.size
+        for end, (path, node) in enumerate(tree.walk(), 1):
+            is_first = self._add(path, node)
+            position += self._header_size(end - 1)
+            meta = node.member
+            if meta.type is MemberType.FILE and is_first:
+                self.size += meta.size
                 if place := node.place:
                     self.stretches[place] = _Stretch(offset, first, end)
-                    stored = stored_size(member)
+                    stored = stored_size(self.member(end - 1)) if meta.sparse else meta.stored
                     offset = position = position + stored + padding(stored)
                     first = end
         self.rest = _Stretch(offset, first, len(self.nodes))
 
-    def _add(self, path: bytes, node: Node) -> None:
+    def _add(self, path: bytes, node: Node) -> bool:
+        """Add an entry; whether it is its inode's first."""
         if node.children is not None:
             path = path + b"/" if path else b"./"
-        if node.links > 1:
-            self._names.setdefault(node, path)
         self._paths.append(path)
         self.nodes.append(node)
+        return node.links == 1 or self._names.setdefault(node, path) is path
+
+    def _header_size(self, number: int) -> int:
+        """How many bytes of headers entry *number* has."""
+        node = self.nodes[number]
+        if node.links == 1 and fits_ustar(node.member, self._paths[number]):
+            return BLOCK_SIZE  # the tar says nothing more of it than the layer did
+        return len(encode(self.member(number)))
 
     def member(self, number: int) -> Member:
         """Entry *number*; all names of an inode but the first are links to that."""

@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from tarkit.errors import LimitExceededError, MalformedError, UnsupportedError
-from tarkit.tar import BLOCK_SIZE, padding, pax, sparse
-from tarkit.tar.header import MAX_SIZE
+from tarkit.tar import padding, pax, sparse
+from tarkit.tar.header import MAX_SIZE, byte_sum
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.scan import MAX_EXTENSION
 
@@ -39,7 +39,7 @@ def encode(member: Member) -> bytes:
     Raises :class:`MalformedError` for what no tar can hold, :class:`LimitExceededError` for more
     records than a reader would take, and :class:`UnsupportedError` for a type nobody knows.
     """
-    if _fits_ustar(member):
+    if fits_ustar(member, member.name):
         return _pack(
             pax.text(member.name),
             member.size if member.type is MemberType.FILE else 0,
@@ -66,15 +66,10 @@ def encode(member: Member) -> bytes:
     return _extended_header(member, records) + block + sparse_map
 
 
-def encoded_size(member: Member) -> int:
-    """How many bytes :func:`encode` makes of *member*."""
-    return BLOCK_SIZE if _fits_ustar(member) else len(encode(member))
-
-
-def _fits_ustar(member: Member) -> bool:
-    """Whether one header block holds all of *member*, as is so for nearly every one."""
+def fits_ustar(member: Member, name: bytes) -> bool:
+    """Whether one header block holds all of *member* under that *name*, as is so for nearly every one."""
     return (
-        0 < len(member.name) <= _NAME_SIZE
+        0 < len(name) <= _NAME_SIZE
         and len(member.linkname) <= _NAME_SIZE
         and not member.xattrs
         and member.sparse is None
@@ -159,7 +154,7 @@ def _shared(
 
 def _pack(name: bytes, size: int, seconds: int, shared: _Shared) -> bytes:
     numbers = b"%011o\0%011o\0" % (size, seconds)
-    total = shared.sum + sum(name) + sum(numbers)
+    total = shared.sum + byte_sum(name) + byte_sum(numbers)
     name = name.ljust(_NAME_SIZE, b"\0")
     return b"%b%b%b%06o\0 %b" % (name, shared.before, numbers, total, shared.behind)
 

@@ -63,13 +63,20 @@ def extension_size(block: bytes) -> int:
 def _check_sum(block: bytes) -> None:
     """Raise :class:`MalformedError` unless the checksum of header *block* is right.
 
-    Its own field counts as blanks. The sum of half a block is exact in Adler-32, which zlib adds up
-    faster than Python does: 255 * 256 is less than its modulus.
+    Its own field counts as blanks.
     """
     field = block[148:156]
-    total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
+    total = byte_sum(block[:256]) + byte_sum(block[256:])
     if total != _right_sum(field) and number(field) != signed_sum(block):
         raise MalformedError("the header's checksum is wrong")
+
+
+def byte_sum(data: bytes) -> int:
+    """The sum of up to 256 bytes.
+
+    zlib adds faster than Python does, and Adler-32 is exact here: 255 * 256 is less than its modulus.
+    """
+    return (adler32(data) & 0xFFFF) - 1
 
 
 def text(field: bytes) -> bytes:

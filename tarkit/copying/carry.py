@@ -20,13 +20,15 @@ def carry_over(
     except_names: Collection[str] = (),
     in_full: Callable[[str], str | None] = str,
 ) -> int:
-    """Copy every image of *reader* to *writer* under its names, with its annotations; how many there were.
+    """Copy every image of *reader* to *writer* under its names, with all annotations; how many there were.
 
     *except_names* are about to be given to another image. One that has no other name is left out.
     Names compare as *in_full* writes them; what it makes nothing of is no name.
     """
     taken = set(map(in_full, except_names))
     carried = 0
+    if isinstance(writer, KeepingWriter):
+        writer.keep_list(reader)
     for image in reader.images():
         source = reader.source(index=image.index)
         known = [name for name in source.names if in_full(name) is not None]

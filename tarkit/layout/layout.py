@@ -75,7 +75,7 @@ class Layout:
 
     def images(self) -> tuple[LayoutImage, ...]:
         """The images the index names. A flat multi-platform index without names is one image: itself."""
-        if self._is_flat():
+        if self.is_flat():
             return (LayoutImage(0, (), self.top.descriptor),)
         return tuple(
             LayoutImage(position, names_of(entry.annotations), entry)
@@ -117,7 +117,17 @@ class Layout:
         problem = f"{name!r} is the name of {len(found)} images"
         return _the_one(found, problem, self.files.where)
 
-    def _is_flat(self) -> bool:
+    def listing(self) -> Index:
+        """The index as a list of images, to which others may be added.
+
+        One that is an image itself is in a list of its own, whose blob is ``top``.
+        """
+        if self.is_flat():
+            return Index(media_types.OCI_INDEX, (self.top.descriptor,))
+        return self.index
+
+    def is_flat(self) -> bool:
+        """Whether ``index.json`` is one multi-platform image itself, and not a list of images."""
         platforms = [entry.platform for entry in self.index.manifests]
         named = any(names_of(entry.annotations) for entry in self.index.manifests)
         return len(platforms) > 1 and not named and all(platforms)

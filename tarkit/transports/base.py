@@ -188,7 +188,11 @@ class Writer(Closing, Protocol):
 
 @runtime_checkable
 class KeepingWriter(Protocol):
-    """A Writer that can list an image with more than its names."""
+    """A Writer that can list an image with more than its names, and say something of the list."""
+
+    def keep_list(self, reader: Reader) -> None:
+        """Say of all images together what *reader*'s list says, where it has one of the same kind."""
+        ...
 
     def keeping(self, image: ImageEntry) -> Destination:
         """Where *image* of a Reader goes, listed with all that is said of it there."""

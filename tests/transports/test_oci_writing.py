@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tarkit.cli.app import run
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.errors import DigestMismatchError, MalformedError, PathNotFoundError, RefusedError
@@ -24,9 +25,11 @@ from tarkit.transports.location import Location, open_source, open_writer
 from tests.builders import (
     Files,
     Layout,
+    blob,
     check_layout,
     copy,
     docker_archive,
+    dump,
     image_of,
     layout_of,
     leftovers,
@@ -35,8 +38,10 @@ from tests.builders import (
     make_image,
     named,
     names_in,
+    on,
     read_files,
     squeeze,
+    tar,
     untar,
     write_files,
 )
@@ -90,6 +95,38 @@ def test_a_name_goes_to_who_asked_last(tmp_path: Path, kind: str) -> None:
     files = write(tmp_path, kind, ("one", ["a"]), ("two", ["a"]))
     assert names_in(check_layout(files)) == ["a"]
     assert config_digest(files, "a") == TWO.digest
+
+
+@both_kinds
+@pytest.mark.parametrize("flat", [False, True])
+def test_what_an_index_says_besides_its_images_stays(tmp_path: Path, kind: str, flat: bool) -> None:
+    """Also where it is itself an image of several platforms, beside which another one comes to stand."""
+    layout = Layout()
+    images = [layout.image(ONE), layout.image(TWO)]
+    layout.finish(
+        *(on(images[0], "linux/amd64"), on(images[1], "linux/arm64"))
+        if flat
+        else (named(images[0], "a"), named(images[1], "b"))
+    )
+    said = {"annotations": {"org.example.kept": "yes"}, "vnd.example": {"so": "is this"}}
+    before = layout.files["index.json"] = dump(json.loads(layout.files["index.json"]) | said)
+    out = f"{kind}:{tmp_path / 'out'}"
+    if kind == "oci":
+        write_files(tmp_path / "out", layout.files)
+    else:
+        (tmp_path / "out").write_bytes(tar(layout.files))
+    assert run(["copy", "-q", f"oci:{tmp_path / 'one'}", f"{out}:new"]) == 0
+
+    files = files_of(tmp_path / "out")
+    index = check_layout(files)
+    assert config_digest(files, "new") == ONE.digest
+    if flat:
+        assert names_in(index) == [None, "new"]
+        assert blob(files, index["manifests"][0]) == before
+        assert not index.keys() & said.keys()
+    else:
+        assert names_in(index) == ["a", "b", "new"]
+        assert {key: index[key] for key in said} == said
 
 
 @both_kinds

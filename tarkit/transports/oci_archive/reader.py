@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tarkit.image.manifest import Index
 from tarkit.layout.archive_files import ArchiveFiles, ArchiveSource
 from tarkit.layout.layout import Layout
 from tarkit.tar.archive import Archive
@@ -22,6 +23,10 @@ class OCIArchiveReader(ArchiveHolder):
     def images(self) -> Sequence[ImageEntry]:
         """See :class:`tarkit.transports.base.Reader`."""
         return self._layout.images()
+
+    def listing(self) -> Index:
+        """What ``index.json`` lists, and what it says of all images together."""
+        return self._layout.listing()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> ArchiveSource:
         """See :class:`tarkit.transports.base.Reader`."""

@@ -14,7 +14,8 @@ from tarkit.layout.archive_output import ArchiveBlobs, ArchiveOutput
 from tarkit.layout.destination import ARCHIVE_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
-from tarkit.transports.base import ImageEntry
+from tarkit.transports.base import ImageEntry, Reader
+from tarkit.transports.oci_archive.reader import OCIArchiveReader
 
 
 class OCIArchiveWriter:
@@ -23,6 +24,7 @@ class OCIArchiveWriter:
     def __init__(self, output: ArchiveOutput) -> None:
         self.where = output.where
         self._output = output
+        self._list = EMPTY_INDEX
         self._kept: list[Descriptor] = []
         self._entries: list[Descriptor] = []
 
@@ -38,6 +40,11 @@ class OCIArchiveWriter:
             self._entries += named_entries(manifest, names)
 
         return self._destination(list_it)
+
+    def keep_list(self, reader: Reader) -> None:
+        """See :class:`tarkit.transports.base.KeepingWriter`."""
+        if isinstance(reader, OCIArchiveReader):
+            self._list = replace(reader.listing(), manifests=())
 
     def keeping(self, image: ImageEntry) -> LayoutDestination:
         """See :class:`tarkit.transports.base.KeepingWriter`."""
@@ -65,7 +72,7 @@ class OCIArchiveWriter:
         """Publish the archive, unless the block ended in an error or nothing was committed."""
         with self._output as output:
             if kind is None and (self._kept or self._entries):
-                kept = replace(EMPTY_INDEX, manifests=tuple(self._kept))
+                kept = replace(self._list, manifests=tuple(self._kept))
                 output.add(INDEX_FILE, with_entries(kept, self._entries).serialize().data)
                 output.add(MARKER_FILE, MARKER)
                 output.publish()

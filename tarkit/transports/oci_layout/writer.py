@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, Layout
 from tarkit.streams.atomic import atomic_file, os_errors, sync_directory
 from tarkit.streams.locking import locked_directory
 from tarkit.streams.staging import is_vacant, staging_directory
+from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.oci_layout.blobs import StagedBlobs
 from tarkit.transports.oci_layout.reader import DirectoryFiles
 
@@ -95,10 +97,12 @@ class OCILayoutWriter:
             if not (self._path / MARKER_FILE).exists():  # whenever this ends, it is a layout
                 self._write(self._path / INDEX_FILE, EMPTY_INDEX.serialize().data)
                 self._write(self._path / MARKER_FILE, MARKER)
-            old = Layout.read(DirectoryFiles(self._path)).index
+            old = Layout.read(DirectoryFiles(self._path))
+            if old.is_flat():
+                self._blobs.put(VerifyingReader(io.BytesIO(old.top.data)))
             self._blobs.existing.adopt(self._blobs.staged)
-            index = with_entries(old, self._entries)
-            if index != old:
+            index = with_entries(old.listing(), self._entries)
+            if index != old.index:
                 self._write(self._path / INDEX_FILE, index.serialize().data)
             sync_directory(self._path)
 

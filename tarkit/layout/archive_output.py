@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from tarkit.errors import RefusedError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.media_types import Compression
@@ -43,6 +44,7 @@ class ArchiveOutput:
             directory = self._path.parent if self._path else _temporary()
             pending = PendingFile(directory, read_back=self._deliver is not None)
             self._pending = stack.enter_context(pending)
+            self._before = _state(self._path) if self._path else None
             self._tar = TarWriter(self._pending.file, where=self.where)
             self._stack = stack.pop_all()
 
@@ -92,9 +94,19 @@ class ArchiveOutput:
         )
 
     def publish(self) -> None:
-        """End the archive and put it in its place, or deliver it."""
+        """End the archive and put it in its place, or deliver it.
+
+        Raises :class:`RefusedError` where what was there has changed since the archive was begun: what
+        others have added would be lost.
+        """
         self._tar.close()
         if self._path:
+            if _state(self._path) != self._before:
+                raise RefusedError(
+                    "another process has written to it meanwhile",
+                    where=self.where,
+                    hint="nothing of it was touched: run the command again",
+                )
             self._pending.publish(self._path)
         elif self._deliver:
             self._pending.file.seek(0)
@@ -132,6 +144,16 @@ class ArchiveBlobs:
     def put(self, blob: VerifyingReader) -> None:
         """See :class:`tarkit.layout.destination.LayoutBlobs`."""
         self._output.put_blob(blob, blob_name)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What is another when somebody has written to *path*, or put something else there."""
+    with os_errors(path):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _print(archive: BinaryIO) -> None:

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,27 @@ def test_a_name_goes_to_who_asked_last(tmp_path: Path, kind: str) -> None:
     files = write(tmp_path, kind, ("one", ["a"]), ("two", ["a"]))
     assert names_in(check_layout(files)) == ["a"]
     assert config_digest(files, "a") == TWO.digest
+
+
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+@pytest.mark.parametrize("at_first", [False, True])
+def test_what_another_process_added_is_not_lost(tmp_path: Path, kind: str, at_first: bool) -> None:
+    """An archive is written anew as a whole, and nobody is locked out while that takes its time."""
+    out = f"{kind}:{tmp_path / 'out'}"
+    if at_first:
+        copy(f"oci:{tmp_path / 'one'}", f"{out}:base:1")
+    with ExitStack() as stack:
+        writer = stack.enter_context(open_writer(Location.parse(out)))
+        source = stack.enter_context(open_source(f"oci:{tmp_path / 'one'}"))
+        copy_image(source, writer.destination("mine:1"), CopyOptions())
+        copy(f"oci:{tmp_path / 'two'}", f"{out}:theirs:1")
+        theirs = (tmp_path / "out").read_bytes()
+        with pytest.raises(RefusedError, match="another process has written to it meanwhile"):
+            stack.close()
+    assert (tmp_path / "out").read_bytes() == theirs
+    assert leftovers(tmp_path) == []
+    with open_source(f"{out}:theirs:1") as source:
+        assert source.names
 
 
 @both_kinds

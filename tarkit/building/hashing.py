@@ -19,9 +19,7 @@ from tarkit.streams.atomic import from_os_error, os_errors
 from tarkit.streams.uncached import drop_cached, read_into
 
 _PIECE = 2 << 20  # read at a time: in pieces of 256 KiB the same image took a fifth longer
-_BUFFERS = (
-    6  # with three of 4 MiB reading and hashing waited for each other while inodes were packed
-)
+_BUFFERS = 6  # three of 4 MiB had the two threads wait for each other while inodes were packed
 _ZEROS = bytes(CHUNK_SIZE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -86,7 +87,7 @@ def build_layers(
     options = derived_options(options, inputs)
     with (
         PendingFile(target.parent, read_back=True) as pending,
-        FileDigest(pending.file, output) as digest,
+        closing(FileDigest(pending.file, output)) as digest,
     ):
         try:
             written = _write(layers, pending.file, options, overlay, preflight, digest)

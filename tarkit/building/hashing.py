@@ -7,10 +7,9 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from queue import SimpleQueue
-from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple
 
 from tarkit.errors import TruncatedError
 from tarkit.image.digest import Digest
@@ -25,15 +24,14 @@ _ZEROS = bytes(CHUNK_SIZE)
 
 def file_digest(file: BinaryIO, where: object) -> Digest:
     """The sha256 of all of *file*, which is called *where* in messages and is read once only."""
-    with FileDigest(file, where) as digest:
+    with closing(FileDigest(file, where)) as digest:
         return digest.finish()
 
 
 class FileDigest:
     """The sha256 of *file*, which is called *where* in messages: a thread computes it, from the front.
 
-    It can begin while what comes later is still being written. A context manager, which has ended
-    what it began when it is left.
+    It can begin while what comes later is still being written.
     """
 
     def __init__(self, file: BinaryIO, where: object) -> None:
@@ -66,15 +64,8 @@ class FileDigest:
         except BaseException as error:  # noqa: BLE001  raised again where the digest is asked for
             self._failure = error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the threads, wherever they are."""
         self._loader.close()
         self._thread.join()
 

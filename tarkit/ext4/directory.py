@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tarkit.errors import UnsupportedError
@@ -16,7 +16,6 @@ DIRECTORY_TYPE = 2
 
 _RECORD = struct.Struct("<IHBB")
 _TAIL = struct.pack("<IHBBI", 0, 12, 0, 0xDE, 0)
-_DOTS_SIZE = 24  # of the records of "." and ".."
 _HALF_MD4 = 1
 _ROOT_ENTRIES_AT = 32
 _NODE_ENTRIES_AT = 8
@@ -69,24 +68,29 @@ def build_directory(
     names than an index of two levels can lead to (some 3.8 million of the longest).
     """
     records = [_pack_record(each) for each in names]
-    if fits_block([each.name for each in names], form):
+    texts = [each.name for each in names]
+    if fits_block(texts, form):
         dots = [_pack_record(Name(b".", own, DIRECTORY_TYPE))]
         dots.append(_pack_record(Name(b"..", parent, DIRECTORY_TYPE)))
         blocks = [_join(dots + records, form)]
         blocks += [_join([_RECORD.pack(0, 8, 0, 0)], form)] * (at_least - 1)
         return DirectoryBlocks(blocks, 0)
-    return _Index(form, own, parent).build([each.name for each in names], records)
+    return _Index(form, own, parent).build(texts, records)
 
 
-def fits_block(names: Collection[bytes], form: DirectoryFormat) -> bool:
+def fits_block(names: Iterable[bytes], form: DirectoryFormat) -> bool:
     """Whether a directory of *names* takes one block only, and needs no index."""
-    return sum([len(name) + 11 & ~3 for name in names], _DOTS_SIZE) <= form.room
+    return sum(map(_record_size, (b".", b"..", *names))) <= form.room
+
+
+def _record_size(name: bytes) -> int:
+    return _RECORD.size + len(name) + -len(name) % 4
 
 
 def _pack_record(entry: Name) -> bytes:
-    size = len(entry.name)
-    room = size + -size % 4
-    return _RECORD.pack(entry.inode, 8 + room, size, entry.kind) + entry.name.ljust(room, b"\0")
+    name, size = entry.name, _record_size(entry.name)
+    head = _RECORD.pack(entry.inode, size, len(name), entry.kind)
+    return head + name.ljust(size - _RECORD.size, b"\0")
 
 
 def _join(records: Sequence[bytes], form: DirectoryFormat) -> bytes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os
 import threading
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,12 @@ def test_a_file_whose_end_comes_later(tmp_path: Path, settled: int) -> None:
     final = os.urandom(100_000) + bytes(200_000) + os.urandom(10)
     with (tmp_path / "file").open("w+b", buffering=0) as file:
         file.write(final[:settled] + b"not yet")
-        with FileDigest(file, "file") as digest:
+        with closing(FileDigest(file, "file")) as digest:
             digest.begin(settled)
             early = hashlib.sha256(final[:settled]).digest()
+            deadline = time.monotonic() + 60
             while digest._hasher.digest() != early:  # it is read before the rest is there
+                assert time.monotonic() < deadline
                 time.sleep(0.001)
             os.pwrite(file.fileno(), final[settled:100_000], settled)
             os.pwrite(file.fileno(), final[-10:], len(final) - 10)
@@ -70,11 +72,11 @@ def test_a_file_whose_end_comes_later(tmp_path: Path, settled: int) -> None:
 def test_an_error_while_the_rest_is_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(100_000))
     with (tmp_path / "file").open("rb") as file:
-        with contextlib.suppress(ZeroDivisionError), FileDigest(file, "file") as digest:
+        with suppress(ZeroDivisionError), closing(FileDigest(file, "file")) as digest:
             digest.begin(90_000)
             raise ZeroDivisionError
         assert not loaders()
-        with FileDigest(file, "file"):  # of which nobody wants to know anything
+        with closing(FileDigest(file, "file")):  # of which nobody wants to know anything
             pass
     assert not loaders()
 

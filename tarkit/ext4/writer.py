@@ -25,7 +25,7 @@ class Ext4Writer:
     however contents are cut into chunks. Until :meth:`finish` has returned the file is not a file
     system, and after an error it cannot become one: the caller removes it. All methods raise
     :class:`NoSpaceError` when the image or the machine is full and :class:`TransportError` when
-    the machine fails.
+    the machine fails; of what a thread writes, a later call tells, :meth:`finish` at the latest.
     """
 
     def __init__(self, image: ImageFile, options: Ext4Options) -> None:

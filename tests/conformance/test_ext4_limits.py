@@ -179,7 +179,7 @@ def test_a_full_disk_is_no_space(tmp_path: Path) -> None:
     find_tool("mount")("-t", "tmpfs", "-o", "size=4m", "none", disk)
     try:
         with Ext4Writer.open(disk / "image") as fs, pytest.raises(NoSpaceError, match="No space"):
-            fs.store([bytes(MIB)] * 10, 10 * MIB)
+            fs.store([bytes(MIB)] * 40, 40 * MIB)  # more than can wait to be written
         with pytest.raises(NoSpaceError, match="No space"):
             Ext4Writer.open(disk / "image", Ext4Options(size=16 * MIB, sparse=False))
     finally:

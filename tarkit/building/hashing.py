@@ -17,9 +17,7 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.atomic import from_os_error, os_errors
 from tarkit.streams.direct import DirectReader, new_buffer
 
-_PIECE = (
-    8 << 20
-)  # read at a time: in pieces of 2 MiB, an image took as long as through the page cache
+_PIECE = 8 << 20  # read at a time: pieces of 2 MiB took as long as through the page cache
 _BUFFERS = 3
 _ZEROS = bytes(CHUNK_SIZE)
 

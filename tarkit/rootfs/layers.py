@@ -17,7 +17,7 @@ from tarkit.image.manifest import Manifest, RawManifest
 from tarkit.image.platform import Platform
 from tarkit.reading.select import read_config, select_image
 from tarkit.streams import CHUNK_SIZE
-from tarkit.streams.chunks import ChunkReader, chunks_of
+from tarkit.streams.chunks import ChunkReader, drain
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
@@ -181,8 +181,7 @@ class _Whole(ChunkReader):
     def _chunk(self) -> bytes:
         chunk = self._stream.read(CHUNK_SIZE)
         if not chunk:
-            for _ in chunks_of(self._packed):
-                pass
+            drain(self._packed)
         return chunk
 
 

@@ -80,6 +80,12 @@ def chunks_of(stream: Readable, size: int = CHUNK_SIZE) -> Iterator[bytes]:
         yield chunk
 
 
+def drain(stream: Readable) -> None:
+    """Read *stream* to its end, where it is checked."""
+    for _ in chunks_of(stream):
+        pass
+
+
 def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
     """Write all of *data* to *file*, which may take less at a time.
 

@@ -1,4 +1,4 @@
-"""Large files read and written at any offset, past the page cache where the system can do that.
+"""Files read and written at any offset; what is large is written past the page cache, where that is known.
 
 What is gone through once only pushes out what others need, and ever new pages cost more than the
 copy into them: on a virtual machine 390 MB were on the disk after 0.25 s this way, and after 1.25 s

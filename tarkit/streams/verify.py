@@ -10,7 +10,7 @@ from typing import BinaryIO
 from tarkit.errors import DigestMismatchError, SizeMismatchError
 from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
-from tarkit.streams.chunks import ChunkReader, Readable
+from tarkit.streams.chunks import ChunkReader, Readable, drain
 
 _DEPTH = 8  # chunks that wait to be hashed
 
@@ -83,8 +83,7 @@ class VerifyingReader(ChunkReader):
 
     def verify(self) -> None:
         """Read what the consumer left, so that the checks take place."""
-        while self.read(CHUNK_SIZE):
-            pass
+        drain(self)
 
     def _chunk(self) -> bytes:
         if self._digest is not None:

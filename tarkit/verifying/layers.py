@@ -14,7 +14,7 @@ from tarkit.image import media_types
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
 from tarkit.streams.atomic import os_errors
-from tarkit.streams.chunks import Readable, chunks_of
+from tarkit.streams.chunks import Readable, drain
 from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
 from tarkit.verifying.contents import Content
 from tarkit.verifying.findings import Findings, Rule
@@ -108,12 +108,12 @@ def measure(
         if compression is not Compression.NONE:
             inner = _Hashed(decompress(buffered, compression), plain, stop)
             try:
-                _drain(inner)
+                drain(inner)
             except TarkitError as error:
                 if outer.failed:
                     raise
                 corrupt = error
-        _drain(buffered)
+        drain(buffered)
     return Facts(outer.size, compression, outer.digests(), inner.digests(), corrupt)
 
 
@@ -142,11 +142,6 @@ class _Hashed:
 
     def digests(self) -> dict[str, Digest]:
         return {name: Digest(name, hasher.hexdigest()) for name, hasher in self._hashers.items()}
-
-
-def _drain(stream: Readable) -> None:
-    for _ in chunks_of(stream):
-        pass
 
 
 def _hold(claim: Claim, facts: Facts, where: str, findings: Findings) -> None:

@@ -19,6 +19,7 @@ from tarkit.errors import NoSpaceError
 from tarkit.streams import direct
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.direct import DirectReader, DirectWriter, new_buffer
+from tests.streams.writes import KINDS, Write, carried_out
 
 BLOCK = 64 << 10
 MIB = 1 << 20
@@ -111,29 +112,24 @@ def test_a_disk_that_does_not_give_what_it_has(
         st.tuples(
             st.integers(0, 3 * MIB) | st.integers(0, 40).map(lambda n: n * BLOCK) | st.none(),
             st.integers(0, 100) | st.integers(30_000, 5 * MIB),
-            st.sampled_from([bytes, bytearray, memoryview]),
-            st.booleans(),
+            KINDS,
         ),
         max_size=8,
-    )
+    ),
+    flushed=st.lists(st.booleans(), min_size=8, max_size=8),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-def test_everything_ends_up_where_it_belongs(tmp_path: Path, writes: list[Any]) -> None:
+def test_everything_ends_up_where_it_belongs(
+    tmp_path: Path, writes: list[Write], flushed: list[bool]
+) -> None:
     model = bytearray(48 * MIB)
-    end = 0
     with (tmp_path / "file").open("w+b") as file:
         with closing(DirectWriter(file.fileno())) as output:
-            for number, (offset, size, kind, flushed) in enumerate(writes, 1):
-                at = end if offset is None else offset
-                data = kind(bytes([number]) * size)
-                output.write(at, data)
-                if kind is bytearray:
-                    data[:] = bytes(size)  # theirs again
-                end = at + size
-                model[at:end] = bytes([number]) * size
-                if flushed:
+            for number, place in enumerate(carried_out(output, model, writes)):
+                if flushed[number]:
                     output.flush()
-                    assert os.pread(file.fileno(), size, at) == model[at:end]
+                    size = place.stop - place.start
+                    assert os.pread(file.fileno(), size, place.start) == model[place]
             output.flush()
         file.truncate(len(model))
     assert (tmp_path / "file").read_bytes() == model

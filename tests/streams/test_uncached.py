@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tarkit.streams import uncached
 from tarkit.streams.uncached import Gathered, read_at, write_at
+from tests.streams.writes import KINDS, Write, carried_out
 
 LARGE = bytes(range(256)) * 1024
 
@@ -101,25 +102,18 @@ def test_a_full_disk_is_told_of() -> None:
         st.tuples(
             st.integers(0, 3 << 20) | st.none(),
             st.integers(0, 100) | st.integers(30_000, 2 << 20),
-            st.sampled_from([bytes, bytearray, memoryview]),
+            KINDS,
         ),
         max_size=8,
     )
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
-def test_gathered_pieces_end_up_where_they_belong(tmp_path: Path, writes: list[Any]) -> None:
+def test_gathered_pieces_end_up_where_they_belong(tmp_path: Path, writes: list[Write]) -> None:
     model = bytearray(24 << 20)
-    end = 0
     with (tmp_path / "file").open("w+b") as file:
         output = Gathered(file.fileno())
-        for number, (offset, size, kind) in enumerate(writes, 1):
-            at = end if offset is None else offset
-            data = kind(bytes([number]) * size)
-            output.write(at, data)
-            if kind is bytearray:
-                data[:] = bytes(size)  # theirs again
-            end = at + size
-            model[at:end] = bytes([number]) * size
+        for _ in carried_out(output, model, writes):
+            pass
         output.flush()
         file.truncate(len(model))
     assert (tmp_path / "file").read_bytes() == model

@@ -19,7 +19,7 @@ from tarkit.reading.select import read_config, select_image
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, drain
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
-from tarkit.streams.readahead import ReadAhead
+from tarkit.streams.readahead import DEPTH, ReadAhead
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import SequentialSource, Source
 
@@ -112,8 +112,8 @@ class ImageLayers:
             list(dict.fromkeys(layer.descriptor for layer in self.layers))
         )
 
-    def open(self, number: int) -> BinaryIO:
-        """Layer *number*, uncompressed, read and inflated ahead by threads.
+    def open(self, number: int, ahead: int = DEPTH) -> BinaryIO:
+        """Layer *number*, uncompressed, read and inflated by threads, each up to *ahead* chunks ahead.
 
         The read that reaches the end has checked both of its digests and raises
         :class:`~tarkit.errors.VerificationError` where one is wrong. Of a layer among those
@@ -133,17 +133,17 @@ class ImageLayers:
             packed.close()
             raise
         if compression is Compression.NONE and layer.diff_id == layer.descriptor.digest:
-            return ReadAhead(packed)
+            return ReadAhead(packed, ahead)
         # measured: an ext4 image is built in 8 % less time where inflating does not wait for the digest of
         # what it gives, and in another 3 % where it does not wait for that of what it gets
-        read = ReadAhead(packed)
+        read = ReadAhead(packed, ahead)
         plain = decompress(read, compression, where=where)
         if number in self.verified:
-            return ReadAhead(_Whole(plain, read))
+            return ReadAhead(_Whole(plain, read), ahead)
         checked = VerifyingReader(
             plain, digest=layer.diff_id, where=f"{where}, uncompressed", aside=True
         )
-        return ReadAhead(_Whole(checked, read))
+        return ReadAhead(_Whole(checked, read), ahead)
 
     def _stored(self, blob: Descriptor) -> BinaryIO:
         """*blob* as the source has it, watched the first time."""

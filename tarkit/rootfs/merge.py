@@ -30,6 +30,11 @@ MAX_ENTRIES = 8_000_000
 _NOT_YET = Member(b"", MemberType.HARDLINK)
 
 
+def implied_directory(mtime_ns: int) -> Member:
+    """What a directory is that no layer lists."""
+    return Member(b"", MemberType.DIRECTORY, mode=0o755, mtime_ns=mtime_ns)
+
+
 class Merger:
     """Lays layers on one another, bottom first; :attr:`tree` is what they have become so far.
 
@@ -39,7 +44,7 @@ class Merger:
     """
 
     def __init__(self, *, mtime_ns: int = 0, strict: bool = False) -> None:
-        self._implied = Member(b"", MemberType.DIRECTORY, mode=0o755, mtime_ns=mtime_ns)
+        self._implied = implied_directory(mtime_ns)
         self._strict = strict
         self._entries = 0
         self._linked: set[Node] = set()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from tarkit.rootfs.layers import ImageLayers
-from tarkit.rootfs.names import OPAQUE, WHITEOUT, split
+from tarkit.rootfs.shadow import Shadow
 from tarkit.rootfs.tree import Place
+from tarkit.streams.readahead import DEPTH
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.reader import TarReader
 from tarkit.tar.tape import SeekingTape
@@ -34,11 +35,11 @@ def read_layers(layers: ImageLayers, sink: Sink) -> list[list[Member]]:
     :func:`deliver` brings what was left out.
     """
     entries: list[list[Member]] = [[] for _ in layers.layers]
-    shadow = Shadow(len(layers))
+    shadow = Shadow()
     for number in layers.reading_order():
-        for reader, member in _members(layers, number):
+        for reader, member in members_of(layers, number):
             entries[number].append(member)
-            if _has_data(member) and not shadow.covers(number, member.name):
+            if has_data(member) and not shadow.covers(number, member.name):
                 sink.store(Place(number, member.data_offset), member, reader.chunks())
         if number:  # nothing is below the first layer
             shadow.add(number, entries[number])
@@ -47,10 +48,10 @@ def read_layers(layers: ImageLayers, sink: Sink) -> list[list[Member]]:
 
 def expected_data(entries: Sequence[Sequence[Member]]) -> Iterator[tuple[Place, Member]]:
     """What :func:`read_layers` would give to a sink, in the order in which it reads from top to bottom."""
-    shadow = Shadow(len(entries))
+    shadow = Shadow()
     for number in reversed(range(len(entries))):
         for member in entries[number]:
-            if _has_data(member) and not shadow.covers(number, member.name):
+            if has_data(member) and not shadow.covers(number, member.name):
                 yield Place(number, member.data_offset), member
         shadow.add(number, entries[number])
 
@@ -63,12 +64,14 @@ def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:
     order = layers.reading_order()
     entries = {} if verified else _passed_over(layers, order)
     whole = [number for number in order if number not in entries]
-    read = _each(layers, whole, lambda number: [member for _, member in _members(layers, number)])
+    read = each_layer(
+        layers, whole, lambda number: [member for _, member in members_of(layers, number)]
+    )
     entries.update(zip(whole, read, strict=True))
     return [entries[number] for number in range(len(layers))]
 
 
-def _each(layers: ImageLayers, order: list[int], read: Callable[[int], T]) -> list[T]:
+def each_layer(layers: ImageLayers, order: list[int], read: Callable[[int], T]) -> list[T]:
     """What *read* gives for each layer of *order*, several at a time where the source allows."""
     if not order:
         return []
@@ -124,80 +127,34 @@ def deliver(
         if number in wanted or (complete and number not in layers.verified)
     ]
     if parallel:
-        _each(layers, concerned, read)
+        each_layer(layers, concerned, read)
     else:
         for number in concerned:
             read(number)
 
 
-def _members(layers: ImageLayers, number: int) -> Iterator[tuple[TarReader, Member]]:
-    """Every member of layer *number*, and the reader that is at it; verifies the layer at its end."""
-    with _open(layers, number) as reader:
+def members_of(
+    layers: ImageLayers, number: int, ahead: int = DEPTH
+) -> Generator[tuple[TarReader, Member]]:
+    """Every member of layer *number*, and the reader that is at it; verifies the layer at its end.
+
+    *ahead* is as :meth:`~tarkit.rootfs.layers.ImageLayers.open` has it.
+    """
+    with _open(layers, number, ahead) as reader:
         for member in reader:
             yield reader, member
 
 
 @contextmanager
-def _open(layers: ImageLayers, number: int) -> Iterator[TarReader]:
+def _open(layers: ImageLayers, number: int, ahead: int = DEPTH) -> Iterator[TarReader]:
     """A reader of layer *number*, which is read to its end and verified where the block succeeds."""
-    with layers.open(number) as stream:
+    with layers.open(number, ahead) as stream:
         reader = TarReader(stream, where=layers.label(number))
         yield reader
         reader.pass_over()  # whoever asked for some members only has parsed the others before
     layers.verified.add(number)
 
 
-def _has_data(member: Member) -> bool:
+def has_data(member: Member) -> bool:
+    """Whether *member* is a file with anything stored of it."""
     return member.stored > 0 and member.type is MemberType.FILE
-
-
-class Shadow:
-    """What the layers read so far hide of those below them, judged by names alone."""
-
-    def __init__(self, layers: int) -> None:
-        self._lowest = layers
-        self._taken: set[bytes] = set()
-        self._closed: set[bytes] = set()
-        self._directory: bytes | None = None  # the last one that was looked at
-        self._is_closed = False
-
-    def add(self, number: int, members: Iterable[Member]) -> None:
-        """Count in layer *number*, where it lies below all that were counted in."""
-        if number >= self._lowest:
-            return
-        self._lowest, self._directory = number, None
-        for member in members:
-            parts = split(member.name)
-            path = b"/".join(parts)
-            if not parts:
-                continue
-            name = parts[-1]
-            if name == OPAQUE:
-                self._closed.add(b"/".join(parts[:-1]))
-            elif name.startswith(WHITEOUT):
-                self._block(b"/".join([*parts[:-1], name[len(WHITEOUT) :]]))
-            elif member.type is MemberType.DIRECTORY:
-                self._taken.add(path)
-            else:
-                self._block(path)
-
-    def covers(self, number: int, name: bytes) -> bool:
-        """Whether the file *name* of layer *number* is hidden."""
-        if number >= self._lowest or not (self._taken or self._closed):
-            return False
-        path = b"/".join(split(name))
-        return path in self._taken or self._closes(path.rpartition(b"/")[0])
-
-    def _closes(self, directory: bytes) -> bool:
-        """Whether nothing of the layers below is left in *directory*."""
-        if directory != self._directory:  # as it is for one file after the other
-            self._directory = directory
-            self._is_closed = b"" in self._closed
-            while directory and not self._is_closed:
-                self._is_closed = directory in self._closed
-                directory = directory.rpartition(b"/")[0]
-        return self._is_closed
-
-    def _block(self, path: bytes) -> None:
-        self._taken.add(path)
-        self._closed.add(path)

@@ -8,19 +8,20 @@ from queue import Queue
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
 
-_DEPTH = 4
+DEPTH = 4
+"""Chunks that wait for whoever reads, at the most."""
 
 
 class ReadAhead(ChunkReader):
-    """*stream*, read by a thread that stays at most four chunks ahead.
+    """*stream*, read by a thread that stays at most *depth* chunks ahead.
 
     An error of *stream* is raised by the read that reaches it. Closing stops the thread first
     and closes *stream* after, so nobody reads from a closed stream.
     """
 
-    def __init__(self, stream: Readable) -> None:
+    def __init__(self, stream: Readable, depth: int = DEPTH) -> None:
         super().__init__(stream)
-        self._queue: Queue[bytes | BaseException] = Queue(_DEPTH)
+        self._queue: Queue[bytes | BaseException] = Queue(depth)
         self._stop = threading.Event()
         self._end: bytes | BaseException | None = None
         self._thread = threading.Thread(target=self._produce, name="read-ahead", daemon=True)

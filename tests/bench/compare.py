@@ -36,7 +36,7 @@ def report(subject: Subject, sections: list[str]) -> str:
 
 Written by `tox -e bench`: whole processes, run in turn, {PAIRS} pairs each after one that does not count, medians.
 The image is a classic docker-archive of {subject.bytes / 1e6:.0f} MB in three layers with {subject.files:,} files from
-`/usr`. Peers: {", ".join(map(version, VERSIONS))}, and the bare interpreter where the row says so.
+`/usr` and their directories, in the order in which image builders walk them: by name. Peers: {", ".join(map(version, VERSIONS))}, and the bare interpreter where the row says so.
 Machine: {os.cpu_count()} cores of {processor()}, Python {platform.python_version()}.
 
 {body}

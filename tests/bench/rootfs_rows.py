@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.measure import Side
-from tests.bench.subject import Subject
+from tests.bench.subject import Subject, build_subject
 from tests.bench.table import SKOPEO, TARKIT, Row, put_aside, remover
 from tests.builders import docker_archive, image_of
 
@@ -20,17 +20,19 @@ ENTRIES = 50_000
 
 def rootfs_rows(subject: Subject, work: Path) -> Iterator[Row]:
     """The table. The peers need root, and the disk for what they unpack."""
-    layout, bundle = work / "layers", work / "bundle"
+    bundle = work / "bundle"
     archive = f"docker-archive:{subject.archive}"
-    subprocess.run([*SKOPEO, "copy", "-q", archive, f"oci:{layout}:x"], check=True)
+    layout = layout_of(archive, work / "layers")
     ours, theirs = work / "files", work / "their-files"
-    source, unpack = f"oci:{layout}:x", f"umoci unpack --image {layout}:x {bundle}"
     rootfs = shlex.quote(str(bundle / "rootfs"))
 
-    def row(title: str, command: str, to: Path, then: str, target: float) -> Row:
+    def row(
+        title: str, command: str, to: Path, then: str, target: float, source: str = layout
+    ) -> Row:
+        unpack = f"umoci unpack --image {source} {bundle}"
         return Row(
             title,
-            Side((*TARKIT, command, "-q", source, to), to, put_aside(to)),
+            Side((*TARKIT, command, "-q", f"oci:{source}", to), to, put_aside(to)),
             Side(("sh", "-c", unpack + then), theirs, put_aside(bundle, theirs)),
             target,
             memory_target=MEMORY_TARGET,
@@ -44,15 +46,26 @@ def rootfs_rows(subject: Subject, work: Path) -> Iterator[Row]:
         0.25,
     )
     yield row("image → directory, beside `umoci unpack`", "rootfs", ours, "", 0.45)
+    tar, then = ours.with_suffix(".tar"), f" && tar -C {rootfs} -cf {theirs} ."
+    yield row("image → tar, beside `umoci unpack` and `tar`", "rootfs", tar, then, 0.25)
+    (work / "unordered").mkdir()
+    unordered = build_subject(work / "unordered", in_order=False)
     yield row(
-        "image → tar, beside `umoci unpack` and `tar`",
+        "the same, its layers in another order than that of names",
         "rootfs",
-        ours.with_suffix(".tar"),
-        f" && tar -C {rootfs} -cf {theirs} .",
-        0.25,
+        tar,
+        then,
+        0.35,
+        layout_of(f"docker-archive:{unordered.archive}", work / "unordered-layers"),
     )
     yield ls_row(archive, work)
     yield directory_row(work)
+
+
+def layout_of(archive: str, path: Path) -> str:
+    """*archive* as an OCI layout at *path*, its layers packed by skopeo; the image in it."""
+    subprocess.run([*SKOPEO, "copy", "-q", archive, f"oci:{path}:x"], check=True)
+    return f"{path}:x"
 
 
 def ls_row(archive: str, work: Path) -> Row:

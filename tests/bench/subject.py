@@ -7,7 +7,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -29,12 +29,16 @@ class Subject:
     bytes: int
 
 
-def build_subject(directory: Path) -> Subject:
-    """Write ``image.tar`` into *directory*."""
+def build_subject(directory: Path, *, in_order: bool = True) -> Subject:
+    """Write ``image.tar`` into *directory*.
+
+    Its layers are *in_order* as Docker's and nearly everyone's are: by name, each directory before
+    what it holds. Otherwise a directory's files come before its subdirectories.
+    """
     layers, files = [], 0
     for number, (roots, limit) in enumerate(LAYERS):
         path = directory / f"layer-{number}.tar"
-        files += write_layer(path, roots, limit)
+        files += write_layer(path, roots, limit, entry_key if in_order else files_first_key)
         layers.append((path, sha256(path)))
     config = json.dumps(
         {
@@ -68,17 +72,35 @@ def build_subject(directory: Path) -> Subject:
     return Subject(directory / "image.tar", files, size)
 
 
-def write_layer(path: Path, roots: tuple[str, ...], limit: int) -> int:
-    """Fill a layer from *roots* until it holds *limit* bytes; how many files that were."""
-    files = total = 0
+def write_layer(
+    path: Path, roots: tuple[str, ...], limit: int, key: Callable[[Path], tuple[str, ...]]
+) -> int:
+    """Fill a layer from *roots* until it holds *limit* bytes, sorted by *key*; how many files that were.
+
+    The directories that they are in come with them.
+    """
+    files, total = [], 0
+    for file in chain.from_iterable(map(regular_files, roots)):
+        files.append(file)
+        total += file.lstat().st_size
+        if total > limit:
+            break
+    directories = {parent for file in files for parent in file.parents[:-1]}
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as layer:
-        for file in chain.from_iterable(map(regular_files, roots)):
-            layer.add(file, recursive=False)
-            files += 1
-            total += file.lstat().st_size
-            if total > limit:
-                break
-    return files
+        for entry in sorted([*directories, *files], key=key):
+            layer.add(entry, recursive=False)
+    return len(files)
+
+
+def entry_key(path: Path) -> tuple[str, ...]:
+    """For the order of whoever walks directories by name."""
+    return path.parts
+
+
+def files_first_key(path: Path) -> tuple[str, ...]:
+    """For the order of :func:`os.walk`."""
+    is_directory = path.is_dir() and not path.is_symlink()
+    return path.parts if is_directory else (*path.parts[:-1], "", path.name)
 
 
 def regular_files(root: str) -> Iterator[Path]:

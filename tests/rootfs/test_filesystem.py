@@ -20,7 +20,8 @@ from tarkit.errors import (
 from tarkit.image.descriptor import Descriptor
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
-from tarkit.rootfs.passes import Shadow, read_headers, read_layers
+from tarkit.rootfs.passes import read_headers, read_layers
+from tarkit.rootfs.shadow import Shadow
 from tarkit.rootfs.tree import Place
 from tarkit.tar.member import Member, MemberType
 from tarkit.transports.location import open_source
@@ -212,12 +213,18 @@ def test_data_comes_top_down_without_what_is_hidden(tmp_path: Path) -> None:
 
 
 def test_a_shadow_falls_on_what_lies_below_only() -> None:
-    shadow = Shadow(3)
-    shadow.add(1, members(file("a"), file(".wh.b")))
-    shadow.add(2, members(file("c")))
+    shadow = Shadow()
+    shadow.add(1, members(file("a"), file(".wh.b"), directory("d"), file("e/.wh..wh..opq")))
     assert shadow.covers(0, b"./a")
     assert shadow.covers(0, b"b/x")
+    assert shadow.covers(0, b"e/x/y")
+    assert not shadow.covers(0, b"e")
+    assert not shadow.covers(0, b"d/x")
+    assert not shadow.covers(1, b"a")
     assert not shadow.covers(0, b"c")
+    shadow.add(2, members(file("c"), file(".wh.d")))
+    assert shadow.covers(1, b"c")
+    assert shadow.covers(0, b"d/x")
     assert not shadow.covers(1, b"a")
 
 

@@ -148,8 +148,8 @@ def test_a_layer_that_is_another_one_the_second_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: set[Descriptor] = set()
-    other = gzip.compress(pack([file("a", "bad" * 1000)]))
-    with source_of(tmp_path, [file("a", "one" * 1000)]) as source:
+    other = gzip.compress(pack([file("b", "bad" * 1000), file("a")]))
+    with source_of(tmp_path, [file("b", "one" * 1000), file("a")]) as source:
         open_blob = source.open_blob
 
         def changing(blob: Descriptor) -> BinaryIO:

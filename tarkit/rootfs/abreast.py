@@ -1,0 +1,214 @@
+"""Layers read side by side: what they add up to, in the order of names, as far as that can be foreseen.
+
+Whoever builds an image walks its directories by name. So the layers of nearly every image are in
+that order, and what they have of one path comes to the front of all of them at the same time. What
+is seen so is a guess all the same: only the merge knows where links lead.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from operator import attrgetter
+from typing import Protocol
+
+from tarkit.errors import LimitExceededError
+from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.merge import implied_directory
+from tarkit.rootfs.names import WHITEOUT, Parts, split
+from tarkit.rootfs.passes import Sink, each_layer, has_data, members_of
+from tarkit.rootfs.shadow import Shadow
+from tarkit.rootfs.tree import Place
+from tarkit.streams import CHUNK_SIZE
+from tarkit.tar.epoch import source_date_epoch
+from tarkit.tar.member import Member, MemberType
+from tarkit.tar.reader import TarReader
+
+_MOST_LAYERS = 24
+_MOST_STORED = 12 << 20  # of each layer 1 MiB counts at the most
+_AHEAD = 1  # chunk: as fast as four, and each of twelve large layers keeps 6 MiB instead of 12
+
+
+class Witness(Sink, Protocol):
+    """Is told of an image's entries, and then gets their data."""
+
+    def see(self, path: bytes, member: Member, link: bytes, place: Place | None) -> None:
+        """At *path*, without a slash in front, is the inode whose metadata *member* holds.
+
+        *link* is the first of its names where this is another one; *place* is where its data is,
+        which comes next.
+        """
+        ...
+
+
+def can_be_read_abreast(layers: ImageLayers) -> bool:
+    """Whether *layers* can all be open at a time, and are not plain ones, whose headers are read faster."""
+    stored = sum(min(layer.descriptor.size, CHUNK_SIZE) for layer in layers.layers)
+    return (
+        len(layers) <= _MOST_LAYERS
+        and stored <= _MOST_STORED
+        and not layers.sequential
+        and not layers.are_plain
+    )
+
+
+def read_abreast(layers: ImageLayers, witness: Witness) -> list[list[Member]]:
+    """The entries of every layer, bottom first, each layer read once and verified to its end.
+
+    On the way *witness* sees what the image will hold, in the order of
+    :meth:`tarkit.rootfs.tree.Tree.walk`, until a layer leaves that order or brings what cannot be
+    foreseen.
+    """
+    entries: list[list[Member]] = [[] for _ in layers.layers]
+    with ExitStack() as stack:
+        cursors = []
+        for number, members in enumerate(entries):
+            layer = stack.enter_context(closing(members_of(layers, number, _AHEAD)))
+            cursors.append(_Cursor(number, layer, members))
+        try:
+            _Foresight(witness).follow(cursors)
+        except _UnforeseenError:
+            each_layer(layers, layers.reading_order(), lambda number: cursors[number].finish())
+    return entries
+
+
+class _UnforeseenError(Exception):
+    """Only the merge can tell what comes of this."""
+
+
+class _Cursor:
+    """A layer, number *number*, at one of its entries; *read* are those that came so far."""
+
+    def __init__(
+        self, number: int, layer: Iterator[tuple[TarReader, Member]], read: list[Member]
+    ) -> None:
+        self.number = number
+        self.path = b""
+        self._layer = layer
+        self._read = read
+        self._key: bytes | None = None
+
+    def advance(self, shadow: Shadow) -> bool:
+        """Go to the next entry that is no whiteout; whether there is one. Whiteouts go into *shadow*.
+
+        They count at once, wherever in the directory they stand: at the name they hide, or at their own.
+        """
+        for reader, member in self._layer:
+            self._read.append(member)
+            parts = _parts(member.name)
+            if WHITEOUT in member.name and _is_whiteout(parts):
+                shadow.add(self.number, [member])
+                continue
+            key = b"\0".join(parts)  # so that what is in a directory comes before its next sibling
+            if self._key is not None and key <= self._key:
+                raise _UnforeseenError
+            self._key = key
+            self.path = b"/".join(parts)
+            self.reader, self.member = reader, member
+            return True
+        return False
+
+    @property
+    def turn(self) -> tuple[bytes | None, int]:
+        """When the entry's turn is: by its path, and with the same one before the layers below."""
+        return self._key, -self.number
+
+    def finish(self) -> None:
+        """Read what is left."""
+        self._read += [member for _, member in self._layer]
+
+
+class _Foresight:
+    """The merge of layers that are in order, entry by entry."""
+
+    def __init__(self, witness: Witness) -> None:
+        self._see = witness.see
+        self._store = witness.store
+        self._shadow = Shadow()
+        self._implied = implied_directory((source_date_epoch() or 0) * 1_000_000_000)
+        self._directories: set[bytes] = set()
+        self._inodes: dict[bytes, tuple[Member, bytes]] = {}  # of all others, with their first name
+        self._path: bytes | None = None  # the last one
+        # the lowest layer so far that has something else than a directory there
+        self._replaced = -1
+
+    def follow(self, cursors: Sequence[_Cursor]) -> None:
+        """Go through all layers, to their ends."""
+        shadow = self._shadow
+        waiting = sorted((each for each in cursors if each.advance(shadow)), key=_turn)
+        while waiting:
+            cursor = waiting.pop(0)
+            others = waiting[0].turn if waiting else None
+            self._meet(cursor)
+            while cursor.advance(shadow):
+                if others is not None and others < cursor.turn:
+                    insort(waiting, cursor, key=_turn)
+                    break
+                self._meet(cursor)
+
+    def _meet(self, cursor: _Cursor) -> None:
+        """Take the entry in the front, which is the highest of its path unless that came just before."""
+        is_directory = cursor.member.type is MemberType.DIRECTORY
+        if cursor.path != self._path:
+            self._path, self._replaced = cursor.path, -1
+            if not self._shadow.covers(cursor.number, cursor.path):
+                self._take(cursor)
+        elif is_directory and self._replaced >= 0:
+            self._shadow.close(self._replaced, cursor.path)
+        if not is_directory:
+            self._replaced = cursor.number
+
+    def _take(self, cursor: _Cursor) -> None:
+        path, member = cursor.path, cursor.member
+        parent = path.rpartition(b"/")[0]
+        if path and parent not in self._directories:
+            self._imply(parent)
+        match member.type:
+            case MemberType.DIRECTORY:
+                self._directories.add(path)
+                self._see(path, member, b"", None)
+            case MemberType.HARDLINK:
+                target = self._inodes.get(b"/".join(_parts(member.linkname)))
+                if target is None:
+                    raise _UnforeseenError
+                self._inodes[path] = target
+                self._see(path, *target, None)
+            case MemberType.OTHER:
+                raise _UnforeseenError
+            case _:
+                self._inodes[path] = member, path
+                place = Place(cursor.number, member.data_offset) if has_data(member) else None
+                self._see(path, member, b"", place)
+                if place is not None:
+                    self._store(place, member, cursor.reader.chunks())
+
+    def _imply(self, path: bytes) -> None:
+        """See *path*, and what leads to it, as directories that no layer lists."""
+        missing = []
+        while path not in self._directories:
+            if path in self._inodes:
+                raise _UnforeseenError  # it may be a link to one
+            missing.append(path)
+            if not path:
+                break
+            path = path.rpartition(b"/")[0]
+        for path in reversed(missing):
+            self._directories.add(path)
+            self._see(path, self._implied, b"", None)
+
+
+_turn = attrgetter("turn")
+
+
+def _parts(name: bytes) -> Parts:
+    try:
+        return split(name)
+    except LimitExceededError:
+        raise _UnforeseenError from None
+
+
+def _is_whiteout(parts: Parts) -> bool:
+    if any(part.startswith(WHITEOUT) for part in parts[:-1]):
+        raise _UnforeseenError
+    return parts[-1].startswith(WHITEOUT)

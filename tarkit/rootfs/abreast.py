@@ -30,6 +30,10 @@ _MOST_STORED = 12 << 20  # of each layer 1 MiB counts at the most
 _AHEAD = 1  # chunk: as fast as four, and each of twelve large layers keeps 6 MiB instead of 12
 
 
+class UnforeseenError(Exception):
+    """Only the merge can tell what comes of this."""
+
+
 class Witness(Sink, Protocol):
     """Is told of an image's entries, and then gets their data."""
 
@@ -37,7 +41,7 @@ class Witness(Sink, Protocol):
         """At *path*, without a slash in front, is the inode whose metadata *member* holds.
 
         *link* is the first of its names where this is another one; *place* is where its data is,
-        which comes next.
+        which comes next. Raises :class:`UnforeseenError` for what cannot be right.
         """
         ...
 
@@ -68,13 +72,9 @@ def read_abreast(layers: ImageLayers, witness: Witness) -> list[list[Member]]:
             cursors.append(_Cursor(number, layer, members))
         try:
             _Foresight(witness).follow(cursors)
-        except _UnforeseenError:
+        except UnforeseenError:
             each_layer(layers, layers.reading_order(), lambda number: cursors[number].finish())
     return entries
-
-
-class _UnforeseenError(Exception):
-    """Only the merge can tell what comes of this."""
 
 
 class _Cursor:
@@ -102,7 +102,7 @@ class _Cursor:
                 continue
             key = b"\0".join(parts)  # so that what is in a directory comes before its next sibling
             if self._key is not None and key <= self._key:
-                raise _UnforeseenError
+                raise UnforeseenError
             self._key = key
             self.path = b"/".join(parts)
             self.reader, self.member = reader, member
@@ -161,6 +161,8 @@ class _Foresight:
 
     def _take(self, cursor: _Cursor) -> None:
         path, member = cursor.path, cursor.member
+        if not path and member.type is not MemberType.DIRECTORY:
+            raise UnforeseenError
         parent = path.rpartition(b"/")[0]
         if path and parent not in self._directories:
             self._imply(parent)
@@ -171,11 +173,11 @@ class _Foresight:
             case MemberType.HARDLINK:
                 target = self._inodes.get(b"/".join(_parts(member.linkname)))
                 if target is None:
-                    raise _UnforeseenError
+                    raise UnforeseenError
                 self._inodes[path] = target
                 self._see(path, *target, None)
             case MemberType.OTHER:
-                raise _UnforeseenError
+                raise UnforeseenError
             case _:
                 self._inodes[path] = member, path
                 place = Place(cursor.number, member.data_offset) if has_data(member) else None
@@ -188,7 +190,7 @@ class _Foresight:
         missing = []
         while path not in self._directories:
             if path in self._inodes:
-                raise _UnforeseenError  # it may be a link to one
+                raise UnforeseenError  # it may be a link to one
             missing.append(path)
             if not path:
                 break
@@ -205,10 +207,10 @@ def _parts(name: bytes) -> Parts:
     try:
         return split(name)
     except LimitExceededError:
-        raise _UnforeseenError from None
+        raise UnforeseenError from None
 
 
 def _is_whiteout(parts: Parts) -> bool:
     if any(part.startswith(WHITEOUT) for part in parts[:-1]):
-        raise _UnforeseenError
+        raise UnforeseenError
     return parts[-1].startswith(WHITEOUT)

@@ -9,7 +9,8 @@ from threading import get_ident
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from tarkit.errors import SizeMismatchError
+from tarkit.errors import SizeMismatchError, TarkitError
+from tarkit.rootfs.abreast import UnforeseenError
 from tarkit.rootfs.tree import Node, Place, Tree
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.direct import DirectWriter
@@ -82,8 +83,12 @@ class ForwardTar:
     def see(self, path: bytes, member: Member, link: bytes, place: Place | None) -> None:
         """Write the headers of an entry."""
         entry = Entry(path, member, link, place)
+        try:
+            header = encode(entry.member)
+        except TarkitError:
+            raise UnforeseenError from None  # perhaps it is not there at all
         self.entries.append(entry)
-        self._write(encode(entry.member))
+        self._write(header)
 
     def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
         """See :class:`tarkit.rootfs.passes.Sink`."""

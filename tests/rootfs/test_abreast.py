@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from tarkit.errors import LimitExceededError, TarkitError, TruncatedError
+from tarkit.errors import LimitExceededError, MalformedError, TarkitError, TruncatedError
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import save_tar
 from tarkit.streams.codecs import Compression
+from tarkit.tar.scan import MAX_EXTENSION
 from tests.builders import Layout, image_of, squeeze
 from tests.copying.fakes import FakeSource
 from tests.rootfs.layers import Item, directory, fifo, file, hard, link, pack, unaligned
@@ -185,6 +186,24 @@ def test_a_limit_of_the_reader_is_no_guess_gone_wrong(tmp_path: Path) -> None:
     layer = pack([file("a", pax={"comment": "x" * (9 << 20)}), file("b")])
     with pytest.raises(LimitExceededError):
         tar_of(source_of([layer]), tmp_path / "out.tar")
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/.."])
+def test_a_root_that_is_no_directory_is_what_the_merge_says_of_it(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(MalformedError, match="the root is not a directory"):
+        tar_of(source_of([pack([file(name, "x")])]), tmp_path / "out.tar")
+
+
+def test_what_no_tar_can_hold_is_no_error_where_it_is_hidden(tmp_path: Path) -> None:
+    swelling = {"SCHILY.xattr." + "%" * (MAX_EXTENSION // 2): "x"}  # each is written as three bytes
+    lower = [directory("d"), file("d/!", "1", pax=swelling)]
+    layers = [pack(lower), pack([directory("d"), file("d/-"), file(f"d/{OPAQUE}")])]
+    data = tar_of(source_of(layers), tmp_path / "out.tar")
+    assert data == tar_of(source_of(layers, compressed=False), tmp_path / "plain.tar")
+    with pytest.raises(LimitExceededError):
+        tar_of(source_of(layers[:1]), tmp_path / "lower.tar")
 
 
 def test_all_layers_are_closed_when_one_fails(tmp_path: Path) -> None:

@@ -8,16 +8,16 @@ is seen so is a guess all the same: only the merge knows where links lead.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Sequence
+from contextlib import ExitStack
 from operator import attrgetter
 from typing import Protocol
 
-from tarkit.errors import LimitExceededError
+from tarkit.errors import LimitExceededError, TarkitError
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.merge import implied_directory
 from tarkit.rootfs.names import WHITEOUT, Parts, split
-from tarkit.rootfs.passes import Sink, each_layer, has_data, members_of
+from tarkit.rootfs.passes import Sink, each_layer, has_data, open_layer, read_headers
 from tarkit.rootfs.shadow import Shadow
 from tarkit.rootfs.tree import Place
 from tarkit.streams import CHUNK_SIZE
@@ -62,31 +62,44 @@ def read_abreast(layers: ImageLayers, witness: Witness) -> list[list[Member]]:
 
     On the way *witness* sees what the image will hold, in the order of
     :meth:`tarkit.rootfs.tree.Tree.walk`, until a layer leaves that order or brings what cannot be
-    foreseen.
+    foreseen. Where layers cannot be had all at a time, they are read without being seen.
     """
-    entries: list[list[Member]] = [[] for _ in layers.layers]
+    try:
+        return _read_together(layers, witness)
+    except _CannotOpenError:
+        return read_headers(layers, verified=False)
+
+
+def _read_together(layers: ImageLayers, witness: Witness) -> list[list[Member]]:
     with ExitStack() as stack:
-        cursors = []
-        for number, members in enumerate(entries):
-            layer = stack.enter_context(closing(members_of(layers, number, _AHEAD)))
-            cursors.append(_Cursor(number, layer, members))
+        try:
+            readers = [
+                stack.enter_context(open_layer(layers, number, _AHEAD))
+                for number in range(len(layers))
+            ]
+        except (TarkitError, RuntimeError) as error:  # of a registry, or for want of threads
+            raise _CannotOpenError from error
+        cursors = [_Cursor(number, reader) for number, reader in enumerate(readers)]
         try:
             _Foresight(witness).follow(cursors)
         except UnforeseenError:
             each_layer(layers, layers.reading_order(), lambda number: cursors[number].finish())
-    return entries
+    return [cursor.read for cursor in cursors]
+
+
+class _CannotOpenError(Exception):
+    """Not all layers can be open at a time, or one of them cannot at all."""
 
 
 class _Cursor:
-    """A layer, number *number*, at one of its entries; *read* are those that came so far."""
+    """Layer *number* at one of its entries; ``read`` are those that came so far."""
 
-    def __init__(
-        self, number: int, layer: Iterator[tuple[TarReader, Member]], read: list[Member]
-    ) -> None:
+    def __init__(self, number: int, reader: TarReader) -> None:
         self.number = number
+        self.reader = reader
         self.path = b""
-        self._layer = layer
-        self._read = read
+        self.read: list[Member] = []
+        self._members = iter(reader)
         self._key: bytes | None = None
 
     def advance(self, shadow: Shadow) -> bool:
@@ -94,8 +107,8 @@ class _Cursor:
 
         They count at once, wherever in the directory they stand: at the name they hide, or at their own.
         """
-        for reader, member in self._layer:
-            self._read.append(member)
+        for member in self._members:
+            self.read.append(member)
             parts = _parts(member.name)
             if WHITEOUT in member.name and _is_whiteout(parts):
                 shadow.add(self.number, [member])
@@ -105,7 +118,7 @@ class _Cursor:
                 raise UnforeseenError
             self._key = key
             self.path = b"/".join(parts)
-            self.reader, self.member = reader, member
+            self.member = member
             return True
         return False
 
@@ -116,7 +129,7 @@ class _Cursor:
 
     def finish(self) -> None:
         """Read what is left."""
-        self._read += [member for _, member in self._layer]
+        self.read += self._members
 
 
 class _Foresight:
@@ -213,4 +226,4 @@ def _parts(name: bytes) -> Parts:
 def _is_whiteout(parts: Parts) -> bool:
     if any(part.startswith(WHITEOUT) for part in parts[:-1]):
         raise UnforeseenError
-    return parts[-1].startswith(WHITEOUT)
+    return bool(parts) and parts[-1].startswith(WHITEOUT)

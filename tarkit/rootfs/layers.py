@@ -146,12 +146,11 @@ class ImageLayers:
         return ReadAhead(_Whole(checked, read), ahead)
 
     def _stored(self, blob: Descriptor) -> BinaryIO:
-        """*blob* as the source has it, watched the first time."""
+        """*blob* as the source has it, watched until it was read to its end once."""
         stream = self._source.open_blob(blob)
         if blob.digest in self._watched:
             return stream
-        self._watched.add(blob.digest)
-        return _Watched(stream, blob, self._watcher)
+        return _Watched(stream, blob, self._watcher, self._watched)
 
     def open_seekable(self, number: int) -> BinaryIO | None:
         """Layer *number* as it is stored, at any offset and not verified; ``None`` where it is compressed
@@ -186,13 +185,17 @@ class _Whole(ChunkReader):
 
 
 class _Watched(ChunkReader):
-    """*stream*, whose end is news too."""
+    """*stream*, whose end is news too; *blob* is among those *watched* unless it was closed before."""
 
-    def __init__(self, stream: BinaryIO, blob: Descriptor, watcher: Watcher) -> None:
+    def __init__(
+        self, stream: BinaryIO, blob: Descriptor, watcher: Watcher, watched: set[Digest]
+    ) -> None:
         super().__init__(watcher.watch(stream, blob))
         self._blob = blob
         self._watcher = watcher
+        self._watched = watched
         self._ended = False
+        watched.add(blob.digest)
         watcher.tell(Event.STARTED, blob)
 
     def _chunk(self) -> bytes:
@@ -201,3 +204,9 @@ class _Watched(ChunkReader):
             self._ended = True
             self._watcher.done(Event.FINISHED, self._blob)
         return chunk
+
+    def close(self) -> None:
+        """Close the stream, which somebody may begin anew."""
+        if not self._ended:
+            self._watched.discard(self._blob.digest)
+        super().close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -37,7 +37,7 @@ def read_layers(layers: ImageLayers, sink: Sink) -> list[list[Member]]:
     entries: list[list[Member]] = [[] for _ in layers.layers]
     shadow = Shadow()
     for number in layers.reading_order():
-        for reader, member in members_of(layers, number):
+        for reader, member in _members(layers, number):
             entries[number].append(member)
             if has_data(member) and not shadow.covers(number, member.name):
                 sink.store(Place(number, member.data_offset), member, reader.chunks())
@@ -65,7 +65,7 @@ def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:
     entries = {} if verified else _passed_over(layers, order)
     whole = [number for number in order if number not in entries]
     read = each_layer(
-        layers, whole, lambda number: [member for _, member in members_of(layers, number)]
+        layers, whole, lambda number: [member for _, member in _members(layers, number)]
     )
     entries.update(zip(whole, read, strict=True))
     return [entries[number] for number in range(len(layers))]
@@ -116,7 +116,7 @@ def deliver(
         wanted.setdefault(place.layer, []).append(place)
 
     def read(number: int) -> None:
-        with _open(layers, number) as reader:
+        with open_layer(layers, number) as reader:
             for place in wanted.get(number, ()):
                 reader.go_to(members[place])
                 sink.store(place, members[place], reader.chunks())
@@ -133,21 +133,19 @@ def deliver(
             read(number)
 
 
-def members_of(
-    layers: ImageLayers, number: int, ahead: int = DEPTH
-) -> Generator[tuple[TarReader, Member]]:
-    """Every member of layer *number*, and the reader that is at it; verifies the layer at its end.
-
-    *ahead* is as :meth:`~tarkit.rootfs.layers.ImageLayers.open` has it.
-    """
-    with _open(layers, number, ahead) as reader:
+def _members(layers: ImageLayers, number: int) -> Iterator[tuple[TarReader, Member]]:
+    """Every member of layer *number*, and the reader that is at it; verifies the layer at its end."""
+    with open_layer(layers, number) as reader:
         for member in reader:
             yield reader, member
 
 
 @contextmanager
-def _open(layers: ImageLayers, number: int, ahead: int = DEPTH) -> Iterator[TarReader]:
-    """A reader of layer *number*, which is read to its end and verified where the block succeeds."""
+def open_layer(layers: ImageLayers, number: int, ahead: int = DEPTH) -> Iterator[TarReader]:
+    """A reader of layer *number*, which is read to its end and verified where the block succeeds.
+
+    *ahead* is as :meth:`~tarkit.rootfs.layers.ImageLayers.open` has it.
+    """
     with layers.open(number, ahead) as stream:
         reader = TarReader(stream, where=layers.label(number))
         yield reader

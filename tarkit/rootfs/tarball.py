@@ -11,7 +11,7 @@ read twice at most, and nothing is kept beside the output. Where that cannot be 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
@@ -109,8 +109,10 @@ def write_tar(
     else:
         read = read_headers(layers, verified=False)
     with FileSystem.merged(layers, read, overlay=overlay) as files:
-        entries = list(entries_of(files.tree))
-        if entries != written:
+        pairs = zip_longest(entries_of(files.tree), written)
+        entries = written
+        if not all(entry == seen for entry, seen in pairs):
+            entries = list(entries_of(files.tree))
             _write_rest(files, entries, written, file.fileno())
     return RootfsResult(len(entries), sum(entry.size for entry in entries))
 

@@ -78,6 +78,7 @@ class ForwardTar:
     def __init__(self, descriptor: int) -> None:
         self._file = DirectWriter(descriptor, partial(os_errors, "the tar"))
         self._position = 0
+        self._gap = b""  # what the last data lacks of a whole block
         self.entries: list[Entry] = []
 
     def see(self, path: bytes, member: Member, link: bytes, place: Place | None) -> None:
@@ -88,18 +89,19 @@ class ForwardTar:
         except TarkitError:
             raise UnforeseenError from None  # perhaps it is not there at all
         self.entries.append(entry)
-        self._write(header)
+        self._write(self._gap + header)
+        self._gap = b""
 
     def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
         """See :class:`tarkit.rootfs.passes.Sink`."""
         stored, pieces = _as_written(member, chunks)
         for piece in pieces:
             self._write(piece)
-        self._write(bytes(padding(stored)))
+        self._gap = bytes(padding(stored))
 
     def finish(self) -> None:
         """End the tar with two empty blocks, and return when all of it is written."""
-        self._write(bytes(2 * BLOCK_SIZE))
+        self._write(self._gap + bytes(2 * BLOCK_SIZE))
         self._file.flush()
 
     def _write(self, data: bytes | memoryview) -> None:

@@ -5,11 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from tarkit.errors import LimitExceededError, MalformedError, TarkitError, TruncatedError
+from tarkit.copying.progress import Progress
+from tarkit.errors import (
+    LimitExceededError,
+    MalformedError,
+    TarkitError,
+    TransportError,
+    TruncatedError,
+)
+from tarkit.image.descriptor import Descriptor
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import save_tar
 from tarkit.streams.codecs import Compression
@@ -204,6 +213,43 @@ def test_what_no_tar_can_hold_is_no_error_where_it_is_hidden(tmp_path: Path) -> 
     assert data == tar_of(source_of(layers, compressed=False), tmp_path / "plain.tar")
     with pytest.raises(LimitExceededError):
         tar_of(source_of(layers[:1]), tmp_path / "lower.tar")
+
+
+@pytest.mark.parametrize("name", [".wh.x/..", ".wh.x/../b", "b/.wh.x/../.."])
+def test_a_whiteout_on_the_way_up_is_no_whiteout(tmp_path: Path, name: str) -> None:
+    layers = [pack([directory("b"), directory(name), file("z", "1")])]
+    foreseen = outcome(source_of(layers), tmp_path / "out.tar")
+    assert foreseen == outcome(source_of(layers, compressed=False), tmp_path / "plain.tar")
+
+
+@pytest.mark.parametrize("error", [TransportError("too many"), RuntimeError("no thread")])
+def test_layers_that_cannot_all_be_open_are_read_one_after_the_other(
+    tmp_path: Path, error: Exception
+) -> None:
+    """As of a registry that allows a client so many connections."""
+    layers = [pack([file(f"f{layer}", "x" * 5_000)]) for layer in range(5)]
+    source = source_of(layers)
+    open_blob, live = source.open_blob, set[int]()
+
+    class Stream(io.BytesIO):
+        def close(self) -> None:
+            live.discard(id(self))
+            super().close()
+
+    def limited(descriptor: Descriptor) -> BinaryIO:
+        if len(live) == 3:
+            raise error
+        stream = Stream(open_blob(descriptor).read())
+        live.add(id(stream))
+        return stream
+
+    source.open_blob = limited  # type: ignore[method-assign]
+    events: list[Progress] = []
+    save_tar(source, tmp_path / "out.tar", on_progress=events.append)
+    data = (tmp_path / "out.tar").read_bytes()
+    assert data == tar_of(source_of(layers, compressed=False), tmp_path / "plain.tar")
+    assert (events[-1].percent, events[-1].blobs_done) == (100, 5)
+    assert not live
 
 
 def test_all_layers_are_closed_when_one_fails(tmp_path: Path) -> None:

@@ -121,29 +121,28 @@ class ImageLayers:
         """
         layer = self.layers[number]
         where = self.label(number)
-        packed = VerifyingReader(
+        stream: ChunkReader = VerifyingReader(
             self._stored(layer.descriptor),
             digest=layer.descriptor.digest,
             size=layer.descriptor.size,
             where=where,
         )
         try:
-            compression = detect(packed.peek(SNIFF_SIZE))
-        except BaseException:
-            packed.close()
+            compression = detect(stream.peek(SNIFF_SIZE))
+            if compression is Compression.NONE and layer.diff_id == layer.descriptor.digest:
+                return ReadAhead(stream, ahead)
+            # measured: an ext4 image is built in 8 % less time where inflating does not wait for the digest
+            # of what it gives, and in another 3 % where it does not wait for that of what it gets
+            stream = packed = ReadAhead(stream, ahead)
+            stream = decompress(stream, compression, where=where)
+            if number not in self.verified:
+                stream = VerifyingReader(
+                    stream, digest=layer.diff_id, where=f"{where}, uncompressed", aside=True
+                )
+            return ReadAhead(_Whole(stream, packed), ahead)
+        except BaseException:  # the system may have no thread left
+            stream.close()
             raise
-        if compression is Compression.NONE and layer.diff_id == layer.descriptor.digest:
-            return ReadAhead(packed, ahead)
-        # measured: an ext4 image is built in 8 % less time where inflating does not wait for the digest of
-        # what it gives, and in another 3 % where it does not wait for that of what it gets
-        read = ReadAhead(packed, ahead)
-        plain = decompress(read, compression, where=where)
-        if number in self.verified:
-            return ReadAhead(_Whole(plain, read), ahead)
-        checked = VerifyingReader(
-            plain, digest=layer.diff_id, where=f"{where}, uncompressed", aside=True
-        )
-        return ReadAhead(_Whole(checked, read), ahead)
 
     def _stored(self, blob: Descriptor) -> BinaryIO:
         """*blob* as the source has it, watched until it was read to its end once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -249,3 +250,29 @@ def test_a_layer_that_cannot_be_read_is_closed(plain: bool) -> None:
     with pytest.raises(TransportError):
         (layers.open_seekable if plain else layers.open)(0)
     assert stream.closed
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_a_layer_without_threads_to_read_it_is_closed(
+    allowed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout()
+    entry = layout.image(image_of([pack([file("a")])]), pack=squeeze)
+    source = FakeSource(layout.files, entry)
+    layers = ImageLayers.of(source)
+    blob = layers.layers[0].descriptor
+    stream = source.open_blob(blob)
+    source.opening[str(blob.digest)] = lambda: stream
+    before, start = threading.active_count(), threading.Thread.start
+    left = iter(range(allowed))
+
+    def start_few(thread: threading.Thread) -> None:
+        if next(left, None) is None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_few)
+    with pytest.raises(RuntimeError):
+        layers.open(0)
+    assert stream.closed
+    assert threading.active_count() == before

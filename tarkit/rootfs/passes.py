@@ -17,6 +17,7 @@ from tarkit.tar.tape import SeekingTape
 _JOBS = 2  # layers that are read at a time; each has a thread that reads ahead
 
 T = TypeVar("T")
+"""What reading a layer comes to."""
 
 
 class Sink(Protocol):

@@ -80,6 +80,7 @@ PUBLIC = [
     "RegistryOptions",
     "RegistryReader",
     "RegistryWriter",
+    "RemoteSource",
     "Report",
     "RootfsResult",
     "SequentialSource",

@@ -50,7 +50,7 @@ def can_be_read_abreast(layers: ImageLayers) -> bool:
     """Whether *layers* can all be open at a time, and are not plain ones, whose headers are read faster."""
     stored = sum(min(layer.descriptor.size, CHUNK_SIZE) for layer in layers.layers)
     return (
-        len(layers) <= _MOST_LAYERS
+        len(layers) <= min(_MOST_LAYERS, layers.most_open)
         and stored <= _MOST_STORED
         and not layers.sequential
         and not layers.are_plain

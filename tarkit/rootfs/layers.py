@@ -21,7 +21,7 @@ from tarkit.streams.chunks import ChunkReader, drain
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.readahead import DEPTH, ReadAhead
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import SequentialSource, Source
+from tarkit.transports.base import RemoteSource, SequentialSource, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,11 @@ class ImageLayers:
     def sequential(self) -> bool:
         """Whether the source is to be read in its own order, one layer at a time."""
         return self._source_order() is not None
+
+    @property
+    def most_open(self) -> int:
+        """Most layers that the source should be asked for at a time."""
+        return self._source.most_open if isinstance(self._source, RemoteSource) else len(self)
 
     def reading_order(self) -> list[int]:
         """The numbers of all layers: top first, but where the source has an order of its own."""

@@ -76,6 +76,16 @@ class SequentialSource(Protocol):
         ...
 
 
+@runtime_checkable
+class RemoteSource(Protocol):
+    """A source at the other end of a network, which may not give everything at a time."""
+
+    @property
+    def most_open(self) -> int:
+        """Most blobs that it should be asked for at a time."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """What a destination takes, and what it makes of an image when left to its habit.

@@ -174,6 +174,20 @@ def test_many_layers_are_not_all_open_at_a_time(tmp_path: Path, number: int) -> 
     assert layers_opened(source) == (number if number <= 24 else 2 * number)
 
 
+@pytest.mark.parametrize("number", [3, 4])
+def test_no_more_are_open_than_a_distant_source_gives(tmp_path: Path, number: int) -> None:
+    class Distant(FakeSource):
+        most_open = 3
+
+    layout = Layout()
+    layers = [pack([file(f"f{layer}", str(layer))]) for layer in range(number)]
+    entry = layout.image(image_of(layers), pack=squeeze)
+    source = Distant(layout.files, entry)
+    data = tar_of(source, tmp_path / "out.tar")
+    assert data == tar_of(source_of(layers, compressed=False), tmp_path / "plain.tar")
+    assert layers_opened(source) == (3 if number == 3 else 8)
+
+
 def test_what_is_changed_on_top_is_not_foreseen(tmp_path: Path) -> None:
     layers = [pack([file("a", "1"), file("c", "2")])]
     overlay = Overlay().write("/b", b"new")

@@ -20,6 +20,8 @@ class RegistrySource:
     A tag is asked for once, so that all of a copy is of one image however the tag moves meanwhile.
     """
 
+    most_open = 6  # no other client downloads more at a time, and some registries would not let it
+
     def __init__(self, repository: Repository, reference: Reference) -> None:
         self.repository = repository
         self.where = str(reference)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 from tests.transports.registry.serving import Handler, serving
 
@@ -186,7 +187,7 @@ class Exchange(Handler):
                 registry.add_blob(repo, neighbour)
                 self.answer(201, Location=f"/v2/{repo}/blobs/{query['mount']}")
                 return
-            session = f"session-{len(registry.uploads)}"
+            session = f"session-{uuid4().hex}"
             registry.uploads[session] = bytearray()
             self._continue(repo, session, 202)
             return

@@ -12,6 +12,8 @@ import pytest
 from tarkit.cli.app import run
 from tarkit.errors import UsageError
 from tarkit.transports.location import Location, Transport
+from tests.builders import image_of, layout_of, squeeze, write_files
+from tests.rootfs.layers import file, pack
 from tests.transports.registry.fake_registry import FakeRegistry
 from tests.transports.registry.token_server import basic
 
@@ -79,6 +81,20 @@ def test_there_and_back(
     exact = f"{name}@{pushed.strip()}"
     code, pulled, _ = tarkit(capsys, "copy", "--preserve-digests", exact, f"dir:{tmp_path / 'out'}")
     assert (code, pulled) == (0, pushed)
+
+
+@pytest.mark.parametrize("number", [6, 7])
+def test_a_tar_asks_for_each_layer_once_where_six_connections_do(
+    registry: FakeRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    layers = [pack([file(f"f{layer}", str(layer))]) for layer in range(number)]
+    write_files(tmp_path / "layout", layout_of(image_of(layers), pack=squeeze))
+    name = f"docker://{registry.address}/app"
+    assert tarkit(capsys, "copy", f"oci:{tmp_path / 'layout'}", name)[0] == 0
+    assert tarkit(capsys, "rootfs", name, str(tmp_path / "out.tar"))[0] == 0
+    config = 1
+    asked = len(registry.requests("GET", "/blobs/sha256:"))
+    assert asked == config + (number if number == 6 else 2 * number)
 
 
 def test_a_copy_without_a_tag_is_called_latest(

@@ -13,10 +13,10 @@ from contextlib import ExitStack
 from operator import attrgetter
 from typing import Protocol
 
-from tarkit.errors import LimitExceededError, TarkitError
+from tarkit.errors import LimitExceededError, MalformedError, TarkitError
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.merge import implied_directory
-from tarkit.rootfs.names import WHITEOUT, Parts, split
+from tarkit.rootfs.names import WHITEOUT, Parts, hidden_name, require_visible, split
 from tarkit.rootfs.passes import Sink, each_layer, has_data, open_layer, read_headers
 from tarkit.rootfs.shadow import Shadow
 from tarkit.rootfs.tree import Place
@@ -224,6 +224,8 @@ def _parts(name: bytes) -> Parts:
 
 
 def _is_whiteout(parts: Parts) -> bool:
-    if any(part.startswith(WHITEOUT) for part in parts[:-1]):
-        raise UnforeseenError
-    return bool(parts) and parts[-1].startswith(WHITEOUT)
+    try:
+        require_visible(parts[:-1])
+        return hidden_name(parts) is not None
+    except MalformedError:
+        raise UnforeseenError from None

@@ -30,13 +30,13 @@ class Shadow:
             elif name.startswith(WHITEOUT):
                 self._block(number, b"/".join([*parts[:-1], name[len(WHITEOUT) :]]))
             elif member.type is MemberType.DIRECTORY:
-                self._taken[path] = max(number, self._taken.get(path, -1))
+                _raise(self._taken, path, number)
             else:
                 self._block(number, path)
 
     def close(self, number: int, directory: bytes) -> None:
         """Hide what the layers below *number* have in *directory*."""
-        self._closed[directory] = max(number, self._closed.get(directory, -1))
+        _raise(self._closed, directory, number)
         self._directory = None
 
     def covers(self, number: int, name: bytes) -> bool:
@@ -57,5 +57,10 @@ class Shadow:
         return self._closed_by
 
     def _block(self, number: int, path: bytes) -> None:
-        self._taken[path] = max(number, self._taken.get(path, -1))
+        _raise(self._taken, path, number)
         self.close(number, path)
+
+
+def _raise(highest: dict[bytes, int], path: bytes, number: int) -> None:
+    """Have *path* stand in *highest* with *number* at least."""
+    highest[path] = max(number, highest.get(path, -1))

@@ -11,6 +11,7 @@ read twice at most, and nothing is kept beside the output. Where that cannot be 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import BinaryIO
@@ -102,7 +103,7 @@ def write_tar(
     layers = ImageLayers.of(source, platform, on_progress)
     written: list[Entry] = []
     if not (overlay and overlay.changes) and can_be_read_abreast(layers):
-        with ForwardTar(file.fileno()) as foreseen:
+        with closing(ForwardTar(file.fileno())) as foreseen:
             read = read_abreast(layers, foreseen)
             foreseen.finish()
         written = foreseen.entries

@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from threading import get_ident
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from tarkit.errors import SizeMismatchError, TarkitError
 from tarkit.rootfs.abreast import UnforeseenError
@@ -69,7 +68,7 @@ def entries_of(tree: Tree) -> Iterator[Entry]:
 
 
 class ForwardTar:
-    """A tar written from front to back into the file *descriptor*; a context manager.
+    """A tar written from front to back into the file *descriptor*; to be closed.
 
     A witness of layers (:class:`tarkit.rootfs.abreast.Witness`); ``entries`` are what it saw. What
     fails is raised by a later call, :meth:`finish` at the latest.
@@ -108,15 +107,8 @@ class ForwardTar:
         self._file.write(self._position, data)
         self._position += len(data)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop, whatever is still to be written."""
         self._file.close()
 
 
@@ -199,8 +191,8 @@ class PlacedTar:
     def _write_headers(self, part: Gathered, stretch: _Stretch) -> int:
         """Write the headers of *stretch*; where they end."""
         position = stretch.offset
-        for number in range(stretch.first, stretch.end):
-            header = encode(self._layout.entries[number].member)
+        for entry in self._layout.entries[stretch.first : stretch.end]:
+            header = encode(entry.member)
             part.write(position, header)
             position += len(header)
         return position

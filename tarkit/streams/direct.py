@@ -29,9 +29,8 @@ def new_buffer(size: int) -> mmap.mmap:
     if not hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, size)
     buffer = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(
-        mmap, "MADV_HUGEPAGE"
-    ):  # an ext4 image took 6 % less time than with nine thousand small ones
+    # an ext4 image took 6 % less time so than with nine thousand small pages
+    if hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # from a kernel that has none
             buffer.madvise(mmap.MADV_HUGEPAGE)
     return buffer

@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 LAYERS = (  # where from, and about how many bytes
@@ -38,7 +39,9 @@ def build_subject(directory: Path, *, in_order: bool = True) -> Subject:
     layers, files = [], 0
     for number, (roots, limit) in enumerate(LAYERS):
         path = directory / f"layer-{number}.tar"
-        files += write_layer(path, roots, limit, entry_key if in_order else files_first_key)
+        files += write_layer(
+            path, roots, limit, attrgetter("parts") if in_order else files_first_key
+        )
         layers.append((path, sha256(path)))
     config = json.dumps(
         {
@@ -90,11 +93,6 @@ def write_layer(
         for entry in sorted([*directories, *files], key=key):
             layer.add(entry, recursive=False)
     return len(files)
-
-
-def entry_key(path: Path) -> tuple[str, ...]:
-    """For the order of whoever walks directories by name."""
-    return path.parts
 
 
 def files_first_key(path: Path) -> tuple[str, ...]:

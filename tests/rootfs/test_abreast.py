@@ -57,6 +57,12 @@ def outcome(source: FakeSource, path: Path) -> bytes | type[TarkitError]:
         return type(error)
 
 
+def assert_right(source: FakeSource, layers: Sequence[bytes], path: Path) -> None:
+    """*source*'s tar is that of the same *layers* uncompressed, of which headers are read first."""
+    plain = source_of(layers, compressed=False)
+    assert tar_of(source, path / "out.tar") == tar_of(plain, path / "plain.tar")
+
+
 def walked(layer: Sequence[Item]) -> list[Item]:
     """*layer* in the order of whoever walks directories; whiteouts stand where what they hide stood."""
     return sorted(layer, key=lambda item: item.name.replace(".wh.", "").split("/"))
@@ -112,8 +118,7 @@ IN_ORDER: dict[str, Stack] = {
 def test_layers_in_order_are_read_once(tmp_path: Path, name: str) -> None:
     layers = [pack(layer) for layer in IN_ORDER[name]]
     source = source_of(layers)
-    data = tar_of(source, tmp_path / "once.tar")
-    assert data == tar_of(source_of(layers, compressed=False), tmp_path / "plain.tar")
+    assert_right(source, layers, tmp_path)
     assert layers_opened(source) == len(layers)
 
 
@@ -138,8 +143,7 @@ TWICE: dict[str, Stack] = {
 def test_what_cannot_be_foreseen_comes_out_right(tmp_path: Path, name: str) -> None:
     layers = [pack(layer) for layer in TWICE[name]]
     source = source_of(layers)
-    data = tar_of(source, tmp_path / "twice.tar")
-    assert data == tar_of(source_of(layers, compressed=False), tmp_path / "plain.tar")
+    assert_right(source, layers, tmp_path)
     assert layers_opened(source) > len(layers)
 
 
@@ -169,8 +173,7 @@ def test_random_stacks_give_the_same_bytes_compressed_and_plain(
 def test_many_layers_are_not_all_open_at_a_time(tmp_path: Path, number: int) -> None:
     layers = [pack([file(f"f{layer:02}", str(layer))]) for layer in range(number)]
     source = source_of(layers)
-    data = tar_of(source, tmp_path / "out.tar")
-    assert data == tar_of(source_of(layers, compressed=False), tmp_path / "plain.tar")
+    assert_right(source, layers, tmp_path)
     assert layers_opened(source) == (number if number <= 24 else 2 * number)
 
 
@@ -183,8 +186,7 @@ def test_no_more_are_open_than_a_distant_source_gives(tmp_path: Path, number: in
     layers = [pack([file(f"f{layer}", str(layer))]) for layer in range(number)]
     entry = layout.image(image_of(layers), pack=squeeze)
     source = Distant(layout.files, entry)
-    data = tar_of(source, tmp_path / "out.tar")
-    assert data == tar_of(source_of(layers, compressed=False), tmp_path / "plain.tar")
+    assert_right(source, layers, tmp_path)
     assert layers_opened(source) == (3 if number == 3 else 8)
 
 
@@ -223,8 +225,7 @@ def test_what_no_tar_can_hold_is_no_error_where_it_is_hidden(tmp_path: Path) -> 
     swelling = {"SCHILY.xattr." + "%" * (MAX_EXTENSION // 2): "x"}  # each is written as three bytes
     lower = [directory("d"), file("d/!", "1", pax=swelling)]
     layers = [pack(lower), pack([directory("d"), file("d/-"), file(f"d/{OPAQUE}")])]
-    data = tar_of(source_of(layers), tmp_path / "out.tar")
-    assert data == tar_of(source_of(layers, compressed=False), tmp_path / "plain.tar")
+    assert_right(source_of(layers), layers, tmp_path)
     with pytest.raises(LimitExceededError):
         tar_of(source_of(layers[:1]), tmp_path / "lower.tar")
 

@@ -11,18 +11,16 @@ from typing import BinaryIO
 
 from tarkit.errors import BlobNotFoundError, MalformedError
 from tarkit.image.digest import Digest, blob_name
-from tarkit.streams.atomic import PendingFile, from_os_error, os_errors, sync_directory
-from tarkit.streams.chunks import chunks_of
+from tarkit.streams.atomic import from_os_error
 from tarkit.streams.files import open_regular, require_inside
-from tarkit.streams.verify import VerifyingReader
 
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class BlobStore:
-    """Blobs under *root*, which holds the directory ``blobs``.
+    """The blobs under *root*, which holds the directory ``blobs``, for reading.
 
-    A blob appears by rename once it is whole and verified; two writers of one blob do no harm.
+    :class:`tarkit.blobs.writing.BlobWriter` writes them.
     """
 
     def __init__(self, root: Path) -> None:
@@ -61,39 +59,6 @@ class BlobStore:
             raise MalformedError("a blob that is not a regular file", where=str(path))
         return status
 
-    def put(self, blob: VerifyingReader) -> None:
-        """Store what *blob* holds under the digest it turns out to have; nothing where it fails."""
-        staging = self.root / "blobs"
-        with os_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            _make_directory(staging)
-        with PendingFile(staging) as pending:
-            for chunk in chunks_of(blob):
-                with os_errors(self.root):
-                    pending.file.write(chunk)
-            path = self.path(blob.digest)
-            with os_errors(path):
-                _make_directory(path.parent)
-            pending.publish(path)
-
-    def adopt(self, other: BlobStore) -> None:
-        """Move every blob of *other*, on the same filesystem, here."""
-        parents = set()
-        for digest in other.digests():
-            target = self.path(digest)
-            with os_errors(target):
-                _make_directory(target.parent.parent)
-                _make_directory(target.parent)
-                other.path(digest).replace(target)
-            parents.add(target.parent)
-        for parent in parents:
-            sync_directory(parent)
-
-    def remove(self, digest: Digest) -> None:
-        """Delete the blob, if it is there."""
-        with os_errors(self.root):
-            self.path(digest).unlink(missing_ok=True)
-
     def digests(self) -> Iterator[Digest]:
         """Every blob there is, in order; names that are no digests are passed over."""
         blobs = self.root / "blobs"
@@ -103,10 +68,3 @@ class BlobStore:
             digest = Digest.from_parts(path.parent.name, path.name)
             if digest:
                 yield digest
-
-
-def _make_directory(path: Path) -> None:
-    """Make *path*, where it is not there, with the same mode under any umask."""
-    if not path.is_dir():
-        path.mkdir(exist_ok=True)
-        path.chmod(0o755)

@@ -13,7 +13,7 @@ from tarkit.building.hashing import file_digest
 from tarkit.errors import DigestMismatchError, SizeMismatchError, UnsafePathError
 from tarkit.image.digest import Digest
 from tarkit.image.document import dump_json, get_size, get_string, parse_object
-from tarkit.streams.files import open_regular, read_file
+from tarkit.streams.files import open_regular, read_file, require_inside
 
 IMAGE = "image.ext4"
 RECORD = "artifact.json"
@@ -53,10 +53,13 @@ class Artifact:
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """The artifact in *directory*, not verified.
+        """Read the artifact in *directory*, without verifying it.
 
-        Raises :class:`PathNotFoundError` and :class:`MalformedError`.
+        Raises :class:`PathNotFoundError`, :class:`MalformedError`, and :class:`UnsafePathError` if
+        links lead out of the store.
         """
+        for name in (RECORD, IMAGE):
+            require_inside(directory / name, directory.parent)
         where = str(directory / RECORD)
         document = parse_object(read_file(directory / RECORD, _RECORD_LIMIT), where=where)
 

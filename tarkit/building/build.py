@@ -23,7 +23,7 @@ from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import expected_data, read_headers, read_layers
-from tarkit.streams.atomic import PendingFile, output_path
+from tarkit.streams.atomic import Output, PendingFile
 from tarkit.tar.member import Member
 from tarkit.transports.location import AnySource, opened
 
@@ -74,32 +74,32 @@ def build_ext4(
     options = options or Ext4Options()
     with opened(source) as image:
         layers = ImageLayers.of(image, platform, on_progress)
-        return build_layers(layers, output, options, overlay)
+        with Output.at(output) as place:
+            return build_layers(layers, place, options, overlay)
 
 
 def build_layers(
-    layers: ImageLayers, output: Path, options: Ext4Options, overlay: Overlay | None
+    layers: ImageLayers, output: Output, options: Ext4Options, overlay: Overlay | None
 ) -> BuildResult:
-    """As :func:`build_ext4`, from the open *layers* of an image."""
-    target = output_path(output)
-    preflight = check_layers(layers, target, options)
+    """As :func:`build_ext4`, from the open *layers* of an image, to a place that is open."""
+    preflight = check_layers(layers, output.directory.path / output.name, options)
     inputs = input_digest(layers, options, overlay)
     options = derived_options(options, inputs)
     with (
-        PendingFile(target.parent, read_back=True) as pending,
-        closing(FileDigest(pending.file, output)) as digest,
+        PendingFile(output.directory, read_back=True) as pending,
+        closing(FileDigest(pending.file, output.path)) as digest,
     ):
         try:
             written = _write(layers, pending.file, options, overlay, preflight, digest)
         except NoSpaceError as error:
-            error.where = str(output)
+            error.where = str(output.path)
             raise
-        with flushing(pending.file, output):
+        with flushing(pending.file, output.path):
             sha256 = digest.finish()
-        pending.publish(target)
+        pending.publish(output.name)
     made = written.result
     return BuildResult(
-        path=output,
+        path=output.path,
         size=made.size,
         sha256=sha256,
         used=made.used_bytes,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tarkit.errors import RefusedError, TarkitError
 from tarkit.streams.atomic import os_errors
+from tarkit.streams.directory import Directory
 
 VARIABLE = "TARKIT_STORE"
 """The environment variable that names the directory."""
@@ -45,16 +46,28 @@ def fallback_roots() -> Iterator[Path]:
 
 
 def make_root(root: Path) -> Path:
-    """*root*, made if it is not there.
+    """Make the directory *root* if it is not there, and return its path.
 
-    Raises :class:`RefusedError` unless it is a directory that the user can write to and nobody
-    else could have put there, as itself or as a link.
+    Raises what :func:`open_root` does, and :class:`RefusedError` if the user cannot write to it.
     """
     with os_errors(root):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        link, status = root.lstat(), root.stat()
-    if not stat.S_ISDIR(status.st_mode) or not os.access(root, os.W_OK | os.X_OK):
+    if not root.is_dir() or not os.access(root, os.W_OK | os.X_OK):
         raise RefusedError("not a directory that can be written to", where=str(root))
-    if hasattr(os, "getuid") and not {link.st_uid, status.st_uid} <= {0, os.getuid()}:
-        raise RefusedError("a directory of another user", where=str(root))
+    open_root(root).close()
     return root
+
+
+def open_root(root: Path) -> Directory:
+    """Open the directory *root*; raise :class:`RefusedError` if another user could have put it there.
+
+    That goes for the directory and for a link that leads to it.
+    """
+    with os_errors(root):
+        directory = Directory.open(root)
+        link, status = root.lstat(), directory.status()
+    is_ours = not hasattr(os, "getuid") or {link.st_uid, status.st_uid} <= {0, os.getuid()}
+    if not is_ours or not (stat.S_ISLNK(link.st_mode) or os.path.samestat(link, status)):
+        directory.close()
+        raise RefusedError("a directory of another user", where=str(root))
+    return directory

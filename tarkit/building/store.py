@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 from tarkit.building.artifact import IMAGE, RECORD, Artifact, check_id, is_id
 from tarkit.building.build import build_layers
 from tarkit.building.inputs import input_digest
-from tarkit.building.roots import default_root, make_root
+from tarkit.building.roots import default_root, make_root, open_root
 from tarkit.copying.progress import Progress
 from tarkit.errors import (
     LockedError,
@@ -28,7 +28,8 @@ from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay import Overlay
-from tarkit.streams.atomic import atomic_file, os_errors, sync_directory
+from tarkit.streams.atomic import Output, os_errors, write_file
+from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_name
 from tarkit.streams.staging import staging_directory
 from tarkit.transports.location import AnySource, opened
@@ -75,9 +76,9 @@ class ArtifactStore:
             layers = ImageLayers.of(image, platform, on_progress)
             inputs = input_digest(layers, options, overlay)
             artifact_id = artifact_id or inputs.hex
-            with self._locked(artifact_id, patience=math.inf):
+            with open_root(self.root) as root, _locked(root, artifact_id, patience=math.inf):
                 found = self._reusable(artifact_id, inputs)
-                return found or self._build(artifact_id, layers, options, overlay)
+                return found or self._build(root, artifact_id, layers, options, overlay)
 
     def get(self, artifact_id: str) -> Artifact:
         """The artifact of that id, verified; it counts as used now.
@@ -104,11 +105,12 @@ class ArtifactStore:
         if not directory.is_dir():
             raise PathNotFoundError("no such artifact", where=str(directory))
         with (
-            self._locked(artifact_id, patience=0),
-            staging_directory(self.root) as staging,
+            open_root(self.root) as root,
+            _locked(root, artifact_id, patience=0),
+            staging_directory(root) as staging,
             os_errors(directory),
         ):
-            directory.rename(staging / "removed")
+            root.move(artifact_id, staging, "removed")
 
     def gc(
         self,
@@ -141,9 +143,11 @@ class ArtifactStore:
 
     def _sweep(self) -> None:
         """Remove what killed builders left: what they staged goes when another stages, as locks do."""
-        with staging_directory(self.root), os_errors(self.root):
-            for lock in (self.root / _LOCKS).glob("*"):
-                with suppress(RefusedError), self._locked(lock.name, patience=0):
+        with open_root(self.root) as root, staging_directory(root), os_errors(self.root):
+            with root.ensure(_LOCKS) as locks:
+                names = locks.names()
+            for name in names:
+                with suppress(RefusedError), _locked(root, name, patience=0):
                     pass
 
     def _reusable(self, artifact_id: str, inputs: Digest) -> Artifact | None:
@@ -159,40 +163,46 @@ class ArtifactStore:
         return artifact
 
     def _used(self, artifact: Artifact) -> Artifact:
-        """*artifact*, which counts as used now, where the store may be written to."""
-        with suppress(OSError):
-            os.utime(artifact.path.with_name(RECORD))
+        """Have *artifact* count as used now, if the store may be written to, and return it."""
+        with suppress(OSError, RefusedError), open_root(self.root) as root:
+            with root.open_directory(artifact.id) as directory:
+                os.utime(
+                    directory.at(RECORD),
+                    dir_fd=directory.descriptor,
+                    follow_symlinks=directory.descriptor is None,  # as far as the system can tell
+                )
         return artifact
 
     def _build(
         self,
+        root: Directory,
         artifact_id: str,
         layers: ImageLayers,
         options: Ext4Options,
         overlay: Overlay | None,
     ) -> Artifact:
-        directory = self.directory(artifact_id)
-        with staging_directory(self.root) as staging:
-            new = staging / "new"
-            with os_errors(new):
-                new.mkdir(mode=0o755)
-            artifact = Artifact.of(directory, build_layers(layers, new / IMAGE, options, overlay))
-            with atomic_file(new / RECORD) as file:
-                file.write(artifact.record())
-            with os_errors(directory):
-                if directory.exists():
-                    directory.rename(staging / "old")
-                new.rename(directory)
-            sync_directory(self.root)
+        path = self.directory(artifact_id)
+        with staging_directory(root) as staging, os_errors(path), staging.make("new") as new:
+            output = Output(new, IMAGE, path / IMAGE)
+            artifact = Artifact.of(path, build_layers(layers, output, options, overlay))
+            write_file(new, RECORD, artifact.record())
+            if root.lookup(artifact_id) is not None:
+                root.move(artifact_id, staging, "old")
+            staging.publish("new", root, artifact_id, expected=new.status())
         return artifact
-
-    def _locked(self, artifact_id: str, *, patience: float) -> AbstractContextManager[None]:
-        return locked_name(self.root / _LOCKS / artifact_id, patience)
 
     def _directories(self) -> list[Path]:
         with os_errors(self.root):
             found = [path for path in self.root.iterdir() if _is_artifact(path)]
         return sorted(found, key=lambda path: (-_last_use(path), path.name))
+
+
+@contextmanager
+def _locked(root: Directory, artifact_id: str, *, patience: float) -> Iterator[None]:
+    with os_errors(root.path / _LOCKS):
+        locks = root.ensure(_LOCKS)
+    with locks, locked_name(locks, artifact_id, patience):
+        yield
 
 
 def _is_artifact(path: Path) -> bool:

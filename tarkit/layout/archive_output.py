@@ -12,8 +12,9 @@ from tarkit.errors import RefusedError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.media_types import Compression
-from tarkit.streams.atomic import PendingFile, os_errors, output_path
+from tarkit.streams.atomic import Output, PendingFile, os_errors
 from tarkit.streams.chunks import chunks_of, write_all
+from tarkit.streams.directory import Directory
 from tarkit.streams.standard import standard_output
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.epoch import source_date_epoch
@@ -40,11 +41,11 @@ class ArchiveOutput:
         self._sizes: dict[Digest, int] = {}
         self._mtime_ns = (source_date_epoch() or 0) * 1_000_000_000
         with ExitStack() as stack:
-            self._path = None if self._deliver else output_path(Path(path))
-            directory = self._path.parent if self._path else _temporary()
+            self._output = None if self._deliver else stack.enter_context(Output.at(Path(path)))
+            directory = self._output.directory if self._output else _temporary(stack)
             pending = PendingFile(directory, read_back=self._deliver is not None)
             self._pending = stack.enter_context(pending)
-            self._before = _state(self._path) if self._path else None
+            self._before = _state(self._output) if self._output else None
             self._tar = TarWriter(self._pending.file, where=self.where)
             self._stack = stack.pop_all()
 
@@ -100,14 +101,14 @@ class ArchiveOutput:
         others have added would be lost.
         """
         self._tar.close()
-        if self._path:
-            if _state(self._path) != self._before:
+        if self._output:
+            if _state(self._output) != self._before:
                 raise RefusedError(
                     "another process has written to it meanwhile",
                     where=self.where,
                     hint="nothing of it was touched: run the command again",
                 )
-            self._pending.publish(self._path)
+            self._pending.publish(self._output.name)
         elif self._deliver:
             self._pending.file.seek(0)
             self._deliver(self._pending.file)
@@ -146,14 +147,11 @@ class ArchiveBlobs:
         self._output.put_blob(blob, blob_name)
 
 
-def _state(path: Path) -> tuple[int, ...] | None:
-    """What is another when somebody has written to *path*, or put something else there."""
-    with os_errors(path):
-        try:
-            found = path.stat()
-        except FileNotFoundError:
-            return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+def _state(output: Output) -> tuple[int, ...] | None:
+    """Return a value that changes when somebody writes to the file at *output*, or replaces it."""
+    with os_errors(output.path):
+        found = output.directory.lookup(output.name)
+    return found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _print(archive: BinaryIO) -> None:
@@ -163,7 +161,9 @@ def _print(archive: BinaryIO) -> None:
         standard_output().flush()
 
 
-def _temporary() -> Path:
+def _temporary(stack: ExitStack) -> Directory:
     import tempfile
 
-    return Path(tempfile.gettempdir())
+    path = Path(tempfile.gettempdir())
+    with os_errors(path):
+        return stack.enter_context(Directory.open(path))

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from tarkit.copying.progress import Progress
 from tarkit.errors import RefusedError, TransportError, UnsupportedError
@@ -24,13 +25,13 @@ from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.rootfs.unpack import Workshop
 from tarkit.streams.atomic import os_errors
-from tarkit.streams.files import open_flags
+from tarkit.streams.directory import NO_LINK, OPEN, Directory
 from tarkit.streams.spread import spread_out
 from tarkit.streams.staging import staging_directory
 from tarkit.tar.names import shown
 from tarkit.transports.base import Source
 
-_OPEN = open_flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
+_OPEN = OPEN | NO_LINK
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,35 +65,50 @@ def write_directory(
     refuse_occupied(path)
     attributes = Attributes(rootless=rootless)
     path = path.absolute()
-    with (
-        staging_directory(path.parent) as staging,
-        os_errors(path),
-    ):
-        spread_out(staging)
-        # by chance, as ext4 decides by the name: where the last run's were, much was just deleted
-        workplace, root = (staging / f"{name}-{os.urandom(4).hex()}" for name in ("files", "root"))
-        for directory in (workplace, root):
-            directory.mkdir(mode=0o700)
-            _forget_acls(directory)
-        with contextlib.closing(Workshop(workplace, attributes)) as workshop:
-            with FileSystem.of(
-                source, platform=platform, overlay=overlay, sink=workshop, on_progress=on_progress
-            ) as files:
-                inodes = files.tree.inodes()
-                missing = [node for node in inodes if workshop.lacks(node)]
-                files.contents.deliver(missing, workshop)
-            entries = _build(files.tree, root, path, workshop, attributes)
-        _publish(root, path)
+    with os_errors(path), Directory.open(path.parent) as parent, _Places.open(parent) as places:
+        workshop = Workshop(places.files, attributes)
+        with FileSystem.of(
+            source, platform=platform, overlay=overlay, sink=workshop, on_progress=on_progress
+        ) as files:
+            inodes = files.tree.inodes()
+            missing = [node for node in inodes if workshop.lacks(node)]
+            files.contents.deliver(missing, workshop)
+        entries = _build(files.tree, places.root, path, workshop, attributes)
+        places.publish(parent, path.name)
     size = sum(node.member.size for node in inodes if node.children is None)
     return RootfsResult(entries, size, attributes.notes())
 
 
-def _forget_acls(directory: Path) -> None:
-    """Take from *directory* the access control lists it has from above: the image knows nothing of them."""
-    if hasattr(os, "removexattr"):
-        for kind in ("access", "default"):
-            with contextlib.suppress(OSError):  # there is none
-                os.removexattr(directory, f"system.posix_acl_{kind}")
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Open directories in a *staging* directory: one for *files* and the *root* of the tree."""
+
+    staging: Directory
+    files: Directory
+    root: Directory
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, parent: Directory) -> Iterator[Self]:
+        """Make them on the filesystem of *parent* for the block."""
+        with staging_directory(parent) as staging:
+            spread_out(staging)
+            # at random, as ext4 decides by the name: much was just deleted where the last run's were
+            names = [f"{name}-{os.urandom(4).hex()}" for name in ("files", "root")]
+            with staging.make(names[0], 0o700) as files, staging.make(names[1], 0o700) as root:
+                yield cls(staging, files, root)
+
+    def publish(self, parent: Directory, name: str) -> None:
+        """Move the tree to *name* in *parent*; only root may move a directory that is read-only."""
+        status = self.root.status()
+        mode = stat.S_IMODE(status.st_mode)
+        may_move = os.geteuid() == 0 or mode & stat.S_IWUSR
+        if not may_move:
+            os.fchmod(self.root.fileno(), mode | stat.S_IWUSR)
+        staged = self.root.path.name
+        self.staging.publish(staged, parent, name, expected=status, durable=False)
+        if not may_move:
+            os.fchmod(self.root.fileno(), mode)
 
 
 def refuse_occupied(path: Path) -> None:
@@ -109,21 +125,12 @@ def refuse_occupied(path: Path) -> None:
         )
 
 
-def _publish(root: Path, path: Path) -> None:
-    """Rename *root*; whoever is not root may do so only with a directory that can be written to."""
-    mode = stat.S_IMODE(root.stat().st_mode)
-    if os.geteuid() == 0 or mode & stat.S_IWUSR:
-        root.replace(path)
-        return
-    root.chmod(mode | stat.S_IWUSR)
-    root.replace(path)
-    path.chmod(mode)
+def _build(
+    tree: Tree, top: Directory, path: Path, workshop: Workshop, attributes: Attributes
+) -> int:
+    """Make the directories of *tree* in the open directory *top* and move everything into them.
 
-
-def _build(tree: Tree, top: Path, path: Path, workshop: Workshop, attributes: Attributes) -> int:
-    """Make the directories of *tree* below *top* and move everything into them; how many entries.
-
-    *path* is what *top* is called in messages.
+    Returns the number of entries. *path* is what *top* is called in messages.
     """
     entries = 1
     with contextlib.closing(_Descent(top, tree.root)) as place:
@@ -154,8 +161,8 @@ class _Level:
 class _Descent:
     """A place in the tree that is being built: one open directory, however deep it lies."""
 
-    def __init__(self, top: Path, root: Node) -> None:
-        self.descriptor = os.open(top, _OPEN)
+    def __init__(self, top: Directory, root: Node) -> None:
+        self.descriptor = os.open(".", _OPEN, dir_fd=top.fileno())
         self._levels = [self._level(root)]
 
     @property

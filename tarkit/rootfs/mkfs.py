@@ -22,7 +22,8 @@ from tarkit.reading.select import select_image
 from tarkit.rootfs.directory import RootfsResult, write_directory
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tarball import write_tar
-from tarkit.streams.atomic import mode_at, os_errors, output_path
+from tarkit.streams.atomic import Output, mode_at, os_errors
+from tarkit.streams.directory import Directory
 from tarkit.streams.staging import staging_directory
 from tarkit.tar.data import FileData
 from tarkit.tar.epoch import source_date_epoch
@@ -30,6 +31,8 @@ from tarkit.tar.member import Member, MemberType
 from tarkit.tar.reader import TarReader
 from tarkit.tar.spool import new_spool
 from tarkit.transports.base import Source
+
+_IMAGE = "image"
 
 _LAST_TIME = (1 << 32) - 1  # squashfs counts seconds in 32 bits
 _LONGEST_TARGET = 100  # in bytes, that a tar's header holds
@@ -49,14 +52,16 @@ def write_squashfs(
     with its own words where it fails, and whatever reading the image may bring.
     """
     program = _find("mksquashfs", "squashfs-tools")
-    path = output_path(path)
-    with staging_directory(path.absolute().parent) as staging, new_spool() as tar:
+    with (
+        Output.at(path) as place,
+        staging_directory(place.directory) as staging,
+        new_spool() as tar,
+    ):
         result = write_tar(source, tar, platform, overlay, on_progress)
-        output = staging / "image"
         members = list(TarReader(FileData(tar, "the spool").tape()))
         options = ["-tar", "-noappend", "-no-progress", "-quiet", *_root_options(members[0])]
-        _run([program, "-", str(output), *options], tar, time=_latest(members))
-        _publish(output, path)
+        _run([program, "-", _path(staging), *options], staging, tar, time=_latest(members))
+        _publish(staging, place)
     return replace(result, notes=(*result.notes, *_lost_in_squashfs(members)))
 
 
@@ -70,37 +75,37 @@ def write_erofs(
 ) -> RootfsResult:
     """As :func:`write_squashfs`, with mkfs.erofs; its UUID derives from the image's digest."""
     program = _find("mkfs.erofs", "erofs-utils")
-    path = output_path(path)
     digest = select_image(source, platform).digest.hex
     options = [f"-T{source_date_epoch() or 0}", "--preserve-mtime", f"-U{_uuid(digest)}"]
-    with staging_directory(path.absolute().parent) as staging:
-        output = staging / "image"
+    with Output.at(path) as place, staging_directory(place.directory) as staging:
         if "--tar" in _run([program, "--help"]):
             with new_spool() as tar:
                 result = write_tar(source, tar, platform, overlay, on_progress)
-                _run([program, *options, "--tar=f", str(output)], tar)
+                _run([program, *options, "--tar=f", _path(staging)], staging, tar)
         else:
-            parent = staging / "unpacked"
-            with os_errors(parent):
-                parent.mkdir()
-            root = parent / "root"
+            root = staging.reference / "root"
             result = write_directory(
                 source, root, platform=platform, overlay=overlay, on_progress=on_progress
             )
             note = "mkfs.erofs before 1.7 reads no tar and keeps no times: the image was unpacked first"
             result = replace(result, notes=(note, *result.notes))
-            _run([program, *options, str(output), str(root)])
-        _publish(output, path)
+            _run([program, *options, _path(staging), str(root)], staging)
+        _publish(staging, place)
     return result
 
 
-def _publish(output: Path, path: Path) -> None:
-    """Write *output* to the disk and put it at *path*, with the mode that every output has."""
-    with os_errors(path):
-        with output.open("rb+") as file:
-            os.fchmod(file.fileno(), mode_at(path))
-            os.fsync(file.fileno())
-        output.replace(path)
+def _path(staging: Directory) -> str:
+    """The path of the image while it is written."""
+    return str(staging.reference / _IMAGE)
+
+
+def _publish(staging: Directory, place: Output) -> None:
+    """Write the image to the disk and put it at *place*, with the mode that every output has."""
+    with os_errors(place.path), staging.open_file(_IMAGE) as file:
+        os.fchmod(file.fileno(), mode_at(place.directory, place.name))
+        os.fsync(file.fileno())
+        made = os.fstat(file.fileno())
+        staging.publish(_IMAGE, place.directory, place.name, expected=made)
 
 
 def _lost_in_squashfs(members: Sequence[Member]) -> Iterator[str]:
@@ -134,8 +139,17 @@ def _find(program: str, package: str) -> str:
     return found
 
 
-def _run(command: Sequence[str], stdin: BinaryIO | None = None, *, time: int | None = None) -> str:
-    """Run *command*, which reads *stdin* from its start and takes *time* for now; all it says."""
+def _run(
+    command: Sequence[str],
+    directory: Directory | None = None,
+    stdin: BinaryIO | None = None,
+    *,
+    time: int | None = None,
+) -> str:
+    """Run *command*, which writes to *directory*, and return its output.
+
+    It reads *stdin* from its start and takes *time* for now.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
     environment["LC_ALL"] = "C"  # one of its words is read here
     if time is not None:
@@ -144,6 +158,7 @@ def _run(command: Sequence[str], stdin: BinaryIO | None = None, *, time: int | N
         stdin.seek(0)
     result = subprocess.run(
         command,
+        pass_fds=[directory.fileno()] if directory else [],  # their paths lead through it
         stdin=stdin or subprocess.DEVNULL,
         capture_output=True,
         env=environment,

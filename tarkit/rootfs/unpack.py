@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from tarkit.errors import SizeMismatchError
 from tarkit.rootfs.attributes import Attributes
 from tarkit.rootfs.tree import Node, Place
-from tarkit.streams.files import open_flags
+from tarkit.streams.directory import Directory, open_flags
 from tarkit.tar.member import Member, MemberType, Segment
 from tarkit.tar.names import shown
 
@@ -26,17 +25,18 @@ _BOX = 128
 class Workshop:
     """Makes everything that is not a directory in *directory*, an empty one; a sink for data.
 
-    What has data is made when that goes by, and what has none when it is asked for.
+    What has data is made when that goes by, and what has none when it is asked for. Nobody else may
+    write to *directory*, so a name that was just made is what it was.
     """
 
-    def __init__(self, directory: Path, attributes: Attributes) -> None:
-        self._directory = os.fsencode(directory)
+    def __init__(self, directory: Directory, attributes: Attributes) -> None:
+        self._directory = os.fsencode(directory.reference)
         self._attributes = attributes
         self._made: dict[Place, bytes] = {}
         self._lost: dict[Place, list[str]] = {}  # counted only of what no layer above hides
         self._shared: dict[Node, bytes | None] = {}
         self._count = 0
-        self.descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.descriptor = directory.fileno()
 
     def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
         """See :class:`tarkit.rootfs.passes.Sink`."""
@@ -66,10 +66,6 @@ class Workshop:
                 dst_dir_fd=directory,
                 follow_symlinks=False,
             )
-
-    def close(self) -> None:
-        """Close the directory."""
-        os.close(self.descriptor)
 
     def _make(self, node: Node) -> bytes | None:
         """The name of *node* in the workshop; ``None`` where it may not be made."""

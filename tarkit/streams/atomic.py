@@ -6,7 +6,9 @@ import contextlib
 import errno
 import io
 import os
+import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -18,6 +20,7 @@ from tarkit.errors import (
     TarkitError,
     TransportError,
 )
+from tarkit.streams.directory import Directory, temporary_name
 from tarkit.streams.uncached import LEAST, write_at
 
 if TYPE_CHECKING:
@@ -43,14 +46,14 @@ class PendingFile:
     """A file being written in *directory* that has no name until :meth:`publish` gives it one.
 
     On Linux it has no name at all, so not even a killed process leaves anything behind; elsewhere,
-    and on filesystems without unnamed files, it goes by a hidden temporary name until then.
-    *read_back* is for those that are read, or written to in any order, before that.
+    and on filesystems without unnamed files, it has a hidden temporary name until then.
+    *read_back* is for files that are read, or written in any order, before that.
     """
 
-    def __init__(self, directory: Path, *, read_back: bool = False) -> None:
+    def __init__(self, directory: Directory, *, read_back: bool = False) -> None:
         self._directory = directory
-        self._temporary: Path | None = None
-        with os_errors(directory):
+        self._temporary: str | None = None
+        with os_errors(directory.path):
             descriptor = self._open()
         self.file: BinaryIO = io.BufferedRandom(
             (io.FileIO if read_back else _PassingFile)(descriptor, "w+b")
@@ -59,46 +62,45 @@ class PendingFile:
     def _open(self) -> int:
         if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
             with contextlib.suppress(OSError):
-                return os.open(self._directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        self._temporary = self._temporary_name()
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        return os.open(self._temporary, flags, 0o600)
+                flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+                return os.open(".", flags, 0o600, dir_fd=self._directory.descriptor)
+        name = temporary_name()
+        descriptor = self._directory.create(name)
+        self._temporary = name
+        return descriptor
 
-    def _temporary_name(self) -> Path:
-        return self._directory / f".tarkit-{os.urandom(8).hex()}.tmp"
+    def publish(self, name: str, *, mode: int | None = None, durable: bool = True) -> None:
+        """Write everything to the disk and call it *name*, replacing the file of that name.
 
-    def publish(self, path: Path, *, mode: int | None = None) -> None:
-        """Write everything to the disk and put it at *path*, replacing what is there.
-
-        Its *mode* is that of :func:`mode_at` unless one is given.
+        It keeps the mode of that file, or gets 0644, unless *mode* is given. The name is on the disk
+        as well unless *durable* is false: then the caller has to sync the directory.
         """
-        with os_errors(path):
-            if mode is None:
-                mode = mode_at(path)
+        with os_errors(self._directory.path / name):
             self.file.flush()
             if hasattr(os, "fchmod"):
-                os.fchmod(self.file.fileno(), mode)
+                os.fchmod(
+                    self.file.fileno(), mode_at(self._directory, name) if mode is None else mode
+                )
             os.fsync(self.file.fileno())
             if self._temporary is None:
-                self._link(self._temporary_name())
-            self.file.close()
+                self._link(temporary_name())
             assert self._temporary is not None
-            self._temporary.replace(path)
+            made = os.fstat(self.file.fileno())
+            self.file.close()
+            self._directory.publish(
+                self._temporary, self._directory, name, expected=made, durable=durable
+            )
             self._temporary = None
 
-    def _link(self, name: Path) -> None:
-        # linkat() follows the /proc link only when called with a directory descriptor
-        directory = os.open(self._directory, os.O_RDONLY)
-        try:
-            os.link(
-                f"/proc/self/fd/{self.file.fileno()}",
-                name.name,
-                src_dir_fd=directory,
-                dst_dir_fd=directory,
-                follow_symlinks=True,
-            )
-        finally:
-            os.close(directory)
+    def _link(self, name: str) -> None:
+        directory = self._directory.descriptor
+        os.link(
+            f"/proc/self/fd/{self.file.fileno()}",
+            name,
+            src_dir_fd=directory,  # linkat() follows the /proc link only when it is given
+            dst_dir_fd=directory,
+            follow_symlinks=True,
+        )
         self._temporary = name
 
     def __enter__(self) -> Self:
@@ -110,21 +112,26 @@ class PendingFile:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(OSError):  # what could not be flushed is not wanted any more
+        with contextlib.suppress(OSError):  # nobody needs what could not be flushed
             self.file.close()
         if self._temporary is not None:
-            self._temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._directory.unlink(self._temporary)
 
 
-def mode_at(path: Path) -> int:
-    """The mode of a file written to *path*: that of what it replaces, or 0644."""
-    return path.stat().st_mode & 0o777 if path.exists() else FILE_MODE
+def mode_at(directory: Directory, name: str) -> int:
+    """Return the mode of a new file *name*: that of the file it replaces, or 0644."""
+    status = directory.lookup(name)
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return FILE_MODE
+    return status.st_mode & 0o777
 
 
 def output_path(path: Path) -> Path:
-    """Where a file written to *path* goes: to what links lead to.
+    """Return the path that a file written to *path* gets, following links.
 
-    Raises :class:`RefusedError` for what is there and no file: a device must not be replaced by one.
+    Raises :class:`RefusedError` if something other than a file is there: a device must not be
+    replaced by one.
     """
     with os_errors(path):
         if path.exists() and not path.is_file():
@@ -132,27 +139,45 @@ def output_path(path: Path) -> Path:
         return Path(os.path.realpath(path))
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The place of a file to be written: a *name* in an open *directory*. *path* is for messages."""
+
+    directory: Directory
+    name: str
+    path: Path
+
+    @classmethod
+    @contextlib.contextmanager
+    def at(cls, path: Path) -> Iterator[Self]:
+        """Open the place of the output *path* for the block; raises as :func:`output_path` does."""
+        target = output_path(path)
+        if not target.parent.is_dir():
+            raise PathNotFoundError("no such directory", where=str(target.parent))
+        with os_errors(target.parent):
+            directory = Directory.open(target.parent)
+        with directory:
+            yield cls(directory, target.name, path)
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of *path* when the block ends without an error.
+    """Yield a file to write that takes the place of *path* when the block ends without an error.
 
-    *mode* is as :meth:`PendingFile.publish` has it. Raises as :func:`output_path` does.
+    *mode* is as for :meth:`PendingFile.publish`. Raises as :func:`output_path` does.
     """
-    path = output_path(path)
-    with PendingFile(path.parent) as pending:
-        with os_errors(path):
+    with Output.at(path) as output, PendingFile(output.directory) as pending:
+        with os_errors(output.path):
             yield pending.file
-        pending.publish(path, mode=mode)
+        pending.publish(output.name, mode=mode)
 
 
-def sync_directory(directory: Path) -> None:
-    """Write the names in *directory* to the disk, where the system knows how."""
-    if os.name == "posix":
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def write_file(directory: Directory, name: str, data: bytes, *, durable: bool = True) -> None:
+    """Put *data* at *name* in *directory* at once, as :meth:`PendingFile.publish` does."""
+    with PendingFile(directory) as pending:
+        with os_errors(directory.path / name):
+            pending.file.write(data)
+        pending.publish(name, durable=durable)
 
 
 @contextlib.contextmanager

@@ -11,11 +11,7 @@ from typing import BinaryIO
 from tarkit.errors import MalformedError, UnsafePathError
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
-
-
-def open_flags(*names: str) -> int:
-    """The flags of ``os.open`` of those *names*, as far as the system has them."""
-    return sum(getattr(os, name, 0) for name in names)
+from tarkit.streams.directory import open_flags
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -1,82 +1,89 @@
-"""One process at a time in a directory, without leaving a lock file in it where that can be had."""
+"""One process at a time in a directory, without a lock file in it if the system can do without."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tarkit.errors import LockedError, PathNotFoundError, RefusedError
+from tarkit.errors import LockedError
 from tarkit.streams.atomic import os_errors
+from tarkit.streams.directory import Directory
 
 _PATIENCE = 60.0  # seconds; the lock is held only while an index is written
 
 
 @contextlib.contextmanager
-def locked_directory(directory: Path, patience: float = _PATIENCE) -> Iterator[None]:
-    """Hold *directory* for this process; raises :class:`LockedError` after *patience* seconds' wait.
+def locked_directory(directory: Directory, patience: float = _PATIENCE) -> Iterator[None]:
+    """Hold *directory* for this process; raises :class:`LockedError` after waiting *patience* seconds.
 
-    Raises :class:`PathNotFoundError` too where it went away meanwhile. The lock goes with the
-    process that holds it. Where the system has no flock, a file ``.tarkit-lock`` stands in for it.
+    The lock goes with the process that holds it. If the system has no flock, a file
+    ``.tarkit-lock`` stands in for it.
     """
     try:
         import fcntl
     except ImportError:
-        with _lock_file(directory / ".tarkit-lock", patience):
+        with _lock_file(directory, patience):
             yield
         return
-    with os_errors(directory):
-        descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        with os_errors(directory):
-            flags = fcntl.LOCK_EX | fcntl.LOCK_NB
-            _wait(directory, patience, lambda: fcntl.flock(descriptor, flags))
-            if not os.path.samestat(os.fstat(descriptor), directory.stat()):
-                raise FileNotFoundError(errno.ENOENT, "another has taken its place")
+    flags = fcntl.LOCK_EX | fcntl.LOCK_NB
+    with os_errors(directory.path):
+        own = directory.reopen()  # a second lock of this process has to wait as well
+    with own:
+        with os_errors(directory.path):
+            _wait(directory.path, patience, lambda: fcntl.flock(own, flags))
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
-def locked_name(path: Path, patience: float = _PATIENCE) -> Iterator[None]:
-    """As :func:`locked_directory`, with a directory at *path* that goes when nobody wants it any more.
+def locked_name(parent: Directory, name: str, patience: float = _PATIENCE) -> Iterator[None]:
+    """As :func:`locked_directory`, with a directory *name* in *parent* that goes when nobody wants it.
 
-    Where the system has no flock it stays, empty.
+    If the system has no flock, it stays, empty. Raises :class:`UnsafePathError` if it is a link.
     """
     with contextlib.ExitStack() as stack:
         held = False
         while not held:
-            with os_errors(path):
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                with contextlib.suppress(FileExistsError):
-                    path.mkdir(mode=0o700)
-            if path.is_symlink():
-                raise RefusedError("a link, where a lock is to be", where=str(path))
-            with contextlib.suppress(PathNotFoundError):  # who held it before has removed it
-                stack.enter_context(locked_directory(path, patience))
-                held = True
+            with contextlib.ExitStack() as attempt, os_errors(parent.path / name):
+                directory = attempt.enter_context(parent.ensure(name))
+                attempt.enter_context(locked_directory(directory, patience))
+                held = parent.holds(name, directory.status())
+                if held:  # and not removed by the process that held it before
+                    stack.push(attempt.pop_all())
         try:
             yield
         finally:
             with contextlib.suppress(OSError):
-                path.rmdir()
+                parent.rmdir(name)
+
+
+def try_lock(directory: Directory) -> bool:
+    """Lock *directory* until it is closed, unless another process holds it or there is no flock."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
-def _lock_file(path: Path, patience: float) -> Iterator[None]:
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+def _lock_file(directory: Directory, patience: float) -> Iterator[None]:
+    name = ".tarkit-lock"
     descriptors: list[int] = []
-    with os_errors(path):
-        _wait(path, patience, lambda: descriptors.append(os.open(path, flags)))
+    with os_errors(directory.path / name):
+        _wait(directory.path / name, patience, lambda: descriptors.append(directory.create(name)))
     try:
         yield
     finally:
         os.close(descriptors[0])
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            directory.unlink(name)
 
 
 def _wait(path: Path, patience: float, acquire: Callable[[], object]) -> None:

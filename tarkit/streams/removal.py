@@ -1,49 +1,124 @@
-"""A directory removed with all that is in it, however deep it is and whatever its modes are."""
+"""Directories removed with all their contents, whatever their depth, their modes and their links."""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from itertools import count
-from pathlib import Path
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from tarkit.streams.directory import NO_LINK, OPEN, Directory, open_flags
+
+_HANDLE = open_flags("O_PATH", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
+_ALL = 0o700  # the rights that emptying a directory takes
 
 
-def remove_tree(top: Path) -> None:
-    """Remove the directory *top*, or nothing where that is a link to one.
+def remove_tree(parent: Directory, name: str) -> None:
+    """Remove the directory *name* from *parent*, and nothing if it is a link to one.
 
-    What the system will not let go of stays, and nothing is raised.
+    Whatever the system refuses to remove stays, and nothing is raised.
 
-    Every directory in it moves up to stand right under *top* before it is emptied, so there is no
-    recursion and no path that grows: an image may nest deeper than ``shutil.rmtree`` can follow and
-    than ``PATH_MAX`` can say. Links are removed, never followed.
+    There is no recursion, no path that grows and one descriptor at a time: an image may nest deeper
+    than ``shutil.rmtree`` can follow and than ``PATH_MAX`` allows. Links are removed, never followed,
+    even if somebody puts them in the place of directories meanwhile. Other filesystems stay.
     """
-    with suppress(OSError):
-        if top.is_symlink():
-            return
-        top.chmod(0o700)
-    risen = (top / f".{os.urandom(8).hex()}-{number}" for number in count())
-    pending = [top]
-    while pending:
-        path = pending.pop()
-        for entry in _entries(path):
+    if parent.descriptor is None:
+        shutil.rmtree(parent.path / name, ignore_errors=True)
+        return
+    with suppress(OSError), _opened(os.fsencode(name), parent.descriptor) as top:
+        _empty(top)
+        if parent.holds(name, os.fstat(top)):
+            parent.rmdir(name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A directory on the way down: its name, its inode, and the directories left in it."""
+
+    name: bytes
+    identity: tuple[int, int]
+    directories: list[bytes]
+
+
+def _empty(top: int) -> None:
+    current = os.dup(top)
+    try:
+        levels = [_level(b"", current)]
+        while True:
+            level = levels[-1]
+            if level.directories:
+                name = level.directories.pop()
+                child = _enter(name, current, levels[0])
+                if child is not None:
+                    os.close(current)
+                    current = child
+                    levels.append(_level(name, current))
+            elif level is levels[0]:
+                return
+            else:
+                levels.pop()
+                above = os.open("..", OPEN, dir_fd=current)
+                os.close(current)
+                current = above
+                if _identity(current) != levels[-1].identity:
+                    return  # somebody has moved the directory: this is another place
+                with suppress(OSError):
+                    os.rmdir(level.name, dir_fd=current)
+    finally:
+        os.close(current)
+
+
+def _level(name: bytes, directory: int) -> _Level:
+    """Remove everything from *directory* that is no directory itself."""
+    directories = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                directories.append(os.fsencode(entry.name))
+            else:
+                with suppress(OSError):
+                    os.unlink(entry.name, dir_fd=directory)
+    return _Level(name, _identity(directory), directories)
+
+
+def _enter(name: bytes, parent: int, top: _Level) -> int | None:
+    """Open the directory *name* unless it cannot be opened or is on another filesystem than *top*."""
+    with suppress(OSError), _opened(name, parent) as child:
+        if _identity(child)[0] == top.identity[0]:
+            return os.dup(child)
+    return None
+
+
+@contextmanager
+def _opened(name: bytes, parent: int) -> Iterator[int]:
+    """The directory *name*, open, with the rights that emptying it takes."""
+    try:
+        descriptor = os.open(name, OPEN | NO_LINK, dir_fd=parent)
+    except PermissionError:
+        _unlock(name, parent)
+        descriptor = os.open(name, OPEN | NO_LINK, dir_fd=parent)
+    try:
+        if os.fstat(descriptor).st_mode & _ALL != _ALL:
             with suppress(OSError):
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(_raise_up(Path(entry), next(risen)))
-                else:
-                    Path(entry).unlink()
-        if path != top:
-            with suppress(OSError):
-                path.rmdir()
-    with suppress(OSError):
-        top.rmdir()
+                os.fchmod(descriptor, _ALL)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
-def _entries(path: Path) -> list[os.DirEntry[str]]:
-    with suppress(OSError), os.scandir(path) as entries:
-        return list(entries)
-    return []
+def _unlock(name: bytes, parent: int) -> None:
+    """Allow this user everything in the directory *name*, which cannot even be opened."""
+    if not hasattr(os, "O_PATH"):
+        os.chmod(name, _ALL, dir_fd=parent, follow_symlinks=False)
+        return
+    handle = os.open(name, _HANDLE, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{handle}", _ALL)
+    finally:
+        os.close(handle)
 
 
-def _raise_up(directory: Path, place: Path) -> Path:
-    directory.chmod(0o700)  # only who may write to a directory may move it
-    return directory.rename(place)
+def _identity(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""A directory for what is not finished, which goes away on every way out."""
+"""A directory for unfinished output, which goes away on every way out."""
 
 from __future__ import annotations
 
@@ -7,39 +7,44 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from tarkit.errors import RefusedError
 from tarkit.streams.atomic import os_errors
-from tarkit.streams.locking import locked_directory
+from tarkit.streams.directory import Directory
+from tarkit.streams.locking import locked_directory, try_lock
 from tarkit.streams.removal import remove_tree
 
 _OURS = ".tarkit-"
 _PREFIX = f"{_OURS}staging-"
 
+_INSIDE = ".wh..tarkit"
+"""The one entry of such a directory, which has everything else in it.
+
+It tells staging directories from others that somebody has given the name of one: names with this
+beginning are whiteouts, so no image can have one in its root.
+"""
+
 
 @contextlib.contextmanager
-def staging_directory(parent: Path) -> Iterator[Path]:
-    """A new directory in *parent*, removed at the end of the block unless it was renamed away.
+def staging_directory(parent: Directory) -> Iterator[Directory]:
+    """Make a directory on the filesystem of *parent*, removed at the end of the block.
 
-    A killed process cannot remove its own: whoever stages next in the same place does. A lock held
-    for the life of the process tells the dead from the living.
+    Nobody else can reach anything in it, so its entries can be trusted even if *parent* cannot:
+    make the output there, and move it to its place with :meth:`Directory.publish`.
+
+    A killed process cannot remove its own: the next one to stage in the same place does. A lock
+    held for the life of the process tells the living from the dead.
     """
-    path = parent / (_PREFIX + os.urandom(8).hex())
-    with locked_directory(parent):
-        _sweep(parent)
-        with os_errors(parent):
-            path.mkdir(mode=0o755)
-            path.chmod(0o755)
-        lock = _try_lock(path)
-    try:
-        yield path
-    finally:
-        try:
-            remove_tree(path)
-        except (KeyboardInterrupt, SystemExit):  # a signal, which wants it gone just as well
-            remove_tree(path)
-            raise
-        finally:
-            if lock is not None:
-                os.close(lock)
+    name = _PREFIX + os.urandom(8).hex()
+    with contextlib.ExitStack() as locks, contextlib.ExitStack() as stack:
+        with os_errors(parent.path), locked_directory(parent):
+            _sweep(parent)
+            stack.callback(_remove, parent, name)
+            outer = locks.enter_context(parent.make(name, 0o700))
+            try_lock(outer)
+        with os_errors(parent.path):
+            _forget_acls(outer)
+            inner = stack.enter_context(outer.make(_INSIDE, 0o700))
+        yield inner
 
 
 def is_staging(path: Path) -> bool:
@@ -47,36 +52,45 @@ def is_staging(path: Path) -> bool:
     return path.name.startswith(_PREFIX)
 
 
-def is_vacant(path: Path) -> bool:
-    """Whether *path* is a directory that holds nothing, but perhaps what is or was being staged in it."""
-    return path.is_dir() and all(entry.name.startswith(_OURS) for entry in path.iterdir())
+def is_vacant(directory: Directory) -> bool:
+    """Whether *directory* is empty, apart from what is or was being staged in it."""
+    return all(name.startswith(_OURS) for name in directory.names())
 
 
-def _sweep(parent: Path) -> None:
-    """Remove what this user's killed processes left; the names alone say nothing, anybody can give them."""
-    for left in parent.glob(_PREFIX + "*"):
-        lock = _try_lock(left)
-        if lock is not None:
-            if os.fstat(lock).st_uid == os.geteuid():
-                remove_tree(left)
-            os.close(lock)
-
-
-def _try_lock(path: Path) -> int | None:
-    """A descriptor that holds the directory *path* for this process.
-
-    ``None`` where another holds it, where it is a link or no directory, or without flock.
-    """
+def _remove(parent: Directory, name: str) -> None:
     try:
-        import fcntl
-    except ImportError:
-        return None
-    descriptor = -1
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        if descriptor >= 0:
-            os.close(descriptor)
-        return None
-    return descriptor
+        remove_tree(parent, name)
+    except (KeyboardInterrupt, SystemExit):  # a signal, which asks for the same
+        remove_tree(parent, name)
+        raise
+
+
+def _forget_acls(directory: Directory) -> None:
+    """Remove the access control lists that *directory* inherited: they could let others write to it."""
+    if hasattr(os, "removexattr") and directory.descriptor is not None:
+        for kind in ("access", "default"):
+            with contextlib.suppress(OSError):  # there is none
+                os.removexattr(directory.descriptor, f"system.posix_acl_{kind}")
+
+
+def _sweep(parent: Directory) -> None:
+    """Remove what killed processes of this user left in *parent*."""
+    for name in parent.names():
+        if name.startswith(_PREFIX):
+            with (
+                contextlib.suppress(OSError, RefusedError),
+                parent.open_directory(name) as left,
+            ):
+                if _is_left(left, parent) and try_lock(left):
+                    remove_tree(parent, name)
+
+
+def _is_left(left: Directory, parent: Directory) -> bool:
+    """Whether *left* was made by :func:`staging_directory`: anybody can give it the name."""
+    status = left.status()
+    return (
+        hasattr(os, "geteuid")
+        and status.st_uid == os.geteuid()
+        and status.st_dev == parent.status().st_dev
+        and set(left.names()) <= {_INSIDE}
+    )

@@ -6,11 +6,14 @@ import errno
 import io
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tarkit.blobs.store import BlobStore
+from tarkit.blobs.writing import BlobWriter
 from tarkit.errors import (
     BlobNotFoundError,
     DigestMismatchError,
@@ -19,6 +22,7 @@ from tarkit.errors import (
     UnsafePathError,
 )
 from tarkit.image.digest import Digest
+from tarkit.streams.directory import Directory
 from tarkit.streams.verify import VerifyingReader
 from tests.builders import listing, noise, read_files
 
@@ -35,8 +39,16 @@ def store(tmp_path: Path) -> BlobStore:
 
 def put(store: BlobStore, data: bytes, digest: Digest | None = None) -> Digest:
     blob = VerifyingReader(io.BytesIO(data), digest=digest)
-    store.put(blob)
+    store.root.mkdir(exist_ok=True)
+    with writer(store.root) as blobs:
+        blobs.put(blob)
     return blob.digest
+
+
+@contextmanager
+def writer(root: Path) -> Iterator[BlobWriter]:
+    with Directory.open(root) as directory, BlobWriter(directory) as blobs:
+        yield blobs
 
 
 def plant(store: BlobStore, digest: Digest = DIGEST) -> Path:
@@ -173,15 +185,17 @@ def test_adopting_moves_every_blob(store: BlobStore, tmp_path: Path) -> None:
     first, second = put(staged, b"one"), put(staged, b"two")
     put(store, b"one")
     (staged.root / "blobs" / "sha256" / ".hidden.tmp").write_bytes(b"")
-    store.adopt(staged)
+    with writer(store.root) as ours, writer(staged.root) as theirs:
+        ours.adopt(theirs)
     assert sorted(store.digests()) == sorted([first, second])
     assert list(staged.digests()) == []
 
 
 def test_removing(store: BlobStore) -> None:
     digest = put(store, DATA)
-    store.remove(digest)
-    store.remove(digest)
+    with writer(store.root) as blobs:
+        blobs.remove(digest)
+        blobs.remove(digest)
     assert store.size(digest) is None
 
 
@@ -201,7 +215,8 @@ def test_modes_do_not_depend_on_the_umask(store: BlobStore, tmp_path: Path, umas
         put(store, DATA)
         adopting = BlobStore(tmp_path / "adopting")
         adopting.root.mkdir(mode=0o755)
-        adopting.adopt(store)
+        with writer(adopting.root) as ours, writer(store.root) as theirs:
+            ours.adopt(theirs)
     finally:
         os.umask(before)
     for path in adopting.root.rglob("*"):

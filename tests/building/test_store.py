@@ -18,7 +18,7 @@ from tarkit.building import roots
 from tarkit.building.artifact import IMAGE, RECORD, Artifact
 from tarkit.building.build import build_layers
 from tarkit.building.roots import default_root
-from tarkit.building.store import ArtifactStore
+from tarkit.building.store import ArtifactStore, _locked
 from tarkit.errors import (
     LockedError,
     MalformedError,
@@ -32,6 +32,8 @@ from tarkit.errors import (
 from tarkit.ext4 import Ext4Options
 from tarkit.image.digest import Digest
 from tarkit.rootfs.overlay import Overlay
+from tarkit.streams.atomic import Output
+from tarkit.streams.directory import Directory
 from tests.builders import listing, squeeze
 from tests.building.images import every_form, image, layout
 from tests.rootfs.layers import file
@@ -51,8 +53,8 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """What was really built, as it happens."""
     done: list[Path] = []
 
-    def counted(layers: object, output: Path, *more: object) -> object:
-        done.append(output)
+    def counted(layers: object, output: Output, *more: object) -> object:
+        done.append(output.path)
         return build_layers(layers, output, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr("tarkit.building.store.build_layers", counted)
@@ -164,8 +166,8 @@ def test_a_build_that_fails_leaves_nothing(artifacts: ArtifactStore, tmp_path: P
 def build_in_a_process(root: Path, source: str, results: multiprocessing.Queue[object]) -> None:
     made: list[Path] = []
 
-    def slow(layers: object, output: Path, *more: object) -> object:
-        made.append(output)
+    def slow(layers: object, output: Output, *more: object) -> object:
+        made.append(output.path)
         time.sleep(0.3)
         return build_layers(layers, output, *more)  # type: ignore[arg-type]
 
@@ -294,7 +296,7 @@ def test_gc_takes_what_cannot_be_read_and_leaves_what_is_being_built(
 ) -> None:
     three(artifacts, tmp_path)
     (artifacts.root / "n2" / RECORD).write_text("[]")
-    with artifacts._locked("n1", patience=0):
+    with Directory.open(artifacts.root) as root, _locked(root, "n1", patience=0):
         with pytest.raises(LockedError):
             artifacts.remove("n1")
         assert sorted(artifacts.gc(keep=0)) == ["n0", "n2"]

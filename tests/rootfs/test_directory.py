@@ -22,6 +22,7 @@ from tarkit.errors import (
 )
 from tarkit.rootfs.directory import RootfsResult, write_directory
 from tarkit.rootfs.overlay import Overlay
+from tarkit.streams.directory import Directory
 from tarkit.streams.removal import remove_tree
 from tarkit.transports.location import open_source
 from tests.builders import Layout, image_of, layout_of, listing, named, squeeze, write_files
@@ -273,7 +274,8 @@ def test_deep_trees_need_neither_recursion_nor_descriptors(tmp_path: Path) -> No
         path, depth = below, depth + 1
     os.close(path)
     assert (names, depth) == (["f"], 1500)
-    remove_tree(top)  # pytest's own removal recurses
+    with Directory.open(tmp_path) as directory:
+        remove_tree(directory, top.name)  # pytest's own removal recurses
 
 
 def test_a_deep_tree_that_fails_goes_away_whole(tmp_path: Path) -> None:

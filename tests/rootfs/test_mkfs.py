@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tarkit.errors import NoSpaceError, TarkitError, TransportError
+from tarkit.errors import NoSpaceError, RefusedError, TarkitError, TransportError
 from tarkit.rootfs.mkfs import write_erofs, write_squashfs
 from tarkit.transports.base import Source
 from tests.builders import listing
@@ -98,8 +98,8 @@ def test_a_place_that_was_taken_meanwhile(programs: Path, source: Source, name: 
 
 
 def test_a_directory_that_cannot_be_made(programs: Path, source: Source) -> None:
-    install(programs / "mkfs.erofs", "for staging in .tarkit-*; do touch $staging/unpacked; done")
-    with pytest.raises(TarkitError, match="unpacked: File exists"):
+    install(programs / "mkfs.erofs", "for inner in .tarkit-*/.wh*; do touch $inner/root; done")
+    with pytest.raises(RefusedError, match="root: exists already"):
         write_erofs(source, Path("a.img"))
     assert listing(Path()) == []
 

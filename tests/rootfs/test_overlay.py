@@ -23,6 +23,7 @@ from tarkit.image.digest import Digest
 from tarkit.rootfs.certificates import BUNDLES, encode
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.overlay import Overlay
+from tarkit.streams.directory import Directory
 from tarkit.streams.staging import staging_directory
 from tarkit.tar.member import MemberType
 from tests.builders import listing
@@ -72,8 +73,8 @@ def test_what_is_being_staged_is_no_part_of_a_tree(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "file").write_text("x")
-    with staging_directory(tree) as staging:
-        (staging / "half").write_text("not yet")
+    with Directory.open(tree) as parent, staging_directory(parent) as staging:
+        (staging.path / "half").write_text("not yet")
         with changed(tmp_path, Overlay().add(tree, "/src")) as files:
             assert [entry.path for entry in files.walk("/src")] == ["/src", "/src/file"]
 

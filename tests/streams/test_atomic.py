@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tarkit.errors import NoSpaceError, PathNotFoundError, TarkitError, TransportError
-from tarkit.streams.atomic import PendingFile, atomic_file, from_os_error, sync_directory
+from tarkit.streams.atomic import PendingFile, atomic_file, from_os_error
+from tarkit.streams.directory import Directory
 from tests.builders import listing
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
@@ -63,7 +64,7 @@ def test_a_failure_leaves_everything_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_never_published_leaves_nothing(tmp_path: Path) -> None:
-    with PendingFile(tmp_path) as pending:
+    with Directory.open(tmp_path) as directory, PendingFile(directory) as pending:
         pending.file.write(b"data")
     assert listing(tmp_path) == []
 
@@ -93,7 +94,7 @@ def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path, umask: int) -> No
 
 @posix_only
 def test_nobody_reads_along(tmp_path: Path, kind: str) -> None:
-    with PendingFile(tmp_path) as pending:
+    with Directory.open(tmp_path) as directory, PendingFile(directory) as pending:
         assert stat.S_IMODE(os.fstat(pending.file.fileno()).st_mode) == 0o600
         assert len(listing(tmp_path)) == (kind == "named")
 
@@ -139,15 +140,19 @@ def test_what_the_system_says(number: int, kind: type[TarkitError]) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are not synced elsewhere")
-def test_a_directory_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_and_name_are_synced_once_each_and_in_this_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced = []
 
     def fsync(descriptor: int) -> None:
-        synced.append(os.path.samestat(os.fstat(descriptor), tmp_path.stat()))
+        kind = "directory" if os.path.isdir(f"/dev/fd/{descriptor}") else "file"
+        synced.append((kind, (tmp_path / "x").exists()))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    sync_directory(tmp_path)
-    assert synced == [True]
+    with atomic_file(tmp_path / "x") as file:
+        file.write(b"data")
+    assert synced == [("file", False), ("directory", True)]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such modes elsewhere")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tarkit.errors import LockedError, PathNotFoundError, RefusedError
-from tarkit.streams.locking import locked_directory, locked_name
+from tarkit.errors import LockedError, UnsafePathError
+from tarkit.streams import locking
+from tarkit.streams.directory import Directory
 from tests.builders import listing
 
 
@@ -21,6 +24,18 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     else:
         pytest.importorskip("fcntl")
     return str(request.param)
+
+
+@contextmanager
+def locked_directory(path: Path, **options: float) -> Iterator[None]:
+    with Directory.open(path) as directory, locking.locked_directory(directory, **options):
+        yield
+
+
+@contextmanager
+def locked_name(path: Path, **options: float) -> Iterator[None]:
+    with Directory.open(path.parent) as parent, locking.locked_name(parent, path.name, **options):
+        yield
 
 
 def test_nothing_stays_behind(tmp_path: Path, kind: str) -> None:
@@ -63,13 +78,9 @@ def test_an_error_lets_go(tmp_path: Path) -> None:
         pass
 
 
-def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(PathNotFoundError), locked_directory(tmp_path / "missing"):
-        pass
-
-
 def test_a_name_is_held_by_one_and_there_no_longer(tmp_path: Path, kind: str) -> None:
     name = tmp_path / "locks" / "name"
+    name.parent.mkdir()
     holders: list[str] = []
     most = 0
 
@@ -99,7 +110,19 @@ def test_a_name_that_is_held_is_waited_for(tmp_path: Path) -> None:
         pass
 
 
-def test_a_link_is_no_name_to_hold(tmp_path: Path) -> None:
-    (tmp_path / "name").symlink_to("nowhere")
-    with pytest.raises(RefusedError, match="a link"), locked_name(tmp_path / "name"):
+@pytest.mark.parametrize("target", ["nowhere", "directory", "/"])
+def test_a_link_is_no_name_to_hold(tmp_path: Path, target: str) -> None:
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "name").symlink_to(target)
+    with pytest.raises(UnsafePathError, match="a link"), locked_name(tmp_path / "name"):
         pass
+
+
+def test_a_lock_file_is_never_made_behind_a_link(tmp_path: Path, kind: str) -> None:
+    if kind == "flock":
+        pytest.skip("there is no lock file")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / ".tarkit-lock").symlink_to("../elsewhere")
+    with pytest.raises(LockedError), locked_directory(tmp_path / "store", patience=0.0):
+        pass
+    assert listing(tmp_path) == ["store"]

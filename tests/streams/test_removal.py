@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tarkit.streams.directory import Directory
 from tarkit.streams.removal import remove_tree
 from tests.builders import listing
+
+
+def remove(parent: Path, name: str) -> None:
+    with Directory.open(parent) as directory:
+        remove_tree(directory, name)
 
 
 def nest(top: Path, depth: int) -> None:
@@ -21,13 +27,13 @@ def nest(top: Path, depth: int) -> None:
 
 
 def test_what_is_not_there_is_no_error(tmp_path: Path) -> None:
-    remove_tree(tmp_path / "absent")
+    remove(tmp_path, "absent")
     assert listing(tmp_path) == []
 
 
 def test_deeper_than_recursion_and_longer_than_any_path(tmp_path: Path) -> None:
     nest(tmp_path / "top", 3000)
-    remove_tree(tmp_path / "top")
+    remove(tmp_path, "top")
     assert listing(tmp_path) == []
 
 
@@ -35,7 +41,7 @@ def test_a_link_is_not_the_directory_it_leads_to(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "file").write_bytes(b"x")
     (tmp_path / "link").symlink_to("kept", target_is_directory=True)
-    remove_tree(tmp_path / "link")
+    remove(tmp_path, "link")
     assert listing(tmp_path / "kept") == ["file"]
     assert (tmp_path / "link").is_symlink()
 
@@ -47,7 +53,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     top.mkdir()
     (top / "out").symlink_to(kept, target_is_directory=True)
     (top / "dangling").symlink_to("nowhere")
-    remove_tree(top)
+    remove(tmp_path, "top")
     assert listing(tmp_path) == ["kept"]
     assert listing(kept) == ["below"]
 
@@ -58,7 +64,7 @@ def test_modes_do_not_keep_it(tmp_path: Path) -> None:
     (locked / "file").write_bytes(b"x")
     locked.chmod(0)
     locked.parent.chmod(0)
-    remove_tree(tmp_path / "top")
+    remove(tmp_path, "top")
     assert listing(tmp_path) == []
 
 
@@ -67,5 +73,5 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     top.mkdir()
     if os.name == "posix":
         (top / os.fsdecode(b"\xff\xfe")).mkdir()
-    remove_tree(top)
+    remove(tmp_path, "top")
     assert listing(tmp_path) == []

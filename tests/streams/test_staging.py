@@ -6,12 +6,14 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tarkit.errors import PathNotFoundError
 from tarkit.streams import staging as staging_module
+from tarkit.streams.directory import Directory
 from tarkit.streams.removal import remove_tree
 from tarkit.streams.staging import staging_directory
 from tests.builders import listing
@@ -21,10 +23,11 @@ pytest.importorskip("fcntl")
 STAGE_AND_WAIT = """
 import sys
 from pathlib import Path
+from tarkit.streams.directory import Directory
 from tarkit.streams.staging import staging_directory
-with staging_directory(Path(sys.argv[1])) as staging:
-    (staging / "half").write_bytes(b"x")
-    print(staging.name, flush=True)
+with Directory.open(Path(sys.argv[1])) as parent, staging_directory(parent) as staging:
+    (staging.path / "half").write_bytes(b"x")
+    print(staging.path.parent.name, flush=True)
     sys.stdin.read()
 """
 
@@ -41,16 +44,22 @@ def start(directory: Path) -> tuple[subprocess.Popen[str], str]:
     return process, process.stdout.readline().strip()
 
 
+@contextmanager
+def staging_in(path: Path) -> Iterator[Path]:
+    with Directory.open(path) as parent, staging_directory(parent) as staging:
+        yield staging.path
+
+
 def test_it_is_there_for_the_block(tmp_path: Path) -> None:
-    with staging_directory(tmp_path) as staging:
-        assert staging.parent == tmp_path
+    with staging_in(tmp_path) as staging:
+        assert staging.parent.parent == tmp_path
         (staging / "half").write_bytes(b"x")
     assert listing(tmp_path) == []
 
 
 def test_it_goes_away_with_an_error(tmp_path: Path) -> None:
     def fail() -> None:
-        with staging_directory(tmp_path) as staging:
+        with staging_in(tmp_path) as staging:
             (staging / "half").write_bytes(b"x")
             raise KeyError
 
@@ -65,29 +74,36 @@ def test_a_signal_while_it_goes_away_does_not_keep_it(
 ) -> None:
     calls = []
 
-    def interrupted(path: Path) -> None:
-        calls.append(path)
+    def interrupted(parent: Directory, name: str) -> None:
+        calls.append(name)
         if len(calls) == 1:
             raise signal
-        remove_tree(path)
+        remove_tree(parent, name)
 
     monkeypatch.setattr(staging_module, "remove_tree", interrupted)
-    with pytest.raises(signal), staging_directory(tmp_path) as staging:
+    with pytest.raises(signal), staging_in(tmp_path) as staging:
         (staging / "half").write_bytes(b"x")
     assert listing(tmp_path) == []
 
 
-def test_it_stays_where_it_was_renamed_to(tmp_path: Path) -> None:
-    with staging_directory(tmp_path) as staging:
-        staging.rename(tmp_path / "result")
+def test_what_was_published_stays(tmp_path: Path) -> None:
+    with Directory.open(tmp_path) as parent, staging_directory(parent) as staging:
+        with staging.make("new") as new:
+            staging.publish("new", parent, "result", expected=new.status())
     assert listing(tmp_path) == ["result"]
 
 
-def test_its_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0o077)
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+@pytest.mark.parametrize("parent_mode", [0o755, 0o777, 0o1777, 0o2775])
+def test_nobody_else_gets_into_it_under_any_umask(
+    tmp_path: Path, umask: int, parent_mode: int
+) -> None:
+    tmp_path.chmod(parent_mode)
+    before = os.umask(umask)
     try:
-        with staging_directory(tmp_path) as staging:
-            assert stat.S_IMODE(staging.stat().st_mode) == 0o755
+        with staging_in(tmp_path) as staging:
+            assert stat.S_IMODE(staging.stat().st_mode) == 0o700
+            assert stat.S_IMODE(staging.parent.stat().st_mode) == 0o700
     finally:
         os.umask(before)
 
@@ -98,43 +114,40 @@ def test_what_a_dead_process_left_is_swept_and_the_living_keep_theirs(tmp_path: 
         killed.kill()
         killed.wait()
         assert listing(tmp_path) == sorted([dead, living])
-        with staging_directory(tmp_path) as staging:
-            assert listing(tmp_path) == sorted([living, staging.name])
-            assert (tmp_path / living / "half").exists()
+        with staging_in(tmp_path) as staging:
+            assert listing(tmp_path) == sorted([living, staging.parent.name])
+            assert (tmp_path / living / staging.name / "half").exists()
         other.communicate("")
     assert listing(tmp_path) == []
 
 
 def test_what_only_has_the_name_is_left_alone(tmp_path: Path) -> None:
-    """Where many may write anybody can give it to anything."""
+    """Where many may write, anybody can give it to anything."""
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file").write_text("mine")
     (tmp_path / ".tarkit-staging-link").symlink_to(precious, target_is_directory=True)
     os.mkfifo(tmp_path / ".tarkit-staging-fifo")
+    (tmp_path / ".tarkit-staging-renamed" / "etc").mkdir(parents=True)
     before = listing(tmp_path)
-    with staging_directory(tmp_path):
+    with staging_in(tmp_path):
         pass
     assert listing(tmp_path) == before
     assert listing(precious) == ["file"]
+    assert listing(tmp_path / ".tarkit-staging-renamed") == ["etc"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")
 def test_what_others_left_is_theirs_to_sweep(tmp_path: Path) -> None:
     (tmp_path / ".tarkit-staging-theirs").mkdir()
     os.chown(tmp_path / ".tarkit-staging-theirs", 12_345, 12_345)
-    with staging_directory(tmp_path):
+    with staging_in(tmp_path):
         pass
     assert listing(tmp_path) == [".tarkit-staging-theirs"]
 
 
 def test_several_at_once_in_one_process(tmp_path: Path) -> None:
-    with staging_directory(tmp_path) as one, staging_directory(tmp_path) as two:
+    with staging_in(tmp_path) as one, staging_in(tmp_path) as two:
         assert one.is_dir()
         assert two.is_dir()
     assert listing(tmp_path) == []
-
-
-def test_a_place_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(PathNotFoundError), staging_directory(tmp_path / "missing"):
-        pass

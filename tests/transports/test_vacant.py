@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tarkit.blobs.store import BlobStore
+from tarkit.blobs.writing import BlobWriter
 from tarkit.transports.oci_layout import writer
 from tests.builders import check_layout, copy, leftovers, listing, read_files
 
@@ -44,7 +44,7 @@ def test_an_interrupted_copy_leaves_a_layout(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(BlobStore if interrupted == "adopt" else writer, interrupted, interrupt)
+        patch.setattr(BlobWriter if interrupted == "adopt" else writer, interrupted, interrupt)
         with pytest.raises(KeyboardInterrupt):
             copy(f"docker-archive:{fixtures / 'hello.tar'}", f"oci:{directory}:x")
     assert check_layout(read_files(directory))["manifests"] == []

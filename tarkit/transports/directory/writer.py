@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,8 +15,10 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression
-from tarkit.streams.atomic import PendingFile, atomic_file, os_errors, sync_directory
+from tarkit.streams.atomic import PendingFile, os_errors, write_file
 from tarkit.streams.chunks import chunks_of
+from tarkit.streams.directory import Directory
+from tarkit.streams.files import require_inside
 from tarkit.streams.staging import staging_directory
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Profile
@@ -28,32 +32,35 @@ from tarkit.transports.directory.files import (
 
 PROFILE = Profile(media_types=MANIFESTS | INDEXES)
 
+_NEW, _OLD = "new", "old"
+
 
 class DirectoryWriter:
-    """Makes *path* a directory with one image, in place of the one that may be there."""
+    """Makes *path* a directory with one image, in place of the image that may be there."""
 
-    def __init__(self, path: Path, staging: Path, stack: ExitStack) -> None:
+    def __init__(self, path: Path, place: _Place, stack: ExitStack) -> None:
         self.where = str(path)
         self._path = path
-        self._staging = staging
+        self._place = place
+        self._new = place.new
         self._stack = stack
         self._committed = False
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Begin writing; raises :class:`RefusedError` where *path* holds something else."""
-        path = Path(os.path.realpath(path))
+        """Begin writing.
+
+        Raises :class:`RefusedError` if *path* holds something else, or is a link that leads out of
+        the directory it is in.
+        """
+        path = Path(path).absolute()
         with os_errors(path):
-            taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
-            if taken and not (path / VERSION_FILE).exists():
-                raise RefusedError(
-                    "exists and does not hold an image in loose files",
-                    where=str(path),
-                    hint="name a new or empty directory",
-                )
-        with ExitStack() as stack:
-            staging = stack.enter_context(staging_directory(path.parent))
-            return cls(path, staging, stack.pop_all())
+            if path.is_symlink():
+                require_inside(path, path.parent)
+            path = Path(os.path.realpath(path))
+            with ExitStack() as stack:
+                place = _Place.open(path, stack)
+                return cls(path, place, stack.pop_all())
 
     def destination(self, *names: str) -> DirectoryDestination:
         """See :class:`tarkit.transports.base.Writer`; names have no place here and are left out."""
@@ -61,21 +68,20 @@ class DirectoryWriter:
 
     def put_file(self, name: str, data: bytes) -> None:
         """Stage a small file."""
-        with atomic_file(self._staging / name) as file:
-            file.write(data)
+        write_file(self._new, name, data, durable=False)
 
     def put_blob(self, blob: VerifyingReader) -> None:
         """Stage *blob*."""
-        with PendingFile(self._staging) as pending:
+        with PendingFile(self._new) as pending:
             for chunk in chunks_of(blob):
                 with os_errors(self._path):
                     pending.file.write(chunk)
-            pending.publish(self._staging / blob_name(blob.digest))
+            pending.publish(blob_name(blob.digest), durable=False)
 
     def size(self, digest: Digest) -> int | None:
-        """The size of a staged blob."""
-        path = self._staging / blob_name(digest)
-        return path.stat().st_size if path.exists() else None
+        """Return the size of a staged blob, or ``None`` if there is none."""
+        status = self._new.lookup(blob_name(digest))
+        return None if status is None else status.st_size
 
     def commit(self) -> None:
         """Note that the image is complete."""
@@ -98,18 +104,64 @@ class DirectoryWriter:
                     self._publish()
 
     def _publish(self) -> None:
-        old = self._path.with_name(f".tarkit-{os.urandom(8).hex()}.old")
-        if self._path.exists():
-            self._path.rename(old)
+        parent, staging, name = self._place.parent, self._place.staging, self._path.name
+        self._new.sync()
+        if self._place.old is None:
+            staging.publish(_NEW, parent, name, expected=self._new.status())
+            return
+        aside = f".tarkit-{os.urandom(8).hex()}.old"
+        parent.move(name, parent, aside)
         try:
-            self._staging.rename(self._path)
+            self._require_old(parent, aside)
+            staging.publish(_NEW, parent, name, expected=self._new.status())
         except BaseException:  # a signal as well
-            if old.exists() and not self._path.exists():
-                old.rename(self._path)
+            if parent.lookup(name) is None:
+                parent.move(aside, parent, name)
             raise
-        if old.exists():
-            old.rename(self._staging)  # goes with it, and is swept where this process dies now
-        sync_directory(self._path.parent)
+        parent.move(aside, staging, _OLD)  # goes with it, and is swept if this process dies now
+        try:
+            self._require_old(staging, _OLD)
+        except RefusedError:
+            staging.move(_OLD, parent, aside)
+            raise
+
+    def _require_old(self, directory: Directory, name: str) -> None:
+        """Raise :class:`RefusedError` if the entry is not the image that is to be replaced."""
+        if self._place.old is not None and not directory.holds(name, self._place.old.status()):
+            raise RefusedError("somebody has put another directory in its place", where=self.where)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Open directories: the *parent* of the *old* image and of the *staging* directory, and in that the *new* image."""
+
+    parent: Directory
+    old: Directory | None
+    staging: Directory
+    new: Directory
+
+    @classmethod
+    def open(cls, path: Path, stack: ExitStack) -> Self:
+        """Open all that writing to *path*, to which no link leads, needs until *stack* is closed."""
+        parent = stack.enter_context(Directory.open(path.parent))
+        old = None
+        name = path.name or "."  # of the root directory
+        if (status := parent.lookup(name)) is not None:
+            if not stat.S_ISDIR(status.st_mode):
+                raise _other_thing(path)
+            old = stack.enter_context(parent.open_directory(name))
+            if old.names() and not old.holds_file(VERSION_FILE):
+                raise _other_thing(path)
+        staging = stack.enter_context(staging_directory(parent))
+        return cls(parent, old, staging, stack.enter_context(staging.make(_NEW)))
+
+
+def _other_thing(path: Path) -> RefusedError:
+    return RefusedError(
+        "exists and does not hold an image in loose files",
+        where=str(path),
+        hint="name a new or empty directory",
+    )
 
 
 class DirectoryDestination:

@@ -19,8 +19,8 @@ from tarkit.transports.base import ImageEntry
 class DirectoryFiles:
     """A layout's files in a directory."""
 
-    def __init__(self, path: Path) -> None:
-        self.where = str(path)
+    def __init__(self, path: Path, *, where: str | None = None) -> None:
+        self.where = where or str(path)
         self._path = path
         self._store = BlobStore(path)
 

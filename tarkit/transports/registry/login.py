@@ -9,6 +9,7 @@ from typing import Any
 
 from tarkit.errors import NotFoundError, PathNotFoundError
 from tarkit.streams.atomic import atomic_file, os_errors
+from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory
 from tarkit.transports.registry import helper
 from tarkit.transports.registry.authfile import AuthFile, default_path, helper_servers
@@ -70,7 +71,8 @@ def _rewrite(path: Path, domain: str, entry: Mapping[str, str] | None) -> None:
     path = path.resolve()
     with os_errors(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked_directory(path.parent):
+        directory = Directory.open(path.parent)
+    with directory, locked_directory(directory):
         file = _read(path)
         auths: dict[str, Any] = file.entries("auths") | ({domain: entry} if entry else {})
         if entry is None:

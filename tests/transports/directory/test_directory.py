@@ -18,6 +18,7 @@ from tarkit.errors import (
     UnsafePathError,
     VerificationError,
 )
+from tarkit.streams.directory import Directory
 from tarkit.transports.directory.reader import DirectoryReader
 from tarkit.transports.directory.writer import DirectoryWriter
 from tests.builders import (
@@ -106,14 +107,14 @@ def test_a_signal_between_the_two_renames_brings_the_old_image_back(
     image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = read_files(image)
-    rename = Path.rename
+    move = Directory.move
 
-    def interrupted(self: Path, target: Path) -> Path:
-        if target == image and self.suffix != ".old":
+    def interrupted(self: Directory, name: str, target: Directory, new_name: str) -> None:
+        if new_name == image.name and not name.endswith(".old"):
             raise KeyboardInterrupt
-        return rename(self, target)
+        move(self, name, target, new_name)
 
-    monkeypatch.setattr(Path, "rename", interrupted)
+    monkeypatch.setattr(Directory, "move", interrupted)
     with pytest.raises(KeyboardInterrupt):
         copy(f"oci:{image.parent / 'layout'}", f"dir:{image}")
     assert read_files(image) == before

@@ -1,0 +1,124 @@
+"""Blobs written: each appears once it is whole and verified, and nowhere but in its store."""
+
+from __future__ import annotations
+
+import stat
+from contextlib import ExitStack, suppress
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from tarkit.image.digest import Digest
+from tarkit.streams.atomic import PendingFile, os_errors
+from tarkit.streams.chunks import chunks_of
+from tarkit.streams.directory import Directory
+from tarkit.streams.verify import VerifyingReader
+
+_BLOBS = "blobs"
+
+
+class BlobWriter:
+    """Writes blobs to ``blobs/<algorithm>/<hex>`` in the open directory *root*; to be closed.
+
+    Any number of threads may use it. No directory that is a link out of *root* is written to: who
+    made the link is not always who writes.
+    """
+
+    def __init__(self, root: Directory) -> None:
+        self._root = root
+        self._stack = ExitStack()
+        self._opened: dict[str, Directory] = {}
+        self._lock = Lock()
+
+    def require_inside(self) -> None:
+        """Raise :class:`UnsafePathError` if a directory of blobs is a link out of the store."""
+        with os_errors(self._root.path):
+            blobs = self._find()
+            for name in blobs.names() if blobs else ():
+                status = blobs.lookup(name) if blobs else None
+                if status is not None and stat.S_ISLNK(status.st_mode):
+                    self._root.open_inside(f"{_BLOBS}/{name}").close()
+
+    def size(self, digest: Digest) -> int | None:
+        """Return the blob's size in bytes, or ``None`` if there is no such blob."""
+        with os_errors(self._root.path):
+            directory = self._find(digest.algorithm)
+            status = directory.lookup(digest.hex) if directory else None
+        return None if status is None else status.st_size
+
+    def digests(self) -> list[Digest]:
+        """Return the digests of all blobs, in order."""
+        with os_errors(self._root.path):
+            blobs = self._find()
+            names = {name: self._directory(name).names() for name in blobs.names()} if blobs else {}
+        pairs = ((algorithm, name) for algorithm, found in names.items() for name in found)
+        return sorted(digest for pair in pairs if (digest := Digest.from_parts(*pair)))
+
+    def put(self, blob: VerifyingReader) -> None:
+        """Store the content of *blob* under its digest; nothing if reading it fails.
+
+        The blob is on the disk then, but not its name: see :meth:`sync`.
+        """
+        with os_errors(self._root.path):
+            directory = self._directory(blob.algorithm)
+        with PendingFile(directory) as pending:
+            for chunk in chunks_of(blob):
+                with os_errors(self._root.path):
+                    pending.file.write(chunk)
+            pending.publish(blob.digest.hex, durable=False)
+
+    def adopt(self, other: BlobWriter) -> None:
+        """Move every blob of *other*, on the same filesystem, here, and write the names to the disk."""
+        for digest in other.digests():
+            with os_errors(self._root.path):
+                theirs, ours = (each._directory(digest.algorithm) for each in (other, self))
+                theirs.move(digest.hex, ours, digest.hex)
+        self.sync()
+
+    def remove(self, digest: Digest) -> None:
+        """Remove the blob, if it is there and can be removed."""
+        with suppress(OSError):
+            self._directory(digest.algorithm).unlink(digest.hex)
+
+    def sync(self) -> None:
+        """Write the names of all blobs that were put or adopted to the disk."""
+        with os_errors(self._root.path):
+            for directory in self._opened.values():
+                directory.sync()
+
+    def close(self) -> None:
+        """Close the directories."""
+        self._stack.close()
+
+    def _find(self, algorithm: str = "") -> Directory | None:
+        """The directory of *algorithm*, or of all blobs, unless it is missing."""
+        if self._root.lookup(_BLOBS) is None:
+            return None
+        blobs = self._directory()
+        if algorithm and blobs.lookup(algorithm) is None:
+            return None
+        return self._directory(algorithm)
+
+    def _directory(self, algorithm: str = "") -> Directory:
+        """The directory of *algorithm*, or of all blobs; made if it is not there."""
+        with self._lock:
+            blobs = self._open(self._root, _BLOBS, _BLOBS)
+            return self._open(blobs, algorithm, f"{_BLOBS}/{algorithm}") if algorithm else blobs
+
+    def _open(self, parent: Directory, name: str, path: str) -> Directory:
+        if path not in self._opened:
+            is_there = parent.lookup(name) is not None
+            directory = self._root.open_inside(path) if is_there else parent.make(name)
+            self._opened[path] = self._stack.enter_context(directory)
+        return self._opened[path]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,36 @@
+"""The blobs that a layout's images need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from tarkit.errors import TarkitError
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import Index, Manifest
+from tarkit.image.media_types import INDEXES, MANIFESTS
+from tarkit.layout.layout import Layout
+
+
+def referenced(layout: Layout) -> set[Digest]:
+    """Return the digests of all content that the images of *layout* lead to, as far as they can be read."""
+    found: set[Digest] = set()
+    pending = list(layout.index.manifests)
+    while pending:
+        descriptor = pending.pop()
+        if descriptor.digest not in found:
+            found.add(descriptor.digest)
+            with suppress(TarkitError):
+                pending += _parts(layout, descriptor)
+    return found
+
+
+def _parts(layout: Layout, descriptor: Descriptor) -> Sequence[Descriptor]:
+    if descriptor.media_type not in MANIFESTS | INDEXES:
+        return ()
+    raw = layout.manifest(descriptor)
+    if raw.is_index:
+        return Index.parse(raw).manifests
+    manifest = Manifest.parse(raw)
+    return (manifest.config, *manifest.layers)

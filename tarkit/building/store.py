@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -164,13 +163,12 @@ class ArtifactStore:
 
     def _used(self, artifact: Artifact) -> Artifact:
         """Have *artifact* count as used now, if the store may be written to, and return it."""
-        with suppress(OSError, RefusedError), open_root(self.root) as root:
-            with root.open_directory(artifact.id) as directory:
-                os.utime(
-                    directory.at(RECORD),
-                    dir_fd=directory.descriptor,
-                    follow_symlinks=directory.descriptor is None,  # as far as the system can tell
-                )
+        with (
+            suppress(OSError, RefusedError),
+            open_root(self.root) as root,
+            root.open_directory(artifact.id) as directory,
+        ):
+            directory.touch(RECORD)
         return artifact
 
     def _build(

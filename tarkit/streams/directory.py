@@ -164,30 +164,31 @@ class Directory:
     def open_file(self, name: str) -> BinaryIO:
         """Open the file *name* for reading, without a buffer."""
         flags = open_flags("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
-        return open(os.open(self.at(name), flags, dir_fd=self.descriptor), "rb", buffering=0)
+        descriptor = os.open(self.at(name), flags, dir_fd=self.descriptor)
+        return os.fdopen(descriptor, "rb", buffering=0)
 
     def names(self) -> list[str]:
-        """The names of all entries."""
-        return os.listdir(self.path if self.descriptor is None else self.descriptor)
+        """Return the names of all entries."""
+        return os.listdir(self.path if self.descriptor is None else self.descriptor)  # noqa: PTH208
 
     def status(self) -> os.stat_result:
-        """What the system says of this directory."""
+        """Return the system's status of this directory."""
         return self.path.stat() if self.descriptor is None else os.fstat(self.descriptor)
 
     def lookup(self, name: str) -> os.stat_result | None:
-        """What the system says of the entry *name*; ``None`` if there is none."""
+        """Return the system's status of the entry *name*, or ``None`` if there is none."""
         try:
             return os.stat(self.at(name), dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
             return None
 
     def holds_file(self, name: str) -> bool:
-        """Whether the entry *name* is a regular file."""
+        """Return whether the entry *name* is a regular file."""
         status = self.lookup(name)
         return status is not None and stat.S_ISREG(status.st_mode)
 
     def holds(self, name: str, status: os.stat_result) -> bool:
-        """Whether the entry *name* is the inode that *status* was asked of."""
+        """Return whether the entry *name* is the inode that *status* describes."""
         found = self.lookup(name)
         return found is not None and os.path.samestat(found, status)
 
@@ -221,6 +222,11 @@ class Directory:
             )
         if durable:
             target.sync()
+
+    def touch(self, name: str) -> None:
+        """Give the entry *name* the current time."""
+        follow = os.utime not in os.supports_follow_symlinks
+        os.utime(self.at(name), dir_fd=self.descriptor, follow_symlinks=follow)
 
     def unlink(self, name: str) -> None:
         """Remove the entry *name*, which is no directory."""

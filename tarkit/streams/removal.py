@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from tarkit.streams.directory import NO_LINK, OPEN, Directory, open_flags
 
@@ -14,8 +15,8 @@ _HANDLE = open_flags("O_PATH", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
 _ALL = 0o700  # the rights that emptying a directory takes
 
 
-def remove_tree(parent: Directory, name: str) -> None:
-    """Remove the directory *name* from *parent*, and nothing if it is a link to one.
+def remove_tree(parent: Directory, name: str, directory: Directory) -> None:
+    """Empty the open *directory*, and remove it from *parent*, unless *name* means another by now.
 
     Whatever the system refuses to remove stays, and nothing is raised.
 
@@ -23,12 +24,13 @@ def remove_tree(parent: Directory, name: str) -> None:
     than ``shutil.rmtree`` can follow and than ``PATH_MAX`` allows. Links are removed, never followed,
     even if somebody puts them in the place of directories meanwhile. Other filesystems stay.
     """
-    if parent.descriptor is None:
-        shutil.rmtree(parent.path / name, ignore_errors=True)
+    if directory.descriptor is None:
+        shutil.rmtree(directory.path, ignore_errors=True)
         return
-    with suppress(OSError), _opened(os.fsencode(name), parent.descriptor) as top:
-        _empty(top)
-        if parent.holds(name, os.fstat(top)):
+    with suppress(OSError):
+        _allow(directory.descriptor)
+        _empty(directory.descriptor)
+        if parent.holds(name, directory.status()):
             parent.rmdir(name)
 
 
@@ -99,12 +101,17 @@ def _opened(name: bytes, parent: int) -> Iterator[int]:
         _unlock(name, parent)
         descriptor = os.open(name, OPEN | NO_LINK, dir_fd=parent)
     try:
-        if os.fstat(descriptor).st_mode & _ALL != _ALL:
-            with suppress(OSError):
-                os.fchmod(descriptor, _ALL)
+        _allow(descriptor)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _allow(descriptor: int) -> None:
+    """Allow this user everything in an open directory."""
+    if os.fstat(descriptor).st_mode & _ALL != _ALL:
+        with suppress(OSError):
+            os.fchmod(descriptor, _ALL)
 
 
 def _unlock(name: bytes, parent: int) -> None:
@@ -114,7 +121,7 @@ def _unlock(name: bytes, parent: int) -> None:
         return
     handle = os.open(name, _HANDLE, dir_fd=parent)
     try:
-        os.chmod(f"/proc/self/fd/{handle}", _ALL)
+        Path(f"/proc/self/fd/{handle}").chmod(_ALL)
     finally:
         os.close(handle)
 

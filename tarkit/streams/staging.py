@@ -38,8 +38,8 @@ def staging_directory(parent: Directory) -> Iterator[Directory]:
     with contextlib.ExitStack() as locks, contextlib.ExitStack() as stack:
         with os_errors(parent.path), locked_directory(parent):
             _sweep(parent)
-            stack.callback(_remove, parent, name)
             outer = locks.enter_context(parent.make(name, 0o700))
+            stack.callback(_remove, parent, name, outer)
             try_lock(outer)
         with os_errors(parent.path):
             _forget_acls(outer)
@@ -57,11 +57,11 @@ def is_vacant(directory: Directory) -> bool:
     return all(name.startswith(_OURS) for name in directory.names())
 
 
-def _remove(parent: Directory, name: str) -> None:
+def _remove(parent: Directory, name: str, outer: Directory) -> None:
     try:
-        remove_tree(parent, name)
+        remove_tree(parent, name, outer)
     except (KeyboardInterrupt, SystemExit):  # a signal, which asks for the same
-        remove_tree(parent, name)
+        remove_tree(parent, name, outer)
         raise
 
 
@@ -82,7 +82,7 @@ def _sweep(parent: Directory) -> None:
                 parent.open_directory(name) as left,
             ):
                 if _is_left(left, parent) and try_lock(left):
-                    remove_tree(parent, name)
+                    remove_tree(parent, name, left)
 
 
 def _is_left(left: Directory, parent: Directory) -> bool:

@@ -274,8 +274,8 @@ def test_deep_trees_need_neither_recursion_nor_descriptors(tmp_path: Path) -> No
         path, depth = below, depth + 1
     os.close(path)
     assert (names, depth) == (["f"], 1500)
-    with Directory.open(tmp_path) as directory:
-        remove_tree(directory, top.name)  # pytest's own removal recurses
+    with Directory.open(tmp_path) as outer, Directory.open(top) as directory:
+        remove_tree(outer, top.name, directory)  # pytest's own removal recurses
 
 
 def test_a_deep_tree_that_fails_goes_away_whole(tmp_path: Path) -> None:

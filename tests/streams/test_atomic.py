@@ -146,7 +146,7 @@ def test_file_and_name_are_synced_once_each_and_in_this_order(
     synced = []
 
     def fsync(descriptor: int) -> None:
-        kind = "directory" if os.path.isdir(f"/dev/fd/{descriptor}") else "file"
+        kind = "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
         synced.append((kind, (tmp_path / "x").exists()))
 
     monkeypatch.setattr(os, "fsync", fsync)

@@ -74,11 +74,11 @@ def test_a_signal_while_it_goes_away_does_not_keep_it(
 ) -> None:
     calls = []
 
-    def interrupted(parent: Directory, name: str) -> None:
+    def interrupted(parent: Directory, name: str, directory: Directory) -> None:
         calls.append(name)
         if len(calls) == 1:
             raise signal
-        remove_tree(parent, name)
+        remove_tree(parent, name, directory)
 
     monkeypatch.setattr(staging_module, "remove_tree", interrupted)
     with pytest.raises(signal), staging_in(tmp_path) as staging:
@@ -87,9 +87,12 @@ def test_a_signal_while_it_goes_away_does_not_keep_it(
 
 
 def test_what_was_published_stays(tmp_path: Path) -> None:
-    with Directory.open(tmp_path) as parent, staging_directory(parent) as staging:
-        with staging.make("new") as new:
-            staging.publish("new", parent, "result", expected=new.status())
+    with (
+        Directory.open(tmp_path) as parent,
+        staging_directory(parent) as staging,
+        staging.make("new") as new,
+    ):
+        staging.publish("new", parent, "result", expected=new.status())
     assert listing(tmp_path) == ["result"]
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self, runtime_checkable
 
+from tarkit.errors import TarkitError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
@@ -161,6 +162,14 @@ class ImageEntry:
     def label(self) -> str:
         """What to call it in a message: its names, or its position."""
         return ", ".join(self.names) or f"@{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableImage(ImageEntry):
+    """An entry of a container that cannot be read: its ``error``, and the ``digest`` stated for it."""
+
+    error: TarkitError
+    digest: str = ""
 
 
 class Reader(Closing, Protocol):

@@ -10,7 +10,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
 from tarkit.layout.names import names_of
-from tarkit.reading.select import DEPTH_LIMIT
+from tarkit.image.walk import DEPTH_LIMIT
 from tarkit.verifying.contents import Content
 from tarkit.verifying.documents import (
     descriptor,

@@ -25,16 +25,14 @@ _NAMED_BY_DIGEST = re.compile(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
 class ClassicSource:
     """One image of ``manifest.json``, with a Docker schema 2 manifest over its layers as they are stored."""
 
-    def __init__(self, archive: Archive, item: ManifestItem, names: tuple[str, ...]) -> None:
+    def __init__(
+        self, archive: Archive, item: ManifestItem, names: tuple[str, ...], config: bytes
+    ) -> None:
         self.where = archive.where
         self.names = names
+        self.config = config
         self._archive = archive
         self._item = item
-
-    @cached_property
-    def config(self) -> bytes:
-        """The config's bytes. A name that is a digest is held to it; any other says nothing."""
-        return read_config(self._archive, self._item)
 
     @cached_property
     def _members(self) -> dict[Digest, Member]:
@@ -95,7 +93,10 @@ class ClassicSource:
 
 
 def read_config(archive: Archive, item: ManifestItem) -> bytes:
-    """The bytes of *item*'s config; raises :class:`DigestMismatchError` where its name is a digest, and not theirs."""
+    """Return the bytes of *item*'s config.
+
+    A name that is a digest is held to it: :class:`DigestMismatchError`. Any other says nothing.
+    """
     data = archive.read(item.config, METADATA_LIMIT)
     claim = _NAMED_BY_DIGEST.fullmatch(item.config)
     if claim and (digest := Digest("sha256", claim[1])) != (actual := Digest.of(data)):

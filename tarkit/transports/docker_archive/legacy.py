@@ -52,7 +52,7 @@ class LegacyLayers:
         self._documents: dict[str, JSON] = {}
         self._diff_ids: dict[str, Digest] = {}
 
-    def source(self, item: ManifestItem, names: tuple[str, ...]) -> LegacySource:
+    def source(self, item: ManifestItem, names: tuple[str, ...]) -> ClassicSource:
         """The image of *item*, whose layers are all read for it."""
         chain = self._chain(item.config)
         config = config_from_v1(
@@ -61,7 +61,7 @@ class LegacyLayers:
             where=self._archive.where,
         )
         layers = tuple(f"{layer}/layer.tar" for layer in chain)
-        return LegacySource(self._archive, replace(item, layers=layers), names, config)
+        return ClassicSource(self._archive, replace(item, layers=layers), names, config)
 
     def _chain(self, layer_id: str) -> list[str]:
         """The layer and all below it, bottom first."""
@@ -104,13 +104,3 @@ class LegacyLayers:
         with VerifyingReader(stream) as plain:
             plain.verify()
             return plain.digest
-
-
-class LegacySource(ClassicSource):
-    """An image of such an archive, with a *config* made from the layers' own documents."""
-
-    def __init__(
-        self, archive: Archive, item: ManifestItem, names: tuple[str, ...], config: bytes
-    ) -> None:
-        super().__init__(archive, item, names)
-        self.config = config

@@ -190,6 +190,7 @@ class LayoutSource:
         self._top = top
         self._known = {top.digest: top}
         self.names = names
+        self.platform = top.platform
         self.where = layout.files.where
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:

@@ -17,7 +17,7 @@ from tarkit.image.walk import Way, leaves
 from tarkit.image.walk import descends as descends
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Source, SparseSource
+from tarkit.transports.base import Source, SparseSource, StatedSource
 
 _MOST_LOOKED_AT = 16  # images whose manifests are read although their platforms do not fit
 _ATTESTATION = "vnd.docker.reference.type"
@@ -42,11 +42,14 @@ def select_image(source: Source, platform: Platform | None = None) -> RawManifes
 
 
 def find_route(source: Source, platform: Platform | None = None) -> Route:
-    """The way to the image that :func:`select_image` finds; raises as that does."""
+    """Return the way to the image that :func:`select_image` finds; raises as that does."""
     raw = source.manifest()
     if raw.is_index:
         return _Search(source, platform).find(raw)
-    found = _platform_of(source, raw) if platform else None
+    found = None
+    if platform:
+        stated = source.platform if isinstance(source, StatedSource) else None
+        found = stated or _platform_of(source, raw)
     if platform and found and platform.choose([found]) is None:
         message = f"no image for {platform}"
         raise ImageNotFoundError(message, where=source.where, available=[str(found)])
@@ -151,8 +154,16 @@ def image_ways(source: Source, raw: RawManifest) -> list[Way]:
     return [way for way in ways if _ATTESTATION not in way[-1].annotations]
 
 
+def is_image(manifest: Manifest) -> bool:
+    """Return whether *manifest* is an image's: artifacts may borrow the config type, but not every layer type."""
+    layers = manifest.layers
+    return manifest.is_image and (
+        not layers or any(media_types.is_layer(layer.media_type) for layer in layers)
+    )
+
+
 def _is_image(raw: RawManifest) -> bool:
-    return raw.media_type not in media_types.MANIFESTS or Manifest.parse(raw).is_image
+    return raw.media_type not in media_types.MANIFESTS or is_image(Manifest.parse(raw))
 
 
 def _platform_of(source: Source, raw: RawManifest) -> Platform | None:

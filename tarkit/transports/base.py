@@ -18,6 +18,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import Compression, Family
+from tarkit.image.platform import Platform
 from tarkit.streams.verify import VerifyingReader
 
 
@@ -65,6 +66,16 @@ class SparseSource(Protocol):
 
     def holds(self, descriptor: Descriptor) -> bool:
         """Whether the manifest or blob is there."""
+        ...
+
+
+@runtime_checkable
+class StatedSource(Protocol):
+    """A source whose container states the platform of its image."""
+
+    @property
+    def platform(self) -> Platform | None:
+        """The platform that the entry of the top manifest states, or None."""
         ...
 
 

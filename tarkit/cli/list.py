@@ -16,8 +16,9 @@ from tarkit.cli.common import (
 )
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.errors import RefusedError, TarkitError, VerificationError
+from tarkit.image.digest import Digest
 from tarkit.layout.layout import LayoutImage
-from tarkit.reading.inspect import overview
+from tarkit.reading.inspect import Overview, overview
 from tarkit.transports.base import ImageEntry, Reader, UnreadableImage
 from tarkit.transports.location import Location, Transport, open_reader
 
@@ -49,7 +50,8 @@ def list_command(
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with open_reader(location, metadata_only=True, registry=registry) as reader:
         remote = location.transport in _REMOTE
-        rows = [_Row(e) if remote else _row(reader, e) for e in reader.images()]
+        known: dict[Digest, Overview] = {}
+        rows = [_Row(e) if remote else _row(reader, e, known) for e in reader.images()]
     if json_output:
         print_json({"images": [_as_json(row) for row in rows]})
     else:
@@ -60,10 +62,10 @@ def list_command(
     return _FAILED if bad else 0
 
 
-def _row(reader: Reader, entry: ImageEntry) -> _Row:
+def _row(reader: Reader, entry: ImageEntry, known: dict[Digest, Overview]) -> _Row:
     """Return what there is to say of *entry*; if it is bad, what its container states, and the error."""
     try:
-        found = overview(reader.source(index=entry.index))
+        found = overview(reader.source(index=entry.index), known)
     except (VerificationError, RefusedError) as error:
         return _Row(entry, *_stated(entry), error=error)
     texts = dict.fromkeys(text for p in found.platforms if (text := platform_text(p)))

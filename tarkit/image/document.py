@@ -25,7 +25,7 @@ def parse_json(data: bytes, *, where: str | None = None, limit: int = METADATA_L
             f"document of {len(data)} bytes, the limit is {limit}", limit=limit, where=where
         )
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_reject_constant)
+        return _DECODER.decode(data.decode("utf-8"))
     except RecursionError:
         raise LimitExceededError("JSON nested too deeply", limit=limit, where=where) from None
     except UnicodeDecodeError as error:
@@ -38,6 +38,11 @@ def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+# Made once: lists of thousands of images read and write as many documents.
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
 def parse_object(data: bytes, *, where: str | None = None, limit: int = METADATA_LIMIT) -> JSON:
     """The JSON object in *data*; see :func:`parse_json`."""
     return as_object(parse_json(data, where=where, limit=limit), where=where)
@@ -45,8 +50,7 @@ def parse_object(data: bytes, *, where: str | None = None, limit: int = METADATA
 
 def dump_json(document: object) -> bytes:
     """*document* as compact JSON in UTF-8: keys in the order given, no escapes that are not needed."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return text.encode(errors="backslashreplace")  # half a surrogate pair: its JSON escape
+    return _ENCODER.encode(document).encode(errors="backslashreplace")  # half a surrogate pair: its JSON escape
 
 
 def as_object(value: object, *, where: str | None) -> JSON:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tarkit.image import media_types
@@ -93,17 +93,26 @@ class Overview:
     platforms: tuple[Platform, ...]
 
 
-def overview(source: Source) -> Overview:
-    """Return what a list says of *source*. An artifact has no platform, and neither has an attestation."""
+def overview(source: Source, known: dict[Digest, Overview]) -> Overview:
+    """Return what a list says of *source*. An artifact has no platform, and neither has an attestation.
+
+    *known* remembers what is behind a digest: archives may tag one image thousands of times.
+    """
     raw = source.manifest()
+    if raw.digest not in known:
+        known[raw.digest] = Overview(raw.descriptor, tuple(_platforms(source, raw)))
+    found = known[raw.digest]
+    stated = source.platform if isinstance(source, StatedSource) else None
+    if stated and found.platforms and not raw.is_index:
+        return Overview(raw.descriptor, (stated,))  # the index decides
+    return found
+
+
+def _platforms(source: Source, raw: RawManifest) -> Iterable[Platform]:
     if raw.is_index:
-        ways = image_ways(source, raw)
-        entries = (way[-1] for way in ways if is_present(source, way[-1]))
-        found = dict.fromkeys(entry.platform for entry in entries)
-        return Overview(raw.descriptor, tuple(platform for platform in found if platform))
+        entries = (way[-1] for way in image_ways(source, raw))
+        found = dict.fromkeys(entry.platform for entry in entries if is_present(source, entry))
+        return filter(None, found)
     if raw.media_type not in media_types.MANIFESTS or not is_image(manifest := Manifest.parse(raw)):
-        return Overview(raw.descriptor, ())
-    platform = _config(source, manifest).platform
-    if isinstance(source, StatedSource) and source.platform:
-        platform = source.platform  # the index decides
-    return Overview(raw.descriptor, (platform,))
+        return ()
+    return (_config(source, manifest).platform,)

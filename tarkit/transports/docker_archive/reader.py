@@ -11,7 +11,7 @@ from tarkit.tar.archive import Archive
 from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.base import ImageEntry, Source
 from tarkit.transports.catalog import Catalog
-from tarkit.transports.docker_archive.classic import ClassicSource, read_config
+from tarkit.transports.docker_archive.classic import ClassicImage, ClassicSource, read_config
 from tarkit.transports.docker_archive.dual import OCIHalf
 from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
 from tarkit.transports.docker_archive.images import images_of
@@ -40,6 +40,7 @@ class DockerArchiveReader(ArchiveHolder):
             archive.candidates(REPOSITORIES_FILE)
         )
         self._legacy = LegacyLayers(archive)
+        self._latest: tuple[object, ClassicImage] | None = None
         self._items = self._read_items()
         self.manifest = tuple(item for item in self._items if isinstance(item, ManifestItem))
 
@@ -79,7 +80,15 @@ class DockerArchiveReader(ArchiveHolder):
         if image.top is not None and self._half is not None:
             return self._half.source(image.top, names)
         assert image.item is not None  # an image is in one half at least
-        if self._is_legacy:
-            return self._legacy.source(image.item, names)
-        config = read_config(self.archive, image.item)
-        return ClassicSource(self.archive, image.item, names, config)
+        return ClassicSource(self._classic(image.item), names)
+
+    def _classic(self, item: ManifestItem) -> ClassicImage:
+        """Return the image of *item*; archives may tag one image thousands of times."""
+        key = item.config, item.layers
+        if self._latest is None or self._latest[0] != key:
+            if self._is_legacy:
+                image = self._legacy.image(item)
+            else:
+                image = ClassicImage(self.archive, item, read_config(self.archive, item))
+            self._latest = key, image
+        return self._latest[1]

@@ -50,7 +50,9 @@ def parse_object(data: bytes, *, where: str | None = None, limit: int = METADATA
 
 def dump_json(document: object) -> bytes:
     """*document* as compact JSON in UTF-8: keys in the order given, no escapes that are not needed."""
-    return _ENCODER.encode(document).encode(errors="backslashreplace")  # half a surrogate pair: its JSON escape
+    return _ENCODER.encode(document).encode(
+        errors="backslashreplace"
+    )  # half a surrogate pair: its JSON escape
 
 
 def as_object(value: object, *, where: str | None) -> JSON:

@@ -27,9 +27,7 @@ def known_layers(layout: Layout) -> Mapping[Digest, list[Descriptor]]:
     images: set[Digest] = set()
     for entry in layout.index.manifests:
         with suppress(TarkitError):
-            for *_, image in leaves(
-                [entry], layout.nested, seen=indexes, where=layout.files.where
-            ):
+            for *_, image in leaves([entry], layout.nested, seen=indexes, where=layout.files.where):
                 if image.digest not in images and image.media_type in media_types.MANIFESTS:
                     images.add(image.digest)
                     with suppress(TarkitError):

@@ -145,8 +145,11 @@ class Layout:
 
     def nested(self, descriptor: Descriptor) -> RawManifest | None:
         """Return the index that *descriptor* points at, or None if it is absent."""
-        absent = self.files.blob_size(descriptor.digest) is None
-        return None if absent else self.manifest(descriptor)
+        is_there = (
+            descriptor.digest == self.top.digest
+            or self.files.blob_size(descriptor.digest) is not None
+        )
+        return self.manifest(descriptor) if is_there else None
 
 
 def _readable(position: int, descriptor: Descriptor) -> LayoutImage:
@@ -167,7 +170,11 @@ def _unreadable(entry: UnreadableEntry) -> UnreadableImage:
 
 def _full_names(image: ImageEntry) -> Iterator[tuple[str, str]]:
     """Yield the full name of *image*, written out, with the name that comes first in its list."""
-    full = image.descriptor.annotations.get(CONTAINERD_NAME) if isinstance(image, LayoutImage) else None
+    full = (
+        image.descriptor.annotations.get(CONTAINERD_NAME)
+        if isinstance(image, LayoutImage)
+        else None
+    )
     if full and (key := normalized(full)) is not None:
         yield key, full
 

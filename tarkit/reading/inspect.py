@@ -58,9 +58,7 @@ def inspect_image(source: Source, platform: Platform | None = None) -> ImageInfo
     return _image_info(source, raw, name, stated)
 
 
-def _image_info(
-    source: Source, raw: RawManifest, name: str, stated: Platform | None
-) -> ImageInfo:
+def _image_info(source: Source, raw: RawManifest, name: str, stated: Platform | None) -> ImageInfo:
     manifest = Manifest.parse(raw)
     if not is_image(manifest):
         layers = tuple(LayerInfo(layer, None) for layer in manifest.layers)

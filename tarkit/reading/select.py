@@ -112,7 +112,9 @@ class _Search:
             with suppress(VerificationError, RefusedError):
                 found = _platform_of(self._source, self._route(way).image)
                 if found and self._wanted.choose([found]) is not None:
-                    return f" (the config of {way[-1].platform} says {found}, but the index decides)"
+                    return (
+                        f" (the config of {way[-1].platform} says {found}, but the index decides)"
+                    )
         return ""
 
     def _by_entry(self, ways: Iterable[Way]) -> tuple[list[Way], list[Way]]:

@@ -224,6 +224,6 @@ class KeepingWriter(Protocol):
         """Say of all images together what *reader*'s list says, where it has one of the same kind."""
         ...
 
-    def keeping(self, image: ImageEntry) -> Destination:
-        """Where *image* of a Reader goes, listed with all that is said of it there."""
+    def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
+        """Return where *image* of a Reader goes under *names*, listed with all that is said of it there."""
         ...

@@ -49,7 +49,9 @@ class Half:
     @property
     def damage(self) -> TarkitError | None:
         """The error, if it means that something was altered, and not just left out."""
-        return self.error if isinstance(self.error, DigestMismatchError | SizeMismatchError) else None
+        return (
+            self.error if isinstance(self.error, DigestMismatchError | SizeMismatchError) else None
+        )
 
     def top(self, manifest: Descriptor) -> Descriptor:
         """Return what stands for the whole image of which *manifest* is one platform.
@@ -98,7 +100,9 @@ class OCIHalf:
     def halves(self) -> Sequence[Half]:
         """All images that can be read."""
         budget = iter(range(_MOST_LEAVES))
-        return [self._look(image, budget) for image in self._images if isinstance(image, LayoutImage)]
+        return [
+            self._look(image, budget) for image in self._images if isinstance(image, LayoutImage)
+        ]
 
     @cached_property
     def _at(self) -> dict[int, Half]:
@@ -107,7 +111,9 @@ class OCIHalf:
     @cached_property
     def _by_config(self) -> dict[tuple[Digest, int], list[Half]]:
         found: dict[tuple[Digest, int], list[Half]] = defaultdict(list)
-        for half in sorted(self.halves, key=lambda half: half.image.descriptor.media_type in media_types.INDEXES):
+        for half in sorted(
+            self.halves, key=lambda half: half.image.descriptor.media_type in media_types.INDEXES
+        ):
             for key in half.manifests:
                 found[key].append(half)
         return found

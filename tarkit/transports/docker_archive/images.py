@@ -75,7 +75,7 @@ class _Joined:
         self._used |= groups.keys()
         for half, names in groups.values() or [(rest, [])]:
             self._used.add(half.image.descriptor.digest)
-            yield DockerImage(position, tuple(names), item, half.top(half.manifests[key]))
+            yield DockerImage(position, tuple(names), item, half.top(half.manifests[key]), config)
 
     def unlisted(self) -> Iterator[DockerImage]:
         """Yield the images whose full names the OCI half only has."""

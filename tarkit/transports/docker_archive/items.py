@@ -116,11 +116,13 @@ def parse_items(data: bytes, *, where: str) -> tuple[ManifestItem | UnreadableIt
 class DockerImage(ImageEntry):
     """An image of a docker archive: its ``item`` in ``manifest.json``, and its ``top`` in ``index.json``.
 
-    Either may be missing. ``error`` says why the image cannot be read although it is listed.
+    Either may be missing. ``config`` is that of the item, if it was looked at. ``error`` says why
+    the image cannot be read although it is listed.
     """
 
     item: ManifestItem | None
     top: Descriptor | None = None
+    config: Digest | None = None
     error: TarkitError | None = None
 
 
@@ -132,7 +134,9 @@ def catalog_of(
     Names compare in full, as Docker writes them out; a tag alone will do if one image only has it.
     A name that Docker would not take has to be written as it is.
     """
-    return Catalog(images, (Spelling(_in_full, _full_key), Spelling(_tags, str), EXACT), where=where)
+    return Catalog(
+        images, (Spelling(_in_full, _full_key), Spelling(_tags, str), EXACT), where=where
+    )
 
 
 def choose_item(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from tarkit.errors import MalformedError
+from tarkit.image import media_types
 from tarkit.image.digest import Digest
 from tarkit.image.document import (
     JSON,
@@ -81,6 +82,11 @@ class Descriptor:
         }
         document.update({key: value for key, value in optional.items() if value})
         return document | dict(self.extra)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether a copy may lack the content: a layer not to be distributed, with the URLs that have it."""
+        return bool(self.urls) and media_types.is_foreign(self.media_type)
 
     def with_content(self, media_type: str, digest: Digest, size: int) -> Self:
         """The same descriptor for other content: all that is said stays, but for embedded data."""

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tarkit.image import media_types
-from tarkit.image.config import ImageConfig
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.image.platform import Platform
-from tarkit.reading.select import read_config, select_image
+from tarkit.reading.select import read_image_config, select_image
 from tarkit.transports.base import Source
 
 
@@ -50,12 +49,10 @@ def inspect_image(source: Source, platform: Platform | None = None) -> ImageInfo
 
 def _image_info(source: Source, raw: RawManifest, name: str) -> ImageInfo:
     manifest = Manifest.parse(raw)
-    if manifest.config.media_type not in media_types.CONFIGS:
+    config = read_image_config(source, manifest)
+    if config is None:
         layers = tuple(LayerInfo(layer, None) for layer in manifest.layers)
         return ImageInfo(name, raw.descriptor, config=manifest.config, layers=layers)
-    where = f"{source.where}: config {manifest.config.digest}"
-    config = ImageConfig.parse(read_config(source, manifest), where=where)
-    config.require_layers(len(manifest.layers), where=where)
     return ImageInfo(
         name=name,
         descriptor=raw.descriptor,

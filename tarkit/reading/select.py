@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tarkit.errors import ImageNotFoundError, LimitExceededError, MalformedError
 from tarkit.image import media_types
-from tarkit.image.config import ImageConfig
+from tarkit.image.config import ImageConfig, is_image_config
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
@@ -64,6 +64,7 @@ class _Search:
         self._platform = platform
         self._wanted = platform or Platform.system()
         self._seen: set[Digest] = set()
+        self._configs: dict[Digest, ImageConfig | None] = {}
         self._available: list[str] = []
 
     def find(self, raw: RawManifest) -> Route:
@@ -81,7 +82,7 @@ class _Search:
         for route in (self._route(way) for way in others if way[-1].platform is None):
             if self._fits(route.image):
                 return route
-            if _is_image(route.image):
+            if self._is_image(route.image):
                 images.append(route)
         if self._platform is None and len(marked) + len(images) == 1:
             return images[0] if images else self._route(marked[0])
@@ -116,20 +117,24 @@ class _Search:
 
     def _fits(self, raw: RawManifest) -> bool:
         """Whether *raw* is an image for the platform, as its config says."""
-        if not _is_image(raw):
-            return False
-        found = _platform_of(self._source, raw)
-        if found is None:
+        if raw.media_type not in media_types.MANIFESTS:
             return True
-        self._available.append(str(found))
-        return self._wanted.choose([found]) is not None
+        config = self._config(raw)
+        if config is None:
+            return False
+        self._available.append(str(config.platform))
+        return self._wanted.choose([config.platform]) is not None
+
+    def _is_image(self, raw: RawManifest) -> bool:
+        return raw.media_type not in media_types.MANIFESTS or self._config(raw) is not None
+
+    def _config(self, raw: RawManifest) -> ImageConfig | None:
+        if raw.digest not in self._configs:
+            self._configs[raw.digest] = read_image_config(self._source, Manifest.parse(raw))
+        return self._configs[raw.digest]
 
     def _route(self, way: _Way) -> Route:
         return Route(way, self._source.manifest(way[-1].digest))
-
-
-def _is_image(raw: RawManifest) -> bool:
-    return raw.media_type not in media_types.MANIFESTS or Manifest.parse(raw).is_image
 
 
 def _platform_of(source: Source, raw: RawManifest) -> Platform | None:
@@ -137,8 +142,9 @@ def _platform_of(source: Source, raw: RawManifest) -> Platform | None:
     if raw.media_type not in media_types.MANIFESTS:
         return None
     manifest = Manifest.parse(raw)
-    manifest.require_image(where=source.where)
-    return ImageConfig.parse(read_config(source, manifest), where=source.where).platform
+    data = read_config(source, manifest)
+    manifest.require_image(data, where=source.where)
+    return ImageConfig.parse(data, where=source.where).platform
 
 
 def is_present(source: Source, child: Descriptor) -> bool:
@@ -159,6 +165,19 @@ def read_config(source: Source, manifest: Manifest) -> bytes:
         stream, digest=descriptor.digest, size=descriptor.size, where=where
     ) as blob:
         return read_bounded(blob, METADATA_LIMIT, where=where)
+
+
+def read_image_config(source: Source, manifest: Manifest) -> ImageConfig | None:
+    """The config of *manifest* with a diff ID for each layer, or ``None`` if that is an artifact's."""
+    if not manifest.may_be_image:
+        return None
+    data = read_config(source, manifest)
+    if not is_image_config(data, manifest.config.media_type):
+        return None
+    where = f"{source.where}: config {manifest.config.digest}"
+    config = ImageConfig.parse(data, where=where)
+    config.require_layers(len(manifest.layers), where=where)
+    return config
 
 
 def platforms_of(children: Iterable[Descriptor]) -> list[str]:

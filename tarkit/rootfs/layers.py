@@ -74,8 +74,9 @@ class ImageLayers:
                 f"a manifest of the unsupported type {raw.media_type!r}", where=source.where
             )
         manifest = Manifest.parse(raw)
-        manifest.require_image(where=source.where)
-        config = ImageConfig.parse(read_config(source, manifest), where=source.where)
+        data = read_config(source, manifest)
+        manifest.require_image(data, where=source.where)
+        config = ImageConfig.parse(data, where=source.where)
         config.require_layers(len(manifest.layers), where=source.where)
         pairs = zip(manifest.layers, config.diff_ids, strict=True)
         layers = [Layer(descriptor, diff_id) for descriptor, diff_id in pairs]

@@ -25,6 +25,7 @@ from tarkit.image.convert import convert_index, convert_manifest
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.reading.foreign import hosts
 from tarkit.reading.select import (
     descends,
     find_route,
@@ -232,6 +233,11 @@ class _Copy:
         self._moved |= moved
         for blob in moved.values():
             self._count(blob)
+            if blob.outcome is Outcome.ABSENT:
+                self._notes.append(
+                    f"layer {blob.stored.digest} is not in the copy, only at {hosts(blob.stored)}; "
+                    "--fetch-foreign downloads it"
+                )
 
     def _put_config(self, descriptor: Descriptor, data: bytes, media_type: str) -> None:
         everything = frozenset(media_types.Compression)
@@ -244,7 +250,7 @@ class _Copy:
 
     def _count(self, blob: Moved) -> None:
         self._outcomes[blob.outcome] += 1
-        if blob.outcome is not Outcome.REUSED:
+        if blob.outcome in (Outcome.COPIED, Outcome.RECOMPRESSED):
             self._written += blob.stored.size
 
     def _finished(self, raw: RawManifest, manifest: Manifest, plan: ImagePlan) -> RawManifest:

@@ -55,5 +55,6 @@ def _image_manifests(
 def _is_whole(layout: Layout, descriptor: Descriptor, config: Digest) -> bool:
     manifest = Manifest.parse(layout.manifest(descriptor))
     return manifest.config.digest == config and all(
-        layout.files.blob_size(layer.digest) is not None for layer in manifest.layers
+        layer.is_foreign or layout.files.blob_size(layer.digest) is not None
+        for layer in manifest.layers
     )

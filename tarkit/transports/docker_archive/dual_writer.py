@@ -31,6 +31,7 @@ PROFILE = Profile(
     },
     holds=frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD}),
     ordered=True,
+    absent_layers=False,  # the daemon and podman load nothing else
 )
 
 

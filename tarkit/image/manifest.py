@@ -13,10 +13,12 @@ from typing import Any, Self
 
 from tarkit.errors import MalformedError, NotAnImageError, TarkitError, UnsupportedError
 from tarkit.image import media_types
+from tarkit.image.config import is_image_config
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import (
     JSON,
+    METADATA_LIMIT,
     as_object,
     dump_json,
     get_list,
@@ -103,13 +105,16 @@ class Manifest:
         return _serialize(document, self)
 
     @property
-    def is_image(self) -> bool:
-        """Whether the config is a container image's, and not some artifact's."""
-        return self.config.media_type in media_types.CONFIGS
+    def may_be_image(self) -> bool:
+        """Whether this is a plain image if `is_image_config` says so of its config."""
+        readable = self.config.size <= METADATA_LIMIT
+        return (readable or self.config.media_type in media_types.CONFIGS) and all(
+            media_types.is_layer(layer.media_type) for layer in self.layers
+        )
 
-    def require_image(self, *, where: str | None = None) -> None:
-        """Raise :class:`NotAnImageError` unless the config and every layer are an image's."""
-        if not self.is_image:
+    def require_image(self, config: bytes, *, where: str | None = None) -> None:
+        """Raise :class:`NotAnImageError` unless *config* and every layer are an image's."""
+        if not is_image_config(config, self.config.media_type):
             kind = self.artifact_type or self.config.media_type or "no media type"
             raise NotAnImageError(f"an artifact ({kind}), not a container image", where=where)
         for layer in self.layers:

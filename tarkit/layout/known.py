@@ -36,9 +36,9 @@ def known_layers(layout: Layout) -> Mapping[Digest, list[Descriptor]]:
 
 
 def _learn_image(layout: Layout, manifest: Manifest, known: dict[Digest, list[Descriptor]]) -> None:
-    manifest.require_image()
     config = manifest.config
     data = verified(layout.files.open_blob(config.digest), config.digest, config.size)
+    manifest.require_image(data)
     parsed = ImageConfig.parse(data)
     parsed.require_layers(len(manifest.layers))
     for layer, diff_id in zip(manifest.layers, parsed.diff_ids, strict=True):

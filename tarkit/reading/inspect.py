@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tarkit.image import media_types
-from tarkit.image.config import ImageConfig
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.image.platform import Platform
-from tarkit.reading.select import find_route, image_ways, is_image, is_present, read_config
+from tarkit.reading.select import find_route, image_ways, is_present, read_image_config
 from tarkit.transports.base import Source, StatedSource
 
 
@@ -60,10 +59,10 @@ def inspect_image(source: Source, platform: Platform | None = None) -> ImageInfo
 
 def _image_info(source: Source, raw: RawManifest, name: str, stated: Platform | None) -> ImageInfo:
     manifest = Manifest.parse(raw)
-    if not is_image(manifest):
+    config = read_image_config(source, manifest)
+    if config is None:
         layers = tuple(LayerInfo(layer, None) for layer in manifest.layers)
         return ImageInfo(name, raw.descriptor, config=manifest.config, layers=layers)
-    config = _config(source, manifest)
     return ImageInfo(
         name=name,
         descriptor=raw.descriptor,
@@ -74,13 +73,6 @@ def _image_info(source: Source, raw: RawManifest, name: str, stated: Platform | 
         labels=config.labels,
         layers=tuple(map(LayerInfo, manifest.layers, config.diff_ids)),
     )
-
-
-def _config(source: Source, manifest: Manifest) -> ImageConfig:
-    where = f"{source.where}: config {manifest.config.digest}"
-    config = ImageConfig.parse(read_config(source, manifest), where=where)
-    config.require_layers(len(manifest.layers), where=where)
-    return config
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +103,7 @@ def _platforms(source: Source, raw: RawManifest) -> Iterable[Platform]:
         entries = (way[-1] for way in image_ways(source, raw))
         found = dict.fromkeys(entry.platform for entry in entries if is_present(source, entry))
         return filter(None, found)
-    if raw.media_type not in media_types.MANIFESTS or not is_image(manifest := Manifest.parse(raw)):
+    if raw.media_type not in media_types.MANIFESTS:
         return ()
-    return (_config(source, manifest).platform,)
+    config = read_image_config(source, Manifest.parse(raw))
+    return () if config is None else (config.platform,)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from tarkit.errors import ImageNotFoundError, LimitExceededError, RefusedError, VerificationError
 from tarkit.image import media_types
-from tarkit.image.config import ImageConfig
+from tarkit.image.config import ImageConfig, is_image_config
 from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.image.platform import Platform
@@ -63,6 +64,7 @@ class _Search:
         self._source = source
         self._platform = platform
         self._wanted = platform or Platform.system()
+        self._configs: dict[Digest, ImageConfig | None] = {}
         self._available: list[str] = []
 
     def find(self, raw: RawManifest) -> Route:
@@ -79,20 +81,21 @@ class _Search:
         fitting, others = self._by_entry(present)
         artifacts = []
         for route in map(self._route, fitting):
-            if _is_image(route.image):
+            if self._is_image(route.image):
                 return route
             artifacts.append(route)
         images = []
         for route in (self._route(way) for way in others if way[-1].platform is None):
-            if self._fits(route.image):
-                return route
-            if _is_image(route.image):
+            with suppress(VerificationError, RefusedError):  # a bad image hides no other
+                if self._fits(route.image):
+                    return route
+            if self._may_be_image(route.image):
                 images.append(route)
         if artifacts:
             return artifacts[0]
         marked = [way for way in others if way[-1].platform is not None]
         if self._platform is None and len(marked) + len(images) <= _MOST_LOOKED_AT:
-            images += [r for r in map(self._route, marked) if _is_image(r.image)]
+            images += [r for r in map(self._route, marked) if self._may_be_image(r.image)]
             if len(images) == 1:
                 return images[0]
         raise self._not_found(named, marked)
@@ -133,13 +136,27 @@ class _Search:
 
     def _fits(self, raw: RawManifest) -> bool:
         """Return whether *raw* is an image for the platform, as its config says."""
-        if not _is_image(raw):
-            return False
-        found = _platform_of(self._source, raw)
-        if found is None:
+        if raw.media_type not in media_types.MANIFESTS:
             return True
-        self._available.append(str(found))
-        return self._wanted.choose([found]) is not None
+        config = self._config(raw)
+        if config is None:
+            return False
+        self._available.append(str(config.platform))
+        return self._wanted.choose([config.platform]) is not None
+
+    def _is_image(self, raw: RawManifest) -> bool:
+        return raw.media_type not in media_types.MANIFESTS or self._config(raw) is not None
+
+    def _may_be_image(self, raw: RawManifest) -> bool:
+        try:
+            return self._is_image(raw)
+        except (VerificationError, RefusedError):
+            return True
+
+    def _config(self, raw: RawManifest) -> ImageConfig | None:
+        if raw.digest not in self._configs:
+            self._configs[raw.digest] = read_image_config(self._source, Manifest.parse(raw))
+        return self._configs[raw.digest]
 
     def _route(self, way: Way) -> Route:
         return Route(way, self._source.manifest(way[-1].digest))
@@ -156,25 +173,14 @@ def image_ways(source: Source, raw: RawManifest) -> list[Way]:
     return [way for way in ways if _ATTESTATION not in way[-1].annotations]
 
 
-def is_image(manifest: Manifest) -> bool:
-    """Return whether *manifest* is an image's: artifacts may borrow the config type, but not every layer type."""
-    layers = manifest.layers
-    return manifest.is_image and (
-        not layers or any(media_types.is_layer(layer.media_type) for layer in layers)
-    )
-
-
-def _is_image(raw: RawManifest) -> bool:
-    return raw.media_type not in media_types.MANIFESTS or is_image(Manifest.parse(raw))
-
-
 def _platform_of(source: Source, raw: RawManifest) -> Platform | None:
     """The platform in the config of the image *raw*; ``None`` for a manifest that is not parsed here."""
     if raw.media_type not in media_types.MANIFESTS:
         return None
     manifest = Manifest.parse(raw)
-    manifest.require_image(where=source.where)
-    return ImageConfig.parse(read_config(source, manifest), where=source.where).platform
+    data = read_config(source, manifest)
+    manifest.require_image(data, where=source.where)
+    return ImageConfig.parse(data, where=source.where).platform
 
 
 def is_present(source: Source, child: Descriptor) -> bool:
@@ -195,6 +201,19 @@ def read_config(source: Source, manifest: Manifest) -> bytes:
         stream, digest=descriptor.digest, size=descriptor.size, where=where
     ) as blob:
         return read_bounded(blob, METADATA_LIMIT, where=where)
+
+
+def read_image_config(source: Source, manifest: Manifest) -> ImageConfig | None:
+    """The config of *manifest* with a diff ID for each layer, or ``None`` if that is an artifact's."""
+    if not manifest.may_be_image:
+        return None
+    data = read_config(source, manifest)
+    if not is_image_config(data, manifest.config.media_type):
+        return None
+    where = f"{source.where}: config {manifest.config.digest}"
+    config = ImageConfig.parse(data, where=where)
+    config.require_layers(len(manifest.layers), where=where)
+    return config
 
 
 def platforms_of(children: Iterable[Descriptor]) -> list[str]:

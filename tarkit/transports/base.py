@@ -105,7 +105,8 @@ class Profile:
     ``habit`` maps the compression a layer has to the one it gets; what is not in it stays.
     ``holds`` are the compressions it can hold at all. ``ordered`` destinations take blobs one at
     a time, in manifest order, so that their bytes do not depend on threads. Where ``keeps_manifest``
-    is false the manifest is not stored but made up again by whoever reads.
+    is false the manifest is not stored but made up again by whoever reads. Without
+    ``absent_layers``, layers that are only at their URLs are refused.
     """
 
     media_types: frozenset[str]
@@ -114,6 +115,7 @@ class Profile:
     holds: frozenset[Compression] = frozenset(Compression)
     ordered: bool = False
     keeps_manifest: bool = True
+    absent_layers: bool = True
 
 
 class Destination(Protocol):

@@ -32,6 +32,7 @@ PROFILE = Profile(
     holds=frozenset({Compression.NONE}),
     ordered=True,
     keeps_manifest=False,
+    absent_layers=False,
 )
 
 _TOP_LAYER_KEYS = (

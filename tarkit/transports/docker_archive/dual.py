@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 from tarkit.errors import (
     DigestMismatchError,
@@ -30,6 +31,7 @@ from tarkit.layout.layout import INDEX_FILE, MARKER_FILE, Layout, LayoutImage
 from tarkit.tar.archive import Archive
 
 _MOST_LEAVES = 200_000  # of all entries together, which may share nested indexes
+_MOST_OF_A_NAME = 100  # images of one name that are told apart by their configs
 
 
 @dataclass(slots=True)
@@ -88,7 +90,8 @@ class OCIHalf:
 
     def named(self, name: str, config: Digest | None = None) -> Half | None:
         """Return the first image that answers to *name*, preferably one with that *config*."""
-        halves = [self._at[at] for at in self._layout.matches(name) if at in self._at]
+        positions = islice(self._layout.matches(name), _MOST_OF_A_NAME)
+        halves = [self._at[at] for at in positions if at in self._at]
         fitting = [half for half in halves if config in half.configs]
         return next(iter(fitting or halves), None)
 
@@ -137,7 +140,8 @@ class OCIHalf:
             half.present += 1  # whoever wants all of the index has to be told
             return
         half.configs.add(manifest.config.digest)
-        if all(map(self._holds, (manifest.config, *manifest.layers))):
+        stored = [layer for layer in manifest.layers if not layer.is_foreign]
+        if all(map(self._holds, (manifest.config, *stored))):
             half.present += 1
             half.manifests[manifest.config.digest, len(manifest.layers)] = leaf
 

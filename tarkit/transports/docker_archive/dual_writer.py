@@ -32,6 +32,7 @@ PROFILE = Profile(
     },
     holds=frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD}),
     ordered=True,
+    absent_layers=False,  # the daemon and podman load nothing else
 )
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         CancelledError,
         CannotModifyError,
         DigestMismatchError,
+        ForeignLayerError,
         ImageNotFoundError,
         LayerCountError,
         LimitExceededError,
@@ -158,6 +159,7 @@ if TYPE_CHECKING:
     from tarkit.transports.oci_layout.reader import OCILayoutReader
     from tarkit.transports.oci_layout.writer import OCILayoutWriter
     from tarkit.transports.registry.credentials import Credentials
+    from tarkit.transports.registry.foreign import fetch_layer
     from tarkit.transports.registry.options import Patience, RegistryOptions
     from tarkit.transports.registry.reader import RegistryReader
     from tarkit.transports.registry.writer import RegistryWriter
@@ -187,6 +189,7 @@ _MODULES = {
         "CancelledError",
         "CannotModifyError",
         "DigestMismatchError",
+        "ForeignLayerError",
         "ImageNotFoundError",
         "LayerCountError",
         "LimitExceededError",
@@ -278,6 +281,7 @@ _MODULES = {
     "tarkit.transports.oci_layout.reader": ("OCILayoutReader",),
     "tarkit.transports.oci_layout.writer": ("OCILayoutWriter",),
     "tarkit.transports.registry.credentials": ("Credentials",),
+    "tarkit.transports.registry.foreign": ("fetch_layer",),
     "tarkit.transports.registry.options": (
         "Patience",
         "RegistryOptions",
@@ -322,6 +326,7 @@ __all__ = [
     "Family",
     "FileSystem",
     "Finding",
+    "ForeignLayerError",
     "History",
     "ImageConfig",
     "ImageEntry",
@@ -395,6 +400,7 @@ __all__ = [
     "convert_manifest",
     "copy_image",
     "diff",
+    "fetch_layer",
     "inspect_image",
     "open_reader",
     "open_source",

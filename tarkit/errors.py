@@ -26,6 +26,7 @@
     │   │   └── ManifestRejectedError  the destination cannot hold this manifest
     │   ├── CannotModifyError          the copy would have to change what was to be preserved
     │   ├── UnsafePathError            a path or link leads out of the archive, layout or image
+    │   ├── ForeignLayerError          a layer that may not be distributed is only at its URLs
     │   ├── LockedError                another process holds the lock
     │   └── NoSpaceError               the output does not fit
     ├── CancelledError                 stopped: something else failed, or a listener raised it
@@ -205,6 +206,10 @@ class CannotModifyError(RefusedError):
 
 class UnsafePathError(RefusedError):
     """A path or link that leads out of the archive, layout or image."""
+
+
+class ForeignLayerError(RefusedError):
+    """A layer that may not be distributed is not there, only at its URLs."""
 
 
 class LockedError(RefusedError):

@@ -189,6 +189,7 @@ class Layout:
         pack: Callable[[bytes], bytes] | None = squeeze,
         layer_type: str | None = None,
         docker: bool = False,
+        config_type: str | None = None,
         layer_fields: Sequence[Doc] = (),
         **fields: Any,
     ) -> Doc:
@@ -197,10 +198,12 @@ class Layout:
         layer_type = layer_type or (gzipped if pack else OCI_LAYER)
         extra = [*layer_fields, *[{}] * (len(image.layers) - len(layer_fields))]
         media_type = DOCKER_MANIFEST if docker else OCI_MANIFEST
+        if config_type is None:
+            config_type = DOCKER_CONFIG if docker else OCI_CONFIG
         manifest = {
             "schemaVersion": 2,
             "mediaType": media_type,
-            "config": self.blob(image.config, DOCKER_CONFIG if docker else OCI_CONFIG),
+            "config": self.blob(image.config, config_type),
             "layers": [
                 self.blob(pack(layer) if pack else layer, layer_type, **more)
                 for layer, more in zip(image.layers, extra, strict=True)

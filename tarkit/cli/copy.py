@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -15,6 +17,7 @@ from tarkit.copying.carry import carry_over
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError, VerificationError
+from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
 from tarkit.layout.names import normalized
 from tarkit.streams.atomic import atomic_file, output_path
@@ -63,6 +66,20 @@ def copy_command(
     verify_existing: Annotated[
         bool, typer.Option("--verify-existing", help="Hash blobs before they are reused.")
     ] = False,
+    verify_diff_ids: Annotated[
+        bool,
+        typer.Option(
+            "--verify-diff-ids",
+            help="Uncompress layers that are copied as they are, to compare their diff IDs.",
+        ),
+    ] = False,
+    fetch_foreign: Annotated[
+        bool,
+        typer.Option(
+            "--fetch-foreign",
+            help="Download layers that are not in the source, only at URLs that it names.",
+        ),
+    ] = False,
     digest_file: Annotated[Path | None, typer.Option(help="Write the digest to this file.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, max=64, help="Blobs at a time.")] = None,
     creds: Creds = None,
@@ -94,6 +111,8 @@ def copy_command(
             preserve_digests=preserve_digests,
             jobs=jobs,
             on_progress=listener,
+            verify_diff_ids=verify_diff_ids,
+            fetch_foreign=_fetcher(tls_verify) if fetch_foreign else None,
         )
         registry = registry_options(
             from_location, src_creds or creds, authfile, tls_verify, cert_dir
@@ -118,6 +137,13 @@ def copy_command(
         with atomic_file(digest_file.absolute()) as file:
             file.write(f"{result.descriptor.digest}\n".encode())
     _report(result, to_location, names, as_json=json_output, quiet=quiet)
+
+
+def _fetcher(tls_verify: bool) -> Callable[[Descriptor], BinaryIO]:
+    from tarkit.transports.registry.foreign import fetch_layer
+    from tarkit.transports.registry.options import RegistryOptions
+
+    return partial(fetch_layer, registry=RegistryOptions(tls_verify=tls_verify))
 
 
 def _names(image: Source, location: Location, tags: list[str]) -> list[str]:

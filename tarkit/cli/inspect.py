@@ -72,7 +72,7 @@ def _as_json(info: ImageInfo) -> dict[str, object]:
         "name": info.name or None,
         "digest": str(info.descriptor.digest),
         "media_type": info.descriptor.media_type,
-        "platform": platform_text(info.platform),
+        "platform": platform_text(info.stated_platform or info.platform),
         "config_digest": str(info.config.digest) if info.config else None,
         "created": info.created or None,
         "labels": dict(info.labels),
@@ -81,6 +81,8 @@ def _as_json(info: ImageInfo) -> dict[str, object]:
             for layer in info.layers
         ],
     }
+    if _is_contradicted(info):
+        document["config_platform"] = platform_text(info.platform)
     if info.manifests:
         document["manifests"] = [
             described(child) | {"platform": platform_text(child.platform)}
@@ -89,12 +91,23 @@ def _as_json(info: ImageInfo) -> dict[str, object]:
     return document
 
 
+def _is_contradicted(info: ImageInfo) -> bool:
+    """Return whether index and config state different platforms."""
+    stated, found = info.stated_platform, info.platform
+    return bool(stated and found and stated.contradicts(found))
+
+
+def _platform(info: ImageInfo) -> str:
+    text = platform_text(info.stated_platform or info.platform) or ""
+    return f"{text} (its config says {info.platform})" if _is_contradicted(info) else text
+
+
 def _print(info: ImageInfo) -> None:
     facts = [
         ("Name", info.name or "<none>"),
         ("Digest", str(info.descriptor.digest)),
         ("Media type", info.descriptor.media_type),
-        ("Platform", platform_text(info.platform) or ""),
+        ("Platform", _platform(info)),
         ("Config", str(info.config.digest) if info.config else ""),
         ("Created", info.created),
         *((f"Label {key}", value) for key, value in sorted(info.labels.items())),

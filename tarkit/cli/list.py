@@ -4,21 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, platform_text, print_json, table
+from tarkit.cli.common import (
+    Debug,
+    Json,
+    Quiet,
+    SourceArgument,
+    note,
+    platform_text,
+    print_json,
+    table,
+)
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
-from tarkit.image.descriptor import Descriptor
-from tarkit.reading.inspect import inspect_image
-from tarkit.transports.base import ImageEntry, Reader
+from tarkit.errors import RefusedError, TarkitError, VerificationError
+from tarkit.image.digest import Digest
+from tarkit.layout.layout import LayoutImage
+from tarkit.reading.inspect import Overview, overview
+from tarkit.transports.base import ImageEntry, Reader, UnreadableImage
 from tarkit.transports.location import Location, Transport, open_reader
 
-_REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)  # where each look at an image is dear
+_REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)  # each look at an image is expensive there
+_FAILED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
     entry: ImageEntry
-    descriptor: Descriptor | None = None
+    digest: str = ""
+    media_type: str = ""
     platforms: tuple[str, ...] = ()
+    error: TarkitError | None = None
 
 
 def list_command(
@@ -30,37 +44,55 @@ def list_command(
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
-) -> None:
-    """List the images in an archive, layout, directory, repository or Docker daemon."""
+) -> int:
+    """List the images in an archive, layout, directory, repository or Docker daemon; exit 4 if one is bad."""
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with open_reader(location, metadata_only=True, registry=registry) as reader:
         remote = location.transport in _REMOTE
-        rows = [_Row(e) if remote else _row(reader, e) for e in reader.images()]
+        known: dict[Digest, Overview] = {}
+        rows = [_Row(e) if remote else _row(reader, e, known) for e in reader.images()]
     if json_output:
         print_json({"images": [_as_json(row) for row in rows]})
-        return
+    else:
+        _print(rows)
+    bad = [row for row in rows if row.error]
+    for row in bad:
+        note(f"@{row.entry.index}: {row.error}")
+    return _FAILED if bad else 0
+
+
+def _row(reader: Reader, entry: ImageEntry, known: dict[Digest, Overview]) -> _Row:
+    """Return what there is to say of *entry*; if it is bad, what its container states, and the error."""
+    try:
+        found = overview(reader.source(index=entry.index), known)
+    except (VerificationError, RefusedError) as error:
+        return _Row(entry, *_stated(entry), error=error)
+    texts = dict.fromkeys(text for p in found.platforms if (text := platform_text(p)))
+    return _Row(entry, str(found.descriptor.digest), found.descriptor.media_type, tuple(texts))
+
+
+def _stated(entry: ImageEntry) -> tuple[str, str]:
+    if isinstance(entry, LayoutImage):
+        return str(entry.descriptor.digest), entry.descriptor.media_type
+    return (entry.digest, "") if isinstance(entry, UnreadableImage) else ("", "")
+
+
+def _print(rows: list[_Row]) -> None:
     lines = [("INDEX", "NAME", "DIGEST", "PLATFORMS")]
     for row in rows:
         for name in row.entry.names or ("<none>",):
-            digest = str(row.descriptor.digest) if row.descriptor else ""
-            lines.append((f"@{row.entry.index}", name, digest, ", ".join(row.platforms)))
+            lines.append((f"@{row.entry.index}", name, row.digest, ", ".join(row.platforms)))
     print(table(lines))
 
 
-def _row(reader: Reader, entry: ImageEntry) -> _Row:
-    info = inspect_image(reader.source(index=entry.index))
-    platforms = [info.platform] if info.platform else [m.platform for m in info.manifests]
-    texts = dict.fromkeys(text for p in platforms if (text := platform_text(p)))
-    return _Row(entry, info.descriptor, tuple(texts))
-
-
 def _as_json(row: _Row) -> dict[str, object]:
-    return {
+    document: dict[str, object] = {
         "name": row.entry.names[0] if row.entry.names else None,
         "names": list(row.entry.names),
         "index": row.entry.index,
-        "digest": str(row.descriptor.digest) if row.descriptor else None,
-        "media_type": row.descriptor.media_type if row.descriptor else None,
+        "digest": row.digest or None,
+        "media_type": row.media_type or None,
         "platforms": list(row.platforms),
     }
+    return document | {"error": str(row.error)} if row.error else document

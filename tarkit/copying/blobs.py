@@ -10,16 +10,24 @@ from dataclasses import dataclass
 from enum import Enum
 from queue import Empty, SimpleQueue
 from threading import Semaphore
+from typing import BinaryIO
 
+from tarkit.copying.diffids import DiffIdReader, uncompressed
 from tarkit.copying.options import CopyOptions
 from tarkit.copying.plan import LayerPlan
 from tarkit.copying.progress import Event, Watcher
-from tarkit.errors import CancelledError, DigestMismatchError, LostBlobError
+from tarkit.errors import (
+    CancelledError,
+    ForeignLayerError,
+    LostBlobError,
+)
 from tarkit.image import media_types
 from tarkit.image.convert import convert_layer
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression, Family
+from tarkit.reading.foreign import open_layer
+from tarkit.streams.chunks import ChunkReader
 from tarkit.streams.codecs import SNIFF_SIZE, compress, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
@@ -36,6 +44,7 @@ class Outcome(Enum):
     COPIED = "copied"
     RECOMPRESSED = "recompressed"
     REUSED = "reused"
+    ABSENT = "absent"  # it was not in the source either, and is to be had from its URLs
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +115,14 @@ class BlobMover:
         blob = plan.descriptor
         try:
             moved = self._reuse(plan) or self._insist(plan, family)
+            was_read = moved.outcome in (Outcome.COPIED, Outcome.RECOMPRESSED)
+            if moved.outcome is Outcome.REUSED and self._options.verify_diff_ids:
+                was_read = self._examine(plan)
         except BaseException:
             self._watcher.cancel()
             self._watcher.tell(Event.FAILED, blob)
             raise
-        reused = moved.outcome is Outcome.REUSED
-        self._watcher.done(Event.REUSED if reused else Event.FINISHED, blob)
+        self._watcher.done(Event.FINISHED if was_read else Event.REUSED, blob)
         return moved
 
     def _reuse(self, plan: LayerPlan) -> Moved | None:
@@ -136,26 +147,64 @@ class BlobMover:
     def _transfer(self, plan: LayerPlan, family: Family | None) -> Moved:
         blob = plan.descriptor
         self._watcher.tell(Event.STARTED, blob)
-        where = f"{self._source.where}: layer {blob.digest}"
-        with VerifyingReader(
-            self._watcher.watch(self._source.open_blob(blob), blob),
-            digest=blob.digest,
-            size=blob.size,
-            where=where,
-        ) as stream:
-            has = detect(stream.peek(SNIFF_SIZE))
+        opened = self._open(blob)
+        if opened is None:
+            return Moved(blob, Outcome.ABSENT)
+        with self._watcher.watch(opened, blob) as raw:
+            has = detect(raw.peek(SNIFF_SIZE))
             gets = plan.becomes[has]
-            if has is plan.declared is Compression.NONE:
-                _require_diff_id(plan, where)
-            if gets is has:
-                stored = self._destination.put_blob(stream, blob.media_type)
+            with self._verifying(raw, plan, has, gets) as stream:
+                if gets is has:
+                    stored = self._destination.put_blob(stream, blob.media_type)
+                    stream.verify()
+                    return Moved(stored, Outcome.COPIED)
+                layer = convert_layer(blob, family or _family(blob), gets)
+                with self._processors:  # more at once than there are only get in each other's way
+                    stored = self._recompress(stream, plan, has, gets, layer.media_type)
                 stream.verify()
-                return Moved(stored, Outcome.COPIED)
-            layer = convert_layer(blob, family or _family(blob), gets)
-            with self._processors:  # more at once than there are only get in each other's way
-                stored = self._recompress(stream, plan, has, gets, layer.media_type)
-            stream.verify()
         return Moved(stored, Outcome.RECOMPRESSED)
+
+    def _open(self, blob: Descriptor) -> BinaryIO | None:
+        """Open *blob*, from its URLs if that was asked for; ``None`` if the copy may lack it."""
+        try:
+            return open_layer(self._source, blob)
+        except ForeignLayerError:
+            if self._options.fetch_foreign is not None:
+                return self._options.fetch_foreign(blob)
+            if self._destination.profile.absent_layers:
+                return None
+            raise
+
+    def _verifying(
+        self, raw: ChunkReader, plan: LayerPlan, has: Compression, gets: Compression
+    ) -> VerifyingReader:
+        """*raw*, checked against its descriptor and, if nothing else does that, its diff ID."""
+        blob, where = plan.descriptor, self._where(plan.descriptor)
+        if has is Compression.NONE:
+            wanted = not _is_plain(plan, has)
+        else:
+            wanted = self._options.verify_diff_ids
+        stream = raw
+        if plan.diff_id and wanted and gets is has:
+            stream = DiffIdReader(raw, plan.diff_id, where)
+        return VerifyingReader(stream, digest=blob.digest, size=blob.size, where=where)
+
+    def _examine(self, plan: LayerPlan) -> bool:
+        """Compare a layer with its diff ID without storing it; whether it was read for that."""
+        blob = plan.descriptor
+        opened = self._open(blob) if plan.diff_id else None
+        if opened is None:
+            return False
+        with self._watcher.watch(opened, blob) as raw:
+            has = detect(raw.peek(SNIFF_SIZE))
+            if _is_plain(plan, has):
+                return False
+            with self._verifying(raw, plan, has, has) as stream:
+                stream.verify()
+        return True
+
+    def _where(self, blob: Descriptor) -> str:
+        return f"{self._source.where}: layer {blob.digest}"
 
     def _recompress(
         self,
@@ -169,15 +218,14 @@ class BlobMover:
 
         Reading, inflating and packing are stages on threads of their own.
         """
-        where = f"{self._source.where}: layer {plan.descriptor.digest}"
+        where = self._where(plan.descriptor)
         plain = stream
         with ExitStack() as stack:
-            if has is not Compression.NONE or plan.descriptor.digest != plan.diff_id:
+            if not _is_plain(plan, has):
                 read = stack.enter_context(ReadAhead(stream))
                 inflated = stack.enter_context(ReadAhead(decompress(read, has, where=where)))
-                inside = f"{where}, uncompressed"
                 plain = stack.enter_context(
-                    VerifyingReader(inflated, digest=plan.diff_id, where=inside)
+                    VerifyingReader(inflated, digest=plan.diff_id, where=uncompressed(where))
                 )
             if gets is Compression.NONE:
                 return self._destination.put_blob(plain, media_type)
@@ -189,11 +237,9 @@ class BlobMover:
             return stored
 
 
-def _require_diff_id(plan: LayerPlan, where: str) -> None:
-    """Raise :class:`DigestMismatchError` unless the digest of a plain layer is its diff ID."""
-    digest, diff_id = plan.descriptor.digest, plan.diff_id
-    if diff_id and diff_id.algorithm == digest.algorithm and diff_id != digest:
-        raise DigestMismatchError(diff_id, digest, where=where)
+def _is_plain(plan: LayerPlan, has: Compression) -> bool:
+    """Whether the layer is stored uncompressed, so that its digest is its diff ID."""
+    return has is Compression.NONE and plan.descriptor.digest == plan.diff_id
 
 
 def _next(finished: SimpleQueue[Future[Moved]]) -> Future[Moved]:

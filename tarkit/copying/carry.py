@@ -34,11 +34,14 @@ def carry_over(
         known = [name for name in source.names if in_full(name) is not None]
         names = [name for name in known if in_full(name) not in taken]
         if names or not known:
-            if isinstance(writer, KeepingWriter) and names == known:
-                unchanged = source.manifest().media_type not in media_types.SCHEMA1
-                options = replace(_ALL, preserve_digests=unchanged)
-                copy_image(source, writer.keeping(image), options)
-            else:
-                copy_image(source, writer.destination(*names), _ALL)
+            whole = isinstance(writer, KeepingWriter) and names == known
+            destination = (
+                writer.keeping(image, names)
+                if isinstance(writer, KeepingWriter)
+                else writer.destination(*names)
+            )
+            as_is = whole and destination.profile.holds == frozenset(media_types.Compression)
+            unchanged = as_is and source.manifest().media_type not in media_types.SCHEMA1
+            copy_image(source, destination, replace(_ALL, preserve_digests=unchanged))
             carried += 1
     return carried

@@ -20,11 +20,12 @@ from tarkit.errors import (
     listed,
 )
 from tarkit.image import media_types
-from tarkit.image.config import ImageConfig
+from tarkit.image.config import ImageConfig, is_image_config
 from tarkit.image.convert import convert_index, convert_manifest
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.reading.foreign import hosts
 from tarkit.reading.select import (
     descends,
     find_route,
@@ -196,7 +197,7 @@ class _Copy:
         self._read += len(config)
         self._notes += plan.notes
         self._move_layers(plan)
-        self._put_config(manifest.config, config)
+        self._put_config(manifest.config, config, plan.config_type)
         result = self._finished(raw, manifest, plan)
         self._destination.put_manifest(result)
         return result.descriptor
@@ -219,10 +220,7 @@ class _Copy:
     def _read_config(self, manifest: Manifest) -> tuple[bytes, tuple[Digest, ...] | None]:
         """The config's bytes, and its diff IDs where it is an image's."""
         data = read_config(self._source, manifest)
-        is_image = manifest.config.media_type in media_types.CONFIGS and all(
-            media_types.is_layer(layer.media_type) for layer in manifest.layers
-        )
-        if not is_image:
+        if not manifest.may_be_image or not is_image_config(data, manifest.config.media_type):
             return data, None
         where = f"{self._source.where}: config {manifest.config.digest}"
         config = ImageConfig.parse(data, where=where)
@@ -235,19 +233,24 @@ class _Copy:
         self._moved |= moved
         for blob in moved.values():
             self._count(blob)
+            if blob.outcome is Outcome.ABSENT:
+                self._notes.append(
+                    f"layer {blob.stored.digest} is not in the copy, only at {hosts(blob.stored)}; "
+                    "--fetch-foreign downloads it"
+                )
 
-    def _put_config(self, descriptor: Descriptor, data: bytes) -> None:
+    def _put_config(self, descriptor: Descriptor, data: bytes, media_type: str) -> None:
         everything = frozenset(media_types.Compression)
         if self._destination.try_reuse(descriptor, diff_id=None, compressions=everything):
             self._count(Moved(descriptor, Outcome.REUSED))
             return
         blob = VerifyingReader(io.BytesIO(data), digest=descriptor.digest, size=descriptor.size)
-        self._destination.put_blob(blob, descriptor.media_type)
+        self._destination.put_blob(blob, media_type or descriptor.media_type)
         self._count(Moved(descriptor, Outcome.COPIED))
 
     def _count(self, blob: Moved) -> None:
         self._outcomes[blob.outcome] += 1
-        if blob.outcome is not Outcome.REUSED:
+        if blob.outcome in (Outcome.COPIED, Outcome.RECOMPRESSED):
             self._written += blob.stored.size
 
     def _finished(self, raw: RawManifest, manifest: Manifest, plan: ImagePlan) -> RawManifest:
@@ -257,8 +260,9 @@ class _Copy:
             for layer in manifest.layers
         )
         result = replace(manifest, layers=layers)
-        if plan.family:
-            result = convert_manifest(result, plan.family)
+        if plan.family:  # the config may go by a type that no family knows
+            config = replace(manifest.config, media_type=plan.config_type)
+            result = convert_manifest(replace(result, config=config), plan.family)
         return raw if result == manifest else self._serialize(result)
 
     def _serialize(self, document: Manifest | Index) -> RawManifest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import BinaryIO
 
 from tarkit.copying.progress import Progress
 from tarkit.errors import UsageError
@@ -52,6 +53,9 @@ class CopyOptions:
     ``level`` is the codec's own. ``jobs`` bounds the blobs in flight. ``on_progress`` is called
     from several threads, one call at a time; :class:`~tarkit.errors.CancelledError` raised by it
     stops the copy.
+    ``verify_diff_ids`` uncompresses every layer to compare it with the config, also those that are
+    copied as they are or reused. ``fetch_foreign`` opens a layer that may not be distributed and is
+    only at its URLs, as `fetch_layer` does; without it such a layer is left out of the copy.
     Raises :class:`UsageError` for a level that no codec in question has, or that would be of no
     use, and for less than one job.
     """
@@ -64,6 +68,8 @@ class CopyOptions:
     preserve_digests: bool = False
     jobs: int | None = None
     on_progress: Callable[[Progress], None] | None = None
+    verify_diff_ids: bool = False
+    fetch_foreign: Callable[[Descriptor], BinaryIO] | None = None
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:

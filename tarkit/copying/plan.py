@@ -40,11 +40,15 @@ class LayerPlan:
 
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
-    """What becomes of one image: the family its manifest will be of (``None``: as it is), and its layers."""
+    """What becomes of one image: the family its manifest will be of (``None``: as it is), and its layers.
+
+    ``config_type`` is the media type under which its config is stored; an artifact's stays.
+    """
 
     family: Family | None
     layers: tuple[LayerPlan, ...]
     notes: tuple[str, ...]
+    config_type: str = ""
 
 
 _AS_IT_IS = {compression: compression for compression in Compression}
@@ -81,7 +85,9 @@ def plan_copy(
     for layer in layers:
         if layer.becomes[layer.declared] is not layer.declared:
             require_level(layer.becomes[layer.declared], options.level)
-    return ImagePlan(family, layers, _notes(manifest, family))
+    kept = manifest.media_type
+    config_type = media_types.config_type(media_types.in_family(kept, family) if family else kept)
+    return ImagePlan(family, layers, _notes(manifest, family), config_type)
 
 
 def family_at(profile: Profile, options: CopyOptions) -> Family | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tarkit.errors import LayerCountError, MalformedError, MissingRootfsError
+from tarkit.image import media_types
 from tarkit.image.digest import Digest
 from tarkit.image.document import (
     JSON,
@@ -17,9 +19,12 @@ from tarkit.image.document import (
     get_string,
     get_string_map,
     get_strings,
+    parse_json,
     parse_object,
 )
 from tarkit.image.platform import Platform
+
+_VENDOR = re.compile(r"[^/]+/(?:vnd|prs|x)[.-]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,30 @@ class ImageConfig:
         """Raise :class:`LayerCountError` unless the image has *count* layers."""
         if count != len(self.diff_ids):
             raise LayerCountError(count, len(self.diff_ids), where=where)
+
+
+def is_image_config(data: bytes, media_type: str) -> bool:
+    """Return whether *data*, stored as *media_type*, is the config of a container image.
+
+    An image's own type is believed unless the config is an empty object, so that a broken config
+    is not taken for an artifact's, and another vendor's type is believed too. Any other type says
+    nothing (Docker before 1.11 and some registries wrote "application/octet-stream", "text/html"
+    or none at all), so the content decides.
+    """
+    declared = media_type in media_types.CONFIGS
+    if not declared and _VENDOR.match(media_type):
+        return False
+    try:
+        document = parse_json(data)
+    except MalformedError:
+        return declared
+    if declared:
+        return document != {}
+    if not isinstance(document, dict) or not isinstance(document.get("rootfs"), dict):
+        return False
+    return isinstance(document["rootfs"].get("diff_ids"), list) and all(
+        isinstance(document.get(key), str) for key in ("architecture", "os")
+    )
 
 
 def chain_ids(diff_ids: Iterable[Digest]) -> tuple[Digest, ...]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from tarkit.errors import MalformedError
+from tarkit.image import media_types
+from tarkit.image.annotations import without_stale
 from tarkit.image.digest import Digest
 from tarkit.image.document import (
     JSON,
@@ -82,10 +84,28 @@ class Descriptor:
         document.update({key: value for key, value in optional.items() if value})
         return document | dict(self.extra)
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether a copy may lack the content: a layer not to be distributed, with the URLs that have it."""
+        return bool(self.urls) and media_types.is_foreign(self.media_type)
+
     def with_content(self, media_type: str, digest: Digest, size: int) -> Self:
-        """The same descriptor for other content: all that is said stays, but for embedded data."""
-        data = self.data if digest == self.digest else None
-        return replace(self, media_type=media_type, digest=digest, size=size, data=data)
+        """Return the descriptor of other content that means the same.
+
+        What speaks of the old bytes goes: embedded data, URLs, and annotations that lead to places
+        in a compressed layer. Everything else stays.
+        """
+        if digest == self.digest:
+            return replace(self, media_type=media_type, size=size)
+        return replace(
+            self,
+            media_type=media_type,
+            digest=digest,
+            size=size,
+            urls=(),
+            annotations=without_stale(self.annotations),
+            data=None,
+        )
 
 
 def _embedded(text: str, where: str | None) -> bytes | None:

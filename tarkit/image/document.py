@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from tarkit.errors import LimitExceededError, MalformedError
@@ -11,31 +13,92 @@ from tarkit.errors import LimitExceededError, MalformedError
 METADATA_LIMIT = 4 << 20
 """Bytes of a manifest, index or config that tarkit is willing to read (4 MiB, as registries do)."""
 
+VALUES_LIMIT = 250_000
+"""Values in a document that tarkit is willing to read: each takes memory, and time to be checked."""
+
+DEPTH_LIMIT = 100
+"""How deep the values of a document may lie in one another."""
+
 JSON = dict[str, Any]
+
+_LONGEST_NUMBER = 1_000  # digits
+_STRING = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)', re.DOTALL)
 
 
 def parse_json(data: bytes, *, where: str | None = None, limit: int = METADATA_LIMIT) -> Any:
     """The JSON value in *data*.
 
-    Raises :class:`LimitExceededError` above *limit* bytes or beyond the parser's depth, and
-    :class:`MalformedError` for anything that is not JSON in UTF-8.
+    Raises :class:`LimitExceededError` above *limit* bytes, `VALUES_LIMIT` and `DEPTH_LIMIT`, and
+    :class:`MalformedError` for anything that is not JSON in UTF-8, or has a number that is
+    infinite or of thousands of digits.
     """
     if len(data) > limit:
         raise LimitExceededError(
             f"document of {len(data)} bytes, the limit is {limit}", limit=limit, where=where
         )
+    if _values(data) > VALUES_LIMIT and _values(_STRING.sub(b"", data)) > VALUES_LIMIT:
+        raise LimitExceededError(
+            f"a document of more than {VALUES_LIMIT} values", limit=VALUES_LIMIT, where=where
+        )
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_reject_constant)
+        value = _DECODER.decode(data.decode("utf-8"))
     except RecursionError:
-        raise LimitExceededError("JSON nested too deeply", limit=limit, where=where) from None
+        raise _too_deep(where) from None
     except UnicodeDecodeError as error:
         raise MalformedError(f"JSON that is not UTF-8 at byte {error.start}", where=where) from None
     except ValueError as error:
         raise MalformedError(f"not JSON: {error}", where=where) from None
+    if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT and _depth(value) > DEPTH_LIMIT:
+        raise _too_deep(where)
+    return value
+
+
+def _values(data: bytes) -> int:
+    """Count the values in *data*, give or take a few, before they take any memory."""
+    return sum(map(data.count, (b",", b"[", b"{")))
+
+
+def _depth(value: object) -> int:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        level = [inner for outer in level for inner in _inside(outer)]
+    return depth
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _too_deep(where: str | None) -> LimitExceededError:
+    message = f"JSON nested too deeply: the limit is {DEPTH_LIMIT} levels"
+    return LimitExceededError(message, limit=DEPTH_LIMIT, where=where)
+
+
+def _bounded(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:
+        raise ValueError(f"the number {text[:40]}… has {len(text)} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
 
 
 def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: lists of thousands of images read and write as many documents.
+_DECODER = json.JSONDecoder(
+    parse_constant=_reject_constant, parse_float=_finite, parse_int=_bounded
+)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def parse_object(data: bytes, *, where: str | None = None, limit: int = METADATA_LIMIT) -> JSON:
@@ -45,8 +108,9 @@ def parse_object(data: bytes, *, where: str | None = None, limit: int = METADATA
 
 def dump_json(document: object) -> bytes:
     """*document* as compact JSON in UTF-8: keys in the order given, no escapes that are not needed."""
-    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return text.encode(errors="backslashreplace")  # half a surrogate pair: its JSON escape
+    return _ENCODER.encode(document).encode(
+        errors="backslashreplace"
+    )  # half a surrogate pair: its JSON escape
 
 
 def as_object(value: object, *, where: str | None) -> JSON:

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tarkit.errors import MalformedError, NotAnImageError, UnsupportedError
+from tarkit.errors import MalformedError, NotAnImageError, TarkitError, UnsupportedError
 from tarkit.image import media_types
+from tarkit.image.config import is_image_config
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import (
     JSON,
+    METADATA_LIMIT,
     as_object,
     dump_json,
     get_list,
@@ -29,6 +31,7 @@ from tarkit.image.document import (
 _COMMON = {"schemaVersion", "mediaType", "artifactType", "subject", "annotations"}
 _MANIFEST_FIELDS = frozenset(_COMMON | {"config", "layers"})
 _INDEX_FIELDS = frozenset(_COMMON | {"manifests"})
+_MOST_UNREADABLE = 1000  # an index of a million entries "{}" must not become a million errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +105,16 @@ class Manifest:
         return _serialize(document, self)
 
     @property
-    def is_image(self) -> bool:
-        """Whether the config is a container image's, and not some artifact's."""
-        return self.config.media_type in media_types.CONFIGS
+    def may_be_image(self) -> bool:
+        """Whether this is a plain image if `is_image_config` says so of its config."""
+        readable = self.config.size <= METADATA_LIMIT
+        return (readable or self.config.media_type in media_types.CONFIGS) and all(
+            media_types.is_layer(layer.media_type) for layer in self.layers
+        )
 
-    def require_image(self, *, where: str | None = None) -> None:
-        """Raise :class:`NotAnImageError` unless the config and every layer are an image's."""
-        if not self.is_image:
+    def require_image(self, config: bytes, *, where: str | None = None) -> None:
+        """Raise :class:`NotAnImageError` unless *config* and every layer are an image's."""
+        if not is_image_config(config, self.config.media_type):
             kind = self.artifact_type or self.config.media_type or "no media type"
             raise NotAnImageError(f"an artifact ({kind}), not a container image", where=where)
         for layer in self.layers:
@@ -120,8 +126,21 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableEntry:
+    """An entry of an index that tarkit cannot read: its ``position``, its JSON, and the ``error``."""
+
+    position: int
+    document: Any = field(hash=False)
+    error: TarkitError = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Index:
-    """Several images under one name, usually one a platform."""
+    """Several images under one name, usually one a platform.
+
+    ``manifests`` are the entries that tarkit can read. ``unreadable`` keeps all others, which is
+    none unless :meth:`parse` was told to be lenient, so that they survive a rewrite.
+    """
 
     media_type: str
     manifests: tuple[Descriptor, ...]
@@ -129,10 +148,15 @@ class Index:
     artifact_type: str = ""
     subject: Descriptor | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    unreadable: tuple[UnreadableEntry, ...] = ()
 
     @classmethod
-    def parse(cls, raw: RawManifest) -> Self:
-        """Read *raw*; raises :class:`MalformedError`, or :class:`UnsupportedError` for another kind of document."""
+    def parse(cls, raw: RawManifest, *, strict: bool = True) -> Self:
+        """Read *raw*; raises :class:`MalformedError`, or :class:`UnsupportedError` for another kind of document.
+
+        If not *strict*, entries that cannot be read are kept aside. An index in which every entry is
+        malformed is an error all the same, and so is one with more than a thousand such entries.
+        """
         where = str(raw.digest)
         if raw.media_type not in media_types.INDEXES:
             raise UnsupportedError(f"{raw.media_type!r} is not an image index", where=where)
@@ -140,16 +164,16 @@ class Index:
         for key in ("layers", "config"):
             if document.get(key) is not None:
                 raise MalformedError(f"an index with {key!r} as well as 'manifests'", where=where)
+        children = get_list(document, "manifests", where=where)
+        manifests, unreadable = _entries(children, where, strict=strict)
         return cls(
             media_type=raw.media_type,
-            manifests=tuple(
-                Descriptor.from_json(as_object(child, where=where), where=where)
-                for child in get_list(document, "manifests", where=where)
-            ),
+            manifests=manifests,
             annotations=get_string_map(document, "annotations", where=where),
             artifact_type=get_string(document, "artifactType", where=where),
             subject=_subject(document, where),
             extra=unknown_fields(document, _INDEX_FIELDS),
+            unreadable=unreadable,
         )
 
     def serialize(self) -> RawManifest:
@@ -157,8 +181,28 @@ class Index:
         document: JSON = {"schemaVersion": 2, "mediaType": self.media_type}
         if self.artifact_type:
             document["artifactType"] = self.artifact_type
-        document["manifests"] = [child.to_json() for child in self.manifests]
+        document["manifests"] = children = [child.to_json() for child in self.manifests]
+        for entry in self.unreadable:
+            children.insert(entry.position, entry.document)
         return _serialize(document, self)
+
+
+def _entries(
+    children: list[Any], where: str, *, strict: bool
+) -> tuple[tuple[Descriptor, ...], tuple[UnreadableEntry, ...]]:
+    """Return the descriptors among *children*, and the others."""
+    readable, unreadable = [], []
+    for position, child in enumerate(children):
+        try:
+            readable.append(Descriptor.from_json(as_object(child, where=where), where=where))
+        except (MalformedError, UnsupportedError) as error:
+            if strict or len(unreadable) == _MOST_UNREADABLE:
+                raise
+            unreadable.append(UnreadableEntry(position, child, error))
+    errors = [entry.error for entry in unreadable]
+    if errors and not readable and all(isinstance(error, MalformedError) for error in errors):
+        raise errors[0]
+    return tuple(readable), tuple(unreadable)
 
 
 def guess_media_type(data: bytes, *, where: str | None = None) -> str:

@@ -77,6 +77,11 @@ def is_layer(media_type: str) -> bool:
     return media_type in _LAYERS
 
 
+def is_foreign(media_type: str) -> bool:
+    """Whether *media_type* is that of a layer that may not be distributed, of either family."""
+    return media_type in _LAYERS and _LAYERS[media_type][1]
+
+
 def layer_compression(media_type: str) -> Compression:
     """The compression *media_type*, a layer's, declares; raises :class:`UnsupportedError` for any other."""
     if media_type not in _LAYERS:
@@ -102,6 +107,11 @@ def family_of(media_type: str) -> Family | None:
     if media_type in _LAYERS:
         return _LAYERS[media_type][0]
     return _FAMILY.get(media_type)
+
+
+def config_type(media_type: str) -> str:
+    """The type of an image's config beside a manifest of *media_type*."""
+    return DOCKER_CONFIG if _FAMILY[media_type] is Family.DOCKER else OCI_CONFIG
 
 
 def in_family(media_type: str, family: Family) -> str:

@@ -103,5 +103,14 @@ class Platform:
                     return position
         return candidates[0][0] if candidates and not self.variant else None
 
+    def contradicts(self, other: Platform) -> bool:
+        """Return whether *other* states something else. A field that either leaves empty says nothing."""
+        pairs = zip(
+            (self.os, self.architecture, self.variant),
+            (other.os, other.architecture, other.variant),
+            strict=True,
+        )
+        return any(ours and theirs and ours != theirs for ours, theirs in pairs)
+
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)

@@ -27,13 +27,39 @@ def with_entries(index: Index, entries: Iterable[Descriptor]) -> Index:
     One with a full name as well, of which that was the tag only, stays under its full name. An
     entry without a name replaces one of the same digest without a name. Everything else stays.
     """
-    manifests = list(index.manifests)
+    manifests: list[Descriptor | None] = list(index.manifests)  # None where one was replaced
+    places = _Places(index.manifests)
     for entry in entries:
-        beside = [_beside(old, entry) for old in manifests]
-        place = beside.index(None) if None in beside else len(beside)
-        manifests = [old for old in beside if old is not None]
-        manifests.insert(place, entry)
-    return replace(index, manifests=tuple(manifests))
+        place = None
+        for at in places.take(entry):
+            if (old := manifests[at]) is not None:
+                manifests[at] = _beside(old, entry)
+                if manifests[at] is None and place is None:
+                    place = at
+        if place is None:
+            place = len(manifests)
+            manifests.append(None)
+        manifests[place] = entry
+        places.add(place, entry)
+    return replace(index, manifests=tuple(entry for entry in manifests if entry is not None))
+
+
+class _Places:
+    """Where the entries of an index are, by their names; by digest if they have none."""
+
+    def __init__(self, entries: Iterable[Descriptor]) -> None:
+        self._places: dict[object, dict[int, None]] = {}
+        for at, entry in enumerate(entries):
+            self.add(at, entry)
+
+    def add(self, at: int, entry: Descriptor) -> None:
+        for key in names_of(entry.annotations) or (entry.digest,):
+            self._places.setdefault(key, {})[at] = None
+
+    def take(self, new: Descriptor) -> list[int]:
+        """Return the places of all entries that *new* may replace, in order, and forget them."""
+        key = new.annotations.get(REF_NAME) or new.digest
+        return sorted(self._places.pop(key, ()))
 
 
 def _beside(old: Descriptor, new: Descriptor) -> Descriptor | None:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO, Protocol
 
-from tarkit.errors import (
-    AmbiguousImageError,
-    BlobNotFoundError,
-    ImageNotFoundError,
-    LimitExceededError,
-    MalformedError,
-)
+from tarkit.errors import BlobNotFoundError, LimitExceededError, MalformedError
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT, get_string, parse_object
-from tarkit.image.manifest import Index, RawManifest
-from tarkit.layout.names import answers_to, names_of
+from tarkit.image.manifest import Index, RawManifest, UnreadableEntry
+from tarkit.layout.names import CONTAINERD_NAME, names_of, normalized
 from tarkit.streams.verify import verified
-from tarkit.transports.base import ImageEntry
+from tarkit.transports.base import ImageEntry, UnreadableImage
+from tarkit.transports.catalog import EXACT, Catalog, Spelling
 
 INDEX_FILE = "index.json"
 MARKER_FILE = "oci-layout"
@@ -53,17 +49,20 @@ class LayoutFiles(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
     """A layout's ``index.json``, read, over the files it speaks of."""
 
-    files: LayoutFiles
-    top: RawManifest
-    index: Index
+    def __init__(self, files: LayoutFiles, top: RawManifest, index: Index) -> None:
+        self.files = files
+        self.top = top
+        self.index = index
 
     @classmethod
     def read(cls, files: LayoutFiles) -> Layout:
-        """Read the marker and the index; raises :class:`MalformedError` where this is no layout."""
+        """Read the marker and the index; raises :class:`MalformedError` if this is no layout.
+
+        An entry of the index that cannot be read hides no other.
+        """
         _check_marker(files)
         data = files.read(INDEX_FILE)
         if data is None:
@@ -71,51 +70,49 @@ class Layout:
         where = f"{files.where}/{INDEX_FILE}"
         media_type = get_string(parse_object(data, where=where), "mediaType", where=where)
         top = RawManifest.of(data, media_type or media_types.OCI_INDEX, where=where)
-        return cls(files, top, Index.parse(top))
+        return cls(files, top, Index.parse(top, strict=False))
 
-    def images(self) -> tuple[LayoutImage, ...]:
-        """The images the index names. A flat multi-platform index without names is one image: itself."""
-        if self.is_flat():
-            return (LayoutImage(0, (), self.top.descriptor),)
-        return tuple(
-            LayoutImage(position, names_of(entry.annotations), entry)
-            for position, entry in enumerate(self.index.manifests)
-        )
+    def images(self) -> Sequence[LayoutImage | UnreadableImage]:
+        """Return the images the index names.
+
+        A flat multi-platform index without names is one image: itself.
+        """
+        return self._catalog.images
 
     def find(self, name: str | None, position: int | None) -> LayoutImage:
-        """The image of that *name* or *position*, or the only one there is.
+        """Return the image of that *name* or *position*, or the only one.
 
-        Raises :class:`ImageNotFoundError` and :class:`AmbiguousImageError`; both list what there is.
+        A name is compared as it is, then in full. Raises as :meth:`Catalog.choose` does.
         """
-        images = self.images()
-        labels = [image.label for image in images]
-        where = self.files.where
-        if position is not None:
-            if not 0 <= position < len(images):
-                count = f"{len(images)} image{'' if len(images) == 1 else 's'}"
-                raise ImageNotFoundError(
-                    f"no image @{position}: it holds {count}", where=where, available=labels
-                )
-            return images[position]
-        if name is not None:
-            return self._named(name, images)
-        if not images:
-            raise ImageNotFoundError("it holds no image", where=where)
-        return _the_one(images, f"it holds {len(images)} images and none was named", where)
+        return self._catalog.choose(name, position)[0]
 
-    def _named(self, name: str, images: Sequence[LayoutImage]) -> LayoutImage:
-        exact = [image for image in images if name in image.names]
-        found = exact or [
-            image for image in images if answers_to(image.descriptor.annotations, name)
+    def matches(self, name: str) -> Mapping[int, str]:
+        """Return the positions of all images that *name* means, and the name that each has there."""
+        return self._catalog.matches(name)
+
+    @cached_property
+    def _catalog(self) -> Catalog[LayoutImage]:
+        if self.is_flat():
+            images: Sequence[LayoutImage | UnreadableImage] = [
+                LayoutImage(0, (), self.top.descriptor)
+            ]
+        else:
+            images = self.entries()
+        return Catalog(
+            images,
+            (EXACT, Spelling(_full_names, normalized)),
+            where=self.files.where,
+            identity=lambda image: image.descriptor.digest,
+        )
+
+    def entries(self) -> list[LayoutImage | UnreadableImage]:
+        """Return the entries of the index, each at its position."""
+        odd = {entry.position: entry for entry in self.index.unreadable}
+        readable = iter(self.index.manifests)
+        return [
+            _unreadable(odd[position]) if position in odd else _readable(position, next(readable))
+            for position in range(len(self.index.manifests) + len(odd))
         ]
-        if not found:
-            raise ImageNotFoundError(
-                f"no image {name!r}",
-                where=self.files.where,
-                available=[image.label for image in images],
-            )
-        problem = f"{name!r} is the name of {len(found)} images"
-        return _the_one(found, problem, self.files.where)
 
     def listing(self) -> Index:
         """The index as a list of images, to which others may be added.
@@ -128,6 +125,8 @@ class Layout:
 
     def is_flat(self) -> bool:
         """Whether ``index.json`` is one multi-platform image itself, and not a list of images."""
+        if self.index.unreadable:
+            return False
         platforms = [entry.platform for entry in self.index.manifests]
         named = any(names_of(entry.annotations) for entry in self.index.manifests)
         return len(platforms) > 1 and not named and all(platforms)
@@ -144,13 +143,40 @@ class Layout:
         data = verified(self.files.open_blob(descriptor.digest), descriptor.digest, descriptor.size)
         return RawManifest.of(data, descriptor.media_type, where=where)
 
+    def nested(self, descriptor: Descriptor) -> RawManifest | None:
+        """Return the index that *descriptor* points at, or None if it is absent."""
+        is_there = (
+            descriptor.digest == self.top.digest
+            or self.files.blob_size(descriptor.digest) is not None
+        )
+        return self.manifest(descriptor) if is_there else None
 
-def _the_one(images: Sequence[LayoutImage], problem: str, where: str) -> LayoutImage:
-    """The image that all of *images* are, whatever their names; an error of *problem* where they differ."""
-    if len({image.descriptor.digest for image in images}) > 1:
-        names = [image.names[0] if image.names else image.label for image in images]
-        raise AmbiguousImageError(problem, where=where, available=names)
-    return images[0]
+
+def _readable(position: int, descriptor: Descriptor) -> LayoutImage:
+    return LayoutImage(position, names_of(descriptor.annotations), descriptor)
+
+
+def _unreadable(entry: UnreadableEntry) -> UnreadableImage:
+    """Return what can be said of *entry*: the names and the digest that it states, if these are text."""
+    document = entry.document if isinstance(entry.document, dict) else {}
+    annotations = document.get("annotations")
+    texts = annotations if isinstance(annotations, dict) else {}
+    names = names_of({key: text for key, text in texts.items() if isinstance(text, str)})
+    digest = document.get("digest")
+    return UnreadableImage(
+        entry.position, names, entry.error, digest if isinstance(digest, str) else ""
+    )
+
+
+def _full_names(image: ImageEntry) -> Iterator[tuple[str, str]]:
+    """Yield the full name of *image*, written out, with the name that comes first in its list."""
+    full = (
+        image.descriptor.annotations.get(CONTAINERD_NAME)
+        if isinstance(image, LayoutImage)
+        else None
+    )
+    if full and (key := normalized(full)) is not None:
+        yield key, full
 
 
 def _check_marker(files: LayoutFiles) -> None:
@@ -171,6 +197,7 @@ class LayoutSource:
         self._top = top
         self._known = {top.digest: top}
         self.names = names
+        self.platform = top.platform
         self.where = layout.files.where
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
@@ -180,7 +207,7 @@ class LayoutSource:
             raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
         raw = self._layout.manifest(descriptor)
         if raw.is_index:
-            for child in Index.parse(raw).manifests:
+            for child in Index.parse(raw, strict=False).manifests:
                 self._known.setdefault(child.digest, child)
         return raw
 

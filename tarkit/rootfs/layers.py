@@ -15,6 +15,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest, RawManifest
 from tarkit.image.platform import Platform
+from tarkit.reading.foreign import open_layer
 from tarkit.reading.select import read_config, select_image
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, drain
@@ -65,7 +66,8 @@ class ImageLayers:
         """The layers of *source*'s image for *platform*, the system's own by default.
 
         *on_progress* hears of every layer as it is read for the first time. Raises
-        :class:`~tarkit.errors.NotAnImageError`, :class:`~tarkit.errors.LayerCountError` and
+        :class:`~tarkit.errors.NotAnImageError`, :class:`~tarkit.errors.LayerCountError`,
+        :class:`~tarkit.errors.ForeignLayerError` if a layer is only at its URLs, and
         whatever else speaks against the manifest and the config.
         """
         raw = select_image(source, platform)
@@ -74,9 +76,12 @@ class ImageLayers:
                 f"a manifest of the unsupported type {raw.media_type!r}", where=source.where
             )
         manifest = Manifest.parse(raw)
-        manifest.require_image(where=source.where)
-        config = ImageConfig.parse(read_config(source, manifest), where=source.where)
+        data = read_config(source, manifest)
+        manifest.require_image(data, where=source.where)
+        config = ImageConfig.parse(data, where=source.where)
         config.require_layers(len(manifest.layers), where=source.where)
+        for layer in filter(lambda layer: layer.is_foreign, manifest.layers):
+            open_layer(source, layer).close()  # now, and not after all others have been read
         pairs = zip(manifest.layers, config.diff_ids, strict=True)
         layers = [Layer(descriptor, diff_id) for descriptor, diff_id in pairs]
         watcher = Watcher(on_progress)

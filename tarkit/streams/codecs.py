@@ -1,20 +1,28 @@
-"""Compression both ways; the only module that imports a codec.
+"""Compression both ways.
 
-What a stream is compressed with is read off its first bytes, never off a name or media type.
-Readers follow concatenated members and frames to the end, and say :class:`TruncatedError` or
-:class:`MalformedError` where the input does not hold.
+The first bytes of a stream tell its compression, never a name or a media type. Readers follow
+concatenated members and frames to the end. They raise :class:`TruncatedError` or
+:class:`MalformedError` if the input is damaged, and :class:`RefusedError` if it is sound but needs
+something that tarkit does not have: another method, a dictionary, more memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from tarkit.errors import MalformedError, TruncatedError, UnsupportedError, UsageError
+from tarkit.errors import (
+    MalformedError,
+    RefusedError,
+    TarkitError,
+    TruncatedError,
+    UnsupportedError,
+    UsageError,
+)
 from tarkit.image.media_types import Compression
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
-from tarkit.streams.zstdframes import FrameTracker
+from tarkit.streams.members import MemberReader, bzip2_codec, gzip_codec, xz_codec
+from tarkit.streams.zstdframes import WINDOW_LIMIT, FrameTracker
 
 if TYPE_CHECKING:
     from zstandard import ZstdCompressionParameters
@@ -31,9 +39,7 @@ _MAGIC = (
     (b"\xfd7zXZ\x00", Compression.XZ),
 )
 _TOP_LEVELS = {Compression.GZIP: 9, Compression.ZSTD: 22}
-_XZ_MEMORY_LIMIT = 128 << 20
 _ZSTD_WINDOW_LOG = 22
-_ZSTD_WINDOW_LIMIT = 128 << 20  # what zstd itself accepts without being told otherwise
 
 
 def detect(head: bytes) -> Compression:
@@ -63,13 +69,11 @@ def decompress(
         case Compression.ZSTD:
             return _ZstdReader(stream, where)
         case Compression.GZIP:
-            return _MemberReader(stream, _gzip_decompressor(), "gzip", where)
+            return MemberReader(stream, gzip_codec(), where)
         case Compression.BZIP2:
-            import bz2
-
-            return _MemberReader(stream, bz2.BZ2Decompressor, "bzip2", where)
+            return MemberReader(stream, bzip2_codec(), where)
         case Compression.XZ:
-            return _MemberReader(stream, _xz_decompressor, "xz", where)
+            return MemberReader(stream, xz_codec(), where)
 
 
 def require_level(compression: Compression, level: int | None) -> None:
@@ -102,83 +106,6 @@ def compress(
             raise UnsupportedError(f"tarkit does not write {compression.value}")
 
 
-class _Decompressor(Protocol):
-    """What bz2, lzma and isal's decompressors have in common."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes: ...
-
-
-class _MemberReader(ChunkReader):
-    """Decompresses any number of members, one after the other, in bounded pieces."""
-
-    def __init__(
-        self,
-        stream: Readable,
-        new: Callable[[], _Decompressor],
-        name: str,
-        where: str | None,
-    ) -> None:
-        super().__init__(stream)
-        self._new, self._name, self._where = new, name, where
-        self._decompressor = new()
-
-    def _chunk(self) -> bytes:
-        chunk = b""
-        while not chunk:
-            data = b""
-            if self._decompressor.eof:
-                data = self._next_member()
-                if not data:
-                    return b""
-            elif self._decompressor.needs_input:
-                data = self._stream.read(CHUNK_SIZE)
-                if not data:
-                    raise TruncatedError(f"the {self._name} stream is cut short", where=self._where)
-            chunk = self._inflate(data)
-        return chunk
-
-    def _next_member(self) -> bytes:
-        """The first input of the next member; none at the end."""
-        rest = self._decompressor.unused_data or self._stream.read(CHUNK_SIZE)
-        if self._name == "xz":  # xz pads its streams with zeros
-            while rest and not rest.strip(b"\0"):
-                rest = self._stream.read(CHUNK_SIZE)
-            rest = rest.lstrip(b"\0")
-        if rest:
-            self._decompressor = self._new()
-        return rest
-
-    def _inflate(self, data: bytes) -> bytes:
-        try:
-            return self._decompressor.decompress(data, CHUNK_SIZE)
-        except Exception as error:  # noqa: BLE001  every codec has an exception class of its own
-            raise MalformedError(
-                f"the {self._name} stream is corrupt ({error})", where=self._where
-            ) from None
-
-
-def _gzip_decompressor() -> Callable[[], _Decompressor]:
-    try:
-        from isal import igzip_lib
-    except ImportError:
-        from tarkit.streams.gzip import ZlibDecompressor
-
-        return ZlibDecompressor
-    return lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
-
-
-def _xz_decompressor() -> _Decompressor:
-    import lzma
-
-    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_LIMIT)
-
-
 class _ZstdReader(ChunkReader):
     """Decompresses zstd frames; a tracker beside the codec tells whether the last one is whole."""
 
@@ -186,10 +113,10 @@ class _ZstdReader(ChunkReader):
         import zstandard
 
         super().__init__(stream)
-        self._tracker = FrameTracker(stream)
+        self._tracker = FrameTracker(stream, where)
         self._where = where
         self._error = zstandard.ZstdError
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_LIMIT)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_LIMIT)
         self._reader = decompressor.stream_reader(
             cast(BinaryIO, self._tracker), read_size=CHUNK_SIZE, read_across_frames=True
         )
@@ -198,12 +125,17 @@ class _ZstdReader(ChunkReader):
         try:
             chunk = self._reader.read(CHUNK_SIZE)
         except self._error as error:
-            raise MalformedError(
-                f"the zstd stream is corrupt ({error})", where=self._where
-            ) from None
+            raise self._explained(str(error)) from None
         if not chunk and not self._tracker.complete:
             raise TruncatedError("the zstd stream is cut short", where=self._where)
         return chunk
+
+    def _explained(self, message: str) -> TarkitError:
+        if "not enough memory" in message:
+            return RefusedError(
+                "not enough memory for the window of a zstd frame", where=self._where
+            )
+        return MalformedError(f"the zstd stream is corrupt ({message})", where=self._where)
 
 
 class _ZstdCompressor(ChunkReader):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from tarkit.errors import MemberNotFoundError, UnsafePathError
 from tarkit.tar.member import Member, MemberType
@@ -12,9 +13,10 @@ MAX_HOPS = 40
 
 
 def clean(name: bytes) -> bytes | None:
-    """*name* without ``.``, ``..`` and doubled slashes; ``None`` where it leads out of the archive."""
-    if name.startswith(b"/"):
-        return None
+    """Return *name* without ``.``, ``..`` and extra slashes, or None if it leads out of the archive.
+
+    A leading slash stands for the root of the archive, as in extraction.
+    """
     parts: list[bytes] = []
     for part in name.split(b"/"):
         if part == b"..":
@@ -29,7 +31,8 @@ def clean(name: bytes) -> bytes | None:
 class Names:
     """The members of an archive by their cleaned names.
 
-    Members with absolute names, or names that lead out of the archive, are found by no name.
+    If no member has a name, backslashes count as slashes, as tools on Windows write them.
+    Members whose names lead out of the archive cannot be found.
     """
 
     def __init__(self, members: Sequence[Member], where: str | None = None) -> None:
@@ -55,7 +58,22 @@ class Names:
         except UnicodeEncodeError:  # JSON can spell surrogates that no name can hold
             return ()
         key = clean(raw)
-        return () if key is None else tuple(self._members.get(key, ()))
+        return () if key is None else self._named(key)
+
+    def _named(self, key: bytes) -> tuple[Member, ...]:
+        found = self._members.get(key)
+        if found is None and (slashed := clean(_slashed(key))) is not None:
+            found = self._members.get(slashed) or self._slashed.get(slashed)
+        return tuple(found or ())
+
+    @cached_property
+    def _slashed(self) -> dict[bytes, list[Member]]:
+        """The members with backslashes in their names, as if these were slashes."""
+        members: dict[bytes, list[Member]] = {}
+        for name, found in self._members.items():
+            if b"\\" in name and (slashed := clean(_slashed(name))) is not None:
+                members.setdefault(slashed, []).extend(found)
+        return members
 
     def find(self, name: str | bytes) -> Member | None:
         """The last member of that name, as extraction would leave it, with links followed.
@@ -96,23 +114,28 @@ class Names:
         raise UnsafePathError(f"{shown(members[0].name)} is a loop of links", where=self._where)
 
     def _targets(self, link: Member) -> tuple[Member, ...]:
+        is_absolute = link.linkname.startswith(b"/")
         directory = b""
-        if link.type is MemberType.SYMLINK:
+        if link.type is MemberType.SYMLINK and not is_absolute:
             directory = (clean(link.name) or b"").rpartition(b"/")[0]
-        prefix = directory + b"/" if directory else b""
-        target = None if link.linkname.startswith(b"/") else clean(prefix + link.linkname)
-        if target is None:
+        target = clean(directory + b"/" + link.linkname)
+        found = () if target is None else self._named(target)
+        # An absolute target may mean a member, but never a file of this machine.
+        if target is None or (is_absolute and not found):
             raise UnsafePathError(
                 f"{shown(link.name)} is a link out of the archive, to {shown(link.linkname)}",
                 where=self._where,
             )
-        found = tuple(self._members.get(target, ()))
         if not found:
             raise MemberNotFoundError(
                 f"{shown(link.name)} is a link to {shown(link.linkname)}, which is not there",
                 where=self._where,
             )
         return found
+
+
+def _slashed(name: bytes) -> bytes:
+    return name.replace(b"\\", b"/")
 
 
 def shown(name: str | bytes) -> str:

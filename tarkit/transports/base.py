@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self, runtime_checkable
 
+from tarkit.errors import TarkitError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import Compression, Family
+from tarkit.image.platform import Platform
 from tarkit.streams.verify import VerifyingReader
 
 
@@ -68,6 +70,16 @@ class SparseSource(Protocol):
 
 
 @runtime_checkable
+class StatedSource(Protocol):
+    """A source whose container states the platform of its image."""
+
+    @property
+    def platform(self) -> Platform | None:
+        """The platform that the entry of the top manifest states, or None."""
+        ...
+
+
+@runtime_checkable
 class SequentialSource(Protocol):
     """A source that may have to be read from front to back: a compressed archive, a pipe."""
 
@@ -93,7 +105,8 @@ class Profile:
     ``habit`` maps the compression a layer has to the one it gets; what is not in it stays.
     ``holds`` are the compressions it can hold at all. ``ordered`` destinations take blobs one at
     a time, in manifest order, so that their bytes do not depend on threads. Where ``keeps_manifest``
-    is false the manifest is not stored but made up again by whoever reads.
+    is false the manifest is not stored but made up again by whoever reads. Without
+    ``absent_layers``, layers that are only at their URLs are refused.
     """
 
     media_types: frozenset[str]
@@ -102,6 +115,7 @@ class Profile:
     holds: frozenset[Compression] = frozenset(Compression)
     ordered: bool = False
     keeps_manifest: bool = True
+    absent_layers: bool = True
 
 
 class Destination(Protocol):
@@ -163,6 +177,14 @@ class ImageEntry:
         return ", ".join(self.names) or f"@{self.index}"
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableImage(ImageEntry):
+    """An entry of a container that cannot be read: its ``error``, and the ``digest`` stated for it."""
+
+    error: TarkitError
+    digest: str = ""
+
+
 class Reader(Closing, Protocol):
     """A container of images, open for reading."""
 
@@ -204,6 +226,6 @@ class KeepingWriter(Protocol):
         """Say of all images together what *reader*'s list says, where it has one of the same kind."""
         ...
 
-    def keeping(self, image: ImageEntry) -> Destination:
-        """Where *image* of a Reader goes, listed with all that is said of it there."""
+    def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
+        """Return where *image* of a Reader goes under *names*, listed with all that is said of it there."""
         ...

@@ -110,6 +110,8 @@ def _claim_layer(
     book.referenced.add(content)
     named = _LAYER_DIGEST.fullmatch(path)  # as crane names them
     digest = Digest("sha256", named[1]) if named else content.digest
+    if digest == diff_id:
+        digest = None  # some tools name a compressed layer by its diff ID, which is a claim already
     book.claims.add(content, Claim(digest, diff_id=diff_id, layer=True))
     source = item.layer_sources.get(diff_id) if diff_id else None
     if source and not source.urls:  # with URLs, it is what to fetch, and not what is stored

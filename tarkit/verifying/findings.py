@@ -8,9 +8,9 @@ from enum import Enum
 
 from tarkit.errors import (
     BlobNotFoundError,
+    RefusedError,
     TarkitError,
     UnsafePathError,
-    UnsupportedError,
     one_line,
 )
 
@@ -106,7 +106,7 @@ class Findings:
         """Note *error*, under the rule that its kind has, or else under *rule*."""
         if isinstance(error, UnsafePathError):
             rule = Rule.UNSAFE_PATH
-        elif isinstance(error, UnsupportedError):
+        elif isinstance(error, RefusedError):
             rule = Rule.UNSUPPORTED
         elif isinstance(error, BlobNotFoundError):
             rule = Rule.MISSING_BLOB

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tarkit.errors import TarkitError
 from tarkit.image import media_types
+from tarkit.image.config import is_image_config
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import JSON
@@ -21,8 +23,6 @@ from tarkit.verifying.documents import (
 )
 from tarkit.verifying.findings import Findings, Rule
 from tarkit.verifying.layers import Claim, Claims
-
-_FOREIGN = (media_types.OCI_FOREIGN_LAYER, media_types.DOCKER_FOREIGN_LAYER)
 
 
 class Book:
@@ -49,7 +49,7 @@ def check_image(document: JSON, where: str, book: Book) -> Digest | None:
     """Check the manifest *document*; the digest of its config where it is an image's."""
     config = descriptor(document.get("config"), "config", where, book.findings)
     layers = descriptors(document, "layers", where, book.findings)
-    if not _is_image(config, layers, where, book.findings):
+    if not _is_image(config, layers, where, book):
         for blob in (config, *layers):
             if blob:
                 _claim(blob, Claim(blob.digest, blob.size), where, book)
@@ -63,12 +63,13 @@ def check_image(document: JSON, where: str, book: Book) -> Digest | None:
 
 
 def _is_image(
-    config: Descriptor | None, layers: Sequence[Descriptor | None], where: str, findings: Findings
+    config: Descriptor | None, layers: Sequence[Descriptor | None], where: str, book: Book
 ) -> bool:
     """Whether this is meant to be an image: its config says so, and not all of its layers deny it."""
+    findings = book.findings
     known = [layer for layer in layers if layer]
     strange = [layer for layer in known if not media_types.is_layer(layer.media_type)]
-    if config and config.media_type not in media_types.CONFIGS:
+    if config and not _says_image(config, where, book):
         findings.add(Rule.ARTIFACT, where, f"an artifact ({config.media_type}), and not an image")
         return False
     if strange and len(strange) == len(known):
@@ -81,6 +82,14 @@ def _is_image(
     return True
 
 
+def _says_image(config: Descriptor, where: str, book: Book) -> bool:
+    """Whether the config is an image's. One that cannot be read is what its type says."""
+    for content in book.find(config.digest, where) or ():
+        with suppress(TarkitError):
+            return is_image_config(content.read(), config.media_type)
+    return config.media_type in media_types.CONFIGS
+
+
 def _claim(blob: Descriptor, claim: Claim, where: str, book: Book) -> None:
     """Put *claim* on what *blob* names, or note that it is missing."""
     found = book.find(blob.digest, where)
@@ -88,7 +97,7 @@ def _claim(blob: Descriptor, claim: Claim, where: str, book: Book) -> None:
         book.claims.add(content, claim)
     if found is None or found:
         return
-    if blob.urls and blob.media_type.startswith(_FOREIGN):
+    if blob.is_foreign:
         message = f"layer {blob.digest} is not there, and to be had from {blob.urls[0]}"
         book.findings.add(Rule.ABSENT_FOREIGN_LAYER, where, message)
     else:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
+from tarkit.image.walk import DEPTH_LIMIT
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
 from tarkit.layout.names import names_of
-from tarkit.reading.select import DEPTH_LIMIT
 from tarkit.verifying.contents import Content
 from tarkit.verifying.documents import (
     descriptor,

@@ -158,7 +158,7 @@ def _hold(claim: Claim, facts: Facts, where: str, findings: Findings) -> None:
 
 def _hold_layer(claim: Claim, facts: Facts, where: str, findings: Findings) -> None:
     if facts.corrupt:
-        findings.add(Rule.CORRUPT_LAYER, where, facts.corrupt.message)
+        findings.blame(facts.corrupt, where, Rule.CORRUPT_LAYER)
     elif claim.diff_id and (actual := facts.plain[claim.diff_id.algorithm]) != claim.diff_id:
         findings.add(Rule.DIFF_ID_MISMATCH, where, f"is {actual} uncompressed, not {claim.diff_id}")
     if media_types.is_layer(claim.media_type):

@@ -88,12 +88,9 @@ def verify(location: Location | str, *, registry: RegistryOptions | None = None)
 def _not_opened(error: TarkitError, location: Location) -> Report:
     """The report on an archive whose members cannot even be listed."""
     cut_short = isinstance(error, TruncatedError)
+    rule = Rule.ARCHIVE_TRUNCATED if cut_short else Rule.ARCHIVE_MALFORMED
     findings = Findings()
-    findings.add(
-        Rule.ARCHIVE_TRUNCATED if cut_short else Rule.ARCHIVE_MALFORMED,
-        error.where or location.path,
-        error.message,
-    )
+    findings.blame(error, error.where or location.path, rule)
     return findings.report()
 
 

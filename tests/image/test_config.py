@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tarkit.errors import LayerCountError, MalformedError, MissingRootfsError, UnsupportedError
-from tarkit.image.config import History, ImageConfig, chain_ids
+from tarkit.image import media_types as mt
+from tarkit.image.config import History, ImageConfig, chain_ids, is_image_config
 from tarkit.image.digest import Digest
 from tests.builders import dump, make_image
 
@@ -102,3 +103,53 @@ def test_a_chain_id_depends_on_everything_below_and_nothing_above(contents: list
     for height in range(len(diff_ids)):
         assert chain_ids(diff_ids[:height]) == chain[:height]
     assert chain[:1] == tuple(diff_ids[:1])
+
+
+IMAGE = b'{"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}'
+HELM = b'{"name": "chart", "version": "1.0.0", "apiVersion": "v2"}'
+PLUGIN = b'{"interface": {}, "rootfs": {"type": "layers", "diff_ids": []}}'
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["", "application/octet-stream", "application/json", "text/html", "text/plain; charset=utf-8"],
+)
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (IMAGE, True),
+        (HELM, False),
+        (PLUGIN, False),
+        (b"{}", False),
+        (b"[]", False),
+        (b"", False),
+        (b"not JSON", False),
+        (b'{"architecture": "amd64", "os": "linux"}', False),
+        (b'{"architecture": "amd64", "os": "linux", "rootfs": {"diff_ids": "x"}}', False),
+        (b'{"architecture": 1, "os": "linux", "rootfs": {"diff_ids": []}}', False),
+    ],
+)
+def test_the_content_decides_under_types_that_say_nothing(
+    media_type: str, data: bytes, expected: bool
+) -> None:
+    assert is_image_config(data, media_type) is expected
+
+
+@pytest.mark.parametrize("media_type", sorted(mt.CONFIGS))
+def test_an_images_own_type_is_believed_but_of_an_empty_config(media_type: str) -> None:
+    assert is_image_config(IMAGE, media_type)
+    assert is_image_config(b"broken", media_type)
+    assert is_image_config(b'{"architecture": "amd64"}', media_type)
+    assert not is_image_config(b"{}", media_type)
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/vnd.docker.plugin.v1+json",
+        "application/vnd.cncf.helm.config.v1+json",
+        "text/x-y",
+    ],
+)
+def test_another_vendors_type_is_believed_too(media_type: str) -> None:
+    assert not is_image_config(IMAGE, media_type)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tarkit.errors import MalformedError, UnsupportedError
 from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
 
 DIGEST = "sha256:" + "a" * 64
 PLAIN = {"mediaType": "application/vnd.example", "digest": DIGEST, "size": 3}
@@ -86,3 +87,41 @@ def test_an_unknown_algorithm_is_told_apart() -> None:
 def test_round_trip(size: int, annotations: dict[str, str]) -> None:
     document = PLAIN | {"size": size} | ({"annotations": annotations} if annotations else {})
     assert Descriptor.from_json(document).to_json() == document
+
+
+STALE = {
+    "containerd.io/snapshot/stargz/toc.digest": "sha256:a",
+    "io.containers.estargz.uncompressed-size": "7",
+    "io.github.containers.zstd-chunked.manifest-checksum": "sha256:b",
+    "io.github.containers.zstd-chunked.manifest-position": "1:2:3:1",
+    "io.github.containers.zstd-chunked.tarsplit-position": "1:2:3",
+    "io.containers.zstd-chunked.manifest-position": "1:2:3:1",
+    "containerd.io/snapshot/nydus-blob": "true",
+    "containerd.io/snapshot/nydus-blob-digest": "sha256:c",
+    "containerd.io/snapshot/nydus-ref": "sha256:d",
+    "containerd.io/snapshot/overlaybd/blob-size": "9",
+}
+LASTING = {
+    "org.example.note": "stays",
+    "org.opencontainers.image.title": "stays",
+    "containerd.io/uncompressed": "sha256:e",
+    "containerd.io/snapshot/nydus-bootstrap": "true",
+    "containerd.io/snapshot/overlaybd/version": "0.1",
+    "example.io.github.containers.zstd-chunked.manifest-position": "stays",
+}
+
+
+def test_other_content_loses_what_speaks_of_the_old_bytes() -> None:
+    old = Descriptor.from_json(
+        PLAIN | {"annotations": STALE | LASTING, "urls": ["https://example.org/a"], "data": "YWJj"}
+    )
+    new = old.with_content("application/x", Digest.of(b"new"), 3)
+    assert new.annotations == LASTING
+    assert new.urls == ()
+    assert new.data is None
+
+
+def test_the_same_content_under_another_type_loses_nothing() -> None:
+    old = Descriptor.from_json(PLAIN | {"annotations": STALE, "urls": ["https://example.org/a"]})
+    new = old.with_content("application/x", old.digest, old.size)
+    assert (new.annotations, new.urls) == (STALE, old.urls)

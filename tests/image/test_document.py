@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from tarkit.errors import LimitExceededError, MalformedError
 from tarkit.image.document import (
+    DEPTH_LIMIT,
     METADATA_LIMIT,
+    VALUES_LIMIT,
     dump_json,
     get_list,
     get_object,
@@ -39,6 +41,46 @@ def test_a_limit_of_ones_own() -> None:
 def test_nesting_beyond_the_parser() -> None:
     with pytest.raises(LimitExceededError, match="nested too deeply"):
         parse_json(b"[" * 200_000 + b"]" * 200_000)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[0,{"a":'])
+def test_nesting_within_the_parsers_means(opening: bytes) -> None:
+    closing = opening.replace(b"{", b"}").replace(b"[", b"]")
+    closing = bytes(reversed([byte for byte in closing if byte in b"]}"]))
+    levels = DEPTH_LIMIT // len(closing)
+    parse_json(opening * (levels - 1) + b"1" + closing * (levels - 1))
+    with pytest.raises(LimitExceededError, match="nested too deeply"):
+        parse_json(opening * (levels + 1) + b"1" + closing * (levels + 1))
+
+
+@pytest.mark.parametrize("value", ["{}", "[]", "1", '{"a":1}', '""', '"\\\\"', "[[]]"])
+def test_more_values_than_the_limit_are_not_even_parsed(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    data = f"[{','.join([value] * (VALUES_LIMIT + 1))}]".encode()
+    monkeypatch.setattr("tarkit.image.document.json.loads", pytest.fail)
+    with pytest.raises(LimitExceededError, match="more than 250000 values"):
+        parse_json(data)
+
+
+@pytest.mark.parametrize(
+    "text", ["," * 300_000, "[{" * 150_000, '\\",' * 300_000, "\\\\" * 300_000]
+)
+def test_what_stands_in_strings_is_no_value(text: str) -> None:
+    data = json.dumps({"text": text, text[:3]: [text]}).encode()
+    assert parse_json(data)["text"] == text
+
+
+def test_a_string_that_never_ends_is_looked_at_once() -> None:
+    with pytest.raises(MalformedError, match="not JSON"):
+        parse_json(b'["' + b'\\",' * 1_000_000)
+
+
+@pytest.mark.parametrize("number", ["1" * 1001, "-" + "9" * 4_000_000, "1e999", "-1e400"])
+def test_numbers_are_bounded(number: str) -> None:
+    with pytest.raises(MalformedError, match=r"the number \S{1,41} ") as caught:
+        parse_json(f'{{"size": {number}}}'.encode())
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize(

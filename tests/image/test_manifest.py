@@ -140,10 +140,10 @@ def test_each_refuses_the_other_kind() -> None:
 def test_an_artifact_is_no_image() -> None:
     config = CONFIG | {"mediaType": "application/vnd.oci.empty.v1+json"}
     with pytest.raises(NotAnImageError, match="application/x"):
-        Manifest.parse(raw(MANIFEST | {"config": config})).require_image()
+        Manifest.parse(raw(MANIFEST | {"config": config})).require_image(b"{}")
 
 
 def test_an_unknown_layer_type_is_named() -> None:
     layers = [LAYER | {"mediaType": "application/vnd.example.layer"}]
     with pytest.raises(UnsupportedError, match=r"application/vnd\.example\.layer"):
-        Manifest.parse(raw(MANIFEST | {"layers": layers})).require_image()
+        Manifest.parse(raw(MANIFEST | {"layers": layers})).require_image(b"")

@@ -79,7 +79,9 @@ def test_a_full_name_may_be_written_short(two: OCILayoutReader, name: str) -> No
 
 
 def test_a_tag_that_several_have_is_ambiguous(two: OCILayoutReader) -> None:
-    with pytest.raises(AmbiguousImageError, match="'latest' is the name of 2 images") as caught:
+    with pytest.raises(
+        AmbiguousImageError, match="'latest' is the name of several images"
+    ) as caught:
         two.source("latest")
     assert caught.value.available == ("docker.io/library/one:latest", "example.org/two:latest")
 

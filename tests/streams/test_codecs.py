@@ -11,12 +11,29 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
 
 import pytest
 import zstandard
 
-from tarkit.errors import MalformedError, TruncatedError, UnsupportedError, UsageError
+from tarkit.errors import (
+    MalformedError,
+    RefusedError,
+    TruncatedError,
+    UnsupportedError,
+    UsageError,
+)
+from tarkit.streams.chunks import chunks_of
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, compress, decompress, detect
+from tarkit.streams.members import (
+    Codec,
+    Decompressor,
+    MemberReader,
+    bzip2_codec,
+    gzip_codec,
+    xz_codec,
+)
 from tests.builders import noise
 
 TEXT = b"".join(b"line %d of a text that packs well\n" % number for number in range(9_000))
@@ -284,16 +301,127 @@ def test_xz_padding_between_and_after_streams() -> None:
 def test_an_xz_that_needs_too_much_memory_is_refused() -> None:
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 192 << 20, "preset": 0}]
     packed = lzma.compress(b"small", filters=filters)
-    with pytest.raises(MalformedError, match="xz"):
+    with pytest.raises(UnsupportedError, match="more than 128 MiB"):
         unpacked(packed, Compression.XZ)
 
 
-def test_a_zstd_window_that_needs_too_much_memory_is_refused() -> None:
-    parameters = zstandard.ZstdCompressionParameters(window_log=28, hash_log=6, chain_log=6)
-    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
-    packed = packer.compress(b"small") + packer.flush()
-    with pytest.raises(MalformedError, match="zstd"):
+def test_a_gzip_of_another_method_is_not_called_corrupt(gzip_library: str) -> None:
+    packed = bytearray(gzip.compress(TEXT))
+    packed[2] = 7
+    with pytest.raises(UnsupportedError, match="other than deflate"):
+        unpacked(bytes(packed), Compression.GZIP)
+
+
+def zstd_frame(window: int, data: bytes = b"small") -> bytes:
+    """A frame of one stored block under a descriptor of *window*, which no codec has to allocate."""
+    exponent = window.bit_length() - 1
+    mantissa = (window - (1 << exponent)) * 8 >> exponent
+    header = bytes([0, exponent - 10 << 3 | mantissa])
+    return b"\x28\xb5\x2f\xfd" + header + (len(data) << 3 | 1).to_bytes(3, "little") + data
+
+
+def zstd_segment(size: int) -> bytes:
+    """The beginning of a frame that is one segment of *size* bytes, all of them its window."""
+    return b"\x28\xb5\x2f\xfd" + b"\xe0" + size.to_bytes(8, "little") + b"\x02\0\0x"
+
+
+@pytest.mark.parametrize("window", [1 << 10, 128 << 20, 144 << 20, 256 << 20, 480 << 20, 512 << 20])
+def test_zstd_windows_up_to_512_mib_are_read(window: int) -> None:
+    assert unpacked(zstd_frame(window), Compression.ZSTD) == b"small"
+
+
+@pytest.mark.parametrize(
+    ("packed", "size"),
+    [
+        (zstd_frame(576 << 20), 576),
+        (zstd_frame(1 << 30), 1024),
+        (zstd_frame(15 << 38), 15 << 18),
+        (zstd_segment((512 << 20) + 1), 513),
+        (zstd_frame(8 << 20) + zstd_frame(2 << 30), 2048),
+    ],
+)
+def test_larger_zstd_windows_are_refused_by_name(packed: bytes, size: int) -> None:
+    with pytest.raises(UnsupportedError, match=f"window of {size} MiB.*up to 512 MiB"):
         unpacked(packed, Compression.ZSTD)
+
+
+def test_a_zstd_frame_with_a_dictionary_is_not_called_corrupt() -> None:
+    samples = [b"sample number %d of what is common" % number for number in range(1000)]
+    words = zstandard.train_dictionary(1000, samples)
+    packed = zstandard.ZstdCompressor(dict_data=words).compress(samples[0])
+    with pytest.raises(UnsupportedError, match="dictionary"):
+        unpacked(packed, Compression.ZSTD)
+
+
+def test_a_codec_without_memory_does_not_blame_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = "zstd decompress error: Allocation error : not enough memory"
+
+    class Reader:
+        def read(self, size: int) -> bytes:
+            raise zstandard.ZstdError(error)
+
+    stream = decompress(io.BytesIO(zstd_frame(1 << 20)), Compression.ZSTD)
+    monkeypatch.setattr(stream, "_reader", Reader())
+    with pytest.raises(RefusedError, match="memory"):
+        stream.read()
+
+
+@pytest.mark.parametrize("codec", [Compression.GZIP, Compression.BZIP2, Compression.XZ])
+def test_an_error_below_a_codec_passes_through(codec: Compression) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise PermissionError("no")
+
+    with pytest.raises(PermissionError):
+        decompress(Failing(), codec).read()
+
+
+@pytest.mark.parametrize("codec", [Compression.GZIP, Compression.BZIP2, Compression.XZ])
+def test_garbage_behind_a_member_is_named(codec: Compression) -> None:
+    with pytest.raises(MalformedError, match="something else follows"):
+        unpacked(PACK[codec](TEXT) + b"garbage" * 20, codec)
+
+
+class Counting:
+    """A decompressor whose input and calls are counted."""
+
+    fed = calls = 0
+
+    def __init__(self, inner: Decompressor) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        Counting.fed += len(data)
+        Counting.calls += 1
+        return self._inner.decompress(data, most)
+
+
+@pytest.mark.parametrize("content", [b"", b"x"])
+@pytest.mark.parametrize("new", [gzip_codec, bzip2_codec, xz_codec])
+def test_many_small_members_take_linear_work(
+    monkeypatch: pytest.MonkeyPatch, new: Callable[[], Codec], content: bytes
+) -> None:
+    codec = new()
+    monkeypatch.setattr(Counting, "fed", 0)
+    monkeypatch.setattr(Counting, "calls", 0)
+    counted = replace(codec, new=lambda: cast(Decompressor, Counting(codec.new())))
+    member, count = PACK[Compression(codec.name)](content), 3_000
+    stream = MemberReader(io.BytesIO(member * count), counted, None)
+    chunks = list(chunks_of(stream))
+    assert b"".join(chunks) == content * count
+    assert len(chunks) <= 1, "what is small is handed on together"
+    assert Counting.calls <= 3 * count
+    assert Counting.fed <= 2 * 1024 * count, "each member copies what follows it"
+
+
+@pytest.mark.parametrize("gap", [b"", bytes(4), bytes(3 << 20)])
+def test_members_and_padding_fall_on_any_border(gap: bytes) -> None:
+    content = [noise(size) for size in (0, 1, 1023, 1024, 1025, 70_000, 3 << 20)]
+    packed = gap.join(map(PACK[Compression.XZ], content))
+    assert unpacked(packed, Compression.XZ) == b"".join(content)
 
 
 @every_codec

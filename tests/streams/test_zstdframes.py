@@ -58,3 +58,21 @@ def test_only_the_borders_between_frames_are_complete(
     tracker = FrameTracker(io.BytesIO(whole[:cut]))
     tracker.read()
     assert tracker.complete == (cut in borders)
+
+
+def test_many_empty_frames_are_followed_header_by_header() -> None:
+    frame = zstandard.ZstdCompressor().compress(b"")
+    skippable = b"\x50\x2a\x4d\x18" + bytes(4)
+    tracker = FrameTracker(io.BytesIO((frame + skippable) * 1_000))
+    entered = 0
+    enter = tracker._enter
+
+    def counted() -> None:
+        nonlocal entered
+        entered += 1
+        enter()
+
+    tracker._enter = counted  # type: ignore[method-assign]
+    tracker.read()
+    assert tracker.complete
+    assert entered == 3 * 1_000  # two headers of frames and one of a block

@@ -23,7 +23,8 @@ def hardlink(name: bytes, target: bytes, offset: int = 0) -> Member:
     ("name", "cleaned"),
     [
         (b"x", b"x"), (b"./x", b"x"), (b"a/../x", b"x"), (b"a//b/./c/", b"a/b/c"), (b".", b""),
-        (b"a/b/../../c", b"c"), (b"..", None), (b"../x", None), (b"a/../../a", None), (b"/x", None),
+        (b"a/b/../../c", b"c"), (b"..", None), (b"../x", None), (b"a/../../a", None), (b"/x", b"x"),
+        (b"//a//x", b"a/x"), (b"/", b""), (b"/../x", None), (b"/a/../x", b"x"),
         (b"", b""), (b"...", b"..."), (b"caf\xe9", b"caf\xe9"),
     ],
 )  # fmt: skip
@@ -47,12 +48,54 @@ def test_names_compare_clean_on_both_sides() -> None:
 
 
 def test_names_outside_are_found_by_no_name() -> None:
-    names = Names([Member(b"/etc/passwd"), Member(b"../up")])
-    for name in ("etc/passwd", "up", ""):
+    names = Names([Member(b"/../passwd"), Member(b"../up")])
+    for name in ("passwd", "up", "", "/etc/passwd"):
         assert names.find(name) is None
-    for name in ("/etc/passwd", "../up", "x/../../up"):
+    for name in ("/../passwd", "../up", "x/../../up"):
         with pytest.raises(UnsafePathError, match="leads out of the archive"):
             names.find(name)
+
+
+@pytest.mark.parametrize("stored", [b"v1/layer.tar", b"/v1/layer.tar", b"./v1//layer.tar"])
+@pytest.mark.parametrize("asked", ["v1/layer.tar", "/v1/layer.tar", "//./v1/layer.tar"])
+def test_a_leading_slash_stands_for_the_root_of_the_archive(stored: bytes, asked: str) -> None:
+    member = Member(stored)
+    assert Names([member]).find(asked) is member
+
+
+@pytest.mark.parametrize("stored", [b"v1/layer.tar", rb"v1\layer.tar", rb"\v1\layer.tar"])
+@pytest.mark.parametrize("asked", ["v1/layer.tar", r"v1\layer.tar", r".\v1\x\..\layer.tar"])
+def test_backslashes_are_slashes_if_no_member_has_the_name(stored: bytes, asked: str) -> None:
+    member = Member(stored)
+    assert Names([member]).find(asked) is member
+
+
+def test_the_name_as_it_is_comes_before_its_backslashes() -> None:
+    plain, slashed = Member(rb"a\b", offset=1), Member(b"a/b", offset=2)
+    names = Names([plain, slashed])
+    assert names.find(r"a\b") is plain
+    assert names.find("a/b") is slashed
+
+
+def test_backslashes_lead_nowhere_outside() -> None:
+    names = Names([Member(rb"..\up"), Member(b"up")])
+    assert names.find(r"x\..\..\up") is None
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [
+        (b"v1/layer.tar", b"/layers/x.tar"),
+        (b"/v1/layer.tar", b"/layers/x.tar"),
+        (b"/v1/layer.tar", b"../layers/x.tar"),
+        (b"v1/layer.tar", rb"..\layers\x.tar"),
+    ],
+)
+def test_links_lead_to_members_from_the_root_of_the_archive(link: bytes, target: bytes) -> None:
+    for stored in (b"layers/x.tar", b"/layers/x.tar"):
+        member = Member(stored)
+        assert Names([symlink(link, target, 1), member]).find("v1/layer.tar") is member
+        assert Names([hardlink(b"h", b"/layers/x.tar", 1), member]).find("h") is member
 
 
 def test_names_that_are_not_utf_8_are_found_as_bytes_and_as_text() -> None:
@@ -119,7 +162,7 @@ def test_loops_are_unsafe(links: list[Member]) -> None:
         names.holders("a")
 
 
-@pytest.mark.parametrize("target", [b"/etc/passwd", b"../../x", b"b/../../../x", b"/a/x"])
+@pytest.mark.parametrize("target", [b"/etc/passwd", b"../../x", b"b/../../../x", b"/a/y"])
 def test_targets_outside_are_unsafe(target: bytes) -> None:
     names = Names([symlink(b"a/x", target), hardlink(b"h", b"../x", 1), Member(b"x", offset=2)])
     with pytest.raises(UnsafePathError, match="out of the archive"):

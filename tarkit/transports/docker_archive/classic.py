@@ -22,33 +22,32 @@ from tarkit.transports.docker_archive.layers import describe_layer, layer_member
 _NAMED_BY_DIGEST = re.compile(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
 
 
-class ClassicSource:
-    """One image of ``manifest.json``, with a Docker schema 2 manifest over its layers as they are stored."""
+class ClassicImage:
+    """A *config*'s bytes and the layers of *item*, under a Docker schema 2 manifest made up for them.
 
-    def __init__(self, archive: Archive, item: ManifestItem, names: tuple[str, ...]) -> None:
+    The layers stay as they are stored. Everything is found out once, and when it is needed.
+    """
+
+    def __init__(self, archive: Archive, item: ManifestItem, config: bytes) -> None:
         self.where = archive.where
-        self.names = names
-        self._archive = archive
+        self.config = config
+        self.archive = archive
         self._item = item
 
     @cached_property
-    def config(self) -> bytes:
-        """The config's bytes. A name that is a digest is held to it; any other says nothing."""
-        return read_config(self._archive, self._item)
-
-    @cached_property
-    def _members(self) -> dict[Digest, Member]:
+    def members(self) -> dict[Digest, Member]:
+        """The members by the digests of the layers in them."""
         return {layer.digest: member for layer, member in self._layers.values()}
 
     @cached_property
     def _layers(self) -> dict[Digest, tuple[Descriptor, Member]]:
         """By diff ID: each layer's descriptor and member, found out in the order of the archive."""
-        found = layer_members(self._archive, self._item, self._diff_ids)
+        found = layer_members(self.archive, self._item, self._diff_ids)
         in_order = sorted(found.items(), key=lambda entry: entry[1][1].data_offset)
         return {
             diff_id: (
                 describe_layer(
-                    self._archive, path, member, diff_id, self._item.layer_sources.get(diff_id)
+                    self.archive, path, member, diff_id, self._item.layer_sources.get(diff_id)
                 ),
                 member,
             )
@@ -63,39 +62,52 @@ class ClassicSource:
         return config.diff_ids
 
     @cached_property
-    def _manifest(self) -> RawManifest:
+    def manifest(self) -> RawManifest:
+        """The manifest over the layers."""
         return Manifest(
             media_type=media_types.DOCKER_MANIFEST,
             config=Descriptor.of(self.config, media_types.DOCKER_CONFIG),
             layers=tuple(self._layers[diff_id][0] for diff_id in self._diff_ids),
         ).serialize()
 
+
+class ClassicSource:
+    """A classic *image* under *names*; see :class:`tarkit.transports.base.Source`."""
+
+    def __init__(self, image: ClassicImage, names: tuple[str, ...]) -> None:
+        self.where = image.where
+        self.names = names
+        self._image = image
+
     def manifest(self, digest: Digest | None = None) -> RawManifest:
         """See :class:`tarkit.transports.base.Source`."""
-        if digest not in (None, self._manifest.digest):
+        if digest not in (None, self._image.manifest.digest):
             raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
-        return self._manifest
+        return self._image.manifest
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
         """See :class:`tarkit.transports.base.Source`."""
-        member = self._members.get(descriptor.digest)
+        member = self._image.members.get(descriptor.digest)
         if member is not None:
-            return self._archive.open_member(member)
-        if descriptor.digest.matches(self.config):
+            return self._image.archive.open_member(member)
+        if descriptor.digest.matches(self._image.config):
             import io
 
-            return io.BytesIO(self.config)
+            return io.BytesIO(self._image.config)
         raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=self.where)
 
     def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
         """See :class:`tarkit.transports.base.SequentialSource`."""
-        if self._archive.random_access:
+        if self._image.archive.random_access:
             return None
-        return sorted(blobs, key=lambda blob: self._members[blob.digest].data_offset)
+        return sorted(blobs, key=lambda blob: self._image.members[blob.digest].data_offset)
 
 
 def read_config(archive: Archive, item: ManifestItem) -> bytes:
-    """The bytes of *item*'s config; raises :class:`DigestMismatchError` where its name is a digest, and not theirs."""
+    """Return the bytes of *item*'s config.
+
+    A name that is a digest is held to it: :class:`DigestMismatchError`. Any other says nothing.
+    """
     data = archive.read(item.config, METADATA_LIMIT)
     claim = _NAMED_BY_DIGEST.fullmatch(item.config)
     if claim and (digest := Digest("sha256", claim[1])) != (actual := Digest.of(data)):

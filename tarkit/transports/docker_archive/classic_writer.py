@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tarkit.errors import MalformedError
 from tarkit.image import media_types
@@ -17,9 +17,13 @@ from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Profile
+from tarkit.transports.base import ImageEntry, Profile
 from tarkit.transports.docker_archive.items import ManifestItem
-from tarkit.transports.docker_archive.writer import add_docker_files, give_names, require_sha256
+from tarkit.transports.docker_archive.writer import (
+    NamedImages,
+    add_docker_files,
+    require_sha256,
+)
 
 PROFILE = Profile(
     media_types=frozenset({media_types.DOCKER_MANIFEST}),
@@ -28,6 +32,7 @@ PROFILE = Profile(
     holds=frozenset({Compression.NONE}),
     ordered=True,
     keeps_manifest=False,
+    absent_layers=False,
 )
 
 _TOP_LAYER_KEYS = (
@@ -40,7 +45,6 @@ class _Image:
     config: Digest
     layers: tuple[Digest, ...]
     top_layer: str
-    names: list[str] = field(default_factory=list)
 
 
 class ClassicContents:
@@ -48,13 +52,17 @@ class ClassicContents:
 
     def __init__(self, output: ArchiveOutput) -> None:
         self.output = output
-        self._images: dict[Digest, _Image] = {}
+        self._images = NamedImages[_Image]()
         self._configs: dict[Digest, ImageConfig] = {}
         self._legacy: set[str] = set()
 
     def destination(self, references: tuple[Reference, ...]) -> ClassicDestination:
         """Where one image goes."""
         return ClassicDestination(self, references)
+
+    def keeping(self, image: ImageEntry, references: tuple[Reference, ...]) -> ClassicDestination:
+        """Return where one image goes; this format has no index to keep."""
+        return self.destination(references)
 
     def add_config(self, data: bytes) -> None:
         """Append a config, once."""
@@ -74,12 +82,11 @@ class ClassicContents:
         if image is None:
             top = self._add_legacy(layers, self._configs[manifest.config.digest])
             image = _Image(manifest.config.digest, layers, top)
-            self._images[image.config] = image
         if image.layers != layers:
             raise MalformedError(
                 f"config {image.config} comes with two sets of layers", where=self.output.where
             )
-        give_names(self._images, image.config, references)
+        self._images.add(image.config, image, references)
 
     def _add_legacy(self, layers: tuple[Digest, ...], config: ImageConfig) -> str:
         """Append the files Docker 1.x reads, a directory for each layer; the ID of the top one."""
@@ -108,14 +115,12 @@ class ClassicContents:
         items = [
             ManifestItem(
                 config=f"{image.config.hex}.json",
-                repo_tags=tuple(image.names),
+                repo_tags=names,
                 layers=tuple(f"{layer.hex}.tar" for layer in image.layers),
             )
-            for image in self._images.values()
+            for image, names in self._images
         ]
-        top_layers = {
-            name: image.top_layer for image in self._images.values() for name in image.names
-        }
+        top_layers = {name: image.top_layer for image, names in self._images for name in names}
         add_docker_files(self.output, items, top_layers)
         return bool(items)
 

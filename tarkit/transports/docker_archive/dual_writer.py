@@ -6,21 +6,22 @@ both name the same blobs, and the original manifest is among them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from tarkit.image.descriptor import Descriptor
-from tarkit.image.digest import Digest, blob_name
+from tarkit.image.digest import blob_name
 from tarkit.image.manifest import Manifest, RawManifest
-from tarkit.image.media_types import MANIFESTS, Compression
+from tarkit.image.media_types import INDEXES, MANIFESTS, Compression
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveBlobs, ArchiveOutput
 from tarkit.layout.destination import LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME
-from tarkit.transports.base import Profile
-from tarkit.transports.docker_archive.items import ManifestItem
-from tarkit.transports.docker_archive.writer import add_docker_files, give_names, require_sha256
+from tarkit.transports.base import ImageEntry, Profile
+from tarkit.transports.docker_archive.items import DockerImage, ManifestItem
+from tarkit.transports.docker_archive.writer import NamedImages, add_docker_files, require_sha256
 
 PROFILE = Profile(
     media_types=MANIFESTS,
@@ -31,13 +32,40 @@ PROFILE = Profile(
     },
     holds=frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD}),
     ordered=True,
+    absent_layers=False,  # the daemon and podman load nothing else
 )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Image:
-    manifest: RawManifest
-    names: list[str] = field(default_factory=list)
+    """The ``top`` of an image, and the manifest that ``manifest.json`` tells of."""
+
+    top: RawManifest
+    shown: RawManifest
+
+
+class _Keeping(LayoutDestination):
+    """A destination that hands over every manifest of one platform on its way."""
+
+    def __init__(
+        self,
+        where: str,
+        profile: Profile,
+        blobs: ArchiveBlobs,
+        on_commit: Callable[[RawManifest], object],
+        on_platform: Callable[[RawManifest], object],
+    ) -> None:
+        super().__init__(where, profile, blobs, on_commit)
+        self._on_platform = on_platform
+
+    def put_manifest(self, manifest: RawManifest) -> None:
+        """See :class:`tarkit.transports.base.Destination`."""
+        super().put_manifest(manifest)
+        if not manifest.is_index:
+            self._on_platform(manifest)
+
+
+_KEEPING_PROFILE = replace(PROFILE, media_types=MANIFESTS | INDEXES)
 
 
 class DualContents:
@@ -45,23 +73,41 @@ class DualContents:
 
     def __init__(self, output: ArchiveOutput) -> None:
         self.output = output
-        self._images: dict[Digest, _Image] = {}
+        self._images = NamedImages[_Image]()
 
     def destination(self, references: tuple[Reference, ...]) -> LayoutDestination:
         """Where one image goes."""
 
         def add_it(manifest: RawManifest) -> None:
-            require_sha256(Manifest.parse(manifest).config.digest, self.output.where)
-            self._images.setdefault(manifest.digest, _Image(manifest))
-            give_names(self._images, manifest.digest, references)
+            self._add(_Image(manifest, manifest), references)
 
         return LayoutDestination(self.output.where, PROFILE, ArchiveBlobs(self.output), add_it)
 
+    def keeping(self, image: ImageEntry, references: tuple[Reference, ...]) -> LayoutDestination:
+        """Return where *image* goes, which may be an index.
+
+        ``manifest.json`` names the platform of it that it named before.
+        """
+        platforms: list[RawManifest] = []
+        config = image.config if isinstance(image, DockerImage) else None
+
+        def add_it(top: RawManifest) -> None:
+            named = [m for m in platforms if Manifest.parse(m).config.digest == config]
+            self._add(_Image(top, next(iter(named or platforms))), references)
+
+        blobs = ArchiveBlobs(self.output)
+        return _Keeping(self.output.where, _KEEPING_PROFILE, blobs, add_it, platforms.append)
+
+    def _add(self, image: _Image, references: tuple[Reference, ...]) -> None:
+        require_sha256(Manifest.parse(image.shown).config.digest, self.output.where)
+        self._images.add(image.top.digest, image, references)
+
     def finish(self) -> bool:
         """Append both tables of contents."""
-        entries = [entry for image in self._images.values() for entry in _entries(image)]
+        images = list(self._images)
+        entries = [entry for image, names in images for entry in _entries(image.top, names)]
         self.output.add(INDEX_FILE, replace(EMPTY_INDEX, manifests=tuple(entries)).serialize().data)
-        items = [_item(image) for image in self._images.values()]
+        items = [_item(image.shown, names) for image, names in images]
         top_layers = {
             name: item.layers[-1].rpartition("/")[2]
             for item in items
@@ -73,21 +119,21 @@ class DualContents:
         return bool(items)
 
 
-def _entries(image: _Image) -> list[Descriptor]:
+def _entries(image: RawManifest, names: tuple[str, ...]) -> list[Descriptor]:
     """Entries of ``index.json``: the full name for containerd, and the tag, as Docker writes them."""
     return [
         replace(
-            image.manifest.descriptor,
+            image.descriptor,
             annotations={CONTAINERD_NAME: name, REF_NAME: name.rpartition(":")[2]},
         )
-        for name in image.names
-    ] or [image.manifest.descriptor]
+        for name in names
+    ] or [image.descriptor]
 
 
-def _item(image: _Image) -> ManifestItem:
-    manifest = Manifest.parse(image.manifest)
+def _item(image: RawManifest, names: tuple[str, ...]) -> ManifestItem:
+    manifest = Manifest.parse(image)
     return ManifestItem(
         config=blob_name(manifest.config.digest),
-        repo_tags=tuple(image.names),
+        repo_tags=names,
         layers=tuple(blob_name(layer.digest) for layer in manifest.layers),
     )

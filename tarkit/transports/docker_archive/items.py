@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from tarkit.errors import AmbiguousImageError, ImageNotFoundError, MalformedError, UsageError
+from tarkit.errors import MalformedError, TarkitError, UnsupportedError, UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import (
@@ -18,8 +18,11 @@ from tarkit.image.document import (
     parse_json,
 )
 from tarkit.image.reference import Reference
+from tarkit.transports.base import ImageEntry, UnreadableImage
+from tarkit.transports.catalog import EXACT, Catalog, Spelling
 
 _KEYS = {key.lower(): key for key in ("Config", "RepoTags", "Layers", "Parent", "LayerSources")}
+_MOST_UNREADABLE = 1000  # a list of a million items "{}" must not become a million errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,75 +81,113 @@ class ManifestItem:
         return ", ".join(self.repo_tags) or self.config
 
 
-def parse_items(data: bytes, *, where: str) -> tuple[ManifestItem, ...]:
-    """The items of a ``manifest.json``; raises :class:`MalformedError`."""
+@dataclass(frozen=True, slots=True)
+class UnreadableItem:
+    """An item of ``manifest.json`` that breaks the format: its ``position``, and the ``error``."""
+
+    position: int
+    error: TarkitError
+
+
+def parse_items(data: bytes, *, where: str) -> tuple[ManifestItem | UnreadableItem, ...]:
+    """Return the items of a ``manifest.json``; one that cannot be read hides no other.
+
+    Raises :class:`MalformedError` if this is no list, or none of its items can be read.
+    """
     document = parse_json(data, where=where)
     if not isinstance(document, list):
         raise MalformedError("not a list of images", where=where)
-    return tuple(
-        ManifestItem.from_json(as_object(item, where=where), where=where) for item in document
+    items: list[ManifestItem | UnreadableItem] = []
+    bad = 0
+    for position, item in enumerate(document):
+        try:
+            items.append(ManifestItem.from_json(as_object(item, where=where), where=where))
+        except (MalformedError, UnsupportedError) as error:
+            bad += 1
+            if bad > _MOST_UNREADABLE:
+                raise
+            items.append(UnreadableItem(position, error))
+    if items and bad == len(items) and isinstance(items[0], UnreadableItem):
+        raise items[0].error
+    return tuple(items)
+
+
+@dataclass(frozen=True, slots=True)
+class DockerImage(ImageEntry):
+    """An image of a docker archive: its ``item`` in ``manifest.json``, and its ``top`` in ``index.json``.
+
+    Either may be missing. ``config`` is that of the item, if it was looked at. ``error`` says why
+    the image cannot be read although it is listed.
+    """
+
+    item: ManifestItem | None
+    top: Descriptor | None = None
+    config: Digest | None = None
+    error: TarkitError | None = None
+
+
+def catalog_of(
+    images: Sequence[DockerImage | UnreadableImage], *, where: str
+) -> Catalog[DockerImage]:
+    """Return the catalog of *images*.
+
+    Names compare in full, as Docker writes them out; a tag alone will do if one image only has it.
+    A name that Docker would not take has to be written as it is.
+    """
+    return Catalog(
+        images, (Spelling(_in_full, _full_key), Spelling(_tags, str), EXACT), where=where
     )
 
 
 def choose_item(
     items: Sequence[ManifestItem], name: str | None, index: int | None, *, where: str
 ) -> tuple[int, tuple[str, ...]]:
-    """The position of the item of that *name* or *index*, or of the only one; and its names.
+    """Return the position of the item of that *name* or *index*, or of the only one; and its names.
 
-    Names compare in full, as Docker writes them out; a tag alone will do where only one image has
-    it. A malformed name in the archive stands in nobody's way. An item found by a name goes by
-    that name only. Raises :class:`ImageNotFoundError` and :class:`AmbiguousImageError`.
+    An item found by a name goes by that name only. Raises :class:`ImageNotFoundError`,
+    :class:`AmbiguousImageError`, and :class:`UsageError` for what can be no name here.
     """
-    labels = [item.label for item in items]
-    if index is not None:
-        if not 0 <= index < len(items):
-            count = f"{len(items)} image{'' if len(items) == 1 else 's'}"
-            raise ImageNotFoundError(
-                f"no image @{index}: it holds {count}", where=where, available=labels
-            )
-        return index, items[index].repo_tags
-    if name is None:
-        if len(items) == 1:
-            return 0, items[0].repo_tags
-        if not items:
-            raise ImageNotFoundError("it holds no image", where=where)
-        raise AmbiguousImageError(
-            f"it holds {len(items)} images and none was named", where=where, available=labels
-        )
-    return _named(items, name, where)
+    images = [DockerImage(at, item.repo_tags, item) for at, item in enumerate(items)]
+    image, by_name = choose_image(catalog_of(images, where=where), name, index, where=where)
+    return image.index, image.names if by_name is None else (by_name,)
 
 
-def _named(items: Sequence[ManifestItem], name: str, where: str) -> tuple[int, tuple[str, ...]]:
-    wanted = _reference(name)
-    if wanted and wanted.digest:
-        raise UsageError(
-            f"{name!r} names a digest, and a docker archive knows images by tag only", where=where
-        )
-    tags = [
-        (position, reference, tag)
-        for position, item in enumerate(items)
-        for tag in item.repo_tags
-        if (reference := _reference(tag)) is not None
-    ]
-    found = [(at, tag) for at, reference, tag in tags if reference == wanted] or [
-        (at, tag) for at, reference, tag in tags if reference.tag == name
-    ]
-    if not found and wanted is None:
-        raise UsageError(f"{name[:300]!r} is neither an image name nor a tag", where=where)
-    if not found:
-        available = [item.label for item in items]
-        raise ImageNotFoundError(f"no image {name!r}", where=where, available=available)
-    if len({position for position, _ in found}) > 1:
-        raise AmbiguousImageError(
-            f"{name!r} is the name of several images",
-            where=where,
-            available=[tag for _, tag in found],
-        )
-    return found[0][0], (found[0][1],)
+def choose_image(
+    catalog: Catalog[DockerImage], name: str | None, index: int | None, *, where: str
+) -> tuple[DockerImage, str | None]:
+    """Return the image of that *name* or *index*, or the only one; and the name it was found by.
+
+    Raises as :func:`choose_item` does.
+    """
+    if name is not None and not catalog.matches(name):
+        _require_name(name, where)
+    return catalog.choose(name, index)
 
 
-def _reference(text: str) -> Reference | None:
+def _require_name(name: str, where: str) -> None:
     try:
-        return Reference.parse(text).tagged()
+        reference = Reference.parse(name)
+    except UsageError:
+        message = f"{name[:300]!r} is neither an image name nor a tag"
+        raise UsageError(message, where=where) from None
+    if reference.digest:
+        message = f"{name!r} names a digest, and a docker archive knows images by tag only"
+        raise UsageError(message, where=where)
+
+
+def _in_full(image: ImageEntry) -> Iterator[tuple[Reference, str]]:
+    for name in image.names:
+        if (reference := _full_key(name)) is not None:
+            yield reference, name
+
+
+def _tags(image: ImageEntry) -> Iterator[tuple[str, str]]:
+    return ((reference.tag, name) for reference, name in _in_full(image))
+
+
+def _full_key(text: str) -> Reference | None:
+    try:
+        reference = Reference.parse(text).tagged()
     except UsageError:
         return None
+    return None if reference.digest else reference

@@ -51,8 +51,9 @@ def describe_layer(
     """The descriptor of the layer in *member*.
 
     Plain layers are their own diff ID. A compressed one is described by *source*, what
-    ``LayerSources`` says of it, or by its name where that is its digest, as crane writes it; both
-    are claims that the copy checks. Otherwise it is read once, which proves the diff ID too.
+    ``LayerSources`` says of it, or by its name if that is a digest, as crane writes it; both are
+    claims that the copy checks. A name that is the diff ID says nothing of the compressed bytes.
+    Otherwise the layer is read once, which proves the diff ID too.
     """
     compression = archive.compression_of(member)
     if compression is Compression.NONE:
@@ -61,8 +62,9 @@ def describe_layer(
     if source is not None and source.size == member.size and source.digest != diff_id:
         return Descriptor(media_type, source.digest, source.size)
     claim = _NAMED_BY_DIGEST.fullmatch(path)
-    if claim and compression is Compression.GZIP:
-        return Descriptor(media_type, Digest("sha256", claim[1]), member.size)
+    named = Digest("sha256", claim[1]) if claim else diff_id
+    if named != diff_id and compression is Compression.GZIP:
+        return Descriptor(media_type, named, member.size)
     where = f"{archive.where}: layer {path}"
     packed = VerifyingReader(archive.open_member(member), where=where)
     with VerifyingReader(

@@ -20,7 +20,7 @@ from tarkit.image.v1 import config_from_v1
 from tarkit.streams.codecs import decompress
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.archive import Archive
-from tarkit.transports.docker_archive.classic import ClassicSource
+from tarkit.transports.docker_archive.classic import ClassicImage
 from tarkit.transports.docker_archive.format import REPOSITORIES_FILE
 from tarkit.transports.docker_archive.items import ManifestItem
 
@@ -52,8 +52,8 @@ class LegacyLayers:
         self._documents: dict[str, JSON] = {}
         self._diff_ids: dict[str, Digest] = {}
 
-    def source(self, item: ManifestItem, names: tuple[str, ...]) -> LegacySource:
-        """The image of *item*, whose layers are all read for it."""
+    def image(self, item: ManifestItem) -> ClassicImage:
+        """Return the image of *item*, whose layers are all read for it."""
         chain = self._chain(item.config)
         config = config_from_v1(
             [self._describe(layer) for layer in chain],
@@ -61,7 +61,7 @@ class LegacyLayers:
             where=self._archive.where,
         )
         layers = tuple(f"{layer}/layer.tar" for layer in chain)
-        return LegacySource(self._archive, replace(item, layers=layers), names, config)
+        return ClassicImage(self._archive, replace(item, layers=layers), config)
 
     def _chain(self, layer_id: str) -> list[str]:
         """The layer and all below it, bottom first."""
@@ -104,13 +104,3 @@ class LegacyLayers:
         with VerifyingReader(stream) as plain:
             plain.verify()
             return plain.digest
-
-
-class LegacySource(ClassicSource):
-    """An image of such an archive, with a *config* made from the layers' own documents."""
-
-    def __init__(
-        self, archive: Archive, item: ManifestItem, names: tuple[str, ...], config: bytes
-    ) -> None:
-        super().__init__(archive, item, names)
-        self.config = config

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from tarkit.errors import MalformedError, TruncatedError
-from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.tar.archive import Archive
 from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.base import ImageEntry, Source
-from tarkit.transports.docker_archive.classic import ClassicSource, read_config
-from tarkit.transports.docker_archive.dual import dual_source
+from tarkit.transports.catalog import Catalog
+from tarkit.transports.docker_archive.classic import ClassicImage, ClassicSource, read_config
+from tarkit.transports.docker_archive.dual import OCIHalf
 from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
-from tarkit.transports.docker_archive.items import ManifestItem, choose_item, parse_items
-from tarkit.transports.docker_archive.legacy import (
-    LegacyLayers,
-    legacy_items,
+from tarkit.transports.docker_archive.images import images_of
+from tarkit.transports.docker_archive.items import (
+    DockerImage,
+    ManifestItem,
+    UnreadableItem,
+    catalog_of,
+    choose_image,
+    parse_items,
 )
+from tarkit.transports.docker_archive.legacy import LegacyLayers, legacy_items
 
 
 class DockerArchiveReader(ArchiveHolder):
     """The images of a docker archive of any age.
 
-    ``manifest`` holds the items of ``manifest.json`` as they are.
+    ``manifest`` holds the items of ``manifest.json`` that can be read, as they are.
     """
 
     manifest: tuple[ManifestItem, ...]
@@ -34,9 +40,11 @@ class DockerArchiveReader(ArchiveHolder):
             archive.candidates(REPOSITORIES_FILE)
         )
         self._legacy = LegacyLayers(archive)
-        self.manifest = self._read_items()
+        self._latest: tuple[object, ClassicImage] | None = None
+        self._items = self._read_items()
+        self.manifest = tuple(item for item in self._items if isinstance(item, ManifestItem))
 
-    def _read_items(self) -> tuple[ManifestItem, ...]:
+    def _read_items(self) -> Sequence[ManifestItem | UnreadableItem]:
         if self._is_legacy:
             return legacy_items(self.archive)
         if self.archive.candidates(MANIFEST_FILE):
@@ -48,15 +56,39 @@ class DockerArchiveReader(ArchiveHolder):
             )
         raise MalformedError("no manifest.json, so this is not a docker archive", where=self.where)
 
+    @cached_property
+    def _half(self) -> OCIHalf | None:
+        """The OCI layout that the archive may be as well."""
+        return None if self._is_legacy else OCIHalf.of(self.archive, alone=len(self._items) == 1)
+
+    @cached_property
+    def catalog(self) -> Catalog[DockerImage]:
+        """The images by position and by name."""
+        images = images_of(self._items, self.archive, self._half)
+        return catalog_of(images, where=self.where)
+
     def images(self) -> Sequence[ImageEntry]:
         """See :class:`tarkit.transports.base.Reader`."""
-        return tuple(ImageEntry(at, item.repo_tags) for at, item in enumerate(self.manifest))
+        return self.catalog.images
 
     def source(self, name: str | None = None, *, index: int | None = None) -> Source:
         """See :class:`tarkit.transports.base.Reader`."""
-        position, names = choose_item(self.manifest, name, index, where=self.where)
-        item = self.manifest[position]
-        if self._is_legacy:
-            return self._legacy.source(item, names)
-        config = Digest.of(read_config(self.archive, item))
-        return dual_source(self.archive, config, names) or ClassicSource(self.archive, item, names)
+        image, by_name = choose_image(self.catalog, name, index, where=self.where)
+        if image.error is not None:
+            raise image.error
+        names = image.names if by_name is None else (by_name,)
+        if image.top is not None and self._half is not None:
+            return self._half.source(image.top, names)
+        assert image.item is not None  # an image is in one half at least
+        return ClassicSource(self._classic(image.item), names)
+
+    def _classic(self, item: ManifestItem) -> ClassicImage:
+        """Return the image of *item*; archives may tag one image thousands of times."""
+        key = item.config, item.layers
+        if self._latest is None or self._latest[0] != key:
+            if self._is_legacy:
+                image = self._legacy.image(item)
+            else:
+                image = ClassicImage(self.archive, item, read_config(self.archive, item))
+            self._latest = key, image
+        return self._latest[1]

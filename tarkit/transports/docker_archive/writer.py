@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from tarkit.errors import UnsupportedError, UsageError
 from tarkit.image.digest import Digest
 from tarkit.image.document import dump_json
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
-from tarkit.transports.base import Destination
+from tarkit.transports.base import Destination, ImageEntry, Reader
 from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE, DockerFormat
 
 if TYPE_CHECKING:
     from tarkit.transports.docker_archive.items import ManifestItem
 
-_Image = TypeVar("_Image", bound="Named")
+_Image = TypeVar("_Image")
 
 
 class Contents(Protocol):
@@ -25,6 +26,10 @@ class Contents(Protocol):
 
     def destination(self, references: tuple[Reference, ...]) -> Destination:
         """Where one image goes, under those names."""
+        ...
+
+    def keeping(self, image: ImageEntry, references: tuple[Reference, ...]) -> Destination:
+        """Return where *image*, which the archive holds already, goes under those names."""
         ...
 
     def finish(self) -> bool:
@@ -60,7 +65,14 @@ class DockerArchiveWriter:
 
     def destination(self, *names: str) -> Destination:
         """See :class:`tarkit.transports.base.Writer`; raises :class:`UsageError` for what Docker takes for no name."""
-        return self._contents.destination(tuple(dict.fromkeys(map(tagged_reference, names))))
+        return self._contents.destination(_references(names))
+
+    def keep_list(self, reader: Reader) -> None:
+        """Keep nothing: a docker archive says nothing of all its images together."""
+
+    def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
+        """See :class:`tarkit.transports.base.KeepingWriter`; an index is kept in the OCI half."""
+        return self._contents.keeping(image, _references(names))
 
     def __enter__(self) -> Self:
         return self
@@ -77,18 +89,16 @@ class DockerArchiveWriter:
                 output.publish()
 
 
+def _references(names: Sequence[str]) -> tuple[Reference, ...]:
+    return tuple(dict.fromkeys(map(tagged_reference, names)))
+
+
 def tagged_reference(name: str) -> Reference:
     """*name* in full, with a tag; raises :class:`UsageError` for a digest, which no docker archive can hold."""
     reference = Reference.parse(name)
     if reference.digest:
         raise UsageError(f"{name!r} names a digest, and a docker archive knows images by tag only")
     return reference.tagged()
-
-
-class Named(Protocol):
-    """An image of an archive being written, by its names there."""
-
-    names: list[str]
 
 
 def require_sha256(config: Digest, where: str) -> None:
@@ -101,21 +111,39 @@ def require_sha256(config: Digest, where: str) -> None:
         )
 
 
-def give_names(
-    images: dict[Digest, _Image], digest: Digest, references: tuple[Reference, ...]
-) -> None:
-    """Give the image of *digest* the names of *references*.
+class NamedImages(Generic[_Image]):
+    """The images of an archive being written, by digest, each with its names."""
 
-    A name is taken from whoever had it, and an image that loses its last one is dropped.
-    """
-    names = list(map(str, references))
-    for other in images.keys() - {digest}:
-        kept = [name for name in images[other].names if name not in names]
-        if images[other].names and not kept:
-            del images[other]
-        else:
-            images[other].names = kept
-    images[digest].names = list(dict.fromkeys([*images[digest].names, *names]))
+    def __init__(self) -> None:
+        self._images: dict[Digest, tuple[_Image, dict[str, None]]] = {}
+        self._owners: dict[str, Digest] = {}
+
+    def get(self, digest: Digest) -> _Image | None:
+        """Return the image of *digest*, or None."""
+        return self._images[digest][0] if digest in self._images else None
+
+    def add(self, digest: Digest, image: _Image, references: tuple[Reference, ...]) -> None:
+        """Add *image*, or only its names if it is here already.
+
+        A name is taken from the image that had it. An image that loses its last name is dropped.
+        """
+        _, names = self._images.setdefault(digest, (image, {}))
+        for name in map(str, references):
+            owner = self._owners.get(name, digest)
+            if owner != digest:
+                self._take(name, owner)
+            self._owners[name] = digest
+            names[name] = None
+
+    def _take(self, name: str, owner: Digest) -> None:
+        _, names = self._images[owner]
+        del names[name]
+        if not names:
+            del self._images[owner]
+
+    def __iter__(self) -> Iterator[tuple[_Image, tuple[str, ...]]]:
+        """Every image with its names, in the order of their first commits."""
+        return ((image, tuple(names)) for image, names in self._images.values())
 
 
 def add_docker_files(

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from tarkit.errors import AmbiguousImageError, DigestMismatchError, ImageNotFoundError, listed
+from tarkit.errors import (
+    AmbiguousImageError,
+    DigestMismatchError,
+    ImageNotFoundError,
+    UsageError,
+    listed,
+)
 from tarkit.image.digest import Digest, blob_name
 from tarkit.tar.archive import Archive
 from tarkit.transports.base import ImageEntry, Source
 from tarkit.transports.docker_archive.classic import read_config
+from tarkit.transports.docker_archive.items import DockerImage
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.transports.docker_daemon.client import DaemonClient, DaemonImage
 from tarkit.transports.docker_daemon.daemon import Daemon
@@ -76,7 +83,7 @@ class DockerDaemonReader:
             return images[index].names[0]
         if index is None and len(images) == 1:
             return images[0].names[0]
-        labels = [image.label for image in images]
+        labels = list(map(_offered, self._images))
         if index is not None or not images:
             wanted = "no image" if index is None else f"no image @{index}"
             count = f"{len(images)} image{'' if len(images) == 1 else 's'}"
@@ -102,12 +109,31 @@ class DockerDaemonReader:
         self._archives.close()
 
 
+def _offered(image: DaemonImage) -> str:
+    """Return a name that selects *image*: a tag that is one, or else its ID."""
+    for tag in image.tags:
+        with suppress(UsageError):
+            asked_name(tag)
+            return tag
+    return str(image.id)
+
+
 def _position(reader: DockerArchiveReader, image_id: Digest) -> int:
-    """Where in the archive the image *image_id* is: by its config, or by its manifest or index."""
-    archive = reader.archive
-    configs = [Digest.of(read_config(archive, item)) for item in reader.manifest]
-    if image_id in configs:
-        return configs.index(image_id)
-    if len(configs) == 1 and archive.candidates(blob_name(image_id)):
-        return 0
+    """Return where in the archive the image *image_id* is: by its config, or by its manifest or index.
+
+    An index of which the daemon has one platform is in the archive, but is not the image there.
+    """
+    images = [image for image in reader.catalog.images if isinstance(image, DockerImage)]
+    configs = [_config(reader, image) for image in images]
+    for image, config in zip(images, configs, strict=True):
+        if image_id == config or (image.top and image.top.digest == image_id):
+            return image.index
+    if len(images) == 1 and reader.archive.candidates(blob_name(image_id)):
+        return images[0].index
     raise DigestMismatchError(image_id, listed(list(map(str, configs))), where=reader.where)
+
+
+def _config(reader: DockerArchiveReader, image: DockerImage) -> Digest | None:
+    if image.config is None and image.item is not None:
+        return Digest.of(read_config(reader.archive, image.item))
+    return image.config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -46,10 +46,10 @@ class OCIArchiveWriter:
         if isinstance(reader, OCIArchiveReader):
             self._list = replace(reader.listing(), manifests=())
 
-    def keeping(self, image: ImageEntry) -> LayoutDestination:
+    def keeping(self, image: ImageEntry, names: Sequence[str]) -> LayoutDestination:
         """See :class:`tarkit.transports.base.KeepingWriter`."""
-        if not isinstance(image, LayoutImage):
-            return self.destination(*image.names)
+        if not isinstance(image, LayoutImage) or tuple(names) != image.names[: len(names) or 1]:
+            return self.destination(*names)
 
         def list_it(manifest: RawManifest) -> None:
             now = manifest.descriptor

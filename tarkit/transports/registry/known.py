@@ -40,7 +40,7 @@ def _images(repository: Repository, raw: RawManifest) -> Iterable[Manifest]:
 
 
 def _layers(repository: Repository, manifest: Manifest) -> Iterable[tuple[Digest, Descriptor]]:
-    manifest.require_image()
     config = manifest.config
     data = verified(BlobStream(repository, config), config.digest, config.size)
+    manifest.require_image(data)
     return zip(ImageConfig.parse(data).diff_ids, manifest.layers, strict=True)

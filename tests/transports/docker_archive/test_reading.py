@@ -25,6 +25,7 @@ from tarkit.image.manifest import Manifest
 from tarkit.image.v1 import config_from_v1
 from tarkit.reading.select import read_config, select_image
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
+from tarkit.verifying.runner import verify
 from tests.builders import (
     CONTAINERD_NAME,
     REF_NAME,
@@ -140,6 +141,60 @@ def test_compressed_layers_under_any_name(pack: Any, media_type: str) -> None:
         manifest = check(reader, ONE)
     assert [str(layer.digest) for layer in manifest.layers] == [sha256(data) for data in packed]
     assert {layer.media_type for layer in manifest.layers} == {media_type}
+
+
+@pytest.mark.parametrize("name", ["{}.tar.gz", "/{}.tar.gz", "blobs/sha256/{}", "{}.tar", "{}"])
+def test_a_compressed_layer_named_by_its_diff_id(tmp_path: Path, name: str) -> None:
+    paths = [name.format(diff_id[7:]) for diff_id in ONE.diff_ids]
+    packed = [squeeze(layer) for layer in ONE.layers]
+    members = one(Layers=paths) | dict(zip(paths, packed, strict=True))
+    with opened(members) as reader:
+        manifest = check(reader, ONE)
+    assert [str(layer.digest) for layer in manifest.layers] == [sha256(data) for data in packed]
+    (tmp_path / "a.tar").write_bytes(tar(members))
+    assert verify(str(tmp_path / "a.tar")).ok
+
+
+def rooted(members: Members, *, listed: str, stored: str) -> Members:
+    """*members* with those prefixes before the paths in ``manifest.json``, and before their names."""
+    (item,) = json.loads(bytes(members["manifest.json"]))  # type: ignore[arg-type]
+    paths = {"Config": listed + item["Config"], "Layers": [listed + p for p in item["Layers"]]}
+    members = with_item(members, **paths)
+    return {stored + name: data for name, data in members.items()}
+
+
+@pytest.mark.parametrize("listed", ["/", "//", "/./", "./", "/x/../"])
+@pytest.mark.parametrize("stored", ["", "/", "//", "./"])
+def test_a_leading_slash_is_the_root_of_the_archive(
+    tmp_path: Path, listed: str, stored: str
+) -> None:
+    members = rooted(one(), listed=listed, stored=stored)
+    with opened(members) as reader:
+        check(reader, ONE)
+    (tmp_path / "a.tar").write_bytes(tar(members))
+    copy(str(tmp_path / "a.tar"), f"oci:{tmp_path / 'out'}:x")
+    assert verify(str(tmp_path / "a.tar")).findings == ()
+
+
+@pytest.mark.parametrize("prefix", ["", ".\\", "\\", "x\\..\\"])
+def test_names_with_backslashes(prefix: str) -> None:
+    paths = [f"{prefix}{diff_id[7:]}\\layer.tar" for diff_id in ONE.diff_ids]
+    with opened(one(Layers=paths)) as reader:
+        check(reader, ONE)
+    stored = dict(zip(paths, ONE.layers, strict=True))
+    plain = {name: data for name, data in one().items() if not name.endswith("layer.tar")}
+    with opened(plain | stored) as reader:
+        check(reader, ONE)
+
+
+def test_a_link_with_an_absolute_target_leads_to_a_member() -> None:
+    first, second = (f"{diff_id[7:]}/layer.tar" for diff_id in ONE.diff_ids)
+    members = one() | {first: Link("/shared/layer.tar"), "shared/layer.tar": ONE.layers[0]}
+    with opened(members) as reader:
+        check(reader, ONE)
+    members = one() | {second: Link("/shared/layer.tar", hard=True)}
+    with opened(members | {"/shared/layer.tar": ONE.layers[1]}) as reader:
+        check(reader, ONE)
 
 
 def test_a_compressed_layer_that_holds_something_else() -> None:

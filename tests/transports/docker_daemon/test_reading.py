@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,22 @@ from tarkit.errors import (
     UsageError,
 )
 from tarkit.image.manifest import Manifest
+from tarkit.image.platform import Platform
 from tarkit.reading.inspect import inspect_image
 from tarkit.transports.docker_daemon.reader import DockerDaemonReader
 from tarkit.transports.location import open_source
 from tarkit.verifying.runner import verify
-from tests.builders import copy, dump, image_of, listing, make_image, tar
+from tests.builders import (
+    Doc,
+    copy,
+    dump,
+    image_of,
+    listing,
+    make_image,
+    multi_platform,
+    named,
+    tar,
+)
 from tests.transports.docker_daemon.fake_daemon import FakeDaemon, Kept, answering
 
 CONTAINERD_CONFIG = "sha256:0b058c3b0eae03410c9cb0b74b461790dfc2786d4e683e380f1f40903da9de4c"
@@ -182,3 +194,46 @@ def test_a_malformed_list_is_an_error(daemon: FakeDaemon, document: object) -> N
     daemon.act("/images/json", answering(200, dump(document)))
     with DockerDaemonReader.open() as reader, pytest.raises(MalformedError):
         reader.images()
+
+
+@pytest.fixture
+def platforms(daemon: FakeDaemon) -> tuple[Kept, Doc]:
+    """An image of two platforms in a store of containerd's, whose ID is its index's digest."""
+    layout, index, _ = multi_platform("amd64", "arm64")
+    full = "docker.io/library/app:1"
+    files = layout.finish(named(index, "1", full))
+    (first, _) = json.loads(files[f"blobs/sha256/{index['digest'][7:]}"])["manifests"]
+    manifest = json.loads(files[f"blobs/sha256/{first['digest'][7:]}"])
+    path = "blobs/sha256/{}"
+    item = {
+        "Config": path.format(manifest["config"]["digest"][7:]),
+        "RepoTags": ["app:1"],
+        "Layers": [path.format(layer["digest"][7:]) for layer in manifest["layers"]],
+    }
+    kept = Kept(index["digest"], ("app:1",), tar(files | {"manifest.json": dump([item])}))
+    daemon.images.append(kept)
+    return kept, index
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_every_platform_of_an_image_is_read(
+    platforms: tuple[Kept, Doc], tmp_path: Path, by_id: bool
+) -> None:
+    kept, index = platforms
+    location = f"docker-daemon:{kept.id if by_id else 'app:1'}"
+    result = copy(location, f"oci:{tmp_path / 'all'}:x", all=True)
+    assert str(result.descriptor.digest) == index["digest"]
+    copy(location, f"oci:{tmp_path / 'one'}:x", platforms=(Platform("linux", "arm64"),))
+    with open_source(f"oci:{tmp_path / 'one'}:x") as image:
+        assert inspect_image(image).platform == Platform("linux", "arm64")
+    assert verify(location).findings == ()
+
+
+def test_an_error_offers_an_id_where_a_tag_is_no_name(daemon: FakeDaemon) -> None:
+    odd = daemon.add(make_image("one"), "Odd:1")
+    daemon.add(make_image("two"), "app:2")
+    with pytest.raises(AmbiguousImageError) as caught, open_source("docker-daemon:"):
+        pass
+    assert caught.value.available == (odd.id, "app:2")
+    for name in caught.value.available:
+        assert config_of(f"docker-daemon:{name}")

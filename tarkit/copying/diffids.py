@@ -1,0 +1,87 @@
+"""Comparing a layer with its diff ID while its stored bytes go on unchanged."""
+
+from __future__ import annotations
+
+import threading
+from queue import Queue
+
+from tarkit.image.digest import Digest
+from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.chunks import ChunkReader, Readable, drain
+from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
+from tarkit.streams.verify import VerifyingReader
+
+_DEPTH = 4  # chunks that wait to be uncompressed
+
+
+class DiffIdReader(ChunkReader):
+    """*stream*, a layer that a thread uncompresses and hashes as it is read.
+
+    The read that reaches the end raises whatever speaks against the layer:
+    :class:`~tarkit.errors.DigestMismatchError` if it does not have *diff_id* uncompressed.
+    """
+
+    def __init__(self, stream: Readable, diff_id: Digest, where: str) -> None:
+        super().__init__(stream)
+        self._diff_id = diff_id
+        self._where = where
+        self._queue: Queue[bytes] = Queue(_DEPTH)
+        self._ended = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._compare, name="diff-id", daemon=True)
+        self._thread.start()
+
+    def _compare(self) -> None:
+        feed = _Feed(self._queue)
+        try:
+            verify_diff_id(feed, self._diff_id, self._where)
+        except BaseException as error:  # noqa: BLE001  raised again in the reader's thread
+            self._failure = error
+        finally:
+            drain(feed)  # or the reader would wait for room in the queue
+
+    def _chunk(self) -> bytes:
+        if self._ended:
+            return b""
+        chunk = self._stream.read(CHUNK_SIZE)
+        self._hand_on(chunk)
+        if not chunk and self._failure is not None:
+            raise self._failure
+        return chunk
+
+    def _hand_on(self, chunk: bytes) -> None:
+        self._queue.put(chunk)
+        if not chunk:
+            self._ended = True
+            self._thread.join()
+
+    def close(self) -> None:
+        """End the thread, then close the stream."""
+        if not self._ended:
+            self._hand_on(b"")
+        super().close()
+
+
+class _Feed:
+    """The chunks of a queue as a stream, which an empty chunk ends."""
+
+    def __init__(self, queue: Queue[bytes]) -> None:
+        self._queue = queue
+        self._ended = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        chunk = b"" if self._ended else self._queue.get()
+        self._ended = not chunk
+        return chunk
+
+
+def verify_diff_id(stream: Readable, diff_id: Digest, where: str) -> None:
+    """Raise :class:`~tarkit.errors.VerificationError` unless *stream* has *diff_id* uncompressed."""
+    buffered = decompress(stream, Compression.NONE)
+    plain = decompress(buffered, detect(buffered.peek(SNIFF_SIZE)), where=where)
+    VerifyingReader(plain, digest=diff_id, where=uncompressed(where)).verify()
+
+
+def uncompressed(where: str) -> str:
+    """What a message calls the content of the layer *where*, which its diff ID is of."""
+    return f"{where}, uncompressed"

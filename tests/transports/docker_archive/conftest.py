@@ -1,0 +1,5 @@
+"""The command line, for tests of archives as users see them."""
+
+from tests.cli.conftest import tarkit
+
+__all__ = ["tarkit"]

@@ -102,7 +102,7 @@ def is_image_config(data: bytes, media_type: str) -> bool:
     except MalformedError:
         return declared
     if declared:
-        return document != {}
+        return bool(document != {})
     if not isinstance(document, dict) or not isinstance(document.get("rootfs"), dict):
         return False
     return isinstance(document["rootfs"].get("diff_ids"), list) and all(

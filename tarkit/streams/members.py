@@ -70,7 +70,8 @@ def gzip_codec() -> Codec:
     def new() -> Decompressor:
         return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
 
-    return Codec("gzip", new, igzip_lib.error, words)
+    error: type[Exception] = igzip_lib.error  # type: ignore[assignment]  # isal's stubs call it an instance
+    return Codec("gzip", new, error, words)
 
 
 def bzip2_codec() -> Codec:

@@ -346,9 +346,11 @@ def test_larger_zstd_windows_are_refused_by_name(packed: bytes, size: int) -> No
 
 
 def test_a_zstd_frame_with_a_dictionary_is_not_called_corrupt() -> None:
-    samples = [b"sample number %d of what is common" % number for number in range(1000)]
+    samples: list[bytes | bytearray | memoryview] = [
+        b"sample number %d of what is common" % number for number in range(1000)
+    ]
     words = zstandard.train_dictionary(1000, samples)
-    packed = zstandard.ZstdCompressor(dict_data=words).compress(samples[0])
+    packed = zstandard.ZstdCompressor(dict_data=words).compress(bytes(samples[0]))
     with pytest.raises(UnsupportedError, match="dictionary"):
         unpacked(packed, Compression.ZSTD)
 

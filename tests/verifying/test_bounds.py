@@ -141,7 +141,7 @@ def mutate(document: Any, path: list[int], value: object) -> Any:
     keys = list(document) if isinstance(document, dict) else list(range(len(document)))
     key = keys[path[0] % len(keys)]
     copy = dict(document) if isinstance(document, dict) else list(document)
-    copy[key] = mutate(document[key], path[1:], value)  # type: ignore[index]
+    copy[key] = mutate(document[key], path[1:], value)
     return copy
 
 

@@ -50,7 +50,7 @@ class _Address(Repository):
         anonymous = replace(options, credentials=None, authfile=None, base_url=base)
         client = RegistryClient(host, anonymous, credentials=lambda: None)
         super().__init__(client, host, "", "pull")
-        self.name, self.scopes = host, ()
+        self.name = host
         self._url = url
 
     def request(
@@ -63,7 +63,7 @@ class _Address(Repository):
         body: bytes | Iterable[bytes | memoryview] | None = None,
     ) -> Request:
         """Return a request for the URL, whatever *tail* is."""
-        return Request(method, self._url, where or self.name, self.scopes, headers or {}, body)
+        return Request(method, self._url, where or self.name, (), headers or {}, body)
 
 
 class _ForeignBlob(BlobStream):

@@ -83,7 +83,13 @@ def test_a_host_that_wants_credentials_gets_none(host: FakeRegistry) -> None:
 def test_a_connection_that_breaks_is_made_again(
     host: FakeRegistry, options: RegistryOptions
 ) -> None:
-    host.faults.insert(0, lambda exchange: len(host.seen) == 1 and not exchange.drop())
+    def break_once(exchange: Exchange) -> bool:
+        if len(host.seen) > 1:
+            return False
+        exchange.drop()
+        return True
+
+    host.faults.insert(0, break_once)
     assert fetched(f"http://{host.address}/layer", options=options) == DATA
 
 

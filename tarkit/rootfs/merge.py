@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tarkit.errors import LimitExceededError, MalformedError, UnsupportedError
+from tarkit.errors import MalformedError, UnsupportedError
+from tarkit.rootfs.hardlinks import HardLinks
+from tarkit.rootfs.limits import MergeLimits
 from tarkit.rootfs.names import (
     OPAQUE,
     WHITEOUT,
@@ -20,14 +22,9 @@ from tarkit.rootfs.names import (
     require_visible,
     split,
 )
+from tarkit.rootfs.resolve import Resolver
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.tar.member import Member, MemberType
-from tarkit.tar.names import shown
-
-MAX_ENTRIES = 8_000_000
-"""Most entries that the layers of an image may have altogether."""
-
-_NOT_YET = Member(b"", MemberType.HARDLINK)
 
 
 def implied_directory(mtime_ns: int) -> Member:
@@ -46,9 +43,10 @@ class Merger:
     def __init__(self, *, mtime_ns: int = 0, strict: bool = False) -> None:
         self._implied = implied_directory(mtime_ns)
         self._strict = strict
-        self._entries = 0
+        self._limits = MergeLimits()
         self._linked: set[Node] = set()
         self.tree = Tree(Node(self._implied, 0, {}))
+        self._resolver = Resolver(self.tree, self._limits)
 
     def add(self, layer: int, members: Sequence[Member]) -> None:
         """Lay the *members* of one more layer, number *layer*, on top.
@@ -56,10 +54,11 @@ class Merger:
         Raises :class:`MalformedError`, :class:`UnsupportedError` for entries of unknown types,
         :class:`UnsafePathError` and :class:`LimitExceededError`.
         """
-        self._entries += len(members)
-        if self._entries > MAX_ENTRIES:
-            raise LimitExceededError(f"more than {MAX_ENTRIES} entries", limit=MAX_ENTRIES)
-        _Layer(self.tree, layer, self._implied, self._linked, strict=self._strict).add(members)
+        self._limits.add_entries(len(members))
+        links = HardLinks(self._resolver, layer, self._linked, strict=self._strict)
+        _Layer(
+            self.tree, layer, self._implied, self._resolver, links, strict=self._strict
+        ).add(members)
 
     def count_links(self) -> None:
         """Give every inode of several names the number of those that are left."""
@@ -75,15 +74,21 @@ class _Layer:
     """One layer on its way into *tree*."""
 
     def __init__(
-        self, tree: Tree, number: int, implied: Member, linked: set[Node], *, strict: bool
+        self,
+        tree: Tree,
+        number: int,
+        implied: Member,
+        resolver: Resolver,
+        links: HardLinks,
+        *,
+        strict: bool,
     ) -> None:
         self._tree = tree
         self._strict = strict
         self._number = number
-        self._template = Node(implied, number)
-        self._linked = linked
-        self._private: dict[bytes, Node] = {}
-        self._pending: dict[Node, tuple[Parts, Member]] = {}
+        self._implied = implied
+        self._resolver = resolver
+        self._links = links
 
     def add(self, members: Sequence[Member]) -> None:
         """Hide what *members* hide, then lay the others on the tree."""
@@ -95,14 +100,18 @@ class _Layer:
                 self._sort_out(parts, member, entries, markers)
             else:
                 entries.append((parts, member))
+        if self._tree.root.children:
+            for _, member in entries:
+                if member.type is MemberType.HARDLINK:
+                    self._links.note_lower(member)
         if markers:
             listed = {b"/".join(p) for p, m in entries if m.type is MemberType.DIRECTORY}
             for parts, hidden in markers:
                 self._hide(parts[:-1], hidden, listed)
+        self._resolver.forget()
         for parts, member in entries:
             self._place(parts, member)
-        for node, (parts, member) in self._pending.items():
-            self._complete(node, parts, member)
+        self._links.bind_waiting()
 
     def _sort_out(
         self,
@@ -113,7 +122,7 @@ class _Layer:
     ) -> None:
         if parts and is_private(parts):
             if member.type is MemberType.FILE:  # AUFS kept the inodes of hard links here
-                self._private[b"/".join(parts)] = Node(member, self._number)
+                self._links.aufs[b"/".join(parts)] = Node(member, self._number)
             return
         require_visible(parts[:-1])
         hidden = hidden_name(parts)
@@ -135,14 +144,14 @@ class _Layer:
             if node.type is MemberType.SYMLINK:
                 if b"/".join(directory[:depth]) in listed:
                     return
-                node = self._tree.get(directory)
+                node = self._resolver.directory(directory)
                 break
-        if node is None or node.children is None:
+        if node is None:
             return
         if hidden == OPAQUE:
-            node.children.clear()
+            self._resolver.clear(node)
         else:
-            node.children.pop(hidden, None)
+            self._resolver.remove(node, hidden)
 
     def _place(self, parts: Parts, member: Member) -> None:
         kind = member.type
@@ -153,63 +162,21 @@ class _Layer:
                 raise MalformedError("the root is not a directory", where="/")
             self._tree.root.member, self._tree.root.layer = member, self._number
             return
-        parent = self._tree.make_directory(parts[:-1], self._template)
-        children = parent.children
-        assert children is not None
+        target = self._links.target(member) if kind is MemberType.HARDLINK else None
+        parent = self._resolver.make_directory(parts[:-1], self._implied, self._number)
+        assert parent.children is not None
         name = parts[-1]
         if kind is MemberType.DIRECTORY:
-            old = children.get(name)
+            old = parent.children.get(name)
             if old is not None and old.children is not None:
                 old.member, old.layer = member, self._number
-            else:
-                children[name] = Node(member, self._number, {})
+                return
+            node = Node(member, self._number, {})
         elif kind is MemberType.HARDLINK:
-            self._link(children, parts, member)
+            node = target or self._links.wait(parent, parts, member)
         else:
-            children[name] = Node(member, self._number)
-
-    def _link(self, children: dict[bytes, Node], parts: Parts, member: Member) -> None:
-        """Give the inode another name, or wait for it: this layer may bring it, or a newer one, yet."""
-        target = self._target(member)
-        if target is not None and self._is_own_file(target):
-            children[parts[-1]] = self._share(target, parts)
-            return
-        place = [*self._tree.real_parts(parts[:-1]), parts[-1]]
-        waiting = children[parts[-1]] = Node(_NOT_YET, self._number)
-        self._pending[waiting] = (place, member)
-
-    def _complete(self, waiting: Node, place: Parts, member: Member) -> None:
-        """Put what a link leads to in the place of the inode that kept it."""
-        parent: Node | None = self._tree.root
-        for name in place[:-1]:
-            parent = parent.children.get(name) if parent and parent.children else None
-        if not parent or not parent.children or parent.children.get(place[-1]) is not waiting:
-            return  # the layer itself put something else there
-        seen: set[Node] = set()
-        target = self._target(member)
-        while target is not None and target.member is _NOT_YET and target not in seen:
-            seen.add(target)
-            target = self._target(self._pending[target][1])
-        if target is None or target.member is _NOT_YET:
-            raise MalformedError(
-                f"a hard link to {shown(member.linkname)}, which is not there",
-                where=path_of(place),
-            )
-        parent.children[place[-1]] = self._share(target, place)
-
-    def _is_own_file(self, node: Node) -> bool:
-        """Whether this layer brought *node*, and it can have another name."""
-        own = node.layer == self._number and node.member is not _NOT_YET
-        return own and node.children is None
-
-    def _target(self, member: Member) -> Node | None:
-        parts = split(member.linkname, strict=self._strict)
-        if self._private and (kept := self._private.get(b"/".join(parts))):
-            return kept
-        return self._tree.get(parts, follow=False)
-
-    def _share(self, target: Node, parts: Parts) -> Node:
-        if target.children is not None:
-            raise MalformedError("a hard link to a directory", where=path_of(parts))
-        self._linked.add(target)
-        return target
+            node = Node(member, self._number)
+        if kind is MemberType.FILE and name not in parent.children:
+            parent.children[name] = node  # as most entries are; nothing else can change
+        else:
+            self._resolver.put(parent, name, node)

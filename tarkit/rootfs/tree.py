@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarkit.errors import LimitExceededError, PathNotFoundError, UnsafePathError
-from tarkit.rootfs.names import MAX_DEPTH, Parts, path_of, require_visible
+from tarkit.rootfs.names import MAX_DEPTH, Parts, path_of
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.names import MAX_HOPS
 
@@ -107,40 +107,6 @@ class Tree:
         trail = self.trail(parts)
         return trail.names + trail.missing
 
-    def make_directory(self, parts: Parts, template: Node) -> Node:
-        """The directory at *parts*, links followed; what is missing of it becomes like *template*.
-
-        What stands in the way and is not a directory is replaced.
-        """
-        node: Node = self.root
-        for name in parts:
-            child = node.children.get(name) if node.children else None
-            if child is None or child.children is None:
-                break
-            node = child
-        else:
-            return node
-        trail = self.trail(parts)
-        if len(trail.nodes) + len(trail.missing) > MAX_DEPTH:
-            raise LimitExceededError(
-                f"a path of more than {MAX_DEPTH} directories", limit=MAX_DEPTH
-            )
-        return self._make(trail, template)
-
-    def _make(self, trail: Trail, template: Node) -> Node:
-        nodes, names, missing = trail.nodes, trail.names, trail.missing
-        while nodes[-1].children is None:
-            missing.insert(0, names.pop())
-            nodes.pop()
-        require_visible(missing)
-        node = nodes[-1]
-        for name in missing:
-            child = Node(template.member, template.layer, {})
-            assert node.children is not None
-            node.children[name] = child
-            node = child
-        return node
-
     def trail(self, parts: Parts, *, follow: bool = True) -> Trail:
         """The way to *parts*, one component at a time, as the kernel goes it."""
         trail = Trail([self.root], [], [])
@@ -169,16 +135,22 @@ class Tree:
             )
         if target.startswith(b"/"):
             trail.reset()
-        pending += target.split(b"/")[::-1]
+        components = target.split(b"/")
+        trail.steps += len(components)
+        pending += components[::-1]
 
 
 @dataclass(slots=True)
 class Trail:
-    """The way from the root to a path: the inodes passed, their names, and the names beyond them."""
+    """The way from the root to a path: the inodes passed, their names, and the names beyond them.
+
+    ``steps`` counts the components of the links that were followed.
+    """
 
     nodes: list[Node]
     names: Parts
     missing: Parts
+    steps: int = 0
 
     def child(self, name: bytes) -> Node | None:
         """The entry of that name, where the way so far exists."""

@@ -1,0 +1,53 @@
+"""How much work and memory the layers of one image may take, however small they are when compressed."""
+
+from __future__ import annotations
+
+from tarkit.errors import LimitExceededError
+from tarkit.tar.allowance import Allowance
+
+MAX_ENTRIES = 2_500_000
+"""Most entries that the layers of an image may have altogether: each takes up to 1.5 KiB of memory."""
+
+FREE_STEPS = 1_000_000
+"""Components of symbolic links that the merge follows in any image."""
+
+STEPS_PER_ENTRY = 64
+"""Further components of symbolic links that the merge follows for each entry of the layers."""
+
+_REASON = "the most that fit into 4 GiB of memory"
+
+
+def entry_allowance() -> Allowance:
+    """Return an allowance for the entries of all layers of one image."""
+    return Allowance(MAX_ENTRIES, "entries", _REASON)
+
+
+class MergeLimits:
+    """Counts what a merge creates and follows; raises :class:`LimitExceededError` beyond the limits."""
+
+    def __init__(self) -> None:
+        self._entries = entry_allowance()
+        self._steps = FREE_STEPS
+        self._followed = 0
+
+    def add_entries(self, count: int) -> None:
+        """Count *count* entries of a layer."""
+        self._entries.take(count)
+        self._steps += STEPS_PER_ENTRY * count
+
+    def add_directory(self) -> None:
+        """Count a directory that no entry lists."""
+        self._entries.take(1)
+
+    def add_path(self, length: int) -> None:
+        """Count a path of *length* bytes that no entry spells out: each KiB counts as an entry."""
+        self._entries.take(length >> 10)
+
+    def follow(self, steps: int) -> None:
+        """Count *steps* components of symbolic links."""
+        self._followed += steps
+        if self._followed > self._steps:
+            raise LimitExceededError(
+                f"symbolic links that take more than {self._steps} steps to follow",
+                limit=self._steps,
+            )

@@ -73,8 +73,8 @@ def unavailable(reason: str) -> NoReturn:
 
 
 @contextmanager
-def running_dockerd(*more: str) -> Iterator[Tool]:
-    """A ``docker`` client bound to a daemon of its own, with an empty store and *more* options, gone afterwards."""
+def running_dockerd(*more: str | Path, storage: str = "vfs") -> Iterator[Tool]:
+    """Start a daemon with an empty store and *more* options; yield a ``docker`` client bound to it."""
     client, daemon = find_tool("docker"), find_tool("dockerd")
     if os.geteuid() != 0:
         unavailable("dockerd needs root")
@@ -84,7 +84,7 @@ def running_dockerd(*more: str) -> Iterator[Tool]:
             "--iptables=false",
             "--ip6tables=false",
             "--bridge=none",
-            "--storage-driver=vfs",
+            f"--storage-driver={storage}",
             f"--data-root={directory}/data",
             f"--exec-root={directory}/exec",
             f"--pidfile={directory}/pid",

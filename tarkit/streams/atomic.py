@@ -21,12 +21,15 @@ from tarkit.errors import (
     TransportError,
 )
 from tarkit.streams.directory import Directory, temporary_name
+from tarkit.streams.removal import remove_tree
 from tarkit.streams.uncached import LEAST, write_at
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 FILE_MODE = 0o644
+
+_UNNAMED = "file"
 
 
 class _PassingFile(io.FileIO):
@@ -43,16 +46,18 @@ class _PassingFile(io.FileIO):
 
 
 class PendingFile:
-    """A file being written in *directory* that has no name until :meth:`publish` gives it one.
+    """A file being written for *directory* that has no name until :meth:`publish` gives it one.
 
     On Linux it has no name at all, so not even a killed process leaves anything behind; elsewhere,
-    and on filesystems without unnamed files, it has a hidden temporary name until then.
+    and on filesystems without unnamed files, it is in a hidden directory until then. In any case it
+    gets its name from such a directory, which nobody else can get into: a temporary name in
+    *directory* itself could mean another file by the time it is renamed.
     *read_back* is for files that are read, or written in any order, before that.
     """
 
     def __init__(self, directory: Directory, *, read_back: bool = False) -> None:
         self._directory = directory
-        self._temporary: str | None = None
+        self._hidden: Directory | None = None
         with os_errors(directory.path):
             descriptor = self._open()
         self.file: BinaryIO = io.BufferedRandom(
@@ -64,10 +69,16 @@ class PendingFile:
             with contextlib.suppress(OSError):
                 flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
                 return os.open(".", flags, 0o600, dir_fd=self._directory.descriptor)
-        name = temporary_name()
-        descriptor = self._directory.create(name)
-        self._temporary = name
-        return descriptor
+        try:
+            return self._hide().create(_UNNAMED)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _hide(self) -> Directory:
+        """Make the hidden directory."""
+        self._hidden = self._directory.make(temporary_name(), 0o700)
+        return self._hidden
 
     def publish(self, name: str, *, mode: int | None = None, durable: bool = True) -> None:
         """Write everything to the disk and call it *name*, replacing the file of that name.
@@ -78,30 +89,28 @@ class PendingFile:
         with os_errors(self._directory.path / name):
             self.file.flush()
             if hasattr(os, "fchmod"):
-                os.fchmod(
-                    self.file.fileno(), mode_at(self._directory, name) if mode is None else mode
-                )
+                mode = mode_at(self._directory, name) if mode is None else mode
+                os.fchmod(self.file.fileno(), mode)
             os.fsync(self.file.fileno())
-            if self._temporary is None:
-                self._link(temporary_name())
-            assert self._temporary is not None
+            hidden = self._hidden or self._link(self._hide())
             made = os.fstat(self.file.fileno())
             self.file.close()
-            self._directory.publish(
-                self._temporary, self._directory, name, expected=made, durable=durable
-            )
-            self._temporary = None
+            hidden.publish(_UNNAMED, self._directory, name, expected=made, durable=durable)
 
-    def _link(self, name: str) -> None:
-        directory = self._directory.descriptor
+    def _link(self, hidden: Directory) -> Directory:
         os.link(
             f"/proc/self/fd/{self.file.fileno()}",
-            name,
-            src_dir_fd=directory,  # linkat() follows the /proc link only when it is given
-            dst_dir_fd=directory,
+            _UNNAMED,
+            src_dir_fd=hidden.descriptor,  # linkat() follows the /proc link only when it is given
+            dst_dir_fd=hidden.descriptor,
             follow_symlinks=True,
         )
-        self._temporary = name
+        return hidden
+
+    def _forget(self) -> None:
+        if self._hidden is not None:
+            with self._hidden as hidden:
+                remove_tree(self._directory, hidden.path.name, hidden)
 
     def __enter__(self) -> Self:
         return self
@@ -114,9 +123,7 @@ class PendingFile:
     ) -> None:
         with contextlib.suppress(OSError):  # nobody needs what could not be flushed
             self.file.close()
-        if self._temporary is not None:
-            with contextlib.suppress(OSError):
-                self._directory.unlink(self._temporary)
+        self._forget()
 
 
 def mode_at(directory: Directory, name: str) -> int:

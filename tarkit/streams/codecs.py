@@ -3,7 +3,7 @@
 The first bytes of a stream tell its compression, never a name or a media type. Readers follow
 concatenated members and frames to the end. They raise :class:`TruncatedError` or
 :class:`MalformedError` if the input is damaged, and :class:`RefusedError` if it is sound but needs
-something that tarkit does not have: another method, a dictionary, more memory.
+something that tarkit does not have: a dictionary, or more memory.
 """
 
 from __future__ import annotations

@@ -57,7 +57,6 @@ class Codec:
 
 def gzip_codec() -> Codec:
     """Return isal's gzip, or zlib's where isal has no wheel."""
-    words = {"method": "a gzip stream with a compression method other than deflate"}
     try:
         from isal import igzip_lib
     except ImportError:
@@ -65,13 +64,13 @@ def gzip_codec() -> Codec:
 
         from tarkit.streams.gzip import ZlibDecompressor
 
-        return Codec("gzip", ZlibDecompressor, zlib.error, words)
+        return Codec("gzip", ZlibDecompressor, zlib.error)
 
     def new() -> Decompressor:
         return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
 
     error: type[Exception] = igzip_lib.error  # type: ignore[assignment]  # isal's stubs call it an instance
-    return Codec("gzip", new, error, words)
+    return Codec("gzip", new, error)
 
 
 def bzip2_codec() -> Codec:

@@ -305,13 +305,6 @@ def test_an_xz_that_needs_too_much_memory_is_refused() -> None:
         unpacked(packed, Compression.XZ)
 
 
-def test_a_gzip_of_another_method_is_not_called_corrupt(gzip_library: str) -> None:
-    packed = bytearray(gzip.compress(TEXT))
-    packed[2] = 7
-    with pytest.raises(UnsupportedError, match="other than deflate"):
-        unpacked(bytes(packed), Compression.GZIP)
-
-
 def zstd_frame(window: int, data: bytes = b"small") -> bytes:
     """A frame of one stored block under a descriptor of *window*, which no codec has to allocate."""
     exponent = window.bit_length() - 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -75,17 +74,16 @@ def window(data: bytes) -> bytes:
     )
 
 
-def method(data: bytes) -> bytes:
-    packed = bytearray(gzip.compress(data))
-    packed[2] = 7
-    return bytes(packed)
+def dictionary(data: bytes) -> bytes:
+    """*data* in a zstd frame that names a dictionary."""
+    return b"\x28\xb5\x2f\xfd\x01\x58\x07" + (len(data) << 3 | 1).to_bytes(3, "little") + data
 
 
 @pytest.mark.parametrize(
     ("pack", "rule"),
     [
         (window, "unsupported"),
-        (method, "unsupported"),
+        (dictionary, "unsupported"),
         (lambda d: squeeze(d)[:-3], "corrupt-layer"),
     ],
 )
@@ -93,7 +91,7 @@ def test_only_damage_is_called_corrupt(
     tmp_path: Path, pack: Callable[[bytes], bytes], rule: str
 ) -> None:
     layout = Layout()
-    kind = "zstd" if pack is window else "gzip"
+    kind = "zstd" if rule == "unsupported" else "gzip"
     layer_type = f"application/vnd.oci.image.layer.v1.tar+{kind}"
     entry = layout.image(ONE, pack=pack, layer_type=layer_type)
     path = write_files(tmp_path / "in", layout.finish(named(entry, "x")))

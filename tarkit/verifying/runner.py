@@ -55,10 +55,16 @@ _LOSING_REFERENCES = (
 )
 
 
-def verify(location: Location | str, *, registry: RegistryOptions | None = None) -> Report:
+def verify(
+    location: Location | str,
+    *,
+    follow_links: bool = False,
+    registry: RegistryOptions | None = None,
+) -> Report:
     """Recompute all that is claimed at *location*, of every image and platform there, or of the one it names.
 
     What is wrong with an image is a finding, and never stops the rest from being looked at.
+    With *follow_links*, the files of a layout or directory may be links out of it.
     *registry* says how to reach one, and who to be there.
     Raises :class:`~tarkit.errors.NotFoundError` where nothing is there, or no such image,
     :class:`~tarkit.errors.AmbiguousImageError` where a name means several, and
@@ -70,9 +76,9 @@ def verify(location: Location | str, *, registry: RegistryOptions | None = None)
         return _verify_remote(location, registry)
     match directory_transport(location):
         case Transport.OCI:
-            return _verify_layout(location)
+            return _verify_layout(location, follow_links=follow_links)
         case Transport.DIR:
-            return _verify_loose(location)
+            return _verify_loose(location, follow_links=follow_links)
     if location.transport is Transport.DOCKER_DAEMON:  # whose failures are no findings
         with archive_at(location) as archive:
             return _verify_archive(archive, replace(location, name=None))
@@ -94,15 +100,16 @@ def _not_opened(error: TarkitError, location: Location) -> Report:
     return findings.report()
 
 
-def _verify_layout(location: Location) -> Report:
+def _verify_layout(location: Location, *, follow_links: bool) -> Report:
     path = Path(location.path)
-    book = Book(LayoutContents(path))
-    check_layout(book, _entries_meant(DirectoryFiles(path), location))
+    book = Book(LayoutContents(path, follow_links=follow_links))
+    files = DirectoryFiles(path, follow_links=follow_links)
+    check_layout(book, _entries_meant(files, location))
     return _finish(book, location, in_order=False)
 
 
-def _verify_loose(location: Location) -> Report:
-    book = Book(LooseContents(Path(location.path)))
+def _verify_loose(location: Location, *, follow_links: bool) -> Report:
+    book = Book(LooseContents(Path(location.path), follow_links=follow_links))
     data = read_bytes(book.contents, LOOSE_MANIFEST_FILE, book.findings)
     if data is not None:
         Walk(book).check(data, "", LOOSE_MANIFEST_FILE, depth=0)

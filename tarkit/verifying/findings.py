@@ -54,6 +54,7 @@ class Rule(Enum):
     DIFF_ID_MISMATCH = "diff-id-mismatch", _ERROR
     COMPRESSION_MISMATCH = "compression-mismatch", _WARNING
     LAYER_COUNT = "layer-count", _ERROR
+    PLATFORM_MISMATCH = "platform-mismatch", _WARNING
     HISTORY_TOO_LONG = "history-too-long", _ERROR
     HISTORY_TOO_SHORT = "history-too-short", _WARNING
     ARTIFACT = "artifact", _NOTE

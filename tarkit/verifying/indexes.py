@@ -89,7 +89,9 @@ class Walk:
         for config in configs:
             found = self._book.platforms.get(config)
             if found and child.platform and child.platform.contradicts(found):
-                message = f"manifest {child.digest} is for {child.platform}, but its config says {found}"
+                message = (
+                    f"manifest {child.digest} is for {child.platform}, but its config says {found}"
+                )
                 self._book.findings.add(Rule.PLATFORM_MISMATCH, where, message)
 
     def _visit(self, described: Descriptor, content: Content, depth: int) -> frozenset[Digest]:

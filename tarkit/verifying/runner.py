@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,9 @@ from tarkit.layout.names import answers_to
 from tarkit.tar.archive import Archive
 from tarkit.transports.directory.files import MANIFEST_FILE as LOOSE_MANIFEST_FILE
 from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
-from tarkit.transports.docker_archive.items import ManifestItem, choose_item
+from tarkit.transports.docker_archive.items import DockerImage, choose_image, choose_item
 from tarkit.transports.docker_archive.legacy import legacy_items
+from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.transports.location import Location, Transport
 from tarkit.transports.oci_layout.reader import DirectoryFiles
 from tarkit.verifying.agreement import check_agreement
@@ -151,12 +152,13 @@ def _check_halves(
 ) -> None:
     """Check the docker archive, the layout, or both and their agreement."""
     items = read_items(book) if is_docker else ()
+    meant = None
     if items and _is_narrow(location):
-        position, _ = choose_item(items, location.name, location.index, where=location.path)
-        items = (items[position],)
+        image = _docker_image_meant(contents.archive, location)
+        items = () if image.item is None else (image.item,)
+        meant = _entries_called(image.names)
     images = list(check_items(items, contents, book))
     if is_layout:
-        meant = _entries_of(items[0]) if _is_narrow(location) and items else None
         check_agreement(images, check_layout(book, meant), book.findings)
 
 
@@ -164,8 +166,13 @@ def _is_narrow(location: Location) -> bool:
     return location.name is not None or location.index is not None
 
 
-def _entries_of(item: ManifestItem) -> Callable[[Descriptor], bool]:
-    return lambda entry: any(answers_to(entry.annotations, tag) for tag in item.repo_tags)
+def _docker_image_meant(archive: Archive, location: Location) -> DockerImage:
+    catalog = DockerArchiveReader(archive).catalog
+    return choose_image(catalog, location.name, location.index, where=location.path)[0]
+
+
+def _entries_called(names: Sequence[str]) -> Callable[[Descriptor], bool]:
+    return lambda entry: any(answers_to(entry.annotations, name) for name in names)
 
 
 def _entries_meant(files: LayoutFiles, location: Location) -> Callable[[Descriptor], bool] | None:

@@ -236,6 +236,12 @@ class LostBlobError(TransportError):
 
 
 def listed(names: Sequence[str], limit: int = 10) -> str:
-    """*names* as a readable list that stays one line however many there are."""
-    shown = ", ".join(names[:limit])
-    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown
+    """Return *names* as a readable list of at most *limit*, short enough that a message shows all of it."""
+    count, length = 0, 0
+    for name in names[:limit]:
+        length += len(name) + 2
+        if count and length > _LONGEST // 2:
+            break
+        count += 1
+    shown = ", ".join(names[:count])
+    return f"{shown} and {len(names) - count} more" if len(names) > count else shown

@@ -21,10 +21,13 @@ class BlobStore:
     """The blobs under *root*, which holds the directory ``blobs``, for reading.
 
     :class:`tarkit.blobs.writing.BlobWriter` writes them.
+    Unless *follow_links*, a blob that is a link out of the store is refused, with *hint*.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, follow_links: bool = False, hint: str | None = None) -> None:
         self.root = root
+        self._follow_links = follow_links
+        self._hint = hint
 
     def path(self, digest: Digest) -> Path:
         """Where the blob is, or would be."""
@@ -54,7 +57,8 @@ class BlobStore:
             if error.errno in _NOWHERE:
                 return None
             raise from_os_error(error, path) from error
-        require_inside(path, self.root)
+        if not self._follow_links:
+            require_inside(path, self.root, hint=self._hint)
         if not stat.S_ISREG(status.st_mode):  # even to open a device may do something
             raise MalformedError("a blob that is not a regular file", where=str(path))
         return status

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, PlatformOption, Quiet, SourceArgument
+from tarkit.cli.common import Debug, FollowLinks, PlatformOption, Quiet, SourceArgument
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.tree import Place
@@ -21,6 +21,7 @@ def cat_command(
     source: SourceArgument,
     path: Annotated[str, typer.Argument(metavar="PATH", help="The file, as a container sees it.")],
     platform: PlatformOption = None,
+    follow_links: FollowLinks = False,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
@@ -30,7 +31,9 @@ def cat_command(
 ) -> None:
     """Write a file of an image to standard output; its layer is verified to the end."""
     with (
-        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
+        open_image(
+            source, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
+        ) as image,
         FileSystem.of(image, platform=platform) as files,
     ):
         node = files.file(path)

@@ -26,6 +26,14 @@ SourceArgument = Annotated[
     ),
 ]
 
+FollowLinks = Annotated[
+    bool,
+    typer.Option(
+        "--follow-links",
+        help="Read files of a layout that are links out of it, as Bazel makes them.",
+    ),
+]
+
 PlatformOption = Annotated[
     Platform | None,
     typer.Option(

@@ -10,7 +10,16 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, note, print_json, size_text
+from tarkit.cli.common import (
+    Debug,
+    FollowLinks,
+    Json,
+    Quiet,
+    SourceArgument,
+    note,
+    print_json,
+    size_text,
+)
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.copying.carry import carry_over
@@ -82,6 +91,7 @@ def copy_command(
     ] = False,
     digest_file: Annotated[Path | None, typer.Option(help="Write the digest to this file.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, max=64, help="Blobs at a time.")] = None,
+    follow_links: FollowLinks = False,
     creds: Creds = None,
     src_creds: Creds = None,
     dest_creds: Creds = None,
@@ -117,7 +127,9 @@ def copy_command(
         registry = registry_options(
             from_location, src_creds or creds, authfile, tls_verify, cert_dir
         )
-        image = stack.enter_context(open_source(from_location, registry=registry))
+        image = stack.enter_context(
+            open_source(from_location, follow_links=follow_links, registry=registry)
+        )
         image.manifest()  # a source that is not there leaves nothing at the destination
         registry = registry_options(
             to_location, dest_creds or creds, authfile, tls_verify, cert_dir

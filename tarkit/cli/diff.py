@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument, print_json
+from tarkit.cli.common import (
+    Debug,
+    FollowLinks,
+    Json,
+    PlatformOption,
+    Quiet,
+    SourceArgument,
+    print_json,
+)
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.errors import one_line
 from tarkit.rootfs.diff import Difference, DifferenceKind, diff
@@ -24,6 +32,7 @@ def diff_command(
     old: SourceArgument,
     new: Annotated[str, typer.Argument(metavar="SRC2", help="Another image, in any format.")],
     platform: PlatformOption = None,
+    follow_links: FollowLinks = False,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
@@ -37,8 +46,12 @@ def diff_command(
     + added, - removed, C changed, M only metadata.
     """
     with (
-        open_image(old, creds, authfile, tls_verify, cert_dir) as old_image,
-        open_image(new, creds, authfile, tls_verify, cert_dir) as new_image,
+        open_image(
+            old, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
+        ) as old_image,
+        open_image(
+            new, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
+        ) as new_image,
         FileSystem.of(old_image, platform=platform) as before,
         FileSystem.of(new_image, platform=platform) as after,
     ):

@@ -11,6 +11,7 @@ import typer
 from tarkit.building.build import BuildResult, build_ext4
 from tarkit.cli.common import (
     Debug,
+    FollowLinks,
     Json,
     PlatformOption,
     Quiet,
@@ -79,6 +80,7 @@ def ext4_command(
     remove: RemoveOption = None,
     ca_cert: CertificateOption = None,
     platform: PlatformOption = None,
+    follow_links: FollowLinks = False,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
@@ -101,7 +103,9 @@ def ext4_command(
     overlay = overlay_of(add, remove, ca_cert)
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
-        open_image(source, creds, authfile, tls_verify, cert_dir, output=output) as image,
+        open_image(
+            source, creds, authfile, tls_verify, cert_dir, follow_links=follow_links, output=output
+        ) as image,
     ):
         result = build_ext4(
             image, output, options, platform=platform, overlay=overlay, on_progress=listener

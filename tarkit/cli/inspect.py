@@ -8,6 +8,7 @@ import typer
 
 from tarkit.cli.common import (
     Debug,
+    FollowLinks,
     Json,
     PlatformOption,
     Quiet,
@@ -35,6 +36,7 @@ def inspect_command(
     raw: Annotated[bool, typer.Option("--raw", help="Print the manifest's own bytes.")] = False,
     config: Annotated[bool, typer.Option("--config", help="Print the config's own bytes.")] = False,
     platform: PlatformOption = None,
+    follow_links: FollowLinks = False,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
@@ -48,7 +50,9 @@ def inspect_command(
         raise UsageError("--raw and --config exclude each other")
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
-    with open_source(location, metadata_only=True, registry=registry) as image:
+    with open_source(
+        location, metadata_only=True, follow_links=follow_links, registry=registry
+    ) as image:
         if raw or config:
             _write_bytes(image, platform, config=config)
             return

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tarkit.cli.common import (
     Debug,
+    FollowLinks,
     Json,
     Quiet,
     SourceArgument,
@@ -37,6 +38,7 @@ class _Row:
 
 def list_command(
     source: SourceArgument,
+    follow_links: FollowLinks = False,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
@@ -48,7 +50,9 @@ def list_command(
     """List the images in an archive, layout, directory, repository or Docker daemon; exit 4 if one is bad."""
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
-    with open_reader(location, metadata_only=True, registry=registry) as reader:
+    with open_reader(
+        location, metadata_only=True, follow_links=follow_links, registry=registry
+    ) as reader:
         remote = location.transport in _REMOTE
         known: dict[Digest, Overview] = {}
         rows = [_Row(e) if remote else _row(reader, e, known) for e in reader.images()]

@@ -12,6 +12,7 @@ import typer
 
 from tarkit.cli.common import (
     Debug,
+    FollowLinks,
     Json,
     PlatformOption,
     Quiet,
@@ -44,6 +45,7 @@ def ls_command(
         bool, typer.Option("--layers", help="Show what is left of each layer instead.")
     ] = False,
     platform: PlatformOption = None,
+    follow_links: FollowLinks = False,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
@@ -54,7 +56,9 @@ def ls_command(
 ) -> None:
     """List an image's files: mode, links, owner, size, time (UTC), layer (0 is the lowest), path."""
     with (
-        open_image(source, creds, authfile, tls_verify, cert_dir) as image,
+        open_image(
+            source, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
+        ) as image,
         FileSystem.of(image, platform=platform) as files,
     ):
         if layers:

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument, report_files
+from tarkit.cli.common import (
+    Debug,
+    FollowLinks,
+    Json,
+    PlatformOption,
+    Quiet,
+    SourceArgument,
+    report_files,
+)
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
@@ -25,6 +33,7 @@ def mkfs_command(write: Callable[..., RootfsResult], description: str) -> Callab
         remove: RemoveOption = None,
         ca_cert: CertificateOption = None,
         platform: PlatformOption = None,
+        follow_links: FollowLinks = False,
         creds: Creds = None,
         authfile: AuthFile = None,
         tls_verify: TlsVerify = True,
@@ -36,7 +45,15 @@ def mkfs_command(write: Callable[..., RootfsResult], description: str) -> Callab
         overlay = overlay_of(add, remove, ca_cert)
         with (
             progress_listener(as_json=json_output, quiet=quiet) as listener,
-            open_image(source, creds, authfile, tls_verify, cert_dir, output=output) as image,
+            open_image(
+                source,
+                creds,
+                authfile,
+                tls_verify,
+                cert_dir,
+                follow_links=follow_links,
+                output=output,
+            ) as image,
         ):
             result = write(image, output, platform=platform, overlay=overlay, on_progress=listener)
         report_files(result, str(output), as_json=json_output, quiet=quiet)

@@ -67,6 +67,7 @@ def open_image(
     tls_verify: bool,
     cert_dir: Path | None,
     *,
+    follow_links: bool = False,
     output: Path | None = None,
 ) -> AbstractContextManager[Source]:
     """The image at *source*, wherever that is, open as long as the block lasts; *output* must not be it."""
@@ -76,7 +77,7 @@ def open_image(
     if output and output.exists() and os.path.realpath(location.path) == os.path.realpath(output):
         raise RefusedError("is the image that is to be read", where=str(output))
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
-    return open_source(location, registry=registry)
+    return open_source(location, follow_links=follow_links, registry=registry)
 
 
 def ask_password(username: str) -> str:

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument, report_files
+from tarkit.cli.common import (
+    Debug,
+    FollowLinks,
+    Json,
+    PlatformOption,
+    Quiet,
+    SourceArgument,
+    report_files,
+)
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import Listener, progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
@@ -39,6 +47,7 @@ def rootfs_command(
         bool, typer.Option("--rootless", help="Keep owners in user.rootlesscontainers attributes.")
     ] = False,
     platform: PlatformOption = None,
+    follow_links: FollowLinks = False,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
@@ -63,7 +72,13 @@ def rootfs_command(
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
         open_image(
-            source, creds, authfile, tls_verify, cert_dir, output=None if is_stream else path
+            source,
+            creds,
+            authfile,
+            tls_verify,
+            cert_dir,
+            follow_links=follow_links,
+            output=None if is_stream else path,
         ) as image,
     ):
         if is_tar:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, print_json, table
+from tarkit.cli.common import Debug, FollowLinks, Json, Quiet, SourceArgument, print_json, table
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.transports.location import Location
 from tarkit.verifying.findings import Report, Severity
@@ -13,6 +13,7 @@ _FAILED = 4
 
 def verify_command(
     source: SourceArgument,
+    follow_links: FollowLinks = False,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
@@ -24,7 +25,7 @@ def verify_command(
     """Recompute every digest, size and diff ID, and check every document; exit 4 on any error."""
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
-    report = verify(location, registry=registry)
+    report = verify(location, follow_links=follow_links, registry=registry)
     if json_output:
         print_json(_as_json(report))
     else:

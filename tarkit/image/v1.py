@@ -20,9 +20,13 @@ def config_from_v1(
 ) -> bytes:
     """A config over *diff_ids* from the v1 documents of *layers*, bottom first.
 
-    Documents marked ``throwaway`` are history without a layer.
+    Documents marked ``throwaway`` are history without a layer. The oldest documents name no
+    platform: Docker ran on linux/amd64 only, and every config has to name one.
     """
     top = {key: value for key, value in layers[-1].items() if key not in _OF_ONE_LAYER}
+    for key, value in (("architecture", "amd64"), ("os", "linux")):
+        if top.get(key) is None:
+            top[key] = value
     top["rootfs"] = {"type": "layers", "diff_ids": [str(diff_id) for diff_id in diff_ids]}
     top["history"] = [_history(layer, where) for layer in layers]
     return dump_json(top)

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tarkit.errors import ImageNotFoundError, LimitExceededError, RefusedError, VerificationError
+from tarkit.errors import (
+    ImageNotFoundError,
+    LimitExceededError,
+    RefusedError,
+    UsageError,
+    VerificationError,
+)
 from tarkit.image import media_types
 from tarkit.image.config import ImageConfig, is_image_config
 from tarkit.image.descriptor import Descriptor
@@ -65,7 +71,7 @@ class _Search:
         self._platform = platform
         self._wanted = platform or Platform.system()
         self._configs: dict[Digest, ImageConfig | None] = {}
-        self._available: list[str] = []
+        self._available: list[Platform] = []
 
     def find(self, raw: RawManifest) -> Route:
         """Return the way from *raw*: to an image whose entry says that it fits, or whose config does.
@@ -106,7 +112,8 @@ class _Search:
             message += " (the index names one, but it is not there)"
         else:
             message += self._other_claim(marked)
-        available = dict.fromkeys([*self._available, *platforms_of(way[-1] for way in marked)])
+        stated = (way[-1].platform for way in marked)
+        available = dict.fromkeys(map(str, filter(_can_be_asked_for, [*self._available, *stated])))
         return ImageNotFoundError(message, where=self._source.where, available=list(available))
 
     def _other_claim(self, marked: Sequence[Way]) -> str:
@@ -141,7 +148,7 @@ class _Search:
         config = self._config(raw)
         if config is None:
             return False
-        self._available.append(str(config.platform))
+        self._available.append(config.platform)
         return self._wanted.choose([config.platform]) is not None
 
     def _is_image(self, raw: RawManifest) -> bool:
@@ -160,6 +167,16 @@ class _Search:
 
     def _route(self, way: Way) -> Route:
         return Route(way, self._source.manifest(way[-1].digest))
+
+
+def _can_be_asked_for(platform: Platform | None) -> bool:
+    """Return whether *platform*, as it is written, selects an image for it."""
+    if platform is None:
+        return False
+    try:
+        return Platform.parse(str(platform)).choose([platform]) is not None
+    except UsageError:
+        return False
 
 
 def image_ways(source: Source, raw: RawManifest) -> list[Way]:

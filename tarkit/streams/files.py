@@ -33,15 +33,20 @@ def read_file(path: Path, limit: int) -> bytes:
         return read_bounded(file, limit, where=str(path))
 
 
-def require_inside(path: Path, directory: Path) -> None:
-    """Raise :class:`UnsafePathError` where links lead from *path* out of *directory*, or in a circle."""
+FOLLOW_LINKS_HINT = "--follow-links reads what such links lead to"
+"""What to do about links out of a directory that is read: Bazel's rules make layouts of them."""
+
+
+def require_inside(path: Path, directory: Path, *, hint: str | None = None) -> None:
+    """Raise :class:`UnsafePathError`, with *hint*, if links lead from *path* out of *directory*, or in a circle."""
     try:
         path.stat()
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UnsafePathError("links in a circle", where=str(path)) from None
     if not path.resolve().is_relative_to(directory.resolve()):
-        raise UnsafePathError(f"a link that leads out of {directory.name!r}", where=str(path))
+        message = f"a link that leads out of {directory.name!r}"
+        raise UnsafePathError(message, where=str(path), hint=hint)
 
 
 def home_directory() -> Path | None:

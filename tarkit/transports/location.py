@@ -134,12 +134,14 @@ def open_reader(
     location: Location | str,
     *,
     metadata_only: bool = False,
+    follow_links: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Reader:
     """Open what is at *location* for reading; a context manager.
 
     With *metadata_only* a pipe, or what a daemon sends, is not spooled, and layers in it cannot be
-    read. *registry* says how to reach one, and who to be there.
+    read. With *follow_links*, the files of a layout or directory may be links out of it.
+    *registry* says how to reach one, and who to be there.
     Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` for a plain path to something else.
     """
     location = _located(location)
@@ -147,7 +149,7 @@ def open_reader(
     if transport is Transport.ANY:
         from tarkit.transports.sniff import sniff
 
-        return sniff(location.path, metadata_only=metadata_only)
+        return sniff(location.path, metadata_only=metadata_only, follow_links=follow_links)
     if location.is_stream:
         return _open_stream(location, metadata_only)
     match transport:
@@ -162,11 +164,11 @@ def open_reader(
         case Transport.OCI:
             from tarkit.transports.oci_layout.reader import OCILayoutReader
 
-            return OCILayoutReader.open(location.path)
+            return OCILayoutReader.open(location.path, follow_links=follow_links)
         case Transport.DIR:
             from tarkit.transports.directory.reader import DirectoryReader
 
-            return DirectoryReader.open(location.path)
+            return DirectoryReader.open(location.path, follow_links=follow_links)
         case Transport.REGISTRY:
             from tarkit.transports.registry.reader import RegistryReader
 
@@ -201,11 +203,14 @@ def open_source(
     location: Location | str,
     *,
     metadata_only: bool = False,
+    follow_links: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Iterator[Source]:
     """The image at *location*, open as long as the block lasts; see :func:`open_reader`."""
     location = _located(location)
-    with open_reader(location, metadata_only=metadata_only, registry=registry) as reader:
+    with open_reader(
+        location, metadata_only=metadata_only, follow_links=follow_links, registry=registry
+    ) as reader:
         yield reader.source(location.name, index=location.index)
 
 

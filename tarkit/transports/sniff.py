@@ -29,8 +29,8 @@ _DOCKER_FILES = (MANIFEST_FILE, REPOSITORIES_FILE)
 _LAYOUT_FILES = (INDEX_FILE, MARKER_FILE)
 
 
-def sniff(path_text: str, *, metadata_only: bool = False) -> Reader:
-    """Open the image, archive or layout at a plain path, or on standard input where it is ``-``.
+def sniff(path_text: str, *, metadata_only: bool = False, follow_links: bool = False) -> Reader:
+    """Open the image, archive or layout at a plain path, or on standard input if it is ``-``.
 
     Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` that says what the path is instead.
     """
@@ -40,7 +40,8 @@ def sniff(path_text: str, *, metadata_only: bool = False) -> Reader:
     if not path.exists():
         raise PathNotFoundError("no such file or directory", where=path_text)
     if path.is_dir():
-        return OCILayoutReader.open(path) if is_layout(path) else DirectoryReader.open(path)
+        reader = OCILayoutReader if is_layout(path) else DirectoryReader
+        return reader.open(path, follow_links=follow_links)
     return _of_archive(open_archive(path))
 
 

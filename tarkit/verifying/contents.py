@@ -14,7 +14,7 @@ from tarkit.image.digest import Digest, blob_name
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
-from tarkit.streams.files import open_regular, read_file, require_inside
+from tarkit.streams.files import FOLLOW_LINKS_HINT, open_regular, read_file, require_inside
 from tarkit.tar.archive import Archive
 from tarkit.tar.member import Member
 from tarkit.tar.names import clean, shown
@@ -103,13 +103,14 @@ class ArchiveContents:
 class LayoutContents:
     """The files of a layout directory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, follow_links: bool = False) -> None:
         self._path = path
-        self._store = BlobStore(path)
+        self._follow_links = follow_links
+        self._store = BlobStore(path, follow_links=follow_links, hint=FOLLOW_LINKS_HINT)
 
     def read(self, name: str) -> bytes | None:
         """See :class:`Contents`."""
-        return _read(self._path, name)
+        return _read(self._path, name, follow_links=self._follow_links)
 
     def blob(self, digest: Digest) -> tuple[Content, ...]:
         """See :class:`Contents`."""
@@ -131,12 +132,13 @@ class LayoutContents:
 class LooseContents:
     """The files of a ``dir:`` image."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, follow_links: bool = False) -> None:
         self._path = path
+        self._follow_links = follow_links
 
     def read(self, name: str) -> bytes | None:
         """See :class:`Contents`."""
-        return _read(self._path, name)
+        return _read(self._path, name, follow_links=self._follow_links)
 
     def blob(self, digest: Digest) -> tuple[Content, ...]:
         """See :class:`Contents`."""
@@ -151,23 +153,26 @@ class LooseContents:
                     yield self._content(name)
 
     def _content(self, name: str) -> Content:
-        path = _inside(self._path, name)
+        path = _checked(self._path, name, follow_links=self._follow_links)
         with os_errors(name):
             size = path.stat().st_size
         return Content(name, size, digest=_loose_digest(name), open=lambda: open_regular(path))
 
 
-def _read(directory: Path, name: str) -> bytes | None:
+def _read(directory: Path, name: str, *, follow_links: bool) -> bytes | None:
     try:
-        return read_file(_inside(directory, name), METADATA_LIMIT)
+        return read_file(_checked(directory, name, follow_links=follow_links), METADATA_LIMIT)
     except PathNotFoundError:
         return None
 
 
-def _inside(directory: Path, name: str) -> Path:
+def _checked(directory: Path, name: str, *, follow_links: bool) -> Path:
+    """Return the path of *name* in *directory*, which must not be a link out of it unless *follow_links*."""
     path = directory / name
+    if follow_links:
+        return path
     try:
-        require_inside(path, directory)
+        require_inside(path, directory, hint=FOLLOW_LINKS_HINT)
     except UnsafePathError as error:
         error.where = name
         raise

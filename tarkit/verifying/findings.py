@@ -54,6 +54,7 @@ class Rule(Enum):
     DIFF_ID_MISMATCH = "diff-id-mismatch", _ERROR
     COMPRESSION_MISMATCH = "compression-mismatch", _WARNING
     LAYER_COUNT = "layer-count", _ERROR
+    PLATFORM_MISMATCH = "platform-mismatch", _WARNING
     HISTORY_TOO_LONG = "history-too-long", _ERROR
     HISTORY_TOO_SHORT = "history-too-short", _WARNING
     ARTIFACT = "artifact", _NOTE
@@ -104,13 +105,15 @@ class Findings:
 
     def blame(self, error: TarkitError, where: str, rule: Rule = Rule.UNREADABLE) -> None:
         """Note *error*, under the rule that its kind has, or else under *rule*."""
+        message = error.message
         if isinstance(error, UnsafePathError):
             rule = Rule.UNSAFE_PATH
+            message = f"{message}; {error.hint}" if error.hint else message
         elif isinstance(error, RefusedError):
             rule = Rule.UNSUPPORTED
         elif isinstance(error, BlobNotFoundError):
             rule = Rule.MISSING_BLOB
-        self.add(rule, where, error.message)
+        self.add(rule, where, message)
 
     def holds(self, rule: Rule, where: str) -> bool:
         """Whether *rule* was found broken at *where*."""

@@ -8,10 +8,11 @@ from typing import Any
 
 from tarkit.errors import TarkitError
 from tarkit.image import media_types
-from tarkit.image.config import is_image_config
+from tarkit.image.config import ImageConfig, is_image_config
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import JSON
+from tarkit.image.platform import Platform
 from tarkit.verifying.contents import Content, Contents
 from tarkit.verifying.documents import (
     descriptor,
@@ -33,6 +34,7 @@ class Book:
         self.claims = Claims()
         self.findings = Findings()
         self.referenced: set[Content] = set()
+        self.platforms: dict[Digest, Platform] = {}  # by config
 
     def find(self, digest: Digest, where: str) -> tuple[Content, ...] | None:
         """Everything that is stored as *digest*; ``None`` where it cannot even be looked for."""
@@ -116,6 +118,8 @@ def _read_config(
         data = read_small(content, book.findings)
         if data is not None and held(data, config, content.name, book.findings):
             diff_ids = check_config(data, layers, content.name, book.findings)
+            with suppress(TarkitError):
+                book.platforms[config.digest] = ImageConfig.parse(data).platform
     return diff_ids
 
 

@@ -75,10 +75,24 @@ class Walk:
                 platform = f" for {child.platform}" if child.platform else ""
                 message = f"manifest {child.digest}{platform} is missing"
                 self._book.findings.add(absent, where, message)
-        return [
+        configs = [
             _union(self._visit(child, content, depth) for content in contents or ())
             for child, contents in zip(children, found, strict=True)
         ]
+        for child, below in zip(children, configs, strict=True):
+            if child.media_type in media_types.MANIFESTS:
+                self._check_platform(child, below, where)
+        return configs
+
+    def _check_platform(self, child: Descriptor, configs: frozenset[Digest], where: str) -> None:
+        """Note that the index *where* states another platform for *child* than its config does."""
+        for config in configs:
+            found = self._book.platforms.get(config)
+            if found and child.platform and child.platform.contradicts(found):
+                message = (
+                    f"manifest {child.digest} is for {child.platform}, but its config says {found}"
+                )
+                self._book.findings.add(Rule.PLATFORM_MISMATCH, where, message)
 
     def _visit(self, described: Descriptor, content: Content, depth: int) -> frozenset[Digest]:
         key = content, described.digest, described.size, described.media_type

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,9 @@ from tarkit.layout.names import answers_to
 from tarkit.tar.archive import Archive
 from tarkit.transports.directory.files import MANIFEST_FILE as LOOSE_MANIFEST_FILE
 from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
-from tarkit.transports.docker_archive.items import ManifestItem, choose_item
+from tarkit.transports.docker_archive.items import DockerImage, choose_image, choose_item
 from tarkit.transports.docker_archive.legacy import legacy_items
+from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.transports.location import Location, Transport
 from tarkit.transports.oci_layout.reader import DirectoryFiles
 from tarkit.verifying.agreement import check_agreement
@@ -55,10 +56,16 @@ _LOSING_REFERENCES = (
 )
 
 
-def verify(location: Location | str, *, registry: RegistryOptions | None = None) -> Report:
+def verify(
+    location: Location | str,
+    *,
+    follow_links: bool = False,
+    registry: RegistryOptions | None = None,
+) -> Report:
     """Recompute all that is claimed at *location*, of every image and platform there, or of the one it names.
 
     What is wrong with an image is a finding, and never stops the rest from being looked at.
+    With *follow_links*, the files of a layout or directory may be links out of it.
     *registry* says how to reach one, and who to be there.
     Raises :class:`~tarkit.errors.NotFoundError` where nothing is there, or no such image,
     :class:`~tarkit.errors.AmbiguousImageError` where a name means several, and
@@ -70,9 +77,9 @@ def verify(location: Location | str, *, registry: RegistryOptions | None = None)
         return _verify_remote(location, registry)
     match directory_transport(location):
         case Transport.OCI:
-            return _verify_layout(location)
+            return _verify_layout(location, follow_links=follow_links)
         case Transport.DIR:
-            return _verify_loose(location)
+            return _verify_loose(location, follow_links=follow_links)
     if location.transport is Transport.DOCKER_DAEMON:  # whose failures are no findings
         with archive_at(location) as archive:
             return _verify_archive(archive, replace(location, name=None))
@@ -94,15 +101,16 @@ def _not_opened(error: TarkitError, location: Location) -> Report:
     return findings.report()
 
 
-def _verify_layout(location: Location) -> Report:
+def _verify_layout(location: Location, *, follow_links: bool) -> Report:
     path = Path(location.path)
-    book = Book(LayoutContents(path))
-    check_layout(book, _entries_meant(DirectoryFiles(path), location))
+    book = Book(LayoutContents(path, follow_links=follow_links))
+    files = DirectoryFiles(path, follow_links=follow_links)
+    check_layout(book, _entries_meant(files, location))
     return _finish(book, location, in_order=False)
 
 
-def _verify_loose(location: Location) -> Report:
-    book = Book(LooseContents(Path(location.path)))
+def _verify_loose(location: Location, *, follow_links: bool) -> Report:
+    book = Book(LooseContents(Path(location.path), follow_links=follow_links))
     data = read_bytes(book.contents, LOOSE_MANIFEST_FILE, book.findings)
     if data is not None:
         Walk(book).check(data, "", LOOSE_MANIFEST_FILE, depth=0)
@@ -144,12 +152,13 @@ def _check_halves(
 ) -> None:
     """Check the docker archive, the layout, or both and their agreement."""
     items = read_items(book) if is_docker else ()
+    meant = None
     if items and _is_narrow(location):
-        position, _ = choose_item(items, location.name, location.index, where=location.path)
-        items = (items[position],)
+        image = _docker_image_meant(contents.archive, location)
+        items = () if image.item is None else (image.item,)
+        meant = _entries_called(image.names)
     images = list(check_items(items, contents, book))
     if is_layout:
-        meant = _entries_of(items[0]) if _is_narrow(location) and items else None
         check_agreement(images, check_layout(book, meant), book.findings)
 
 
@@ -157,8 +166,13 @@ def _is_narrow(location: Location) -> bool:
     return location.name is not None or location.index is not None
 
 
-def _entries_of(item: ManifestItem) -> Callable[[Descriptor], bool]:
-    return lambda entry: any(answers_to(entry.annotations, tag) for tag in item.repo_tags)
+def _docker_image_meant(archive: Archive, location: Location) -> DockerImage:
+    catalog = DockerArchiveReader(archive).catalog
+    return choose_image(catalog, location.name, location.index, where=location.path)[0]
+
+
+def _entries_called(names: Sequence[str]) -> Callable[[Descriptor], bool]:
+    return lambda entry: any(answers_to(entry.annotations, name) for name in names)
 
 
 def _entries_meant(files: LayoutFiles, location: Location) -> Callable[[Descriptor], bool] | None:

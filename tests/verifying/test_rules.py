@@ -212,6 +212,11 @@ BROKEN = (
         layout(config={**ONE_LAYER, ("history",): REMOVED}),
         "blobs/.*",
     ),
+    Broken(
+        Rule.PLATFORM_MISMATCH,
+        layout({("manifests", 0, "platform"): {"os": "linux", "architecture": "arm64"}}),
+        "index.json",
+    ),
     Broken(Rule.HISTORY_TOO_LONG, docker(config={("history",): [{}] * 3}), "config.json"),
     Broken(Rule.HISTORY_TOO_SHORT, docker(config={("history",): [{}]}), "config.json"),
     Broken(

@@ -19,7 +19,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import RawManifest
-from tarkit.streams.files import open_regular, read_file, require_inside
+from tarkit.streams.files import FOLLOW_LINKS_HINT, open_regular, read_file, require_inside
 from tarkit.transports.base import ImageEntry
 from tarkit.transports.directory.files import MANIFEST_FILE, blob_name, manifest_name
 
@@ -27,20 +27,24 @@ from tarkit.transports.directory.files import MANIFEST_FILE, blob_name, manifest
 class DirectoryReader:
     """A directory that holds one image, which has no name there."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, follow_links: bool = False) -> None:
         self.where = str(path)
         self._path = path
+        self._follow_links = follow_links
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
-        """Open the image at *path*; raises :class:`PathNotFoundError` and :class:`MalformedError`."""
+    def open(cls, path: str | Path, *, follow_links: bool = False) -> Self:
+        """Open the image at *path*; raises :class:`PathNotFoundError` and :class:`MalformedError`.
+
+        With *follow_links*, files may be links out of the directory.
+        """
         path = Path(path)
         if not path.is_dir():
             reason = "not a directory" if path.exists() else "no such directory"
             raise PathNotFoundError(reason, where=str(path))
         if not (path / MANIFEST_FILE).exists():
             raise MalformedError("no manifest.json, so this is not an image", where=str(path))
-        return cls(path)
+        return cls(path, follow_links=follow_links)
 
     def images(self) -> Sequence[ImageEntry]:
         """See :class:`tarkit.transports.base.Reader`."""
@@ -52,7 +56,7 @@ class DirectoryReader:
             raise ImageNotFoundError(
                 "it holds one image, without a name", where=self.where, hint="leave the name out"
             )
-        return DirectorySource(self._path)
+        return DirectorySource(self._path, follow_links=self._follow_links)
 
     def __enter__(self) -> Self:
         return self
@@ -71,14 +75,15 @@ class DirectorySource:
 
     names: tuple[str, ...] = ()
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, follow_links: bool = False) -> None:
         self.where = str(path)
         self._path = path
+        self._follow_links = follow_links
 
     @cached_property
     def _top(self) -> RawManifest:
         path = self._path / MANIFEST_FILE
-        require_inside(path, self._path)
+        self._require_inside(path)
         return RawManifest.of(read_file(path, METADATA_LIMIT), where=str(path))
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
@@ -88,7 +93,7 @@ class DirectorySource:
         path = self._path / manifest_name(digest)
         if not path.exists():
             raise BlobNotFoundError(f"manifest {digest} is missing", where=self.where)
-        require_inside(path, self._path)
+        self._require_inside(path)
         raw = RawManifest.of(read_file(path, METADATA_LIMIT), where=str(path))
         if not digest.matches(raw.data):
             raise DigestMismatchError(digest, raw.digest, where=str(path))
@@ -99,8 +104,12 @@ class DirectorySource:
         path = self._path / blob_name(descriptor.digest)
         if not path.exists():
             raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=self.where)
-        require_inside(path, self._path)
+        self._require_inside(path)
         return open_regular(path)
+
+    def _require_inside(self, path: Path) -> None:
+        if not self._follow_links:
+            require_inside(path, self._path, hint=FOLLOW_LINKS_HINT)
 
     def holds(self, descriptor: Descriptor) -> bool:
         """See :class:`tarkit.transports.base.SparseSource`."""

@@ -56,7 +56,8 @@ class LegacyLayers:
         """Return the image of *item*, whose layers are all read for it."""
         chain = self._chain(item.config)
         config = config_from_v1(
-            [self._describe(layer) for layer in chain],
+            # Each has a layer here, even if it was marked as having none in a registry.
+            [{**self._describe(layer), "throwaway": False} for layer in chain],
             [self._diff_id(layer) for layer in chain],
             where=self._archive.where,
         )

@@ -12,21 +12,25 @@ from tarkit.errors import PathNotFoundError
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.layout.layout import Layout, LayoutSource
-from tarkit.streams.files import read_file, require_inside
+from tarkit.streams.files import FOLLOW_LINKS_HINT, read_file, require_inside
 from tarkit.transports.base import ImageEntry
 
 
 class DirectoryFiles:
-    """A layout's files in a directory."""
+    """A layout's files in a directory; links out of it are refused unless *follow_links*."""
 
-    def __init__(self, path: Path, *, where: str | None = None) -> None:
+    def __init__(
+        self, path: Path, *, where: str | None = None, follow_links: bool = False
+    ) -> None:
         self.where = where or str(path)
         self._path = path
-        self._store = BlobStore(path)
+        self._follow_links = follow_links
+        self._store = BlobStore(path, follow_links=follow_links, hint=FOLLOW_LINKS_HINT)
 
     def read(self, name: str) -> bytes | None:
         """See :class:`tarkit.layout.layout.LayoutFiles`."""
-        require_inside(self._path / name, self._path)
+        if not self._follow_links:
+            require_inside(self._path / name, self._path, hint=FOLLOW_LINKS_HINT)
         try:
             return read_file(self._path / name, METADATA_LIMIT)
         except PathNotFoundError:
@@ -49,13 +53,17 @@ class OCILayoutReader:
         self.where = layout.files.where
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
-        """Open the layout at *path*; raises :class:`PathNotFoundError` and :class:`MalformedError`."""
+    def open(cls, path: str | Path, *, follow_links: bool = False) -> Self:
+        """Open the layout at *path*; raises :class:`PathNotFoundError` and :class:`MalformedError`.
+
+        With *follow_links*, files may be links out of the layout. Everything but ``index.json`` is
+        held to its digest, wherever it is.
+        """
         path = Path(path)
         if not path.is_dir():
             reason = "not a directory" if path.exists() else "no such directory"
             raise PathNotFoundError(reason, where=str(path))
-        return cls(Layout.read(DirectoryFiles(path)))
+        return cls(Layout.read(DirectoryFiles(path, follow_links=follow_links)))
 
     def images(self) -> Sequence[ImageEntry]:
         """See :class:`tarkit.transports.base.Reader`."""

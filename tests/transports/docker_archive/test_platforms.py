@@ -170,7 +170,7 @@ def test_attestations_go_along_and_are_no_platform(tmp_path: Path, tarkit: Tarki
     assert check_layout(read_files(tmp_path / "one"))["manifests"][0]["digest"] == image["digest"]
 
 
-def test_images_that_share_a_platform_keep_their_own_others() -> None:
+def test_images_that_share_a_platform_keep_their_own_others(tmp_path: Path) -> None:
     """containerd writes one item for them, with the names of both or of the last."""
     layout = Layout()
     shared = on(layout.image(make_image("shared")), "linux/amd64")
@@ -183,11 +183,15 @@ def test_images_that_share_a_platform_keep_their_own_others() -> None:
     names = [f"docker.io/library/{name}:1" for name in ("one", "two")]
     files = layout.finish(*map(entry, indexes, names))
     for tags in (("one:1", "two:1"), ("two:1",), ("one:1",)):
-        with opened(files | {"manifest.json": dump([item(layout, shared, *tags)])}) as reader:
+        document = dump([item(layout, shared, *tags)])
+        with opened(files | {"manifest.json": document}) as reader:
             assert len(reader.images()) == 2
             for name, index in zip(names, indexes, strict=True):
                 assert str(reader.source(name).manifest().digest) == index["digest"]
             assert reader.images()[0].names == tags[:1]
+        (tmp_path / "a.tar").write_bytes(tar(files | {"manifest.json": document}))
+        for position in range(2):
+            assert verify(f"docker-archive:{tmp_path / 'a.tar'}:@{position}").ok
 
 
 def test_an_index_and_one_of_its_platforms_under_names_of_their_own(saved: Saved) -> None:

@@ -24,6 +24,7 @@ from tarkit.image import media_types as mt
 from tarkit.image.manifest import Manifest
 from tarkit.image.v1 import config_from_v1
 from tarkit.reading.select import read_config, select_image
+from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.verifying.runner import verify
 from tests.builders import (
@@ -402,6 +403,29 @@ class TestBeforeDocker110:
         destination = name.format(tmp_path / "out")
         result = copy(f"docker-archive:{tmp_path / 'old.tar'}:one:1", destination)
         assert result.copied + result.recompressed == 3
+
+    @pytest.mark.parametrize(
+        "bottom",
+        [
+            BOTTOM,
+            {"id": "bottom"},
+            BOTTOM | {"os": None, "architecture": None, "config": None},
+            BOTTOM | {"throwaway": True},
+            BOTTOM
+            | {"container_config": {"Cmd": ["/bin/sh", "-c", "x"]}, "Size": 5, "author": "me"},
+        ],
+        ids=["plain", "bare", "null", "throwaway", "full"],
+    )
+    @pytest.mark.parametrize("format", DockerFormat)
+    @pytest.mark.parametrize("name", ["oci:{}", "docker-archive:{}", "dir:{}", "oci-archive:{}"])
+    def test_what_is_written_of_it_breaks_no_rule(
+        self, tmp_path: Path, bottom: Doc, name: str, format: DockerFormat
+    ) -> None:
+        (tmp_path / "old.tar").write_bytes(tar(self.archive(bottom__json=dump(bottom))))
+        for image in ("one:1", "base:x"):
+            out = name.format(tmp_path / image.partition(":")[0])
+            copy(f"docker-archive:{tmp_path / 'old.tar'}:{image}", out, format=format)
+            assert verify(out).findings == ()
 
     @pytest.mark.parametrize(
         ("parent", "kind"), [("top", MalformedError), ("gone", MemberNotFoundError)]

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from threading import Event
+from typing import ParamSpec, TypeVar
+
+from tarkit.streams.cancellation import Cancellation
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Workers(ThreadPoolExecutor):
@@ -16,14 +24,28 @@ class Workers(ThreadPoolExecutor):
 
     def __init__(self, count: int, name: str) -> None:
         self._began = Event()
+        self._cancellation = Cancellation()
         super().__init__(count, name, initializer=self._began.wait)
+
+    def submit(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Submit *task* as the executor does; it inherits the caller's cancellations."""
+        return super().submit(copy_context().run, self._run, task, *args, **kwargs)
+
+    def _run(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._cancellation:
+            return task(*args, **kwargs)
 
     def begin(self) -> None:
         """Have the threads do what was submitted."""
         self._began.set()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As the executor's; what has not begun is cancelled in any case."""
+        """As the executor's; what has not begun is cancelled in any case.
+
+        *cancel_futures* also ends the waits of running tasks for a registry or a daemon.
+        """
+        if cancel_futures:
+            self._cancellation.cancel()
         if not self._began.is_set():
             super().shutdown(wait=False, cancel_futures=True)
             self._began.set()

@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from tarkit.errors import AuthenticationError, MalformedError, TransportError
 from tarkit.image.document import get_string, parse_object
 from tarkit.transports.registry.challenge import Challenge, parse_challenges, preferred
 from tarkit.transports.registry.credentials import Credentials
-from tarkit.transports.registry.endpoint import shown
 from tarkit.transports.registry.failures import explanation, from_answer
 from tarkit.transports.registry.http import Http
-from tarkit.transports.registry.messages import Request, Response
+from tarkit.transports.registry.messages import Request, Response, values_of
+from tarkit.transports.registry.numbers import seconds
+from tarkit.transports.registry.urls import parse_url, shown
 
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 _LIMIT = 1 << 20
@@ -69,11 +70,11 @@ class Authorizer:
     def refused(self, response: Response, scopes: tuple[str, ...], sent: str | None) -> bool:
         """Learn from a 401 to a request with *sent*; whether another try has something new to send."""
         with self._lock:
-            challenge = preferred(parse_challenges(_values(response.headers)))
+            challenge = preferred(parse_challenges(values_of(response.headers, "WWW-Authenticate")))
             if challenge is None:
                 return False
             self._challenge = challenge
-            self._plain = urlsplit(response.url).scheme == "http"
+            self._plain = parse_url(response.url).scheme == "http"
             token = self._tokens.get(scopes)
             if token and token.header == sent:
                 del self._tokens[scopes]
@@ -104,12 +105,7 @@ class Authorizer:
         )
         basic = f"Basic {known.basic}" if known and not known.identity_token else None
         asked_at = time.monotonic()
-        answer = self._http.retried(
-            request,
-            lambda: self._http.read(
-                request, self._http.follow(request, request.url, basic), _LIMIT
-            ),
-        )
+        answer = self._http.read(request, self._http.follow(request, request.url, basic), _LIMIT)
         if answer.status in (400, 401, 403):
             raise AuthenticationError(
                 f"the token server refuses{' the credentials' if known else ''}{explanation(answer)}",
@@ -121,10 +117,9 @@ class Authorizer:
         return self._read(answer.body, asked_at, shown(realm))
 
     def _check(self, realm: str) -> None:
-        scheme = urlsplit(realm).scheme
-        if scheme not in ("http", "https"):
+        if not realm.lower().startswith(("http://", "https://")):
             raise MalformedError("it names no token server", where=self._domain)
-        if scheme == "http" and not self._plain:
+        if parse_url(realm, where=self._domain).scheme == "http" and not self._plain:
             raise TransportError(
                 f"its token server {shown(realm)} is not on https", where=self._domain
             )
@@ -136,14 +131,13 @@ class Authorizer:
         if not _SENDABLE.fullmatch(text):
             raise MalformedError("the token server's answer holds no token", where=where)
         self._http.hide(text)
-        lifetime = document.get("expires_in")
-        seconds = float(lifetime) if isinstance(lifetime, int) and lifetime > 0 else _LIFETIME
-        return _Token(f"Bearer {text}", asked_at + seconds - min(_MARGIN, seconds / 4))
+        lifetime = seconds(document.get("expires_in")) or _LIFETIME
+        return _Token(f"Bearer {text}", asked_at + lifetime - min(_MARGIN, lifetime / 4))
 
 
 def _get(realm: str, service: str, scopes: tuple[str, ...], where: str) -> Request:
     query = urlencode([("service", service)] * bool(service) + [("scope", s) for s in scopes])
-    joint = "&" if urlsplit(realm).query else "?"
+    joint = "&" if parse_url(realm).query else "?"
     return Request("GET", f"{realm}{joint}{query}" if query else realm, where)
 
 
@@ -157,8 +151,3 @@ def _refresh(realm: str, service: str, scopes: tuple[str, ...], token: str, wher
     }
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     return Request("POST", realm, where, headers=headers, body=urlencode(form).encode())
-
-
-def _values(headers: Mapping[str, str]) -> list[str]:
-    values: list[str] = headers.getlist("WWW-Authenticate")  # type: ignore[attr-defined]
-    return values

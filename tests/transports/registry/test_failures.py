@@ -16,8 +16,8 @@ from tarkit.errors import (
     TransportError,
     UnsupportedError,
 )
-from tarkit.transports.registry.connections import proxy_for
 from tarkit.transports.registry.options import Patience, RegistryOptions
+from tarkit.transports.registry.proxies import proxy_for
 from tarkit.transports.registry.reader import RegistryReader
 from tests.transports.registry.conftest import add_image
 from tests.transports.registry.fake_registry import FakeRegistry

@@ -17,7 +17,7 @@ from tarkit.errors import AuthenticationError, MalformedError, TransportError
 from tarkit.image.document import get_string, parse_object
 from tarkit.transports.registry.challenge import Challenge, parse_challenges, preferred
 from tarkit.transports.registry.credentials import Credentials
-from tarkit.transports.registry.failures import explanation, from_answer
+from tarkit.transports.registry.failures import PassingError, explanation, from_answer
 from tarkit.transports.registry.http import Http
 from tarkit.transports.registry.messages import Request, Response, values_of
 from tarkit.transports.registry.numbers import seconds
@@ -26,6 +26,7 @@ from tarkit.transports.registry.urls import parse_url, shown
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 _LIMIT = 1 << 20
 _LIFETIME = 60  # seconds, where a token server does not say
+_SHARED = 4  # a thread pauses for longer than the others refrain from asking
 _MARGIN = 10.0  # a token this near to its end is not begun with
 
 
@@ -33,6 +34,19 @@ _MARGIN = 10.0  # a token this near to its end is not begun with
 class _Token:
     header: str = field(repr=False)
     renew_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    """The last failure of the token server, the *number* of failures in a row, and when to try again."""
+
+    last: PassingError
+    number: int
+    until: float
+
+    def error(self) -> PassingError:
+        last = self.last
+        return PassingError(last.message, where=last.where, hint=last.hint, wait=last.wait)
 
 
 class Authorizer:
@@ -52,6 +66,7 @@ class Authorizer:
         self._challenge: Challenge | None = None
         self._plain = False  # whether the registry itself is spoken to over plain HTTP
         self._tokens: dict[tuple[str, ...], _Token] = {}
+        self._outage: _Outage | None = None
         self._lock = threading.RLock()
 
     def header(self, scopes: tuple[str, ...]) -> str | None:
@@ -64,8 +79,22 @@ class Authorizer:
                 return f"Basic {credentials.basic}" if credentials else None
             token = self._tokens.get(scopes)
             if token is None or time.monotonic() >= token.renew_at:
-                token = self._tokens[scopes] = self._fetch(self._challenge, scopes)
+                token = self._tokens[scopes] = self._renewed(self._challenge, scopes)
             return token.header
+
+    def _renewed(self, challenge: Challenge, scopes: tuple[str, ...]) -> _Token:
+        """Fetch a token, unless another thread just failed to: they all share one pause."""
+        if self._outage and time.monotonic() < self._outage.until:
+            raise self._outage.error()
+        try:
+            token = self._fetch(challenge, scopes)
+        except PassingError as error:
+            number = self._outage.number + 1 if self._outage else 1
+            pause = self._http.patience.delay * 2.0 ** min(number, 16) / _SHARED
+            self._outage = _Outage(error, number, time.monotonic() + pause)
+            raise
+        self._outage = None
+        return token
 
     def refused(self, response: Response, scopes: tuple[str, ...], sent: str | None) -> bool:
         """Learn from a 401 to a request with *sent*; whether another try has something new to send."""
@@ -87,7 +116,7 @@ class Authorizer:
 
     def _known(self) -> Credentials | None:
         if not self._asked:
-            self._credentials = self._find()
+            self._credentials = self._find() or None
             self._asked = True
             if self._credentials:
                 self._http.hide(*self._credentials.secrets)

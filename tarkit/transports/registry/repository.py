@@ -57,7 +57,9 @@ class Repository:
         """The repository that *reference* is in; nothing is asked of the registry yet."""
 
         def credentials() -> Credentials | None:
-            return options.credentials or find_credentials(reference.repository, options.authfile)
+            if options.credentials is not None:
+                return options.credentials
+            return find_credentials(reference.repository, options.authfile)
 
         client = RegistryClient(reference.domain, options, credentials=credentials)
         return cls(client, reference.domain, reference.path, actions)

@@ -220,7 +220,7 @@ class NoSpaceError(RefusedError):
 
 
 class CancelledError(TarkitError):
-    """Stopped because something else failed, or because ``on_progress`` raised this error.
+    """Stopped: by a :class:`~tarkit.Cancellation`, by ``on_progress``, or because something else failed.
 
     A listener may raise it to stop a copy: that ends as after any failure, with nothing committed.
     """

@@ -10,7 +10,11 @@ from tarkit.streams.sockets import Patient
 class _PatientTls(Patient, ssl.SSLSocket):  # type: ignore[misc]  # the signatures differ in names only
     def do_handshake(self, block: bool = False) -> None:
         """Shake hands; the timeout bounds the whole of it."""
-        self._patiently(lambda: super(Patient, self).do_handshake(block))
+        try:
+            self._patiently(lambda: super(Patient, self).do_handshake(block))
+        except BaseException:
+            self.close()  # nobody else has this object yet
+            raise
 
 
 def client_context(*, verify: bool = True) -> ssl.SSLContext:

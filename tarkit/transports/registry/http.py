@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -34,6 +35,8 @@ class Http:
         self.patience = options.patience
         self._closed = threading.Event()
         self._secrets = Secrets()
+        if options.credentials:
+            self.hide(*options.credentials.secrets)
         self.connections = Connections(host, options, self._secrets)
 
     def retried(self, request: Request, attempt: Callable[[], T]) -> T:
@@ -83,12 +86,27 @@ class Http:
         """The whole of *response*; raises :class:`LimitExceededError` beyond *limit* bytes."""
         stream = response.stream
         try:
-            body = _whole(stream, limit, request)
+            body = self._whole(stream, limit, request)
         except BaseException:
             stream.close()
             raise
         stream.release()
         return Answer(response.status, response.headers, response.url, body)
+
+    def _whole(self, stream: Body, limit: int, request: Request) -> bytes:
+        stream.expect(limit)
+        end = time.monotonic() + self.patience.metadata
+        parts, total = [], 0
+        while chunk := stream.read(_PIECE):
+            parts.append(chunk)
+            total += len(chunk)
+            if total > limit:
+                raise LimitExceededError(
+                    f"an answer larger than {limit} bytes", limit=limit, where=request.where
+                )
+            if time.monotonic() > end:
+                raise TransportError("no whole answer in time", where=request.where)
+        return b"".join(parts)
 
     def hide(self, *secrets: str) -> None:
         """Never show *secrets*, even where a registry says them back to us."""
@@ -98,16 +116,3 @@ class Http:
         """Close what is idle, and wake whoever waits."""
         self._closed.set()
         self.connections.close()
-
-
-def _whole(stream: Body, limit: int, request: Request) -> bytes:
-    stream.expect(limit)
-    parts, total = [], 0
-    while chunk := stream.read(_PIECE):
-        parts.append(chunk)
-        total += len(chunk)
-        if total > limit:
-            raise LimitExceededError(
-                f"an answer larger than {limit} bytes", limit=limit, where=request.where
-            )
-    return b"".join(parts)

@@ -29,7 +29,8 @@ def parse_url(
         known = schemes is None or parts.scheme in schemes
         if not (known and parts.hostname and (parts.port is None or parts.port > 0)):
             raise ValueError("no scheme, host or port")
-        parts.hostname.encode("idna" if not parts.hostname.isascii() else "ascii")
+        parts.hostname.encode("ascii")  # international names travel in their ASCII form
+        parts.hostname.encode("idna")  # refuses labels that are empty or too long
     except ValueError:  # of addresses, ports and host names
         raise TransportError(
             f"{quoted(url)} is not the URL of an HTTP server", where=where

@@ -20,6 +20,7 @@ from tarkit.image.convert import convert_layer
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression, Family
+from tarkit.streams.cancellation import SLICE, check
 from tarkit.streams.codecs import SNIFF_SIZE, compress, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
@@ -199,8 +200,9 @@ def _require_diff_id(plan: LayerPlan, where: str) -> None:
 def _next(finished: SimpleQueue[Future[Moved]]) -> Future[Moved]:
     """The next to finish. A signal that comes just before a wait does not end it, so none is long."""
     while True:
+        check()
         with suppress(Empty):
-            return finished.get(timeout=0.2)
+            return finished.get(timeout=SLICE)
 
 
 def stored_layer(layer: Descriptor, stored: Descriptor, family: Family | None) -> Descriptor:

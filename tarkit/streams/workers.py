@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from threading import Event
-from typing import ParamSpec, TypeVar
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
 
-from tarkit.streams.cancellation import Cancellation
+from tarkit.streams.cancellation import SLICE, Cancellation, check
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,6 +36,18 @@ class Workers(ThreadPoolExecutor):
         with self._cancellation:
             return task(*args, **kwargs)
 
+    def map(
+        self,
+        task: Callable[..., T],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+    ) -> Iterator[T]:
+        """Submit *task* for each item and return the results in order, each by :func:`result_of`."""
+        futures = [self.submit(task, *items) for items in zip(*iterables, strict=False)]
+        return map(result_of, futures)
+
     def begin(self) -> None:
         """Have the threads do what was submitted."""
         self._began.set()
@@ -50,3 +63,20 @@ class Workers(ThreadPoolExecutor):
             super().shutdown(wait=False, cancel_futures=True)
             self._began.set()
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Wait for the threads, or stop them if the block failed."""
+        self.shutdown(cancel_futures=kind is not None)
+
+
+def result_of(future: Future[T]) -> T:
+    """Return the result of *future*. A signal just before a wait does not end it, so none is long."""
+    while not future.done():
+        check()
+        wait((future,), SLICE)
+    return future.result()

@@ -62,18 +62,14 @@ class Claims:
         contents = sorted(self._claims, key=lambda content: content.place)
         jobs = 1 if in_order else min(os.cpu_count() or 1, _MOST_JOBS)
         with Workers(jobs, "verify") as pool:
-            try:
-                measured = pool.map(self._measure, contents)
-                pool.begin()
-                for content, facts in zip(contents, measured, strict=True):
-                    if isinstance(facts, TarkitError):
-                        findings.blame(facts, content.name)
-                    else:
-                        for claim in self._claims[content]:
-                            _hold(claim, facts, content.name, findings)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            measured = pool.map(self._measure, contents)
+            pool.begin()
+            for content, facts in zip(contents, measured, strict=True):
+                if isinstance(facts, TarkitError):
+                    findings.blame(facts, content.name)
+                else:
+                    for claim in self._claims[content]:
+                        _hold(claim, facts, content.name, findings)
 
     def _measure(self, content: Content) -> Facts | TarkitError:
         claims = self._claims[content]

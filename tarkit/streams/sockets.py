@@ -205,8 +205,8 @@ def _resolve(host: str, port: int, end: float | None) -> _Addresses:
     def look_up() -> None:
         try:
             answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, OverflowError) as error:
-            answers.put(error if isinstance(error, OSError) else OSError("no such port"))
+        except OSError as error:
+            answers.put(error)
         except ValueError:  # no host name: a label of 64 characters, a NUL
             answers.put(socket.gaierror(socket.EAI_NONAME, "not a host name"))
 

@@ -360,3 +360,17 @@ def test_a_silent_registry_is_given_up_in_time(
     finally:
         woken.set()
     assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize(
+    "declared",
+    ["binary/octet-stream", "application/x-json", "application/json; charset=utf-8", "text/html", "",
+     "application/vnd.oci.image.config.v1+json", "nonsense"],
+)  # fmt: skip
+def test_a_content_type_that_is_no_manifests_says_nothing(
+    registry: FakeRegistry, options: RegistryOptions, declared: str
+) -> None:
+    image = add_image(registry)
+    registry.add_manifest("app", "latest", image.manifest, declared)
+    with RegistryReader.open(f"{registry.address}/app", options) as reader:
+        assert reader.source().manifest().media_type == media_types.OCI_MANIFEST

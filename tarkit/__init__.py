@@ -124,6 +124,7 @@ if TYPE_CHECKING:
         save_tar,
         stream_tar,
     )
+    from tarkit.streams.cancellation import Cancellation
     from tarkit.streams.verify import VerifyingReader
     from tarkit.tar.member import MemberType
     from tarkit.transports.base import (
@@ -246,6 +247,7 @@ _MODULES = {
         "save_tar",
         "stream_tar",
     ),
+    "tarkit.streams.cancellation": ("Cancellation",),
     "tarkit.streams.verify": ("VerifyingReader",),
     "tarkit.tar.member": ("MemberType",),
     "tarkit.transports.base": (
@@ -300,6 +302,7 @@ __all__ = [
     "AuthenticationError",
     "BlobNotFoundError",
     "BuildResult",
+    "Cancellation",
     "CancelledError",
     "CannotModifyError",
     "Compression",

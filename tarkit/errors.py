@@ -41,19 +41,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tarkit.redaction import hidden
+
 
 class TarkitError(Exception):
     """Root of every error tarkit raises on purpose.
 
     ``message`` says what is wrong, ``where`` names the file, blob or image it is wrong in,
-    and ``hint`` says what to do about it; the last two may be ``None``.
+    and ``hint`` says what to do about it; the last two may be ``None``. None of them shows a secret
+    in use.
     """
 
     def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
+        message = hidden(message)
         super().__init__(message)
         self.message = message
-        self.where = where
-        self.hint = hint
+        self.where = hidden(where) if where else where
+        self.hint = hidden(hint) if hint else hint
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
@@ -112,8 +116,8 @@ class DigestMismatchError(VerificationError):
 
     def __init__(self, expected: object, actual: object, *, where: str | None = None) -> None:
         super().__init__(f"digest mismatch: expected {expected}, got {actual}", where=where)
-        self.expected = str(expected)
-        self.actual = str(actual)
+        self.expected = hidden(str(expected))
+        self.actual = hidden(str(actual))
 
 
 class SizeMismatchError(VerificationError):
@@ -221,7 +225,7 @@ class NoSpaceError(RefusedError):
 
 
 class CancelledError(TarkitError):
-    """Stopped because something else failed, or because ``on_progress`` raised this error.
+    """Stopped: by a :class:`~tarkit.Cancellation`, by ``on_progress``, or because something else failed.
 
     A listener may raise it to stop a copy: that ends as after any failure, with nothing committed.
     """

@@ -11,6 +11,7 @@ PUBLIC = [
     "AuthenticationError",
     "BlobNotFoundError",
     "BuildResult",
+    "Cancellation",
     "CancelledError",
     "CannotModifyError",
     "Compression",

@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tarkit"
 
-STACK = ("errors", "image", "streams", "blobs", "tar", "transports.base", "layout", "reading")
+STACK = (
+    "redaction", "errors", "image", "streams", "blobs", "tar", "transports.base", "layout", "reading",
+)  # fmt: skip
 BACKENDS = {
     f"transports.{path.stem}"
     for path in PACKAGE.glob("transports/*")
@@ -21,7 +23,7 @@ BACKENDS = {
 }
 LOCATION = {*STACK, *BACKENDS}
 COPYING = set(STACK)
-ROOTFS = {"errors", "image", "streams", "tar", "transports.base", "reading", "copying"}
+ROOTFS = {"redaction", "errors", "image", "streams", "tar", "transports.base", "reading", "copying"}
 FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT, "copying"}
 BUILDING = {*ROOTFS, *FRONT, "rootfs", "ext4"}

@@ -28,6 +28,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression, Family
 from tarkit.reading.foreign import open_layer
 from tarkit.streams.chunks import ChunkReader
+from tarkit.streams.cancellation import SLICE, check
 from tarkit.streams.codecs import SNIFF_SIZE, compress, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
@@ -245,8 +246,9 @@ def _is_plain(plan: LayerPlan, has: Compression) -> bool:
 def _next(finished: SimpleQueue[Future[Moved]]) -> Future[Moved]:
     """The next to finish. A signal that comes just before a wait does not end it, so none is long."""
     while True:
+        check()
         with suppress(Empty):
-            return finished.get(timeout=0.2)
+            return finished.get(timeout=SLICE)
 
 
 def stored_layer(layer: Descriptor, stored: Descriptor, family: Family | None) -> Descriptor:

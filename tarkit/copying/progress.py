@@ -12,6 +12,7 @@ from tarkit.errors import CancelledError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.cancellation import check
 from tarkit.streams.chunks import ChunkReader, Readable
 
 _INTERVAL = 0.1  # seconds between two words of how far a copy is
@@ -84,6 +85,7 @@ class Watcher:
 
     def check(self) -> None:
         """Raise :class:`CancelledError` when it is time to stop."""
+        check()
         if self._stop.is_set():
             raise CancelledError("cancelled")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from queue import Queue
+from contextvars import copy_context
+from queue import Empty, Queue
 
 from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.cancellation import SLICE, Cancellation, check
 from tarkit.streams.chunks import ChunkReader, Readable
 
 DEPTH = 4
@@ -15,40 +17,53 @@ DEPTH = 4
 class ReadAhead(ChunkReader):
     """*stream*, read by a thread that stays at most *depth* chunks ahead.
 
-    An error of *stream* is raised by the read that reaches it. Closing stops the thread first
-    and closes *stream* after, so nobody reads from a closed stream.
+    An error of *stream* is raised by the read that reaches it. Closing stops the thread first, even
+    if it waits for a registry or a daemon, and closes *stream* after, so nobody reads from a closed
+    stream.
     """
 
     def __init__(self, stream: Readable, depth: int = DEPTH) -> None:
         super().__init__(stream)
         self._queue: Queue[bytes | BaseException] = Queue(depth)
-        self._stop = threading.Event()
+        self._cancellation = Cancellation()
         self._end: bytes | BaseException | None = None
-        self._thread = threading.Thread(target=self._produce, name="read-ahead", daemon=True)
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._produce,), name="read-ahead", daemon=True
+        )
         self._thread.start()
 
     def _produce(self) -> None:
         try:
-            while not self._stop.is_set():
-                chunk = self._stream.read(CHUNK_SIZE)
-                self._queue.put(chunk)
-                if not chunk:
-                    return
+            with self._cancellation:
+                while True:
+                    check()
+                    chunk = self._stream.read(CHUNK_SIZE)
+                    self._queue.put(chunk)
+                    if not chunk:
+                        return
         except BaseException as error:  # noqa: BLE001  raised again in the reader's thread
             self._queue.put(error)
 
     def _chunk(self) -> bytes:
-        item = self._queue.get() if self._end is None else self._end
+        item = self._next() if self._end is None else self._end
         if not item or isinstance(item, BaseException):
             self._end = item
         if isinstance(item, BaseException):
             raise item
         return item
 
+    def _next(self) -> bytes | BaseException:
+        """Return the next item. A signal just before a wait does not end it, so none is long."""
+        while True:
+            try:
+                return self._queue.get(timeout=SLICE)
+            except Empty:
+                check()
+
     def close(self) -> None:
         """Stop the thread, then close the stream."""
         if not self.closed:
-            self._stop.set()
+            self._cancellation.cancel()
             while self._thread.is_alive():  # it may be waiting for room in the queue
                 while not self._queue.empty():
                     self._queue.get()

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from tarkit.errors import DigestMismatchError, SizeMismatchError
 from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.cancellation import check
 from tarkit.streams.chunks import ChunkReader, Readable, drain
 
 _DEPTH = 8  # chunks that wait to be hashed
@@ -88,6 +89,7 @@ class VerifyingReader(ChunkReader):
     def _chunk(self) -> bytes:
         if self._digest is not None:
             return b""
+        check()
         chunk = self._stream.read(CHUNK_SIZE)
         self.size += len(chunk)
         if self.expected_size is not None and (

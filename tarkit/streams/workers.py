@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from threading import Event
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from tarkit.streams.cancellation import SLICE, Cancellation, check
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Workers(ThreadPoolExecutor):
@@ -16,15 +25,58 @@ class Workers(ThreadPoolExecutor):
 
     def __init__(self, count: int, name: str) -> None:
         self._began = Event()
+        self._cancellation = Cancellation()
         super().__init__(count, name, initializer=self._began.wait)
+
+    def submit(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Submit *task* as the executor does; it inherits the caller's cancellations."""
+        return super().submit(copy_context().run, self._run, task, *args, **kwargs)
+
+    def _run(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._cancellation:
+            return task(*args, **kwargs)
+
+    def map(
+        self,
+        task: Callable[..., T],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+    ) -> Iterator[T]:
+        """Submit *task* for each item and return the results in order, each by :func:`result_of`."""
+        futures = [self.submit(task, *items) for items in zip(*iterables, strict=False)]
+        return map(result_of, futures)
 
     def begin(self) -> None:
         """Have the threads do what was submitted."""
         self._began.set()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As the executor's; what has not begun is cancelled in any case."""
+        """As the executor's; what has not begun is cancelled in any case.
+
+        *cancel_futures* also ends the waits of running tasks for a registry or a daemon.
+        """
+        if cancel_futures:
+            self._cancellation.cancel()
         if not self._began.is_set():
             super().shutdown(wait=False, cancel_futures=True)
             self._began.set()
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Wait for the threads, or stop them if the block failed."""
+        self.shutdown(cancel_futures=kind is not None)
+
+
+def result_of(future: Future[T]) -> T:
+    """Return the result of *future*. A signal just before a wait does not end it, so none is long."""
+    while not future.done():
+        check()
+        wait((future,), SLICE)
+    return future.result()

@@ -8,6 +8,7 @@ from enum import Enum
 
 from tarkit.errors import (
     BlobNotFoundError,
+    CancelledError,
     RefusedError,
     TarkitError,
     UnsafePathError,
@@ -104,7 +105,12 @@ class Findings:
         self._broken.add((rule, where))
 
     def blame(self, error: TarkitError, where: str, rule: Rule = Rule.UNREADABLE) -> None:
-        """Note *error*, under the rule that its kind has, or else under *rule*."""
+        """Note *error*, under the rule that its kind has, or else under *rule*.
+
+        Raises a :class:`CancelledError` again: it says nothing about the image.
+        """
+        if isinstance(error, CancelledError):
+            raise error
         message = error.message
         if isinstance(error, UnsafePathError):
             rule = Rule.UNSAFE_PATH

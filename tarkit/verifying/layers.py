@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tarkit.errors import CancelledError, TarkitError
@@ -14,8 +12,10 @@ from tarkit.image import media_types
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
 from tarkit.streams.atomic import os_errors
+from tarkit.streams.cancellation import check
 from tarkit.streams.chunks import Readable, drain
 from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
+from tarkit.streams.workers import Workers
 from tarkit.verifying.contents import Content
 from tarkit.verifying.findings import Findings, Rule
 
@@ -61,29 +61,26 @@ class Claims:
         """Read all content, from front to back where *in_order*, and hold the claims to it."""
         contents = sorted(self._claims, key=lambda content: content.place)
         jobs = 1 if in_order else min(os.cpu_count() or 1, _MOST_JOBS)
-        stop = threading.Event()
-        with ThreadPoolExecutor(jobs, "verify") as pool:
-            try:
-                for content, facts in zip(
-                    contents, pool.map(lambda c: self._measure(c, stop), contents), strict=True
-                ):
-                    if isinstance(facts, TarkitError):
-                        findings.blame(facts, content.name)
-                    else:
-                        for claim in self._claims[content]:
-                            _hold(claim, facts, content.name, findings)
-            except BaseException:
-                stop.set()
-                raise
+        with Workers(jobs, "verify") as pool:
+            measured = pool.map(self._measure, contents)
+            pool.begin()
+            for content, facts in zip(contents, measured, strict=True):
+                if isinstance(facts, TarkitError):
+                    findings.blame(facts, content.name)
+                else:
+                    for claim in self._claims[content]:
+                        _hold(claim, facts, content.name, findings)
 
-    def _measure(self, content: Content, stop: threading.Event) -> Facts | TarkitError:
+    def _measure(self, content: Content) -> Facts | TarkitError:
         claims = self._claims[content]
         stored = {claim.digest.algorithm for claim in claims if claim.digest}
         plain = {claim.diff_id.algorithm for claim in claims if claim.diff_id}
         try:
             with os_errors(content.name):
                 is_layer = any(claim.layer for claim in claims)
-                return measure(content, stored, plain, is_layer=is_layer, stop=stop)
+                return measure(content, stored, plain, is_layer=is_layer)
+        except CancelledError:
+            raise
         except TarkitError as error:
             return error
 
@@ -94,19 +91,18 @@ def measure(
     plain: Iterable[str],
     *,
     is_layer: bool,
-    stop: threading.Event,
 ) -> Facts:
     """Read *content* once, hashing it with the algorithms *stored*, and uncompressed with *plain*.
 
     Raises what reading it raises; a layer that does not uncompress is a fact, and not an error.
     """
     with content.open() as stream:
-        outer = _Hashed(stream, {*stored, *plain}, stop)
+        outer = _Hashed(stream, {*stored, *plain})
         buffered = decompress(outer, Compression.NONE)
         compression = detect(buffered.peek(SNIFF_SIZE)) if is_layer else Compression.NONE
         inner, corrupt = outer, None
         if compression is not Compression.NONE:
-            inner = _Hashed(decompress(buffered, compression), plain, stop)
+            inner = _Hashed(decompress(buffered, compression), plain)
             try:
                 drain(inner)
             except TarkitError as error:
@@ -120,16 +116,14 @@ def measure(
 class _Hashed:
     """A stream, hashed and counted as it is read; ``failed`` where it could not be."""
 
-    def __init__(self, stream: Readable, algorithms: Iterable[str], stop: threading.Event) -> None:
+    def __init__(self, stream: Readable, algorithms: Iterable[str]) -> None:
         self._stream = stream
         self._hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-        self._stop = stop
         self.size = 0
         self.failed = False
 
     def read(self, size: int = -1, /) -> bytes:
-        if self._stop.is_set():
-            raise CancelledError("stopped")
+        check()
         try:
             data = self._stream.read(size)
         except BaseException:

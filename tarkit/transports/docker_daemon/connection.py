@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import socket
-import time
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
-from typing import BinaryIO
+from http.client import HTTPConnection, HTTPResponse
+from typing import TYPE_CHECKING, BinaryIO
 
 from tarkit.errors import TransportError, UnsupportedError
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import read_bounded
+from tarkit.streams.sockets import Allowance, Patient, connected
 from tarkit.transports.docker_daemon.daemon import Daemon
 from tarkit.transports.docker_daemon.failures import (
     broken_off,
@@ -22,23 +21,39 @@ from tarkit.transports.docker_daemon.failures import (
     told,
 )
 
+if TYPE_CHECKING:
+    import ssl
+
+_LONGEST = 1 << 30  # raw bytes of an answer that is no image; its readers have limits of their own
+
 
 class Body:
-    """The body of an answer as it comes in; what breaks off raises, and so does what takes too long."""
+    """The body of an answer as it comes in; what breaks off raises, and so does what takes too long.
 
-    def __init__(self, response: HTTPResponse, where: str, seconds: float = math.inf) -> None:
+    All of it has *seconds*, or else each read has as long as the connection allows.
+    """
+
+    def __init__(
+        self, response: HTTPResponse, where: str, allowance: Allowance, *, each: bool = False
+    ) -> None:
         self._response = response
         self._where = where
-        self._deadline = time.monotonic() + seconds
+        self._allowance = allowance
+        self._each = each
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to *size* bytes, or what is at hand where it is negative; none at the end only."""
-        if time.monotonic() > self._deadline:
-            raise TransportError(
-                "the Docker daemon gives no whole answer in time", where=self._where
-            )
+        if self._each:
+            self._allowance.renew(CHUNK_SIZE * 2)
         with told(self._where):
-            data = self._response.read1(size)
+            try:
+                data = self._response.read1(size)
+            except TimeoutError:
+                if self._each:
+                    raise
+                raise TransportError(
+                    "the Docker daemon gives no whole answer in time", where=self._where
+                ) from None
         if not data and size and self._response.length:
             raise broken_off(self._where)
         return data
@@ -50,30 +65,40 @@ def answered(
 ) -> Iterator[Body]:
     """The daemon's answer to a GET of *path*, or to a POST of all of *upload*, while the block lasts.
 
-    It may rest for *patience* seconds, or for the daemon's ``answer_timeout`` between two bytes.
-    Raises :class:`ImageNotFoundError` for a 404, and what else the daemon, or its absence, makes of it.
+    It may rest for *patience* seconds at a time; without, all of it has the daemon's
+    ``answer_timeout``. Raises :class:`ImageNotFoundError` for a 404, and what else the daemon, or
+    its absence, makes of it.
     """
     seconds = patience or daemon.answer_timeout
-    with contextlib.closing(_connected(daemon, seconds)) as connection:
+    allowance = Allowance(daemon.host, seconds)
+    with contextlib.closing(_connected(daemon, allowance, seconds)) as connection:
         with told(daemon.host):
             _send(connection, path, upload)
+            allowance.renew()
             response = connection.getresponse()
         with contextlib.closing(response):
+            allowance.expect(_LONGEST)
             if response.status != 200:
-                body = Body(response, daemon.host, daemon.answer_timeout)
-                said = read_bounded(body, METADATA_LIMIT, where=daemon.host)
+                said = read_bounded(
+                    Body(response, daemon.host, allowance), METADATA_LIMIT, where=daemon.host
+                )
                 raise from_answer(response.status, said, daemon.host)
-            yield Body(response, daemon.host, math.inf if patience else seconds)
+            yield Body(response, daemon.host, allowance, each=bool(patience))
 
 
-def _connected(daemon: Daemon, seconds: float) -> HTTPConnection:
+def _connected(daemon: Daemon, allowance: Allowance, seconds: float) -> HTTPConnection:
     connection = _connection(daemon)
     try:
         connection.connect()
     except OSError as error:
         connection.close()
         raise from_connecting(error, daemon.host) from None
+    except BaseException:
+        connection.close()
+        raise
     connection.sock.settimeout(seconds)
+    if isinstance(connection.sock, Patient):
+        connection.sock.allowance = allowance
     return connection
 
 
@@ -84,11 +109,25 @@ def _connection(daemon: Daemon) -> HTTPConnection:
         return _UnixConnection(path, timeout)
     host, port = daemon.address
     if daemon.tls is None:
-        return HTTPConnection(host, port, timeout=timeout, blocksize=CHUNK_SIZE)
+        return _TcpConnection(host, port, timeout=timeout, blocksize=CHUNK_SIZE)
     from tarkit.transports.docker_daemon.tls import tls_context
 
-    context = tls_context(daemon.tls)
-    return HTTPSConnection(host, port, timeout=timeout, blocksize=CHUNK_SIZE, context=context)
+    return _TlsConnection(host, port, timeout=timeout, context=tls_context(daemon.tls))
+
+
+class _TcpConnection(HTTPConnection):
+    def connect(self) -> None:
+        self.sock = connected(self.host, self.port, self.timeout)
+
+
+class _TlsConnection(_TcpConnection):
+    def __init__(self, host: str, port: int, *, timeout: float, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=timeout, blocksize=CHUNK_SIZE)
+        self._context = context
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self.host)
 
 
 class _UnixConnection(HTTPConnection):
@@ -103,7 +142,7 @@ class _UnixConnection(HTTPConnection):
                 where=self._path,
                 hint="set DOCKER_HOST to tcp://host:port",
             )
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = Patient(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 

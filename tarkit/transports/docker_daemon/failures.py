@@ -68,7 +68,7 @@ def told(where: str) -> Iterator[None]:
         ) from None
     except (IncompleteRead, RemoteDisconnected, ConnectionError):
         raise broken_off(where) from None
-    except HTTPException:
+    except (HTTPException, ValueError, AttributeError):  # http.client, on nonsense
         raise TransportError(
             "no HTTP that can be understood, so this is no Docker daemon", where=where
         ) from None

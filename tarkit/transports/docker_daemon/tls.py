@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tarkit.errors import MalformedError, PathNotFoundError
 from tarkit.streams.atomic import from_os_error
+from tarkit.streams.tls import client_context
 
 if TYPE_CHECKING:
     from tarkit.transports.docker_daemon.daemon import TlsFiles
@@ -20,10 +21,7 @@ def tls_context(files: TlsFiles) -> ssl.SSLContext:
     authority, certificate, key = (
         files.directory / name for name in ("ca.pem", "cert.pem", "key.pem")
     )
-    context = ssl.create_default_context()
-    if not files.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = client_context(verify=files.verify)
     for path, other in ((certificate, key), (key, certificate)):
         if path.exists() and not other.exists():
             raise PathNotFoundError(f"{path.name} is there without it", where=str(other))

@@ -9,22 +9,24 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from tarkit.errors import AuthenticationError, MalformedError, TransportError
 from tarkit.image.document import get_string, parse_object
 from tarkit.transports.registry.challenge import Challenge, parse_challenges, preferred
 from tarkit.transports.registry.credentials import Credentials
-from tarkit.transports.registry.endpoint import shown
-from tarkit.transports.registry.failures import explanation, from_answer
+from tarkit.transports.registry.failures import PassingError, explanation, from_answer
 from tarkit.transports.registry.http import Http
-from tarkit.transports.registry.messages import Request, Response
+from tarkit.transports.registry.messages import Request, Response, values_of
+from tarkit.transports.registry.numbers import seconds
+from tarkit.transports.registry.urls import parse_url, shown
 
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 _LIMIT = 1 << 20
 _LIFETIME = 60  # seconds, where a token server does not say
+_SHARED = 4  # a thread pauses for longer than the others refrain from asking
 _MARGIN = 10.0  # a token this near to its end is not begun with
 
 
@@ -32,6 +34,19 @@ _MARGIN = 10.0  # a token this near to its end is not begun with
 class _Token:
     header: str = field(repr=False)
     renew_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    """The last failure of the token server, the *number* of failures in a row, and when to try again."""
+
+    last: PassingError
+    number: int
+    until: float
+
+    def error(self) -> PassingError:
+        last = self.last
+        return PassingError(last.message, where=last.where, hint=last.hint, wait=last.wait)
 
 
 class Authorizer:
@@ -51,6 +66,7 @@ class Authorizer:
         self._challenge: Challenge | None = None
         self._plain = False  # whether the registry itself is spoken to over plain HTTP
         self._tokens: dict[tuple[str, ...], _Token] = {}
+        self._outage: _Outage | None = None
         self._lock = threading.RLock()
 
     def header(self, scopes: tuple[str, ...]) -> str | None:
@@ -63,17 +79,31 @@ class Authorizer:
                 return f"Basic {credentials.basic}" if credentials else None
             token = self._tokens.get(scopes)
             if token is None or time.monotonic() >= token.renew_at:
-                token = self._tokens[scopes] = self._fetch(self._challenge, scopes)
+                token = self._tokens[scopes] = self._renewed(self._challenge, scopes)
             return token.header
+
+    def _renewed(self, challenge: Challenge, scopes: tuple[str, ...]) -> _Token:
+        """Fetch a token, unless another thread just failed to: they all share one pause."""
+        if self._outage and time.monotonic() < self._outage.until:
+            raise self._outage.error()
+        try:
+            token = self._fetch(challenge, scopes)
+        except PassingError as error:
+            number = self._outage.number + 1 if self._outage else 1
+            pause = self._http.patience.delay * 2.0 ** min(number, 16) / _SHARED
+            self._outage = _Outage(error, number, time.monotonic() + pause)
+            raise
+        self._outage = None
+        return token
 
     def refused(self, response: Response, scopes: tuple[str, ...], sent: str | None) -> bool:
         """Learn from a 401 to a request with *sent*; whether another try has something new to send."""
         with self._lock:
-            challenge = preferred(parse_challenges(_values(response.headers)))
+            challenge = preferred(parse_challenges(values_of(response.headers, "WWW-Authenticate")))
             if challenge is None:
                 return False
             self._challenge = challenge
-            self._plain = urlsplit(response.url).scheme == "http"
+            self._plain = parse_url(response.url).scheme == "http"
             token = self._tokens.get(scopes)
             if token and token.header == sent:
                 del self._tokens[scopes]
@@ -86,7 +116,7 @@ class Authorizer:
 
     def _known(self) -> Credentials | None:
         if not self._asked:
-            self._credentials = self._find()
+            self._credentials = self._find() or None
             self._asked = True
             if self._credentials:
                 self._http.hide(*self._credentials.secrets)
@@ -104,12 +134,7 @@ class Authorizer:
         )
         basic = f"Basic {known.basic}" if known and not known.identity_token else None
         asked_at = time.monotonic()
-        answer = self._http.retried(
-            request,
-            lambda: self._http.read(
-                request, self._http.follow(request, request.url, basic), _LIMIT
-            ),
-        )
+        answer = self._http.read(request, self._http.follow(request, request.url, basic), _LIMIT)
         if answer.status in (400, 401, 403):
             raise AuthenticationError(
                 f"the token server refuses{' the credentials' if known else ''}{explanation(answer)}",
@@ -121,10 +146,9 @@ class Authorizer:
         return self._read(answer.body, asked_at, shown(realm))
 
     def _check(self, realm: str) -> None:
-        scheme = urlsplit(realm).scheme
-        if scheme not in ("http", "https"):
+        if not realm.lower().startswith(("http://", "https://")):
             raise MalformedError("it names no token server", where=self._domain)
-        if scheme == "http" and not self._plain:
+        if parse_url(realm, where=self._domain).scheme == "http" and not self._plain:
             raise TransportError(
                 f"its token server {shown(realm)} is not on https", where=self._domain
             )
@@ -136,14 +160,13 @@ class Authorizer:
         if not _SENDABLE.fullmatch(text):
             raise MalformedError("the token server's answer holds no token", where=where)
         self._http.hide(text)
-        lifetime = document.get("expires_in")
-        seconds = float(lifetime) if isinstance(lifetime, int) and lifetime > 0 else _LIFETIME
-        return _Token(f"Bearer {text}", asked_at + seconds - min(_MARGIN, seconds / 4))
+        lifetime = seconds(document.get("expires_in")) or _LIFETIME
+        return _Token(f"Bearer {text}", asked_at + lifetime - min(_MARGIN, lifetime / 4))
 
 
 def _get(realm: str, service: str, scopes: tuple[str, ...], where: str) -> Request:
     query = urlencode([("service", service)] * bool(service) + [("scope", s) for s in scopes])
-    joint = "&" if urlsplit(realm).query else "?"
+    joint = "&" if parse_url(realm).query else "?"
     return Request("GET", f"{realm}{joint}{query}" if query else realm, where)
 
 
@@ -157,8 +180,3 @@ def _refresh(realm: str, service: str, scopes: tuple[str, ...], token: str, wher
     }
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     return Request("POST", realm, where, headers=headers, body=urlencode(form).encode())
-
-
-def _values(headers: Mapping[str, str]) -> list[str]:
-    values: list[str] = headers.getlist("WWW-Authenticate")  # type: ignore[attr-defined]
-    return values

@@ -47,8 +47,8 @@ class AuthFile:
         if name := self.helper(domain):
             return _from_helper(name, domain)
         auths = self.entries("auths")
-        old = {_host_of(key): key for key in auths if "://" in key}
-        for key in (*_keys(repository), old.get(domain, "")):
+        of_host = (key for key in auths if _host_of(key) == domain)
+        for key in (*_keys(repository), *of_host):
             if found := self._entry(get_object(auths, key, where=str(self.path))):
                 return found
         store = get_string(self.document, "credsStore", where=str(self.path))
@@ -70,7 +70,7 @@ class AuthFile:
         if token:
             return Credentials(identity_token=token, origin=origin)
         if encoded := get_string(entry, "auth", where=origin):
-            return Credentials.from_basic(encoded, origin=origin)
+            return Credentials.from_basic(encoded, origin=origin) or None
         username = get_string(entry, "username", where=origin)
         password = get_string(entry, "password", where=origin)
         return Credentials(username, password, origin=origin) if username else None
@@ -140,8 +140,14 @@ def _domain_keys(domain: str) -> tuple[str, ...]:
 
 
 def _host_of(key: str) -> str:
-    """The host in a key as old Docker wrote it: ``https://host/v1/``."""
-    host = key.partition("://")[2].partition("/")[0]
+    """Return the host that all of *key* means: ``https://host/any/path``, ``host/``, ``host/v1/``, ``host/v2/``.
+
+    Docker matches any key by its host; without a scheme, other paths are a namespace here.
+    """
+    scheme, _, rest = key.rpartition("://")
+    host, _, path = rest.partition("/")
+    if not scheme and path.rstrip("/") not in ("", "v1", "v2"):
+        return ""
     return DOCKER_HUB if host in _HUB_NAMES else host
 
 

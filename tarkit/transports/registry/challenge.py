@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_PARAMETER = re.compile(
-    rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}[^\s,"]*))\s*(?:,|$)'
-)
-_SCHEME = re.compile(rf"\s*,*\s*({_TOKEN})(?:\s+|,|$)")
+_SEPARATORS = re.compile(r"[\s,;]*")
+_PARAMETER = re.compile(rf'({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]*))')
+_CREDENTIAL = re.compile(r"[0-9A-Za-z._~+/-]+=*(?=\s*(?:,|;|$))")  # "token68"
+_SCHEME = re.compile(rf"({_TOKEN}):?(?=[\s,;]|$)")
+_KNOWN = frozenset({"basic", "bearer"})
 _LIMIT = 8192
 
 
@@ -23,24 +24,46 @@ class Challenge:
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
-    """Every challenge in the values of ``WWW-Authenticate``; what cannot be read ends the list."""
+    """Return every challenge in the values of ``WWW-Authenticate``; whatever cannot be read ends a value.
+
+    Commas, semicolons and spaces all separate: a word is a scheme unless it has a value.
+    """
     return [challenge for header in headers for challenge in _parse(header[:_LIMIT])]
 
 
-def _parse(header: str) -> Iterable[Challenge]:
-    position = 0
+def _parse(header: str) -> Iterator[Challenge]:
+    position = _skip(header, 0)
     while match := _SCHEME.match(header, position):
         scheme, position = match[1].lower(), match.end()
+        position = _skip_credential(header, position)
         parameters: dict[str, str] = {}
         while parameter := _PARAMETER.match(header, position):
             name, quoted, plain = parameter.groups()
             value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
             parameters.setdefault(name.lower(), value)
-            position = parameter.end()
+            position = _skip(header, parameter.end())
         yield Challenge(scheme, parameters)
 
 
+def _skip(header: str, position: int) -> int:
+    match = _SEPARATORS.match(header, position)
+    return match.end() if match else position
+
+
+def _skip_credential(header: str, position: int) -> int:
+    """Pass over what follows a scheme: separators, and a bare credential as Negotiate has it."""
+    after = _skip(header, position)
+    match = _CREDENTIAL.match(header, after)
+    alone = match and "," not in header[position:after] and match[0].lower() not in _KNOWN
+    return _skip(header, match.end()) if match and alone else after
+
+
 def preferred(challenges: Iterable[Challenge]) -> Challenge | None:
-    """The challenge to answer: a token before a password, and nothing else is known."""
-    known = {challenge.scheme: challenge for challenge in reversed(list(challenges))}
-    return known.get("bearer") or known.get("basic")
+    """Return the challenge to answer: a token before a password, and no other scheme is known."""
+    known: dict[str, Challenge] = {}
+    for challenge in challenges:
+        if challenge.scheme != "bearer" or "realm" in challenge.parameters:
+            known.setdefault(challenge.scheme, challenge)
+        else:
+            known.setdefault("bearer without a realm", challenge)
+    return known.get("bearer") or known.get("basic") or known.get("bearer without a realm")

@@ -10,19 +10,17 @@ from typing import Self
 from tarkit.errors import AuthenticationError, NotFoundError, TarkitError
 from tarkit.transports.registry import failures
 from tarkit.transports.registry.auth import Authorizer
-from tarkit.transports.registry.connections import Connections
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.endpoint import (
     DOCKER_HUB,
     DOCKER_HUB_API,
-    is_loopback,
     normalize_base_url,
-    origin,
     require_host,
 )
-from tarkit.transports.registry.http import Http, resolved
+from tarkit.transports.registry.http import Http
 from tarkit.transports.registry.messages import Answer, Request, Response
 from tarkit.transports.registry.options import RegistryOptions
+from tarkit.transports.registry.urls import is_loopback, origin, resolved
 
 OK = frozenset({200})
 
@@ -40,7 +38,7 @@ class RegistryClient:
         require_host(domain)
         self._host = DOCKER_HUB_API if domain == DOCKER_HUB else domain
         self._options = options
-        self.http = Http(Connections(self._host, options), options.patience)
+        self.http = Http(self._host, options)
         self._auth = Authorizer(domain, self.http, credentials)
         self._base = normalize_base_url(options.base_url)
         self._lock = threading.Lock()

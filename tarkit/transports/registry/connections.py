@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException
 from typing import TYPE_CHECKING, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from tarkit.errors import TransportError, UnsupportedError
-from tarkit.transports.registry.endpoint import is_loopback, shown
+from tarkit.errors import TransportError
+from tarkit.redaction import Secrets
+from tarkit.transports.registry.body import Body
 from tarkit.transports.registry.failures import certificate_error, from_exception
 from tarkit.transports.registry.messages import Request, Response
 from tarkit.transports.registry.options import RegistryOptions
+from tarkit.transports.registry.proxies import proxy_for
 from tarkit.transports.registry.tls import tls_context
+from tarkit.transports.registry.urls import host_of, parse_url, shown
 
 if TYPE_CHECKING:
-    from urllib3 import PoolManager
+    from urllib3 import BaseHTTPResponse, PoolManager
 
 _POOL = 16  # idle connections kept to one host
 
@@ -23,7 +28,7 @@ _POOL = 16  # idle connections kept to one host
 class Connections:
     """One pool for direct connections and one for each proxy. Safe to use from several threads."""
 
-    def __init__(self, host: str, options: RegistryOptions) -> None:
+    def __init__(self, host: str, options: RegistryOptions, secrets: Secrets) -> None:
         import urllib3
 
         if (
@@ -31,57 +36,64 @@ class Connections:
         ):  # whoever turned it off knows; a warning a request says nothing new
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._context = tls_context(host, verify=options.tls_verify, cert_dir=options.cert_dir)
+        self._patience = options.patience
         self._timeout = urllib3.Timeout(
             connect=options.patience.connect, read=options.patience.read
         )
+        self._secrets = secrets
         self._managers: dict[str, PoolManager] = {}
         self._lock = threading.Lock()
 
     def send(self, request: Request, url: str, headers: Mapping[str, str]) -> Response:
         """Send *request* to *url*, once; the answer, with its body still to come.
 
-        Raises :class:`PassingError` where the connection breaks and :class:`TransportError` where
-        there is none.
+        Raises :class:`PassingError` if the connection breaks and :class:`TransportError` if there is
+        none, or no answer in time.
         """
         from urllib3.exceptions import HTTPError
 
         try:
-            raw = self._manager(url).urlopen(
-                request.method,
-                url,
-                body=cast("bytes | Iterable[bytes] | None", request.body),
-                headers={"User-Agent": "tarkit", **headers},
-                redirect=False,
-                retries=False,
-                timeout=self._timeout,
-                preload_content=False,
-                decode_content=False,
-            )
+            with _in_our_words(url):
+                raw = self._manager(url).urlopen(
+                    request.method,
+                    url,
+                    body=cast("bytes | Iterable[bytes] | None", request.body),
+                    headers={"User-Agent": "tarkit", **headers},
+                    redirect=False,
+                    retries=False,
+                    timeout=self._timeout,
+                    preload_content=False,
+                    decode_content=False,
+                )
         except HTTPError as error:
-            raise from_exception(error, urlsplit(url).netloc.rpartition("@")[2]) from None
-        except (ValueError, UnicodeError):  # http.client refuses to send what is no header or URL
-            raise TransportError("cannot be asked for over HTTP", where=shown(url)) from None
-        return Response(raw.status, raw.headers, url, raw)
+            raise from_exception(error, host_of(url)) from None
+        return Response(raw.status, raw.headers, url, _body(raw, url))
 
     def speaks_tls(self, url: str) -> bool:
-        """Whether what listens at *url* speaks TLS; raises :class:`TransportError` for a bad certificate."""
+        """Return whether the server at *url* speaks TLS; raises :class:`TransportError` for a bad certificate."""
         from urllib3 import exceptions
 
         try:
-            self._manager(url).urlopen(
-                "GET", url, redirect=False, retries=False, timeout=self._timeout
-            )
+            with _in_our_words(url):
+                self._manager(url).urlopen(
+                    "GET",
+                    url,
+                    redirect=False,
+                    retries=False,
+                    timeout=self._timeout,
+                    preload_content=False,
+                ).close()
         except exceptions.SSLError as error:
             if certificate_error(error):
-                raise from_exception(error, urlsplit(url).netloc) from None
+                raise from_exception(error, host_of(url)) from None
             return False
         except exceptions.ProtocolError:
             return False
         except exceptions.HTTPError as error:
             refused = isinstance(error.__cause__, ConnectionRefusedError)
-            if refused and urlsplit(url).port is None:
+            if refused and parse_url(url).port is None:
                 return False  # the port of plain HTTP is another one
-            raise from_exception(error, urlsplit(url).netloc) from None
+            raise from_exception(error, host_of(url)) from None
         return True
 
     def close(self) -> None:
@@ -101,30 +113,47 @@ class Connections:
     def _new_manager(self, proxy: str) -> PoolManager:
         import urllib3
 
+        from tarkit.transports.registry.patient import pool_classes
+
+        manager: PoolManager
         if not proxy:
-            return urllib3.PoolManager(maxsize=_POOL, ssl_context=self._context)
-        parts = urlsplit(proxy)
-        headers = {}
-        if parts.username is not None:
-            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers = urllib3.make_headers(proxy_basic_auth=login)
-        address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        return urllib3.ProxyManager(
-            address, proxy_headers=headers, maxsize=_POOL, ssl_context=self._context
-        )
+            manager = urllib3.PoolManager(maxsize=_POOL, ssl_context=self._context)
+        else:
+            parts = parse_url(proxy)
+            address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+            headers = self._proxy_headers(parts.username, parts.password)
+            manager = urllib3.ProxyManager(
+                address, proxy_headers=headers, maxsize=_POOL, ssl_context=self._context
+            )
+        manager.pool_classes_by_scheme = pool_classes(self._patience.metadata)
+        return manager
+
+    def _proxy_headers(self, username: str | None, password: str | None) -> dict[str, str]:
+        import urllib3
+
+        if username is None:
+            return {}
+        login = f"{unquote(username)}:{unquote(password or '')}"
+        headers = urllib3.make_headers(proxy_basic_auth=login)
+        self._secrets.add(unquote(password or ""), *headers["proxy-authorization"].split()[1:])
+        return dict(headers)
 
 
-def proxy_for(url: str) -> str:
-    """The proxy that the environment names for *url*, or an empty text; never for the loopback interface."""
-    from urllib import request
+def _body(raw: BaseHTTPResponse, url: str) -> Body:
+    """Return the body of *raw*, bounded by the allowance of its connection."""
+    return Body(raw, host_of(url), getattr(raw.connection, "allowance", None))
 
-    parts = urlsplit(url)
-    proxies = request.getproxies_environment()
-    proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
-    bypassed = request.proxy_bypass_environment(parts.netloc, proxies)  # type: ignore[attr-defined]
-    if not proxy or bypassed or is_loopback(parts.netloc):
-        return ""
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if urlsplit(proxy).scheme not in ("http", "https"):
-        raise UnsupportedError("tarkit does not speak to SOCKS proxies", where=shown(proxy))
-    return proxy
+
+@contextmanager
+def _in_our_words(url: str) -> Iterator[None]:
+    """Raise :class:`TransportError` for whatever only urllib3 and http.client know."""
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except HTTPError:
+        raise
+    except (OSError, HTTPException, AttributeError):  # on nonsense
+        raise TransportError("no HTTP that can be understood", where=host_of(url)) from None
+    except ValueError:  # http.client refuses to send what is no header or URL
+        raise TransportError("cannot be asked for over HTTP", where=shown(url)) from None

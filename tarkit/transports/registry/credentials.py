@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, field
 from typing import Self
 
 from tarkit.errors import MalformedError, UsageError
 
+_LINE_BREAKS = re.compile(r"[\r\n]")
 TOKEN_USER = "<token>"
 """The user name under which helpers and Docker keep an identity token."""
 
@@ -35,15 +37,19 @@ class Credentials:
 
     @classmethod
     def from_basic(cls, encoded: str, *, origin: str) -> Self:
-        """Read base64 of ``user:password``, as auth files have it; raises :class:`MalformedError`."""
+        """Read base64 of ``user:password``, perhaps with line breaks; raises :class:`MalformedError`."""
         try:
-            text = base64.b64decode(encoded, validate=True).decode()
+            text = base64.b64decode(_LINE_BREAKS.sub("", encoded), validate=True).decode()
         except (binascii.Error, ValueError):
             raise MalformedError("an 'auth' that is not base64", where=origin) from None
         username, colon, password = text.partition(":")
         if not colon:
             raise MalformedError("an 'auth' that is not user:password", where=origin)
         return cls(username, password.rstrip("\0"), origin=origin)
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything to send: without a name and a secret, nobody is meant."""
+        return bool(self.username or self.password or self.identity_token)
 
     @property
     def basic(self) -> str:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 import re
 import time
-from typing import TYPE_CHECKING
 
 from tarkit.errors import BlobNotFoundError, SizeMismatchError, TransportError
 from tarkit.image.descriptor import Descriptor
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader
+from tarkit.transports.registry.body import Body
 from tarkit.transports.registry.messages import Response
-from tarkit.transports.registry.repository import Repository, content_length
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+from tarkit.transports.registry.numbers import content_length
+from tarkit.transports.registry.repository import Repository
 
 _PROGRESS = 64 << 10  # bytes: less than this from a connection, or in a period, is no progress
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-\d{1,19}/(?:\d{1,19}|\*)", re.ASCII)
@@ -56,12 +54,10 @@ class BlobStream(ChunkReader):
 
     def _receive(self) -> bytes:
         """What the connection brings next; nothing at its end, whichever end that is."""
-        from urllib3.exceptions import HTTPError
-
         began = time.monotonic()
         try:
-            data = self._body.read1(CHUNK_SIZE)
-        except HTTPError:
+            data = self._body.next_piece(CHUNK_SIZE)
+        except TransportError:
             self._body.close()
             return b""
         self._require_pace(len(data), time.monotonic() - began)
@@ -92,7 +88,7 @@ class BlobStream(ChunkReader):
         self._repository.client.http.pause(self._failures)
         self._body = self._stream = self._connect()
 
-    def _connect(self) -> BaseHTTPResponse:
+    def _connect(self) -> Body:
         client = self._repository.client
         headers = {"Range": f"bytes={self._position}-"} if self._position else {}
         request = self._repository.request(

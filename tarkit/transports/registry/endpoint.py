@@ -1,18 +1,17 @@
-"""Where a registry's API is: base URLs, and the origins that may see credentials."""
+"""Where a registry's API is: base URLs as people write them."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from tarkit.errors import UsageError
+from tarkit.transports.registry.urls import PORTS, is_loopback
 
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_API = "registry-1.docker.io"
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_PORTS = {"https": 443, "http": 80}
 
 
 def normalize_base_url(text: str) -> str:
@@ -25,7 +24,10 @@ def normalize_base_url(text: str) -> str:
     if not text:
         return ""
     explicit = _SCHEME.match(text) is not None
-    parts = urlsplit(text if explicit else f"https://{text}")
+    try:
+        parts = urlsplit(text if explicit else f"https://{text}")
+    except ValueError:  # no address between the brackets
+        raise _no_base_url(text) from None
     host = _checked_host(parts, text)
     if host in (DOCKER_HUB, f"index.{DOCKER_HUB}"):
         host = DOCKER_HUB_API
@@ -36,12 +38,16 @@ def normalize_base_url(text: str) -> str:
 def _checked_host(parts: SplitResult, text: str) -> str:
     if "@" in parts.netloc:
         raise UsageError("a registry's URL with credentials in it", hint="give them on their own")
-    known = parts.scheme in _PORTS and parts.hostname and _port_is_possible(parts)
+    known = parts.scheme in PORTS and parts.hostname and _port_is_possible(parts)
     if not known or parts.query or parts.fragment:
-        raise UsageError(
-            f"{text[:200]!r} is not the base URL of a registry", hint="write https://host[:port]"
-        )
+        raise _no_base_url(text)
     return parts.netloc.lower()
+
+
+def _no_base_url(text: str) -> UsageError:
+    return UsageError(
+        f"{text[:200]!r} is not the base URL of a registry", hint="write https://host[:port]"
+    )
 
 
 def _port_is_possible(parts: SplitResult) -> bool:
@@ -54,28 +60,9 @@ def _port_is_possible(parts: SplitResult) -> bool:
 
 def require_host(domain: str) -> None:
     """Raise :class:`UsageError` where *domain* names a port that there cannot be."""
-    if not _port_is_possible(urlsplit(f"//{domain}")):
-        raise UsageError(f"{domain[:200]!r} is not a registry: ports go from 1 to 65535")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether *host*, with or without a port, is this machine's loopback interface."""
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        possible = _port_is_possible(urlsplit(f"//{domain}"))
     except ValueError:
-        return False
-
-
-def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of *url*: what must be equal for a secret to go along."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
-
-
-def shown(url: str) -> str:
-    """*url* for a message: without its query, which may be a signature, and without user names."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        possible = False
+    if not possible:
+        raise UsageError(f"{domain[:200]!r} is not a registry: ports go from 1 to 65535")

@@ -13,7 +13,9 @@ from tarkit.errors import (
     TransportError,
     UnsupportedError,
 )
+from tarkit.redaction import hidden
 from tarkit.transports.registry.messages import Answer
+from tarkit.transports.registry.numbers import retry_after
 
 if TYPE_CHECKING:
     import ssl
@@ -127,7 +129,7 @@ def from_answer(
             return PassingError(
                 f"the registry failed ({status}){said}",
                 where=where,
-                wait=_retry_after(answer.headers.get("Retry-After")),
+                wait=retry_after(answer.headers.get("Retry-After")),
             )
         case 405 | 501:
             return UnsupportedError(f"the registry does not do this{said}", where=where)
@@ -136,7 +138,7 @@ def from_answer(
 
 
 def _rate_limited(answer: Answer, where: str, said: str) -> PassingError:
-    wait = _retry_after(answer.headers.get("Retry-After"))
+    wait = retry_after(answer.headers.get("Retry-After"))
     later = f"wait {wait:.0f} seconds" if wait else "wait a while"
     return PassingError(
         f"too many requests (429): the registry's rate limit is reached{said}",
@@ -154,17 +156,5 @@ def explanation(answer: Answer) -> str:
         text = ": ".join(str(first[key]) for key in ("code", "message") if first.get(key))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return ""
+    text = hidden(text)  # before it is cut: half a secret is not recognized
     return f": {text[:_SHOWN]}" if text else ""
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait, from a number or a date (RFC 9110, section 10.2.3)."""
-    if not value:
-        return None
-    if value.strip().isdecimal():
-        return float(value[:9])
-    import time
-    from email.utils import mktime_tz, parsedate_tz
-
-    date = parsedate_tz(value[:64])
-    return max(0.0, mktime_tz(date) - time.time()) if date else None

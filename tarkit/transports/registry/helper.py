@@ -7,10 +7,16 @@ may hold one.
 from __future__ import annotations
 
 import re
+import time
+from typing import TYPE_CHECKING
 
 from tarkit.errors import AuthenticationError, UsageError
 from tarkit.image.document import dump_json, get_string, parse_object
+from tarkit.streams.cancellation import SLICE, check
 from tarkit.transports.registry.credentials import TOKEN_USER, Credentials
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _PATIENCE = 120.0  # seconds; a helper may have to ask its user
@@ -19,7 +25,7 @@ _NOT_FOUND = b"credentials not found"
 
 
 def get(name: str, server: str) -> Credentials | None:
-    """What the helper *name* keeps for *server*; ``None`` where it keeps nothing."""
+    """Return what the helper *name* keeps for *server*; ``None`` for nothing, or an empty user and secret."""
     status, output = _run(name, "get", server.encode())
     if status:
         if _NOT_FOUND in output:
@@ -29,8 +35,8 @@ def get(name: str, server: str) -> Credentials | None:
     username = get_string(document, "Username", where=_program(name))
     secret = get_string(document, "Secret", where=_program(name))
     if username == TOKEN_USER:
-        return Credentials(identity_token=secret, origin=_program(name))
-    return Credentials(username, secret, origin=_program(name))
+        return Credentials(identity_token=secret, origin=_program(name)) or None
+    return Credentials(username, secret, origin=_program(name)) or None
 
 
 def store(name: str, server: str, credentials: Credentials) -> None:
@@ -61,19 +67,38 @@ def _run(name: str, action: str, data: bytes) -> tuple[int, bytes]:
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name[:80]!r} is not the name of a credential helper")
     try:
-        process = subprocess.run(
+        with subprocess.Popen(
             [_program(name), action],
-            input=data,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=_PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+        ) as process:
+            try:
+                output = _output(process, data)
+            except BaseException:
+                process.kill()
+                raise
+    except TimeoutError:
         raise _failure(name, action, f"no answer within {_PATIENCE:.0f} seconds") from None
     except OSError as error:
         raise _failure(name, action, error.strerror or "cannot be run") from None
-    return process.returncode, process.stdout[: _LIMIT + 1]
+    return process.returncode, output[: _LIMIT + 1]
+
+
+def _output(process: Popen[bytes], data: bytes) -> bytes:
+    """Give *process* its input and return its output; raises :class:`TimeoutError`."""
+    from subprocess import TimeoutExpired
+
+    end = time.monotonic() + _PATIENCE
+    unsent: bytes | None = data
+    while True:
+        check()
+        try:
+            return process.communicate(unsent, timeout=SLICE)[0]
+        except TimeoutExpired:
+            unsent = None  # communicate() remembers it
+            if time.monotonic() >= end:
+                raise TimeoutError from None
 
 
 def _program(name: str) -> str:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
+from typing import TypeVar
 
 from tarkit.errors import CancelledError, LimitExceededError, TransportError
 from tarkit.image.document import METADATA_LIMIT
+from tarkit.redaction import Secrets
+from tarkit.streams.cancellation import wait as wait_for
 from tarkit.transports.registry import failures
+from tarkit.transports.registry.body import Body
 from tarkit.transports.registry.connections import Connections
-from tarkit.transports.registry.endpoint import origin, shown
 from tarkit.transports.registry.failures import PassingError
 from tarkit.transports.registry.messages import Answer, Request, Response
-from tarkit.transports.registry.options import Patience
-
-if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+from tarkit.transports.registry.options import RegistryOptions
+from tarkit.transports.registry.urls import origin, parse_url, resolved
 
 T = TypeVar("T")
 """What an attempt comes to."""
@@ -31,13 +29,15 @@ _PIECE = 64 << 10
 
 
 class Http:
-    """HTTP as a registry's client needs it, over *connections*, with *patience*."""
+    """HTTP as a registry's client needs it, from *host* on, as *options* say."""
 
-    def __init__(self, connections: Connections, patience: Patience) -> None:
-        self.connections = connections
-        self.patience = patience
+    def __init__(self, host: str, options: RegistryOptions) -> None:
+        self.patience = options.patience
         self._closed = threading.Event()
-        self._secrets: set[str] = set()
+        self._secrets = Secrets()
+        if options.credentials:
+            self.hide(*options.credentials.secrets)
+        self.connections = Connections(host, options, self._secrets)
 
     def retried(self, request: Request, attempt: Callable[[], T]) -> T:
         """What *attempt*, a way to make *request*, comes to in the end; waits between its failures."""
@@ -54,7 +54,7 @@ class Http:
     def pause(self, number: int, wait: float | None = None) -> None:
         """Wait before the next attempt after *number* of them; raises :class:`CancelledError` once closed."""
         delay = self.patience.delay * 2.0 ** (number - 1)
-        if self._closed.wait(min(max(delay, wait or 0), self.patience.longest)):
+        if wait_for(self._closed, min(max(delay, wait or 0), self.patience.longest)):
             raise CancelledError("the connection to the registry was closed")
 
     def follow(self, request: Request, url: str, authorization: str | None) -> Response:
@@ -63,6 +63,7 @@ class Http:
         *authorization* goes to the host and port of *url* only. Raises :class:`TransportError`
         for a way that does not end, and one from https to http.
         """
+        parse_url(url, where=request.where)
         home = origin(url)
         for _ in range(_HOPS):
             headers = dict(request.headers)
@@ -83,61 +84,35 @@ class Http:
 
     def read(self, request: Request, response: Response, limit: int = METADATA_LIMIT) -> Answer:
         """The whole of *response*; raises :class:`LimitExceededError` beyond *limit* bytes."""
-        from urllib3.exceptions import HTTPError
-
         stream = response.stream
         try:
-            body = self._body(stream, limit, request)
-        except HTTPError as error:
-            raise failures.from_exception(error, urlsplit(response.url).netloc) from None
+            body = self._whole(stream, limit, request)
         except BaseException:
             stream.close()
             raise
-        stream.release_conn()
-        if response.status >= 400:
-            body = self._hidden(body)
+        stream.release()
         return Answer(response.status, response.headers, response.url, body)
 
-    def _body(self, stream: BaseHTTPResponse, limit: int, request: Request) -> bytes:
-        if request.method == "HEAD":
-            return stream.read()  # closes it, which read1() leaves out
-        deadline = time.monotonic() + self.patience.metadata
+    def _whole(self, stream: Body, limit: int, request: Request) -> bytes:
+        stream.expect(limit)
+        end = time.monotonic() + self.patience.metadata
         parts, total = [], 0
-        while chunk := stream.read1(_PIECE):
+        while chunk := stream.read(_PIECE):
             parts.append(chunk)
             total += len(chunk)
             if total > limit:
                 raise LimitExceededError(
                     f"an answer larger than {limit} bytes", limit=limit, where=request.where
                 )
-            if time.monotonic() > deadline:
+            if time.monotonic() > end:
                 raise TransportError("no whole answer in time", where=request.where)
         return b"".join(parts)
 
     def hide(self, *secrets: str) -> None:
         """Never show *secrets*, even where a registry says them back to us."""
-        self._secrets.update(secrets)
-
-    def _hidden(self, body: bytes) -> bytes:
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe="")):
-                body = body.replace(form.encode(), b"***")
-        return body
+        self._secrets.add(*secrets)
 
     def close(self) -> None:
         """Close what is idle, and wake whoever waits."""
         self._closed.set()
         self.connections.close()
-
-
-def resolved(base: str, target: str) -> str:
-    """Where *target*, a ``Location``, leads to from *base*; raises :class:`TransportError` where tarkit does not go."""
-    url = urljoin(base, target)
-    scheme = urlsplit(url).scheme
-    if scheme not in ("http", "https"):
-        raise TransportError(
-            f"redirected to {shown(url)[:200]!r}, which is not HTTP", where=shown(base)
-        )
-    if scheme == "http" and urlsplit(base).scheme == "https":
-        raise TransportError("redirected from https to plain http", where=shown(base))
-    return url

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+    from tarkit.transports.registry.body import Body
+
+
+def values_of(headers: Mapping[str, str], name: str) -> list[str]:
+    """Return each value of the header *name*, which may come several times."""
+    getlist = getattr(headers, "getlist", None)
+    values: list[str] = getlist(name) if getlist else [headers[name]] if name in headers else []
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     url: str
-    stream: BaseHTTPResponse
+    stream: Body
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from tarkit.transports.registry.client import RegistryClient
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.failures import explanation
 from tarkit.transports.registry.messages import Answer, Request
+from tarkit.transports.registry.numbers import content_length
 from tarkit.transports.registry.options import RegistryOptions
 
 _MANIFEST_TYPES = (
@@ -33,9 +34,7 @@ _MANIFEST_TYPES = (
     f"{media_types.DOCKER_SCHEMA1};q=0.4",
 )
 _ACCEPT = {"Accept": ", ".join(_MANIFEST_TYPES)}
-_TELLS_NOTHING = frozenset(
-    {"", "application/json", "application/octet-stream", "text/html", "text/plain"}
-)
+_KNOWN_TYPES = media_types.MANIFESTS | media_types.INDEXES | media_types.SCHEMA1
 _REJECTED = frozenset({400, 405, 406, 413, 415, 422})
 
 
@@ -58,7 +57,9 @@ class Repository:
         """The repository that *reference* is in; nothing is asked of the registry yet."""
 
         def credentials() -> Credentials | None:
-            return options.credentials or find_credentials(reference.repository, options.authfile)
+            if options.credentials is not None:
+                return options.credentials
+            return find_credentials(reference.repository, options.authfile)
 
         client = RegistryClient(reference.domain, options, credentials=credentials)
         return cls(client, reference.domain, reference.path, actions)
@@ -142,20 +143,13 @@ def _verified(answer: Answer, media_type: str, name: str | Digest, where: str) -
 
 
 def _media_type(answer: Answer, where: str) -> str:
+    """Return what the header says if that is a manifest's type, else what the document says."""
     declared = _content_type(answer)
-    if declared in _TELLS_NOTHING:
-        return guess_media_type(answer.body, where=where)
-    return declared
+    return declared if declared in _KNOWN_TYPES else guess_media_type(answer.body, where=where)
 
 
 def _content_type(answer: Answer) -> str:
     return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-
-def content_length(headers: Mapping[str, str]) -> int | None:
-    """The bytes that a body has, as far as its *headers* say."""
-    text = headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
 
 
 def _check_stored(answer: Answer, digest: Digest, where: str) -> None:

@@ -22,10 +22,9 @@ def tls_context(host: str, *, verify: bool, cert_dir: Path | None) -> ssl.SSLCon
     """
     import ssl
 
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    from tarkit.streams.tls import client_context
+
+    context = client_context(verify=verify)
     directory = cert_dir or _default_directory(host)
     if directory is None:
         return context

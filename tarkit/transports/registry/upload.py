@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 from tarkit.errors import LostBlobError, TarkitError, TransportError
 from tarkit.image.digest import Digest
+from tarkit.streams.cancellation import shielded
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.registry.failures import PassingError
 from tarkit.transports.registry.messages import Answer
@@ -20,6 +21,7 @@ from tarkit.transports.registry.replay import ReplayBody
 from tarkit.transports.registry.repository import Repository
 
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,19})", re.ASCII)
+_GRACE = 0.5  # seconds for a last word, even to whoever waits for an interrupted command
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
@@ -46,8 +48,8 @@ def begin_upload(repository: Repository) -> str:
 
 
 def cancel_upload(repository: Repository, url: str) -> None:
-    """Tell the registry to forget the session at *url*, if it will."""
-    with contextlib.suppress(TarkitError):
+    """Tell the registry to forget the session at *url*, if it will, and soon."""
+    with contextlib.suppress(TarkitError), shielded(_GRACE):
         repository.client.send(repository.request("DELETE", url), {200, 202, 204, 404})
 
 

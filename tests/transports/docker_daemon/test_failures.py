@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import sys
 import time
@@ -10,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from tarkit import Cancellation
 from tarkit.errors import (
     AuthenticationError,
+    CancelledError,
     ImageNotFoundError,
     LimitExceededError,
     TarkitError,
     TransportError,
     TruncatedError,
 )
+from tarkit.streams.chunks import drain
 from tarkit.transports.docker_daemon.client import DaemonClient
 from tarkit.transports.docker_daemon.daemon import Daemon
 from tarkit.transports.docker_daemon.failures import from_connecting
@@ -168,6 +172,66 @@ def test_an_answer_that_drips_is_not_waited_for(daemon: FakeDaemon, hasty: Daemo
     daemon.act("/_ping", drip)
     with pytest.raises(TransportError, match="no whole answer in time"):
         DaemonClient(hasty).ping()
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 ", b"OK"),
+        (b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 100),
+        (b"HTTP/1.1 404 X\r\n\r\n", b"x" * 100),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
+    ],
+)
+def test_answers_without_end(daemon: FakeDaemon, start: bytes, piece: bytes) -> None:
+    sent = [0]
+
+    def babble(handler: Handler) -> None:
+        handler.wfile.write(start)
+        while True:
+            handler.wfile.write(piece * 1000)
+            sent[0] += len(piece) * 1000
+
+    daemon.act("/_ping", babble)
+    with pytest.raises(TarkitError) as caught:
+        DaemonClient(Daemon(daemon.host)).ping()
+    assert len(str(caught.value)) < 300
+    assert sent[0] < 64 << 20
+
+
+@pytest.mark.parametrize("end", ["/json", "/get", "/_ping", "quiet=1"])
+def test_a_cancellation_ends_any_call(daemon: FakeDaemon, archive: bytes, end: str) -> None:
+    cancellation = Cancellation()
+
+    def stall(handler: Handler) -> None:
+        cancellation.cancel()
+        handler.rest()
+
+    daemon.act(end, stall)
+    with pytest.raises(CancelledError), cancellation:
+        call_all(DaemonClient(Daemon(daemon.host)), archive)
+
+
+def call_all(client: DaemonClient, archive: bytes) -> None:
+    client.ping()
+    client.find("app:1")
+    with client.save("app:1") as body:
+        drain(body)
+    client.load(io.BytesIO(archive))
+
+
+def test_a_cancellation_ends_an_upload(daemon: FakeDaemon) -> None:
+    cancellation = Cancellation()
+
+    def stall(handler: Handler) -> None:
+        cancellation.cancel()
+        handler.rest()
+
+    daemon.act("quiet=1", stall)
+    with pytest.raises(CancelledError), cancellation:
+        DaemonClient(Daemon(daemon.host)).load(io.BytesIO(bytes(64 << 20)))
 
 
 @pytest.fixture

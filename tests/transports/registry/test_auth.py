@@ -7,6 +7,7 @@ import io
 import json
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,6 +200,80 @@ def test_a_token_server_that_talks_nonsense(
     tokens.answer = nonsense
     with pytest.raises(MalformedError, match=problem):
         pull(registry, options)
+
+
+def broken(tokens: TokenServer, *, status: int = 503) -> list[str]:
+    """Let the token server fail always; the paths it is asked for."""
+    asked: list[str] = []
+
+    def fail(handler: Handler) -> bool:
+        asked.append(handler.path)
+        handler.answer(status)
+        return True
+
+    tokens.answer = fail
+    return asked
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_broken_token_server_is_asked_as_often_as_a_registry(
+    registry: FakeRegistry, options: RegistryOptions, tokens: TokenServer, status: int
+) -> None:
+    asked = broken(tokens, status=status)
+    with pytest.raises(TransportError, match=str(status)):
+        pull(registry, options)
+    assert len(asked) == options.patience.attempts
+
+
+def test_so_it_is_for_a_blob(
+    registry: FakeRegistry, options: RegistryOptions, tokens: TokenServer
+) -> None:
+    image = add_image(registry, "app", b"layer")
+    with RegistryReader.open(f"{registry.address}/app", options) as reader:
+        source = reader.source()
+        source.manifest()
+        tokens.revoke_all()
+        asked = broken(tokens)
+        with pytest.raises(TransportError, match="503"):
+            source.open_blob(image.layers[0])
+    assert len(asked) == options.patience.attempts
+
+
+def test_a_token_server_that_recovers(
+    registry: FakeRegistry, options: RegistryOptions, tokens: TokenServer
+) -> None:
+    image = add_image(registry)
+    failures = iter([True, True, True])
+
+    def fail(handler: Handler) -> bool:
+        failing = next(failures, False)
+        if failing:
+            handler.answer(503)
+        return failing
+
+    tokens.answer = fail
+    assert pull(registry, options) == image.manifest
+
+
+def test_threads_share_the_failures_of_a_token_server(
+    registry: FakeRegistry, options: RegistryOptions, tokens: TokenServer
+) -> None:
+    image = add_image(registry, "app", b"layer")
+    slow = replace(options.patience, attempts=2, delay=1.0, longest=2)
+    with RegistryReader.open(f"{registry.address}/app", replace(options, patience=slow)) as reader:
+        source = reader.source()
+        source.manifest()
+        tokens.revoke_all()
+        asked = broken(tokens)
+
+        def ask(_: int) -> bool:
+            with pytest.raises(TransportError, match="503"):
+                source.holds(image.layers[0])
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(ask, range(8)))
+    assert len(asked) < 8  # two, but for threads that come late
 
 
 def test_an_unknown_way_to_log_in(registry: FakeRegistry, options: RegistryOptions) -> None:

@@ -42,6 +42,68 @@ def test_a_token_is_preferred_to_a_password_and_the_unknown_is_not_answered() ->
     assert preferred([]) is None
 
 
+NEGOTIATE, BASIC = Challenge("negotiate"), Challenge("basic", {"realm": "x"})
+SERVICE = 'service="registry.example"'
+REALM = 'realm="https://auth.example/token"'
+
+
+@pytest.mark.parametrize(
+    "separator", [",", ", ", " ", "  ", "\t", ";", "; ", ",,", " , , ", ",\r\n "]
+)
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer:"])
+def test_unusual_separators(scheme: str, separator: str) -> None:
+    bearer = f"{scheme} {REALM}{separator}{SERVICE}"
+    assert parse_challenges([bearer]) == [BEARER]
+    assert parse_challenges([f'Basic realm="x"{separator}{bearer}']) == [BASIC, BEARER]
+    assert parse_challenges([f'{bearer}{separator}Basic realm="x"']) == [BEARER, BASIC]
+    assert parse_challenges([f"{separator}{bearer}{separator}"]) == [BEARER]
+
+
+@pytest.mark.parametrize(
+    "credential", ["", " YWJj", " YWJjZA==", " a.b-c_d~e+f/g=", ", ", "  YWJj  "]
+)
+def test_bare_credentials_are_passed_over(credential: str) -> None:
+    assert parse_challenges([f"Negotiate{credential}, Bearer {REALM},{SERVICE}"]) == [
+        NEGOTIATE,
+        BEARER,
+    ]
+    assert parse_challenges([f"Bearer {REALM},{SERVICE}, Negotiate{credential}"]) == [
+        BEARER,
+        NEGOTIATE,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("Negotiate Basic", ["negotiate", "basic"]),
+        ("Basic Bearer realm=x", ["basic", "bearer"]),
+        ("Basic, Bearer realm=x", ["basic", "bearer"]),
+        ('Digest realm="a, b", nonce="Bearer realm=c", Basic realm=x', ["digest", "basic"]),
+        ("Bearer realm=,service=x, Basic", ["bearer", "basic"]),
+        ('Bearer realm="never closed, Basic realm=x', ["bearer"]),
+        ("", []),
+        (",;, ", []),
+    ],
+)
+def test_schemes(header: str, expected: list[str]) -> None:
+    assert [challenge.scheme for challenge in parse_challenges([header])] == expected
+
+
+def test_values_in_quotes_keep_what_separates_elsewhere() -> None:
+    header = 'Bearer realm="https://a.example/t?x=1,2;3 4",scope="repository:a:pull,push"'
+    (challenge,) = parse_challenges([header])
+    assert challenge.parameters["realm"] == "https://a.example/t?x=1,2;3 4"
+    assert challenge.parameters["scope"] == "repository:a:pull,push"
+
+
+def test_the_first_of_several_tokens_with_a_realm_is_preferred() -> None:
+    bare, other = Challenge("bearer"), Challenge("bearer", {"realm": "https://b.example"})
+    assert preferred([bare, BEARER, other]) == BEARER
+    assert preferred([bare, BASIC]) == BASIC
+    assert preferred([bare]) == bare
+
+
 @given(st.text(max_size=300))
 def test_nothing_breaks_the_parser(header: str) -> None:
     assert all(challenge.scheme for challenge in parse_challenges([header]))

@@ -6,13 +6,16 @@ import base64
 import json
 import stat
 import sys
+import threading
 import traceback
 from pathlib import Path
 
 import pytest
 
+from tarkit import Cancellation, CancelledError
 from tarkit.errors import (
     AuthenticationError,
+    CancelledError,
     MalformedError,
     NotFoundError,
     PathNotFoundError,
@@ -92,6 +95,72 @@ def test_entries_as_docker_writes_them(tmp_path: Path) -> None:
     assert file.find("plain.example/app") == Credentials("plain", SECRET)
     assert file.find("token.example/app") == Credentials(identity_token=SECRET)
     assert file.find("empty.example/app") is None
+
+
+@pytest.mark.parametrize("prefix", ["", "http://", "https://"])
+@pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/", "/v2", "/v2/"])
+@pytest.mark.parametrize("host", ["r.example", "r.example:5000"])
+def test_forms_of_a_key(tmp_path: Path, host: str, prefix: str, path: str) -> None:
+    file = write(tmp_path / "config.json", {"auths": {f"{prefix}{host}{path}": auth("me")}})
+    assert user_of(f"{host}/team/app", file) == "me"
+    assert user_of("other.example/app", file) is None
+
+
+def test_other_paths_are_a_namespace_unless_there_is_a_scheme(tmp_path: Path) -> None:
+    auths = {"r.example/team": auth("team"), "https://s.example/any/path": auth("whole")}
+    file = write(tmp_path / "config.json", {"auths": auths})
+    assert user_of("r.example/team/app", file) == "team"
+    assert user_of("r.example/other/app", file) is None
+    assert user_of("s.example/other/app", file) == "whole"
+
+
+def test_the_exact_key_comes_first(tmp_path: Path) -> None:
+    auths = {
+        "https://r.example/v1/": auth("old"),
+        "r.example/": auth("slash"),
+        "r.example": auth("me"),
+    }
+    file = write(tmp_path / "config.json", {"auths": auths})
+    assert user_of("r.example/app", file) == "me"
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
+def test_base64_with_line_breaks(tmp_path: Path, line_break: str) -> None:
+    encoded = auth("somebody")["auth"]
+    broken = line_break.join([encoded[:5], encoded[5:9], encoded[9:], ""])
+    file = write(tmp_path / "config.json", {"auths": {"r.example": {"auth": broken}}})
+    assert user_of("r.example/app", file) == "somebody"
+
+
+@pytest.mark.parametrize(
+    "entry", [auth("", ""), {"auth": ""}, {"username": "", "password": ""}, {}]
+)
+def test_empty_credentials_are_none(tmp_path: Path, entry: dict[str, str]) -> None:
+    file = write(tmp_path / "config.json", {"auths": {"r.example": entry}})
+    assert find_credentials("r.example/app", file) is None
+
+
+@pytest.mark.parametrize(
+    "said", ['{"Username": "", "Secret": ""}', '{"Username": "<token>", "Secret": ""}', "{}",
+             '{"ServerURL": "r.example", "Username": null, "Secret": null}'],
+)  # fmt: skip
+def test_a_helper_that_says_nothing_means_anonymous(helper_directory: Path, said: str) -> None:
+    program = helper_directory / "docker-credential-empty"
+    program.write_text(f"#!{sys.executable}\nprint({said!r})\n")
+    program.chmod(0o755)
+    assert helper.get("empty", "r.example") is None
+
+
+def test_a_helper_that_hangs_is_ended_with_the_command(helper_directory: Path) -> None:
+    program = helper_directory / "docker-credential-hanging"
+    program.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(600)\n")
+    program.chmod(0o755)
+    cancellation = Cancellation()
+    timer = threading.Timer(0.2, cancellation.cancel)
+    timer.start()
+    with pytest.raises(CancelledError), cancellation:
+        helper.get("hanging", "r.example")
+    timer.join()
 
 
 def test_files_are_looked_for_where_the_tools_keep_them(

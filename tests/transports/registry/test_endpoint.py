@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tarkit.errors import UsageError
-from tarkit.transports.registry.endpoint import is_loopback, normalize_base_url, origin, shown
+from tarkit.transports.registry.endpoint import normalize_base_url
+from tarkit.transports.registry.urls import is_loopback, origin, shown
 
 
 @pytest.mark.parametrize(

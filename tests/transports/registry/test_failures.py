@@ -16,8 +16,8 @@ from tarkit.errors import (
     TransportError,
     UnsupportedError,
 )
-from tarkit.transports.registry.connections import proxy_for
 from tarkit.transports.registry.options import Patience, RegistryOptions
+from tarkit.transports.registry.proxies import proxy_for
 from tarkit.transports.registry.reader import RegistryReader
 from tests.transports.registry.conftest import add_image
 from tests.transports.registry.fake_registry import FakeRegistry
@@ -104,7 +104,18 @@ def test_what_does_not_pass_is_asked_once(registry: FakeRegistry, options: Regis
     assert len(registry.requests("GET", "manifests")) == 1
 
 
-@pytest.mark.parametrize("value", ["0", "nonsense", "-5", formatdate(0, usegmt=True)])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0",
+        "nonsense",
+        "-5",
+        formatdate(0, usegmt=True),
+        "NaN",
+        "\xb2",
+        "Thu, 99 Foo -1 99:99:99 +9",
+    ],
+)
 def test_waits_that_are_short(registry: FakeRegistry, options: RegistryOptions, value: str) -> None:
     image = add_image(registry)
     wait = {"Retry-After": value}
@@ -113,7 +124,7 @@ def test_waits_that_are_short(registry: FakeRegistry, options: RegistryOptions, 
         assert reader.source().manifest().data == image.manifest
 
 
-@pytest.mark.parametrize("value", ["3600", formatdate(4102444800, usegmt=True)])
+@pytest.mark.parametrize("value", ["3600", formatdate(4102444800, usegmt=True), "9" * 400])
 def test_a_wait_that_is_too_long_is_told_and_not_waited_for(
     registry: FakeRegistry, options: RegistryOptions, value: str
 ) -> None:

@@ -137,20 +137,14 @@ def test_tags_come_page_by_page(registry: FakeRegistry, options: RegistryOptions
     assert len(registry.requests("GET", "tags/list")) == 3
 
 
-@pytest.mark.parametrize(
-    "link", ['</v2/app/tags/list?n=1>; rel="next"', "<http://127.0.0.1:1/x>; rel=next", "nonsense"]
-)
+@pytest.mark.parametrize("link", ['</v2/app/tags/list?n=1>; rel="next"', "nonsense"])
 def test_pages_that_lead_nowhere(
     registry: FakeRegistry, options: RegistryOptions, link: str
 ) -> None:
     page = json.dumps({"tags": ["a", "b"]}).encode()
     registry.fail("GET", "tags/list", lambda exchange: exchange.answer(200, page, Link=link))
     with RegistryReader.open(f"{registry.address}/app", options) as reader:
-        if "127.0.0.1:1" in link:
-            with pytest.raises(TransportError, match="another host"):
-                reader.images()
-        else:
-            assert len(reader.images()) == 2
+        assert len(reader.images()) == 2
 
 
 def test_a_repository_that_is_not_there(registry: FakeRegistry, options: RegistryOptions) -> None:
@@ -366,3 +360,17 @@ def test_a_silent_registry_is_given_up_in_time(
     finally:
         woken.set()
     assert time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize(
+    "declared",
+    ["binary/octet-stream", "application/x-json", "application/json; charset=utf-8", "text/html", "",
+     "application/vnd.oci.image.config.v1+json", "nonsense"],
+)  # fmt: skip
+def test_a_content_type_that_is_no_manifests_says_nothing(
+    registry: FakeRegistry, options: RegistryOptions, declared: str
+) -> None:
+    image = add_image(registry)
+    registry.add_manifest("app", "latest", image.manifest, declared)
+    with RegistryReader.open(f"{registry.address}/app", options) as reader:
+        assert reader.source().manifest().media_type == media_types.OCI_MANIFEST

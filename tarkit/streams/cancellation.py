@@ -1,0 +1,93 @@
+"""Cancellation: a request to stop that reaches everything running inside it, in whatever thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Self
+
+from tarkit.errors import CancelledError
+
+SLICE = 0.1
+"""Seconds that any wait lasts before it looks for a cancellation again."""
+
+_active: ContextVar[tuple[Cancellation, ...]] = ContextVar("active_cancellations", default=())
+
+
+class Cancellation:
+    """Stops the work done inside it.
+
+    ::
+
+        cancellation = Cancellation()
+        with cancellation:
+            copy_image(source, destination)  # raises CancelledError soon after cancel()
+
+    Call :meth:`cancel` from any thread or signal handler. It also ends waits for a registry or a
+    daemon. One object can cover several blocks, in several threads; once cancelled, it stays so.
+    """
+
+    def __init__(self) -> None:
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Stop everything that runs inside, within a fraction of a second."""
+        self._cancelled = True  # takes no lock, so a signal handler may call it
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether :meth:`cancel` was called."""
+        return self._cancelled
+
+    def __enter__(self) -> Self:
+        _active.set((*_active.get(), self))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _active.set(_active.get()[:-1])
+
+
+class _Expiring(Cancellation):
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._end = time.monotonic() + seconds
+
+    @property
+    def cancelled(self) -> bool:
+        return time.monotonic() >= self._end
+
+
+def check() -> None:
+    """Raise :class:`CancelledError` if a cancellation around the caller has been cancelled."""
+    for cancellation in _active.get():
+        if cancellation.cancelled:
+            raise CancelledError("cancelled")
+
+
+def wait(event: threading.Event, seconds: float) -> bool:
+    """Wait for *event*, at most *seconds*; return whether it is set. Raises :class:`CancelledError`."""
+    end = time.monotonic() + seconds
+    while True:
+        check()
+        left = end - time.monotonic()
+        if event.wait(max(0.0, min(SLICE, left))) or left <= SLICE:
+            return event.is_set()
+
+
+@contextmanager
+def shielded(seconds: float) -> Iterator[None]:
+    """Let the block clean up for at most *seconds*, even if the work around it was cancelled."""
+    token = _active.set((_Expiring(seconds),))
+    try:
+        yield
+    finally:
+        _active.reset(token)

@@ -1,0 +1,227 @@
+"""Sockets whose every wait can be cancelled and is counted against an allowance."""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tarkit.errors import TransportError
+from tarkit.streams.cancellation import SLICE, check
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+T = TypeVar("T")
+_Addresses = list[tuple[Any, ...]]
+
+_HEAD = 1 << 20  # raw bytes of a response head, with the interim responses before it
+_PROGRESS = 64 << 10  # bytes: sending fewer is no progress
+_CONNECTING = {errno.EINPROGRESS} | ({errno.EWOULDBLOCK} if os.name == "nt" else set())
+
+
+class Allowance:
+    """The seconds of waiting and the raw bytes that one answer of *where* may cost.
+
+    A peer that sends a byte now and then, or endless headers, makes progress by every single
+    read; it is the sum that must be bounded.
+    """
+
+    def __init__(self, where: str, seconds: float) -> None:
+        self._where = where
+        self._seconds = seconds
+        self.renew()
+
+    def renew(self, size: int = 0) -> None:
+        """Start again, with room for a head and *size* bytes."""
+        self._waited = 0.0
+        self._sent = 0
+        self.expect(size)
+
+    def expect(self, size: int) -> None:
+        """Make room for *size* more bytes in the time that is left."""
+        self._room = _HEAD + size
+
+    def require(self, waiting: float = 0.0) -> None:
+        """Raise :class:`TimeoutError` if nothing is left after *waiting* more seconds."""
+        if self._waited + waiting >= self._seconds:
+            raise TimeoutError("timed out")
+
+    def waited(self, seconds: float) -> None:
+        """Count *seconds* of waiting."""
+        self._waited += seconds
+        self.require()
+
+    def received(self, size: int) -> None:
+        """Count *size* bytes; raises :class:`TransportError` if they are too many."""
+        self._room -= size
+        if self._room < 0:
+            raise TransportError("an answer that does not end", where=self._where)
+
+    def sent(self, size: int) -> None:
+        """Start again after each real step forward of a request's body."""
+        self._sent += size
+        if self._sent >= _PROGRESS:
+            self.renew()
+
+
+class Patient(socket.socket):
+    """Mixed into sockets: waits in slices, so that a cancellation and an allowance end any wait.
+
+    The timeout bounds each call as usual. Slices also mean that no signal is missed if it arrives
+    just before the system call.
+    """
+
+    allowance: Allowance | None = None
+    _timeout: float | None = None
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Bound each call from now on."""
+        self._timeout = value
+        super().settimeout(SLICE if value is None else min(value, SLICE))
+
+    def gettimeout(self) -> float | None:
+        """Return what bounds each call."""
+        return self._timeout
+
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0, /) -> int:
+        """Receive into *buffer*, as sockets do."""
+        size = self._patiently(lambda: super(Patient, self).recv_into(buffer, nbytes, flags))
+        if self.allowance:
+            self.allowance.received(size)
+        return size
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """Receive up to *bufsize* bytes, as sockets do."""
+        data = self._patiently(lambda: super(Patient, self).recv(bufsize, flags))
+        if self.allowance:
+            self.allowance.received(len(data))
+        return data
+
+    def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:
+        """Send some of *data*, as sockets do."""
+        size = self._patiently(lambda: super(Patient, self).send(data, flags))
+        if self.allowance:
+            self.allowance.sent(size)
+        return size
+
+    def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
+        """Send all of *data*; the timeout bounds each step."""
+        with memoryview(data) as view, view.cast("B") as left:
+            sent = 0
+            while sent < len(left):
+                sent += self.send(left[sent:], flags)
+
+    def connect(self, address: Any, /) -> None:
+        """Connect to *address*, as sockets do."""
+        super().settimeout(0)
+        try:
+            code = self.connect_ex(address)
+            if code in _CONNECTING:
+                code = self._connected()
+        finally:
+            self.settimeout(self._timeout)
+        if code:
+            raise OSError(code, os.strerror(code))
+
+    def _connected(self) -> int:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_WRITE)
+
+            def attempt() -> int:
+                if not selector.select(SLICE):
+                    raise TimeoutError
+                return self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+            return self._patiently(attempt)
+
+    def _patiently(self, attempt: Callable[[], T]) -> T:
+        """Repeat *attempt*, which waits for a slice, until it succeeds or has waited for too long."""
+        began = monotonic()
+        while True:
+            check()
+            try:
+                result = attempt()
+            except TimeoutError:
+                self._require_time(monotonic() - began)
+                continue
+            if self.allowance:
+                self.allowance.waited(monotonic() - began)
+            return result
+
+    def _require_time(self, waited: float) -> None:
+        if self._timeout is not None and waited >= self._timeout:
+            raise TimeoutError("timed out")
+        if self.allowance:
+            self.allowance.require(waited)
+
+
+def connected(
+    host: str,
+    port: int,
+    timeout: float | None,
+    *,
+    allowance: Allowance | None = None,
+    options: Iterable[tuple[int, int, int | bytes]] = (),
+) -> Patient:
+    """Return a socket connected to *host*; *timeout* bounds the lookup and all its addresses together.
+
+    Raises :class:`socket.gaierror`, :class:`TimeoutError` and other :class:`OSError`.
+    """
+    end = None if timeout is None else monotonic() + timeout
+    addresses = _resolve(host, port, end)
+    failure: OSError = OSError(f"{host} has no address")
+    for number, (family, kind, protocol, _, address) in enumerate(addresses):
+        share = None if end is None else max(0.0, end - monotonic()) / (len(addresses) - number)
+        connection = Patient(family, kind, protocol)
+        try:
+            connection.allowance = allowance
+            for option in options:
+                connection.setsockopt(*option)
+            connection.settimeout(share)
+            connection.connect(address)
+        except OSError as error:
+            connection.close()
+            failure = error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            connection.settimeout(timeout)
+            return connection
+    raise failure
+
+
+def _resolve(host: str, port: int, end: float | None) -> _Addresses:
+    """Look *host* up on a thread, since nothing can interrupt a lookup."""
+    answers: SimpleQueue[_Addresses | OSError] = SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as error:
+            answers.put(error)
+        except ValueError:  # no host name: a label of 64 characters, a NUL
+            answers.put(socket.gaierror(socket.EAI_NONAME, "not a host name"))
+
+    try:
+        threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    except RuntimeError:  # no thread is available
+        look_up()
+    while True:
+        check()
+        try:
+            answer = answers.get(timeout=SLICE)
+        except Empty:
+            if end is not None and monotonic() >= end:
+                raise TimeoutError("timed out") from None
+            continue
+        if isinstance(answer, OSError):
+            raise answer
+        return answer

@@ -1,0 +1,33 @@
+"""The ``Link`` header (RFC 8288, section 3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+_LIMIT = 64 << 10
+_TARGET = re.compile(r"[\s,]*<([^<>]*)>")
+_PARAMETER = re.compile(r'\s*;\s*(?:([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?)?')
+
+
+def next_link(headers: Iterable[str]) -> str | None:
+    """Return the target of the first link with the relation ``next``."""
+    for header in headers:
+        for target, relations in _links(header[:_LIMIT]):
+            if "next" in relations:
+                return target
+    return None
+
+
+def _links(header: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each link's target and relations; whatever cannot be read ends the list."""
+    position = 0
+    while match := _TARGET.match(header, position):
+        relations: str | None = None
+        position = match.end()
+        while parameter := _PARAMETER.match(header, position):
+            position = parameter.end()
+            name, text, plain = parameter.groups()
+            if name and name.lower() == "rel" and relations is None:  # only the first counts
+                relations = plain if text is None else re.sub(r"\\(.)", r"\1", text)
+        yield match[1].strip(), (relations or "").lower().split()

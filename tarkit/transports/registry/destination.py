@@ -9,11 +9,12 @@ from tarkit.errors import CannotModifyError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
-from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, layer_compression
+from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, is_acceptable
 from tarkit.image.reference import Reference
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Profile, Source
 from tarkit.transports.registry.known import known_layers
+from tarkit.transports.registry.messages import Answer
 from tarkit.transports.registry.mount import mount_blob
 from tarkit.transports.registry.referrers import record_referrer
 from tarkit.transports.registry.repository import Repository
@@ -47,6 +48,7 @@ class RegistryDestination:
         self._neighbours: list[str] = []
         self._manifests: dict[Digest, RawManifest] = {}
         self._known: Mapping[Digest, Sequence[Descriptor]] | None = None
+        self._sessions: dict[Digest, Answer] = {}  # opened for blobs that could not be mounted
         self._lock = threading.Lock()
 
     def mount_from(self, source: Source) -> None:
@@ -64,19 +66,27 @@ class RegistryDestination:
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
         """See :class:`tarkit.transports.base.Destination`."""
-        if self._has(descriptor):
+        as_it_is = is_acceptable(descriptor.media_type, compressions)
+        if as_it_is and self._has(descriptor):
             return descriptor
         layers = self._layers().get(diff_id, ()) if diff_id else ()
         for layer in layers:
-            if layer_compression(layer.media_type) in compressions and self._has(layer):
+            if is_acceptable(layer.media_type, compressions) and self._has(layer):
                 return layer
-        for path in self._neighbours:
-            if mount_blob(self._repository, descriptor.digest, path):
-                return descriptor
-        return None
+        return descriptor if as_it_is and self._mount(descriptor.digest) else None
 
     def _has(self, blob: Descriptor) -> bool:
-        return self._repository.blob_size(blob.digest) == blob.size
+        return self._repository.head_blob(blob.digest) == blob.size
+
+    def _mount(self, digest: Digest) -> bool:
+        """Whether the blob was mounted from a neighbour. An upload session opened instead is kept."""
+        for path in self._neighbours:
+            answer = mount_blob(self._repository, digest, path)
+            if answer and answer.status == 201:
+                return True
+            if answer and answer.headers.get("Location"):
+                self._sessions[digest] = answer
+        return False
 
     def _layers(self) -> Mapping[Digest, Sequence[Descriptor]]:
         """The layers of the images that have our names now, by diff ID."""
@@ -88,7 +98,8 @@ class RegistryDestination:
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
         """See :class:`tarkit.transports.base.Destination`."""
-        upload_blob(self._repository, blob)
+        session = self._sessions.pop(blob.expected, None) if blob.expected else None
+        upload_blob(self._repository, blob, session)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:

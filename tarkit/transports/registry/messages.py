@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
+
+Body = bytes | Iterable[bytes | memoryview]
+"""What a request carries: all of it, or in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,7 @@ class Request:
     """One request: ``url`` is absolute, or a path under the registry's base URL.
 
     ``where`` names in messages what it is about, ``scopes`` what a token must allow. A ``body``
-    of chunks can be sent once only.
+    that is an iterator can be sent only once.
     """
 
     method: str
@@ -23,12 +26,12 @@ class Request:
     where: str
     scopes: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Iterable[bytes | memoryview] | None = field(default=None, repr=False)
+    body: Body | None = field(default=None, repr=False)
 
     @property
     def repeatable(self) -> bool:
-        """Whether it may be sent a second time."""
-        return self.body is None or isinstance(self.body, bytes)
+        """Whether its body can be sent a second time."""
+        return not isinstance(self.body, Iterator)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def referrers_tag(digest: Digest) -> str:
 
 def _tagged(repository: Repository, digest: Digest) -> Index:
     try:
-        raw = repository.manifest(referrers_tag(digest))
+        raw = repository.manifest(referrers_tag(digest), missing=ImageNotFoundError)
     except ImageNotFoundError:
         return _EMPTY
     return Index.parse(raw)

@@ -125,9 +125,16 @@ def _names(image: Source, location: Location, tags: list[str]) -> list[str]:
     asked = ([location.name] if location.name else []) + tags
     if asked or location.transport is Transport.REGISTRY:
         return asked
-    if location.transport in _DOCKER:  # where a bare tag is no name
-        return [name for name in image.names if ":" in name or "/" in name]
+    if location.transport in _DOCKER:
+        return [docker for name in image.names if (docker := _docker_name(name))]
     return list(image.names)
+
+
+def _docker_name(name: str) -> str | None:
+    """Return *name* as Docker can keep it, without a digest, or None if nothing is left of it."""
+    bare, at, _ = name.partition("@")
+    is_name = ":" in bare.rpartition("/")[2] if at else ":" in bare or "/" in bare
+    return bare if is_name and normalized(name) else None
 
 
 def _keep_others(location: Location, writer: Writer, names: list[str]) -> None:

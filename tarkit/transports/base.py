@@ -93,7 +93,8 @@ class Profile:
     ``habit`` maps the compression a layer has to the one it gets; what is not in it stays.
     ``holds`` are the compressions it can hold at all. ``ordered`` destinations take blobs one at
     a time, in manifest order, so that their bytes do not depend on threads. Where ``keeps_manifest``
-    is false the manifest is not stored but made up again by whoever reads.
+    is false the manifest is not stored but made up again by whoever reads. Without ``artifacts``,
+    only container images are taken.
     """
 
     media_types: frozenset[str]
@@ -102,6 +103,7 @@ class Profile:
     holds: frozenset[Compression] = frozenset(Compression)
     ordered: bool = False
     keeps_manifest: bool = True
+    artifacts: bool = True
 
 
 class Destination(Protocol):
@@ -147,6 +149,16 @@ class MountingDestination(Protocol):
 
     def mount_from(self, source: Source) -> None:
         """Blobs will come from *source*; where that is a neighbour, :meth:`Destination.try_reuse` finds them there."""
+        ...
+
+
+@runtime_checkable
+class NotingDestination(Protocol):
+    """A destination that may have something to say about an image it took."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What :meth:`Destination.commit` had to leave undone."""
         ...
 
 

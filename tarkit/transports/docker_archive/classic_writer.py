@@ -28,6 +28,7 @@ PROFILE = Profile(
     holds=frozenset({Compression.NONE}),
     ordered=True,
     keeps_manifest=False,
+    artifacts=False,
 )
 
 _TOP_LAYER_KEYS = (

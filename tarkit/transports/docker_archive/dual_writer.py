@@ -31,6 +31,7 @@ PROFILE = Profile(
     },
     holds=frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD}),
     ordered=True,
+    artifacts=False,
 )
 
 

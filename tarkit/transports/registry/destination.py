@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
-from tarkit.errors import CannotModifyError
+from tarkit.errors import CancelledError, CannotModifyError, TarkitError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
@@ -16,7 +16,7 @@ from tarkit.transports.base import Profile, Source
 from tarkit.transports.registry.known import known_layers
 from tarkit.transports.registry.messages import Answer
 from tarkit.transports.registry.mount import mount_blob
-from tarkit.transports.registry.referrers import record_referrer
+from tarkit.transports.registry.referrers import record_referrer, subject_of
 from tarkit.transports.registry.repository import Repository
 from tarkit.transports.registry.source import RegistrySource
 from tarkit.transports.registry.upload import upload_blob
@@ -50,6 +50,7 @@ class RegistryDestination:
         self._known: Mapping[Digest, Sequence[Descriptor]] | None = None
         self._sessions: dict[Digest, Answer] = {}  # opened for blobs that could not be mounted
         self._lock = threading.Lock()
+        self.notes: list[str] = []
 
     def mount_from(self, source: Source) -> None:
         """See :class:`tarkit.transports.base.MountingDestination`."""
@@ -114,18 +115,31 @@ class RegistryDestination:
         """
         if not self._manifests:
             raise RuntimeError("commit() before put_manifest()")
-        *parts, top = self._manifests.values()
+        manifests = list(self._manifests.values())
+        top = manifests[-1]
         for reference in self._references:
             if reference.digest and not reference.digest.matches(top.data):
                 raise CannotModifyError(
                     f"the image is {top.digest}", where=str(reference), hint="name it by a tag"
                 )
-        for part in parts:
-            self._put(part, part.digest)
+        for manifest in manifests:
+            subject = subject_of(manifest)
+            if manifest is not top or subject or not all(ref.tag for ref in self._references):
+                answer = self._repository.put_manifest(manifest, manifest.digest)
+                if subject and not answer.headers.get("OCI-Subject"):
+                    self._list(manifest)
         for reference in self._references:
-            self._put(top, reference.tag or reference.digest or top.digest)
+            if reference.tag:
+                self._repository.put_manifest(top, reference.tag)
         return top.descriptor
 
-    def _put(self, manifest: RawManifest, name: str | Digest) -> None:
-        answer = self._repository.put_manifest(manifest, name)
-        record_referrer(self._repository, manifest, answer)
+    def _list(self, manifest: RawManifest) -> None:
+        """List *manifest* under its subject. The manifest is there and complete without that."""
+        try:
+            record_referrer(self._repository, manifest)
+        except CancelledError:
+            raise
+        except TarkitError as error:
+            self.notes.append(
+                f"{manifest.digest} could not be listed among the referrers of its subject: {error}"
+            )

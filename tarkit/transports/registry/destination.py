@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tarkit.errors import CancelledError, CannotModifyError, TarkitError
 from tarkit.image.descriptor import Descriptor
@@ -67,14 +67,17 @@ class RegistryDestination:
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
         """See :class:`tarkit.transports.base.Destination`."""
-        as_it_is = is_acceptable(descriptor.media_type, compressions)
-        if as_it_is and self._has(descriptor):
-            return descriptor
-        layers = self._layers().get(diff_id, ()) if diff_id else ()
-        for layer in layers:
-            if is_acceptable(layer.media_type, compressions) and self._has(layer):
-                return layer
-        return descriptor if as_it_is and self._mount(descriptor.digest) else None
+        for blob in self._candidates(descriptor, diff_id):
+            if is_acceptable(blob.media_type, compressions) and self._has(blob):
+                return blob
+        will_do = is_acceptable(descriptor.media_type, compressions)
+        return descriptor if will_do and self._mount(descriptor.digest) else None
+
+    def _candidates(self, descriptor: Descriptor, diff_id: Digest | None) -> Iterator[Descriptor]:
+        yield descriptor
+        for layer in self._layers().get(diff_id, ()) if diff_id else ():
+            if layer.digest != descriptor.digest:
+                yield layer
 
     def _has(self, blob: Descriptor) -> bool:
         return self._repository.head_blob(blob.digest) == blob.size

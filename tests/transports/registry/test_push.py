@@ -184,6 +184,16 @@ def test_a_busy_registry_gets_the_blob_later(
     assert registry.blobs["app"] == {digest_of(BIG): BIG}
 
 
+@pytest.mark.parametrize("status", [404, 405, 500])
+def test_an_upload_that_cannot_be_cancelled_hides_no_error(
+    registry: FakeRegistry, writer: RegistryWriter, status: int
+) -> None:
+    registry.fail("DELETE", "uploads", lambda exchange: exchange.refuse(status, "UNSUPPORTED"))
+    with pytest.raises(DigestMismatchError):
+        put(writer, VerifyingReader(io.BytesIO(BIG), digest=layer_of(b"other").digest))
+    assert len(registry.requests("DELETE")) == 1
+
+
 def test_a_wrong_stream_never_becomes_a_blob(
     registry: FakeRegistry, writer: RegistryWriter
 ) -> None:

@@ -165,11 +165,14 @@ class _Upload:
     def _resume(self) -> int:
         """How far the registry got: the position to go on from, perhaps in a new session."""
         answer = self._client.try_send(self._repository.request("GET", self._url))
+        is_open = answer is not None and answer.status < 400
         match = _RANGE.fullmatch(answer.headers.get("Range", "").strip()) if answer else None
-        position = int(match[1]) + 1 if answer and match and answer.status < 400 else 0
+        position = int(match[1]) + 1 if is_open and match else 0
         if answer and position > 1:
             self._move(answer)
         else:  # registries say 0-0 of one byte and of none
+            if is_open:
+                self.cancel()
             self._open()
             position = 0
             self._prefer_chunks()

@@ -184,7 +184,9 @@ def test_a_blob_of_unknown_presence_is_sent(
     blobs = [name for name in read_files(tmp_path / "in") if name.startswith("blobs/")]
     add_layout(registry, "dst", "v1", *index)
     registry.fail("HEAD", "", answer_with(403))
-    again = copy(f"oci:{tmp_path / 'in'}:x", f"docker://{registry.address}/dst:v1", options, all=True)
+    again = copy(
+        f"oci:{tmp_path / 'in'}:x", f"docker://{registry.address}/dst:v1", options, all=True
+    )
     assert again.reused == 0
     assert again.copied == len(blobs) - 4  # the index and its manifests
 

@@ -142,7 +142,7 @@ def test_only_a_get_decides_that_a_manifest_is_absent(
     tmp_path: Path,
     how: int | str,
 ) -> None:
-    files, top = index
+    _, top = index
     registry.fail("HEAD", "", answer_with(how))
     missing = next(name for name in registry.manifests["src"] if name not in ("v1", top["digest"]))
     del registry.manifests["src"][missing]

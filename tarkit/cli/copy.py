@@ -15,6 +15,7 @@ from tarkit.copying.carry import carry_over
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError, VerificationError
+from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.layout.names import normalized
 from tarkit.streams.atomic import atomic_file, output_path
@@ -133,8 +134,12 @@ def _names(image: Source, location: Location, tags: list[str]) -> list[str]:
 def _docker_name(name: str) -> str | None:
     """Return *name* as Docker can keep it, without a digest, or None if nothing is left of it."""
     bare, at, _ = name.partition("@")
-    is_name = ":" in bare.rpartition("/")[2] if at else ":" in bare or "/" in bare
-    return bare if is_name and normalized(name) else None
+    algorithm, _, value = bare.partition(":")
+    if normalized(name) is None or Digest.from_parts(algorithm, value):
+        return None
+    has_tag = ":" in bare.rpartition("/")[2]
+    is_bare_tag = ":" not in bare and "/" not in bare
+    return bare if has_tag or not (at or is_bare_tag) else None
 
 
 def _keep_others(location: Location, writer: Writer, names: list[str]) -> None:

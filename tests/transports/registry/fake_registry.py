@@ -220,8 +220,10 @@ class Exchange(Handler):
         end = max(len(self.registry.uploads[session]) - 1, 0)
         where = f"/v2/{repo}/blobs/uploads/{session}?state=x"
         least = self.registry.least_chunk
-        headers = {"OCI-Chunk-Min-Length": str(least)} if least else {}
-        self.answer(status, Location=where, Range=f"0-{end}", **headers)
+        headers = {"Location": where, "Range": f"0-{end}"}
+        if least:
+            headers["OCI-Chunk-Min-Length"] = str(least)
+        self.answer(status, b"", **headers)
 
     def _close(self, repo: str, session: str, digest: str) -> None:
         data = bytes(self.registry.uploads[session])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,7 @@ def test_from_a_layout_and_between_repositories_and_back(
         f"docker://{registry.address}/second:v1",
         f"oci:{tmp_path / 'out'}:x",
     ]
-    for source, target in zip(steps, steps[1:], strict=False):
+    for source, target in pairwise(steps):
         result = copy(source, target, options, all=True, preserve_digests=preserve)
         assert str(result.descriptor.digest) == top["digest"]
         assert result.recompressed == 0

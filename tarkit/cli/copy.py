@@ -27,6 +27,7 @@ from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError, VerificationError
 from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.layout.names import normalized
 from tarkit.streams.atomic import atomic_file, output_path
@@ -163,9 +164,20 @@ def _names(image: Source, location: Location, tags: list[str]) -> list[str]:
     asked = ([location.name] if location.name else []) + tags
     if asked or location.transport is Transport.REGISTRY:
         return asked
-    if location.transport in _DOCKER:  # where a bare tag is no name
-        return [name for name in image.names if ":" in name or "/" in name]
+    if location.transport in _DOCKER:
+        return [docker for name in image.names if (docker := _docker_name(name))]
     return list(image.names)
+
+
+def _docker_name(name: str) -> str | None:
+    """Return *name* as Docker can keep it, without a digest, or None if nothing is left of it."""
+    bare, at, _ = name.partition("@")
+    algorithm, _, value = bare.partition(":")
+    if normalized(name) is None or Digest.from_parts(algorithm, value):
+        return None
+    has_tag = ":" in bare.rpartition("/")[2]
+    is_bare_tag = ":" not in bare and "/" not in bare
+    return bare if has_tag or not (at or is_bare_tag) else None
 
 
 def _keep_others(location: Location, writer: Writer, names: list[str]) -> None:

@@ -27,8 +27,8 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression, Family
 from tarkit.reading.foreign import open_layer
-from tarkit.streams.chunks import ChunkReader
 from tarkit.streams.cancellation import SLICE, check
+from tarkit.streams.chunks import ChunkReader
 from tarkit.streams.codecs import SNIFF_SIZE, compress, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader

@@ -35,7 +35,7 @@ from tarkit.reading.select import (
     select_image,
 )
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Destination, MountingDestination, Source
+from tarkit.transports.base import Destination, MountingDestination, NotingDestination, Source
 
 
 def copy_image(
@@ -96,8 +96,11 @@ class _Copy:
             self._put_image(raw)
         else:
             self._put_image(select_image(self._source, platforms[0] if platforms else None))
+        descriptor = self._destination.commit()
+        if isinstance(self._destination, NotingDestination):
+            self._notes += self._destination.notes
         return CopyResult(
-            descriptor=self._destination.commit(),
+            descriptor=descriptor,
             copied=self._outcomes[Outcome.COPIED],
             recompressed=self._outcomes[Outcome.RECOMPRESSED],
             reused=self._outcomes[Outcome.REUSED],

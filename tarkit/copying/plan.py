@@ -104,7 +104,7 @@ def family_at(profile: Profile, options: CopyOptions) -> Family | None:
 
 
 def _plan_artifact(manifest: Manifest, profile: Profile) -> ImagePlan:
-    if manifest.media_type not in profile.media_types or profile.holds != frozenset(Compression):
+    if manifest.media_type not in profile.media_types or not profile.artifacts:
         raise NotAnImageError(
             f"an artifact ({manifest.artifact_type or manifest.config.media_type}), "
             "which this destination cannot hold"

@@ -89,6 +89,11 @@ def layer_compression(media_type: str) -> Compression:
     return _LAYERS[media_type][2]
 
 
+def is_acceptable(media_type: str, compressions: frozenset[Compression]) -> bool:
+    """Whether a blob of *media_type* is a layer in one of *compressions*, or no layer at all."""
+    return media_type not in _LAYERS or _LAYERS[media_type][2] in compressions
+
+
 def layer_type(media_type: str, family: Family, compression: Compression) -> str | None:
     """The layer type of *family* with *compression* that stands for *media_type*, or ``None`` where there is none.
 

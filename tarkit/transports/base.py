@@ -105,8 +105,9 @@ class Profile:
     ``habit`` maps the compression a layer has to the one it gets; what is not in it stays.
     ``holds`` are the compressions it can hold at all. ``ordered`` destinations take blobs one at
     a time, in manifest order, so that their bytes do not depend on threads. Where ``keeps_manifest``
-    is false the manifest is not stored but made up again by whoever reads. Without
-    ``absent_layers``, layers that are only at their URLs are refused.
+    is false the manifest is not stored but made up again by whoever reads. Without ``artifacts``,
+    only container images are taken; without ``absent_layers``, layers that are only at their URLs
+    are refused.
     """
 
     media_types: frozenset[str]
@@ -116,6 +117,7 @@ class Profile:
     ordered: bool = False
     keeps_manifest: bool = True
     absent_layers: bool = True
+    artifacts: bool = True
 
 
 class Destination(Protocol):
@@ -161,6 +163,16 @@ class MountingDestination(Protocol):
 
     def mount_from(self, source: Source) -> None:
         """Blobs will come from *source*; where that is a neighbour, :meth:`Destination.try_reuse` finds them there."""
+        ...
+
+
+@runtime_checkable
+class NotingDestination(Protocol):
+    """A destination that may have something to say about an image it took."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What :meth:`Destination.commit` had to leave undone."""
         ...
 
 

@@ -35,13 +35,13 @@ class RegistryContents:
                     open=lambda: BlobStream(self._repository, blob),
                 ),
             )
-        manifest = self._repository.find_manifest(digest)
-        if manifest is None:
+        size = self._repository.manifest_size(digest)
+        if size is None:
             return ()
         return (
             Content(
                 str(digest),
-                manifest.size,
+                size,
                 digest=digest,
                 open=lambda: io.BytesIO(self._repository.manifest(digest).data),
             ),

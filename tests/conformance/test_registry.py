@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from tarkit import (
     AuthenticationError,
     CopyOptions,
     Credentials,
+    ImageNotFoundError,
     LayerCompression,
     Location,
     RegistryOptions,
@@ -30,10 +31,14 @@ from tarkit import (
     write_directory,
 )
 from tarkit.copying.options import CopyResult
+from tarkit.transports.registry.source import RegistrySource
+from tarkit.transports.registry.writer import RegistryWriter
+from tests.builders import Doc, Layout, make_image, named, write_files
 from tests.conformance.registries import PASSWORD, USER, Authority, Registry, running
 from tests.conformance.tools import Tool
 from tests.transports.registry.images import big_image
 from tests.transports.registry.relay import relay
+from tests.transports.registry.test_artifacts import KINDS, artifact
 
 SOURCES = [
     "docker-archive:docker-20.10-save.tar",
@@ -328,3 +333,79 @@ def test_a_push_that_is_cut_ends_well(plain: Registry, tmp_path: Path) -> None:
     assert line.up <= SIZE * 2
     copy(f"docker://{plain.address}/big:v1", f"oci:{tmp_path / 'out'}:x", AS_IT_IS)
     assert blobs_of(tmp_path / "out") == blobs_of(tmp_path / "in")
+
+
+ZSTD = CopyOptions(compression=LayerCompression.ZSTD)
+
+
+@pytest.mark.parametrize("source", ["docker-archive:docker-20.10-save.tar", "oci:umoci-oci:two"])
+def test_a_repeated_copy_with_zstd_sends_nothing(
+    plain: Registry, corpus: Path, source: str
+) -> None:
+    name = f"docker://{plain.address}/app:v1"
+    copy(at(corpus, source), name)
+    first = copy(at(corpus, source), name, ZSTD)
+    assert first.recompressed > 0
+    begun = len(plain.requests("POST", "/blobs/uploads/"))
+    second = copy(at(corpus, source), name, ZSTD)
+    assert (second.copied, second.recompressed, second.bytes_written) == (0, 0, 0)
+    assert second.descriptor == first.descriptor
+    assert len(plain.requests("POST", "/blobs/uploads/")) == begun
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_artifacts_there_and_back(
+    skopeo: Tool, plain: Registry, tmp_path: Path, kind: Callable[[Layout], Doc]
+) -> None:
+    """skopeo takes what we push for the same: its copy of it has the same digest."""
+    layout = Layout()
+    top = kind(layout)
+    write_files(tmp_path / "in", layout.finish(named(top, "x")))
+    everything = CopyOptions(all=True)
+    one, other = (f"docker://{plain.address}/{repo}:v1" for repo in ("one", "other"))
+    copy(f"oci:{tmp_path / 'in'}:x", one, everything)
+    copy(one, other, everything)
+    pulled = copy(other, f"oci:{tmp_path / 'out'}:x", everything)
+    assert str(pulled.descriptor.digest) == top["digest"]
+    assert blobs_of(tmp_path / "out") == blobs_of(tmp_path / "in")
+    raw = skopeo("inspect", "--tls-verify=false", "--raw", other).encode()
+    assert pulled.descriptor.digest.matches(raw)
+
+
+def test_referrers_are_listed_under_a_tag(plain: Registry, tmp_path: Path) -> None:
+    layout = Layout()
+    image = layout.image(make_image("one"))
+    fields = {"subject": image, "artifactType": "application/sig"}
+    signature = artifact(layout, (b"{}", "application/vnd.oci.empty.v1+json"), **fields)
+    write_files(tmp_path / "in", layout.finish(named(image, "image"), named(signature, "sig")))
+    for name in ("image", "sig"):
+        result = copy(f"oci:{tmp_path / 'in'}:{name}", f"docker://{plain.address}/app:{name}")
+        assert result.notes == ()
+    with open_source(f"docker://{plain.address}/app:image") as source:
+        assert isinstance(source, RegistrySource)
+        (found,) = source.referrers().manifests
+    assert str(found.digest) == signature["digest"]
+
+
+def test_a_digest_that_is_not_there_is_not_found(plain: Registry, corpus: Path) -> None:
+    name = f"docker://{plain.address}/app"
+    copy(at(corpus, "oci:umoci-oci:one"), f"{name}:v1")
+    with (
+        open_source(f"{name}@sha256:{'a' * 64}") as source,
+        pytest.raises(ImageNotFoundError),
+    ):
+        source.manifest()
+
+
+@pytest.mark.parametrize("options", [AS_IT_IS, ZSTD])
+def test_a_push_in_chunks(plain: Registry, tmp_path: Path, options: CopyOptions) -> None:
+    layout = big_image(tmp_path / "in", 20 << 20)
+    name = f"docker://{plain.address}/big:v1"
+    with open_source(f"{layout}:x") as image, open_writer(name) as writer:
+        assert isinstance(writer, RegistryWriter)
+        destination = writer.destination("v1")
+        destination._repository.chunk_size = 1 << 20
+        pushed = copy_image(image, destination, options)
+    assert len(plain.requests("PATCH", "/blobs/uploads/")) >= 20
+    assert verify(name).findings == ()
+    assert copy(name, f"oci:{tmp_path / 'out'}:x").descriptor == pushed.descriptor

@@ -33,6 +33,7 @@ PROFILE = Profile(
     ordered=True,
     keeps_manifest=False,
     absent_layers=False,
+    artifacts=False,
 )
 
 _TOP_LAYER_KEYS = (

@@ -33,6 +33,7 @@ PROFILE = Profile(
     holds=frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD}),
     ordered=True,
     absent_layers=False,  # the daemon and podman load nothing else
+    artifacts=False,
 )
 
 

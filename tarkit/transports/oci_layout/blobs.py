@@ -13,7 +13,7 @@ from tarkit.blobs.writing import BlobWriter
 from tarkit.errors import DigestMismatchError, RefusedError, TarkitError, VerificationError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
-from tarkit.image.media_types import Compression, is_layer, layer_compression
+from tarkit.image.media_types import Compression, is_acceptable, layer_compression
 from tarkit.layout.known import known_layers
 from tarkit.layout.layout import MARKER_FILE, Layout
 from tarkit.streams.codecs import decompress
@@ -42,10 +42,7 @@ class StagedBlobs:
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
         """See :class:`tarkit.layout.destination.LayoutBlobs`."""
-        will_do = not is_layer(descriptor.media_type) or (
-            layer_compression(descriptor.media_type) in compressions
-        )
-        if will_do and self._is_there(descriptor):
+        if is_acceptable(descriptor.media_type, compressions) and self._is_there(descriptor):
             return descriptor
         return self._find_layer(diff_id, compressions) if diff_id else None
 

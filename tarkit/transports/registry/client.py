@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self
 
-from tarkit.errors import AuthenticationError, NotFoundError, TarkitError
+from tarkit.errors import AuthenticationError, NotFoundError, TarkitError, TransportError
 from tarkit.transports.registry import failures
 from tarkit.transports.registry.auth import Authorizer
 from tarkit.transports.registry.credentials import Credentials
@@ -70,12 +70,30 @@ class RegistryClient:
         missing: type[TarkitError] = NotFoundError,
     ) -> Answer:
         """Make *request* and read its answer; raises what a status not *expected* stands for."""
-        answer = self.http.retried(
-            request, lambda: self.http.read(request, self._authorized(request))
-        )
+        answer = self.http.retried(request, lambda: self._send_once(request))
         if answer.status not in expected:
             raise self.failure(answer, request, missing)
         return answer
+
+    def send_once(self, request: Request, expected: Collection[int] = OK) -> Answer:
+        """Do as :meth:`send`, but leave it to the caller to try again after a passing failure."""
+        answer = self._send_once(request)
+        if answer.status not in expected:
+            raise self.failure(answer, request)
+        return answer
+
+    def try_send(self, request: Request) -> Answer | None:
+        """Make a *request* that only saves work. Return its answer, or None if there is none.
+
+        It is not repeated: doing the work is faster than waiting for a registry to recover.
+        """
+        try:
+            return self._send_once(request)
+        except TransportError:
+            return None
+
+    def _send_once(self, request: Request) -> Answer:
+        return self.http.read(request, self._authorized(request))
 
     def failure(
         self, answer: Answer, request: Request, missing: type[TarkitError] = NotFoundError

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from tarkit.errors import CannotModifyError
+from tarkit.errors import CancelledError, CannotModifyError, TarkitError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
-from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, layer_compression
+from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, is_acceptable
 from tarkit.image.reference import Reference
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Profile, Source
 from tarkit.transports.registry.known import known_layers
+from tarkit.transports.registry.messages import Answer
 from tarkit.transports.registry.mount import mount_blob
-from tarkit.transports.registry.referrers import record_referrer
+from tarkit.transports.registry.referrers import record_referrer, subject_of
 from tarkit.transports.registry.repository import Repository
 from tarkit.transports.registry.source import RegistrySource
 from tarkit.transports.registry.upload import upload_blob
@@ -47,7 +48,9 @@ class RegistryDestination:
         self._neighbours: list[str] = []
         self._manifests: dict[Digest, RawManifest] = {}
         self._known: Mapping[Digest, Sequence[Descriptor]] | None = None
+        self._sessions: dict[Digest, Answer] = {}  # opened for blobs that could not be mounted
         self._lock = threading.Lock()
+        self.notes: list[str] = []
 
     def mount_from(self, source: Source) -> None:
         """See :class:`tarkit.transports.base.MountingDestination`."""
@@ -64,19 +67,30 @@ class RegistryDestination:
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
         """See :class:`tarkit.transports.base.Destination`."""
-        if self._has(descriptor):
-            return descriptor
-        layers = self._layers().get(diff_id, ()) if diff_id else ()
-        for layer in layers:
-            if layer_compression(layer.media_type) in compressions and self._has(layer):
-                return layer
-        for path in self._neighbours:
-            if mount_blob(self._repository, descriptor.digest, path):
-                return descriptor
-        return None
+        for blob in self._candidates(descriptor, diff_id):
+            if is_acceptable(blob.media_type, compressions) and self._has(blob):
+                return blob
+        will_do = is_acceptable(descriptor.media_type, compressions)
+        return descriptor if will_do and self._mount(descriptor.digest) else None
+
+    def _candidates(self, descriptor: Descriptor, diff_id: Digest | None) -> Iterator[Descriptor]:
+        yield descriptor
+        for layer in self._layers().get(diff_id, ()) if diff_id else ():
+            if layer.digest != descriptor.digest:
+                yield layer
 
     def _has(self, blob: Descriptor) -> bool:
-        return self._repository.blob_size(blob.digest) == blob.size
+        return self._repository.head_blob(blob.digest) == blob.size
+
+    def _mount(self, digest: Digest) -> bool:
+        """Whether the blob was mounted from a neighbour. An upload session opened instead is kept."""
+        for path in self._neighbours:
+            answer = mount_blob(self._repository, digest, path)
+            if answer and answer.status == 201:
+                return True
+            if answer and answer.headers.get("Location"):
+                self._sessions[digest] = answer
+        return False
 
     def _layers(self) -> Mapping[Digest, Sequence[Descriptor]]:
         """The layers of the images that have our names now, by diff ID."""
@@ -88,7 +102,8 @@ class RegistryDestination:
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
         """See :class:`tarkit.transports.base.Destination`."""
-        upload_blob(self._repository, blob)
+        session = self._sessions.pop(blob.expected, None) if blob.expected else None
+        upload_blob(self._repository, blob, session)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
@@ -103,18 +118,31 @@ class RegistryDestination:
         """
         if not self._manifests:
             raise RuntimeError("commit() before put_manifest()")
-        *parts, top = self._manifests.values()
+        manifests = list(self._manifests.values())
+        top = manifests[-1]
         for reference in self._references:
             if reference.digest and not reference.digest.matches(top.data):
                 raise CannotModifyError(
                     f"the image is {top.digest}", where=str(reference), hint="name it by a tag"
                 )
-        for part in parts:
-            self._put(part, part.digest)
+        for manifest in manifests:
+            subject = subject_of(manifest)
+            if manifest is not top or subject or not all(ref.tag for ref in self._references):
+                answer = self._repository.put_manifest(manifest, manifest.digest)
+                if subject and not answer.headers.get("OCI-Subject"):
+                    self._list(manifest)
         for reference in self._references:
-            self._put(top, reference.tag or reference.digest or top.digest)
+            if reference.tag:
+                self._repository.put_manifest(top, reference.tag)
         return top.descriptor
 
-    def _put(self, manifest: RawManifest, name: str | Digest) -> None:
-        answer = self._repository.put_manifest(manifest, name)
-        record_referrer(self._repository, manifest, answer)
+    def _list(self, manifest: RawManifest) -> None:
+        """List *manifest* under its subject. The manifest is there and complete without that."""
+        try:
+            record_referrer(self._repository, manifest)
+        except CancelledError:
+            raise
+        except TarkitError as error:
+            self.notes.append(
+                f"{manifest.digest} could not be listed among the referrers of its subject: {error}"
+            )

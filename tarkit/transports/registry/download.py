@@ -6,7 +6,7 @@ import io
 import re
 import time
 
-from tarkit.errors import BlobNotFoundError, SizeMismatchError, TransportError
+from tarkit.errors import CancelledError, SizeMismatchError, TarkitError, TransportError
 from tarkit.image.descriptor import Descriptor
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader
@@ -33,6 +33,7 @@ class BlobStream(ChunkReader):
         self._where = f"{repository.name}: blob {descriptor.digest}"
         self._position = 0
         self._skip = 0  # bytes of this connection that were had from an earlier one
+        self._takes_ranges = True
         self._failures = 0
         self._failed_at = 0
         self._patience = repository.client.http.patience
@@ -89,15 +90,7 @@ class BlobStream(ChunkReader):
         self._body = self._stream = self._connect()
 
     def _connect(self) -> Body:
-        client = self._repository.client
-        headers = {"Range": f"bytes={self._position}-"} if self._position else {}
-        request = self._repository.request(
-            "GET", f"blobs/{self._descriptor.digest}", where=self._where, headers=headers
-        )
-        response = client.open(request)
-        if response.status not in (200, 206):
-            answer = client.http.read(request, response)
-            raise client.failure(answer, request, BlobNotFoundError)
+        response = self._rest() or self._repository.open_blob(self._descriptor.digest)
         try:
             self._skip = self._position - self._start(response)
         except BaseException:
@@ -105,17 +98,35 @@ class BlobStream(ChunkReader):
             raise
         return response.stream
 
+    def _rest(self) -> Response | None:
+        """Ask for what is missing only. Return None if the registry sends no such range."""
+        if not self._position or not self._takes_ranges:
+            return None
+        try:
+            response = self._repository.open_blob(self._descriptor.digest, self._position)
+        except CancelledError:
+            raise
+        except TarkitError:
+            self._takes_ranges = False
+            return None
+        if response.status == 206 and _first_byte(response) != self._position:
+            response.stream.close()
+            self._takes_ranges = False
+            return None
+        return response
+
     def _start(self, response: Response) -> int:
         """The position of the first byte of *response*, which promises neither more nor less than there is."""
-        start = 0
-        if response.status == 206:
-            match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-            if match is None or int(match[1]) != self._position:
-                raise TransportError(
-                    f"asked for the bytes from {self._position}, got others", where=self._where
-                )
-            start = self._position
+        start = _first_byte(response) if response.status == 206 else 0
+        if start is None or start > self._position:
+            raise TransportError("got only a part of the blob", where=self._where)
         length = content_length(response.headers)
         if length is not None and start + length != self._descriptor.size:
             raise SizeMismatchError(self._descriptor.size, start + length, where=self._where)
         return start
+
+
+def _first_byte(response: Response) -> int | None:
+    """The position of the first byte that *response*, a partial one, says it sends."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    return int(match[1]) if match else None

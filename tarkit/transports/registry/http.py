@@ -23,7 +23,7 @@ T = TypeVar("T")
 """What an attempt comes to."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_FOLLOWED = frozenset({"GET", "HEAD"})
+_SAME_METHOD = frozenset({307, 308})  # the others would turn an upload into a GET
 _HOPS = 5
 _PIECE = 64 << 10
 
@@ -60,7 +60,8 @@ class Http:
     def follow(self, request: Request, url: str, authorization: str | None) -> Response:
         """The answer to *request* at *url*, or where that leads to.
 
-        *authorization* goes to the host and port of *url* only. Raises :class:`TransportError`
+        *authorization* goes to the host and port of *url* only. A redirect that would need a body
+        again that can be sent only once is returned as the answer. Raises :class:`TransportError`
         for a way that does not end, and one from https to http.
         """
         parse_url(url, where=request.where)
@@ -71,7 +72,7 @@ class Http:
                 headers["Authorization"] = authorization
             response = self.connections.send(request, url, headers)
             target = response.headers.get("Location")
-            if response.status not in _REDIRECTS or not target or request.method not in _FOLLOWED:
+            if not target or not _can_follow(request, response.status):
                 return self._settled(request, response)
             response.stream.close()
             url = resolved(url, target)
@@ -116,3 +117,10 @@ class Http:
         """Close what is idle, and wake whoever waits."""
         self._closed.set()
         self.connections.close()
+
+
+def _can_follow(request: Request, status: int) -> bool:
+    """Whether *request* can be made again at the target of a redirect of *status*."""
+    if request.method in ("GET", "HEAD"):
+        return status in _REDIRECTS
+    return status in _SAME_METHOD and request.repeatable

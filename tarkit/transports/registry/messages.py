@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,16 @@ def values_of(headers: Mapping[str, str], name: str) -> list[str]:
     return values
 
 
+Payload = bytes | Iterable[bytes | memoryview]
+"""What a request carries: all of it, or in pieces."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request: ``url`` is absolute, or a path under the registry's base URL.
 
     ``where`` names in messages what it is about, ``scopes`` what a token must allow. A ``body``
-    of chunks can be sent once only.
+    that is an iterator can be sent only once.
     """
 
     method: str
@@ -30,12 +34,12 @@ class Request:
     where: str
     scopes: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Iterable[bytes | memoryview] | None = field(default=None, repr=False)
+    body: Payload | None = field(default=None, repr=False)
 
     @property
     def repeatable(self) -> bool:
-        """Whether it may be sent a second time."""
-        return self.body is None or isinstance(self.body, bytes)
+        """Whether its body can be sent a second time."""
+        return not isinstance(self.body, Iterator)
 
 
 @dataclass(frozen=True, slots=True)

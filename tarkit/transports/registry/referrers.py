@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from tarkit.errors import ImageNotFoundError
 from tarkit.image import media_types
+from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
-from tarkit.transports.registry.messages import Answer
 from tarkit.transports.registry.repository import Repository
 
 _EMPTY = Index(media_types.OCI_INDEX, ())
@@ -29,13 +29,17 @@ def referrers(repository: Repository, digest: Digest) -> Index:
     return _tagged(repository, digest)
 
 
-def record_referrer(repository: Repository, manifest: RawManifest, answer: Answer) -> None:
-    """List *manifest*, which was just put with *answer*, under its subject, where the registry does not."""
+def subject_of(manifest: RawManifest) -> Descriptor | None:
+    """Return what *manifest* refers to, an image that it signs for example. Most refer to nothing."""
     if manifest.media_type not in media_types.MANIFESTS | media_types.INDEXES:
-        return
-    content = Index.parse(manifest) if manifest.is_index else Manifest.parse(manifest)
-    if content.subject is None or answer.headers.get("OCI-Subject"):
-        return
+        return None
+    return _parsed(manifest).subject
+
+
+def record_referrer(repository: Repository, manifest: RawManifest) -> None:
+    """List *manifest*, which has a subject, under it: for a registry that does not do that itself."""
+    content = _parsed(manifest)
+    assert content.subject is not None
     index = _tagged(repository, content.subject.digest)
     if any(known.digest == manifest.digest for known in index.manifests):
         return
@@ -55,10 +59,14 @@ def referrers_tag(digest: Digest) -> str:
 
 def _tagged(repository: Repository, digest: Digest) -> Index:
     try:
-        raw = repository.manifest(referrers_tag(digest))
+        raw = repository.manifest(referrers_tag(digest), missing=ImageNotFoundError)
     except ImageNotFoundError:
         return _EMPTY
     return Index.parse(raw)
+
+
+def _parsed(manifest: RawManifest) -> Manifest | Index:
+    return Index.parse(manifest) if manifest.is_index else Manifest.parse(manifest)
 
 
 def _config_type(content: Manifest | Index) -> str:

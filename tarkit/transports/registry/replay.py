@@ -24,6 +24,7 @@ class ReplayBody:
     def __init__(self, blob: VerifyingReader) -> None:
         self._blob = blob
         self._kept: deque[tuple[int, bytes]] = deque()  # chunks, each with its position
+        self._window = WINDOW
         self.end = 0  # bytes read so far
         self.complete = False
         self.failure: BaseException | None = None
@@ -38,8 +39,23 @@ class ReplayBody:
             chunk = self._kept_at(position)
             while not self.complete and position + len(chunk) == self.end:
                 self._read()
-            yield from (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))
+            yield from _pieces(chunk)
             position += len(chunk)
+
+    def take(self, position: int, length: int) -> tuple[memoryview, ...]:
+        """Return *length* bytes from *position* on, or all that are left; raises what reading them raises.
+
+        They are kept until the bytes behind them are asked for, so they can be sent again.
+        """
+        self._window = max(self._window, length + 2 * CHUNK_SIZE)
+        while not self.complete and self.end <= position + length:
+            self._read()
+        pieces: list[memoryview] = []
+        while length and (chunk := self._kept_at(position)[:length]):
+            pieces.extend(_pieces(chunk))
+            position += len(chunk)
+            length -= len(chunk)
+        return tuple(pieces)
 
     def _kept_at(self, position: int) -> memoryview:
         """What is left, from *position* on, of the chunk that holds it; empty at the end."""
@@ -59,5 +75,9 @@ class ReplayBody:
             return
         self._kept.append((self.end, chunk))
         self.end += len(chunk)
-        while self.end - self._kept[0][0] - len(self._kept[0][1]) >= WINDOW:
+        while self.end - self._kept[0][0] - len(self._kept[0][1]) >= self._window:
             self._kept.popleft()
+
+
+def _pieces(chunk: memoryview) -> Iterator[memoryview]:
+    return (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal, Self
 
 from tarkit.errors import (
     BlobNotFoundError,
     DigestMismatchError,
-    ImageNotFoundError,
     ManifestRejectedError,
+    TarkitError,
+    TransportError,
 )
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
@@ -21,7 +23,7 @@ from tarkit.transports.registry.authfile import find_credentials
 from tarkit.transports.registry.client import RegistryClient
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.failures import explanation
-from tarkit.transports.registry.messages import Answer, Request
+from tarkit.transports.registry.messages import Answer, Payload, Request, Response
 from tarkit.transports.registry.numbers import content_length
 from tarkit.transports.registry.options import RegistryOptions
 
@@ -49,6 +51,7 @@ class Repository:
         self.path = path
         self.name = f"{domain}/{path}"
         self.scopes = (f"repository:{path}:{actions}",)
+        self.chunk_size = 0  # bytes of a blob to send at a time; 0: all of it, until that fails
 
     @classmethod
     def connect(
@@ -75,35 +78,42 @@ class Repository:
         *,
         where: str = "",
         headers: Mapping[str, str] | None = None,
-        body: bytes | Iterable[bytes | memoryview] | None = None,
+        body: Payload | None = None,
     ) -> Request:
         """A request for *tail*, a path under the repository's or a whole URL."""
         url = tail if "://" in tail else f"/v2/{self.path}/{tail}"
         return Request(method, url, where or self.name, self.scopes, headers or {}, body)
 
-    def manifest(self, name: str | Digest) -> RawManifest:
-        """The manifest or index called *name*, a tag or a digest, verified.
+    def manifest(
+        self, name: str | Digest, *, missing: type[TarkitError] = BlobNotFoundError
+    ) -> RawManifest:
+        """The manifest or index called *name*, a tag or a digest, verified; raises *missing* for a 404."""
+        request = self._about_manifest("GET", name)
+        return self._read_manifest(name, self.client.send(request, missing=missing))
 
-        Raises :class:`ImageNotFoundError` for a tag and :class:`BlobNotFoundError` for a digest.
-        """
-        missing = BlobNotFoundError if isinstance(name, Digest) else ImageNotFoundError
+    def try_manifest(self, name: str | Digest) -> RawManifest | None:
+        """Return the manifest or index called *name*, or None if the registry does not send it at once."""
+        answer = self.client.try_send(self._about_manifest("GET", name))
+        return self._read_manifest(name, answer) if answer and answer.status == 200 else None
+
+    def manifest_size(self, digest: Digest) -> int | None:
+        """Return the size of a manifest, or None if it is not there. Only a GET decides that."""
+        if size := self._told_size(self._about_manifest("HEAD", digest)):
+            return size
+        request = self._about_manifest("GET", digest)
+        try:
+            return len(self.client.send(request, missing=BlobNotFoundError).body)
+        except BlobNotFoundError:
+            return None
+
+    def _about_manifest(self, method: str, name: str | Digest) -> Request:
         where = self.called(name)
-        request = self.request("GET", f"manifests/{name}", where=where, headers=_ACCEPT)
-        answer = self.client.send(request, missing=missing)
+        return self.request(method, f"manifests/{name}", where=where, headers=_ACCEPT)
+
+    def _read_manifest(self, name: str | Digest, answer: Answer) -> RawManifest:
+        where = self.called(name)
         media_type = _media_type(answer, where)
         return RawManifest(answer.body, media_type, _verified(answer, media_type, name, where))
-
-    def find_manifest(self, name: str | Digest) -> Descriptor | None:
-        """What *name* stands for, as far as the registry says without sending it; ``None`` where it has none."""
-        where = self.called(name)
-        request = self.request("HEAD", f"manifests/{name}", where=where, headers=_ACCEPT)
-        answer = self.client.send(request, {200, 404})
-        if answer.status == 404:
-            return None
-        digest, size = answer.headers.get("Docker-Content-Digest"), content_length(answer.headers)
-        if not digest or size is None:
-            return self.manifest(name).descriptor
-        return Descriptor(_content_type(answer), Digest.parse(digest, where=where), size)
 
     def put_manifest(self, manifest: RawManifest, name: str | Digest) -> Answer:
         """Store *manifest* as *name*; raises :class:`ManifestRejectedError` where the registry will not."""
@@ -123,19 +133,59 @@ class Repository:
         _check_stored(answer, manifest.digest, where)
         return answer
 
+    def head_blob(self, digest: Digest) -> int | None:
+        """Return the size of a blob, or None if HEAD does not tell it: the blob may be there all the same."""
+        return self._told_size(self._about_blob("HEAD", digest))
+
     def blob_size(self, digest: Digest) -> int | None:
-        """The size of a blob in bytes; ``None`` where the repository has no such blob."""
-        where = f"{self.name}: blob {digest}"
-        answer = self.client.send(self.request("HEAD", f"blobs/{digest}", where=where), {200, 404})
-        return content_length(answer.headers) if answer.status == 200 else None
+        """Return the size of a blob, or None if it is not there. Only a GET decides that."""
+        if size := self.head_blob(digest):  # some say 0 of all blobs
+            return size
+        try:
+            response = self.open_blob(digest)
+        except BlobNotFoundError:
+            return None
+        response.stream.close()
+        size = content_length(response.headers)
+        if size is None:
+            raise TransportError(
+                "the registry does not tell its size", where=f"{self.name}: blob {digest}"
+            )
+        return size
+
+    def open_blob(self, digest: Digest, start: int = 0) -> Response:
+        """Ask for the bytes of a blob from *start* on; a registry may send all of them.
+
+        Raises :class:`BlobNotFoundError` if it is not there.
+        """
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        request = replace(self._about_blob("GET", digest), headers=headers)
+        response = self.client.open(request)
+        if response.status not in (200, 206):
+            answer = self.client.http.read(request, response)
+            raise self.client.failure(answer, request, BlobNotFoundError)
+        return response
+
+    def try_blob(self, descriptor: Descriptor) -> bytes | None:
+        """Return a small blob, verified, or None if the registry does not send it at once."""
+        answer = self.client.try_send(self._about_blob("GET", descriptor.digest))
+        if answer and answer.status == 200 and descriptor.digest.matches(answer.body):
+            return answer.body
+        return None
+
+    def _told_size(self, head: Request) -> int | None:
+        answer = self.client.try_send(head)
+        return content_length(answer.headers) if answer and answer.status == 200 else None
+
+    def _about_blob(self, method: str, digest: Digest) -> Request:
+        return self.request(method, f"blobs/{digest}", where=f"{self.name}: blob {digest}")
 
 
 def _verified(answer: Answer, media_type: str, name: str | Digest, where: str) -> Digest:
     """The digest of a manifest, which is the one it was asked for by, or the one the registry says."""
-    declared = answer.headers.get("Docker-Content-Digest")
     expected = name if isinstance(name, Digest) else None
-    if expected is None and declared and media_type not in media_types.SCHEMA1:
-        expected = Digest.parse(declared, where=where)  # of schema 1, it leaves out the signatures
+    if expected is None and media_type not in media_types.SCHEMA1:
+        expected = _declared_digest(answer)  # of schema 1, it leaves out the signatures
     actual = Digest.of(answer.body, expected.algorithm if expected else "sha256")
     if expected and actual != expected:
         raise DigestMismatchError(expected, actual, where=where)
@@ -153,6 +203,14 @@ def _content_type(answer: Answer) -> str:
 
 
 def _check_stored(answer: Answer, digest: Digest, where: str) -> None:
-    declared = answer.headers.get("Docker-Content-Digest")
-    if declared and declared.partition(":")[0] == digest.algorithm and declared != str(digest):
-        raise DigestMismatchError(digest, declared[:160], where=where)
+    declared = _declared_digest(answer)
+    if declared and declared.algorithm == digest.algorithm and declared != digest:
+        raise DigestMismatchError(digest, declared, where=where)
+
+
+def _declared_digest(answer: Answer) -> Digest | None:
+    """Return the digest that the registry states, or None if it states none that can be checked."""
+    try:
+        return Digest.parse(answer.headers.get("Docker-Content-Digest", ""))
+    except TarkitError:
+        return None

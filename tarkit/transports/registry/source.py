@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import BinaryIO
 
+from tarkit.errors import ImageNotFoundError
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
@@ -25,7 +27,7 @@ class RegistrySource:
     def __init__(self, repository: Repository, reference: Reference) -> None:
         self.repository = repository
         self.where = str(reference)
-        self.names = (str(reference),)
+        self.names = (str(replace(reference, digest=None)),) if reference.tag else ()
         self._reference = reference
         self._top: RawManifest | None = None
 
@@ -33,7 +35,8 @@ class RegistrySource:
         """See :class:`tarkit.transports.base.Source`."""
         if digest is None or (self._top is not None and digest == self._top.digest):
             if self._top is None:
-                self._top = self.repository.manifest(self._reference.digest or self._reference.tag)
+                asked = self._reference.digest or self._reference.tag
+                self._top = self.repository.manifest(asked, missing=ImageNotFoundError)
             return self._top
         return self.repository.manifest(digest)
 
@@ -44,7 +47,7 @@ class RegistrySource:
     def holds(self, descriptor: Descriptor) -> bool:
         """See :class:`tarkit.transports.base.SparseSource`."""
         if descriptor.media_type in media_types.MANIFESTS | media_types.INDEXES:
-            return self.repository.find_manifest(descriptor.digest) is not None
+            return self.repository.manifest_size(descriptor.digest) is not None
         return self.repository.blob_size(descriptor.digest) is not None
 
     def referrers(self) -> Index:

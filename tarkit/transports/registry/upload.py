@@ -1,14 +1,14 @@
-"""Sending a blob: in one request where its size is known, and on from where a connection broke.
+"""Sending a blob: in one request if the registry takes that, in chunks if it does not.
 
 distribution-spec, "Pushing blobs": a session is opened by POST, filled by PUT or PATCH, closed by
-PUT with the digest, and tells by GET how far it got.
+PUT with the digest, and tells by GET how far it got. Each request is resumed where it broke.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import urlencode, urlsplit
 
 from tarkit.errors import LostBlobError, TarkitError, TransportError
@@ -16,24 +16,39 @@ from tarkit.image.digest import Digest
 from tarkit.streams.cancellation import shielded
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.registry.failures import PassingError
-from tarkit.transports.registry.messages import Answer
+from tarkit.transports.registry.messages import Answer, Payload
 from tarkit.transports.registry.replay import ReplayBody
 from tarkit.transports.registry.repository import Repository
 
+CHUNK = 4 << 20
+"""Bytes of a blob that are sent at a time if not all can be (4 MiB): little enough to be kept."""
+
+_SMALLEST_CHUNK = 1 << 10
+_LARGEST_CHUNK = 64 << 20  # that memory is spent on, whatever a registry asks for
+_PROGRESS = 64 << 10  # bytes: less than this between two failures is no progress
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,19})", re.ASCII)
 _GRACE = 0.5  # seconds for a last word, even to whoever waits for an interrupted command
 _BYTES = {"Content-Type": "application/octet-stream"}
+_STORED = frozenset({200, 201, 202, 204})
+_TOO_LARGE = 413
+_NOT_AT_ONCE = frozenset({_TOO_LARGE, 307, 308})  # a redirect whose body cannot be sent again
+_NOT_UNSIZED = frozenset({400, 411, 501})  # how registries refuse a body of unknown length
 
 
-def upload_blob(repository: Repository, blob: VerifyingReader) -> None:
-    """Store all of *blob* in *repository*; it is not there where that fails.
+def upload_blob(
+    repository: Repository, blob: VerifyingReader, session: Answer | None = None
+) -> None:
+    """Store all of *blob* in *repository*, through the *session* that an answer opened or a new one.
 
-    Raises what reading *blob* raises, :class:`LostBlobError` where more of it would have to be sent
-    again than is kept, and :class:`TransportError` where the registry gets no further.
+    Raises what reading *blob* raises, :class:`LostBlobError` if more of it would have to be sent
+    again than is kept, and :class:`TransportError` if the registry gets no further.
     """
     upload = _Upload(repository, blob)
     try:
-        upload.run()
+        upload.run(session)
+    except LostBlobError:
+        upload.cancel()
+        raise
     except TransportError:
         raise  # whoever cannot be reached cannot be told to forget it either
     except BaseException:
@@ -41,20 +56,8 @@ def upload_blob(repository: Repository, blob: VerifyingReader) -> None:
         raise
 
 
-def begin_upload(repository: Repository) -> str:
-    """Open an upload session; its URL."""
-    answer = repository.client.send(repository.request("POST", "blobs/uploads/"), {202})
-    return repository.client.location(answer)
-
-
-def cancel_upload(repository: Repository, url: str) -> None:
-    """Tell the registry to forget the session at *url*, if it will, and soon."""
-    with contextlib.suppress(TarkitError), shielded(_GRACE):
-        repository.client.send(repository.request("DELETE", url), {200, 202, 204, 404})
-
-
 class _Upload:
-    """One blob on its way: through one session, or through another where the registry forgot the first."""
+    """One blob on its way, through one session after another if the registry forgets them."""
 
     def __init__(self, repository: Repository, blob: VerifyingReader) -> None:
         self._repository = repository
@@ -62,74 +65,120 @@ class _Upload:
         self._blob = blob
         self._body = ReplayBody(blob)
         self._url = ""
+        self._least = 0  # bytes of a chunk, as the registry asks for
 
-    def run(self) -> None:
+    def run(self, session: Answer | None) -> None:
         """Send the blob, as often and from where it takes."""
         patience = self._client.http.patience
-        self._url = begin_upload(self._repository)
-        position = 0
-        for number in range(1, patience.attempts + 1):
+        self._open(session)
+        position = reached = failures = 0
+        while True:
             try:
                 self._send(position)
                 return
             except PassingError as error:
                 if self._body.failure is not None:
                     raise self._body.failure from None
-                if number == patience.attempts or (error.wait or 0) > patience.longest:
+                failures += 1
+                if failures >= patience.attempts or (error.wait or 0) > patience.longest:
                     raise
-                self._client.http.pause(number, error.wait)
+                self._client.http.pause(failures, error.wait)
             if self._is_there():
                 return
             position = self._resume()
+            if position >= reached + _PROGRESS:
+                reached, failures = position, 0
 
     def cancel(self) -> None:
-        """Have the registry forget what it got."""
+        """Tell the registry to forget the session, if it will."""
         if self._url:
-            cancel_upload(self._repository, self._url)
+            with contextlib.suppress(TarkitError), shielded(_GRACE):
+                self._client.try_send(self._repository.request("DELETE", self._url))
+
+    def _open(self, session: Answer | None = None) -> None:
+        request = self._repository.request("POST", "blobs/uploads/")
+        answer = session or self._client.send(request, {202})
+        self._url = self._client.location(answer)
+        least = answer.headers.get("OCI-Chunk-Min-Length", "")
+        self._least = min(int(least[:18]) if least.isdecimal() else 0, _LARGEST_CHUNK)
 
     def _send(self, position: int) -> None:
-        """Send what there is from *position* on, and close the session."""
+        """Send the blob from *position* on, and close the session."""
+        if not self._repository.chunk_size:
+            refused = self._send_at_once(position)
+            if refused is None:
+                return
+            self._prefer_chunks()
+            position = self._resume()
+        self._send_chunks(position)
+
+    def _send_at_once(self, position: int) -> Answer | None:
+        """Send all that is left in one request. Return the answer of a registry that wants it in chunks."""
         expected, size = self._blob.expected, self._blob.expected_size
         if expected and size is not None and position == 0:
-            headers = {**_BYTES, "Content-Length": str(size)}
-            self._close(expected, headers, self._body.pieces(0))
-            return
+            body: Payload = self._body.take(0, size) if size <= CHUNK else self._body.pieces(0)
+            answer = self._close(expected, {**_BYTES, "Content-Length": str(size)}, body)
+            return answer if answer.status in _NOT_AT_ONCE else None
         if not self._body.complete or position < self._body.end:
-            self._patch(position, size)
+            length = None if size is None else size - position
+            refusals = _NOT_AT_ONCE if length is not None else _NOT_AT_ONCE | _NOT_UNSIZED
+            answer = self._patch(position, length, self._body.pieces(position), refusals)
+            if answer.status in refusals:
+                return answer
+        self._finish()
+        return None
+
+    def _send_chunks(self, position: int) -> None:
+        """Send what is left in chunks, smaller ones if the registry finds them too large."""
+        while chunk := self._body.take(position, max(self._repository.chunk_size, self._least)):
+            length = sum(map(len, chunk))
+            can_shrink = length > max(self._least, _SMALLEST_CHUNK)
+            answer = self._patch(position, length, chunk, {_TOO_LARGE} if can_shrink else ())
+            if answer.status == _TOO_LARGE:
+                self._repository.chunk_size = max(length // 2, _SMALLEST_CHUNK)
+            else:
+                position += length
+        self._finish()
+
+    def _patch(
+        self, position: int, length: int | None, body: Payload, refusals: Collection[int]
+    ) -> Answer:
+        """Append *body* to the session; the answer, whose status may be among *refusals*."""
+        headers = dict(_BYTES)
+        if length is not None:
+            headers["Content-Length"] = str(length)
+            headers["Content-Range"] = f"{position}-{position + length - 1}"
+        request = self._repository.request("PATCH", self._url, headers=headers, body=body)
+        answer = self._client.send_once(request, _STORED.union(refusals))
+        if answer.status in _STORED:
+            self._move(answer)
+        return answer
+
+    def _finish(self) -> None:
         self._close(self._blob.digest, {"Content-Length": "0"}, None)
 
-    def _patch(self, position: int, size: int | None) -> None:
-        headers = dict(_BYTES)
-        if size is not None:
-            headers["Content-Length"] = str(size - position)
-            headers["Content-Range"] = f"{position}-{size - 1}"
-        request = self._repository.request(
-            "PATCH", self._url, headers=headers, body=self._body.pieces(position)
-        )
-        self._move(self._client.send(request, {201, 202, 204}))
-
-    def _close(
-        self, digest: Digest, headers: Mapping[str, str], body: Iterator[memoryview] | None
-    ) -> None:
+    def _close(self, digest: Digest, headers: Mapping[str, str], body: Payload | None) -> Answer:
         joint = "&" if urlsplit(self._url).query else "?"
         url = f"{self._url}{joint}{urlencode({'digest': str(digest)})}"
         where = f"{self._repository.name}: blob {digest}"
         request = self._repository.request("PUT", url, where=where, headers=headers, body=body)
-        self._client.send(request, {201, 202, 204})
+        return self._client.send_once(request, _STORED if body is None else _STORED | _NOT_AT_ONCE)
 
     def _resume(self) -> int:
         """How far the registry got: the position to go on from, perhaps in a new session."""
-        answer = self._client.send(
-            self._repository.request("GET", self._url), {200, 202, 204, 400, 404, 405, 416}
-        )
-        match = _RANGE.fullmatch(answer.headers.get("Range", "").strip())
-        position = int(match[1]) + 1 if match and answer.status < 400 else 0
-        if position > 1:
+        answer = self._client.try_send(self._repository.request("GET", self._url))
+        is_open = answer is not None and answer.status < 400
+        match = _RANGE.fullmatch(answer.headers.get("Range", "").strip()) if answer else None
+        position = int(match[1]) + 1 if is_open and match else 0
+        if answer and position > 1:
             self._move(answer)
         else:  # registries say 0-0 of one byte and of none
-            self._url, position = begin_upload(self._repository), 0
+            if is_open:
+                self.cancel()
+            self._open()
+            position = 0
+            self._prefer_chunks()
         if not self._body.reaches(position):
-            self.cancel()
             raise LostBlobError(
                 f"the connection broke at byte {self._body.end} of an upload of which the registry"
                 f" kept {position}",
@@ -137,13 +186,17 @@ class _Upload:
             )
         return position
 
+    def _prefer_chunks(self) -> None:
+        """From now on send no blob at once: the registry refused one, or kept nothing of it."""
+        self._repository.chunk_size = self._repository.chunk_size or CHUNK
+
     def _is_there(self) -> bool:
         """Whether only the word that all went well was lost."""
         if not self._body.complete:
             return False
-        return self._repository.blob_size(self._blob.digest) == self._blob.size
+        return self._repository.head_blob(self._blob.digest) == self._blob.size
 
     def _move(self, answer: Answer) -> None:
-        """Go on at the session's new address, where *answer* has one."""
+        """Go on at the session's new address, if *answer* has one."""
         if answer.headers.get("Location"):
             self._url = self._client.location(answer)

@@ -49,6 +49,7 @@ class FakeRegistry:
         self.referrers_api = True
         self.mounts = True
         self.honours_ranges = True
+        self.least_chunk = 0
         self.page = 1000
         self.address = ""
         self.lock = threading.RLock()
@@ -218,7 +219,11 @@ class Exchange(Handler):
     def _continue(self, repo: str, session: str, status: int) -> None:
         end = max(len(self.registry.uploads[session]) - 1, 0)
         where = f"/v2/{repo}/blobs/uploads/{session}?state=x"
-        self.answer(status, Location=where, Range=f"0-{end}")
+        least = self.registry.least_chunk
+        headers = {"Location": where, "Range": f"0-{end}"}
+        if least:
+            headers["OCI-Chunk-Min-Length"] = str(least)
+        self.answer(status, b"", **headers)
 
     def _close(self, repo: str, session: str, digest: str) -> None:
         data = bytes(self.registry.uploads[session])

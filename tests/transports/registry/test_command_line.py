@@ -12,7 +12,16 @@ import pytest
 from tarkit.cli.app import run
 from tarkit.errors import UsageError
 from tarkit.transports.location import Location, Transport
-from tests.builders import image_of, layout_of, squeeze, write_files
+from tests.builders import (
+    Layout,
+    image_of,
+    layout_of,
+    make_image,
+    named,
+    on,
+    squeeze,
+    write_files,
+)
 from tests.rootfs.layers import file, pack
 from tests.transports.registry.fake_registry import FakeRegistry
 from tests.transports.registry.token_server import basic
@@ -186,3 +195,129 @@ def test_errors_have_their_exit_codes(
     registry.fail("GET", "manifests", lambda exchange: exchange.refuse(403, "DENIED"))
     assert tarkit(capsys, "inspect", name)[0] == 5
     assert tarkit(capsys, "inspect", "docker://registry.invalid/app")[0] == 1
+
+
+def reading_commands(repository: str, name: str, directory: Path) -> dict[str, tuple[str, ...]]:
+    """Every command that reads an image, for the image *name* of *repository*."""
+    name = repository + name
+    out = str(directory / "out")
+    return {
+        "copy": ("copy", name, f"oci:{out}:x"),
+        "copy --all": ("copy", "--all", name, f"oci:{out}:x"),
+        "copy to itself": ("copy", name, f"{repository}:copy"),
+        "inspect": ("inspect", name),
+        "inspect --platform": ("inspect", "--platform", "linux/amd64", name),
+        "verify": ("verify", name),
+        "ls": ("ls", name),
+        "cat": ("cat", name, "/etc/motd"),
+        "diff": ("diff", name, name),
+        "rootfs": ("rootfs", name, out),
+        "rootfs to a tar": ("rootfs", name, f"{out}.tar"),
+        "ext4": ("ext4", name, out),
+    }
+
+
+@pytest.mark.parametrize("command", reading_commands("", "", Path()))
+@pytest.mark.parametrize("name", [f"@{DIGEST}", f":v1@{DIGEST}", ":absent"])
+def test_an_image_that_is_not_there_is_not_found_by_any_command(
+    registry: FakeRegistry,
+    fixtures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    name: str,
+) -> None:
+    repository = f"docker://{registry.address}/app"
+    tarkit(capsys, "copy", str(fixtures / "hello.tar"), f"{repository}:v1")
+    asked = reading_commands(repository, name, tmp_path)[command]
+    code, out, error = tarkit(capsys, *asked)
+    assert (code, out) == (3, "")
+    assert "not found" in error
+    assert list(tmp_path.iterdir()) == []
+    assert "copy" not in registry.manifests["app"]
+
+
+@pytest.mark.parametrize("part", ["layer", "config", "manifest of a platform"])
+def test_what_is_missing_inside_an_image_is_no_image_that_is_not_found(
+    registry: FakeRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    layout = Layout()
+    image = on(layout.image(make_image("one")), "linux/amd64")
+    files = layout.finish(named(layout.index(image), "x"))
+    write_files(tmp_path / "in", files)
+    name = f"docker://{registry.address}/app:v1"
+    tarkit(capsys, "copy", "--all", f"oci:{tmp_path / 'in'}", name)
+    if part == "manifest of a platform":
+        del registry.manifests["app"][image["digest"]]
+    else:
+        held = registry.blobs["app"]
+        held.pop(make_image("one").digest if part == "config" else _largest(held))
+    assert tarkit(capsys, "copy", "--all", name, f"oci:{tmp_path / 'out'}:x")[0] == 4
+
+
+def _largest(held: dict[str, bytes]) -> str:
+    return next(digest for digest, data in held.items() if data.startswith(b"\x1f\x8b"))
+
+
+@pytest.mark.parametrize("kind", ["docker-archive", "oci-archive", "oci"])
+@pytest.mark.parametrize("tag", ["", ":v1"])
+def test_a_digest_is_no_name_for_the_copy(
+    registry: FakeRegistry,
+    fixtures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    tag: str,
+) -> None:
+    repository = f"{registry.address}/app"
+    archive = str(fixtures / "hello.tar")
+    digest = tarkit(capsys, "copy", archive, f"docker://{repository}:v1")[1].strip()
+    exact, out = f"docker://{repository}{tag}@{digest}", f"{kind}:{tmp_path / 'out'}"
+    code, printed, _ = tarkit(capsys, "copy", "--json", exact, out)
+    names = [f"{repository}{tag}"] if tag else []
+    assert (code, json.loads(printed)["names"]) == (0, names)
+    (image,) = json.loads(tarkit(capsys, "list", "--json", out)[1])["images"]
+    assert image["names"] == names
+    assert tarkit(capsys, "copy", exact, f"{out}-2:given:1")[0] == 0
+    (image,) = json.loads(tarkit(capsys, "list", "--json", f"{out}-2")[1])["images"]
+    assert image["names"][0].endswith("given:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("r.example/app:v1", ["r.example/app:v1"]),
+        (f"r.example/app@{DIGEST}", []),
+        (f"r.example/app:v1@{DIGEST}", ["r.example/app:v1"]),
+        (f"r.example:5000/app@{DIGEST}", []),
+        ("r.example/UPPER:v1", []),
+        (DIGEST, []),
+        ("a" * 64, []),
+        ("not a name:1", []),
+    ],
+)
+def test_a_name_that_docker_cannot_keep_is_no_name_for_the_copy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, kept: list[str]
+) -> None:
+    write_files(tmp_path / "in", layout_of(make_image("one"), name))
+    out = f"docker-archive:{tmp_path / 'out.tar'}"
+    assert tarkit(capsys, "copy", f"oci:{tmp_path / 'in'}", out)[0] == 0
+    (image,) = json.loads(tarkit(capsys, "list", "--json", out)[1])["images"]
+    assert image["names"] == kept
+
+
+def test_a_push_that_fails_gives_no_name(
+    registry: FakeRegistry, fixtures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Blobs come first, then manifests by digest, and tags last."""
+    name = f"docker://{registry.address}/app:v1"
+    archive = str(fixtures / "hello.tar")
+    registry.fail("PUT", "/blobs/", lambda exchange: exchange.refuse(403, "DENIED"))
+    assert tarkit(capsys, "copy", archive, name)[0] == 5
+    assert registry.manifests == {}
+    assert registry.requests("PUT", "/manifests/") == []
+    registry.faults.clear()
+    registry.seen.clear()
+    assert tarkit(capsys, "copy", archive, name)[0] == 0
+    put = ["/manifests/" in seen.path for seen in registry.seen if seen.method == "PUT"]
+    assert put == sorted(put)

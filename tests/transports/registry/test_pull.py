@@ -177,17 +177,44 @@ def test_a_registry_without_ranges_sends_all_again(
     assert pulled(open_source, layer) == BIG
 
 
-def test_a_range_other_than_the_one_asked_for_is_an_error(
+def refuse_range(how: int | str) -> Callable[[Exchange], None]:
+    """A fault: ranges are refused, or other bytes sent than those asked for."""
+
+    def fault(exchange: Exchange) -> None:
+        if "Range" not in exchange.headers:
+            exchange.serve()
+        elif how == "reset":
+            exchange.drop()
+        elif isinstance(how, str):
+            exchange.answer(206, BIG, **{"Content-Range": how})
+        else:
+            exchange.refuse(how, "UNSUPPORTED")
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    "how",
+    [400, 401, 403, 404, 405, 416, 429, 500, 501, 503, "reset", "", "nonsense",
+     "bytes 0-3145727/3145728", "bytes 7-3145727/3145728"],
+)  # fmt: skip
+def test_a_registry_that_gets_ranges_wrong_sends_all_again(
+    registry: FakeRegistry, open_source: RegistrySource, how: int | str
+) -> None:
+    layer = add_image(registry, "app", BIG).layers[0]
+    for position in (1 << 20, 2 << 20):
+        registry.fail_once("GET", str(layer.digest), cut_at(position))
+    registry.fail("GET", str(layer.digest), refuse_range(how))
+    assert pulled(open_source, layer) == BIG
+
+
+def test_a_part_of_a_blob_that_nobody_asked_for_is_an_error(
     registry: FakeRegistry, open_source: RegistrySource
 ) -> None:
     layer = add_image(registry, "app", BIG).layers[0]
-    registry.fail_once("GET", str(layer.digest), cut_at(1 << 20))
-    wrong = {"Content-Range": f"bytes 0-{len(BIG) - 1}/{len(BIG)}"}
-    registry.fail(
-        "GET", str(layer.digest),
-        lambda exchange: exchange.answer(206, BIG, **wrong) if "Range" in exchange.headers else exchange.serve(),
-    )  # fmt: skip
-    with pytest.raises(TransportError, match="got others"):
+    part = {"Content-Range": f"bytes 7-{len(BIG) - 1}/{len(BIG)}"}
+    registry.fail("GET", str(layer.digest), lambda exchange: exchange.answer(206, BIG[7:], **part))
+    with pytest.raises(TransportError, match="only a part"):
         pulled(open_source, layer)
 
 

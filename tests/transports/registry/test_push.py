@@ -23,12 +23,15 @@ from tarkit.image.media_types import Compression
 from tarkit.streams.chunks import Readable
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.base import Destination, MountingDestination, Writer
+from tarkit.transports.registry.destination import RegistryDestination
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.reader import RegistryReader
 from tarkit.transports.registry.replay import WINDOW
 from tarkit.transports.registry.writer import RegistryWriter
 from tests.transports.registry.conftest import add_image
 from tests.transports.registry.fake_registry import Exchange, FakeRegistry, digest_of
+from tests.transports.registry.serving import Handler
+from tests.transports.registry.token_server import token_server
 
 BIG = bytes(range(256)) * (3 << 12)  # 3 MiB
 EMPTY = Descriptor.of(b"{}", "application/vnd.oci.empty.v1+json").to_json()
@@ -181,6 +184,16 @@ def test_a_busy_registry_gets_the_blob_later(
     assert registry.blobs["app"] == {digest_of(BIG): BIG}
 
 
+@pytest.mark.parametrize("status", [404, 405, 500])
+def test_an_upload_that_cannot_be_cancelled_hides_no_error(
+    registry: FakeRegistry, writer: RegistryWriter, status: int
+) -> None:
+    registry.fail("DELETE", "uploads", lambda exchange: exchange.refuse(status, "UNSUPPORTED"))
+    with pytest.raises(DigestMismatchError):
+        put(writer, VerifyingReader(io.BytesIO(BIG), digest=layer_of(b"other").digest))
+    assert len(registry.requests("DELETE")) == 1
+
+
 def test_a_wrong_stream_never_becomes_a_blob(
     registry: FakeRegistry, writer: RegistryWriter
 ) -> None:
@@ -241,19 +254,84 @@ def test_a_layer_is_known_again_by_its_diff_id(
     assert fresh.try_reuse(wanted, diff_id=diff_id, compressions=gzip) is None
 
 
-@pytest.mark.parametrize("willing", [True, False])
-def test_mounting_from_a_neighbour(
-    registry: FakeRegistry, options: RegistryOptions, writer: RegistryWriter, willing: bool
-) -> None:
-    registry.mounts = willing
-    image = add_image(registry, "origin", BIG)
+def neighbour(
+    registry: FakeRegistry, options: RegistryOptions, writer: RegistryWriter
+) -> RegistryDestination:
+    """A destination for the layer ``BIG``, which the repository ``origin`` has."""
+    add_image(registry, "origin", BIG)
     with RegistryReader.open(f"{registry.address}/origin", options) as reader:
         destination = writer.destination("latest")
         destination.mount_from(reader.source("latest"))
-        found = destination.try_reuse(image.layers[0], diff_id=None, compressions=ANY)
-    assert (found is not None) == willing
-    assert (digest_of(BIG) in registry.blobs.get("app", {})) == willing
-    assert len(registry.cancelled) == (not willing)
+    return destination
+
+
+def test_a_blob_is_mounted_from_a_neighbour(
+    registry: FakeRegistry, options: RegistryOptions, writer: RegistryWriter
+) -> None:
+    destination = neighbour(registry, options, writer)
+    assert destination.try_reuse(layer_of(BIG), diff_id=None, compressions=ANY) == layer_of(BIG)
+    assert registry.blobs["app"] == {digest_of(BIG): BIG}
+    assert registry.requests("PUT") == []
+
+
+def test_a_blob_that_will_be_recompressed_is_not_mounted(
+    registry: FakeRegistry, options: RegistryOptions, writer: RegistryWriter
+) -> None:
+    destination = neighbour(registry, options, writer)
+    zstd = frozenset({Compression.ZSTD})
+    assert destination.try_reuse(layer_of(BIG), diff_id=None, compressions=zstd) is None
+    assert registry.requests("POST") == []
+
+
+def test_an_upload_opened_instead_of_a_mount_is_continued(
+    registry: FakeRegistry, options: RegistryOptions, writer: RegistryWriter
+) -> None:
+    registry.mounts = False
+    destination = neighbour(registry, options, writer)
+    assert destination.try_reuse(layer_of(BIG), diff_id=None, compressions=ANY) is None
+    destination.put_blob(known(BIG), media_types.OCI_LAYER_GZIP)
+    assert registry.blobs["app"] == {digest_of(BIG): BIG}
+    assert len(registry.requests("POST")) == 1
+    assert registry.uploads == {}
+    assert registry.cancelled == []
+
+
+@pytest.mark.parametrize(
+    "status", [200, 202, 204, 301, 400, 401, 403, 404, 405, 409, 422, 429, 500, 501, 503, "reset"]
+)
+def test_a_mount_that_fails_in_any_way_leads_to_an_upload(
+    registry: FakeRegistry, options: RegistryOptions, writer: RegistryWriter, status: int | str
+) -> None:
+    def refuse(exchange: Exchange) -> None:
+        if isinstance(status, int):
+            exchange.answer(status, b"", **{"Retry-After": "1000"})
+        else:
+            exchange.drop()
+
+    destination = neighbour(registry, options, writer)
+    registry.fail("POST", "mount=", refuse)
+    assert destination.try_reuse(layer_of(BIG), diff_id=None, compressions=ANY) is None
+    destination.put_blob(known(BIG), media_types.OCI_LAYER_GZIP)
+    assert registry.blobs["app"] == {digest_of(BIG): BIG}
+    assert len(registry.requests("POST", "mount=")) == 1
+
+
+def test_a_token_that_does_not_allow_a_mount_leads_to_an_upload(
+    registry: FakeRegistry, options: RegistryOptions, writer: RegistryWriter
+) -> None:
+    def refuse_origin(handler: Handler) -> bool:
+        refused = "origin" in handler.path
+        if refused:
+            handler.refuse(403, "DENIED")
+        return refused
+
+    destination = neighbour(registry, options, writer)
+    with token_server() as tokens:
+        tokens.answer = refuse_origin
+        registry.authorize = tokens.authorize
+        assert destination.try_reuse(layer_of(BIG), diff_id=None, compressions=ANY) is None
+        destination.put_blob(known(BIG), media_types.OCI_LAYER_GZIP)
+    assert registry.blobs["app"] == {digest_of(BIG): BIG}
 
 
 def test_manifests_come_last_and_the_top_under_every_name(

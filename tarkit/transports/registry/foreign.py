@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -16,10 +16,10 @@ from tarkit.errors import (
 from tarkit.image.descriptor import Descriptor
 from tarkit.transports.registry.client import RegistryClient
 from tarkit.transports.registry.download import BlobStream
-from tarkit.transports.registry.endpoint import shown
-from tarkit.transports.registry.messages import Request
+from tarkit.transports.registry.messages import Payload, Request
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.repository import Repository
+from tarkit.transports.registry.urls import shown
 
 
 def fetch_layer(layer: Descriptor, registry: RegistryOptions | None = None) -> BlobStream:
@@ -60,7 +60,7 @@ class _Address(Repository):
         *,
         where: str = "",
         headers: Mapping[str, str] | None = None,
-        body: bytes | Iterable[bytes | memoryview] | None = None,
+        body: Payload | None = None,
     ) -> Request:
         """Return a request for the URL, whatever *tail* is."""
         return Request(method, self._url, where or self.name, (), headers or {}, body)

@@ -191,7 +191,8 @@ def _entries(
     children: list[Any], where: str, *, strict: bool
 ) -> tuple[tuple[Descriptor, ...], tuple[UnreadableEntry, ...]]:
     """Return the descriptors among *children*, and the others."""
-    readable, unreadable = [], []
+    readable: list[Descriptor] = []
+    unreadable: list[UnreadableEntry] = []
     for position, child in enumerate(children):
         try:
             readable.append(Descriptor.from_json(as_object(child, where=where), where=where))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tarkit.cli.app import exit_code
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -24,7 +25,6 @@ from tarkit.transports.base import ImageEntry, Reader, UnreadableImage
 from tarkit.transports.location import Location, Transport, open_reader
 
 _REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)  # each look at an image is expensive there
-_FAILED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,10 @@ def list_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """List the images in an archive, layout, directory, repository or Docker daemon; exit 4 if one is bad."""
+    """List the images in an archive, layout, directory, repository or Docker daemon.
+
+    Bad ones are listed too, and reported; the exit code is that of the first.
+    """
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with open_reader(
@@ -63,7 +66,7 @@ def list_command(
     bad = [row for row in rows if row.error]
     for row in bad:
         note(f"@{row.entry.index}: {row.error}")
-    return _FAILED if bad else 0
+    return exit_code(bad[0].error) if bad and bad[0].error else 0
 
 
 def _row(reader: Reader, entry: ImageEntry, known: dict[Digest, Overview]) -> _Row:

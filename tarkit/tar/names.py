@@ -78,7 +78,8 @@ class Names:
     def find(self, name: str | bytes) -> Member | None:
         """The last member of that name, as extraction would leave it, with links followed.
 
-        Raises :class:`UnsafePathError` for a name that leads out of the archive.
+        Raises :class:`UnsafePathError` for a name that leads out of the archive, and for an absolute
+        name that no member has.
         """
         self._require_inside(name)
         found = self.candidates(name)
@@ -99,7 +100,8 @@ class Names:
 
     def _require_inside(self, name: str | bytes) -> None:
         raw = name.encode("utf-8", "surrogatepass") if isinstance(name, str) else name
-        if clean(raw) is None:
+        # An absolute name may mean a member, but never a file of this machine.
+        if clean(raw) is None or (raw.startswith(b"/") and not self.candidates(name)):
             raise UnsafePathError(f"{shown(name)} leads out of the archive", where=self._where)
 
     def _follow(self, members: list[Member], *, last: bool) -> list[Member]:

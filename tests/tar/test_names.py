@@ -49,9 +49,9 @@ def test_names_compare_clean_on_both_sides() -> None:
 
 def test_names_outside_are_found_by_no_name() -> None:
     names = Names([Member(b"/../passwd"), Member(b"../up")])
-    for name in ("passwd", "up", "", "/etc/passwd"):
+    for name in ("passwd", "up", ""):
         assert names.find(name) is None
-    for name in ("/../passwd", "../up", "x/../../up"):
+    for name in ("/../passwd", "/etc/passwd", "../up", "x/../../up"):
         with pytest.raises(UnsafePathError, match="leads out of the archive"):
             names.find(name)
 

@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -162,7 +163,7 @@ def test_the_same_image_under_one_name_twice_is_not_ambiguous(tmp_path: Path) ->
     assert caught.value.available == ("app", "other")
 
 
-ODD = [
+ODD: list[tuple[object, type[Exception]]] = [
     ({"digest": "blake3:" + "a" * 64, "size": 1}, UnsupportedError),
     ({"digest": "sha256:short", "size": 1}, MalformedError),
     ({"digest": "sha256:" + "a" * 64, "size": -1}, MalformedError),
@@ -179,7 +180,7 @@ class TestOddEntries:
     @pytest.mark.parametrize(("odd", "kind"), ODD, ids=str)
     @pytest.mark.parametrize("position", [0, 1, 2])
     def test_it_has_its_position_and_its_error(
-        self, tmp_path: Path, odd: Doc, kind: type[Exception], position: int
+        self, tmp_path: Path, odd: Any, kind: type[Exception], position: int
     ) -> None:
         made = Layout()
         entries = [

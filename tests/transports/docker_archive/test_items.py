@@ -22,8 +22,9 @@ def choose(items: list[ManifestItem], name: str | None = None, index: int | None
     return choose_item(items, name, index, where="a.tar")
 
 
-def parse(document: object) -> tuple[ManifestItem, ...]:
-    return parse_items(dump(document), where="manifest.json")
+def parse(document: object) -> list[ManifestItem]:
+    items = parse_items(dump(document), where="manifest.json")
+    return [item for item in items if isinstance(item, ManifestItem)]
 
 
 def test_what_is_read_is_written_again() -> None:

@@ -148,7 +148,8 @@ def test_compressed_layers_under_any_name(pack: Any, media_type: str) -> None:
 def test_a_compressed_layer_named_by_its_diff_id(tmp_path: Path, name: str) -> None:
     paths = [name.format(diff_id[7:]) for diff_id in ONE.diff_ids]
     packed = [squeeze(layer) for layer in ONE.layers]
-    members = one(Layers=paths) | dict(zip(paths, packed, strict=True))
+    stored: Members = dict(zip(paths, packed, strict=True))
+    members = one(Layers=paths) | stored
     with opened(members) as reader:
         manifest = check(reader, ONE)
     assert [str(layer.digest) for layer in manifest.layers] == [sha256(data) for data in packed]

@@ -30,11 +30,13 @@ class Workers(ThreadPoolExecutor):
 
     def submit(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Submit *task* as the executor does; it inherits the caller's cancellations."""
-        return super().submit(copy_context().run, self._run, task, *args, **kwargs)
+        context = copy_context()
 
-    def _run(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._cancellation:
-            return task(*args, **kwargs)
+        def run() -> T:
+            with self._cancellation:
+                return task(*args, **kwargs)
+
+        return super().submit(lambda: context.run(run))
 
     def map(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_a_pool_whose_block_fails_stops_its_workers() -> None:
             started.wait(60)
             raise KeyError
 
-    futures = []
+    futures: list[Future[None]] = []
     with pytest.raises(KeyError):
         fail()
     assert isinstance(futures[0].exception(0), CancelledError)

@@ -15,8 +15,8 @@ from tarkit.transports.registry.urls import parse_url, quoted
 _PAGE = 1000
 _PAGES_LIMIT = 10_000
 _FRUITLESS_LIMIT = 100  # pages in a row without a new tag
-_TAGS_LIMIT = 200_000
-_SIZE_LIMIT = 32 << 20  # bytes of all pages
+_TAGS_LIMIT = 150_000
+_SIZE_LIMIT = 24 << 20  # bytes of all pages
 
 
 def list_tags(repository: Repository) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tarkit import Cancellation, CancelledError
+from tarkit import Cancellation
 from tarkit.errors import (
     AuthenticationError,
     CancelledError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import itertools
 import socket
 import traceback
@@ -21,6 +22,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.streams.sockets import Patient
 from tarkit.streams.tls import client_context
+from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.options import Patience, RegistryOptions
 from tarkit.transports.registry.reader import RegistryReader
@@ -51,6 +53,13 @@ def write() -> object:
         return writer.destination().try_reuse(BLOB, diff_id=None, compressions=frozenset())
 
 
+def push() -> object:
+    data = b"layer"
+    with RegistryWriter.open("127.0.0.1:5000/app", OPTIONS) as writer:
+        blob = VerifyingReader(io.BytesIO(data), digest=Descriptor.of(data, "").digest, size=5)
+        return writer.destination().put_blob(blob, "")
+
+
 OPERATIONS: dict[str, Operation] = {
     "tags": read(lambda reader: reader.images()),
     "manifest": read(lambda reader: reader.source("v1").manifest()),
@@ -58,6 +67,7 @@ OPERATIONS: dict[str, Operation] = {
     "blob": read(lambda reader: reader.source("v1").open_blob(BLOB).read()),
     "referrers": read(lambda reader: reader.source("v1").referrers()),
     "reuse": write,
+    "push": push,
 }
 
 HOSTS = ["h", "127.0.0.1:5000", "h:0", "h:65536", "h:-1", "h:x", "[::1", "[::1]:5000", "[v1.x]", "",
@@ -183,7 +193,7 @@ STATUSES_OF = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["tags", "blob", "reuse"])
+@pytest.mark.parametrize("name", ["tags", "blob", "reuse", "push"])
 @pytest.mark.parametrize("header", STATUSES_OF)
 def test_every_odd_value_of_every_header_that_is_read(name: str, header: str) -> None:
     for value in [*URLS, *NUMBERS, *FORMS]:

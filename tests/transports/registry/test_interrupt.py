@@ -96,7 +96,7 @@ def stall() -> Iterator[Stall]:
 
 Place = Callable[[FakeRegistry, Stall], None]
 PLACES: dict[str, Place] = {
-    "any": lambda registry, stall: registry.faults.append(lambda e: stall.silent(e) or True),
+    "any": lambda registry, stall: registry.fail("GET", "/", stall.silent),
     "blob": lambda registry, stall: registry.fail("GET", "/blobs/", stall.half_a_blob),
     "tags": lambda registry, stall: registry.fail("GET", "/tags/", stall.silent),
     "head": lambda registry, stall: registry.fail("HEAD", "/blobs/", stall.silent),

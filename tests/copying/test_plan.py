@@ -24,6 +24,7 @@ from tarkit.transports.base import Profile
 from tarkit.transports.directory.writer import PROFILE as DIR_PROFILE
 from tarkit.transports.docker_archive.classic_writer import PROFILE as CLASSIC_PROFILE
 from tarkit.transports.docker_archive.dual_writer import PROFILE as DUAL_PROFILE
+from tarkit.transports.registry.destination import PROFILE as REGISTRY_PROFILE
 
 PROFILES = {
     "oci": DIRECTORY_PROFILE,
@@ -164,9 +165,11 @@ def test_an_artifact_goes_as_it_is_or_not_at_all() -> None:
         Descriptor.of(b"{}", "application/vnd.example"),
         (Descriptor.of(b"x", "text/plain"),),
     )
-    planned = plan_copy(artifact, None, DIRECTORY_PROFILE, CopyOptions())
-    assert planned.family is None
-    assert all(has is becomes for has, becomes in planned.layers[0].becomes.items())
+    recompressing = CopyOptions(compression=LayerCompression.ZSTD)
+    for profile in (DIRECTORY_PROFILE, ARCHIVE_PROFILE, DIR_PROFILE, REGISTRY_PROFILE):
+        planned = plan_copy(artifact, None, profile, recompressing)
+        assert planned.family is None
+        assert all(has is becomes for has, becomes in planned.layers[0].becomes.items())
     for profile in (DUAL_PROFILE, CLASSIC_PROFILE):
         with pytest.raises(NotAnImageError, match=r"application/vnd\.example"):
             plan_copy(artifact, None, profile, CopyOptions())

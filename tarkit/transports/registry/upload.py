@@ -166,17 +166,9 @@ class _Upload:
 
     def _resume(self) -> int:
         """How far the registry got: the position to go on from, perhaps in a new session."""
-        answer = self._client.try_send(self._repository.request("GET", self._url))
-        is_open = answer is not None and answer.status < 400
-        match = _RANGE.fullmatch(answer.headers.get("Range", "").strip()) if answer else None
-        position = int(match[1]) + 1 if is_open and match else 0
-        if answer and position > 1:
-            self._move(answer)
-        else:  # registries say 0-0 of one byte and of none
-            if is_open:
-                self.cancel()
+        position = self._kept_bytes()
+        if not position:
             self._open()
-            position = 0
             self._prefer_chunks()
         if not self._body.reaches(position):
             raise LostBlobError(
@@ -185,6 +177,18 @@ class _Upload:
                 where=self._repository.name,
             )
         return position
+
+    def _kept_bytes(self) -> int:
+        """Ask how much the session holds. One that holds nothing, or does not say, is given up."""
+        answer = self._client.try_send(self._repository.request("GET", self._url))
+        if answer is None or answer.status >= 400:
+            return 0
+        match = _RANGE.fullmatch(answer.headers.get("Range", "").strip())
+        if match is None or match[1] == "0":  # registries say 0-0 of one byte and of none
+            self.cancel()
+            return 0
+        self._move(answer)
+        return int(match[1]) + 1
 
     def _prefer_chunks(self) -> None:
         """From now on send no blob at once: the registry refused one, or kept nothing of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.rootfs.layers import Item
@@ -33,11 +33,12 @@ class Model:
         markers = [item for item in layer if ".wh." in item.name]
         rest = [item for item in layer if item not in markers]
         listed = {tuple(i.name.split("/")) for i in rest if i.kind == tarfile.DIRTYPE}
+        lower = {i.target: self.present(i.target) for i in rest if i.kind == tarfile.LNKTYPE}
         for item in markers:
             self.hide(tuple(item.name.split("/")), listed)
-        added: list[Inode] = []
         waiting = []
         for item in rest:
+            target = self.present(item.target, lower) if item.kind == tarfile.LNKTYPE else None
             path = self.make_parent(tuple(item.name.split("/")))
             if item.kind == tarfile.DIRTYPE:
                 if self.kind(path) != "dir":
@@ -45,21 +46,35 @@ class Model:
                     self.inodes[path] = Inode("dir")
                 self.inodes[path].value = item.mode
                 continue
-            early = self.lookup(item.target) if item.kind == tarfile.LNKTYPE else None
             self.remove(path)
-            if early is not None and early in added and early.kind != "waiting":
-                self.inodes[path] = early
-            elif item.kind == tarfile.LNKTYPE:
-                self.inodes[path] = Inode("waiting", item.target)
+            self.inodes[path] = target or self.new_inode(item)
+            if self.inodes[path].kind == "waiting":
                 waiting.append((path, self.inodes[path]))
-            elif item.kind == tarfile.SYMTYPE:
-                self.inodes[path] = Inode("link", item.target)
-            else:
-                self.inodes[path] = Inode("file", item.data)
-            added.append(self.inodes[path])
-        for path, inode in waiting:
+        targets = [self.target(inode) for _, inode in waiting]
+        for (path, inode), target in zip(waiting, targets, strict=True):
             if self.inodes.get(path) is inode:
-                self.inodes[path] = self.target(inode)
+                if target is None or target.kind == "dir":
+                    raise RefusedByModelError
+                self.inodes[path] = target
+
+    def new_inode(self, item: Item) -> Inode:
+        if item.kind == tarfile.LNKTYPE:
+            return Inode("waiting", item.target)
+        if item.kind == tarfile.SYMTYPE:
+            return Inode("link", item.target)
+        return Inode("file", item.data)
+
+    def present(self, name: str, lower: Mapping[str, Inode | None] | None = None) -> Inode | None:
+        """The file that a hard link to *name* can refer to now, or else the one among *lower*."""
+        try:
+            found = self.lookup(name)
+        except RefusedByModelError:
+            if lower is None:  # the layer may put an end to the loop
+                return None
+            raise
+        if found is None or found.kind == "dir":
+            return lower.get(name) if lower else None
+        return None if found.kind == "waiting" else found
 
     def hide(self, path: Path, listed: set[Path]) -> None:
         parent, name = path[:-1], path[-1]
@@ -77,17 +92,16 @@ class Model:
         for child in [each for each in self.inodes if each[:-1] == parent and each]:
             self.remove(child)
 
-    def target(self, inode: Inode) -> Inode:
+    def target(self, inode: Inode) -> Inode | None:
+        """What *inode*, which waited for it, refers to at the end of the layer."""
         seen = []
-        while inode.kind == "waiting":
-            if inode in seen:
-                raise RefusedByModelError
-            seen.append(inode)
-            found = self.lookup(str(inode.value))
-            if found is None or found.kind == "dir":
-                raise RefusedByModelError
-            inode = found
-        return inode
+        found: Inode | None = inode
+        while found is not None and found.kind == "waiting":
+            if found in seen:
+                return None
+            seen.append(found)
+            found = self.lookup(str(found.value))
+        return found
 
     def lookup(self, name: str) -> Inode | None:
         """What is at *name*, the link itself where it is one."""

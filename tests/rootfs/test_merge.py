@@ -205,10 +205,76 @@ def test_a_link_may_come_before_its_target() -> None:
     assert at(tree, "a") is at(tree, "b") is at(tree, "c")
 
 
-def test_a_link_before_its_target_means_the_layers_own() -> None:
-    tree = merged([file("a", "old")], [hard("b", "a"), file("a", "newer")])
+def sizes(tree: Tree, *names: str) -> list[int]:
+    return [at(tree, name).member.size for name in names]
+
+
+def test_a_link_refers_to_the_file_present_when_it_is_applied() -> None:
+    old, link, new = file("a", "old"), hard("b", "a"), file("a", "newer")
+    assert sizes(merged([old], [link, new]), "a", "b") == [5, 3]
+    assert sizes(merged([old], [new, link]), "a", "b") == [5, 5]
+    assert sizes(merged([old, link, new]), "a", "b") == [5, 3]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("whiteout", ["d/.wh.a", ".wh.d", "d/.wh..wh..opq", ".wh..wh..opq"])
+def test_a_link_gets_the_file_that_its_layer_hides(whiteout: str, order: int) -> None:
+    tree = merged([file("d/a", "old")], [hard("b", "d/a"), file(whiteout)][::order])
+    assert sizes(tree, "b") == [3]
+    assert at(tree, "b").links == 1
+
+
+@pytest.mark.parametrize(
+    "replacement",
+    [file("d"), link("d", "e"), file("d/a", "newer"), directory("d/a"), file("d/a/x"), hard("d", "c")],
+    ids=lambda item: f"{item.name}-{item.kind.decode()}",
+)  # fmt: skip
+def test_a_link_keeps_a_file_whose_path_its_layer_changes(replacement: Item) -> None:
+    base = [file("d/a", "old"), file("e/a", "newer"), file("c", "c")]
+    tree = merged(base, [hard("b", "d/a"), replacement])
+    assert sizes(tree, "b") == [3]
+
+
+@pytest.mark.parametrize("replacement", [file("d"), directory("d/a"), file("d/a/x")])
+def test_a_link_to_a_path_that_is_gone_gets_the_file_of_the_layers_below(
+    replacement: Item,
+) -> None:
+    tree = merged([file("d/a", "old")], [replacement, hard("b", "d/a")])
+    assert sizes(tree, "b") == [3]
+
+
+def test_a_link_may_replace_a_directory_on_the_way_to_its_target() -> None:
+    assert paths(merged([file("d/a", "old")], [hard("d", "d/a")])) == ["d"]
+    assert paths(merged([file("a", "old")], [hard("a/b", "a")])) == ["a", "a/b"]
+
+
+def test_a_link_to_itself_changes_nothing() -> None:
+    assert sizes(merged([file("a", "old")], [hard("a", "a")]), "a") == [3]
+
+
+def test_a_link_waits_while_a_directory_is_in_the_place_of_its_target() -> None:
+    tree = merged([directory("a")], [hard("b", "a"), file("a", "new")])
     assert at(tree, "b") is at(tree, "a")
-    assert at(tree, "b").member.size == 5
+
+
+def test_a_link_that_waits_hides_the_file_below() -> None:
+    tree = merged([file("b", "old")], [hard("c", "b"), hard("b", "a"), file("a", "newer")])
+    assert sizes(tree, "a", "b", "c") == [5, 5, 3]
+
+
+def test_a_waiting_link_that_its_layer_removes_again_needs_no_target() -> None:
+    assert paths(merged([hard("d/b", "none"), file("d")])) == ["d"]
+
+
+def test_links_of_several_layers_to_one_name_are_of_different_files() -> None:
+    tree = merged(
+        [file("a", "1")],
+        [hard("b", "a"), file("a", "22")],
+        [file(".wh.a"), hard("c", "a"), file("a", "333")],
+        [hard("d", "a")],
+    )
+    assert sizes(tree, "a", "b", "c", "d") == [3, 1, 2, 3]
+    assert [at(tree, name).links for name in "abcd"] == [2, 1, 1, 2]
 
 
 def test_a_link_into_a_lower_layer() -> None:

@@ -21,6 +21,10 @@ def expected(stack: list[list[Item]]) -> Shape | None:
             model.apply(layer)
     except RefusedByModelError:
         return None
+    return shape_of_model(model)
+
+
+def shape_of_model(model: Model) -> Shape:
     names: dict[int, list[str]] = {}
     for path, inode in sorted(model.inodes.items()):
         names.setdefault(id(inode), []).append("/".join(path))

@@ -19,11 +19,30 @@ def main() -> None:
     # threads that read, inflate and hash ask for the interpreter after every chunk, and get it from one
     # that parses only after this: with the usual 5 ms an ext4 image took 7 % longer
     sys.setswitchinterval(0.0003)
-    from tarkit.cli.app import run
-
-    code = run()
+    code = _run()
     gc.freeze()  # the interpreter's last searches for cycles took a fifth of a short command
     sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command line, which even while it is being imported ends with one line at most."""
+    try:
+        from tarkit.cli.signals import Signals
+
+        signals = Signals()
+        signals.install()
+        from tarkit.cli.app import run
+        from tarkit.cli.failures import report_threads, wants_debugging
+
+        signals.working()
+        report_threads(debug=wants_debugging(sys.argv))
+        code = run()
+        signals.finished(code)
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  from an import, too
+        from tarkit.cli.failures import report, wants_debugging
+
+        code = report(error, debug=wants_debugging(sys.argv))
+    return code
 
 
 if __name__ == "__main__":

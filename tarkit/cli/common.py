@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tarkit.cli.messages import note, reporting_success
 from tarkit.errors import one_line
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
@@ -40,17 +40,6 @@ PlatformOption = Annotated[
 def print_json(document: object) -> None:
     """One JSON document on standard output."""
     print(json.dumps(document, indent=2))
-
-
-def say(text: str) -> None:
-    """A line on standard error; nothing where the shell closed it: ``print`` would take standard output."""
-    if sys.stderr is not None:
-        print(text, file=sys.stderr, flush=True)
-
-
-def note(text: str) -> None:
-    """A line for the reader, on standard error."""
-    say(f"tarkit: {text}")
 
 
 def size_text(size: int) -> str:
@@ -91,14 +80,15 @@ def platform_text(platform: Platform | None) -> str | None:
 def report_files(result: RootfsResult, destination: str, *, as_json: bool, quiet: bool) -> None:
     """Say which of an image's files were written, and what was not."""
     if as_json:
-        print_json(
-            {
-                "path": destination,
-                "entries": result.entries,
-                "size": result.size,
-                "notes": list(result.notes),
-            }
-        )
+        with reporting_success():
+            print_json(
+                {
+                    "path": destination,
+                    "entries": result.entries,
+                    "size": result.size,
+                    "notes": list(result.notes),
+                }
+            )
     elif not quiet:
         for text in result.notes:
             note(text)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tarkit.cli.common import say
+from tarkit.cli.messages import say
 from tarkit.copying.progress import Event, Progress
 
 Listener = Callable[[Progress], None]

@@ -7,6 +7,7 @@ from queue import Queue
 
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
+from tarkit.streams.workers import start_thread
 
 DEPTH = 4
 """Chunks that wait for whoever reads, at the most."""
@@ -24,8 +25,7 @@ class ReadAhead(ChunkReader):
         self._queue: Queue[bytes | BaseException] = Queue(depth)
         self._stop = threading.Event()
         self._end: bytes | BaseException | None = None
-        self._thread = threading.Thread(target=self._produce, name="read-ahead", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._produce, "read-ahead")
 
     def _produce(self) -> None:
         try:

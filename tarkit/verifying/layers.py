@@ -6,7 +6,6 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tarkit.errors import CancelledError, TarkitError
@@ -16,6 +15,7 @@ from tarkit.image.media_types import Compression
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable, drain
 from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
+from tarkit.streams.workers import Pool
 from tarkit.verifying.contents import Content
 from tarkit.verifying.findings import Findings, Rule
 
@@ -62,7 +62,7 @@ class Claims:
         contents = sorted(self._claims, key=lambda content: content.place)
         jobs = 1 if in_order else min(os.cpu_count() or 1, _MOST_JOBS)
         stop = threading.Event()
-        with ThreadPoolExecutor(jobs, "verify") as pool:
+        with Pool(jobs, "verify") as pool:
             try:
                 for content, facts in zip(
                     contents, pool.map(lambda c: self._measure(c, stop), contents), strict=True

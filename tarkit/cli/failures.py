@@ -56,8 +56,9 @@ def flush_output() -> None:
     if sys.stdout is not None:
         try:
             sys.stdout.flush()
-        except OSError:
+        except OSError as error:
             silence(sys.stdout)
+            error.filename = "standard output"
             raise
 
 

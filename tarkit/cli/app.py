@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from tarkit import __version__
-from tarkit.cli.failures import INTERRUPTED, flush_output, report, wants_debugging
+from tarkit.cli.failures import INTERRUPTED, report, wants_debugging
+from tarkit.cli.messages import flush_output
 
 COMMANDS = (
     "copy",

@@ -79,8 +79,8 @@ def platform_text(platform: Platform | None) -> str | None:
 
 def report_files(result: RootfsResult, destination: str, *, as_json: bool, quiet: bool) -> None:
     """Say which of an image's files were written, and what was not."""
-    if as_json:
-        with reporting_success():
+    with reporting_success():
+        if as_json:
             print_json(
                 {
                     "path": destination,
@@ -89,7 +89,7 @@ def report_files(result: RootfsResult, destination: str, *, as_json: bool, quiet
                     "notes": list(result.notes),
                 }
             )
-    elif not quiet:
-        for text in result.notes:
-            note(text)
-        note(f"{result.entries} entries, {result.size} bytes in files, in {destination}")
+        elif not quiet:
+            for text in result.notes:
+                note(text)
+            note(f"{result.entries} entries, {result.size} bytes in files, in {destination}")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Sequence
 
-from tarkit.cli.messages import note, say, silence
+from tarkit.cli.messages import note, say
 from tarkit.errors import (
     AuthenticationError,
     NotFoundError,
@@ -49,17 +48,6 @@ def report(error: BaseException, *, debug: bool = False) -> int:
     if message:
         note(one_line(message))
     return code
-
-
-def flush_output() -> None:
-    """Write out standard output; after a failure, nothing tries to write the rest again."""
-    if sys.stdout is not None:
-        try:
-            sys.stdout.flush()
-        except OSError as error:
-            silence(sys.stdout)
-            error.filename = "standard output"
-            raise
 
 
 def wants_debugging(arguments: Sequence[str]) -> bool:

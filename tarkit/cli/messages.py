@@ -40,18 +40,30 @@ def silence(stream: TextIO | None) -> None:
         os.close(null)
 
 
+def flush_output() -> None:
+    """Write out standard output; after a failure, nothing tries to write the rest again."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            silence(sys.stdout)
+            error.filename = "standard output"
+            raise
+
+
 @contextmanager
 def reporting_success() -> Iterator[None]:
     """Print the result of a command whose output is already in place.
 
     A failure to print it to standard output becomes a note and does not change the exit code: the
-    copy or image exists, and repeating the command would only write it again. Commands whose result
-    is the text itself, such as ``list`` or ``cat``, print outside such a block and fail.
+    copy or image exists, and repeating the command would only write it again. An output that is
+    itself on standard output, such as an archive, is written out first and fails. Commands whose
+    result is text, such as ``list`` or ``cat``, print outside such a block and fail.
     """
+    flush_output()
     try:
         yield
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        flush_output()
     except OSError as error:
         silence(sys.stdout)
         note(f"the output is complete, but standard output failed: {error.strerror or error}")

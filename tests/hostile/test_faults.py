@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import itertools
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -46,7 +44,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def failing(owner: Any, name: str, error: Callable[[], BaseException], at: int) -> Iterator[list[int]]:
+def failing(
+    owner: Any, name: str, error: Callable[[], BaseException], at: int
+) -> Iterator[list[int]]:
     """Have call number *at* of *owner*'s function *name* fail; yields a list of the calls' numbers."""
     original = getattr(owner, name)
     calls: list[int] = []
@@ -102,7 +102,9 @@ def test_threads_that_cannot_start(name: str, image: Path, tmp_path: Path) -> No
     def no_thread() -> RuntimeError:
         return RuntimeError("can't start new thread")
 
-    for result in every_failure(threading.Thread, "start", no_thread, command(name, image, out), out):
+    for result in every_failure(
+        threading.Thread, "start", no_thread, command(name, image, out), out
+    ):
         check(result, out, {0, 1})
         assert result.code == 0 or "can't start new thread" in result.err
         assert set(threading.enumerate()) - before <= deflaters()

@@ -42,7 +42,7 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[int, Any]:
 
 @pytest.mark.parametrize("number", CODES)
 def test_a_signal_before_the_work_ends_the_process_at_once(
-    handlers: dict[int, Any], capsys: pytest.CaptureFixture[str], number: int
+    handlers: dict[int, Any], capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
     Signals().install()
     with pytest.raises(ExitedError, match=str(CODES[number])):

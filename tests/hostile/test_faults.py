@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import itertools
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -113,3 +115,25 @@ def test_threads_that_cannot_start(name: str, image: Path, tmp_path: Path) -> No
 def deflaters() -> set[threading.Thread]:
     """The threads that all compressors of a process share."""
     return {thread for thread in threading.enumerate() if thread.name.startswith("deflate")}
+
+
+CALLS = ("open", "mkdir", "pwrite", "pwritev", "ftruncate", "link", "rename", "replace", "fsync")
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if hasattr(os, call)])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("ls", "verify")])
+def test_calls_of_the_system_that_fail(name: str, call: str, image: Path, tmp_path: Path) -> None:
+    """An output is either absent or whole; a directory may fail to reach the disk after it has its name."""
+    out = tmp_path / "out"
+    arguments = command(name, image, out)
+
+    def full() -> OSError:
+        return OSError(errno.ENOSPC, "No space left on device")
+
+    for result in every_failure(os, call, full, arguments, out):
+        published = {path.name for path in out.iterdir()}
+        if result.code and published == {"o"} and call in ("open", "fsync"):
+            assert arguments[0] == "copy"
+            assert run_here("verify", arguments[-1].removesuffix(":x").removesuffix(":1")).code == 0
+        else:
+            check(result, out, {0, 6})

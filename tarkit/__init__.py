@@ -7,8 +7,7 @@ its :class:`Location`. Names are loaded when they are first used, so that ``impo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # to import it from typing would take most of the time of `import tarkit`
 if TYPE_CHECKING:
     from tarkit.building.artifact import Artifact
     from tarkit.building.build import (

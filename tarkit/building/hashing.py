@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from queue import SimpleQueue
 from typing import BinaryIO, NamedTuple
 
@@ -16,6 +15,7 @@ from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.atomic import from_os_error, os_errors
 from tarkit.streams.direct import DirectReader, new_buffer
+from tarkit.streams.workers import start_thread
 
 _PIECE = 8 << 20  # read at a time: pieces of 2 MiB took as long as through the page cache
 _BUFFERS = 3
@@ -40,8 +40,10 @@ class FileDigest:
         self._hasher = hashlib.sha256()
         self._failure: BaseException | None = None
         self._loader = _Loader(self._descriptor, str(where))
-        self._thread = threading.Thread(target=self._hash, name="hash", daemon=True)
-        self._thread.start()
+        with ExitStack() as stack:
+            stack.callback(self._loader.close)
+            self._thread = start_thread(self._hash, "hash")
+            stack.pop_all()
 
     def begin(self, settled: int) -> None:
         """Begin: the first *settled* bytes stay as they are."""
@@ -81,8 +83,7 @@ def flushing(file: BinaryIO, where: object) -> Iterator[None]:
         except OSError as error:  # the system tells of it once, so it must not be lost here
             failures.append(error)
 
-    thread = threading.Thread(target=flush, name="flush")
-    thread.start()
+    thread = start_thread(flush, "flush", daemon=False)
     try:
         yield
     finally:
@@ -99,15 +100,14 @@ class _Loader:
 
     def __init__(self, descriptor: int, where: str) -> None:
         self._descriptor = descriptor
-        self._file = DirectReader(descriptor)
         self._where = where
         self._limits: SimpleQueue[int | None] = SimpleQueue()
         self._free: SimpleQueue[memoryview | None] = SimpleQueue()
         self._loaded: SimpleQueue[_Loaded | BaseException | None] = SimpleQueue()
         for _ in range(_BUFFERS):
             self._free.put(memoryview(new_buffer(_PIECE)))
-        self._thread = threading.Thread(target=self._load, name="load", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._load, "load")
+        self._file = DirectReader(descriptor)
 
     def load_to(self, limit: int) -> None:
         """Go on to byte *limit*."""

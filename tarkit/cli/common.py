@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tarkit.cli.messages import note, reporting_success
 from tarkit.errors import one_line
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
@@ -50,17 +50,6 @@ def print_json(document: object) -> None:
     print(json.dumps(document, indent=2))
 
 
-def say(text: str) -> None:
-    """A line on standard error; nothing where the shell closed it: ``print`` would take standard output."""
-    if sys.stderr is not None:
-        print(text, file=sys.stderr, flush=True)
-
-
-def note(text: str) -> None:
-    """A line for the reader, on standard error."""
-    say(f"tarkit: {text}")
-
-
 def size_text(size: int) -> str:
     """*size* bytes as people read them: ``1.5 MiB``."""
     amount = float(size)
@@ -98,16 +87,17 @@ def platform_text(platform: Platform | None) -> str | None:
 
 def report_files(result: RootfsResult, destination: str, *, as_json: bool, quiet: bool) -> None:
     """Say which of an image's files were written, and what was not."""
-    if as_json:
-        print_json(
-            {
-                "path": destination,
-                "entries": result.entries,
-                "size": result.size,
-                "notes": list(result.notes),
-            }
-        )
-    elif not quiet:
-        for text in result.notes:
-            note(text)
-        note(f"{result.entries} entries, {result.size} bytes in files, in {destination}")
+    with reporting_success():
+        if as_json:
+            print_json(
+                {
+                    "path": destination,
+                    "entries": result.entries,
+                    "size": result.size,
+                    "notes": list(result.notes),
+                }
+            )
+        elif not quiet:
+            for text in result.notes:
+                note(text)
+            note(f"{result.entries} entries, {result.size} bytes in files, in {destination}")

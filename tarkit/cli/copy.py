@@ -16,10 +16,10 @@ from tarkit.cli.common import (
     Json,
     Quiet,
     SourceArgument,
-    note,
     print_json,
     size_text,
 )
+from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.copying.carry import carry_over
@@ -149,7 +149,8 @@ def copy_command(
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
             file.write(f"{result.descriptor.digest}\n".encode())
-    _report(result, to_location, names, as_json=json_output, quiet=quiet)
+    with reporting_success():
+        _report(result, to_location, names, as_json=json_output, quiet=quiet)
 
 
 def _fetcher(tls_verify: bool) -> Callable[[Descriptor], BinaryIO]:

@@ -16,10 +16,10 @@ from tarkit.cli.common import (
     PlatformOption,
     Quiet,
     SourceArgument,
-    note,
     print_json,
     table,
 )
+from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
@@ -113,12 +113,13 @@ def ext4_command(
     if not quiet:
         for text in result.notes:
             note(text)
-    if json_output:
-        print_json(_as_json(result))
-    elif not quiet:
-        facts = _as_json(result)
-        del facts["notes"]
-        print(table([(name, str(value)) for name, value in facts.items() if value != ""]))
+    with reporting_success():
+        if json_output:
+            print_json(_as_json(result))
+        elif not quiet:
+            facts = _as_json(result)
+            del facts["notes"]
+            print(table([(name, str(value)) for name, value in facts.items() if value != ""]))
 
 
 def _as_json(result: BuildResult) -> dict[str, object]:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, Quiet, note
+from tarkit.cli.common import Debug, Quiet
+from tarkit.cli.messages import note
 from tarkit.cli.registry import AuthFile, CertDir, Host, TlsVerify, ask_password, registry_domain
 from tarkit.errors import UsageError
 from tarkit.streams.standard import is_terminal, standard_text

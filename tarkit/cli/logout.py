@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tarkit.cli.common import Debug, Quiet, note
+from tarkit.cli.common import Debug, Quiet
+from tarkit.cli.messages import note
 from tarkit.cli.registry import AuthFile, Host, registry_domain
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tarkit.cli.common import say
+from tarkit.cli.messages import say
 from tarkit.copying.progress import Event, Progress
 
 Listener = Callable[[Progress], None]
@@ -55,17 +55,26 @@ def _bar() -> Iterator[Listener]:
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
     )
-    bar = Bar(*columns, console=Console(stderr=True), transient=True)
-    bar.start()
+    # events come ten times a second: no thread has to redraw the bar in between
+    bar = Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
     try:
+        with suppress(OSError):  # the terminal may be gone, which must not end the copy
+            bar.start()
         task = bar.add_task("copy", blobs="")
 
         def listener(progress: Progress) -> None:
             if progress.event is not Event.FAILED:
                 blobs = f"{progress.blobs_done}/{progress.blobs} blobs"
-                bar.update(task, completed=progress.total_done, total=progress.total, blobs=blobs)
+                with suppress(OSError):
+                    bar.update(
+                        task,
+                        completed=progress.total_done,
+                        total=progress.total,
+                        blobs=blobs,
+                        refresh=True,
+                    )
 
         yield listener
     finally:
-        with suppress(OSError):  # the terminal may be gone, and that is not what ended the command
+        with suppress(OSError):
             bar.stop()

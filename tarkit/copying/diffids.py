@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from queue import Queue
 
 from tarkit.image.digest import Digest
@@ -10,6 +9,7 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable, drain
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.verify import VerifyingReader
+from tarkit.streams.workers import start_thread
 
 _DEPTH = 4  # chunks that wait to be uncompressed
 
@@ -28,8 +28,7 @@ class DiffIdReader(ChunkReader):
         self._queue: Queue[bytes] = Queue(_DEPTH)
         self._ended = False
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._compare, name="diff-id", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._compare, "diff-id")
 
     def _compare(self) -> None:
         feed = _Feed(self._queue)

@@ -77,7 +77,7 @@ def _read_together(layers: ImageLayers, witness: Witness) -> list[list[Member]]:
                 stack.enter_context(open_layer(layers, number, _AHEAD))
                 for number in range(len(layers))
             ]
-        except (TarkitError, RuntimeError) as error:  # of a registry, or for want of threads
+        except TarkitError as error:  # of a registry, or for want of threads
             raise _CannotOpenError from error
         cursors = [_Cursor(number, reader) for number, reader in enumerate(readers)]
         try:

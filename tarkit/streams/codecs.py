@@ -145,6 +145,7 @@ class _ZstdCompressor(ChunkReader):
         import zstandard
 
         super().__init__(stream)
+        self._error = zstandard.ZstdError
         self._compressor = zstandard.ZstdCompressor(
             compression_params=_zstd_parameters(level)
         ).compressobj()
@@ -154,10 +155,23 @@ class _ZstdCompressor(ChunkReader):
         while not self._done:
             data = self._stream.read(CHUNK_SIZE)
             self._done = not data
-            chunk = self._compressor.compress(data) if data else self._compressor.flush()
+            chunk = self._compress(data)
             if chunk:
                 return chunk
         return b""
+
+    def _compress(self, data: bytes) -> bytes:
+        try:
+            return self._compressor.compress(data) if data else self._compressor.flush()
+        except self._error as error:
+            _require_memory(error)
+            raise
+
+
+def _require_memory(error: Exception) -> None:
+    """Raise :class:`MemoryError` if that is the meaning of zstd's *error*."""
+    if "not enough memory" in str(error):
+        raise MemoryError(str(error)) from error
 
 
 def _zstd_parameters(level: int | None) -> ZstdCompressionParameters:

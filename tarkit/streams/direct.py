@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from tarkit.streams.uncached import Buffer, read_at, write_at
+from tarkit.streams.workers import start_thread
 
 _ALIGNMENT = 64 << 10  # no page and no block of a filesystem is larger: none is written both ways
 _ROOM = 2 << 20  # in pieces of 1 MiB, reading layers into an ext4 image took 5 % longer
@@ -91,7 +92,6 @@ class DirectWriter:
         self, descriptor: int, errors: Callable[[], AbstractContextManager[None]] = nullcontext
     ) -> None:
         self._descriptor = descriptor
-        self._direct = _opened_again(descriptor, os.O_WRONLY)
         self._errors = errors
         self._failure: BaseException | None = None
         self._closing = False
@@ -101,8 +101,8 @@ class DirectWriter:
             self._free.put(new_buffer(_ROOM))
         self._buffer = self._free.get()
         self._base = self._start = self._end = 0
-        self._thread = threading.Thread(target=self._work, name="write", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._work, "write")
+        self._direct = _opened_again(descriptor, os.O_WRONLY)
 
     def write(self, offset: int, data: Buffer) -> None:
         """Write *data* at *offset*; its memory may be used for something else at once."""

@@ -10,11 +10,12 @@ import os
 import struct
 import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import cache
 from typing import Any
 
 from tarkit.streams.chunks import ChunkReader, Readable
+from tarkit.streams.workers import Pool
 
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no name, no time, unknown system
 _END = b"\x03\x00"  # an empty final block
@@ -43,13 +44,13 @@ class _Workers:
     """Threads shared by all compressors of the process, made when first used."""
 
     _lock = threading.Lock()
-    _executor: ThreadPoolExecutor | None = None
+    _executor: Pool | None = None
 
     @classmethod
     def submit(cls, chunk: bytes, level: int) -> Future[bytes]:
         with cls._lock:
             if cls._executor is None:
-                cls._executor = ThreadPoolExecutor(_WORKERS, "deflate")
+                cls._executor = Pool(_WORKERS, "deflate")
             executor = cls._executor
         try:
             return executor.submit(_deflate, chunk, level)

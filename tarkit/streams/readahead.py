@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from contextvars import copy_context
+from functools import partial
 from queue import Empty, Queue
 
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.cancellation import SLICE, Cancellation, check
 from tarkit.streams.chunks import ChunkReader, Readable
+from tarkit.streams.workers import start_thread
 
 DEPTH = 4
 """Chunks that wait for whoever reads, at the most."""
@@ -27,10 +28,7 @@ class ReadAhead(ChunkReader):
         self._queue: Queue[bytes | BaseException] = Queue(depth)
         self._cancellation = Cancellation()
         self._end: bytes | BaseException | None = None
-        self._thread = threading.Thread(
-            target=copy_context().run, args=(self._produce,), name="read-ahead", daemon=True
-        )
-        self._thread.start()
+        self._thread = start_thread(partial(copy_context().run, self._produce), "read-ahead")
 
     def _produce(self) -> None:
         try:

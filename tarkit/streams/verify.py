@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from queue import Queue
 from typing import BinaryIO
 
@@ -12,6 +11,7 @@ from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.cancellation import check
 from tarkit.streams.chunks import ChunkReader, Readable, drain
+from tarkit.streams.workers import start_thread
 
 _DEPTH = 8  # chunks that wait to be hashed
 
@@ -22,8 +22,7 @@ class _HashAside:
     def __init__(self, algorithm: str) -> None:
         self._hasher = hashlib.new(algorithm)
         self._queue: Queue[bytes] = Queue(_DEPTH)
-        self._thread = threading.Thread(target=self._hash, name="hash", daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._hash, "hash")
 
     def _hash(self) -> None:
         while chunk := self._queue.get():

@@ -1,21 +1,46 @@
-"""Threads that can be stopped from the moment they begin."""
+"""Threads: started one by one or in pools, and stopped from the moment they begin."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from threading import Event
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from tarkit.errors import TransportError
 from tarkit.streams.cancellation import SLICE, Cancellation, check
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Workers(ThreadPoolExecutor):
+def start_thread(work: Callable[[], None], name: str, *, daemon: bool = True) -> Thread:
+    """Start a thread that does *work*; raise :class:`TransportError` if the system has none left."""
+    thread = Thread(target=work, name=name, daemon=daemon)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise _no_thread(error) from error
+    return thread
+
+
+class Pool(ThreadPoolExecutor):
+    """Up to a number of threads: fewer if the system has no more.
+
+    Raises :class:`TransportError` if it does not have a single one.
+    """
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError as error:
+            if not self._threads:
+                raise _no_thread(error) from error
+
+
+class Workers(Pool):
     """Up to *count* threads, called *name*, that begin when :meth:`begin` says so.
 
     A signal may interrupt whoever starts a thread just before the pool has heard of it, and the pool
@@ -82,3 +107,9 @@ def result_of(future: Future[T]) -> T:
         check()
         wait((future,), SLICE)
     return future.result()
+
+
+def _no_thread(error: RuntimeError) -> TransportError:
+    return TransportError(
+        str(error), hint="raise the limits of processes and memory (ulimit -u, -v)"
+    )

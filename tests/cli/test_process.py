@@ -8,11 +8,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tarkit.cli import app
 from tests.builders import (
     Image,
     docker_archive,
@@ -70,34 +68,6 @@ def test_a_signal_leaves_nothing(
     assert err.splitlines()[-1] == f"tarkit: {'interrupted' if code == 130 else 'terminated'}"
     assert "Traceback" not in err
     assert listing(tmp_path) == []
-
-
-@posix_only
-def test_whoever_signals_again_later_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    handlers: dict[int, Any] = {}
-    now = [100.0]
-    codes: list[int] = []
-    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
-    monkeypatch.setattr(app, "monotonic", lambda: now[0])
-    monkeypatch.setattr(os, "_exit", codes.append)
-    app._end_on_signals()
-    with pytest.raises(KeyboardInterrupt):
-        handlers[signal.SIGINT](signal.SIGINT, None)
-    now[0] += 0.5
-    handlers[signal.SIGTERM](signal.SIGTERM, None)
-    assert codes == []
-    now[0] += 1
-    handlers[signal.SIGTERM](signal.SIGTERM, None)
-    assert codes == [143]
-
-
-@posix_only
-def test_an_ignored_interrupt_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    handlers: dict[int, Any] = {}
-    monkeypatch.setattr(signal, "signal", handlers.__setitem__)
-    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
-    app._end_on_signals()
-    assert list(handlers) == [signal.SIGTERM]
 
 
 @posix_only

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ def run_here(*arguments: str) -> Run:
     with (
         patch.object(sys, "argv", ["tarkit", *arguments]),
         patch.object(tempfile, "tempdir", None),
+        patch.object(sys, "unraisablehook", sys.unraisablehook),
+        patch.object(threading, "excepthook", threading.excepthook),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         patience(),

@@ -446,3 +446,42 @@ if child:
 def test_a_forked_process_compresses_with_threads_of_its_own() -> None:
     command = [sys.executable, "-W", "ignore", "-c", COMPRESS_AFTER_A_FORK]
     subprocess.run(command, check=True, timeout=60)
+
+
+class Poor:
+    """A codec for which there is no memory."""
+
+    eof = False
+    needs_input = True
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def read(self, *_: object) -> bytes:
+        raise self._error
+
+    decompress = compress = flush = read
+
+
+NO_MEMORY = {
+    Compression.GZIP: MemoryError(),
+    Compression.BZIP2: MemoryError(),
+    Compression.XZ: MemoryError(),
+    Compression.ZSTD: zstandard.ZstdError("zstd error: Allocation error : not enough memory"),
+}
+
+
+@every_codec
+def test_a_lack_of_memory_is_not_called_corruption(codec: Compression) -> None:
+    stream = decompress(io.BytesIO(PACK[codec](TEXT)), codec)
+    attribute = "_reader" if codec is Compression.ZSTD else "_decompressor"
+    setattr(stream, attribute, Poor(NO_MEMORY[codec]))
+    with pytest.raises(MemoryError):
+        stream.read()
+
+
+def test_a_compressor_without_memory_says_so() -> None:
+    stream = compress(io.BytesIO(TEXT), Compression.ZSTD)
+    setattr(stream, "_compressor", Poor(NO_MEMORY[Compression.ZSTD]))  # noqa: B010  it is typed
+    with pytest.raises(MemoryError):
+        stream.read()

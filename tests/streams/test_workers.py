@@ -10,9 +10,10 @@ from concurrent.futures import Future
 
 import pytest
 
+from tarkit.errors import TransportError
 from tarkit.streams.codecs import Compression, compress
 from tarkit.streams.gzip import _Workers
-from tarkit.streams.workers import Workers
+from tarkit.streams.workers import Pool, Workers, start_thread
 
 
 def test_they_do_what_they_are_given() -> None:
@@ -73,3 +74,42 @@ def test_an_interrupted_start_leaves_no_packer_waiting(monkeypatch: pytest.Monke
         assert not thread.is_alive()
     packed = compress(io.BytesIO(b"x"), Compression.GZIP).read()  # as if nothing had been
     assert gzip.decompress(packed) == b"x"
+
+
+def no_more_than(count: int, monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """Have only *count* threads start, which are listed."""
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        if len(started) >= count:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    return started
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_pool_makes_do_with_the_threads_there_are(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = no_more_than(count, monkeypatch)
+    for make in (Pool, Workers):
+        started.clear()
+        with make(4, "test") as pool:
+            results = pool.map(lambda number: number * number, range(20))
+            if isinstance(pool, Workers):
+                pool.begin()
+            assert list(results) == [number * number for number in range(20)]
+        assert 1 <= len(started) <= count
+
+
+def test_a_pool_without_a_single_thread_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_more_than(0, monkeypatch)
+    for make in (Pool, Workers):
+        with make(4, "test") as pool, pytest.raises(TransportError, match="can't start new thread"):
+            pool.submit(int)
+    with pytest.raises(TransportError, match="can't start new thread"):
+        start_thread(lambda: None, "test")

@@ -1,0 +1,102 @@
+"""Failures: the line and the exit code that a command ends with."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+
+from tarkit.cli.messages import note, say
+from tarkit.errors import (
+    AuthenticationError,
+    NotFoundError,
+    RefusedError,
+    TarkitError,
+    UsageError,
+    VerificationError,
+    one_line,
+)
+
+EXIT_CODES: tuple[tuple[type[TarkitError], int], ...] = (
+    (UsageError, 2),
+    (NotFoundError, 3),
+    (VerificationError, 4),
+    (AuthenticationError, 5),
+    (RefusedError, 6),
+    (TarkitError, 1),
+)
+INTERRUPTED = 130
+TERMINATED = 143
+HUNG_UP = 129
+
+
+def exit_code(error: TarkitError) -> int:
+    """Return the exit code for *error*."""
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+
+
+def report(error: BaseException, *, debug: bool = False) -> int:
+    """Print *error* as one line on standard error, after its traceback if *debug*.
+
+    Returns the exit code.
+    """
+    message, code = _described(error)
+    if debug and message:
+        import traceback
+
+        say("".join(traceback.format_exception(error)).rstrip("\n"))
+    if message:
+        note(one_line(message))
+    return code
+
+
+def wants_debugging(arguments: Sequence[str]) -> bool:
+    """Return whether ``--debug`` or the variable ``TARKIT_DEBUG`` asks for tracebacks."""
+    return "--debug" in arguments or bool(os.environ.get("TARKIT_DEBUG"))
+
+
+def report_threads(*, debug: bool) -> None:
+    """Have a thread that ends with an error print one line, and no traceback unless *debug*."""
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        report(failed.exc_value or failed.exc_type(), debug=debug)
+
+    threading.excepthook = hook
+
+
+def _described(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, TarkitError):
+        return str(error), exit_code(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", INTERRUPTED
+    if isinstance(error, SystemExit):
+        return _described_exit(error)
+    if isinstance(error, BrokenPipeError):
+        return "", 1
+    if isinstance(error, OSError):
+        from tarkit.streams.atomic import from_os_error
+
+        return _described(from_os_error(error, error.filename or "input/output"))
+    if isinstance(error, MemoryError):
+        return "out of memory", 1
+    if isinstance(error, ImportError):  # often for want of memory or descriptors
+        return f"cannot load {error.name or 'a module'}: {error.msg}", 1
+    return _described_unexpected(error)
+
+
+def _described_exit(stop: SystemExit) -> tuple[str, int]:
+    if stop.code in (TERMINATED, HUNG_UP):
+        return "terminated", stop.code
+    return "", stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+
+
+def _described_unexpected(error: BaseException) -> tuple[str, int]:
+    format_message = getattr(error, "format_message", None)  # typer's usage errors have one
+    if format_message is not None:
+        return format_message(), 2
+    kind = type(error).__name__
+    text = f"{kind}: {error}" if str(error) else kind
+    return f"internal error: {text[:_LONGEST]}; please report it (--debug shows the traceback)", 1
+
+
+_LONGEST = 500  # characters of an unexpected error, which may quote input

@@ -82,7 +82,7 @@ def test_a_link_out_of_a_layout_is_refused_before_anything_is_written(
     tmp_path: Path, out: Path, name: str, form: str
 ) -> None:
     kept = tmp_path / "kept"
-    targets = {
+    targets: dict[str, str | Path] = {
         "absolute": kept,
         "relative": Path(os.path.relpath(kept, (out / name).parent)),
         "chain": "step",

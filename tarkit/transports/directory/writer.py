@@ -106,28 +106,30 @@ class DirectoryWriter:
     def _publish(self) -> None:
         parent, staging, name = self._place.parent, self._place.staging, self._path.name
         self._new.sync()
-        if self._place.old is None:
-            staging.publish(_NEW, parent, name, expected=self._new.status())
+        new = self._new.status()
+        old = self._place.old.status() if self._place.old is not None else None
+        if old is None:
+            staging.publish(_NEW, parent, name, expected=new)
             return
         aside = f".tarkit-{os.urandom(8).hex()}.old"
         parent.move(name, parent, aside)
         try:
-            self._require_old(parent, aside)
-            staging.publish(_NEW, parent, name, expected=self._new.status())
+            self._require(old, parent, aside)
+            staging.publish(_NEW, parent, name, expected=new)
         except BaseException:  # a signal as well
             if parent.lookup(name) is None:
                 parent.move(aside, parent, name)
             raise
         parent.move(aside, staging, _OLD)  # goes with it, and is swept if this process dies now
         try:
-            self._require_old(staging, _OLD)
+            self._require(old, staging, _OLD)
         except RefusedError:
             staging.move(_OLD, parent, aside)
             raise
 
-    def _require_old(self, directory: Directory, name: str) -> None:
-        """Raise :class:`RefusedError` if the entry is not the image that is to be replaced."""
-        if self._place.old is not None and not directory.holds(name, self._place.old.status()):
+    def _require(self, old: os.stat_result, directory: Directory, name: str) -> None:
+        """Raise :class:`RefusedError` if the entry is not the *old* image, which is to be replaced."""
+        if not directory.holds(name, old):
             raise RefusedError("somebody has put another directory in its place", where=self.where)
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tarkit.cli.app import exit_code
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
     Json,
     Quiet,
     SourceArgument,
-    note,
     platform_text,
     print_json,
     table,
 )
+from tarkit.cli.failures import exit_code
+from tarkit.cli.messages import note
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.errors import RefusedError, TarkitError, VerificationError
 from tarkit.image.digest import Digest

@@ -19,9 +19,7 @@ from tarkit.transports.base import ImageEntry
 class DirectoryFiles:
     """A layout's files in a directory; links out of it are refused unless *follow_links*."""
 
-    def __init__(
-        self, path: Path, *, where: str | None = None, follow_links: bool = False
-    ) -> None:
+    def __init__(self, path: Path, *, where: str | None = None, follow_links: bool = False) -> None:
         self.where = where or str(path)
         self._path = path
         self._follow_links = follow_links

@@ -23,6 +23,7 @@ from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import expected_data, read_headers, read_layers
+from tarkit.rootfs.xattrs import lost_note
 from tarkit.streams.atomic import PendingFile, output_path
 from tarkit.tar.member import Member
 from tarkit.transports.location import AnySource, opened
@@ -167,3 +168,4 @@ def _notes(result: Ext4Result, translation: Translation) -> Iterator[str]:
         yield f"{result.clamped_times} inodes have a time that ext4 cannot tell, and got the nearest"
     if translation.dropped:
         yield f"{translation.dropped} extended attributes were left out: ext4 has no place for them"
+    yield from lost_note(translation.lost)

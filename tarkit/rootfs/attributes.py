@@ -14,6 +14,7 @@ import stat
 from collections import Counter
 
 from tarkit.errors import UnsupportedError
+from tarkit.rootfs.xattrs import sort_xattrs
 from tarkit.tar.member import Member, MemberType
 
 ROOTLESS_XATTR = b"user.rootlesscontainers"
@@ -57,11 +58,12 @@ class Attributes:
             if mode & (stat.S_ISUID | stat.S_ISGID):
                 mode &= ~(stat.S_ISUID | stat.S_ISGID)
                 lost.append(SETID)
-        xattrs = sorted(member.xattrs.items())
+        sorted_out = sort_xattrs(member)
+        xattrs = sorted(sorted_out.kept.items())
         if self._rootless and (member.uid or member.gid):
             xattrs.insert(0, (ROOTLESS_XATTR, _rootless(member.uid, member.gid)))
         refused = [name for name, value in xattrs if not _set_xattr(target, name, value, follow)]
-        if refused:
+        if refused or sorted_out.lost:
             lost.append(XATTRS)
         if member.type is not MemberType.SYMLINK:  # links have no mode of their own
             os.chmod(target, mode)  # noqa: PTH101  it may be a descriptor

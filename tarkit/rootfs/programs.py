@@ -1,0 +1,78 @@
+"""Programs of this machine: found, fed, and heard if they fail."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from tarkit.errors import NoSpaceError, TransportError, UnsupportedError
+from tarkit.streams.chunks import write_all
+
+
+def find_program(program: str, package: str) -> str:
+    """Return the path of *program*; raise :class:`UnsupportedError` with its *package* if there is none."""
+    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        raise UnsupportedError(f"{program} is not installed", hint=f"it comes with {package}")
+    return found
+
+
+@contextmanager
+def piped(chunks: Iterable[bytes | memoryview]) -> Iterator[int]:
+    """Yield the descriptor of a pipe that a thread writes *chunks* to."""
+    reading, writing = os.pipe()
+    failures: list[BaseException] = []
+
+    def feed() -> None:
+        try:
+            with open(writing, "wb", buffering=0) as pipe:  # noqa: PTH123  a descriptor
+                for chunk in chunks:
+                    write_all(pipe, chunk)
+        except BrokenPipeError:
+            pass  # the program ended, and has said why
+        except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
+            failures.append(error)
+
+    thread = threading.Thread(target=feed, name="feed", daemon=True)
+    thread.start()
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+        thread.join()
+        if failures:  # the cause, whatever the program made of it
+            raise failures[0]
+
+
+def run_program(
+    command: Sequence[str], stdin: int = subprocess.DEVNULL, *, time: int | None = None
+) -> str:
+    """Run *command*, which reads *stdin* and takes *time* for now; return all it says.
+
+    Raises :class:`NoSpaceError` or :class:`TransportError`, with the program's own words, if it fails.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
+    environment["LC_ALL"] = "C"  # one of its words is read here
+    if time is not None:
+        environment["SOURCE_DATE_EPOCH"] = str(time)
+    result = subprocess.run(
+        command,
+        stdin=stdin,
+        capture_output=True,
+        env=environment,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    output = result.stdout + result.stderr
+    if result.returncode:
+        lines = [line for line in (result.stderr or output).splitlines() if line.strip()]
+        reason = "; ".join(lines[-2:]) or f"exit code {result.returncode}"
+        kind = NoSpaceError if os.strerror(errno.ENOSPC) in output else TransportError
+        raise kind(reason, where=command[0])
+    return output

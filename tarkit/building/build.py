@@ -21,6 +21,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.limits import require_writable
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import expected_data, read_headers, read_layers
 from tarkit.rootfs.xattrs import lost_note
@@ -131,6 +132,7 @@ def _write(
         data = BlockSink(writer)
         entries = _read_entries(layers, data, options, is_tight=preflight.is_tight)
         with FileSystem.merged(layers, entries, overlay=overlay) as files:
+            require_writable(files.tree)
             inodes = files.tree.inodes()
             wanted = by_place(inodes)
             if preflight.is_tight or isinstance(options.size, int):

@@ -20,6 +20,7 @@ from tarkit.errors import RefusedError, TransportError, UnsupportedError
 from tarkit.image.platform import Platform
 from tarkit.rootfs.attributes import Attributes
 from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.limits import require_writable
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.rootfs.unpack import Workshop
@@ -78,6 +79,7 @@ def write_directory(
             with FileSystem.of(
                 source, platform=platform, overlay=overlay, sink=workshop, on_progress=on_progress
             ) as files:
+                require_writable(files.tree)
                 inodes = files.tree.inodes()
                 missing = [node for node in inodes if workshop.lacks(node)]
                 files.contents.deliver(missing, workshop)

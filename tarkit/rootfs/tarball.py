@@ -22,6 +22,7 @@ from tarkit.rootfs.abreast import can_be_read_abreast, read_abreast
 from tarkit.rootfs.directory import RootfsResult
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.limits import require_writable
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import read_headers
 from tarkit.rootfs.taroutput import Entry, ForwardTar, Layout, PlacedTar, entries_of
@@ -110,6 +111,7 @@ def write_tar(
     else:
         read = read_headers(layers, verified=False)
     with FileSystem.merged(layers, read, overlay=overlay) as files:
+        require_writable(files.tree)
         pairs = zip_longest(entries_of(files.tree), written)
         entries = written
         if not all(entry == seen for entry, seen in pairs):

@@ -21,8 +21,7 @@ from tarkit.tar.member import Member, MemberType
 from tests.conformance.ext4_images import MIB, check, mounted
 from tests.conformance.tools import Tool
 from tests.rootfs.layers import Item, block, char, directory, fifo, file, link, pack, source_of
-from tests.rootfs.test_mkfs import attributed
-from tests.rootfs.xattrs import NOBODY, acl, capability
+from tests.rootfs.xattrs import NOBODY, acl, attributed, capability
 
 ACLS = ["system.posix_acl_access", "system.posix_acl_default"]
 KINDS = {

@@ -9,7 +9,6 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from tarkit.rootfs.mkfs import write_erofs, write_squashfs
 from tarkit.transports.base import Source
 from tests.builders import listing
 from tests.rootfs.layers import Item, directory, fifo, file, link, pack, source_of
-from tests.rootfs.xattrs import acl
+from tests.rootfs.xattrs import acl, attributed
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 
@@ -163,11 +162,6 @@ def test_a_program_that_reads_no_more_says_why(programs: Path, tmp_path: Path) -
     ):
         write_squashfs(source, Path("a.img"))
     assert listing(Path()) == []
-
-
-def attributed(item: Item, **xattrs: str) -> Item:
-    names = {f"SCHILY.xattr.{name.replace('__', '.')}": value for name, value in xattrs.items()}
-    return replace(item, pax=names)
 
 
 @pytest.mark.parametrize(("name", "lost"), [("mksquashfs", 5), ("mkfs.erofs", 3)])

@@ -118,12 +118,12 @@ def test_a_file_longer_than_an_extent(image: Path, before: int) -> None:
     """Of 36,000 blocks, in one stretch where superblocks' backups let it; 32,768 make an extent."""
     with Ext4Writer.open(image) as fs:
         first = fs.reserve(before * 4096)
-        contents = fs.store((bytes([i]) * MIB for i in range(141)), 141 * MIB)
+        contents = fs.store((bytes([1 + i]) * MIB for i in range(141)), 141 * MIB)
         nodes = {b"first": first, b"long": contents}
         fs.finish(directory({k: Node(mode=REGULAR, contents=v) for k, v in nodes.items()}))
     check(image)
     with mounted(image, "ro") as place, (place / "long").open("rb") as stream:
-        assert all(stream.read(MIB) == bytes([i]) * MIB for i in range(141))
+        assert all(stream.read(MIB) == bytes([1 + i]) * MIB for i in range(141))
         assert not stream.read()
 
 
@@ -233,7 +233,7 @@ def test_a_full_disk_is_no_space(tmp_path: Path) -> None:
     find_tool("mount")("-t", "tmpfs", "-o", "size=4m", "none", disk)
     try:
         with Ext4Writer.open(disk / "image") as fs, pytest.raises(NoSpaceError, match="No space"):
-            fs.store([bytes(MIB)] * 40, 40 * MIB)  # more than can wait to be written
+            fs.store([b"x" * MIB] * 40, 40 * MIB)  # more than can wait to be written
         with pytest.raises(NoSpaceError, match="No space"):
             Ext4Writer.open(disk / "image", Ext4Options(size=16 * MIB, sparse=False))
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +23,12 @@ from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import expected_data, read_headers, read_layers
+from tarkit.rootfs.tree import Node, Place
+from tarkit.rootfs.writable import require_writable
+from tarkit.rootfs.xattrs import lost_note
 from tarkit.streams.atomic import Output, PendingFile
 from tarkit.tar.member import Member
 from tarkit.transports.location import AnySource, opened
-
-_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +128,20 @@ def _write(
     digest: FileDigest,
 ) -> _Written:
     with Ext4Writer.open(file.fileno(), options) as writer:
-        data = BlockSink(writer)
+        data = BlockSink(writer, overlay=len(layers))
         entries = _read_entries(layers, data, options, is_tight=preflight.is_tight)
         with FileSystem.merged(layers, entries, overlay=overlay) as files:
+            require_writable(files.tree)
             inodes = files.tree.inodes()
             wanted = by_place(inodes)
             if preflight.is_tight or isinstance(options.size, int):
-                size = sum(-(-node.member.stored // _BLOCK) * _BLOCK for node in wanted.values())
-                preflight.require(size, layers.where)
-                writer.expect(size, len(inodes))
+
+                def check() -> None:
+                    size = data.sizes.at_most(wanted)
+                    preflight.require(size, layers.where)
+                    writer.expect(size, len(inodes))
+
+                _require_room(check, files, data, wanted)
             missing = data.settle(wanted)
             files.contents.deliver(missing, data, complete=True)
             translation = Translation(data.contents)
@@ -146,20 +152,36 @@ def _write(
 def _read_entries(
     layers: ImageLayers, data: BlockSink, options: Ext4Options, *, is_tight: bool
 ) -> list[list[Member]]:
-    """The entries of all layers; on the way *data* gets what it can, or at least reserves it.
+    """Return the entries of all layers; on the way *data* gets what it can, or measures it.
 
-    Where the size is given, only what is needed may count, so nothing is reserved. Where the disk
+    If the size is given, only what is needed may count, so nothing gets a place. If the disk
     *is_tight*, nothing is written before it is known to fit.
     """
-    if isinstance(options.size, int):
+    is_top_down = layers.reading_order() == list(reversed(range(len(layers))))
+    has_size = isinstance(options.size, int)
+    if is_top_down and has_size:
         return read_headers(layers, verified=False)
-    top_down = layers.reading_order() == list(reversed(range(len(layers))))
-    if top_down and not layers.are_plain and not is_tight:
+    if is_top_down and not is_tight:
         return read_layers(layers, data)
-    entries = read_headers(layers, verified=False)
-    for place, member in expected_data(entries):
-        data.reserve(place, member)
+    entries = read_layers(layers, data.sizes, hidden=True)
+    if not has_size:
+        for place, _ in expected_data(entries):
+            data.reserve(place)
     return entries
+
+
+def _require_room(
+    check: Callable[[], None], files: FileSystem, data: BlockSink, wanted: Mapping[Place, Node]
+) -> None:
+    """Raise :class:`NoSpaceError` unless *check* passes, at the latest without the blocks of zeros."""
+    try:
+        check()
+    except NoSpaceError:
+        unmeasured = [node for place, node in wanted.items() if place not in data.sizes]
+        if not unmeasured:
+            raise
+        files.contents.deliver(unmeasured, data.sizes)
+        check()
 
 
 def _notes(result: Ext4Result, translation: Translation) -> Iterator[str]:
@@ -167,3 +189,4 @@ def _notes(result: Ext4Result, translation: Translation) -> Iterator[str]:
         yield f"{result.clamped_times} inodes have a time that ext4 cannot tell, and got the nearest"
     if translation.dropped:
         yield f"{translation.dropped} extended attributes were left out: ext4 has no place for them"
+    yield from lost_note(translation.lost)

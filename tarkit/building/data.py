@@ -1,58 +1,100 @@
-"""File data on its way into an image: where it lies depends on the layers' headers alone.
+"""File data on its way into an image, in the same order and to the same places from any source.
 
-Compressed layers are read once, from the top, and data is stored as it goes by, unless what was
-read before hides it. Layers that were measured first have the same places reserved, and are then
-read in any order. So both ways give the same bytes.
+Layers that can be read from the top are read once, and data is stored as it goes by, unless what
+was read before hides it. Layers in any other order, and those that may not fit, are measured first:
+blocks of zeros take no room, so only the data tells how much it needs. Then the same places are
+reserved, and the layers are read again in any order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tarkit.ext4 import Contents, Ext4Writer, Region
+from tarkit.ext4 import Contents, Ext4Writer, Region, data_size
 from tarkit.rootfs.tree import Node, Place
 from tarkit.tar.member import Member
 
+_BLOCK = 4096
 
-class BlockSink:
-    """The data of files, by their place in the layers, in the image that *writer* makes; a sink."""
 
-    def __init__(self, writer: Ext4Writer) -> None:
-        self._writer = writer
-        self._filled: set[Place] = set()
-        self.contents: dict[Place, Contents] = {}
+class Sizes:
+    """How many bytes of an image the data at each place takes; a sink that measures it."""
 
-    def reserve(self, place: Place, member: Member) -> None:
-        """Give the data of *member*, which is at *place*, its blocks."""
-        self.contents[place] = self._writer.reserve(member.size, regions_of(member))
+    def __init__(self) -> None:
+        self._measured: dict[Place, int] = {}
+
+    def __contains__(self, place: Place) -> bool:
+        return place in self._measured
 
     def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
         """See :class:`tarkit.rootfs.passes.Sink`."""
-        if place not in self.contents:
-            self.reserve(place, member)
-        self._writer.fill(self.contents[place], chunks, regions_of(member))
-        self._filled.add(place)
+        self._measured[place] = data_size(chunks, member.size, regions_of(member))
+
+    def get(self, place: Place) -> int:
+        """Return the size at *place*, which was measured."""
+        return self._measured[place]
+
+    def at_most(self, nodes: Mapping[Place, Node]) -> int:
+        """Return what all *nodes* take, exactly if all were measured."""
+        return sum(
+            self._measured.get(place, -(-node.member.stored // _BLOCK) * _BLOCK)
+            for place, node in nodes.items()
+        )
+
+
+class BlockSink:
+    """The data of files, by their place in the layers, in the image that *writer* makes; a sink.
+
+    *overlay* is the number of the layer that is delivered last, though it is the highest.
+    """
+
+    def __init__(self, writer: Ext4Writer, overlay: int) -> None:
+        self._writer = writer
+        self._overlay = overlay
+        self._reserved: dict[Place, Contents] = {}
+        self.sizes = Sizes()
+        self.contents: dict[Place, Contents] = {}
+
+    def reserve(self, place: Place) -> None:
+        """Give the data at *place*, which was measured, its blocks."""
+        self._reserved[place] = self._writer.reserve(self.sizes.get(place))
+
+    def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
+        """See :class:`tarkit.rootfs.passes.Sink`."""
+        reserved = self._reserved.pop(place, None)
+        regions = regions_of(member)
+        if reserved is None:
+            self.contents[place] = self._writer.store(chunks, member.size, regions)
+        else:
+            self.contents[place] = self._writer.fill(reserved, chunks, member.size, regions)
 
     def settle(self, wanted: Mapping[Place, Node]) -> list[Node]:
-        """Let go of what is not *wanted* and reserve what is not there; what is still to be stored."""
+        """Let go of what is not *wanted*, and return what of it is still to be stored.
+
+        What was measured has its blocks then.
+        """
         for place in sorted(self.contents.keys() - wanted.keys()):
-            self._writer.discard(self.contents.pop(place), written=place in self._filled)
-        for place in sorted(wanted.keys() - self.contents.keys(), key=_top_first):
-            self.reserve(place, wanted[place].member)
-        return [node for place, node in wanted.items() if place not in self._filled]
+            self._writer.discard(self.contents.pop(place))
+        for place in sorted(self._reserved.keys() - wanted.keys()):
+            self._writer.discard(self._reserved.pop(place), written=False)
+        missing = wanted.keys() - self.contents.keys()
+        for place in sorted(missing - self._reserved.keys(), key=self._delivery):
+            if place in self.sizes:
+                self.reserve(place)
+        return [wanted[place] for place in missing]
+
+    def _delivery(self, place: Place) -> tuple[bool, int, int]:
+        """Return what sorts places as they are delivered if nothing speaks against it."""
+        return place.layer == self._overlay, -place.layer, place.offset
 
 
 def regions_of(member: Member) -> Sequence[Region] | None:
-    """Where a sparse *member* has data; ``None`` for all others."""
+    """Return where a sparse *member* has data, or None for all others."""
     if member.sparse is None:
         return None
     return [Region(segment.offset, segment.length) for segment in member.sparse]
 
 
 def by_place(nodes: Iterable[Node]) -> dict[Place, Node]:
-    """Those of *nodes* that have data, by where it is."""
+    """Return those of *nodes* that have data, by where it is."""
     return {place: node for node in nodes if (place := node.place) is not None}
-
-
-def _top_first(place: Place) -> tuple[int, int]:
-    return -place.layer, place.offset

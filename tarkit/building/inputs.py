@@ -12,7 +12,7 @@ from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay import Overlay
 from tarkit.tar.epoch import source_date_epoch
 
-_FORMAT = 2
+_FORMAT = 3
 """To be raised whenever the same inputs come to give other bytes."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from tarkit import ext4
 from tarkit.ext4 import Contents, can_hold
 from tarkit.rootfs.tree import Node, Place, Tree
+from tarkit.rootfs.xattrs import sort_xattrs
 from tarkit.tar.member import Member, MemberType
 
 _FORMATS = {
@@ -23,13 +24,14 @@ _FORMATS = {
 class Translation:
     """The nodes of an ext4 image, with *contents* by their place in the layers.
 
-    ``dropped`` counts the extended attributes that ext4 has no namespace for.
+    ``dropped`` counts the extended attributes that ext4 has no namespace for, and ``lost`` the
+    inodes with attributes that Linux would not hand out.
     """
 
     def __init__(self, contents: Mapping[Place, Contents]) -> None:
         self._contents = contents
         self._shared: dict[Node, ext4.Node] = {}
-        self.dropped = 0
+        self.dropped = self.lost = 0
 
     def root(self, tree: Tree) -> ext4.Node:
         """All of *tree*; inodes of several names stay one inode."""
@@ -82,6 +84,8 @@ class Translation:
             mtime=member.mtime_ns,
         )
         if member.xattrs:
-            made.xattrs = {k: v for k, v in member.xattrs.items() if can_hold(k)}
-            self.dropped += len(member.xattrs) - len(made.xattrs)
+            kept, lost = sort_xattrs(member)
+            made.xattrs = {k: v for k, v in kept.items() if can_hold(k)}
+            self.dropped += len(kept) - len(made.xattrs)
+            self.lost += lost
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tarkit.ext4.contents import data_size
 from tarkit.ext4.finish import Ext4Result
 from tarkit.ext4.node import Contents, Extent, Node, Region
 from tarkit.ext4.options import Ext4Options, Percent, Profile, SizePolicy
@@ -20,4 +21,5 @@ __all__ = [
     "Region",
     "SizePolicy",
     "can_hold",
+    "data_size",
 ]

@@ -2,145 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
-from tarkit.errors import MalformedError, SizeMismatchError, TruncatedError, UnsupportedError
-from tarkit.ext4.extents import extents_of
+from tarkit.errors import UnsupportedError, VerificationError
 from tarkit.ext4.format import BLOCK, blocks_of
 from tarkit.ext4.image import ImageFile
 from tarkit.ext4.node import Contents, Extent, Region
-from tarkit.ext4.space import Run, Space
+from tarkit.ext4.space import Run
 from tarkit.streams.uncached import Buffer
+from tarkit.streams.zeros import data_blocks
+
+Take: TypeAlias = Callable[[int], Sequence[Run]]
+"""Gives the next so many blocks of the image, in order."""
 
 
-class _Feed:
-    """Data that arrives in chunks of any size."""
+def data_size(chunks: Iterable[Buffer], size: int, regions: Sequence[Region] | None = None) -> int:
+    """Return how many bytes the image needs for a file, in whole blocks: blocks of zeros need none.
 
-    def __init__(self, chunks: Iterable[Buffer]) -> None:
-        self._chunks = iter(chunks)
-        self._rest: Buffer = b""
-        self._taken = 0
-
-    def copy(self, image: ImageFile, offset: int, count: int) -> None:
-        """Write the next *count* bytes; :class:`TruncatedError` if there are fewer."""
-        while count:
-            chunk = self._rest or self._next()
-            size = len(chunk)
-            if size > count:
-                chunk = memoryview(chunk)
-                self._rest, chunk, size = chunk[count:], chunk[:count], count
-            else:
-                self._rest = b""
-            image.write(offset, chunk)
-            self._taken += size
-            offset, count = offset + size, count - size
-
-    def check_end(self) -> None:
-        """Raise :class:`SizeMismatchError` if there is more data."""
-        if self._rest or any(map(len, self._chunks)):
-            raise SizeMismatchError(self._taken, self._taken + 1)
-
-    def _next(self) -> Buffer:
-        chunk = next(self._chunks, None)
-        if chunk is None:
-            raise _ends_early(self._taken)
-        return chunk
-
-
-def _ends_early(size: int) -> TruncatedError:
-    return TruncatedError(f"file contents end after {size} bytes")
-
-
-def check_regions(regions: Sequence[Region], size: int) -> None:
-    """Raise :class:`MalformedError` unless *regions* are in order, apart and inside *size* bytes."""
-    position = 0
-    for region in regions:
-        if region.offset < position or region.length < 0 or region.end > size:
-            raise MalformedError(
-                f"a sparse file of {size} bytes has data at {region.offset}+{region.length}"
-            )
-        position = region.end
-
-
-def reserve(space: Space, size: int, regions: Sequence[Region] | None) -> Contents:
-    """Blocks for a file of *size* bytes whose data are *regions*, all of it by default.
-
-    Raises :class:`NoSpaceError` if it does not fit.
+    Takes what :meth:`tarkit.ext4.writer.Ext4Writer.store` does, and raises the same errors.
     """
-    if regions is None and size >= 0:
-        return Contents(size, tuple(extents_of(space.allocate(blocks_of(size)))))
-    extents = [
-        extent
-        for span in _spans(data_regions(size, regions))
-        for extent in extents_of(space.allocate(span.count), span.start)
-    ]
+    return sum(blocks_of(len(data)) for _, data in _data_of(chunks, size, regions)) * BLOCK
+
+
+def store(
+    image: ImageFile,
+    take: Take,
+    chunks: Iterable[Buffer],
+    size: int,
+    regions: Sequence[Region] | None,
+) -> Contents:
+    """Write a file of *size* bytes into blocks that *take* gives."""
+    extents: list[Extent] = []
+    for offset, data in _data_of(chunks, size, regions):
+        count = blocks_of(len(data))
+        runs = take(count)
+        if len(runs) > 1:
+            data = memoryview(data)
+        logical = done = 0
+        for run in runs:
+            part = data[done : done + run.count * BLOCK] if len(runs) > 1 else data
+            image.write(run.start * BLOCK, part)
+            image.write_zeros(run.start * BLOCK + len(part), -len(part) % BLOCK)
+            _add(extents, offset // BLOCK + logical, run)
+            logical, done = logical + run.count, done + len(part)
     return Contents(size, tuple(extents))
 
 
-def fill(
-    image: ImageFile, contents: Contents, chunks: Iterable[Buffer], regions: Sequence[Region] | None
-) -> None:
-    """Write *chunks*, the data of *contents*, which were reserved for *regions*.
-
-    Raises :class:`TruncatedError` or :class:`SizeMismatchError` where they hold less or more.
-    """
-    if regions is None and len(contents.extents) == 1:  # as nearly all are
-        _fill_run(image, contents.extents[0].physical * BLOCK, contents.size, chunks)
-        return
-    feed = _Feed(chunks)
-    _fill(image, contents.extents, data_regions(contents.size, regions), feed)
-    feed.check_end()
+def _add(extents: list[Extent], logical: int, run: Run) -> None:
+    """Add *run*, which holds the file from block *logical* on, to *extents*."""
+    if extents:
+        last = extents[-1]
+        if (last.logical + last.count, last.physical + last.count) == (logical, run.start):
+            last.count += run.count
+            return
+    extents.append(Extent(logical, run.start, run.count))
 
 
-def _fill_run(image: ImageFile, start: int, size: int, chunks: Iterable[Buffer]) -> None:
-    """Write *chunks*, which have *size* bytes, from *start* on, and zeros to the end of the block."""
-    position, end = start, start + size
-    for chunk in chunks:
-        if len(chunk) > end - position:
-            raise SizeMismatchError(size, size + 1)
-        image.write(position, chunk)
-        position += len(chunk)
-    if position < end:
-        raise _ends_early(position - start)
-    image.write_zeros(end, -size % BLOCK)
+class Reserved:
+    """Blocks set aside for one file, as *contents*; to be taken all."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._left = [Run(each.physical, each.count) for each in reversed(contents.extents)]
+
+    def take(self, count: int) -> list[Run]:
+        """Return the next *count* blocks."""
+        runs = []
+        while count:
+            if not self._left:
+                raise _changed()
+            run = self._left.pop()
+            part = Run(run.start, min(count, run.count))
+            if run.count > part.count:
+                self._left.append(Run(part.end, run.count - part.count))
+            runs.append(part)
+            count -= part.count
+        return runs
+
+    def check_taken(self) -> None:
+        """Raise :class:`VerificationError` if any are left."""
+        if self._left:
+            raise _changed()
 
 
-def data_regions(size: int, regions: Sequence[Region] | None) -> Sequence[Region]:
-    """Those of *regions* that hold anything, once they were checked; ``None`` is all of the file."""
+def _changed() -> VerificationError:
+    return VerificationError("file contents changed since they were measured")
+
+
+def _data_of(
+    chunks: Iterable[Buffer], size: int, regions: Sequence[Region] | None
+) -> Iterable[tuple[int, Buffer]]:
     if size < 0:
         raise UnsupportedError(f"a file of {size} bytes")
-    if regions is None:
-        return (Region(0, size),) if size else ()
-    check_regions(regions, size)
-    return [region for region in regions if region.length]
-
-
-def _spans(regions: Sequence[Region]) -> list[Run]:
-    """The blocks of the file that *regions* touch, as few runs as they are."""
-    spans: list[Run] = []
-    for region in regions:
-        first, end = region.offset // BLOCK, blocks_of(region.end)
-        if spans and first <= spans[-1].end:
-            first = spans.pop().start
-        spans.append(Run(first, end - first))
-    return spans
-
-
-def _fill(
-    image: ImageFile, extents: Sequence[Extent], regions: Sequence[Region], feed: _Feed
-) -> None:
-    """Write every byte of *extents*: data where there are *regions*, zeros elsewhere."""
-    current = 0
-    for extent in extents:
-        position, end = extent.logical * BLOCK, (extent.logical + extent.count) * BLOCK
-        shift = extent.physical * BLOCK - position
-        while current < len(regions) and regions[current].offset < end:
-            region = regions[current]
-            start, stop = max(region.offset, position), min(region.end, end)
-            image.write_zeros(position + shift, start - position)
-            feed.copy(image, start + shift, stop - start)
-            position = stop
-            if region.end > end:
-                break
-            current += 1
-        image.write_zeros(position + shift, end - position)
+    segments = None if regions is None else [(each.offset, each.length) for each in regions]
+    return data_blocks(chunks, size, segments)

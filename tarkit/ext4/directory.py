@@ -20,6 +20,7 @@ _HALF_MD4 = 1
 _ROOT_ENTRIES_AT = 32
 _NODE_ENTRIES_AT = 8
 _DX_TAIL = 8
+_CAPACITY = BLOCK - len(_TAIL)  # without checksums too, so that tune2fs can add them
 
 
 class Name(NamedTuple):
@@ -51,12 +52,21 @@ class DirectoryFormat(NamedTuple):
 
     @property
     def room(self) -> int:
-        """Bytes of a block that records can take."""
+        """Return how many bytes of a block belong to records."""
         return BLOCK - (len(_TAIL) if self.checksum_seed is not None else 0)
 
-    def index_room(self, start: int) -> int:
-        """Entries that an index block can hold after its first *start* bytes."""
+    def index_limit(self, start: int) -> int:
+        """Return how many entries an index block has room for after its first *start* bytes."""
         return (BLOCK - start - (_DX_TAIL if self.checksum_seed is not None else 0)) // 8
+
+
+def index_capacity(start: int) -> int:
+    """Return how many of these entries to use, whether the block has a checksum or not.
+
+    One stays free, as in the blocks that the kernel writes: tune2fs fails to give a full one a new
+    checksum, and leaves a directory that nobody can read.
+    """
+    return (BLOCK - start - _DX_TAIL) // 8 - 1
 
 
 def build_directory(
@@ -69,7 +79,7 @@ def build_directory(
     """
     records = [_pack_record(each) for each in names]
     texts = [each.name for each in names]
-    if fits_block(texts, form):
+    if fits_block(texts):
         dots = [_pack_record(Name(b".", own, DIRECTORY_TYPE))]
         dots.append(_pack_record(Name(b"..", parent, DIRECTORY_TYPE)))
         blocks = [_join(dots + records, form)]
@@ -78,9 +88,9 @@ def build_directory(
     return _Index(form, own, parent).build(texts, records)
 
 
-def fits_block(names: Iterable[bytes], form: DirectoryFormat) -> bool:
-    """Whether a directory of *names* takes one block only, and needs no index."""
-    return sum(map(_record_size, (b".", b"..", *names))) <= form.room
+def fits_block(names: Iterable[bytes]) -> bool:
+    """Return whether a directory of *names* takes one block only, and needs no index."""
+    return sum(map(_record_size, (b".", b"..", *names))) <= _CAPACITY
 
 
 def _record_size(name: bytes) -> int:
@@ -117,11 +127,11 @@ class _Index(NamedTuple):
         hashes = hash_names(names, self.form.hash_seed)
         order = sorted(range(len(records)), key=hashes.__getitem__)
         leaves, firsts = self._leaves([records[i] for i in order], [hashes[i] >> 32 for i in order])
-        root_room = self.form.index_room(_ROOT_ENTRIES_AT)
+        root_room = index_capacity(_ROOT_ENTRIES_AT)
         if len(leaves) <= root_room:
             pointers = [_Pointer(first, 1 + i) for i, first in enumerate(firsts)]
             return DirectoryBlocks([self._root(pointers, levels=0), *leaves], 1)
-        node_room = self.form.index_room(_NODE_ENTRIES_AT)
+        node_room = index_capacity(_NODE_ENTRIES_AT)
         starts = range(0, len(leaves), node_room)
         if len(starts) > root_room:
             raise UnsupportedError(f"a directory of {len(names)} names does not fit its index")
@@ -140,7 +150,7 @@ class _Index(NamedTuple):
         leaves, firsts = [], [0]
         start = size = 0
         for i, record in enumerate(records):
-            if size + len(record) > self.form.room:
+            if size + len(record) > _CAPACITY:
                 leaves.append(_join(records[start:i], self.form))
                 firsts.append(hashes[i] | (hashes[i] == hashes[i - 1]))
                 start, size = i, 0
@@ -158,13 +168,13 @@ class _Index(NamedTuple):
         return self._finished(_RECORD.pack(0, BLOCK, 0, 0), pointers)
 
     def _finished(self, head: bytes, pointers: Sequence[_Pointer]) -> bytes:
-        room = self.form.index_room(len(head))
-        entries = struct.pack("<HHI", room, len(pointers), pointers[0].block)
+        limit = self.form.index_limit(len(head))
+        entries = struct.pack("<HHI", limit, len(pointers), pointers[0].block)
         entries += b"".join([struct.pack("<II", each.first, each.block) for each in pointers[1:]])
         block = head + entries
         if self.form.checksum_seed is None:
             return block.ljust(BLOCK, b"\0")
         message = struct.pack("<II", self.own, 0) + block + bytes(_DX_TAIL)
         checksum = crc32c(message, self.form.checksum_seed)
-        filled = block.ljust(len(head) + 8 * room, b"\0")
+        filled = block.ljust(len(head) + 8 * limit, b"\0")
         return (filled + struct.pack("<II", 0, checksum)).ljust(BLOCK, b"\0")

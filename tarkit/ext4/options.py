@@ -38,7 +38,8 @@ class Ext4Options:
     spare. ``align`` rounds a chosen size up, in bytes: 2 MiB is what persistent-memory devices need.
 
     Profile ``default`` has the features of mkfs.ext4; ``ro`` leaves out the journal, the room that
-    is kept to grow, and spare inodes; ``compat`` has no metadata checksums, for kernels before 3.6.
+    is kept to grow, and spare inodes; ``compat`` has no metadata checksums, for kernels
+    before 4.4 and GRUB before 2.12.
 
     ``uuid`` defaults to one derived from ``seed`` (32 bytes), as the hash seed always is.
     ``timestamp``, in seconds, is the only time the file system itself carries; ``None`` is 0, or

@@ -59,7 +59,7 @@ class Placer:
 
     def _postpone(self, position: int, node: Node) -> bool:
         """Take the block of a directory that needs just one; whether to write it later."""
-        is_small = fits_block(node.children, self._form)
+        is_small = fits_block(node.children)
         if not is_small or node.xattrs or self._inventory.inode(position) == FIRST_INODE:
             return False
         block = self._directories[position] = self._one_block()

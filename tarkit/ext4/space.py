@@ -43,6 +43,7 @@ class Space:
         self._starts: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._by_size: list[tuple[int, int]] = []
+        self._begun: Run | None = None
 
     def copy(self) -> Space:
         """An independent copy, to try something out on."""
@@ -50,6 +51,7 @@ class Space:
         twin.end, twin.taken = self.end, self.taken
         twin._starts, twin._ends = self._starts.copy(), self._ends.copy()
         twin._by_size = self._by_size.copy()
+        twin._begun = self._begun
         return twin
 
     def allocate(self, count: int) -> list[Run]:
@@ -61,15 +63,30 @@ class Space:
             return []
         self.taken += count
         hole = self._take_hole(count)
-        if hole is not None:
-            return [hole]
+        return self._append(count) if hole is None else [hole]
+
+    def take(self, count: int) -> list[Run]:
+        """Return *count* more blocks: what is left of the largest hole, of the next one, then the end.
+
+        So how many are asked for at a time makes no difference. What is left of the last hole stays
+        out until :meth:`put_back`. Raises :class:`NoSpaceError` at the limit.
+        """
+        self.taken += count
         runs = []
-        while count:
-            room = self._room_at_end()
-            part = min(count, room) if room else count
-            runs.append(self._extend(part))
-            count -= part
-        return runs
+        while count and (self._begun or self._by_size):
+            hole = self._begun or self._remove(self._by_size[-1][1])
+            part = Run(hole.start, min(count, hole.count))
+            left = hole.count - part.count
+            self._begun = Run(part.end, left) if left else None
+            runs.append(part)
+            count -= part.count
+        return runs + self._append(count) if count else runs
+
+    def put_back(self) -> None:
+        """Make a hole of what :meth:`take` has left of one."""
+        if self._begun:
+            hole, self._begun = self._begun, None
+            self._leave(hole)
 
     def allocate_contiguous(self, count: int) -> Run:
         """*count* blocks in one run; a stretch at the end too short for it becomes a hole."""
@@ -135,6 +152,16 @@ class Space:
             self.end += self.prefix
             at += 1
         return _ALL_BACKUPS[at] - self.end if at < len(_ALL_BACKUPS) else 0
+
+    def _append(self, count: int) -> list[Run]:
+        """Return *count* blocks behind the end, in one run unless a backup is in the way."""
+        runs = []
+        while count:
+            room = self._room_at_end()
+            part = min(count, room) if room else count
+            runs.append(self._extend(part))
+            count -= part
+        return runs
 
     def _extend(self, count: int) -> Run:
         run = Run(self.end, count)

@@ -17,6 +17,7 @@ OFFSET = 1024
 _SIZE = 1024
 _FIRST_HALF = struct.Struct("<II4xII4xIIIII4xI2xHHHH2xI8xI4xIHH3I")
 _SECOND_HALF = struct.Struct("<16s16s70xH16xI8x4IBBHI4xI68sI4xI2HI16xBB")
+_CHECKSUM_SEED = 0x270
 _TIMES_HIGH = 0x274
 _CHECKSUM = 0x3FC
 
@@ -34,7 +35,7 @@ _LOG_GROUPS_PER_FLEX = 4
 _CRC32C = 1
 
 _HAS_JOURNAL, _EXT_ATTR, _RESIZE_INODE, _DIR_INDEX = 0x4, 0x8, 0x10, 0x20
-_FILETYPE, _EXTENTS, _64BIT, _FLEX_BG = 0x2, 0x40, 0x80, 0x200
+_FILETYPE, _EXTENTS, _64BIT, _FLEX_BG, _CSUM_SEED = 0x2, 0x40, 0x80, 0x200, 0x2000
 _SPARSE_SUPER, _LARGE_FILE, _HUGE_FILE, _DIR_NLINK = 0x1, 0x2, 0x8, 0x20
 _EXTRA_ISIZE, _METADATA_CSUM = 0x40, 0x400
 
@@ -54,7 +55,9 @@ class Superblock:
         block = bytearray((self._first_half(group) + self._second_half()).ljust(_SIZE, b"\0"))
         late = self.options.time >> 32
         block[_TIMES_HIGH : _TIMES_HIGH + 4] = bytes([late, 0, late, late])
-        if has_checksums(self.options):
+        seed = checksum_seed(self.options)
+        if seed is not None:
+            block[_CHECKSUM_SEED : _CHECKSUM_SEED + 4] = seed.to_bytes(4, "little")
             checksum = crc32c(bytes(block[:_CHECKSUM]))
             block[_CHECKSUM:] = checksum.to_bytes(4, "little")
         return bytes(block)
@@ -119,6 +122,7 @@ class Superblock:
         compatible |= _HAS_JOURNAL if geometry.journal_blocks else 0
         compatible |= _RESIZE_INODE if geometry.reserved_gdt else 0
         incompatible = _FILETYPE | _EXTENTS | _FLEX_BG | (_64BIT if geometry.wide else 0)
+        incompatible |= _CSUM_SEED if has_checksums(self.options) else 0
         read_only = _SPARSE_SUPER | _LARGE_FILE | _HUGE_FILE | _DIR_NLINK | _EXTRA_ISIZE
         read_only |= _METADATA_CSUM if has_checksums(self.options) else 0
         return compatible, incompatible, read_only
@@ -130,5 +134,9 @@ def has_checksums(options: Ext4Options) -> bool:
 
 
 def checksum_seed(options: Ext4Options) -> int | None:
-    """What every checksum but the superblock's starts from; ``None`` where there are none."""
+    """Return the start of every checksum but the superblock's, or None if there are none.
+
+    The superblock keeps it (``metadata_csum_seed``), so it stays when the UUID changes, and none of
+    the metadata has to be written again for that.
+    """
     return crc32c(options.volume_uuid.bytes) if has_checksums(options) else None

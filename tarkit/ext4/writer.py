@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from tarkit.ext4.contents import fill, reserve
+from tarkit.ext4.contents import Reserved, store
+from tarkit.ext4.extents import extents_of
 from tarkit.ext4.finish import Ext4Result, Finisher
 from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_NARROW_BLOCKS, blocks_of
 from tarkit.ext4.geometry import MAX_FOUND_BLOCKS, can_grow, prefix_for
@@ -32,6 +33,7 @@ class Ext4Writer:
         self._image = image
         self._options = options
         self._space = _first_space(options)
+        self._unfinished = 0  # files
 
     @classmethod
     def open(cls, target: Path | int, options: Ext4Options | None = None) -> Ext4Writer:
@@ -80,29 +82,42 @@ class Ext4Writer:
     ) -> Contents:
         """Store a file of *size* bytes in one pass over *chunks*.
 
-        For a sparse file *regions* say where data is; *chunks* hold only that, back to back.
+        For a sparse file *regions* say where data is; *chunks* hold only that, back to back. Blocks
+        of zeros become holes, whether the file is sparse or not.
         Raises :class:`TruncatedError` and :class:`SizeMismatchError` if *chunks* hold less or
         more than they should, :class:`MalformedError` for *regions* that overlap or reach out.
         """
-        contents = self.reserve(size, regions)
-        self.fill(contents, chunks, regions)
+        self._unfinished += 1
+        contents = store(self._image, self._space.take, chunks, size, regions)
+        self._unfinished -= 1
         return contents
 
-    def reserve(self, size: int, regions: Sequence[Region] | None = None) -> Contents:
-        """Set blocks aside for a file of *size* bytes, for :meth:`fill` to bring its data later.
+    def reserve(self, size: int) -> Contents:
+        """Set blocks aside for *size* bytes of data, for :meth:`fill` to bring later.
 
-        *regions* are as for :meth:`store`. What is never filled is zeros.
+        What is never filled is zeros.
         """
-        return reserve(self._space, size, regions)
+        blocks = self._space.take(blocks_of(size))
+        return Contents(size, tuple(extents_of(blocks)))
 
     def fill(
         self,
-        contents: Contents,
+        reserved: Contents,
         chunks: Iterable[Buffer],
+        size: int,
         regions: Sequence[Region] | None = None,
-    ) -> None:
-        """Write the data of *contents*, which were reserved with the same *regions*; as :meth:`store`."""
-        fill(self._image, contents, chunks, regions)
+    ) -> Contents:
+        """Store a file as :meth:`store` does, in the *reserved* blocks.
+
+        They must be as many as :func:`~tarkit.ext4.contents.data_size` says; raises
+        :class:`VerificationError` if not.
+        """
+        self._unfinished += 1
+        blocks = Reserved(reserved)
+        contents = store(self._image, blocks.take, chunks, size, regions)
+        blocks.check_taken()
+        self._unfinished -= 1
+        return contents
 
     def discard(self, contents: Contents, *, written: bool = True) -> None:
         """Forget *contents*, which no node may have: not a byte of them remains in the image.
@@ -124,6 +139,9 @@ class Ext4Writer:
         cannot hold, and ``ValueError`` unless everything stored and not discarded belongs to
         exactly one node.
         """
+        if self._unfinished:
+            raise ValueError(f"{self._unfinished} files were not stored to their end")
+        self._space.put_back()
         finisher = Finisher(self._image, self._space, root, self._options)
         extents = finisher.contents_extents()
         held, stored = sum([extent.count for extent in extents]), self._space.taken

@@ -13,13 +13,11 @@ import os
 import stat
 from collections import Counter
 
-from tarkit.errors import UnsupportedError
+from tarkit.rootfs.xattrs import sort_xattrs
 from tarkit.tar.member import Member, MemberType
 
 ROOTLESS_XATTR = b"user.rootlesscontainers"
 
-_NOBODY = 0xFFFFFFFF  # to chown(2) this means "leave it"
-_LAST_MAJOR, _LAST_MINOR = (1 << 12) - 1, (1 << 20) - 1  # of Linux, whose devices these are
 _MAY_NOT = (errno.EPERM, errno.EACCES, errno.EINVAL)
 _CANNOT = (*_MAY_NOT, errno.EOPNOTSUPP, errno.ENOSPC, errno.E2BIG, errno.ERANGE)
 
@@ -46,8 +44,7 @@ class Attributes:
     def give(self, target: int | bytes, member: Member) -> list[str]:
         """Give *target*, a descriptor or the path of what cannot be opened, what *member* says.
 
-        Returns what could not be kept. Raises :class:`OSError`, and :class:`UnsupportedError` for
-        an owner no system knows.
+        Return what could not be kept. Raises :class:`OSError`.
         """
         follow = isinstance(target, int)
         mode, lost = member.mode, []
@@ -57,11 +54,12 @@ class Attributes:
             if mode & (stat.S_ISUID | stat.S_ISGID):
                 mode &= ~(stat.S_ISUID | stat.S_ISGID)
                 lost.append(SETID)
-        xattrs = sorted(member.xattrs.items())
+        sorted_out = sort_xattrs(member)
+        xattrs = sorted(sorted_out.kept.items())
         if self._rootless and (member.uid or member.gid):
             xattrs.insert(0, (ROOTLESS_XATTR, _rootless(member.uid, member.gid)))
         refused = [name for name, value in xattrs if not _set_xattr(target, name, value, follow)]
-        if refused:
+        if refused or sorted_out.lost:
             lost.append(XATTRS)
         if member.type is not MemberType.SYMLINK:  # links have no mode of their own
             os.chmod(target, mode)  # noqa: PTH101  it may be a descriptor
@@ -71,14 +69,11 @@ class Attributes:
         return lost
 
     def make_device(self, path: bytes, member: Member) -> bool:
-        """Make the device node *member* at *path*, if that is allowed; whether it was.
+        """Make the device node *member* at *path*, if that is allowed; return whether it was.
 
-        Raises :class:`OSError`, and :class:`UnsupportedError` for numbers no device has.
+        Raises :class:`OSError`.
         """
         kind = stat.S_IFCHR if member.type is MemberType.CHAR else stat.S_IFBLK
-        if member.devmajor > _LAST_MAJOR or member.devminor > _LAST_MINOR:
-            numbers = f"{member.devmajor}:{member.devminor}"
-            raise UnsupportedError(f"the device {numbers}, which Linux cannot have")
         try:
             if self._root:
                 device = os.makedev(member.devmajor, member.devminor)
@@ -101,9 +96,7 @@ class Attributes:
         )
 
     def _chown(self, target: int | bytes, member: Member, follow: bool) -> bool:
-        """Set the owner; whether the file has it now."""
-        if _NOBODY in (member.uid, member.gid):
-            raise UnsupportedError(f"the owner {member.uid}:{member.gid}, which no file can have")
+        """Set the owner; return whether the file has it now."""
         if not self._root:
             return (member.uid, member.gid) == (self._user, self._group)
         try:

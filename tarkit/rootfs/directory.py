@@ -24,6 +24,7 @@ from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.rootfs.unpack import Workshop
+from tarkit.rootfs.writable import require_writable
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.directory import NO_LINK, OPEN, Directory
 from tarkit.streams.spread import spread_out
@@ -70,6 +71,7 @@ def write_directory(
         with FileSystem.of(
             source, platform=platform, overlay=overlay, sink=workshop, on_progress=on_progress
         ) as files:
+            require_writable(files.tree)
             inodes = files.tree.inodes()
             missing = [node for node in inodes if workshop.lacks(node)]
             files.contents.deliver(missing, workshop)

@@ -6,29 +6,26 @@ older mkfs.erofs is given a directory, for which owners and devices take root.
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from tarkit.copying.progress import Progress
-from tarkit.errors import NoSpaceError, TransportError, UnsupportedError
 from tarkit.image.platform import Platform
 from tarkit.reading.select import select_image
 from tarkit.rootfs.directory import RootfsResult, write_directory
 from tarkit.rootfs.overlay import Overlay
+from tarkit.rootfs.plaintar import PlainTar
+from tarkit.rootfs.programs import find_program, piped, run_program
 from tarkit.rootfs.tarball import write_tar
+from tarkit.rootfs.xattrs import lost_note, sort_xattrs
 from tarkit.streams.atomic import Output, mode_at, os_errors
 from tarkit.streams.directory import Directory
 from tarkit.streams.staging import staging_directory
-from tarkit.tar.data import FileData
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
-from tarkit.tar.reader import TarReader
 from tarkit.tar.spool import new_spool
 from tarkit.transports.base import Source
 
@@ -36,6 +33,7 @@ _IMAGE = "image"
 
 _LAST_TIME = (1 << 32) - 1  # squashfs counts seconds in 32 bits
 _LONGEST_TARGET = 100  # in bytes, that a tar's header holds
+_NAMESPACES = (b"user.", b"trusted.", b"security.")  # that squashfs has
 
 
 def write_squashfs(
@@ -51,16 +49,18 @@ def write_squashfs(
     Raises :class:`UnsupportedError` where mksquashfs is not installed, :class:`TransportError`
     with its own words where it fails, and whatever reading the image may bring.
     """
-    program = _find("mksquashfs", "squashfs-tools")
+    program = find_program("mksquashfs", "squashfs-tools")
     with (
         Output.at(path) as place,
         staging_directory(place.directory) as staging,
         new_spool() as tar,
     ):
         result = write_tar(source, tar, platform, overlay, on_progress)
-        members = list(TarReader(FileData(tar, "the spool").tape()))
+        plain = PlainTar(tar)
+        members = plain.members
         options = ["-tar", "-noappend", "-no-progress", "-quiet", *_root_options(members[0])]
-        _run([program, "-", _path(staging), *options], staging, tar, time=_latest(members))
+        command = [program, "-", _path(staging), *options]
+        _run_with(command, staging, tar, plain, time=_latest(members))
         _publish(staging, place)
     return replace(result, notes=(*result.notes, *_lost_in_squashfs(members)))
 
@@ -74,14 +74,16 @@ def write_erofs(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RootfsResult:
     """As :func:`write_squashfs`, with mkfs.erofs; its UUID derives from the image's digest."""
-    program = _find("mkfs.erofs", "erofs-utils")
+    program = find_program("mkfs.erofs", "erofs-utils")
     digest = select_image(source, platform).digest.hex
     options = [f"-T{source_date_epoch() or 0}", "--preserve-mtime", f"-U{_uuid(digest)}"]
     with Output.at(path) as place, staging_directory(place.directory) as staging:
-        if "--tar" in _run([program, "--help"]):
+        if "--tar" in run_program([program, "--help"]):
             with new_spool() as tar:
                 result = write_tar(source, tar, platform, overlay, on_progress)
-                _run([program, *options, "--tar=f", _path(staging)], staging, tar)
+                plain = PlainTar(tar)
+                _run_with([program, *options, "--tar=f", _path(staging)], staging, tar, plain)
+                result = replace(result, notes=(*result.notes, *lost_note(plain.lost)))
         else:
             root = staging.reference / "root"
             result = write_directory(
@@ -89,7 +91,7 @@ def write_erofs(
             )
             note = "mkfs.erofs before 1.7 reads no tar and keeps no times: the image was unpacked first"
             result = replace(result, notes=(note, *result.notes))
-            _run([program, *options, _path(staging), str(root)], staging)
+            run_program([program, *options, _path(staging), str(root)], directory=staging)
         _publish(staging, place)
     return result
 
@@ -115,8 +117,17 @@ def _lost_in_squashfs(members: Sequence[Member]) -> Iterator[str]:
         yield f"{count} links have targets of more than {_LONGEST_TARGET} bytes, which mksquashfs may cut"
     if count := sum(not 0 <= member.mtime_ns // 10**9 <= _LAST_TIME for member in members):
         yield f"{count} entries have a time before 1970 or after 2106, which squashfs cannot tell"
+    yield from lost_note(
+        sum(_loses_xattrs(member, is_root=not i) for i, member in enumerate(members))
+    )
     if members[0].uid or members[0].gid:
         yield "the root directory's owner may be another: mksquashfs does not take it from a tar"
+
+
+def _loses_xattrs(member: Member, *, is_root: bool) -> bool:
+    """Return whether squashfs lacks attributes of *member*; mksquashfs takes none of the root's."""
+    kept, lost = sort_xattrs(member)
+    return lost or any(is_root or not name.startswith(_NAMESPACES) for name in kept)
 
 
 def _root_options(root: Member) -> list[str]:
@@ -132,47 +143,21 @@ def _latest(members: Sequence[Member]) -> int:
     return min(max(latest, 0), _LAST_TIME) if asked is None else asked
 
 
-def _find(program: str, package: str) -> str:
-    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if found is None:
-        raise UnsupportedError(f"{program} is not installed", hint=f"it comes with {package}")
-    return found
-
-
-def _run(
+def _run_with(
     command: Sequence[str],
-    directory: Directory | None = None,
-    stdin: BinaryIO | None = None,
+    staging: Directory,
+    file: BinaryIO,
+    tar: PlainTar,
     *,
     time: int | None = None,
-) -> str:
-    """Run *command*, which writes to *directory*, and return its output.
-
-    It reads *stdin* from its start and takes *time* for now.
-    """
-    environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
-    environment["LC_ALL"] = "C"  # one of its words is read here
-    if time is not None:
-        environment["SOURCE_DATE_EPOCH"] = str(time)
-    if stdin is not None:
-        stdin.seek(0)
-    result = subprocess.run(
-        command,
-        pass_fds=[directory.fileno()] if directory else [],  # their paths lead through it
-        stdin=stdin or subprocess.DEVNULL,
-        capture_output=True,
-        env=environment,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    output = result.stdout + result.stderr
-    if result.returncode:
-        lines = [line for line in (result.stderr or output).splitlines() if line.strip()]
-        reason = "; ".join(lines[-2:]) or f"exit code {result.returncode}"
-        kind = NoSpaceError if os.strerror(errno.ENOSPC) in output else TransportError
-        raise kind(reason, where=command[0])
-    return output
+) -> None:
+    """Run *command*, which reads *tar*, made of *file*, writes to *staging*, and takes *time* for now."""
+    if tar.is_as_it_came:
+        file.seek(0)
+        run_program(command, file.fileno(), directory=staging, time=time)
+        return
+    with piped(tar.chunks()) as reading:
+        run_program(command, reading, directory=staging, time=time)
 
 
 def _uuid(hex_digest: str) -> str:

@@ -28,21 +28,21 @@ class Sink(Protocol):
         ...
 
 
-def read_layers(layers: ImageLayers, sink: Sink) -> list[list[Member]]:
-    """The entries of every layer, bottom first, each layer read once and verified to its end.
+def read_layers(layers: ImageLayers, sink: Sink, *, hidden: bool = False) -> list[list[Member]]:
+    """Return the entries of every layer, bottom first; read each once and verify it to its end.
 
     *sink* gets the data of each file on the way, unless a layer above that was read before hides
     it. That is a guess, good for all but links: only the merge knows what is needed, and
-    :func:`deliver` brings what was left out.
+    :func:`deliver` brings what was left out. With *hidden* the sink gets all data.
     """
     entries: list[list[Member]] = [[] for _ in layers.layers]
     shadow = Shadow()
     for number in layers.reading_order():
         for reader, member in _members(layers, number):
             entries[number].append(member)
-            if has_data(member) and not shadow.covers(number, member.name):
+            if has_data(member) and (hidden or not shadow.covers(number, member.name)):
                 sink.store(Place(number, member.data_offset), member, reader.chunks())
-        if number:  # nothing is below the first layer
+        if number and not hidden:  # nothing is below the first layer
             shadow.add(number, entries[number])
     return entries
 

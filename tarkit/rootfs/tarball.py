@@ -25,6 +25,7 @@ from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay import Overlay
 from tarkit.rootfs.passes import read_headers
 from tarkit.rootfs.taroutput import Entry, ForwardTar, Layout, PlacedTar, entries_of
+from tarkit.rootfs.writable import require_writable
 from tarkit.streams.atomic import atomic_file
 from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.streams.codecs import Compression, compress
@@ -110,6 +111,7 @@ def write_tar(
     else:
         read = read_headers(layers, verified=False)
     with FileSystem.merged(layers, read, overlay=overlay) as files:
+        require_writable(files.tree)
         pairs = zip_longest(entries_of(files.tree), written)
         entries = written
         if not all(entry == seen for entry, seen in pairs):

@@ -179,17 +179,18 @@ def test_a_size_that_cannot_do_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[object] = []
-    monkeypatch.setattr(Ext4Writer, "fill", lambda *arguments: written.append(arguments))
+    for method in ("store", "fill"):
+        monkeypatch.setattr(Ext4Writer, method, lambda *arguments: written.append(arguments))
     with pytest.raises(NoSpaceError, match=r"at least .* bytes, and 2097152 are allowed"):
-        build(tmp_path, [file("a", bytes(3 * MIB))], options=Ext4Options(size=2 * MIB))
+        build(tmp_path, [file("a", b"a" * (3 * MIB))], options=Ext4Options(size=2 * MIB))
     assert not written
     assert listing(tmp_path) == ["image.layout"]
 
 
 def test_hidden_data_needs_no_room_in_a_size_that_is_given(tmp_path: Path) -> None:
-    base = [directory("real"), file("real/a", bytes(3 * MIB)), link("way", "real")]
+    base = [directory("real"), file("real/a", b"a" * (3 * MIB)), link("way", "real")]
     options = Ext4Options(size=4 * MIB, profile="ro")
-    result = build(tmp_path, base, [file("way/a", bytes(2 * MIB))], options=options)
+    result = build(tmp_path, base, [file("way/a", b"a" * (2 * MIB))], options=options)
     assert result.size == 4 * MIB
 
 

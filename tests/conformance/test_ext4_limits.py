@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -117,12 +118,12 @@ def test_a_file_longer_than_an_extent(image: Path, before: int) -> None:
     """Of 36,000 blocks, in one stretch where superblocks' backups let it; 32,768 make an extent."""
     with Ext4Writer.open(image) as fs:
         first = fs.reserve(before * 4096)
-        contents = fs.store((bytes([i]) * MIB for i in range(141)), 141 * MIB)
+        contents = fs.store((bytes([1 + i]) * MIB for i in range(141)), 141 * MIB)
         nodes = {b"first": first, b"long": contents}
         fs.finish(directory({k: Node(mode=REGULAR, contents=v) for k, v in nodes.items()}))
     check(image)
     with mounted(image, "ro") as place, (place / "long").open("rb") as stream:
-        assert all(stream.read(MIB) == bytes([i]) * MIB for i in range(141))
+        assert all(stream.read(MIB) == bytes([1 + i]) * MIB for i in range(141))
         assert not stream.read()
 
 
@@ -160,6 +161,59 @@ def test_an_image_grows_and_shrinks(image: Path, profile: Profile, size: SizePol
         assert seen(place) == expected(tree)
 
 
+CLONE = ("tune2fs", "-U", "random")
+OPTIMISE = ("e2fsck", "-fyD")
+UPKEEP = {
+    "a new UUID": [CLONE, CLONE],
+    "no UUID": [("tune2fs", "-U", "clear")],
+    "directories optimised": [OPTIMISE, CLONE],
+    "shrunk": [("resize2fs", "-fM"), CLONE],
+    "grown and shrunk": [("resize2fs", "-f", "@", "700M"), CLONE, OPTIMISE, ("resize2fs", "-fM")],
+    "other checksums": [("tune2fs", "-O", "^metadata_csum"), ("tune2fs", "-O", "metadata_csum")],
+    "64bit": [("resize2fs", "-fb"), CLONE],
+}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("upkeep", UPKEEP)
+def test_upkeep_harms_nothing(image: Path, profile: Profile, upkeep: str) -> None:
+    tree = every_kind()
+    # the root of one index, and the node of the other, hold as much as they ever do
+    crowds = {b"506": crowd_of(506), b"509": crowd_of(509)}
+    tree.root.children = {**tree.root.children, **crowds}
+    tree.write(image, Ext4Options(profile=profile))
+    for tool, *options in UPKEEP[upkeep]:
+        command = [str(image) if option == "@" else option for option in options]
+        done = find_tool(tool).attempt(*command, *([] if "@" in options else [image]))
+        assert done.returncode in (0, 1), done.stderr  # 1 is what e2fsck -D says
+        assert "Please run" not in done.stdout + done.stderr
+        check(image)
+    with mounted(image) as place:
+        for crowd in ("506", "509"):
+            (place / crowd / "one more").write_bytes(b"")
+            (place / crowd / "one more").unlink()
+        assert seen(place).keys() == expected(tree).keys()
+        assert (place / "several blocks").read_bytes() == bytes(range(256)) * 100
+    check(image)
+
+
+def crowd_of(leaves: int) -> Node:
+    """Return a directory whose names fill so many blocks."""
+    return directory(
+        {(b"%07d" % i).ljust(248, b"n"): Node(mode=REGULAR) for i in range(leaves * 15)}
+    )
+
+
+def test_a_mounted_image_gets_another_uuid(image: Path) -> None:
+    tree = every_kind()
+    tree.write(image)
+    with mounted(image) as place:
+        (device,) = re.findall(r"/dev/loop\d+", find_tool("findmnt")("-no", "SOURCE", place))
+        find_tool("tune2fs")("-U", "random", device)
+        assert seen(place) == expected(tree)
+    check(image)
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize(
     "blocks", [64, 2047, 2048, 32767, 32768, 32769, 32820, 33000, 65536 + 51, 98304 + 100]
@@ -179,7 +233,7 @@ def test_a_full_disk_is_no_space(tmp_path: Path) -> None:
     find_tool("mount")("-t", "tmpfs", "-o", "size=4m", "none", disk)
     try:
         with Ext4Writer.open(disk / "image") as fs, pytest.raises(NoSpaceError, match="No space"):
-            fs.store([bytes(MIB)] * 40, 40 * MIB)  # more than can wait to be written
+            fs.store([b"x" * MIB] * 40, 40 * MIB)  # more than can wait to be written
         with pytest.raises(NoSpaceError, match="No space"):
             Ext4Writer.open(disk / "image", Ext4Options(size=16 * MIB, sparse=False))
     finally:

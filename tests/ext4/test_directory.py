@@ -112,7 +112,7 @@ def test_names_of_one_hash_are_marked_as_continued(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_index_has_a_last_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DirectoryFormat, "index_room", lambda _self, _start: 2)
+    monkeypatch.setattr(directory, "index_capacity", lambda _start: 2)
     names = numbered([b"%0255d" % i for i in range(60)])
     assert build_directory(names, 12, 2, CHECKED).index_blocks == 3
     with pytest.raises(UnsupportedError, match="61 names"):
@@ -120,5 +120,47 @@ def test_the_index_has_a_last_entry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_index_has_the_room_the_format_gives() -> None:
-    assert (CHECKED.index_room(32), CHECKED.index_room(8)) == (507, 510)
-    assert (UNCHECKED.index_room(32), UNCHECKED.index_room(8)) == (508, 511)
+    assert (CHECKED.index_limit(32), CHECKED.index_limit(8)) == (507, 510)
+    assert (UNCHECKED.index_limit(32), UNCHECKED.index_limit(8)) == (508, 511)
+
+
+def counts(block: bytes, start: int) -> tuple[int, int]:
+    limit, count = struct.unpack_from("<HH", block, start)
+    return int(limit), int(count)
+
+
+@FORMATS
+@pytest.mark.parametrize(
+    ("leaves", "nodes"),
+    [(505, []), (506, []), (507, [507]), (509, [509]), (510, [509, 1]), (1019, [509, 509, 1])],
+)
+def test_no_index_block_is_ever_full(form: DirectoryFormat, leaves: int, nodes: list[int]) -> None:
+    names = [(b"%07d" % i).ljust(248, b"n") for i in range(leaves * 15)]
+    built = build_directory(numbered(names), 12, 2, form)
+    assert len(built.blocks) - built.index_blocks == leaves
+    found = [counts(block, 8) for block in built.blocks[1 : built.index_blocks]]
+    assert counts(built.blocks[0], 32) == (form.index_limit(32), len(nodes) or leaves)
+    assert found == [(form.index_limit(8), count) for count in nodes]
+
+
+def slack(block: bytes) -> int:
+    """Return how many bytes of *block* its last record does not need."""
+    position = size = length = 0
+    while position + length < len(block):
+        position += length
+        _, length, size, _ = struct.unpack_from("<IHBB", block, position)
+    return length - 8 - size - -size % 4
+
+
+@pytest.mark.parametrize("width", [1, 3, 4, 5, 8, 100, 248, 255])
+def test_blocks_without_checksums_leave_room_for_one(width: int) -> None:
+    """Otherwise tune2fs, asked for checksums, leaves the directory broken."""
+    names = numbered([b"%0*d" % (width, i) for i in range(min(10**width, 2_000))])
+    built = build_directory(names, 12, 2, UNCHECKED)
+    assert min(slack(block) for block in built.blocks[built.index_blocks :]) >= 12
+    full = next(
+        n
+        for n in range(len(names), 0, -1)
+        if build_directory(names[:n], 12, 2, UNCHECKED).index_blocks == 0
+    )
+    assert slack(build_directory(names[:full], 12, 2, UNCHECKED).blocks[0]) >= 12

@@ -56,11 +56,11 @@ def test_the_checksum_covers_all_before_it() -> None:
 @pytest.mark.parametrize(
     ("options", "blocks", "features"),
     [
-        (Ext4Options(), 100_000, (0x3C, 0x242, 0x46B)),
-        (Ext4Options(), 2_000, (0x38, 0x242, 0x46B)),
-        (Ext4Options(profile="ro"), 100_000, (0x28, 0x242, 0x46B)),
+        (Ext4Options(), 100_000, (0x3C, 0x2242, 0x46B)),
+        (Ext4Options(), 2_000, (0x38, 0x2242, 0x46B)),
+        (Ext4Options(profile="ro"), 100_000, (0x28, 0x2242, 0x46B)),
         (Ext4Options(profile="compat"), 100_000, (0x3C, 0x242, 0x06B)),
-        (Ext4Options(), 2**32, (0x2C, 0x2C2, 0x46B)),
+        (Ext4Options(), 2**32, (0x2C, 0x22C2, 0x46B)),
     ],
     ids=["default", "no room for a journal", "ro", "compat", "64bit"],
 )
@@ -71,3 +71,9 @@ def test_features(options: Ext4Options, blocks: int, features: tuple[int, int, i
 def test_checksums_start_from_the_uuid() -> None:
     assert checksum_seed(Ext4Options(uuid=UUID_)) == crc32c(UUID_.bytes)
     assert checksum_seed(Ext4Options(profile="compat")) is None
+
+
+def test_checksums_start_from_a_seed_that_outlives_the_uuid() -> None:
+    options = Ext4Options(uuid=UUID_)
+    assert word(packed(options), 0x270) == checksum_seed(options) == crc32c(UUID_.bytes)
+    assert word(packed(Ext4Options(uuid=UUID_, profile="compat")), 0x270) == 0

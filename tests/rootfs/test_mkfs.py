@@ -17,7 +17,8 @@ from tarkit.errors import NoSpaceError, RefusedError, TarkitError, TransportErro
 from tarkit.rootfs.mkfs import write_erofs, write_squashfs
 from tarkit.transports.base import Source
 from tests.builders import listing
-from tests.rootfs.layers import file, pack, source_of
+from tests.rootfs.layers import Item, directory, fifo, file, link, pack, source_of
+from tests.rootfs.xattrs import acl, attributed
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 
@@ -109,3 +110,83 @@ def test_a_full_disk_is_one(programs: Path, source: Source) -> None:
     with pytest.raises(NoSpaceError, match="Failed to write"):
         write_squashfs(source, Path("a.img"))
     assert listing(Path()) == []
+
+
+def sparse(name: str, size: int, *places: int, **pax: str) -> Item:
+    """Return a sparse file of *size* bytes with 512 bytes of data at each of *places*."""
+    table = ",".join(f"{at},512" for at in places)
+    keys = {"major": "0", "minor": "1", "name": name, "size": str(size), "map": table}
+    headers = {f"GNU.sparse.{key}": value for key, value in keys.items()}
+    data = b"".join(bytes([65 + n]) * 512 for n in range(len(places)))
+    return file(f"GNUSparseFile.0/{name}", data, pax=headers | pax)
+
+
+def content(size: int, *places: int) -> bytes:
+    whole = bytearray(size)
+    for n, at in enumerate(places):
+        whole[at : at + 512] = bytes([65 + n]) * 512
+    return bytes(whole)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_sparse_members_are_handed_over_whole(tmp_path: Path, name: str) -> None:
+    write, _ = WRITERS[name]
+    layer = [
+        file("before", b"b" * 700),
+        sparse("empty", 5_000_000),
+        sparse("large", 3_000_000, 0, 1_000_000, 2_999_488),
+        sparse("odd", 70_001, 512),
+        file("then", b"t"),
+    ]
+    with source_of(tmp_path / "sparse", pack(layer)) as source:
+        write(source, Path("a.img"))
+    with tarfile.open("a.img") as tar:
+        assert tar.getnames() == [".", "before", "empty", "large", "odd", "then"]
+        assert not any("GNU.sparse.size" in member.pax_headers for member in tar)
+        held = {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}  # type: ignore[union-attr]
+    assert held == {
+        "before": b"b" * 700,
+        "empty": bytes(5_000_000),
+        "large": content(3_000_000, 0, 1_000_000, 2_999_488),
+        "odd": content(70_001, 512),
+        "then": b"t",
+    }
+
+
+def test_a_program_that_reads_no_more_says_why(programs: Path, tmp_path: Path) -> None:
+    install(programs / "mksquashfs", "head -c 100 >/dev/null; echo enough >&2; exit 3")
+    layer = pack([sparse("large", 50_000_000, 0)])
+    with (
+        source_of(tmp_path / "sparse", layer) as source,
+        pytest.raises(TransportError, match="enough"),
+    ):
+        write_squashfs(source, Path("a.img"))
+    assert listing(Path()) == []
+
+
+@pytest.mark.parametrize(("name", "lost"), [("mksquashfs", 5), ("mkfs.erofs", 3)])
+def test_attributes_that_get_lost_are_counted(tmp_path: Path, name: str, lost: int) -> None:
+    write, _ = WRITERS[name]
+    list_ = acl().decode("utf-8", "surrogateescape")
+    layer = [
+        attributed(directory("."), user__root="r"),  # mksquashfs takes none of these
+        attributed(directory("d"), user__a="1", trusted__b="2"),
+        attributed(directory("e"), system__posix_acl_default=list_),  # squashfs has no place for it
+        attributed(file("f"), user__a="1"),
+        attributed(file("g"), system__posix_acl_default=list_, user__b="kept"),
+        attributed(link("l", "f"), user__a="1", trusted__b="2"),
+        attributed(fifo("p"), user__a="1"),
+    ]
+    with source_of(tmp_path / "attributes", pack(layer)) as source:
+        result = write(source, Path("a.img"))
+    assert f"extended attributes of {lost} entries were not kept" in result.notes
+    with tarfile.open("a.img") as tar:
+        found = {
+            member.name: sorted(k for k in member.pax_headers if k.startswith("SCHILY.xattr."))
+            for member in tar
+        }
+    prefix = "SCHILY.xattr."
+    assert found["l"] == [f"{prefix}trusted.b"]
+    assert found["g"] == [f"{prefix}user.b"]
+    assert found["p"] == []
+    assert found["d"] == [f"{prefix}trusted.b", f"{prefix}user.a"]

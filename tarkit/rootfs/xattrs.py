@@ -1,0 +1,78 @@
+"""Which extended attributes Linux hands out, by namespace and kind of file.
+
+What a filesystem stores of the others does harm: Linux lists such an attribute and then says that
+there is none, so overlayfs fails to copy the file up. So no output holds them.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from tarkit.tar.member import NO_XATTRS, Member, MemberType
+
+_ACCESS, _DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
+_CAPABILITY = b"security.capability"
+_WITH_USER = (MemberType.FILE, MemberType.DIRECTORY)
+_CAPABILITY_SIZES = {0x02000000: 20, 0x03000000: 24}  # by version
+_EFFECTIVE = 1
+
+_ACL_VERSION = struct.pack("<I", 2)
+_ACL_ENTRY = struct.Struct("<HHI")
+# The owner, users, the group, groups, the mask, others: with users or groups a mask is needed.
+_ACL_TAGS = re.compile(rb"\x01(?:\x04\x10?|\x02*\x04\x08*\x10)\x20")
+_NOBODY = 0xFFFFFFFF
+
+
+class Xattrs(NamedTuple):
+    """The attributes of one file that are ``kept``, and whether others are ``lost``."""
+
+    kept: Mapping[bytes, bytes]
+    lost: bool
+
+
+def sort_xattrs(member: Member) -> Xattrs:
+    """Return the attributes of *member* that Linux hands out; an empty access control list is none."""
+    if not member.xattrs:
+        return Xattrs(NO_XATTRS, lost=False)
+    present = {name: value for name, value in member.xattrs.items() if not _is_no_acl(name, value)}
+    kept = {name: value for name, value in present.items() if _is_usable(name, value, member.type)}
+    return Xattrs(kept, lost=len(kept) < len(present))
+
+
+def lost_note(count: int) -> Iterable[str]:
+    """Yield what to say if *count* entries lost attributes."""
+    if count:
+        yield f"extended attributes of {count} entries were not kept"
+
+
+def _is_no_acl(name: bytes, value: bytes) -> bool:
+    return name in (_ACCESS, _DEFAULT) and value in (b"", _ACL_VERSION)
+
+
+def _is_usable(name: bytes, value: bytes, kind: MemberType) -> bool:
+    if name.startswith(b"user."):
+        return kind in _WITH_USER
+    if name == _DEFAULT:
+        return kind is MemberType.DIRECTORY and _is_acl(value)
+    if name == _ACCESS:
+        return kind is not MemberType.SYMLINK and _is_acl(value)
+    if name == _CAPABILITY:
+        version = int.from_bytes(value[:4], "little") & ~_EFFECTIVE
+        return len(value) == _CAPABILITY_SIZES.get(version)
+    return True
+
+
+def _is_acl(value: bytes) -> bool:
+    """Return whether *value* is an access control list in the form that Linux takes."""
+    entries = value[len(_ACL_VERSION) :]
+    if not value.startswith(_ACL_VERSION) or len(entries) % _ACL_ENTRY.size:
+        return False
+    listed = list(_ACL_ENTRY.iter_unpack(entries))
+    if any(tag > 0x20 or permissions > 7 for tag, permissions, _ in listed):
+        return False
+    named = [identity for tag, _, identity in listed if tag in (0x02, 0x08)]
+    tags = bytes(tag for tag, _, _ in listed)
+    return _NOBODY not in named and _ACL_TAGS.fullmatch(tags) is not None

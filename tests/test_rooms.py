@@ -14,12 +14,13 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tarkit"
 
 STACK = (
-    "redaction", "errors", "image", "streams", "blobs", "tar", "transports.base", "layout", "reading",
+    "redaction", "errors", "image", "streams", "blobs", "tar", "transports.base",
+    "transports.catalog", "layout", "reading",
 )  # fmt: skip
 BACKENDS = {
     f"transports.{path.stem}"
     for path in PACKAGE.glob("transports/*")
-    if path.stem not in {"__init__", "__pycache__", "base", "location", "sniff"}
+    if path.stem not in {"__init__", "__pycache__", "base", "catalog", "location", "sniff"}
 }
 LOCATION = {*STACK, *BACKENDS}
 COPYING = set(STACK)

@@ -183,7 +183,7 @@ def test_names_with_backslashes(prefix: str) -> None:
     paths = [f"{prefix}{diff_id[7:]}\\layer.tar" for diff_id in ONE.diff_ids]
     with opened(one(Layers=paths)) as reader:
         check(reader, ONE)
-    stored = dict(zip(paths, ONE.layers, strict=True))
+    stored: Members = dict(zip(paths, ONE.layers, strict=True))
     plain = {name: data for name, data in one().items() if not name.endswith("layer.tar")}
     with opened(plain | stored) as reader:
         check(reader, ONE)

@@ -56,9 +56,9 @@ class Merger:
         """
         self._limits.add_entries(len(members))
         links = HardLinks(self._resolver, layer, self._linked, strict=self._strict)
-        _Layer(
-            self.tree, layer, self._implied, self._resolver, links, strict=self._strict
-        ).add(members)
+        _Layer(self.tree, layer, self._implied, self._resolver, links, strict=self._strict).add(
+            members
+        )
 
     def count_links(self) -> None:
         """Give every inode of several names the number of those that are left."""

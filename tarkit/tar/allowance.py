@@ -7,7 +7,9 @@ from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.member import Member
 
 _USUAL = 2 << 10  # bytes of extended headers: a long name, times and the attributes that files have
-_EACH = 128  # bytes of longer ones, which take as much memory as a plain member once they are parsed
+_EACH = (
+    128  # bytes of longer ones, which take as much memory as a plain member once they are parsed
+)
 
 
 class Allowance:

@@ -110,6 +110,11 @@ class Archive:
         return self._data.random_access
 
     @property
+    def padded(self) -> bool:
+        """Whether the last block of the last member is whole."""
+        return self._index.padded
+
+    @property
     def trailer(self) -> bool:
         """Whether the two zero blocks that end an archive are there."""
         return self._index.trailer

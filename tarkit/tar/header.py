@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zlib import adler32
 
 from tarkit.errors import MalformedError
-from tarkit.tar import BLOCK_SIZE
+from tarkit.tar import BLOCK_SIZE, padding
 from tarkit.tar.member import NO_XATTRS, Draft, MemberType
 
 MAX_SIZE = (1 << 63) - 1
@@ -25,6 +25,7 @@ _TYPES = {
     b"7": MemberType.FILE,  # "contiguous"
     b"S": MemberType.FILE,  # old GNU sparse
 }
+_REGULAR = frozenset({0, ord("0"), ord("7")})
 _OCTAL = b"01234567"
 DISTINCT = 1 << 14
 """Sizes, times and checksums that are remembered: a large layer's worth."""
@@ -44,8 +45,10 @@ def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None
         name = text(block[:100])
         if prefix:
             name = prefix + b"/" + name
-    if not block[156] and name.endswith(b"/"):  # how a directory looked before it had a type
-        kind, stored = MemberType.DIRECTORY, 0
+    if name.endswith(b"/") and block[156] in _REGULAR:  # a directory, as v7 and BSD wrote it
+        kind = MemberType.DIRECTORY
+        data_offset += stored + padding(stored)  # readers skip its data, if it has any
+        stored = 0
     return Draft(
         name, kind, mode, uid, gid, stored, _time(block[136:148]),
         linkname, uname, gname, devmajor, devminor,

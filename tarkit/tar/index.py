@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tarkit.errors import LimitExceededError
 from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable
 from tarkit.streams.codecs import SNIFF_SIZE
+from tarkit.tar.allowance import Allowance
 from tarkit.tar.data import FileData
 from tarkit.tar.member import Member
 from tarkit.tar.reader import TarReader
+from tarkit.tar.tape import Tape
 
 MAX_MEMBERS = 100_000
 """Most members an index holds unless it is told otherwise; images have some dozens."""
@@ -29,12 +30,13 @@ KEEP_ALL = 32 << 20
 class Index:
     """All members in the order of the archive, how it ends, and what was kept of its data.
 
-    ``trailer`` says whether the two zero blocks were there, ``trailing`` how many bytes follow
-    them from the first one that is not zero; ``kept`` has stored bytes by their ``data_offset``, and
+    ``padded`` says whether the last block was whole, ``trailer`` whether the two zero blocks were
+    there, ``trailing`` how many bytes follow them from the first one that is not zero; ``kept`` has stored bytes by their ``data_offset``, and
     ``heads`` the first few of those members that were not kept whole.
     """
 
     members: tuple[Member, ...]
+    padded: bool
     trailer: bool
     trailing: int
     kept: Mapping[int, bytes]
@@ -48,7 +50,7 @@ def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = 
     :meth:`~tarkit.tar.scan.Scanner.next` raises, and :class:`LimitExceededError` beyond *limit*.
     """
     tape = FileData(file, where or "the archive").tape()
-    return _index(TarReader(tape, where=where), limit, where, None)
+    return _index(tape, limit, where, None)
 
 
 def index_stream(stream: Readable, *, limit: int = MAX_MEMBERS, where: str | None = None) -> Index:
@@ -56,21 +58,22 @@ def index_stream(stream: Readable, *, limit: int = MAX_MEMBERS, where: str | Non
 
     Raises as :func:`index_file` does.
     """
-    return _index(TarReader(stream, where=where), limit, where, _Kept())
+    return _index(stream, limit, where, _Kept())
 
 
-def _index(reader: TarReader, limit: int, where: str | None, kept: _Kept | None) -> Index:
+def _index(stream: Readable | Tape, limit: int, where: str | None, kept: _Kept | None) -> Index:
+    reader = TarReader(stream, where=where, allowance=Allowance(limit, "members"))
     members: list[Member] = []
     with os_errors(where or "the archive"):
         for member in reader:
-            if len(members) == limit:
-                raise LimitExceededError(f"more than {limit} members", limit=limit, where=where)
             members.append(member)
             if kept is not None and member.type.has_data:
                 kept.add(member, reader.chunks())
         reader.drain()
     kept = kept or _Kept()
-    return Index(tuple(members), reader.trailer, reader.trailing, kept.data, kept.heads)
+    return Index(
+        tuple(members), reader.padded, reader.trailer, reader.trailing, kept.data, kept.heads
+    )
 
 
 def _head(chunks: Iterator[memoryview]) -> bytes:

@@ -22,10 +22,11 @@ XATTRS = (XATTR, _LIBARCHIVE_XATTR)
 """How the keywords begin that name an extended attribute."""
 
 
-_HEAD = re.compile(rb"([0-9]{1,7}) ([^=\0]*)=?").match
-_TIME_SIZE = len(b"-" + 20 * b"9" + b"." + 9 * b"9")
+_HEAD = re.compile(rb"0*+([0-9]{1,7}) ([^=\0]*)=?").match
+_LONG_TIME = len(b"-" + 20 * b"9" + b"." + 9 * b"9")
 _NEWLINE, _EQUALS = b"\n="
-_INTEGER = re.compile(rb"-?[0-9]{1,20}")
+_INTEGER = re.compile(rb"([+-]?)(?=[0-9])0*+([0-9]{0,20})")
+_TIME = re.compile(_INTEGER.pattern + rb"(?:\.([0-9]{0,9})[0-9]*)?")
 _TINY_TIME = re.compile(rb"-?[0-9](\.[0-9]+)?e-[0-9]{2}")  # Python's tarfile, below 0.1 ms
 _SHORT = 48
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -139,9 +140,10 @@ def text(value: bytes) -> bytes:
 
 def integer(value: bytes) -> int:
     """A decimal number."""
-    if not _INTEGER.fullmatch(value):
+    parts = _INTEGER.fullmatch(value)
+    if parts is None:
         raise MalformedError(f"a pax number reads {value[:40]!r}")
-    return int(value)
+    return int(parts[1] + (parts[2] or b"0"))
 
 
 def length(value: bytes) -> int:
@@ -161,24 +163,30 @@ def _device(value: bytes) -> int:
 
 
 def _time(value: bytes) -> int:
-    if len(value) > _TIME_SIZE and not value[_TIME_SIZE:].isdigit():
-        raise MalformedError(f"a pax time reads {value[:40]!r}")
-    return _nanoseconds(value[:_TIME_SIZE])
+    if len(value) > _LONG_TIME:  # what is remembered must not be of any length
+        value = b"%s%s.%s" % _time_parts(value)
+    return _nanoseconds(value)
 
 
 @lru_cache(DISTINCT)
 def _nanoseconds(value: bytes) -> int:
-    """A time without the digits that count for nothing: what is remembered must not be of any length."""
     if _TINY_TIME.fullmatch(value):
         from decimal import Decimal
 
         return int(Decimal(value.decode("ascii")) * 1_000_000_000)
-    seconds, _, fraction = value.removeprefix(b"-").partition(b".")
-    is_time = len(seconds) <= 20 and seconds.isdigit() and (not fraction or fraction.isdigit())
-    if not is_time or int(seconds) > MAX_SIZE:
+    sign, seconds, fraction = _time_parts(value)
+    if int(seconds) > MAX_SIZE:
         raise MalformedError(f"a pax time reads {value[:40]!r}")
-    nanoseconds = int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0"))
-    return -nanoseconds if value[:1] == b"-" else nanoseconds
+    nanoseconds = int(seconds) * 1_000_000_000 + int(fraction.ljust(9, b"0"))
+    return -nanoseconds if sign == b"-" else nanoseconds
+
+
+def _time_parts(value: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return sign, seconds and up to nine decimals of *value*, without leading zeros."""
+    parts = _TIME.fullmatch(value)
+    if parts is None:
+        raise MalformedError(f"a pax time reads {value[:40]!r}")
+    return parts[1], parts[2] or b"0", parts[3] or b""
 
 
 def _xattrs(values: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tarkit.errors import VerificationError
+from tarkit.errors import LimitExceededError, VerificationError
 from tarkit.streams.chunks import Readable
 from tarkit.tar import BLOCK_SIZE
+from tarkit.tar.allowance import Allowance
 from tarkit.tar.member import Member
 from tarkit.tar.names import shown
 from tarkit.tar.scan import Scanner
@@ -17,31 +18,44 @@ class TarReader:
     """Iterates over the members of *stream*; :meth:`chunks` reads the current one.
 
     Data nobody asked for is passed over. Iteration ends where the archive does; :meth:`drain` goes
-    on to the end of the stream, which whoever hashes it must reach.
-    Errors are those of :meth:`~tarkit.tar.scan.Scanner.next`.
+    on to the end of the stream, which whoever hashes it must reach. ``padded`` says whether the last
+    block of the last member was whole; known at the end.
+    Errors are those of :meth:`~tarkit.tar.scan.Scanner.next`, and those of *allowance*, which
+    counts the members.
     """
 
-    def __init__(self, stream: Readable | Tape, *, where: str | None = None) -> None:
+    def __init__(
+        self,
+        stream: Readable | Tape,
+        *,
+        where: str | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
         self._tape = stream if isinstance(stream, Tape) else Tape(stream)
         self._scanner = Scanner(self._tape, where)
         self._where = where
         self._member: Member | None = None
         self._data_end = 0
         self._ended = False
+        self._allowance = allowance
+        self.padded = True
 
     def __iter__(self) -> Iterator[Member]:
         advance, next_member = self._tape.advance, self._scanner.next
         while not self._ended:
+            end = self._data_end
             try:
-                advance(self._data_end + -self._data_end % BLOCK_SIZE)
+                self.padded = advance(end + -end % BLOCK_SIZE, end)
             except VerificationError as error:
                 self._place(error)
                 raise
-            member = self._member = next_member()
+            member = self._member = next_member() if self.padded else None
             if member is None:
                 self._ended = True
             else:
                 self._data_end = member.data_offset + member.stored
+                if self._allowance is not None:
+                    self._admit(member)
                 yield member
 
     def go_to(self, member: Member) -> None:
@@ -50,7 +64,7 @@ class TarReader:
         It must not lie before what was read. Errors are those of a member that is cut short.
         """
         try:
-            self._tape.advance(member.data_offset)
+            self._tape.advance(member.data_offset, member.data_offset)
         except VerificationError as error:
             self._place(error)
             raise
@@ -97,6 +111,14 @@ class TarReader:
                 raise
             yield piece
         raise ValueError("the reader is past this member")
+
+    def _admit(self, member: Member) -> None:
+        assert self._allowance is not None
+        try:
+            self._allowance.admit(member)
+        except LimitExceededError as error:
+            error.where = self._where
+            raise
 
     def _place(self, error: VerificationError) -> None:
         name = shown(self._member.name) if self._member else "the first header"

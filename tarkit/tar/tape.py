@@ -30,43 +30,50 @@ class Tape:
         return self._start + self._at
 
     def block(self) -> bytes:
-        """The next 512 bytes, or none at the end; raises :class:`TruncatedError` for a part of them."""
+        """Return the next 512 bytes, or none at the end, even if part of a zero block is left there.
+
+        Raises :class:`TruncatedError` for part of any other block.
+        """
         at = self._at
         block = self._chunk[at : at + BLOCK_SIZE]
         if len(block) == BLOCK_SIZE:
             self._at = at + BLOCK_SIZE
             return block
-        return self.take(BLOCK_SIZE) if block or self._fetch() else b""
+        block = self._up_to(BLOCK_SIZE)
+        if 0 < len(block) < BLOCK_SIZE and block.strip(b"\0"):
+            raise _truncated(BLOCK_SIZE - len(block))
+        return block if len(block) == BLOCK_SIZE else b""
 
     def take(self, size: int) -> bytes:
-        """Exactly *size* bytes, or :class:`TruncatedError`."""
+        """Return exactly *size* bytes; raises :class:`TruncatedError` if fewer are left."""
         end = self._at + size
         if end <= len(self._chunk):
             data = self._chunk[self._at : end]
             self._at = end
             return data
-        pieces = []
-        while size:
-            piece = self.piece(size)
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
+        data = self._up_to(size)
+        if len(data) < size:
+            raise _truncated(size - len(data))
+        return data
 
     def piece(self, needed: int) -> memoryview:
         """The next of *needed* bytes, one at least; raises :class:`TruncatedError` at the end."""
         if self._at == len(self._chunk) and not self._fetch():
-            raise TruncatedError(f"the archive ends {needed} bytes early")
+            raise _truncated(needed)
         at = self._at
         self._at = min(at + needed, len(self._chunk))
         return memoryview(self._chunk)[at : self._at]
 
-    def advance(self, position: int) -> None:
-        """Pass over everything before *position*, or raise :class:`TruncatedError`."""
+    def advance(self, position: int, least: int) -> bool:
+        """Pass over everything before *position*; return False if the tape ends before that.
+
+        Raises :class:`TruncatedError` if it even ends before *least*.
+        """
         at = position - self._start
         if at <= len(self._chunk):
             self._at = at
-        else:
-            self._advance(position)
+            return True
+        return self._advance(position, least)
 
     def drain(self) -> int:
         """Read to the very end; the number of bytes from the first one that is not zero."""
@@ -77,9 +84,21 @@ class Tape:
             self._at = len(self._chunk)
         return meaningful
 
-    def _advance(self, position: int) -> None:
+    def _advance(self, position: int, least: int) -> bool:
         while left := position - self.position:
+            if self._at == len(self._chunk) and not self._fetch():
+                return _ends_at(self.position, least)
             self.piece(left)
+        return True
+
+    def _up_to(self, size: int) -> bytes:
+        """Return the next *size* bytes, or fewer if the tape ends."""
+        pieces = []
+        while size and (self._at < len(self._chunk) or self._fetch()):
+            piece = self.piece(size)
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
 
     def _fetch(self) -> bool:
         self._start += len(self._chunk)
@@ -107,11 +126,23 @@ class SeekingTape(Tape):
         self._file = stream
         self._size = size
 
-    def _advance(self, position: int) -> None:
+    def _advance(self, position: int, least: int) -> bool:
         if position > self._size:
-            raise TruncatedError(f"the archive ends {position - self._size} bytes early")
+            return _ends_at(self._size, least)
         self._file.seek(position)
         self._start, self._chunk, self._at = position, b"", 0
+        return True
 
     def _read(self) -> bytes:
         return self._file.read(_WINDOW)
+
+
+def _ends_at(end: int, least: int) -> bool:
+    """Return False, or raise :class:`TruncatedError` if *end* is before *least*."""
+    if end < least:
+        raise _truncated(least - end)
+    return False
+
+
+def _truncated(missing: int) -> TruncatedError:
+    return TruncatedError(f"the archive ends {missing} bytes early")

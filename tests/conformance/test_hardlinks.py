@@ -40,9 +40,8 @@ def by_stack(facts: Facts) -> dict[str, Facts]:
 def link_groups(top: Path) -> dict[str, list[list[str]]]:
     """Return the paths that share an inode, by the directory of their stack."""
     inodes: dict[int, list[str]] = defaultdict(list)
-    for directory, _, names in os.walk(top):
-        for path in (os.path.join(directory, name) for name in names):
-            inodes[os.lstat(path).st_ino].append(os.path.relpath(path, top))
+    for path in top.rglob("*"):
+        inodes[path.lstat().st_ino].append(str(path.relative_to(top)))
     groups: dict[str, list[list[str]]] = defaultdict(list)
     for paths in sorted(map(sorted, inodes.values())):
         groups[paths[0].split("/")[0]].append(paths)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tarkit.errors import MalformedError
 from tarkit.tar.header import MAX_SIZE, number
 from tarkit.tar.member import MemberType
-from tests.tar.blocks import GNU, USTAR, V7, block, extension, file, only
+from tests.tar.blocks import GNU, USTAR, V7, block, extension, file, members, only, pax
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,30 @@ def test_type_flags(flag: bytes, kind: MemberType) -> None:
     assert only(block(flag=flag)).type is kind
 
 
-def test_a_directory_from_before_types_is_known_by_its_slash() -> None:
-    assert only(block(b"dir/", flag=b"\0", magic=V7)).type is MemberType.DIRECTORY
-    assert only(block(b"dir/", flag=b"0")).type is MemberType.FILE
+@pytest.mark.parametrize("flag", [b"\0", b"0", b"7"])
+@pytest.mark.parametrize("magic", [V7, USTAR, GNU])
+def test_a_regular_file_whose_name_ends_in_a_slash_is_a_directory(
+    flag: bytes, magic: bytes
+) -> None:
+    member = only(block(b"dir/", flag=flag, magic=magic, mode=b"0000700\0", uid=b"0000007\0"))
+    assert (member.type, member.mode, member.uid) == (MemberType.DIRECTORY, 0o700, 7)
+
+
+@pytest.mark.parametrize("extended", [pax((b"path", b"dir/")), extension(b"L", b"dir/\0")])
+def test_the_slash_may_be_in_an_extended_name(extended: bytes) -> None:
+    assert only(extended, block(b"dir")).type is MemberType.DIRECTORY
+
+
+@pytest.mark.parametrize("size", [1, 512, 513])
+def test_the_data_of_a_directory_is_skipped(size: int) -> None:
+    first, second = members(file(b"dir/", b"x" * size), file(b"after", b"abc"))
+    assert (first.type, first.size, first.stored) == (MemberType.DIRECTORY, 0, 0)
+    assert (second.name, second.size) == (b"after", 3)
+
+
+def test_a_slash_makes_no_directory_of_other_types() -> None:
+    assert only(block(b"l/", flag=b"2", linkname=b"t")).type is MemberType.SYMLINK
+    assert only(block(b"o/", flag=b"V")).type is MemberType.OTHER
 
 
 def test_whether_the_slash_counts_is_decided_on_the_whole_name() -> None:

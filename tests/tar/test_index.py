@@ -13,7 +13,7 @@ from tarkit.streams.codecs import SNIFF_SIZE
 from tarkit.tar import index as index_module
 from tarkit.tar.index import index_file, index_stream
 from tarkit.tar.reader import TarReader
-from tests.tar.blocks import END, block, file, padded, pax
+from tests.tar.blocks import END, block, file, pax
 
 
 def written(path: Path, *parts: bytes) -> Path:
@@ -77,7 +77,7 @@ def test_the_files_position_stays(tmp_path: Path) -> None:
         assert stream.tell() == 3
 
 
-@pytest.mark.parametrize("cut", [1, 600, 1023])
+@pytest.mark.parametrize("cut", [25, 600, 1023])
 def test_data_that_is_not_there_is_truncated(tmp_path: Path, cut: int) -> None:
     archive = file(b"a") + file(b"layer", b"x" * 1000)
     path = written(tmp_path / "a.tar", archive[:-cut])
@@ -141,7 +141,22 @@ def test_what_is_kept_is_bounded_and_the_largest_goes_first(
     assert sorted(map(len, index.kept.values())) == [10, 20, 30, 400, 500]
 
 
-def test_padding_belongs_to_a_member(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.tar", block(size=3), padded(b"abc")[:100])
-    with path.open("rb") as stream, pytest.raises(TruncatedError):
+@pytest.mark.parametrize("size", [3, 511, 512, 1000])
+def test_padding_may_be_missing_at_the_end(tmp_path: Path, size: int) -> None:
+    whole = file(b"a", b"x" * size)
+    for left in range(-(-size // 512) * 512 - size):
+        archive = whole[: 512 + size + left]
+        path = written(tmp_path / "a.tar", archive)
+        with path.open("rb") as stream:
+            for index in (index_file(stream), index_stream(io.BytesIO(archive))):
+                assert [member.size for member in index.members] == [size]
+                assert (index.padded, index.trailer) == (False, False)
+    path = written(tmp_path / "a.tar", whole)
+    with path.open("rb") as stream:
+        assert index_file(stream).padded
+
+
+def test_padding_is_no_excuse_for_missing_data(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.tar", file(b"a", b"abc")[:514])
+    with path.open("rb") as stream, pytest.raises(TruncatedError, match="1 bytes early"):
         index_file(stream)

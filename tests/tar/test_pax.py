@@ -31,11 +31,26 @@ def test_the_length_counts_its_own_digits(length: int) -> None:
     [
         b"5 a=b", b"6 a=b\n6 a=b", b"7 a=b\n", b"5 a=b\n", b"0 a=b\n", b"-6 a=b\n", b"99999999 a=b\n",
         b"a=b\n", b" 6 a=b\n", b"6\ta=b\n", b"5 =b\n", b"5 ab\n", b"7 a\0=b\n", b"\0\0\0", b"6 a=b\n\0",
+        b"0", b"00 a=b\n", b"+6 a=b\n", b"0" * 5000,
     ],
 )  # fmt: skip
 def test_broken_records_are_malformed(content: bytes) -> None:
     with pytest.raises(MalformedError):
         only(extension(b"x", content), file(b"file"))
+
+
+@pytest.mark.parametrize("zeros", [1, 7, 8, 100, 5000])
+def test_a_length_may_have_leading_zeros(zeros: int) -> None:
+    body = b" mtime=5\n"
+    length = next(n for n in range(9, 9999) if n == zeros + len(b"%d" % n) + len(body))
+    content = b"0" * zeros + b"%d" % length + body
+    assert only(extension(b"x", content), block()).mtime_ns == 5 * 10**9
+
+
+@pytest.mark.parametrize("number", [b"+7", b"007", b"+007", b"0" * 5000 + b"7"])
+def test_numbers_may_have_a_sign_and_leading_zeros(number: bytes) -> None:
+    member = only(pax((b"uid", number), (b"size", number)), block(size=0), padded(b"7 bytes"))
+    assert (member.uid, member.size) == (7, 7)
 
 
 def test_records_replace_what_the_header_says() -> None:
@@ -59,7 +74,9 @@ def test_records_replace_what_the_header_says() -> None:
     [
         (b"1", 10**9), (b"0.5", 5 * 10**8), (b"1.000000001", 10**9 + 1), (b"1.0000000019", 10**9 + 1),
         (b"-0.000000001", -1), (b"-1", -(10**9)), (b"13569465600.25", 13569465600 * 10**9 + 25 * 10**7),
-        (b"7.", 7 * 10**9), (b"1.5" + b"0" * 5000, 15 * 10**8), (b"-0." + b"9" * 5000, -999_999_999),
+        (b"7.", 7 * 10**9), (b"+5", 5 * 10**9), (b"+0.25", 25 * 10**7), (b"-0", 0), (b"00", 0),
+        (b"0" * 5000 + b"5.25", 525 * 10**7), (b"-" + b"0" * 40 + b"5", -5 * 10**9), (b"0" * 40, 0),
+        (b"1.5" + b"0" * 5000, 15 * 10**8), (b"-0." + b"9" * 5000, -999_999_999),
     ],
 )  # fmt: skip
 def test_times_to_the_nanosecond(text: bytes, nanoseconds: int) -> None:
@@ -78,8 +95,8 @@ def test_of_a_long_time_only_the_nanoseconds_are_remembered(
     monkeypatch.setattr(
         "tarkit.tar.pax._nanoseconds", lambda value: remembered.setdefault(value, 0)
     )
-    only(pax((b"mtime", b"1.5" + b"0" * 5000)), block())
-    assert list(remembered) == [b"1.5" + b"0" * 28]
+    only(pax((b"mtime", b"0" * 5000 + b"1.5" + b"0" * 5000)), block())
+    assert list(remembered) == [b"1.500000000"]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +104,8 @@ def test_of_a_long_time_only_the_nanoseconds_are_remembered(
     [
         (b"size", b"-1"), (b"size", b"9223372036854775808"), (b"size", b"1e3"), (b"size", b"0x10"),
         (b"size", b" 1"), (b"size", b"1" * 5000), (b"uid", b"4294967296"), (b"uid", b"-2147483649"),
-        (b"gid", b"root"), (b"mtime", b"soon"), (b"mtime", b".5"), (b"mtime", b"9" * 20),
+        (b"gid", b"root"), (b"mtime", b"soon"), (b"mtime", b".5"), (b"mtime", b"+"),
+        (b"mtime", b"+-5"), (b"mtime", b"5.+5"), (b"uid", b"+"), (b"uid", b"--5"), (b"mtime", b"9" * 20),
         (b"mtime", b"1." + b"0" * 5000 + b"x"), (b"mtime", b"1" * 5000), (b"mtime", b"1." + b"0" * 40 + b".1"),
         (b"path", b"a\0b"), (b"linkpath", b"a\0b"), (b"uname", b"\0"),
         (b"SCHILY.devmajor", b"-1"), (b"SCHILY.devminor", b"4294967296"),

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
+import random
 from collections import deque
+from collections.abc import Callable
 from itertools import chain
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tarkit.errors import MalformedError, TarkitError, TruncatedError
+from tarkit.errors import MalformedError, TarkitError, TruncatedError, VerificationError
 from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.codecs import decompress, detect
 from tarkit.tar.reader import TarReader
 from tests.tar.blocks import END, block, extension, file, padded, pax
 
@@ -211,15 +216,22 @@ ARCHIVE = (
     + block(b"dir/", flag=b"5")
     + END
 )
-BOUNDARIES = {0, 1536, 1536 + 1536 + 1024, len(ARCHIVE) - 1024, len(ARCHIVE) - 512}
+COMPLETE = {
+    0,
+    *range(512 + 700, 1536 + 1),  # the padding of "a"
+    4096,
+    *range(len(ARCHIVE) - 1024, len(ARCHIVE)),  # the trailer
+}
+"""Lengths at which no member that the archive begins lacks anything but padding."""
 
 
 @given(st.integers(0, len(ARCHIVE) - 1))
 def test_every_cut_is_noticed_or_noted(length: int) -> None:
     reader = TarReader(io.BytesIO(ARCHIVE[:length]))
-    if length in BOUNDARIES:
+    if length in COMPLETE:
         reader.drain()
         assert not reader.trailer
+        assert reader.padded == (length not in range(1212, 1536))
     else:
         with pytest.raises(TruncatedError):
             reader.drain()
@@ -228,9 +240,19 @@ def test_every_cut_is_noticed_or_noted(length: int) -> None:
 @given(st.integers(0, len(ARCHIVE) - 1))
 def test_every_cut_is_noticed_when_data_is_read(length: int) -> None:
     reader = TarReader(io.BytesIO(ARCHIVE[:length]))
-    if length not in BOUNDARIES:
+    if length not in COMPLETE:
         with pytest.raises(TruncatedError):
             deque((b"".join(reader.chunks()) for _ in reader), maxlen=0)
+
+
+@pytest.mark.parametrize("codec", [gzip.compress, zstandard.compress])
+def test_a_compressed_stream_cut_within_the_padding_is_truncated(
+    codec: Callable[[bytes], bytes],
+) -> None:
+    packed = codec(file(b"a", random.Random(1).randbytes(1025)))
+    stream = decompress(io.BytesIO(packed[:-9]), detect(packed))
+    with pytest.raises(VerificationError):
+        TarReader(stream).drain()
 
 
 @given(st.binary(max_size=2000), st.integers(0, 4))

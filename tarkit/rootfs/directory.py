@@ -66,7 +66,9 @@ def write_directory(
     refuse_occupied(path)
     attributes = Attributes(rootless=rootless)
     path = path.absolute()
-    with os_errors(path), Directory.open(path.parent) as parent, _Places.open(parent) as places:
+    with os_errors(path.parent):
+        parent = Directory.open(path.parent)
+    with os_errors(path), parent, _Places.open(parent) as places:
         workshop = Workshop(places.files, attributes)
         with FileSystem.of(
             source, platform=platform, overlay=overlay, sink=workshop, on_progress=on_progress

@@ -145,7 +145,8 @@ class _Place:
     @classmethod
     def open(cls, path: Path, stack: ExitStack) -> Self:
         """Open all that writing to *path*, to which no link leads, needs until *stack* is closed."""
-        parent = stack.enter_context(Directory.open(path.parent))
+        with os_errors(path.parent):
+            parent = stack.enter_context(Directory.open(path.parent))
         old = None
         name = path.name or "."  # of the root directory
         if (status := parent.lookup(name)) is not None:

@@ -154,7 +154,9 @@ class _Place:
                 parent = layout
             else:
                 _require_free(path)
-                parent = stack.enter_context(Directory.open(path.absolute().parent))
+                above = path.absolute().parent
+                with os_errors(above):
+                    parent = stack.enter_context(Directory.open(above))
             staging = stack.enter_context(staging_directory(parent))
             return cls(layout, parent, staging, stack.enter_context(staging.make(_NEW)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import TypeAlias
 
 from tarkit.errors import UnsupportedError, VerificationError
@@ -35,18 +36,31 @@ def store(
     """Write a file of *size* bytes into blocks that *take* gives."""
     extents: list[Extent] = []
     for offset, data in _data_of(chunks, size, regions):
-        count = blocks_of(len(data))
-        runs = take(count)
-        if len(runs) > 1:
-            data = memoryview(data)
-        logical = done = 0
-        for run in runs:
-            part = data[done : done + run.count * BLOCK] if len(runs) > 1 else data
-            image.write(run.start * BLOCK, part)
-            image.write_zeros(run.start * BLOCK + len(part), -len(part) % BLOCK)
-            _add(extents, offset // BLOCK + logical, run)
-            logical, done = logical + run.count, done + len(part)
+        logical = offset // BLOCK
+        for run, part in _parted(data, take(blocks_of(len(data)))):
+            _add(extents, logical, run)
+            _write(image, run.start * BLOCK, part)
+            logical += run.count
     return Contents(size, tuple(extents))
+
+
+def _parted(data: Buffer, runs: Sequence[Run]) -> Iterable[tuple[Run, Buffer]]:
+    """Return the part of *data* that goes into each of *runs*."""
+    if len(runs) == 1:
+        return ((runs[0], data),)
+    ends = list(accumulate(run.count * BLOCK for run in runs))
+    parts = (
+        memoryview(data)[end - run.count * BLOCK : end] for run, end in zip(runs, ends, strict=True)
+    )
+    return zip(runs, parts, strict=True)
+
+
+def _write(image: ImageFile, position: int, data: Buffer) -> None:
+    """Write *data* at *position*, and zeros to the end of its last block."""
+    image.write(position, data)
+    rest = len(data) % BLOCK
+    if rest:
+        image.write_zeros(position + len(data), BLOCK - rest)
 
 
 def _add(extents: list[Extent], logical: int, run: Run) -> None:

@@ -72,8 +72,8 @@ class Space:
         out until :meth:`put_back`. Raises :class:`NoSpaceError` at the limit.
         """
         self.taken += count
-        runs = []
-        while count and (self._begun or self._by_size):
+        runs: list[Run] = []
+        while count and (self._by_size or self._begun):
             hole = self._begun or self._remove(self._by_size[-1][1])
             part = Run(hole.start, min(count, hole.count))
             left = hole.count - part.count

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from tarkit.errors import SizeMismatchError
+from tarkit.errors import VerificationError
 from tarkit.rootfs.attributes import Attributes
 from tarkit.rootfs.tree import Node, Place
 from tarkit.streams.directory import Directory, open_flags
-from tarkit.tar.member import Member, MemberType, Segment
+from tarkit.streams.zeros import data_blocks
+from tarkit.tar.member import Member, MemberType
 from tarkit.tar.names import shown
 
 _CREATE = open_flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
@@ -93,14 +94,11 @@ class Workshop:
         name = self._next_name()
         descriptor = os.open(name, _CREATE, 0o600, dir_fd=self.descriptor)
         try:
-            if member.sparse is None:
-                written = _write(descriptor, chunks)
-            else:
-                written = _write_segments(descriptor, chunks, member.sparse)
-                os.ftruncate(descriptor, member.size)
-            if written != member.stored:
-                raise SizeMismatchError(member.stored, written, where=shown(member.name))
+            _write(descriptor, member, chunks)
             lost = self._attributes.give(descriptor, member)
+        except VerificationError as error:
+            error.where = error.where or shown(member.name)
+            raise
         finally:
             os.close(descriptor)
         return name, lost
@@ -113,29 +111,13 @@ class Workshop:
         return b"%d/%d" % (box, place)
 
 
-def _write(descriptor: int, chunks: Iterator[memoryview]) -> int:
-    total = 0
-    for chunk in chunks:
-        written = os.write(descriptor, chunk)
-        total += len(chunk)
-        while written < len(chunk):
-            chunk = chunk[written:]
-            written = os.write(descriptor, chunk)
-    return total
-
-
-def _write_segments(
-    descriptor: int, chunks: Iterator[memoryview], segments: tuple[Segment, ...]
-) -> int:
-    """Write *chunks*, the data of *segments*, to where they belong."""
-    total = 0
-    places = iter(segments)
-    offset = left = 0
-    for chunk in chunks:
-        while chunk:
-            if not left:
-                offset, left = next(places)
-            written = os.pwrite(descriptor, chunk[:left], offset)
-            chunk = chunk[written:]
-            offset, left, total = offset + written, left - written, total + written
-    return total
+def _write(descriptor: int, member: Member, chunks: Iterator[memoryview]) -> None:
+    """Write the data of *member* to an empty file, and leave holes for its blocks of zeros."""
+    end = 0
+    for offset, data in data_blocks(chunks, member.size, member.sparse):
+        end = offset + len(data)
+        while offset < end:
+            written = os.pwrite(descriptor, data, offset)
+            data, offset = data[written:], offset + written
+    if end < member.size:
+        os.ftruncate(descriptor, member.size)

@@ -7,6 +7,7 @@ its zeros were holes of a sparse archive member.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 from tarkit.errors import MalformedError, SizeMismatchError, TruncatedError
@@ -26,17 +27,33 @@ Segments: TypeAlias = Sequence[tuple[int, int]]
 
 def data_blocks(
     chunks: Iterable[Buffer], size: int, segments: Segments | None = None
-) -> Iterator[tuple[int, Buffer]]:
-    """Yield the blocks of a file of *size* bytes that hold more than zeros, with their offsets.
+) -> Iterable[tuple[int, Buffer]]:
+    """Return the blocks of a file of *size* bytes that hold more than zeros, with their offsets.
 
     *chunks* are the file's content, or only that of its *segments* if it is sparse. Every piece
-    begins and ends with a block, or ends with the file. In files of more than 256 MiB short
-    stretches of zeros are yielded too, so that there are no more than :data:`MOST_HOLES` holes.
+    begins and ends with a block, or ends with the file. In files of more than 512 MiB short
+    stretches of zeros are among them, so that there are no more than :data:`MOST_HOLES` holes.
 
     Raises :class:`TruncatedError` or :class:`SizeMismatchError` if *chunks* hold less or more data
     than they should, and :class:`MalformedError` for segments that overlap or reach out.
     """
-    pieces = _exactly(chunks, size) if segments is None else _with_holes(chunks, size, segments)
+    if segments is not None:
+        return _found_in(_with_holes(chunks, size, segments), size)
+    stream = iter(chunks)
+    first = next(stream, b"")
+    if size and len(first) == size and _has_no_zeros(first):
+        if any(map(len, stream)):
+            raise SizeMismatchError(size, size + 1)
+        return ((0, first),)  # as it is for nearly all files, with less work
+    return _found_in(_exactly(chain((first,), stream), size), size)
+
+
+def _has_no_zeros(data: Buffer) -> bool:
+    """Return whether *data* surely has no block of zeros."""
+    return 0 not in bytes(memoryview(data)[::BLOCK])
+
+
+def _found_in(pieces: Iterable[Buffer | int], size: int) -> Iterable[tuple[int, Buffer]]:
     found = _blocks(pieces, size)
     least = size // BLOCK // MOST_HOLES * BLOCK
     return _without_short_holes(found, least) if least > BLOCK else found
@@ -107,26 +124,30 @@ def _blocks(pieces: Iterable[Buffer | int], size: int) -> Iterator[tuple[int, Bu
                 continue
             yield from _data_in(memoryview(begun), position)
             position, begun = position + BLOCK, b""
-        whole = len(view)
-        if position + whole < size:
-            whole -= whole % BLOCK
-        yield from _data_in(view[:whole], position)
-        position, begun = position + whole, bytes(view[whole:])
+        if position + len(view) < size and (rest := len(view) % BLOCK):
+            view, begun = view[:-rest], bytes(view[-rest:])
+        if not _has_no_zeros(view):
+            yield from _data_in(view, position)
+        elif view:
+            yield position, view
+        position += len(view)
     yield from _data_in(memoryview(begun), position)
 
 
 def _data_in(view: memoryview, position: int) -> Iterator[tuple[int, Buffer]]:
     """Yield the stretches of *view*, whole blocks at *position* of a file, between those of zeros."""
     firsts = bytes(view[::BLOCK])
+    if not any(firsts) and bytes(view) == _ZEROS[: len(view)]:
+        return
     start = 0
     at = firsts.find(0)
     while at >= 0:
-        begin = at * BLOCK
-        block = view[begin : begin + BLOCK]
-        if bytes(block) == _ZERO_BLOCK[: len(block)]:  # views are compared byte by byte
+        begin, end = at * BLOCK, min((at + 1) * BLOCK, len(view))
+        # nearly all have something in the last byte; views would be compared byte by byte
+        if not view[end - 1] and bytes(view[begin:end]) == _ZERO_BLOCK[: end - begin]:
             if start < begin:
                 yield position + start, view[start:begin]
-            start = begin + BLOCK
+            start = end
         at = firsts.find(0, at + 1)
     if start < len(view):
         yield position + start, view[start:]

@@ -13,12 +13,12 @@ from contextlib import ExitStack
 from operator import attrgetter
 from typing import Protocol
 
-from tarkit.errors import LimitExceededError, MalformedError, TarkitError
+from tarkit.errors import MalformedError, TarkitError
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.merge import implied_directory
 from tarkit.rootfs.names import WHITEOUT, Parts, hidden_name, require_visible, split
 from tarkit.rootfs.passes import Sink, each_layer, has_data, open_layer, read_headers
-from tarkit.rootfs.shadow import Shadow
+from tarkit.rootfs.shadow import MAX_PREDICTED, Shadow
 from tarkit.rootfs.tree import Place
 from tarkit.streams import CHUNK_SIZE
 from tarkit.tar.epoch import source_date_epoch
@@ -27,6 +27,7 @@ from tarkit.tar.reader import TarReader
 
 _MOST_LAYERS = 24
 _MOST_STORED = 12 << 20  # of each layer 1 MiB counts at the most
+_LONGEST = 8 << 10  # bytes of a name, as every directory on the way is kept by its path
 _AHEAD = 1  # chunk: as fast as four, and each of twelve large layers keeps 6 MiB instead of 12
 
 
@@ -217,10 +218,9 @@ _turn = attrgetter("turn")
 
 
 def _parts(name: bytes) -> Parts:
-    try:
-        return split(name)
-    except LimitExceededError:
-        raise UnforeseenError from None
+    if name.count(b"/") > MAX_PREDICTED or len(name) > _LONGEST:
+        raise UnforeseenError
+    return split(name)
 
 
 def _is_whiteout(parts: Parts) -> bool:

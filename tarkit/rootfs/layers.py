@@ -17,6 +17,7 @@ from tarkit.image.manifest import Manifest, RawManifest
 from tarkit.image.platform import Platform
 from tarkit.reading.foreign import open_layer
 from tarkit.reading.select import read_config, select_image
+from tarkit.rootfs.limits import entry_allowance
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, drain
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
@@ -37,6 +38,7 @@ class ImageLayers:
     """The ``layers`` of one image, bottom first, with its ``manifest`` and ``config``.
 
     ``verified`` are the numbers of those that somebody has read to their end.
+    ``allowance`` bounds the entries that all of them may have together.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class ImageLayers:
         self._watcher = watcher
         self._watched: set[Digest] = set()
         self.verified: set[int] = set()
+        self.allowance = entry_allowance()
         self.where = source.where
         self.manifest = manifest
         self.config = config

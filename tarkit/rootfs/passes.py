@@ -95,7 +95,8 @@ def _passed_over(layers: ImageLayers, order: list[int]) -> dict[int, list[Member
         if plain is not None:
             with plain:
                 tape = SeekingTape(plain, layers.layers[number].descriptor.size)
-                entries[number] = list(TarReader(tape, where=layers.label(number)))
+                reader = TarReader(tape, where=layers.label(number), allowance=layers.allowance)
+                entries[number] = list(reader)
     return entries
 
 
@@ -148,7 +149,7 @@ def open_layer(layers: ImageLayers, number: int, ahead: int = DEPTH) -> Iterator
     *ahead* is as :meth:`~tarkit.rootfs.layers.ImageLayers.open` has it.
     """
     with layers.open(number, ahead) as stream:
-        reader = TarReader(stream, where=layers.label(number))
+        reader = TarReader(stream, where=layers.label(number), allowance=layers.allowance)
         yield reader
         reader.pass_over()  # whoever asked for some members only has parsed the others before
     layers.verified.add(number)

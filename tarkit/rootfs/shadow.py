@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from tarkit.rootfs.names import OPAQUE, WHITEOUT, split
 from tarkit.tar.member import Member, MemberType
 
+MAX_PREDICTED = 100
+"""Most components of a path that is looked up: each directory on the way costs another look."""
+
 
 class Shadow:
     """What falls on a layer from those above it that were counted in."""
@@ -40,8 +43,8 @@ class Shadow:
         self._directory = None
 
     def covers(self, number: int, name: bytes) -> bool:
-        """Whether the file *name* of layer *number* is hidden."""
-        if not (self._taken or self._closed):
+        """Return whether the file *name* of layer *number* is known to be hidden."""
+        if not (self._taken or self._closed) or name.count(b"/") > MAX_PREDICTED:
             return False
         path = b"/".join(split(name))
         return self._taken.get(path, -1) > number or self._closes(path.rpartition(b"/")[0]) > number

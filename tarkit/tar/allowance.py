@@ -7,9 +7,9 @@ from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.member import Member
 
 _USUAL = 2 << 10  # bytes of extended headers: a long name, times and the attributes that files have
-_EACH = (
-    128  # bytes of longer ones, which take as much memory as a plain member once they are parsed
-)
+_PLAIN = 1536  # bytes of memory that a plain member takes
+_ATTRIBUTE = 200  # and an extended attribute beside its name and value
+_SEGMENT = 130  # and a segment of a sparse member
 
 
 class Allowance:
@@ -30,7 +30,7 @@ class Allowance:
         Raises :class:`LimitExceededError` beyond the limit.
         """
         extended = member.data_offset - member.offset - BLOCK_SIZE
-        self.take(1 if extended <= _USUAL else extended // _EACH)
+        self.take(1 if extended <= _USUAL else 1 + _memory(member) // _PLAIN)
 
     def take(self, count: int) -> None:
         """Count *count* at once; raises :class:`LimitExceededError` beyond the limit."""
@@ -40,3 +40,10 @@ class Allowance:
             raise LimitExceededError(
                 f"more than {self._limit} {self._what}{reason}", limit=self._limit
             )
+
+
+def _memory(member: Member) -> int:
+    """Return how many bytes *member* takes that a plain one does not."""
+    texts = (member.name, member.linkname, member.uname, member.gname)
+    attributes = sum(_ATTRIBUTE + len(key) + len(value) for key, value in member.xattrs.items())
+    return sum(map(len, texts)) + attributes + _SEGMENT * len(member.sparse or ())

@@ -127,11 +127,9 @@ class SeekingTape(Tape):
         self._size = size
 
     def _advance(self, position: int, least: int) -> bool:
-        if position > self._size:
-            return _ends_at(self._size, least)
-        self._file.seek(position)
-        self._start, self._chunk, self._at = position, b"", 0
-        return True
+        self._start, self._chunk, self._at = min(position, self._size), b"", 0
+        self._file.seek(self._start)
+        return position == self._start or _ends_at(self._start, least)
 
     def _read(self) -> bytes:
         return self._file.read(_WINDOW)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from tarkit.tar.archive import Archive
 from tarkit.tar.names import shown
 from tarkit.verifying.findings import Findings, Rule
+from tarkit.verifying.layers import PADDING
 
 
 def check_archive(archive: Archive, findings: Findings) -> None:
     """Note what a reader may stumble over although every member can be read."""
-    if not archive.trailer:
+    if not archive.padded:
+        findings.add(Rule.MISSING_PADDING, archive.where, PADDING)
+    elif not archive.trailer:
         findings.add(
             Rule.MISSING_TRAILER,
             archive.where,

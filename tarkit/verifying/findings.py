@@ -32,6 +32,7 @@ class Rule(Enum):
 
     ARCHIVE_TRUNCATED = "archive-truncated", _ERROR
     ARCHIVE_MALFORMED = "archive-malformed", _ERROR
+    MISSING_PADDING = "missing-padding", _WARNING
     MISSING_TRAILER = "missing-trailer", _WARNING
     TRAILING_BYTES = "trailing-bytes", _WARNING
     DUPLICATE_MEMBER = "duplicate-member", _WARNING
@@ -52,6 +53,7 @@ class Rule(Enum):
     SIZE_MISMATCH = "size-mismatch", _ERROR
     CONFIG_NAME = "config-name", _ERROR
     CORRUPT_LAYER = "corrupt-layer", _ERROR
+    MALFORMED_LAYER = "malformed-layer", _ERROR
     DIFF_ID_MISMATCH = "diff-id-mismatch", _ERROR
     COMPRESSION_MISMATCH = "compression-mismatch", _WARNING
     LAYER_COUNT = "layer-count", _ERROR

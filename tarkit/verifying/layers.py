@@ -16,10 +16,13 @@ from tarkit.streams.cancellation import check
 from tarkit.streams.chunks import Readable, drain
 from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
 from tarkit.streams.workers import Workers
+from tarkit.tar.reader import TarReader
 from tarkit.verifying.contents import Content
 from tarkit.verifying.findings import Findings, Rule
 
 _MOST_JOBS = 8
+
+PADDING = "the last member is complete, but its last block is not filled up with zeros"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Claim:
 class Facts:
     """What some content is: its digests by algorithm, as stored and ``plain``, that is uncompressed.
 
-    ``corrupt`` is why it could not be uncompressed.
+    ``corrupt`` is why it could not be uncompressed, ``malformed`` why a layer is not a valid tar, and
+    ``padded`` whether the last member of one ends with a whole block.
     """
 
     size: int
@@ -45,6 +49,8 @@ class Facts:
     digests: dict[str, Digest]
     plain: dict[str, Digest]
     corrupt: TarkitError | None = None
+    malformed: TarkitError | None = None
+    padded: bool = True
 
 
 class Claims:
@@ -103,14 +109,43 @@ def measure(
         inner, corrupt = outer, None
         if compression is not Compression.NONE:
             inner = _Hashed(decompress(buffered, compression), plain)
-            try:
-                drain(inner)
-            except TarkitError as error:
-                if outer.failed:
-                    raise
-                corrupt = error
+        tar = _TarCheck(inner if inner is not outer else buffered)
+        try:
+            tar.read(is_layer=is_layer)
+        except TarkitError as error:
+            if outer.failed:
+                raise
+            corrupt = error
         drain(buffered)
-    return Facts(outer.size, compression, outer.digests(), inner.digests(), corrupt)
+    return Facts(
+        outer.size,
+        compression,
+        outer.digests(),
+        inner.digests(),
+        corrupt,
+        tar.malformed,
+        tar.padded,
+    )
+
+
+class _TarCheck:
+    """Reads *stream* to its end, and notes in ``malformed`` and ``padded`` whether it is a valid tar."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self.malformed: TarkitError | None = None
+        self.padded = True
+
+    def read(self, *, is_layer: bool) -> None:
+        """Read everything, as a tar if it *is_layer*; raises only what reading the stream raises."""
+        if is_layer:
+            reader = TarReader(self._stream)
+            try:
+                reader.drain()
+            except TarkitError as error:
+                self.malformed = error
+            self.padded = reader.padded
+        drain(self._stream)  # raises again if the stream itself failed
 
 
 class _Hashed:
@@ -155,6 +190,8 @@ def _hold_layer(claim: Claim, facts: Facts, where: str, findings: Findings) -> N
         findings.blame(facts.corrupt, where, Rule.CORRUPT_LAYER)
     elif claim.diff_id and (actual := facts.plain[claim.diff_id.algorithm]) != claim.diff_id:
         findings.add(Rule.DIFF_ID_MISMATCH, where, f"is {actual} uncompressed, not {claim.diff_id}")
+    elif not claim.media_type or media_types.is_layer(claim.media_type):
+        _hold_tar(facts, where, findings)
     if media_types.is_layer(claim.media_type):
         stated = media_types.layer_compression(claim.media_type)
         if stated is not facts.compression and facts.size:
@@ -163,6 +200,15 @@ def _hold_layer(claim: Claim, facts: Facts, where: str, findings: Findings) -> N
                 where,
                 f"stated as {_compressed(stated)}, is {_compressed(facts.compression)}",
             )
+
+
+def _hold_tar(facts: Facts, where: str, findings: Findings) -> None:
+    """Add findings about the tar that a layer is."""
+    if facts.malformed:
+        place = f"{facts.malformed.where}: " if facts.malformed.where else ""
+        findings.add(Rule.MALFORMED_LAYER, where, f"{place}{facts.malformed.message}")
+    elif not facts.padded:
+        findings.add(Rule.MISSING_PADDING, where, PADDING)
 
 
 def _compressed(compression: Compression) -> str:

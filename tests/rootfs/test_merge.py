@@ -180,7 +180,8 @@ def test_an_entry_below_a_file_replaces_it() -> None:
 def test_the_root_has_metadata_too() -> None:
     assert merged([directory("./", 0o700)]).root.member.mode == 0o700
     with pytest.raises(MalformedError, match="root"):
-        merged([file("/")])
+        merged([file(".")])
+    assert merged([file("/", mode=0o700)]).root.member.mode == 0o700  # its name ends in a slash
 
 
 @pytest.mark.parametrize("name", ["../../a", "/a", "./a", "x/../a", "//a", "/../a/"])

@@ -38,6 +38,7 @@ from fixtures.hostile.image import (
     oci_archive,
     replacing,
     sha256,
+    text,
     to_json,
     without,
     write_files,
@@ -131,10 +132,23 @@ def directory_for(name: str) -> Callable[[Path], None]:
 
 
 WHOLE = tar(docker_members())
+UNPADDED = LAYERS[0][: 512 + len(text(1))]
+
+
+def in_both(rule: Rule, layer: bytes) -> list[Broken]:
+    """A layout and an archive whose first layer is *layer*, compressed and not."""
+    config: Patch = {("rootfs", "diff_ids", 0): sha256(layer)}
+    return [
+        Broken(rule, layout(config=config, blobs=(gz(layer), BLOBS[1])), "blobs/.*"),
+        Broken(rule, docker(config=config, layers=(layer, LAYERS[1])), "1/layer.tar"),
+    ]
+
 
 BROKEN = (
     Broken(Rule.ARCHIVE_TRUNCATED, file(lambda: WHOLE[:3000]), "{path}", "docker-archive:{path}"),
     Broken(Rule.ARCHIVE_MALFORMED, docker(pack=lambda d: d[:5140] + b"x" + d[5141:]), "{path}", "docker-archive:{path}"),
+    Broken(Rule.MISSING_PADDING, docker(pack=lambda d: d[: -len(TRAILER) - 1]), "{path}"),
+    *in_both(Rule.MISSING_PADDING, UNPADDED),
     Broken(Rule.MISSING_TRAILER, docker(pack=lambda d: d[: -len(TRAILER)]), "{path}"),
     Broken(Rule.TRAILING_BYTES, docker(pack=lambda d: d + b"behind"), "{path}"),
     Broken(
@@ -196,6 +210,10 @@ BROKEN = (
     ),
     Broken(Rule.CORRUPT_LAYER, layout(blobs=(BLOBS[0][:-100], BLOBS[1])), "blobs/.*"),
     Broken(Rule.CORRUPT_LAYER, docker(layers=(BLOBS[0] + b"x", LAYERS[1])), "1/layer.tar"),
+    *in_both(Rule.MALFORMED_LAYER, b"no tar" * 100),
+    *in_both(Rule.MALFORMED_LAYER, UNPADDED[:-1]),
+    *in_both(Rule.MALFORMED_LAYER, LAYERS[0][:600] + LAYERS[0]),
+    *in_both(Rule.MALFORMED_LAYER, bytes(512) + LAYERS[0]),
     Broken(Rule.DIFF_ID_MISMATCH, layout(blobs=(gz(b"else"), BLOBS[1])), "blobs/.*"),
     Broken(
         Rule.DIFF_ID_MISMATCH,

@@ -32,7 +32,7 @@ class AddFiles:
 
     Owners become 0:0. Modes, ``user.`` attributes and file capabilities stay; set-id bits and
     capabilities only where the file is root's or the caller's, as root's it becomes. Symbolic links
-    stay links and hard links among what is added stay one file; holes become zeros. Times are the
+    stay links and hard links among what is added stay one file. Times are the
     files' own, at most ``SOURCE_DATE_EPOCH`` where that is set.
     """
 

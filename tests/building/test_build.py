@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tarkit.building.build import BuildResult, build_ext4
+from tarkit.building.preflight import Preflight
 from tarkit.copying.progress import Event, Progress
 from tarkit.errors import (
     DigestMismatchError,
@@ -22,7 +25,7 @@ from tarkit.errors import (
     UnsupportedError,
     VerificationError,
 )
-from tarkit.ext4 import Ext4Options, Ext4Writer, Percent
+from tarkit.ext4 import Ext4Options, Ext4Writer, Percent, SizePolicy
 from tarkit.image.digest import Digest
 from tarkit.rootfs.overlay import Overlay
 from tests.builders import (
@@ -192,6 +195,110 @@ def test_hidden_data_needs_no_room_in_a_size_that_is_given(tmp_path: Path) -> No
     options = Ext4Options(size=4 * MIB, profile="ro")
     result = build(tmp_path, base, [file("way/a", b"a" * (2 * MIB))], options=options)
     assert result.size == 4 * MIB
+
+
+def test_zeros_need_no_room_in_a_size_that_is_given(tmp_path: Path) -> None:
+    layer = [file("a", bytes(50 * MIB) + b"end"), file("b", b"b" * MIB)]
+    result = build(tmp_path, layer, options=Ext4Options(size=2 * MIB, profile="ro"))
+    assert result.size == 2 * MIB
+    with pytest.raises(NoSpaceError, match="1044480 are allowed"):
+        build(tmp_path, layer, options=Ext4Options(size=MIB - 4096, profile="ro"), name="small")
+    assert listing(tmp_path) == ["image.ext4", "image.layout", "small.layout"]
+
+
+def test_zeros_make_no_image_larger(tmp_path: Path) -> None:
+    sizes = {
+        build(tmp_path, [file("a", bytes(n * MIB) + b"end")], options=SMALL, name=f"{n}").size
+        for n in (1, 7, 30)
+    }
+    assert len(sizes) == 1
+
+
+ZEROS = [
+    [
+        directory("real"),
+        file("real/hidden", b"h" * 9_000 + bytes(70_000) + b"h"),
+        link("way", "real"),
+        file("lastlog", bytes(300_000) + b"user" + bytes(100_000)),
+        file("empty", bytes(12_345)),
+        file("blocks", (b"d" * 4096 + bytes(4096)) * 30),
+        file("late", bytes(4096) * 3 + b"l" * 4096),
+    ],
+    [
+        file("way/hidden", bytes(8192) + b"seen" * 3_000),
+        directory("late.d"),
+        file("late.d/a", b"a" * 5_000 + bytes(9_000)),
+        link("other", "late.d"),
+    ],
+    [file("other/.wh.a"), file("other/b", bytes(20_000) + b"b"), file("small", b"s")],
+]
+"""Layers with zeros, also in data that is hidden through links."""
+
+
+@pytest.mark.parametrize("options", [SMALL, Ext4Options(size=MIB, profile="ro"), Ext4Options()])
+@pytest.mark.parametrize("is_tight", [False, True])
+def test_zeros_lie_in_the_same_places_whatever_the_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Ext4Options, is_tight: bool
+) -> None:
+    overlay = Overlay().write("/added", bytes(100_000) + b"added").write("/other/c", b"c" * 5_000)
+    if is_tight:
+        usage = shutil.disk_usage(tmp_path)._replace(free=200_000)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+        monkeypatch.setattr(Preflight, "is_tight", True)
+    made = [
+        build_ext4(location, tmp_path / f"{number}.ext4", options, overlay=overlay)
+        for number, location in enumerate(every_form(tmp_path, image(ZEROS)).values())
+    ]
+    assert len({each.sha256 for each in made}) == 1
+    assert made[0].path.stat().st_blocks * 512 < 400_000
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    stack=stacks(),
+    data=st.lists(
+        st.lists(st.sampled_from([0, 0, 1, 90, 4096, 20_000]), max_size=5).map(
+            lambda sizes: b"".join((b"\0x"[n % 2 :][:1]) * size for n, size in enumerate(sizes))
+        ),
+        min_size=3,
+        max_size=3,
+    ),
+    size=st.sampled_from(["min", 4 * MIB]),
+)
+def test_random_stacks_of_zeros_are_the_same_in_any_order(
+    tmp_path_factory: pytest.TempPathFactory,
+    stack: list[list[Item]],
+    data: list[bytes],
+    size: SizePolicy,
+) -> None:
+    """In a compressed archive layers are read from the bottom, so they are measured first."""
+    top = tmp_path_factory.mktemp("zeros")
+    layers = [
+        [
+            replace(item, data=data[n % 3] + item.data) if item.data else item
+            for n, item in enumerate(layer)
+        ]
+        for layer in stack
+    ]
+    outcomes: list[object] = []
+    for name, location in every_form(top, image(layers)).items():
+        if name in ("oci, gzip", "oci, plain", "docker-archive, gzip"):
+            try:
+                outcomes.append(build_ext4(location, top / "out", Ext4Options(size=size)).sha256)
+            except TarkitError as error:
+                outcomes.append(type(error))
+    assert len(set(outcomes)) == 1
+
+
+def test_a_sparse_file_and_the_same_file_written_out_are_one(tmp_path: Path) -> None:
+    pieces = {0: b"first", 3 * MIB - 7: b"x" * 5_000, 9 * MIB: b""}
+    whole = bytearray(9 * MIB)
+    for at, data in pieces.items():
+        whole[at : at + len(data)] = data
+    sparse = build(tmp_path, sparse_layer("disk", 9 * MIB, pieces), name="sparse")
+    plain = build(tmp_path, [file("disk", bytes(whole), mtime=0)], name="plain")
+    assert sparse.size == plain.size
+    assert sparse.used == plain.used
 
 
 def test_a_sparse_file_takes_only_its_data(tmp_path: Path) -> None:

@@ -113,6 +113,29 @@ def test_a_sparse_file_of_60_gib(image: Path) -> None:
         assert stream.read() == b"\0!"
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_zeros_become_holes(image: Path, profile: Profile) -> None:
+    tree = Tree()
+    held = {
+        b"all": bytes(3 * MIB),
+        b"ends": b"a" * 5_000 + bytes(40 * MIB) + b"z",
+        b"tail": b"t" * 9_000 + bytes(MIB + 1),
+        b"many": (b"d" * 4096 + bytes(4096)) * 3_000,  # its map takes blocks of its own
+        b"one": bytes(5),
+    }
+    tree.root = directory({name: tree.file(data) for name, data in held.items()})
+    result = tree.write(image, Ext4Options(profile=profile, size=64 * MIB))
+    assert result.used_bytes < 20 * MIB
+    check(image)
+    with mounted(image) as place:
+        assert seen(place) == expected(tree)
+        with (place / "ends").open("r+b") as stream:
+            stream.seek(MIB)
+            stream.write(b"in the hole")
+        (place / "many").unlink()
+    check(image)
+
+
 @pytest.mark.parametrize("before", [0, 100_000, 170_000, 300_000])
 def test_a_file_longer_than_an_extent(image: Path, before: int) -> None:
     """Of 36,000 blocks, in one stretch where superblocks' backups let it; 32,768 make an extent."""

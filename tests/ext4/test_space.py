@@ -51,6 +51,46 @@ def test_the_smallest_hole_that_fits_is_taken() -> None:
     assert space.allocate(60) == [Run(1001, 60)]
 
 
+def test_holes_are_used_up_from_the_largest_on() -> None:
+    space = Space(prefix=1, limit=1000)
+    space.allocate(100)
+    for hole in (Run(10, 5), Run(20, 8), Run(50, 2)):
+        space.release(hole)
+    assert space.take(6) == [Run(20, 6)]
+    assert space.take(4) == [Run(26, 2), Run(10, 2)]
+    space.put_back()
+    assert space.holes() == [Run(12, 3), Run(50, 2)]
+    assert space.take(7) == [Run(12, 3), Run(50, 2), Run(101, 2)]
+    assert space.holes() == []
+    assert space.taken == 102
+
+
+@given(
+    holes=st.lists(st.tuples(st.integers(1, 90), st.integers(1, 9)), max_size=9),
+    counts=st.lists(st.integers(0, 20), max_size=9),
+    backup=st.booleans(),
+)
+def test_it_makes_no_difference_how_many_are_taken_at_a_time(
+    holes: list[tuple[int, int]], counts: list[int], backup: bool
+) -> None:
+    start = GROUP - 150 if backup else 1
+    space = Space(prefix=start, limit=3 * GROUP)
+    space.allocate(100)
+    for block in {block for at, count in holes for block in range(at, at + count)}:
+        space.release(Run(start + block, 1))
+    twin = space.copy()
+    once = space.take(sum(counts))
+    pieces = [run for count in counts for run in twin.take(count)]
+    assert flat(once) == flat(pieces)
+    space.put_back()
+    twin.put_back()
+    assert (space.holes(), space.end, space.taken) == (twin.holes(), twin.end, twin.taken)
+
+
+def flat(runs: list[Run]) -> list[int]:
+    return [block for run in runs for block in range(run.start, run.end)]
+
+
 def test_holes_that_touch_become_one() -> None:
     space = Space(prefix=1, limit=GROUP)
     space.allocate(100)
@@ -97,14 +137,17 @@ def test_no_block_is_given_twice_and_none_is_lost(data: st.DataObject, prefix: i
     space = Space(prefix, limit=100 * GROUP)
     held: list[list[Run]] = []
     for _ in range(data.draw(st.integers(1, 25))):
-        action = data.draw(st.sampled_from(["allocate", "contiguous", "release"]))
+        action = data.draw(st.sampled_from(["allocate", "contiguous", "take", "release"]))
         if action == "release" and held:
             for run in held.pop(data.draw(st.integers(0, len(held) - 1))):
                 space.release(run)
         elif action == "contiguous":
             held.append([space.allocate_contiguous(data.draw(st.integers(1, 9_000)))])
+        elif action == "take":
+            held.append(space.take(data.draw(st.integers(1, 40_000))))
         else:
             held.append(space.allocate(data.draw(st.integers(1, 40_000))))
+    space.put_back()
     total = (space.end // GROUP + 3) * GROUP
     groups = [group * GROUP for group in backup_groups(total // GROUP)]
     parts = [blocks(runs) for runs in held]

@@ -19,6 +19,7 @@ from tarkit.errors import (
     SizeMismatchError,
     TruncatedError,
     UnsupportedError,
+    VerificationError,
 )
 from tarkit.ext4 import (
     Contents,
@@ -28,6 +29,7 @@ from tarkit.ext4 import (
     Percent,
     Profile,
     Region,
+    data_size,
 )
 from tarkit.ext4.node import Extent
 from tests.ext4.trees import REGULAR, Tree, directory, every_kind
@@ -149,6 +151,76 @@ def test_sparse_files_keep_their_holes(
         block for r in places if r.length for block in range(r.offset // 4096, -(-r.end // 4096))
     }
     assert sum(extent.count for extent in contents.extents) == len(touched)
+
+
+patterns = st.lists(st.booleans(), max_size=40).map(
+    lambda blocks: b"".join((b"data" if each else bytes(4)) * 1024 for each in blocks)
+)
+
+
+@given(whole=patterns, tail=st.integers(0, 5_000), chunk=st.integers(1, 9_000))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+def test_blocks_of_zeros_are_holes(path: Path, whole: bytes, tail: int, chunk: int) -> None:
+    whole += b"t" * tail
+    with Ext4Writer.open(path) as fs:
+        chunks = (whole[i : i + chunk] for i in range(0, len(whole), chunk))
+        contents = fs.store(chunks, len(whole))
+        fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
+    assert read(path, contents) == whole
+    held = [at for at in range(0, len(whole), 4096) if any(whole[at : at + 4096])]
+    assert [block * 4096 for each in contents.extents for block, _ in blocks_in(each)] == held
+    assert data_size([whole], len(whole)) == 4096 * len(held)
+
+
+def test_zeros_need_no_room(path: Path) -> None:
+    with Ext4Writer.open(path, Ext4Options(size=4 * MIB, profile="ro")) as fs:
+        contents = fs.store([bytes(MIB)] * 100 + [b"end"], 100 * MIB + 3)
+        result = fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
+    assert result.used_bytes < MIB
+    assert sum(extent.count for extent in contents.extents) == 1
+
+
+@given(
+    before=st.lists(st.integers(1, 6), max_size=6),
+    discarded=st.sets(st.integers(0, 5)),
+    whole=patterns,
+    cuts=st.tuples(st.integers(1, 50_000), st.integers(1, 50_000)),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+def test_data_that_was_measured_first_gets_the_same_blocks(
+    tmp_path: Path, before: list[int], discarded: set[int], whole: bytes, cuts: tuple[int, int]
+) -> None:
+    """Also if holes are filled, and another file is reserved in between."""
+    sizes = (data_size([whole], len(whole)), 4096)
+    made = []
+    for is_measured in (False, True):
+        with Ext4Writer.open(tmp_path / "image") as fs:
+            kept = [fs.store([b"k" * 4096] * blocks, 4096 * blocks) for blocks in before]
+            for number in sorted(discarded & set(range(len(before)))):
+                fs.discard(kept[number])
+            chunks = [
+                [data[i : i + cut] for i in range(0, len(data), cut)]
+                for data, cut in zip((whole, b"small"), cuts, strict=True)
+            ]
+            if is_measured:
+                reserved = [fs.reserve(size) for size in sizes]
+                second = fs.fill(reserved[1], chunks[1], 5)
+                first = fs.fill(reserved[0], chunks[0], len(whole))
+            else:
+                first = fs.store([whole], len(whole))
+                second = fs.store(chunks[1], 5)
+        made.append((first, second))
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("size", [4096, 3 * 4096])
+def test_data_that_changed_since_it_was_measured_is_an_error(path: Path, size: int) -> None:
+    with Ext4Writer.open(path) as fs:
+        reserved = fs.reserve(size)
+        with pytest.raises(VerificationError, match="changed since they were measured"):
+            fs.fill(reserved, [b"x" * 8192], 8192)
+        with pytest.raises(ValueError, match="not stored"):
+            fs.finish(directory({}))
 
 
 def test_what_was_discarded_is_nowhere(path: Path) -> None:

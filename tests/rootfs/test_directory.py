@@ -129,6 +129,23 @@ def test_sparse_files_keep_their_holes(tmp_path: Path) -> None:
     assert (top / "s").read_bytes()[32 << 20 :][:5] == b"hello"
 
 
+@pytest.mark.parametrize("compressed", [True, False])
+def test_blocks_of_zeros_become_holes(tmp_path: Path, compressed: bool) -> None:
+    held = {
+        "empty": bytes(8 << 20),
+        "ends": b"a" * 5_000 + bytes(8 << 20) + b"z" * 5_000,
+        "tail": b"a" * 70_000 + bytes(8 << 20),
+        "odd": bytes((8 << 20) + 1),
+        "small": bytes(10),
+        "none": b"",
+    }
+    top, _ = unpack(
+        tmp_path, [file(name, data) for name, data in held.items()], compressed=compressed
+    )
+    assert {name: (top / name).read_bytes() for name in held} == held
+    assert sum((top / name).stat().st_blocks for name in held) * 512 < 1 << 20
+
+
 @as_root
 def test_root_keeps_everything(tmp_path: Path) -> None:
     capability = "\x01\x00\x00\x02\x00\x20" + "\x00" * 14

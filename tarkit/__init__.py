@@ -9,27 +9,23 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # to import it from typing would take most of the time of `import tarkit`
 if TYPE_CHECKING:
-    from tarkit.building.artifact import Artifact
-    from tarkit.building.build import (
+    from tarkit.artifacts.artifact import Artifact
+    from tarkit.artifacts.build import (
         BuildResult,
         build_ext4,
     )
-    from tarkit.building.preflight import (
+    from tarkit.artifacts.preflight import (
         Preflight,
         check_build,
     )
-    from tarkit.building.store import ArtifactStore
-    from tarkit.copying.carry import carry_over
+    from tarkit.artifacts.store import ArtifactStore
     from tarkit.copying.engine import copy_image
+    from tarkit.copying.existing import copy_existing
     from tarkit.copying.options import (
         CopyOptions,
         CopyResult,
         LayerCompression,
         Sparse,
-    )
-    from tarkit.copying.progress import (
-        Event,
-        Progress,
     )
     from tarkit.errors import (
         AmbiguousImageError,
@@ -67,6 +63,11 @@ if TYPE_CHECKING:
         Ext4Options,
         Percent,
     )
+    from tarkit.findings import (
+        Finding,
+        Report,
+        Severity,
+    )
     from tarkit.image.config import (
         History,
         ImageConfig,
@@ -90,43 +91,11 @@ if TYPE_CHECKING:
     )
     from tarkit.image.platform import Platform
     from tarkit.image.reference import Reference
-    from tarkit.reading.inspect import (
-        ImageInfo,
-        LayerInfo,
-        inspect_image,
+    from tarkit.progress import (
+        Event,
+        Progress,
     )
-    from tarkit.reading.select import (
-        read_config,
-        select_image,
-    )
-    from tarkit.rootfs.diff import (
-        Difference,
-        DifferenceKind,
-        diff,
-    )
-    from tarkit.rootfs.directory import (
-        RootfsResult,
-        write_directory,
-    )
-    from tarkit.rootfs.filesystem import (
-        Entry,
-        FileSystem,
-    )
-    from tarkit.rootfs.mkfs import (
-        write_erofs,
-        write_squashfs,
-    )
-    from tarkit.rootfs.overlay import (
-        Overlay,
-    )
-    from tarkit.rootfs.tarball import (
-        save_tar,
-        stream_tar,
-    )
-    from tarkit.streams.cancellation import Cancellation
-    from tarkit.streams.verify import VerifyingReader
-    from tarkit.tar.member import MemberType
-    from tarkit.transports.base import (
+    from tarkit.protocols import (
         Destination,
         ImageEntry,
         MountingDestination,
@@ -138,6 +107,42 @@ if TYPE_CHECKING:
         SparseSource,
         Writer,
     )
+    from tarkit.rootfs.diff import (
+        Difference,
+        DifferenceKind,
+        diff,
+    )
+    from tarkit.rootfs.filesystem import (
+        Entry,
+        FileSystem,
+    )
+    from tarkit.rootfs.output.directory import (
+        RootfsResult,
+        write_directory,
+    )
+    from tarkit.rootfs.output.mkfs import (
+        write_erofs,
+        write_squashfs,
+    )
+    from tarkit.rootfs.output.tarball import (
+        save_tar,
+        stream_tar,
+    )
+    from tarkit.rootfs.overlay.overlay import (
+        Overlay,
+    )
+    from tarkit.selection.inspect import (
+        ImageInfo,
+        LayerInfo,
+        inspect_image,
+    )
+    from tarkit.selection.select import (
+        read_config,
+        select_image,
+    )
+    from tarkit.streams.cancellation import Cancellation
+    from tarkit.streams.verify import VerifyingReader
+    from tarkit.tar.member import MemberType
     from tarkit.transports.directory.reader import DirectoryReader
     from tarkit.transports.directory.writer import DirectoryWriter
     from tarkit.transports.docker_archive.format import DockerFormat
@@ -160,28 +165,23 @@ if TYPE_CHECKING:
     from tarkit.transports.oci_layout.writer import OCILayoutWriter
     from tarkit.transports.registry.credentials import Credentials
     from tarkit.transports.registry.foreign import fetch_layer
-    from tarkit.transports.registry.options import Patience, RegistryOptions
+    from tarkit.transports.registry.options import RegistryOptions, RetryPolicy
     from tarkit.transports.registry.reader import RegistryReader
     from tarkit.transports.registry.writer import RegistryWriter
-    from tarkit.verifying.findings import (
-        Finding,
-        Report,
-        Severity,
-    )
     from tarkit.verifying.runner import verify
 
 __version__ = "0.1.0"
 
 _MODULES = {
-    "tarkit.building.artifact": ("Artifact",),
-    "tarkit.building.build": ("BuildResult", "build_ext4"),
-    "tarkit.building.preflight": ("Preflight", "check_build"),
-    "tarkit.building.store": ("ArtifactStore",),
+    "tarkit.artifacts.artifact": ("Artifact",),
+    "tarkit.artifacts.build": ("BuildResult", "build_ext4"),
+    "tarkit.artifacts.preflight": ("Preflight", "check_build"),
+    "tarkit.artifacts.store": ("ArtifactStore",),
     "tarkit.ext4.options": ("Ext4Options", "Percent"),
-    "tarkit.copying.carry": ("carry_over",),
+    "tarkit.copying.existing": ("copy_existing",),
     "tarkit.copying.engine": ("copy_image",),
     "tarkit.copying.options": ("CopyOptions", "CopyResult", "LayerCompression", "Sparse"),
-    "tarkit.copying.progress": ("Event", "Progress"),
+    "tarkit.progress": ("Event", "Progress"),
     "tarkit.errors": (
         "AmbiguousImageError",
         "AuthenticationError",
@@ -222,14 +222,14 @@ _MODULES = {
     "tarkit.image.media_types": ("Compression", "Family"),
     "tarkit.image.platform": ("Platform",),
     "tarkit.image.reference": ("Reference",),
-    "tarkit.reading.inspect": ("ImageInfo", "LayerInfo", "inspect_image"),
-    "tarkit.reading.select": ("read_config", "select_image"),
+    "tarkit.selection.inspect": ("ImageInfo", "LayerInfo", "inspect_image"),
+    "tarkit.selection.select": ("read_config", "select_image"),
     "tarkit.rootfs.diff": (
         "Difference",
         "DifferenceKind",
         "diff",
     ),
-    "tarkit.rootfs.directory": (
+    "tarkit.rootfs.output.directory": (
         "RootfsResult",
         "write_directory",
     ),
@@ -237,19 +237,19 @@ _MODULES = {
         "Entry",
         "FileSystem",
     ),
-    "tarkit.rootfs.mkfs": (
+    "tarkit.rootfs.output.mkfs": (
         "write_erofs",
         "write_squashfs",
     ),
-    "tarkit.rootfs.overlay": ("Overlay",),
-    "tarkit.rootfs.tarball": (
+    "tarkit.rootfs.overlay.overlay": ("Overlay",),
+    "tarkit.rootfs.output.tarball": (
         "save_tar",
         "stream_tar",
     ),
     "tarkit.streams.cancellation": ("Cancellation",),
     "tarkit.streams.verify": ("VerifyingReader",),
     "tarkit.tar.member": ("MemberType",),
-    "tarkit.transports.base": (
+    "tarkit.protocols": (
         "Destination",
         "ImageEntry",
         "MountingDestination",
@@ -284,12 +284,12 @@ _MODULES = {
     "tarkit.transports.registry.credentials": ("Credentials",),
     "tarkit.transports.registry.foreign": ("fetch_layer",),
     "tarkit.transports.registry.options": (
-        "Patience",
+        "RetryPolicy",
         "RegistryOptions",
     ),
     "tarkit.transports.registry.reader": ("RegistryReader",),
     "tarkit.transports.registry.writer": ("RegistryWriter",),
-    "tarkit.verifying.findings": ("Finding", "Report", "Severity"),
+    "tarkit.findings": ("Finding", "Report", "Severity"),
     "tarkit.verifying.runner": ("verify",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -359,7 +359,6 @@ __all__ = [
     "OCILayoutWriter",
     "Overlay",
     "PathNotFoundError",
-    "Patience",
     "Percent",
     "Platform",
     "Preflight",
@@ -374,6 +373,7 @@ __all__ = [
     "RegistryWriter",
     "RemoteSource",
     "Report",
+    "RetryPolicy",
     "RootfsResult",
     "SequentialSource",
     "Severity",
@@ -394,12 +394,12 @@ __all__ = [
     "VerifyingReader",
     "Writer",
     "build_ext4",
-    "carry_over",
     "chain_ids",
     "check_build",
     "convert_index",
     "convert_layer",
     "convert_manifest",
+    "copy_existing",
     "copy_image",
     "diff",
     "fetch_layer",

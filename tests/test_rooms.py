@@ -168,7 +168,7 @@ def test_third_parties_and_codecs_are_imported_where_they_are_used() -> None:
     [
         ("import a.b", [("a.b", True)]),
         ("from ..errors import TarkitError", [("tarkit.errors.TarkitError", True)]),
-        ("from . import base", [("tarkit.transports.base", True)]),
+        ("from . import base", [("tarkit.protocols", True)]),
         ("def f() -> None:\n    import typer", [("typer", False)]),
         ("class C:\n    import typer", [("typer", True)]),
         ("if TYPE_CHECKING:\n    import typer\nelse:\n    import rich", [("typer", False), ("rich", True)]),

@@ -11,8 +11,8 @@ from typing import BinaryIO
 
 from tarkit.errors import BlobNotFoundError, MalformedError
 from tarkit.image.digest import Digest, blob_name
-from tarkit.streams.atomic import from_os_error
 from tarkit.streams.files import open_regular, require_inside
+from tarkit.streams.os_errors import from_os_error
 
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 

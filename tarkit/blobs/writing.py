@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from tarkit.image.digest import Digest
-from tarkit.streams.atomic import PendingFile, os_errors
+from tarkit.streams.atomic import PendingFile
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.directory import Directory
+from tarkit.streams.os_errors import os_errors
 from tarkit.streams.verify import VerifyingReader
 
 _BLOBS = "blobs"

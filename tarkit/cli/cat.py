@@ -10,7 +10,7 @@ import typer
 from tarkit.cli.common import Debug, FollowLinks, PlatformOption, Quiet, SourceArgument
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.rootfs.tree import Place
+from tarkit.rootfs.tree import DataLocation
 from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.streams.standard import standard_output
 from tarkit.tar.member import Member
@@ -48,6 +48,6 @@ def cat_command(
 class _Output:
     """Standard output as a sink."""
 
-    def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
+    def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
         for chunk in logical(member, chunks):
             write_all(standard_output(), chunk)

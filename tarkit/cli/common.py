@@ -14,7 +14,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
 
 if TYPE_CHECKING:
-    from tarkit.rootfs.directory import RootfsResult
+    from tarkit.rootfs.output.directory import RootfsResult
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]

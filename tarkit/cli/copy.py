@@ -22,16 +22,16 @@ from tarkit.cli.common import (
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
-from tarkit.copying.carry import carry_over
 from tarkit.copying.engine import copy_image
+from tarkit.copying.existing import copy_existing
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError, VerificationError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.layout.names import normalized
+from tarkit.protocols import Source, Writer
 from tarkit.streams.atomic import atomic_file, output_path
-from tarkit.transports.base import Source, Writer
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import (
     Location,
@@ -190,7 +190,7 @@ def _keep_others(location: Location, writer: Writer, names: list[str]) -> None:
         in_full = normalized if location.transport is Transport.DOCKER_ARCHIVE else str
         try:
             with open_reader(Location(location.transport, location.path)) as reader:
-                carry_over(reader, writer, except_names=names, in_full=in_full)
+                copy_existing(reader, writer, except_names=names, in_full=in_full)
         except VerificationError as error:
             error.hint = "what it holds would be kept: remove it, or write to another file"
             raise

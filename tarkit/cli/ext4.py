@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from tarkit.building.build import BuildResult, build_ext4
+from tarkit.artifacts.build import BuildResult, build_ext4
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -25,10 +25,10 @@ from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.cli.sizes import parse_free, parse_policy, parse_size
 from tarkit.errors import UsageError
-from tarkit.ext4 import Ext4Options, Profile
+from tarkit.ext4 import Ext4Options, Ext4Profile
 
 
-def _profile(text: str) -> Profile:
+def _profile(text: str) -> Ext4Profile:
     match text:
         case "default" | "ro" | "compat":
             return text
@@ -56,7 +56,7 @@ def ext4_command(
         str, typer.Option(metavar="BYTES", help="What the size is to be a multiple of.")
     ] = "2M",
     profile: Annotated[
-        Profile,
+        Ext4Profile,
         typer.Option(
             parser=_profile,
             metavar="default|ro|compat",

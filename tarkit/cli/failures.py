@@ -74,7 +74,7 @@ def _described(error: BaseException) -> tuple[str, int]:
     if isinstance(error, BrokenPipeError):
         return "", 1
     if isinstance(error, OSError):
-        from tarkit.streams.atomic import from_os_error
+        from tarkit.streams.os_errors import from_os_error
 
         return _described(from_os_error(error, error.filename or "input/output"))
     if isinstance(error, MemoryError):

@@ -23,11 +23,11 @@ from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_op
 from tarkit.errors import UsageError
 from tarkit.image.manifest import Manifest
 from tarkit.image.platform import Platform
-from tarkit.reading.inspect import ImageInfo, inspect_image
-from tarkit.reading.select import read_config, select_image
+from tarkit.protocols import Source
+from tarkit.selection.inspect import ImageInfo, inspect_image
+from tarkit.selection.select import read_config, select_image
 from tarkit.streams.chunks import write_all
 from tarkit.streams.standard import standard_output
-from tarkit.transports.base import Source
 from tarkit.transports.location import Location, open_source
 
 

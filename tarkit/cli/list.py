@@ -20,8 +20,8 @@ from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_op
 from tarkit.errors import RefusedError, TarkitError, VerificationError
 from tarkit.image.digest import Digest
 from tarkit.layout.layout import LayoutImage
-from tarkit.reading.inspect import Overview, overview
-from tarkit.transports.base import ImageEntry, Reader, UnreadableImage
+from tarkit.protocols import ImageEntry, Reader, UnreadableImage
+from tarkit.selection.inspect import Overview, overview
 from tarkit.transports.location import Location, Transport, open_reader
 
 _REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)  # each look at an image is expensive there

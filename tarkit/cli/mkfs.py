@@ -20,7 +20,7 @@ from tarkit.cli.common import (
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
-from tarkit.rootfs.directory import RootfsResult
+from tarkit.rootfs.output.directory import RootfsResult
 
 
 def mkfs_command(write: Callable[..., RootfsResult], description: str) -> Callable[..., None]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tarkit.errors import MalformedError, UsageError
-from tarkit.rootfs.overlay import Overlay
+from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.streams.files import read_file
 
 _CERTIFICATE_LIMIT = 1 << 20

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from tarkit.cli.messages import say
-from tarkit.copying.progress import Event, Progress
+from tarkit.progress import Event, Progress
 
 Listener = Callable[[Progress], None]
 

@@ -12,8 +12,8 @@ import typer
 
 from tarkit.errors import RefusedError, UsageError
 from tarkit.image.reference import Reference
+from tarkit.protocols import Source
 from tarkit.streams.standard import is_terminal
-from tarkit.transports.base import Source
 from tarkit.transports.location import Location, Transport, open_source
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.options import RegistryOptions

@@ -21,11 +21,11 @@ from tarkit.cli.progress import Listener, progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.errors import UsageError
 from tarkit.image.platform import Platform
-from tarkit.rootfs.directory import RootfsResult, write_directory
-from tarkit.rootfs.overlay import Overlay
-from tarkit.rootfs.tarball import save_tar, stream_tar
+from tarkit.protocols import Source
+from tarkit.rootfs.output.directory import RootfsResult, write_directory
+from tarkit.rootfs.output.tarball import save_tar, stream_tar
+from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.streams.standard import standard_output
-from tarkit.transports.base import Source
 
 _TAR_NAMES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
 _OTHER_TAR_NAMES = (".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.lz4", ".tar.lzma", ".tar.br")

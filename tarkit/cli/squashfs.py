@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tarkit.cli.mkfs import mkfs_command
-from tarkit.rootfs.mkfs import write_squashfs
+from tarkit.rootfs.output.mkfs import write_squashfs
 
 squashfs_command = mkfs_command(
     write_squashfs, "Write an image's files as a squashfs image, with mksquashfs."

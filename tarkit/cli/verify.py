@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tarkit.cli.common import Debug, FollowLinks, Json, Quiet, SourceArgument, print_json, table
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.findings import Report, Severity
 from tarkit.transports.location import Location
-from tarkit.verifying.findings import Report, Severity
 from tarkit.verifying.runner import verify
 
 _FAILED = 4

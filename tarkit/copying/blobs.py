@@ -15,7 +15,6 @@ from typing import BinaryIO
 from tarkit.copying.diffids import DiffIdReader, uncompressed
 from tarkit.copying.options import CopyOptions
 from tarkit.copying.plan import LayerPlan
-from tarkit.copying.progress import Event, Watcher
 from tarkit.errors import (
     CancelledError,
     ForeignLayerError,
@@ -26,14 +25,15 @@ from tarkit.image.convert import convert_layer
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression, Family
-from tarkit.reading.foreign import open_layer
+from tarkit.progress import Event, ProgressTracker
+from tarkit.protocols import Destination, SequentialSource, Source
+from tarkit.selection.foreign import open_layer
 from tarkit.streams.cancellation import SLICE, check
 from tarkit.streams.chunks import ChunkReader
 from tarkit.streams.codecs import SNIFF_SIZE, compress, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
 from tarkit.streams.workers import Workers
-from tarkit.transports.base import Destination, SequentialSource, Source
 
 _JOBS = 4  # more than there may be cores: while one blob waits for the disk, another is hashed
 _RESTARTS = 2  # of one layer
@@ -49,7 +49,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class BlobResult:
     """A blob as it is stored at the destination."""
 
     stored: Descriptor
@@ -60,7 +60,11 @@ class BlobMover:
     """Takes blobs from *source* to *destination* as *options* say."""
 
     def __init__(
-        self, source: Source, destination: Destination, options: CopyOptions, watcher: Watcher
+        self,
+        source: Source,
+        destination: Destination,
+        options: CopyOptions,
+        watcher: ProgressTracker,
     ) -> None:
         self._source = source
         self._destination = destination
@@ -70,7 +74,7 @@ class BlobMover:
 
     def move_layers(
         self, layers: Sequence[LayerPlan], family: Family | None
-    ) -> dict[Digest, Moved]:
+    ) -> dict[Digest, BlobResult]:
         """Move *layers*, each digest once; what became of them, by their digests at the source.
 
         The first failure stops the others and is raised once they have stopped.
@@ -81,8 +85,8 @@ class BlobMover:
         order = self._sequence([plan.descriptor for plan in plans.values()])
         jobs = 1 if order is not None else self._options.jobs or _JOBS
         digests = [blob.digest for blob in order] if order is not None else list(plans)
-        futures: dict[Digest, Future[Moved]] = {}
-        finished: SimpleQueue[Future[Moved]] = SimpleQueue()
+        futures: dict[Digest, Future[BlobResult]] = {}
+        finished: SimpleQueue[Future[BlobResult]] = SimpleQueue()
         with Workers(jobs, "blob") as pool, self._stopping(pool, futures.values()):
             for digest in digests:
                 futures[digest] = pool.submit(self._move, plans[digest], family)
@@ -101,7 +105,7 @@ class BlobMover:
         return blobs if self._destination.profile.ordered else None
 
     @contextmanager
-    def _stopping(self, pool: Workers, futures: Collection[Future[Moved]]) -> Iterator[None]:
+    def _stopping(self, pool: Workers, futures: Collection[Future[BlobResult]]) -> Iterator[None]:
         """Stop all of *futures* when the block fails, in whatever way, before that goes on."""
         try:
             yield
@@ -111,7 +115,7 @@ class BlobMover:
             _raise_cause(futures)
             raise
 
-    def _move(self, plan: LayerPlan, family: Family | None) -> Moved:
+    def _move(self, plan: LayerPlan, family: Family | None) -> BlobResult:
         self._watcher.check()
         blob = plan.descriptor
         try:
@@ -126,7 +130,7 @@ class BlobMover:
         self._watcher.done(Event.FINISHED if was_read else Event.REUSED, blob)
         return moved
 
-    def _reuse(self, plan: LayerPlan) -> Moved | None:
+    def _reuse(self, plan: LayerPlan) -> BlobResult | None:
         unchanged = plan.becomes[plan.declared] is plan.declared
         diff_id = None if self._options.preserve_digests else plan.diff_id
         found = self._destination.try_reuse(
@@ -134,9 +138,9 @@ class BlobMover:
         )
         if found is None or (found.digest == plan.descriptor.digest and not unchanged):
             return None
-        return Moved(found, Outcome.REUSED)
+        return BlobResult(found, Outcome.REUSED)
 
-    def _insist(self, plan: LayerPlan, family: Family | None) -> Moved:
+    def _insist(self, plan: LayerPlan, family: Family | None) -> BlobResult:
         """Transfer a layer, and again where the destination lost it on the way."""
         for _ in range(_RESTARTS):
             try:
@@ -145,12 +149,12 @@ class BlobMover:
                 continue
         return self._transfer(plan, family)
 
-    def _transfer(self, plan: LayerPlan, family: Family | None) -> Moved:
+    def _transfer(self, plan: LayerPlan, family: Family | None) -> BlobResult:
         blob = plan.descriptor
         self._watcher.tell(Event.STARTED, blob)
         opened = self._open(blob)
         if opened is None:
-            return Moved(blob, Outcome.ABSENT)
+            return BlobResult(blob, Outcome.ABSENT)
         with self._watcher.watch(opened, blob) as raw:
             has = detect(raw.peek(SNIFF_SIZE))
             gets = plan.becomes[has]
@@ -158,12 +162,12 @@ class BlobMover:
                 if gets is has:
                     stored = self._destination.put_blob(stream, blob.media_type)
                     stream.verify()
-                    return Moved(stored, Outcome.COPIED)
+                    return BlobResult(stored, Outcome.COPIED)
                 layer = convert_layer(blob, family or _family(blob), gets)
                 with self._processors:  # more at once than there are only get in each other's way
                     stored = self._recompress(stream, plan, has, gets, layer.media_type)
                 stream.verify()
-        return Moved(stored, Outcome.RECOMPRESSED)
+        return BlobResult(stored, Outcome.RECOMPRESSED)
 
     def _open(self, blob: Descriptor) -> BinaryIO | None:
         """Open *blob*, from its URLs if that was asked for; ``None`` if the copy may lack it."""
@@ -243,7 +247,7 @@ def _is_plain(plan: LayerPlan, has: Compression) -> bool:
     return has is Compression.NONE and plan.descriptor.digest == plan.diff_id
 
 
-def _next(finished: SimpleQueue[Future[Moved]]) -> Future[Moved]:
+def _next(finished: SimpleQueue[Future[BlobResult]]) -> Future[BlobResult]:
     """The next to finish. A signal that comes just before a wait does not end it, so none is long."""
     while True:
         check()
@@ -269,7 +273,7 @@ def _family(layer: Descriptor) -> Family:
     return family
 
 
-def _raise_cause(futures: Collection[Future[Moved]]) -> None:
+def _raise_cause(futures: Collection[Future[BlobResult]]) -> None:
     """Raise what failed first hand, not what was stopped because of it."""
     for future in futures:
         if not future.cancelled():

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tarkit.copying.blobs import BlobMover, Moved, Outcome, stored_layer
+from tarkit.copying.blobs import BlobMover, BlobResult, Outcome, stored_layer
 from tarkit.copying.options import CopyOptions, CopyResult, Sparse
 from tarkit.copying.plan import ImagePlan, family_at, plan_copy
-from tarkit.copying.progress import Watcher
 from tarkit.errors import (
     BlobNotFoundError,
     CannotModifyError,
@@ -25,8 +24,10 @@ from tarkit.image.convert import convert_index, convert_manifest
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
-from tarkit.reading.foreign import hosts
-from tarkit.reading.select import (
+from tarkit.progress import ProgressTracker
+from tarkit.protocols import Destination, MountingDestination, NotingDestination, Source
+from tarkit.selection.foreign import hosts
+from tarkit.selection.select import (
     descends,
     find_route,
     is_present,
@@ -35,7 +36,6 @@ from tarkit.reading.select import (
     select_image,
 )
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Destination, MountingDestination, NotingDestination, Source
 
 
 def copy_image(
@@ -67,9 +67,9 @@ class _Copy:
         self._source = source
         self._destination = destination
         self._options = options
-        self._watcher = Watcher(options.on_progress)
+        self._watcher = ProgressTracker(options.on_progress)
         self._mover = BlobMover(source, destination, options, self._watcher)
-        self._moved: dict[Digest, Moved] = {}
+        self._moved: dict[Digest, BlobResult] = {}
         self._put: dict[Digest, Descriptor] = {}
         self._wanted: set[Digest] = set()  # of an index where not all of it is
         self._foreseen: set[Digest] = set()
@@ -245,13 +245,13 @@ class _Copy:
     def _put_config(self, descriptor: Descriptor, data: bytes, media_type: str) -> None:
         everything = frozenset(media_types.Compression)
         if self._destination.try_reuse(descriptor, diff_id=None, compressions=everything):
-            self._count(Moved(descriptor, Outcome.REUSED))
+            self._count(BlobResult(descriptor, Outcome.REUSED))
             return
         blob = VerifyingReader(io.BytesIO(data), digest=descriptor.digest, size=descriptor.size)
         self._destination.put_blob(blob, media_type or descriptor.media_type)
-        self._count(Moved(descriptor, Outcome.COPIED))
+        self._count(BlobResult(descriptor, Outcome.COPIED))
 
-    def _count(self, blob: Moved) -> None:
+    def _count(self, blob: BlobResult) -> None:
         self._outcomes[blob.outcome] += 1
         if blob.outcome in (Outcome.COPIED, Outcome.RECOMPRESSED):
             self._written += blob.stored.size

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import BinaryIO
 
-from tarkit.copying.progress import Progress
 from tarkit.errors import UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.media_types import Compression
 from tarkit.image.platform import Platform
+from tarkit.progress import Progress
 from tarkit.streams.codecs import require_level
 
 
 class LayerCompression(Enum):
     """What becomes of the layers' compression."""
 
-    AUTO = "auto"  # the destination's habit
+    AUTO = "auto"  # the destination's default_compression
     PRESERVE = "preserve"
     GZIP = "gzip"
     ZSTD = "zstd"

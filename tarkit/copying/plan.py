@@ -12,8 +12,8 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest
 from tarkit.image.media_types import Compression, Family
+from tarkit.protocols import Profile
 from tarkit.streams.codecs import require_level
-from tarkit.transports.base import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _compressions(profile: Profile, options: CopyOptions) -> dict[Compression, C
     elif options.compression is LayerCompression.PRESERVE or options.preserve_digests:
         becomes = dict(_AS_IT_IS)
     else:
-        becomes = _AS_IT_IS | dict(profile.habit or {})
+        becomes = _AS_IT_IS | dict(profile.default_compression or {})
     fallback = Compression.NONE if Compression.GZIP not in profile.holds else Compression.GZIP
     return {has: gets if gets in profile.holds else fallback for has, gets in becomes.items()}
 

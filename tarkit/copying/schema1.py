@@ -16,9 +16,9 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest, RawManifest
 from tarkit.image.schema1 import Schema1Manifest
 from tarkit.image.v1 import config_from_v1
+from tarkit.protocols import Source
 from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Source
 
 
 class Schema1Source:
@@ -65,13 +65,13 @@ class Schema1Source:
         ).serialize()
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.transports.base.Source`."""
+        """See :class:`tarkit.protocols.Source`."""
         if digest not in (None, self._manifest_2.digest):
             raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
         return self._manifest_2
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.transports.base.Source`."""
+        """See :class:`tarkit.protocols.Source`."""
         if descriptor.digest.matches(self._config):
             return io.BytesIO(self._config)
         return self._source.open_blob(descriptor)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from tarkit.errors import UnsupportedError, VerificationError
 from tarkit.ext4.format import BLOCK, blocks_of
 from tarkit.ext4.image import ImageFile
-from tarkit.ext4.node import Contents, Extent, Region
+from tarkit.ext4.node import Extent, FileExtents, Region
 from tarkit.ext4.space import Run
 from tarkit.streams.uncached import Buffer
 from tarkit.streams.zeros import data_blocks
@@ -32,7 +32,7 @@ def store(
     chunks: Iterable[Buffer],
     size: int,
     regions: Sequence[Region] | None,
-) -> Contents:
+) -> FileExtents:
     """Write a file of *size* bytes into blocks that *take* gives."""
     extents: list[Extent] = []
     for offset, data in _data_of(chunks, size, regions):
@@ -41,7 +41,7 @@ def store(
             _add(extents, logical, run)
             _write(image, run.start * BLOCK, part)
             logical += run.count
-    return Contents(size, tuple(extents))
+    return FileExtents(size, tuple(extents))
 
 
 def _parted(data: Buffer, runs: Sequence[Run]) -> Iterable[tuple[Run, Buffer]]:
@@ -76,7 +76,7 @@ def _add(extents: list[Extent], logical: int, run: Run) -> None:
 class Reserved:
     """Blocks set aside for one file, as *contents*; to be taken all."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: FileExtents) -> None:
         self._left = [Run(each.physical, each.count) for each in reversed(contents.extents)]
 
     def take(self, count: int) -> list[Run]:

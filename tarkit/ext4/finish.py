@@ -26,8 +26,8 @@ from tarkit.ext4.image import ImageFile
 from tarkit.ext4.inode import EMPTY_INODE, is_storable, pack_inode, pack_table
 from tarkit.ext4.inventory import Inventory
 from tarkit.ext4.journal import journal_inode, pack_journal_superblock
-from tarkit.ext4.layout import Layout, plan_layout
-from tarkit.ext4.node import Extent, Node
+from tarkit.ext4.layout import BlockLayout, plan_layout
+from tarkit.ext4.node import Ext4Node, Extent
 from tarkit.ext4.options import Ext4Options, Percent
 from tarkit.ext4.placement import Placer
 from tarkit.ext4.resize import resize_blocks, resize_inode
@@ -64,7 +64,9 @@ class Ext4Result:
 class Finisher:
     """Writes the file system around contents that *image* and *space* already have."""
 
-    def __init__(self, image: ImageFile, space: Space, root: Node, options: Ext4Options) -> None:
+    def __init__(
+        self, image: ImageFile, space: Space, root: Ext4Node, options: Ext4Options
+    ) -> None:
         self._image = image
         self._options = options
         self._time = options.time * 10**9
@@ -135,7 +137,7 @@ class Finisher:
                 raise
         return placer
 
-    def _write_own_files(self, layout: Layout) -> None:
+    def _write_own_files(self, layout: BlockLayout) -> None:
         """Write the blocks of the journal and the resize inode."""
         for block in layout.journal_map.blocks:
             self._blocks.put(BlockKind.EXTENTS, block.physical, block.data, JOURNAL_INODE)
@@ -157,7 +159,7 @@ class Finisher:
                 directories[(number - 1) // geometry.inodes_per_group] += 1
         return Usage(self._inventory.last_inode, directories)
 
-    def _write_inodes(self, layout: Layout, placer: Placer) -> None:
+    def _write_inodes(self, layout: BlockLayout, placer: Placer) -> None:
         """Write the inode tables, and what :meth:`Placer.take` has left for now."""
         each = layout.geometry.inodes_per_group
         packed = self._packed_inodes(layout, placer)
@@ -169,7 +171,7 @@ class Finisher:
         self._blocks.flush()
         self._image.flush()
 
-    def _packed_inodes(self, layout: Layout, placer: Placer) -> Iterator[bytes]:
+    def _packed_inodes(self, layout: BlockLayout, placer: Placer) -> Iterator[bytes]:
         """Every inode in use, in order from number 1, without checksums."""
         inventory = self._inventory
         own = {ROOT_INODE: self._pack_node(0, placer)}
@@ -187,7 +189,7 @@ class Finisher:
         links = inventory.links(position)
         return pack_inode(inventory.nodes[position], placer.place(position), links)
 
-    def _write_descriptors(self, layout: Layout, usage: Usage) -> None:
+    def _write_descriptors(self, layout: BlockLayout, usage: Usage) -> None:
         """Write bitmaps, and superblock and descriptors wherever they belong."""
         geometry = layout.geometry
         table = write_groups(self._image, layout, usage, self._seed)

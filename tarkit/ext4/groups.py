@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tarkit.ext4.crc32c import crc32c_many
 from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, backup_groups
 from tarkit.ext4.image import ImageFile
-from tarkit.ext4.layout import Layout
+from tarkit.ext4.layout import BlockLayout
 from tarkit.ext4.space import Run
 
 _INODE_UNINIT, _BLOCK_UNINIT, _INODE_ZEROED = 1, 2, 4
@@ -40,7 +40,7 @@ class _Group(NamedTuple):
 
 
 def write_groups(
-    image: ImageFile, layout: Layout, usage: Usage, checksum_seed: int | None
+    image: ImageFile, layout: BlockLayout, usage: Usage, checksum_seed: int | None
 ) -> bytes:
     """Write every group's bitmaps; returns the descriptor table, a whole number of blocks.
 
@@ -77,7 +77,7 @@ def _checksums(bitmaps: Mapping[int, bytes], covered: int, seed: int | None) -> 
     return dict(zip(bitmaps, sums, strict=True))
 
 
-def _survey(layout: Layout, usage: Usage, *, uninit: bool) -> list[_Group]:
+def _survey(layout: BlockLayout, usage: Usage, *, uninit: bool) -> list[_Group]:
     geometry = layout.geometry
     free: dict[int, list[Run]] = {}
     for group, run in _by_group(layout.space.free_runs(geometry.blocks)):
@@ -135,7 +135,7 @@ def _inode_bitmap(group: _Group, inodes_per_group: int) -> bytes:
 def _descriptors(
     batch: Sequence[_Group],
     checksums: Mapping[int, int],
-    layout: Layout,
+    layout: BlockLayout,
     usage: Usage,
     checksum_seed: int | None,
 ) -> bytes:
@@ -152,7 +152,9 @@ def _descriptors(
     return bytes(table)
 
 
-def _pack(group: _Group, layout: Layout, directories: int, checksums: Mapping[int, int]) -> bytes:
+def _pack(
+    group: _Group, layout: BlockLayout, directories: int, checksums: Mapping[int, int]
+) -> bytes:
     block_bitmap = layout.block_bitmaps[group.number]
     inode_bitmap = layout.inode_bitmaps[group.number]
     places = (block_bitmap, inode_bitmap, layout.inode_tables[group.number])

@@ -9,8 +9,8 @@ from io import FileIO
 from pathlib import Path
 
 from tarkit.errors import UnsupportedError
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.direct import DirectWriter
+from tarkit.streams.os_errors import os_errors
 from tarkit.streams.uncached import Buffer
 
 _ZEROS = bytes(1024 * 1024)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from tarkit.ext4.crc32c import crc32c_many
 from tarkit.ext4.format import INODE_SIZE, SECTORS_PER_BLOCK
-from tarkit.ext4.node import Node
+from tarkit.ext4.node import Ext4Node
 from tarkit.ext4.xattr import INODE_ROOM
 
 EXTENTS_FLAG = 0x80000
@@ -36,7 +36,7 @@ class Placement:
     xattr_block: int = 0
 
 
-def pack_inode(node: Node, placement: Placement, links: int = 1) -> bytes:
+def pack_inode(node: Ext4Node, placement: Placement, links: int = 1) -> bytes:
     """The inode of *node* as stored, still without its checksum."""
     time, time_extra = encode_time(node.mtime)
     sectors = placement.blocks * SECTORS_PER_BLOCK
@@ -92,7 +92,7 @@ def encode_time(time: int) -> tuple[int, int]:
     return seconds & 0xFFFFFFFF, nanoseconds << 2 | epoch
 
 
-EMPTY_INODE = pack_inode(Node(mode=0), Placement(), links=0)
+EMPTY_INODE = pack_inode(Ext4Node(mode=0), Placement(), links=0)
 """What the reserved inodes hold that nothing uses: even they need a checksum that is right."""
 
 

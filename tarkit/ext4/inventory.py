@@ -10,7 +10,7 @@ from dataclasses import replace
 from tarkit.errors import UnsafePathError, UnsupportedError
 from tarkit.ext4.directory import Name
 from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_LINKS, MAX_NAME, ROOT_INODE
-from tarkit.ext4.node import Node
+from tarkit.ext4.node import Ext4Node
 
 LOST_AND_FOUND = b"lost+found"
 
@@ -34,7 +34,7 @@ class Inventory:
     :class:`UnsafePathError` for what ext4 cannot hold.
     """
 
-    def __init__(self, root: Node, time: int) -> None:
+    def __init__(self, root: Ext4Node, time: int) -> None:
         if not root.is_directory:
             raise UnsupportedError("the root of the tree is not a directory")
         self._positions = {root: 0}
@@ -86,7 +86,7 @@ class Inventory:
                     self._add(position, name, child)
             self._check(position, node)
 
-    def _children(self, position: int) -> Iterator[tuple[bytes, Node]]:
+    def _children(self, position: int) -> Iterator[tuple[bytes, Ext4Node]]:
         """Names and nodes of a directory, sorted but for lost+found, which has the first number."""
         children = self.nodes[position].children
         if not position:
@@ -95,7 +95,7 @@ class Inventory:
             if position or name != LOST_AND_FOUND:
                 yield name, children[name]
 
-    def _add(self, parent: int, name: bytes, child: Node) -> None:
+    def _add(self, parent: int, name: bytes, child: Ext4Node) -> None:
         self._check_name(parent, name)
         is_directory = child.is_directory
         position = self._positions.setdefault(child, len(self.nodes))
@@ -117,7 +117,7 @@ class Inventory:
             problem = f"a name of {len(name)} bytes, {MAX_NAME} is the most"
             raise UnsupportedError(problem, where=self.path(parent))
 
-    def _check(self, position: int, node: Node) -> None:
+    def _check(self, position: int, node: Ext4Node) -> None:
         problem = _problem(node)
         if not problem and not node.is_directory and self._links[position] > MAX_LINKS:
             problem = f"{self._links[position]} hard links where ext4 counts to {MAX_LINKS}"
@@ -125,17 +125,17 @@ class Inventory:
             raise UnsupportedError(problem, where=self.path(position))
 
 
-def _with_lost_and_found(root: Node, time: int) -> Node:
+def _with_lost_and_found(root: Ext4Node, time: int) -> Ext4Node:
     found = root.children.get(LOST_AND_FOUND)
     if found is None:
-        found = Node(mode=stat.S_IFDIR | 0o700, mtime=time)
+        found = Ext4Node(mode=stat.S_IFDIR | 0o700, mtime=time)
         return replace(root, children={**root.children, LOST_AND_FOUND: found})
     if not found.is_directory:
         raise UnsupportedError("not a directory, as ext4 needs it to be", where="/lost+found")
     return root
 
 
-def _problem(node: Node) -> str | None:
+def _problem(node: Ext4Node) -> str | None:
     """What ext4 cannot hold about *node*, if there is something."""
     kind = stat.S_IFMT(node.mode)
     if kind not in _KINDS or node.mode > 0xFFFF:

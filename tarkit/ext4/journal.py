@@ -10,7 +10,7 @@ from uuid import UUID
 from tarkit.ext4.extents import BlockMap
 from tarkit.ext4.format import BLOCK
 from tarkit.ext4.inode import EXTENTS_FLAG, Placement, pack_inode
-from tarkit.ext4.node import Extent, Node
+from tarkit.ext4.node import Ext4Node, Extent
 
 _MAGIC = 0xC03B3998
 _SUPERBLOCK_V2 = 4
@@ -36,7 +36,7 @@ def journal_inode(journal: Sequence[Extent], tree: BlockMap, time: int) -> bytes
     """The inode of *journal*, whose extent tree is *tree*."""
     blocks = sum(extent.count for extent in journal)
     placement = Placement(blocks * BLOCK, blocks + len(tree.blocks), EXTENTS_FLAG, tree.root)
-    return pack_inode(Node(mode=stat.S_IFREG | 0o600, mtime=time), placement)
+    return pack_inode(Ext4Node(mode=stat.S_IFREG | 0o600, mtime=time), placement)
 
 
 def pack_journal_superblock(blocks: int, uuid: UUID) -> bytes:

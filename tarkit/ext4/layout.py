@@ -14,7 +14,7 @@ from tarkit.ext4.space import MAX_BLOCKS, Space, no_space
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class BlockLayout:
     """The places of everything that is not somebody's file.
 
     ``resize_block`` is the one block of the resize inode that is not a descriptor's, or 0.
@@ -36,7 +36,7 @@ class Layout:
         return self.space.free_blocks(self.geometry.blocks)
 
 
-def plan_layout(space: Space, needed: int, options: Ext4Options) -> Layout:
+def plan_layout(space: Space, needed: int, options: Ext4Options) -> BlockLayout:
     """Find the size if it is to be found, and a place for everything.
 
     *space* has all contents placed, and *needed* is the number of inodes in use. Raises
@@ -47,7 +47,7 @@ def plan_layout(space: Space, needed: int, options: Ext4Options) -> Layout:
     return _grow(space, needed, options)
 
 
-def _fit(space: Space, blocks: int, needed: int, options: Ext4Options) -> Layout:
+def _fit(space: Space, blocks: int, needed: int, options: Ext4Options) -> BlockLayout:
     geometry = divide(blocks, needed, space.prefix, options)
     if geometry.last_group_shortfall:
         blocks -= blocks % BLOCKS_PER_GROUP
@@ -61,7 +61,7 @@ def _fit(space: Space, blocks: int, needed: int, options: Ext4Options) -> Layout
     return layout
 
 
-def _grow(space: Space, needed: int, options: Ext4Options) -> Layout:
+def _grow(space: Space, needed: int, options: Ext4Options) -> BlockLayout:
     blocks = max(space.end, least_blocks_for_inodes(needed, options))
     align = options.align // BLOCK
     while True:
@@ -78,7 +78,7 @@ def _grow(space: Space, needed: int, options: Ext4Options) -> Layout:
         blocks += short
 
 
-def _lacking(layout: Layout, options: Ext4Options) -> int:
+def _lacking(layout: BlockLayout, options: Ext4Options) -> int:
     """How many blocks to add so that enough are free."""
     if options.size == "min":
         return 0
@@ -89,7 +89,7 @@ def _lacking(layout: Layout, options: Ext4Options) -> int:
     return blocks_of(options.free) - free
 
 
-def _place(space: Space, geometry: Geometry) -> Layout:
+def _place(space: Space, geometry: Geometry) -> BlockLayout:
     trial = space.copy()
     trial.limit = MAX_BLOCKS
     trial.narrow(geometry.prefix)
@@ -102,7 +102,7 @@ def _place(space: Space, geometry: Geometry) -> Layout:
     tables = [
         trial.allocate_contiguous(geometry.table_blocks).start for _ in range(geometry.groups)
     ]
-    return Layout(
+    return BlockLayout(
         geometry=geometry,
         resize_block=resize_block,
         journal=journal,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
-_NO_CHILDREN: Mapping[bytes, Node] = MappingProxyType({})
+_NO_CHILDREN: Mapping[bytes, Ext4Node] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Region:
         return self.offset + self.length
 
 
-# Nobody changes it, nor Contents; but a frozen one takes three times as long to make, and every
+# Nobody changes it, nor FileExtents; but a frozen one takes three times as long to make, and every
 # file has one.
 @dataclass(slots=True, unsafe_hash=True)
 class Extent:
@@ -36,7 +36,7 @@ class Extent:
 
 
 @dataclass(slots=True, unsafe_hash=True)
-class Contents:
+class FileExtents:
     """A regular file's bytes as they lie in the image; what is in no extent is a hole."""
 
     size: int
@@ -44,7 +44,7 @@ class Contents:
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Node:
+class Ext4Node:
     """One inode. Names that lead to the same object are hard links.
 
     ``mode`` is the file's type and permissions as ``st_mode`` has them. ``mtime``, in
@@ -58,11 +58,11 @@ class Node:
     gid: int = 0
     mtime: int = 0
     xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: _NO_XATTRS)
-    contents: Contents | None = None
+    contents: FileExtents | None = None
     target: bytes = b""
     major: int = 0
     minor: int = 0
-    children: Mapping[bytes, Node] = field(default_factory=lambda: _NO_CHILDREN)
+    children: Mapping[bytes, Ext4Node] = field(default_factory=lambda: _NO_CHILDREN)
 
     @property
     def is_directory(self) -> bool:

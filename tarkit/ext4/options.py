@@ -13,7 +13,7 @@ from tarkit.ext4.dirhash import Seed
 from tarkit.ext4.format import BLOCK
 
 SizePolicy: TypeAlias = int | Literal["auto", "min"]
-Profile: TypeAlias = Literal["default", "ro", "compat"]
+Ext4Profile: TypeAlias = Literal["default", "ro", "compat"]
 
 _MAX_LABEL = 16
 _SMALLEST = 64 * BLOCK
@@ -37,7 +37,7 @@ class Ext4Options:
     is how many there are to be at least; ``None`` is as many as the files need and some to
     spare. ``align`` rounds a chosen size up, in bytes: 2 MiB is what persistent-memory devices need.
 
-    Profile ``default`` has the features of mkfs.ext4; ``ro`` leaves out the journal, the room that
+    Ext4Profile ``default`` has the features of mkfs.ext4; ``ro`` leaves out the journal, the room that
     is kept to grow, and spare inodes; ``compat`` has no metadata checksums, for kernels
     before 4.4 and GRUB before 2.12.
 
@@ -51,7 +51,7 @@ class Ext4Options:
     free: int | Percent = Percent(10)
     inodes: int | None = None
     align: int = 2 * 1024 * 1024
-    profile: Profile = "default"
+    profile: Ext4Profile = "default"
     label: str = ""
     uuid: UUID | None = None
     seed: bytes = bytes(32)

@@ -11,7 +11,7 @@ from tarkit.ext4.extents import extents_of, fits_inode, map_extents
 from tarkit.ext4.format import BLOCK, FIRST_INODE
 from tarkit.ext4.inode import EXTENTS_FLAG, INDEX_FLAG, Placement
 from tarkit.ext4.inventory import Inventory
-from tarkit.ext4.node import Extent, Node
+from tarkit.ext4.node import Ext4Node, Extent
 from tarkit.ext4.seal import BlockKind, BlockWriter
 from tarkit.ext4.space import Run, Space
 from tarkit.ext4.xattr import pack_xattrs
@@ -57,7 +57,7 @@ class Placer:
             if self._taken != before:
                 self._kept[position] = placement
 
-    def _postpone(self, position: int, node: Node) -> bool:
+    def _postpone(self, position: int, node: Ext4Node) -> bool:
         """Take the block of a directory that needs just one; whether to write it later."""
         is_small = fits_block(node.children)
         if not is_small or node.xattrs or self._inventory.inode(position) == FIRST_INODE:
@@ -126,7 +126,7 @@ class Placer:
         self._writer.put(BlockKind.PLAIN, block, target.ljust(BLOCK, b"\0"))
         return self._mapped(inode, len(target), [Extent(0, block, 1)])
 
-    def _add_xattrs(self, placement: Placement, node: Node) -> None:
+    def _add_xattrs(self, placement: Placement, node: Ext4Node) -> None:
         packed = pack_xattrs(node.xattrs)
         placement.xattrs = packed.in_inode
         if packed.block is not None:
@@ -142,7 +142,7 @@ class Placer:
         return self._space.allocate(count)
 
 
-def _device(node: Node) -> bytes:
+def _device(node: Ext4Node) -> bytes:
     """A device's numbers: the short form where they fit, else the long one in the second word."""
     if node.major < 256 and node.minor < 256:
         return struct.pack("<I", node.major << 8 | node.minor)

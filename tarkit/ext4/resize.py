@@ -15,7 +15,7 @@ from tarkit.ext4.extents import MapBlock
 from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, backup_groups
 from tarkit.ext4.geometry import Geometry
 from tarkit.ext4.inode import Placement, pack_inode
-from tarkit.ext4.node import Node
+from tarkit.ext4.node import Ext4Node
 
 _ADDRESSES = BLOCK // 4
 _DIRECT = 12
@@ -32,7 +32,7 @@ def resize_inode(geometry: Geometry, block: int, time: int) -> bytes:
         blocks=1 + geometry.reserved_gdt * copies,
         block=struct.pack("<15I", *pointers),
     )
-    return pack_inode(Node(mode=stat.S_IFREG | 0o600, mtime=time), placement)
+    return pack_inode(Ext4Node(mode=stat.S_IFREG | 0o600, mtime=time), placement)
 
 
 def resize_blocks(geometry: Geometry, block: int) -> Iterator[MapBlock]:

@@ -13,7 +13,7 @@ from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_NARROW_BLOCKS, blocks_of
 from tarkit.ext4.geometry import MAX_FOUND_BLOCKS, can_grow, prefix_for
 from tarkit.ext4.image import ImageFile
 from tarkit.ext4.layout import plan_layout
-from tarkit.ext4.node import Contents, Node, Region
+from tarkit.ext4.node import Ext4Node, FileExtents, Region
 from tarkit.ext4.options import Ext4Options
 from tarkit.ext4.space import MAX_BLOCKS, Run, Space, no_space
 from tarkit.streams.uncached import Buffer
@@ -79,7 +79,7 @@ class Ext4Writer:
 
     def store(
         self, chunks: Iterable[Buffer], size: int, regions: Sequence[Region] | None = None
-    ) -> Contents:
+    ) -> FileExtents:
         """Store a file of *size* bytes in one pass over *chunks*.
 
         For a sparse file *regions* say where data is; *chunks* hold only that, back to back. Blocks
@@ -92,21 +92,21 @@ class Ext4Writer:
         self._unfinished -= 1
         return contents
 
-    def reserve(self, size: int) -> Contents:
+    def reserve(self, size: int) -> FileExtents:
         """Set blocks aside for *size* bytes of data, for :meth:`fill` to bring later.
 
         What is never filled is zeros.
         """
         blocks = self._space.take(blocks_of(size))
-        return Contents(size, tuple(extents_of(blocks)))
+        return FileExtents(size, tuple(extents_of(blocks)))
 
     def fill(
         self,
-        reserved: Contents,
+        reserved: FileExtents,
         chunks: Iterable[Buffer],
         size: int,
         regions: Sequence[Region] | None = None,
-    ) -> Contents:
+    ) -> FileExtents:
         """Store a file as :meth:`store` does, in the *reserved* blocks.
 
         They must be as many as :func:`~tarkit.ext4.contents.data_size` says; raises
@@ -119,7 +119,7 @@ class Ext4Writer:
         self._unfinished -= 1
         return contents
 
-    def discard(self, contents: Contents, *, written: bool = True) -> None:
+    def discard(self, contents: FileExtents, *, written: bool = True) -> None:
         """Forget *contents*, which no node may have: not a byte of them remains in the image.
 
         What was only reserved, and not *written*, takes no writing now either.
@@ -129,7 +129,7 @@ class Ext4Writer:
                 self._image.write_zeros(extent.physical * BLOCK, extent.count * BLOCK)
             self._space.release(Run(extent.physical, extent.count))
 
-    def finish(self, root: Node, on_settled: Callable[[int], None] | None = None) -> Ext4Result:
+    def finish(self, root: Ext4Node, on_settled: Callable[[int], None] | None = None) -> Ext4Result:
         """Write the file system whose root directory is *root*.
 
         While that goes on, *on_settled* is called with how many bytes from the front stay as they

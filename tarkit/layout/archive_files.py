@@ -54,7 +54,7 @@ class ArchiveSource(LayoutSource):
         self._files = files
 
     def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
-        """See :class:`tarkit.transports.base.SequentialSource`."""
+        """See :class:`tarkit.protocols.SequentialSource`."""
         if self._files.archive.random_access:
             return None
         return sorted(blobs, key=lambda blob: self._files.place(blob.digest))

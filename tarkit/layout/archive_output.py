@@ -12,9 +12,10 @@ from tarkit.errors import RefusedError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.media_types import Compression
-from tarkit.streams.atomic import Output, PendingFile, os_errors
+from tarkit.streams.atomic import Output, PendingFile
 from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.streams.directory import Directory
+from tarkit.streams.os_errors import os_errors
 from tarkit.streams.standard import standard_output
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.epoch import source_date_epoch

@@ -11,13 +11,13 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, Family
+from tarkit.protocols import Profile
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Profile
 
 DIRECTORY_PROFILE = Profile(
     media_types=MANIFESTS | INDEXES,
     family=Family.OCI,
-    habit={
+    default_compression={
         Compression.NONE: Compression.GZIP,
         Compression.BZIP2: Compression.GZIP,
         Compression.XZ: Compression.GZIP,
@@ -35,7 +35,7 @@ class LayoutBlobs(Protocol):
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :meth:`tarkit.transports.base.Destination.try_reuse`."""
+        """See :meth:`tarkit.protocols.Destination.try_reuse`."""
         ...
 
     def put(self, blob: VerifyingReader) -> None:
@@ -44,7 +44,7 @@ class LayoutBlobs(Protocol):
 
 
 class LayoutDestination:
-    """Where one image goes; see :class:`tarkit.transports.base.Destination`. *on_commit* gets its top manifest."""
+    """Where one image goes; see :class:`tarkit.protocols.Destination`. *on_commit* gets its top manifest."""
 
     def __init__(
         self,
@@ -66,22 +66,22 @@ class LayoutDestination:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         return self._blobs.find(descriptor, diff_id, compressions)
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         self._blobs.put(blob)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         if self._blobs.find(manifest.descriptor, None, frozenset()) is None:
             self._blobs.put(VerifyingReader(io.BytesIO(manifest.data), digest=manifest.digest))
         self._top = manifest
 
     def commit(self) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         if self._top is None:
             raise RuntimeError("commit() before put_manifest()")
         self._on_commit(self._top)

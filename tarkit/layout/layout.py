@@ -14,9 +14,9 @@ from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT, get_string, parse_object
 from tarkit.image.manifest import Index, RawManifest, UnreadableEntry
 from tarkit.layout.names import CONTAINERD_NAME, names_of, normalized
+from tarkit.protocols import ImageEntry, UnreadableImage
+from tarkit.selection.catalog import EXACT, Catalog, Spelling
 from tarkit.streams.verify import verified
-from tarkit.transports.base import ImageEntry, UnreadableImage
-from tarkit.transports.catalog import EXACT, Catalog, Spelling
 
 INDEX_FILE = "index.json"
 MARKER_FILE = "oci-layout"
@@ -201,7 +201,7 @@ class LayoutSource:
         self.where = layout.files.where
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.transports.base.Source`."""
+        """See :class:`tarkit.protocols.Source`."""
         descriptor = self._top if digest is None else self._known.get(digest)
         if descriptor is None:
             raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
@@ -212,9 +212,9 @@ class LayoutSource:
         return raw
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.transports.base.Source`."""
+        """See :class:`tarkit.protocols.Source`."""
         return self._layout.files.open_blob(descriptor.digest)
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """See :class:`tarkit.transports.base.SparseSource`."""
+        """See :class:`tarkit.protocols.SparseSource`."""
         return self._layout.files.blob_size(descriptor.digest) is not None

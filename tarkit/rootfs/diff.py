@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tarkit.image.digest import Digest
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.rootfs.tree import Node, Place, Tree
+from tarkit.rootfs.tree import DataLocation, Node, Tree
 from tarkit.streams.chunks import chunks_of
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.sparse import logical
@@ -125,9 +125,9 @@ class _Hashes:
     """A sink that keeps digests."""
 
     def __init__(self) -> None:
-        self.digests: dict[Place, bytes] = {}
+        self.digests: dict[DataLocation, bytes] = {}
 
-    def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
+    def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
         """See :class:`tarkit.rootfs.passes.Sink`."""
         hasher = hashlib.sha256()
         for chunk in logical(member, chunks):

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from tarkit.copying.progress import Progress
 from tarkit.errors import TarkitError, UnsupportedError
 from tarkit.image.platform import Platform
-from tarkit.rootfs.contents import Contents
+from tarkit.progress import Progress
+from tarkit.protocols import Source
 from tarkit.rootfs.glob import glob
+from tarkit.rootfs.layer_data import LayerData
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.merge import Merger
 from tarkit.rootfs.names import path_of
-from tarkit.rootfs.overlay import Overlay
+from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.rootfs.passes import Sink, read_headers, read_layers
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.streams.chunks import read_bounded
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
-from tarkit.transports.base import Source
 
 TEXT_LIMIT = 16 << 20
 """Largest file in bytes that :meth:`FileSystem.read_bytes` reads unless it is told otherwise."""
@@ -78,7 +78,7 @@ class FileSystem:
     :class:`~tarkit.errors.UnsafePathError` for a loop of links.
     """
 
-    def __init__(self, tree: Tree, contents: Contents) -> None:
+    def __init__(self, tree: Tree, contents: LayerData) -> None:
         self.tree = tree
         self.contents = contents
 
@@ -126,7 +126,7 @@ class FileSystem:
                 error.where = f"{layers.label(number)}: {error.where or ''}".removesuffix(": ")
                 raise
             entries[number] = []
-        files = cls(merger.tree, Contents(layers))
+        files = cls(merger.tree, LayerData(layers))
         if overlay is not None:
             try:
                 overlay.lay(files.contents, merger)
@@ -170,7 +170,7 @@ class FileSystem:
         return node
 
     def open(self, path: Path) -> BinaryIO:
-        """The content of the file at *path*; see :meth:`tarkit.rootfs.contents.Contents.open`."""
+        """The content of the file at *path*; see :meth:`tarkit.rootfs.layer_data.LayerData.open`."""
         return self.contents.open(self.file(path))
 
     def read_bytes(self, path: Path, limit: int = TEXT_LIMIT) -> bytes:

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO, Self
 
-from tarkit.copying.progress import Event, Progress, Watcher
 from tarkit.errors import UnsupportedError
 from tarkit.image import media_types
 from tarkit.image.config import ImageConfig
@@ -15,15 +14,16 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest, RawManifest
 from tarkit.image.platform import Platform
-from tarkit.reading.foreign import open_layer
-from tarkit.reading.select import read_config, select_image
+from tarkit.progress import Event, Progress, ProgressTracker
+from tarkit.protocols import RemoteSource, SequentialSource, Source
 from tarkit.rootfs.limits import entry_allowance
+from tarkit.selection.foreign import open_layer
+from tarkit.selection.select import read_config, select_image
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, drain
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.readahead import DEPTH, ReadAhead
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import RemoteSource, SequentialSource, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ImageLayers:
         manifest: RawManifest,
         config: ImageConfig,
         layers: Sequence[Layer],
-        watcher: Watcher,
+        watcher: ProgressTracker,
     ) -> None:
         self._source = source
         self._watcher = watcher
@@ -87,7 +87,7 @@ class ImageLayers:
             open_layer(source, layer).close()  # now, and not after all others have been read
         pairs = zip(manifest.layers, config.diff_ids, strict=True)
         layers = [Layer(descriptor, diff_id) for descriptor, diff_id in pairs]
-        watcher = Watcher(on_progress)
+        watcher = ProgressTracker(on_progress)
         for blob in {layer.descriptor.digest: layer.descriptor for layer in layers}.values():
             watcher.expect(blob)
         return cls(source, raw, config, layers, watcher)
@@ -200,7 +200,7 @@ class _Watched(ChunkReader):
     """*stream*, whose end is news too; *blob* is among those *watched* unless it was closed before."""
 
     def __init__(
-        self, stream: BinaryIO, blob: Descriptor, watcher: Watcher, watched: set[Digest]
+        self, stream: BinaryIO, blob: Descriptor, watcher: ProgressTracker, watched: set[Digest]
     ) -> None:
         super().__init__(watcher.watch(stream, blob))
         self._blob = blob

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+from tarkit.rootfs.hidden_paths import HiddenPaths
 from tarkit.rootfs.layers import ImageLayers
-from tarkit.rootfs.shadow import Shadow
-from tarkit.rootfs.tree import Place
+from tarkit.rootfs.tree import DataLocation
 from tarkit.streams.readahead import DEPTH
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.reader import TarReader
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Sink(Protocol):
     """Takes the data of files, as it goes by."""
 
-    def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
+    def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
         """Keep the stored bytes of *member*, which is at *place*: of a sparse one, its segments."""
         ...
 
@@ -36,24 +36,24 @@ def read_layers(layers: ImageLayers, sink: Sink, *, hidden: bool = False) -> lis
     :func:`deliver` brings what was left out. With *hidden* the sink gets all data.
     """
     entries: list[list[Member]] = [[] for _ in layers.layers]
-    shadow = Shadow()
+    shadow = HiddenPaths()
     for number in layers.reading_order():
         for reader, member in _members(layers, number):
             entries[number].append(member)
             if has_data(member) and (hidden or not shadow.covers(number, member.name)):
-                sink.store(Place(number, member.data_offset), member, reader.chunks())
+                sink.store(DataLocation(number, member.data_offset), member, reader.chunks())
         if number and not hidden:  # nothing is below the first layer
             shadow.add(number, entries[number])
     return entries
 
 
-def expected_data(entries: Sequence[Sequence[Member]]) -> Iterator[tuple[Place, Member]]:
+def expected_data(entries: Sequence[Sequence[Member]]) -> Iterator[tuple[DataLocation, Member]]:
     """What :func:`read_layers` would give to a sink, in the order in which it reads from top to bottom."""
-    shadow = Shadow()
+    shadow = HiddenPaths()
     for number in reversed(range(len(entries))):
         for member in entries[number]:
             if has_data(member) and not shadow.covers(number, member.name):
-                yield Place(number, member.data_offset), member
+                yield DataLocation(number, member.data_offset), member
         shadow.add(number, entries[number])
 
 
@@ -102,7 +102,7 @@ def _passed_over(layers: ImageLayers, order: list[int]) -> dict[int, list[Member
 
 def deliver(
     layers: ImageLayers,
-    members: Mapping[Place, Member],
+    members: Mapping[DataLocation, Member],
     sink: Sink,
     *,
     complete: bool = False,
@@ -113,7 +113,7 @@ def deliver(
     Where *complete*, layers of which nothing is needed are verified too, unless they were before.
     Only where *parallel* may several threads call the sink.
     """
-    wanted: dict[int, list[Place]] = {}
+    wanted: dict[int, list[DataLocation]] = {}
     for place in sorted(members):
         wanted.setdefault(place.layer, []).append(place)
 

@@ -15,7 +15,7 @@ MAX_TARGET = 4096
 """Longest symbolic link in bytes that is followed; Linux takes no longer one."""
 
 
-class Place(NamedTuple):
+class DataLocation(NamedTuple):
     """Where a file's data is: the layer, from 0 at the bottom, and the offset in it, uncompressed."""
 
     layer: int
@@ -41,9 +41,9 @@ class Node:
         return self.member.type
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> DataLocation | None:
         """Where its data is; ``None`` where it has none."""
-        return Place(self.layer, self.member.data_offset) if self.member.stored else None
+        return DataLocation(self.layer, self.member.data_offset) if self.member.stored else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import stat
@@ -14,13 +13,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from tarkit.errors import (
-    NoSpaceError,
     PathNotFoundError,
     RefusedError,
-    TarkitError,
-    TransportError,
 )
 from tarkit.streams.directory import Directory, temporary_name
+from tarkit.streams.os_errors import os_errors
 from tarkit.streams.removal import remove_tree
 from tarkit.streams.uncached import LEAST, write_at
 
@@ -185,25 +182,3 @@ def write_file(directory: Directory, name: str, data: bytes, *, durable: bool = 
         with os_errors(directory.path / name):
             pending.file.write(data)
         pending.publish(name, durable=durable)
-
-
-@contextlib.contextmanager
-def os_errors(where: object) -> Iterator[None]:
-    """Turn what the operating system says about *where* into tarkit's errors."""
-    try:
-        yield
-    except OSError as error:
-        raise from_os_error(error, where) from error
-
-
-def from_os_error(error: OSError, where: object) -> TarkitError:
-    """*error* as one of tarkit's, in the system's words.
-
-    :class:`NoSpaceError`, :class:`PathNotFoundError`, or :class:`TransportError` for all else.
-    """
-    reason = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return NoSpaceError(f"no space left to write it ({reason})", where=str(where))
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return PathNotFoundError(reason, where=str(where))
-    return TransportError(reason, where=str(where))

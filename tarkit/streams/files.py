@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tarkit.errors import MalformedError, UnsafePathError
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.directory import open_flags
+from tarkit.streams.os_errors import os_errors
 
 
 def open_regular(path: Path) -> BinaryIO:

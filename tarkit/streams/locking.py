@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tarkit.errors import LockedError
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.directory import Directory
+from tarkit.streams.os_errors import os_errors
 
 _PATIENCE = 60.0  # seconds; the lock is held only while an index is written
 

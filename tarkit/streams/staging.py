@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tarkit.errors import RefusedError
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory, try_lock
+from tarkit.streams.os_errors import os_errors
 from tarkit.streams.removal import remove_tree
 
 _OURS = ".tarkit-"

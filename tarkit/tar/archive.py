@@ -11,15 +11,15 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundError, NotAnImageError
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable, chunks_of, read_bounded
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
+from tarkit.streams.os_errors import os_errors
 from tarkit.streams.uncached import read_at
 from tarkit.tar.data import ArchiveData, FileData, ForwardData, NoData, StoredData
-from tarkit.tar.index import Index, index_file, index_stream
+from tarkit.tar.index import TarIndex, index_file, index_stream
 from tarkit.tar.member import Member
 from tarkit.tar.names import Names, shown
-from tarkit.tar.sparse import Content
+from tarkit.tar.sparse import SparseContent
 from tarkit.tar.spool import Spooling, new_spool
 
 MAX_HOLES = 64 << 30
@@ -36,7 +36,7 @@ class Archive:
 
     def __init__(
         self,
-        index: Index,
+        index: TarIndex,
         data: ArchiveData,
         file: BinaryIO | None,
         *,
@@ -160,7 +160,7 @@ class Archive:
             stored = io.BytesIO(kept)
         else:
             stored = StoredData(self._data, member, self.where)
-        return stored if member.sparse is None else Content(stored, member)
+        return stored if member.sparse is None else SparseContent(stored, member)
 
     def compression_of(self, member: Member) -> Compression:
         """What *member*, or what it is a link to, is compressed with; costs nothing."""

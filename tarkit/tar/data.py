@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from tarkit.errors import TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
-from tarkit.streams.atomic import from_os_error
 from tarkit.streams.chunks import Readable
+from tarkit.streams.os_errors import from_os_error
 from tarkit.streams.uncached import read_at
 from tarkit.tar.member import Member
 from tarkit.tar.tape import SeekingTape

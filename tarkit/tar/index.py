@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable
 from tarkit.streams.codecs import SNIFF_SIZE
+from tarkit.streams.os_errors import os_errors
 from tarkit.tar.allowance import Allowance
 from tarkit.tar.data import FileData
 from tarkit.tar.member import Member
@@ -27,7 +27,7 @@ KEEP_ALL = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
+class TarIndex:
     """All members in the order of the archive, how it ends, and what was kept of its data.
 
     ``padded`` says whether the last block was whole, ``trailer`` whether the two zero blocks were
@@ -43,7 +43,7 @@ class Index:
     heads: Mapping[int, bytes]
 
 
-def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = None) -> Index:
+def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = None) -> TarIndex:
     """The index of a plain tar *file* with a descriptor: headers are read, data is passed over.
 
     Reads by offset, so the file's own position stays. Raises what
@@ -53,7 +53,9 @@ def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = 
     return _index(tape, limit, where, None)
 
 
-def index_stream(stream: Readable, *, limit: int = MAX_MEMBERS, where: str | None = None) -> Index:
+def index_stream(
+    stream: Readable, *, limit: int = MAX_MEMBERS, where: str | None = None
+) -> TarIndex:
     """The index of a tar *stream*, read to its very end, with the data of small members kept.
 
     Raises as :func:`index_file` does.
@@ -61,7 +63,7 @@ def index_stream(stream: Readable, *, limit: int = MAX_MEMBERS, where: str | Non
     return _index(stream, limit, where, _Kept())
 
 
-def _index(stream: Readable | Tape, limit: int, where: str | None, kept: _Kept | None) -> Index:
+def _index(stream: Readable | Tape, limit: int, where: str | None, kept: _Kept | None) -> TarIndex:
     reader = TarReader(stream, where=where, allowance=Allowance(limit, "members"))
     members: list[Member] = []
     with os_errors(where or "the archive"):
@@ -71,7 +73,7 @@ def _index(stream: Readable | Tape, limit: int, where: str | None, kept: _Kept |
                 kept.add(member, reader.chunks())
         reader.drain()
     kept = kept or _Kept()
-    return Index(
+    return TarIndex(
         tuple(members), reader.padded, reader.trailer, reader.trailing, kept.data, kept.heads
     )
 

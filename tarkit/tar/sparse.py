@@ -213,7 +213,7 @@ def logical(member: Member, stored: Iterable[bytes | memoryview]) -> Iterator[by
     return expand(stored, member.sparse, member.size)
 
 
-class Content(ChunkReader):
+class SparseContent(ChunkReader):
     """What :func:`logical` gives, as a stream."""
 
     def __init__(self, stored: Readable, member: Member) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-from tarkit.streams.atomic import from_os_error, os_errors
 from tarkit.streams.chunks import Readable, write_all
+from tarkit.streams.os_errors import from_os_error, os_errors
 
 
 def new_spool() -> BinaryIO:

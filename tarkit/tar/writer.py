@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 from tarkit.errors import SizeMismatchError, UnsupportedError
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import Readable, chunks_of, write_all
+from tarkit.streams.os_errors import os_errors
 from tarkit.tar import BLOCK_SIZE, padding, sparse
 from tarkit.tar.encode import encode, stored_size, with_size
 from tarkit.tar.member import Member

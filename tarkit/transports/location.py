@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
+from tarkit.protocols import Reader, Source, Writer
 from tarkit.streams.standard import standard_input
-from tarkit.transports.base import Reader, Source, Writer
 
 if TYPE_CHECKING:
     from tarkit.transports.docker_archive.format import DockerFormat
@@ -233,7 +233,7 @@ def open_writer(
 ) -> Writer:
     """Open *location* for writing; a context manager that publishes when it ends without an error.
 
-    An archive that is there is replaced, with all it holds: :func:`~tarkit.copying.carry.carry_over`
+    An archive that is there is replaced, with all it holds: :func:`~tarkit.copying.existing.copy_existing`
     keeps its images. Layouts and registries keep their own.
     Raises :class:`UsageError` where nothing can be written to, and :class:`RefusedError` where
     something else is in the way.

@@ -14,11 +14,11 @@ from tarkit.errors import (
     VerificationError,
 )
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
+from tarkit.protocols import Reader
 from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
 from tarkit.streams.standard import standard_input
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.archive import Archive
-from tarkit.transports.base import Reader
 from tarkit.transports.directory.reader import DirectoryReader
 from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
 from tarkit.transports.docker_archive.reader import DockerArchiveReader

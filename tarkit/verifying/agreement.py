@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from tarkit.findings import Findings, Rule
 from tarkit.image.digest import Digest
 from tarkit.layout.layout import INDEX_FILE
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME, normalized
 from tarkit.transports.docker_archive.format import MANIFEST_FILE
 from tarkit.verifying.docker import DockerImage
-from tarkit.verifying.findings import Findings, Rule
-from tarkit.verifying.indexes import Entry
+from tarkit.verifying.indexes import IndexEntry
 
 
 def check_agreement(
-    images: Sequence[DockerImage], entries: Sequence[Entry], findings: Findings
+    images: Sequence[DockerImage], entries: Sequence[IndexEntry], findings: Findings
 ) -> None:
     """Hold what ``manifest.json`` says against what ``index.json`` says.
 
@@ -30,7 +30,7 @@ def check_agreement(
 
 
 def _check_configs(
-    images: Sequence[DockerImage], entries: Sequence[Entry], findings: Findings
+    images: Sequence[DockerImage], entries: Sequence[IndexEntry], findings: Findings
 ) -> None:
     configs = {image.config for image in images}
     indexed = frozenset[Digest]().union(*(entry.configs for entry in entries))
@@ -69,7 +69,7 @@ def _names_of_images(images: Sequence[DockerImage]) -> Mapping[str, set[Digest]]
     return names
 
 
-def _names_of_entries(entries: Sequence[Entry]) -> Mapping[str, set[Digest]]:
+def _names_of_entries(entries: Sequence[IndexEntry]) -> Mapping[str, set[Digest]]:
     """What containerd would call the images; a tag alone is no name to agree on."""
     names: dict[str, set[Digest]] = defaultdict(set)
     for entry in entries:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tarkit.findings import Findings, Rule
 from tarkit.tar.archive import Archive
 from tarkit.tar.names import shown
-from tarkit.verifying.findings import Findings, Rule
 from tarkit.verifying.layers import PADDING
 
 

@@ -12,9 +12,9 @@ from tarkit.blobs.store import BlobStore
 from tarkit.errors import PathNotFoundError, TarkitError, UnsafePathError
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.document import METADATA_LIMIT
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.files import FOLLOW_LINKS_HINT, open_regular, read_file, require_inside
+from tarkit.streams.os_errors import os_errors
 from tarkit.tar.archive import Archive
 from tarkit.tar.member import Member
 from tarkit.tar.names import clean, shown
@@ -25,7 +25,7 @@ _MANIFEST_SUFFIX = ".manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class StoredBlob:
     """A file or member: its ``name`` in the container, its ``size`` in bytes and its ``place`` in an archive.
 
     ``digest`` is what its name says its content hashes to, where the name says so.
@@ -43,18 +43,18 @@ class Content:
             return read_bounded(stream, METADATA_LIMIT, where=self.name)
 
 
-class Contents(Protocol):
+class BlobLookup(Protocol):
     """The files of a container. Every method raises what :mod:`tarkit.errors` has for a bad one."""
 
     def read(self, name: str) -> bytes | None:
         """A document at the top of the container, or ``None``."""
         ...
 
-    def blob(self, digest: Digest) -> tuple[Content, ...]:
+    def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
         """Everything a reader could take for the blob; empty where it is missing."""
         ...
 
-    def stored(self) -> Iterator[Content]:
+    def stored(self) -> Iterator[StoredBlob]:
         """Everything there is that is content, and not the container's own bookkeeping."""
         ...
 
@@ -66,16 +66,16 @@ class ArchiveContents:
         self.archive = archive
 
     def read(self, name: str) -> bytes | None:
-        """See :class:`Contents`."""
+        """See :class:`BlobLookup`."""
         if not self.archive.candidates(name):
             return None
         return self.archive.read(name, METADATA_LIMIT)
 
-    def blob(self, digest: Digest) -> tuple[Content, ...]:
-        """See :class:`Contents`."""
+    def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
+        """See :class:`BlobLookup`."""
         return self.named(blob_name(digest))
 
-    def named(self, name: str) -> tuple[Content, ...]:
+    def named(self, name: str) -> tuple[StoredBlob, ...]:
         """Every member of that name that has content, with the link it may end at followed."""
         last = self.archive.find(name)
         if last is None:
@@ -84,14 +84,14 @@ class ArchiveContents:
         members = {member.offset: member for member in (*others, last)}
         return tuple(map(self._content, members.values()))
 
-    def stored(self) -> Iterator[Content]:
-        """See :class:`Contents`."""
+    def stored(self) -> Iterator[StoredBlob]:
+        """See :class:`BlobLookup`."""
         return (self._content(m) for m in self.archive.members if m.type.has_data)
 
-    def _content(self, member: Member) -> Content:
+    def _content(self, member: Member) -> StoredBlob:
         name = clean(member.name)
         text = shown(member.name if name is None else name)
-        return Content(
+        return StoredBlob(
             text,
             member.size,
             member.data_offset,
@@ -109,22 +109,22 @@ class LayoutContents:
         self._store = BlobStore(path, follow_links=follow_links, hint=FOLLOW_LINKS_HINT)
 
     def read(self, name: str) -> bytes | None:
-        """See :class:`Contents`."""
+        """See :class:`BlobLookup`."""
         return _read(self._path, name, follow_links=self._follow_links)
 
-    def blob(self, digest: Digest) -> tuple[Content, ...]:
-        """See :class:`Contents`."""
+    def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
+        """See :class:`BlobLookup`."""
         size = self._store.size(digest)
         return () if size is None else (self._content(digest, size),)
 
-    def stored(self) -> Iterator[Content]:
-        """See :class:`Contents`."""
+    def stored(self) -> Iterator[StoredBlob]:
+        """See :class:`BlobLookup`."""
         for digest in self._store.digests():
             with suppress(TarkitError):  # who refers to it is told what is wrong with it
                 yield from self.blob(digest)
 
-    def _content(self, digest: Digest, size: int) -> Content:
-        return Content(
+    def _content(self, digest: Digest, size: int) -> StoredBlob:
+        return StoredBlob(
             blob_name(digest), size, digest=digest, open=lambda: self._store.open(digest)
         )
 
@@ -137,26 +137,26 @@ class LooseContents:
         self._follow_links = follow_links
 
     def read(self, name: str) -> bytes | None:
-        """See :class:`Contents`."""
+        """See :class:`BlobLookup`."""
         return _read(self._path, name, follow_links=self._follow_links)
 
-    def blob(self, digest: Digest) -> tuple[Content, ...]:
-        """See :class:`Contents`."""
+    def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
+        """See :class:`BlobLookup`."""
         names = (loose_blob_name(digest), loose_manifest_name(digest))
         return tuple(self._content(name) for name in names if (self._path / name).exists())
 
-    def stored(self) -> Iterator[Content]:
-        """See :class:`Contents`."""
+    def stored(self) -> Iterator[StoredBlob]:
+        """See :class:`BlobLookup`."""
         for name in sorted(path.name for path in self._path.iterdir()):
             with suppress(TarkitError):
                 if _loose_digest(name):
                     yield self._content(name)
 
-    def _content(self, name: str) -> Content:
+    def _content(self, name: str) -> StoredBlob:
         path = _checked(self._path, name, follow_links=self._follow_links)
         with os_errors(name):
             size = path.stat().st_size
-        return Content(name, size, digest=_loose_digest(name), open=lambda: open_regular(path))
+        return StoredBlob(name, size, digest=_loose_digest(name), open=lambda: open_regular(path))
 
 
 def _read(directory: Path, name: str, *, follow_links: bool) -> bytes | None:

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tarkit.errors import TarkitError
+from tarkit.findings import Rule
 from tarkit.image import media_types
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT, as_object
 from tarkit.transports.docker_archive.format import MANIFEST_FILE
 from tarkit.transports.docker_archive.items import ManifestItem
-from tarkit.verifying.contents import ArchiveContents, Content
+from tarkit.verifying.contents import ArchiveContents, StoredBlob
 from tarkit.verifying.documents import read_document
-from tarkit.verifying.findings import Rule
-from tarkit.verifying.images import Book, check_config
+from tarkit.verifying.images import VerificationContext, check_config
 from tarkit.verifying.layers import Claim
 
 _CONFIG_DIGEST = re.compile(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
@@ -31,7 +31,7 @@ class DockerImage:
     config: Digest
 
 
-def read_items(book: Book) -> tuple[ManifestItem, ...]:
+def read_items(book: VerificationContext) -> tuple[ManifestItem, ...]:
     """The items of ``manifest.json`` at their positions; one without a config could not be read."""
     document = read_document(book.contents, MANIFEST_FILE, "docker-archive-manifest", book.findings)
     if not isinstance(document, list):
@@ -51,7 +51,7 @@ def read_items(book: Book) -> tuple[ManifestItem, ...]:
 
 
 def check_items(
-    items: Sequence[ManifestItem], contents: ArchiveContents, book: Book
+    items: Sequence[ManifestItem], contents: ArchiveContents, book: VerificationContext
 ) -> Iterator[DockerImage]:
     """Check every one of *items*; those whose config is there."""
     for item in items:
@@ -61,7 +61,9 @@ def check_items(
                 yield DockerImage(item.repo_tags, config)
 
 
-def _check_item(item: ManifestItem, contents: ArchiveContents, book: Book) -> Digest | None:
+def _check_item(
+    item: ManifestItem, contents: ArchiveContents, book: VerificationContext
+) -> Digest | None:
     try:
         found = contents.named(item.config)
         book.referenced.update(found)
@@ -81,7 +83,10 @@ def _check_item(item: ManifestItem, contents: ArchiveContents, book: Book) -> Di
 
 
 def _claim_layers(
-    item: ManifestItem, diff_ids: Sequence[Digest | None], contents: ArchiveContents, book: Book
+    item: ManifestItem,
+    diff_ids: Sequence[Digest | None],
+    contents: ArchiveContents,
+    book: VerificationContext,
 ) -> None:
     """Put a claim on every layer. A layer that occurs twice need be there only once."""
     there: set[Digest | None] = set()
@@ -104,7 +109,11 @@ def _claim_layers(
 
 
 def _claim_layer(
-    item: ManifestItem, path: str, diff_id: Digest | None, content: Content, book: Book
+    item: ManifestItem,
+    path: str,
+    diff_id: Digest | None,
+    content: StoredBlob,
+    book: VerificationContext,
 ) -> None:
     """What is said of the layer at *path*: by its diff ID, its name, and ``LayerSources``."""
     book.referenced.add(content)

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tarkit.errors import MalformedError, TarkitError, UnsupportedError
+from tarkit.findings import Findings, Rule
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import JSON, parse_json
 from tarkit.image.manifest import guess_media_type
 from tarkit.image.schema import SchemaName, problems
-from tarkit.verifying.contents import Content, Contents
-from tarkit.verifying.findings import Findings, Rule
+from tarkit.verifying.contents import BlobLookup, StoredBlob
 
 _SCHEMAS: Mapping[str, SchemaName] = {
     media_types.OCI_INDEX: "index",
@@ -24,14 +24,14 @@ _SCHEMAS: Mapping[str, SchemaName] = {
 
 
 def read_document(
-    contents: Contents, name: str, schema: SchemaName | None, findings: Findings
+    contents: BlobLookup, name: str, schema: SchemaName | None, findings: Findings
 ) -> Any:
     """The JSON document *name* at the top of a container, or ``None`` where it cannot be read."""
     data = read_bytes(contents, name, findings)
     return None if data is None else parse_document(data, schema, name, findings)
 
 
-def read_bytes(contents: Contents, name: str, findings: Findings) -> bytes | None:
+def read_bytes(contents: BlobLookup, name: str, findings: Findings) -> bytes | None:
     """The bytes of the document *name* at the top of a container, or ``None``."""
     try:
         data = contents.read(name)
@@ -142,7 +142,7 @@ def _note_malformed(error: MalformedError, path: str, where: str, findings: Find
         findings.add(Rule.MALFORMED_DOCUMENT, where, f"{path}: {error.message}")
 
 
-def read_small(content: Content, findings: Findings) -> bytes | None:
+def read_small(content: StoredBlob, findings: Findings) -> bytes | None:
     """The bytes of a document that is stored as *content*, or ``None``."""
     try:
         return content.read()

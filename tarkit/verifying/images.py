@@ -7,13 +7,14 @@ from contextlib import suppress
 from typing import Any
 
 from tarkit.errors import TarkitError
+from tarkit.findings import Findings, Rule
 from tarkit.image import media_types
 from tarkit.image.config import ImageConfig, is_image_config
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import JSON
 from tarkit.image.platform import Platform
-from tarkit.verifying.contents import Content, Contents
+from tarkit.verifying.contents import BlobLookup, StoredBlob
 from tarkit.verifying.documents import (
     descriptor,
     descriptors,
@@ -22,21 +23,20 @@ from tarkit.verifying.documents import (
     parse_document,
     read_small,
 )
-from tarkit.verifying.findings import Findings, Rule
 from tarkit.verifying.layers import Claim, Claims
 
 
-class Book:
+class VerificationContext:
     """What is known while a container is gone through: its contents, what is claimed of them, and what was found."""
 
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: BlobLookup) -> None:
         self.contents = contents
         self.claims = Claims()
         self.findings = Findings()
-        self.referenced: set[Content] = set()
+        self.referenced: set[StoredBlob] = set()
         self.platforms: dict[Digest, Platform] = {}  # by config
 
-    def find(self, digest: Digest, where: str) -> tuple[Content, ...] | None:
+    def find(self, digest: Digest, where: str) -> tuple[StoredBlob, ...] | None:
         """Everything that is stored as *digest*; ``None`` where it cannot even be looked for."""
         try:
             found = self.contents.blob(digest)
@@ -47,7 +47,7 @@ class Book:
         return found
 
 
-def check_image(document: JSON, where: str, book: Book) -> Digest | None:
+def check_image(document: JSON, where: str, book: VerificationContext) -> Digest | None:
     """Check the manifest *document*; the digest of its config where it is an image's."""
     config = descriptor(document.get("config"), "config", where, book.findings)
     layers = descriptors(document, "layers", where, book.findings)
@@ -65,7 +65,10 @@ def check_image(document: JSON, where: str, book: Book) -> Digest | None:
 
 
 def _is_image(
-    config: Descriptor | None, layers: Sequence[Descriptor | None], where: str, book: Book
+    config: Descriptor | None,
+    layers: Sequence[Descriptor | None],
+    where: str,
+    book: VerificationContext,
 ) -> bool:
     """Whether this is meant to be an image: its config says so, and not all of its layers deny it."""
     findings = book.findings
@@ -84,7 +87,7 @@ def _is_image(
     return True
 
 
-def _says_image(config: Descriptor, where: str, book: Book) -> bool:
+def _says_image(config: Descriptor, where: str, book: VerificationContext) -> bool:
     """Whether the config is an image's. One that cannot be read is what its type says."""
     for content in book.find(config.digest, where) or ():
         with suppress(TarkitError):
@@ -92,7 +95,7 @@ def _says_image(config: Descriptor, where: str, book: Book) -> bool:
     return config.media_type in media_types.CONFIGS
 
 
-def _claim(blob: Descriptor, claim: Claim, where: str, book: Book) -> None:
+def _claim(blob: Descriptor, claim: Claim, where: str, book: VerificationContext) -> None:
     """Put *claim* on what *blob* names, or note that it is missing."""
     found = book.find(blob.digest, where)
     for content in found or ():
@@ -107,7 +110,7 @@ def _claim(blob: Descriptor, claim: Claim, where: str, book: Book) -> None:
 
 
 def _read_config(
-    config: Descriptor, layers: int, where: str, book: Book
+    config: Descriptor, layers: int, where: str, book: VerificationContext
 ) -> list[Digest | None] | None:
     """The diff IDs in the config, one a layer; ``None`` where they are not to be had."""
     found = book.find(config.digest, where)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from tarkit.findings import Rule
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.walk import DEPTH_LIMIT
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
 from tarkit.layout.names import names_of
-from tarkit.verifying.contents import Content
+from tarkit.verifying.contents import StoredBlob
 from tarkit.verifying.documents import (
     descriptor,
     descriptors,
@@ -20,12 +21,11 @@ from tarkit.verifying.documents import (
     read_document,
     read_small,
 )
-from tarkit.verifying.findings import Rule
-from tarkit.verifying.images import Book, check_image
+from tarkit.verifying.images import VerificationContext, check_image
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IndexEntry:
     """An entry of ``index.json``: its names, and the configs of the images it leads to."""
 
     descriptor: Descriptor
@@ -38,8 +38,8 @@ class Entry:
 
 
 def check_layout(
-    book: Book, meant: Callable[[Descriptor], bool] | None = None
-) -> tuple[Entry, ...]:
+    book: VerificationContext, meant: Callable[[Descriptor], bool] | None = None
+) -> tuple[IndexEntry, ...]:
     """Check the layout, or only what the entries that are *meant* lead to; the entries that could be read."""
     read_document(book.contents, MARKER_FILE, "oci-layout", book.findings)
     document = read_document(book.contents, INDEX_FILE, "index", book.findings)
@@ -51,15 +51,15 @@ def check_layout(
     flat = all(entry and entry.platform and not names_of(entry.annotations) for entry in found)
     entries = [entry for entry in found if entry and (meant is None or meant(entry))]
     configs = Walk(book).follow(entries, INDEX_FILE, sparse=flat, depth=0)
-    return tuple(map(Entry, entries, configs))
+    return tuple(map(IndexEntry, entries, configs))
 
 
 class Walk:
     """From an index to everything below it; nothing is looked at twice, however often it is named."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: VerificationContext) -> None:
         self._book = book
-        self._seen: dict[tuple[Content, Digest, int, str], frozenset[Digest]] = {}
+        self._seen: dict[tuple[StoredBlob, Digest, int, str], frozenset[Digest]] = {}
 
     def follow(
         self, children: Sequence[Descriptor], where: str, *, sparse: bool, depth: int
@@ -94,7 +94,7 @@ class Walk:
                 )
                 self._book.findings.add(Rule.PLATFORM_MISMATCH, where, message)
 
-    def _visit(self, described: Descriptor, content: Content, depth: int) -> frozenset[Digest]:
+    def _visit(self, described: Descriptor, content: StoredBlob, depth: int) -> frozenset[Digest]:
         key = content, described.digest, described.size, described.media_type
         if key not in self._seen:
             self._seen[key] = frozenset()  # until it is known, lest an index contains itself

@@ -1,4 +1,4 @@
-"""Content against what is said of it: every blob and layer is read once, and all claims are held to what it is."""
+"""StoredBlob against what is said of it: every blob and layer is read once, and all claims are held to what it is."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tarkit.errors import CancelledError, TarkitError
+from tarkit.findings import Findings, Rule
 from tarkit.image import media_types
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.cancellation import check
 from tarkit.streams.chunks import Readable, drain
 from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
+from tarkit.streams.os_errors import os_errors
 from tarkit.streams.workers import Workers
 from tarkit.tar.reader import TarReader
-from tarkit.verifying.contents import Content
-from tarkit.verifying.findings import Findings, Rule
+from tarkit.verifying.contents import StoredBlob
 
 _MOST_JOBS = 8
 
@@ -57,9 +57,9 @@ class Claims:
     """All claims, by the content they are about."""
 
     def __init__(self) -> None:
-        self._claims: dict[Content, dict[Claim, None]] = {}
+        self._claims: dict[StoredBlob, dict[Claim, None]] = {}
 
-    def add(self, content: Content, claim: Claim) -> None:
+    def add(self, content: StoredBlob, claim: Claim) -> None:
         """*claim* is made of *content*."""
         self._claims.setdefault(content, {})[claim] = None
 
@@ -77,7 +77,7 @@ class Claims:
                     for claim in self._claims[content]:
                         _hold(claim, facts, content.name, findings)
 
-    def _measure(self, content: Content) -> Facts | TarkitError:
+    def _measure(self, content: StoredBlob) -> Facts | TarkitError:
         claims = self._claims[content]
         stored = {claim.digest.algorithm for claim in claims if claim.digest}
         plain = {claim.diff_id.algorithm for claim in claims if claim.diff_id}
@@ -92,7 +92,7 @@ class Claims:
 
 
 def measure(
-    content: Content,
+    content: StoredBlob,
     stored: Iterable[str],
     plain: Iterable[str],
     *,
@@ -174,7 +174,7 @@ class _Hashed:
 
 
 def _hold(claim: Claim, facts: Facts, where: str, findings: Findings) -> None:
-    """Note what of *claim* is not so. Content that is not what was meant is not looked into further."""
+    """Note what of *claim* is not so. StoredBlob that is not what was meant is not looked into further."""
     if claim.size is not None and claim.size != facts.size:
         findings.add(
             Rule.SIZE_MISMATCH, where, f"{facts.size} bytes where {claim.size} were stated"

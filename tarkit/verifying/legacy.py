@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tarkit.errors import TarkitError
+from tarkit.findings import Rule
 from tarkit.image.document import METADATA_LIMIT, parse_object
 from tarkit.transports.docker_archive.format import REPOSITORIES_FILE
 from tarkit.verifying.contents import ArchiveContents
 from tarkit.verifying.documents import read_document
-from tarkit.verifying.findings import Rule
-from tarkit.verifying.images import Book
+from tarkit.verifying.images import VerificationContext
 from tarkit.verifying.layers import Claim
 
 
-def check_legacy(contents: ArchiveContents, book: Book, only: str | None = None) -> None:
+def check_legacy(
+    contents: ArchiveContents, book: VerificationContext, only: str | None = None
+) -> None:
     """Check every image that ``repositories`` names, or *only* that one, down to its lowest layer."""
     document = read_document(contents, REPOSITORIES_FILE, None, book.findings)
     if document == {}:
@@ -25,7 +27,7 @@ def check_legacy(contents: ArchiveContents, book: Book, only: str | None = None)
             _check_chain(image_id, known, contents, book)
 
 
-def _image_ids(document: object, book: Book) -> Iterable[str]:
+def _image_ids(document: object, book: VerificationContext) -> Iterable[str]:
     if document is None:
         return
     tags = list(document.values()) if isinstance(document, dict) else [document]
@@ -37,7 +39,9 @@ def _image_ids(document: object, book: Book) -> Iterable[str]:
             yield from ids.values()
 
 
-def _check_chain(image_id: str, known: set[str], contents: ArchiveContents, book: Book) -> None:
+def _check_chain(
+    image_id: str, known: set[str], contents: ArchiveContents, book: VerificationContext
+) -> None:
     """Check a layer and all below it, but for those that are *known*."""
     chain: set[str] = set()
     while image_id and image_id not in known:
@@ -49,7 +53,7 @@ def _check_chain(image_id: str, known: set[str], contents: ArchiveContents, book
         book.findings.add(Rule.MALFORMED_DOCUMENT, f"{image_id}/json", message)
 
 
-def _check_layer(layer_id: str, contents: ArchiveContents, book: Book) -> str:
+def _check_layer(layer_id: str, contents: ArchiveContents, book: VerificationContext) -> str:
     """Check one layer; the ID of its parent, if it has one."""
     parent: object = ""
     name, layer = f"{layer_id}/json", f"{layer_id}/layer.tar"

@@ -9,11 +9,11 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.transports.registry.download import BlobStream
 from tarkit.transports.registry.repository import Repository
-from tarkit.verifying.contents import Content
+from tarkit.verifying.contents import StoredBlob
 
 
 class RegistryContents:
-    """The manifests and blobs of a repository; see :class:`tarkit.verifying.contents.Contents`."""
+    """The manifests and blobs of a repository; see :class:`tarkit.verifying.contents.BlobLookup`."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
@@ -22,13 +22,13 @@ class RegistryContents:
         """Nothing: a repository has no documents but manifests."""
         return None
 
-    def blob(self, digest: Digest) -> tuple[Content, ...]:
-        """See :class:`tarkit.verifying.contents.Contents`; a manifest is looked for among manifests as well."""
+    def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
+        """See :class:`tarkit.verifying.contents.BlobLookup`; a manifest is looked for among manifests as well."""
         size = self._repository.blob_size(digest)
         if size is not None:
             blob = Descriptor("", digest, size)
             return (
-                Content(
+                StoredBlob(
                     str(digest),
                     size,
                     digest=digest,
@@ -39,7 +39,7 @@ class RegistryContents:
         if size is None:
             return ()
         return (
-            Content(
+            StoredBlob(
                 str(digest),
                 size,
                 digest=digest,
@@ -47,6 +47,6 @@ class RegistryContents:
             ),
         )
 
-    def stored(self) -> Iterator[Content]:
+    def stored(self) -> Iterator[StoredBlob]:
         """Nothing: what else a repository holds, nobody can list."""
         return iter(())

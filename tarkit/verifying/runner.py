@@ -15,6 +15,7 @@ from tarkit.errors import (
     UnsupportedError,
     VerificationError,
 )
+from tarkit.findings import Findings, Report, Rule
 from tarkit.image.descriptor import Descriptor
 from tarkit.layout.archive_files import ArchiveFiles
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE, Layout, LayoutFiles
@@ -32,8 +33,7 @@ from tarkit.verifying.archive import check_archive
 from tarkit.verifying.contents import ArchiveContents, LayoutContents, LooseContents
 from tarkit.verifying.docker import check_items, read_items
 from tarkit.verifying.documents import read_bytes
-from tarkit.verifying.findings import Findings, Report, Rule
-from tarkit.verifying.images import Book
+from tarkit.verifying.images import VerificationContext
 from tarkit.verifying.indexes import Walk, check_layout
 from tarkit.verifying.layers import Claim
 from tarkit.verifying.legacy import check_legacy
@@ -103,14 +103,14 @@ def _not_opened(error: TarkitError, location: Location) -> Report:
 
 def _verify_layout(location: Location, *, follow_links: bool) -> Report:
     path = Path(location.path)
-    book = Book(LayoutContents(path, follow_links=follow_links))
+    book = VerificationContext(LayoutContents(path, follow_links=follow_links))
     files = DirectoryFiles(path, follow_links=follow_links)
     check_layout(book, _entries_meant(files, location))
     return _finish(book, location, in_order=False)
 
 
 def _verify_loose(location: Location, *, follow_links: bool) -> Report:
-    book = Book(LooseContents(Path(location.path), follow_links=follow_links))
+    book = VerificationContext(LooseContents(Path(location.path), follow_links=follow_links))
     data = read_bytes(book.contents, LOOSE_MANIFEST_FILE, book.findings)
     if data is not None:
         Walk(book).check(data, "", LOOSE_MANIFEST_FILE, depth=0)
@@ -123,7 +123,7 @@ def _verify_remote(location: Location, registry: RegistryOptions | None) -> Repo
 
     with RegistryReader.open(location.path, registry) as reader:
         source = reader.source(location.name)
-        book = Book(RegistryContents(source.repository))
+        book = VerificationContext(RegistryContents(source.repository))
         try:
             top = source.manifest()
         except VerificationError as error:
@@ -135,7 +135,7 @@ def _verify_remote(location: Location, registry: RegistryOptions | None) -> Repo
 
 def _verify_archive(archive: Archive, location: Location) -> Report:
     contents = ArchiveContents(archive)
-    book = Book(contents)
+    book = VerificationContext(contents)
     is_docker, is_layout = halves(archive, location)
     check_archive(archive, book.findings)
     if location.transport is Transport.OCI_ARCHIVE and _is_narrow(location):
@@ -148,7 +148,12 @@ def _verify_archive(archive: Archive, location: Location) -> Report:
 
 
 def _check_halves(
-    contents: ArchiveContents, book: Book, location: Location, *, is_docker: bool, is_layout: bool
+    contents: ArchiveContents,
+    book: VerificationContext,
+    location: Location,
+    *,
+    is_docker: bool,
+    is_layout: bool,
 ) -> None:
     """Check the docker archive, the layout, or both and their agreement."""
     items = read_items(book) if is_docker else ()
@@ -199,7 +204,7 @@ def _legacy_image_meant(archive: Archive, location: Location) -> str | None:
     return items[position].config
 
 
-def _finish(book: Book, location: Location, *, in_order: bool) -> Report:
+def _finish(book: VerificationContext, location: Location, *, in_order: bool) -> Report:
     """Note what nothing refers to, where all that could refer to it was read; then read all content."""
     unsure = book.findings.breaks(_LOSING_REFERENCES)
     for content in () if _is_narrow(location) else book.contents.stored():

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tarkit.ext4 import Profile
+from tarkit.ext4 import Ext4Profile
 from tests.conformance.tools import find_tool, unavailable
 
 MIB = 1024 * 1024
-PROFILES: tuple[Profile, ...] = ("default", "ro", "compat")
+PROFILES: tuple[Ext4Profile, ...] = ("default", "ro", "compat")
 
 CLEAN = re.compile(
     r"Pass 1: .*\nPass 2: .*\nPass 3: .*\nPass 4: .*\nPass 5: .*\n\S+: \d+/\d+ files .*blocks\n"

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tarkit.building.build import BuildResult, build_ext4
+from tarkit.artifacts.build import BuildResult, build_ext4
 from tarkit.errors import NoSpaceError
-from tarkit.ext4 import Ext4Options, Profile
-from tarkit.rootfs.overlay import Overlay
+from tarkit.ext4 import Ext4Options, Ext4Profile
+from tarkit.rootfs.overlay.overlay import Overlay
+from tests.artifacts.images import SECRET, every_form, image, layout, sparse_layer
 from tests.builders import image_of, listing, squeeze
-from tests.building.images import SECRET, every_form, image, layout, sparse_layer
 from tests.conformance.booting import BUSYBOX, boot
 from tests.conformance.ext4_images import MIB, PROFILES, check, mounted
 from tests.conformance.test_rootfs import LOCATIONS, comparable, recorded
@@ -71,7 +71,7 @@ def test_the_corpus_gives_one_image_a_tree(corpus: Path, tmp_path: Path, name: s
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_an_image_can_be_written_to_and_resized(
-    corpus: Path, tmp_path: Path, profile: Profile
+    corpus: Path, tmp_path: Path, profile: Ext4Profile
 ) -> None:
     options = Ext4Options(profile=profile, free=16 * MIB, inodes=4_000)
     path = build_ext4(f"oci:{corpus / 'crane-oci'}", tmp_path / "image.ext4", options).path
@@ -206,7 +206,7 @@ echo "by the guest" >/written
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_machine_boots_from_an_image(tmp_path: Path, profile: Profile) -> None:
+def test_a_machine_boots_from_an_image(tmp_path: Path, profile: Ext4Profile) -> None:
     result = build(tmp_path, pack(GUEST), options=Ext4Options(profile=profile, inodes=100))
     assert "the shell of an image of layers" in boot(result.path, "/bin/start")
     check(result.path)

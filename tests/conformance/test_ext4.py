@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tarkit.ext4 import Ext4Options, Ext4Writer, Node, Profile, SizePolicy
+from tarkit.ext4 import Ext4Node, Ext4Options, Ext4Profile, Ext4Writer, SizePolicy
 from tarkit.ext4.dirhash import hash_names
 from tests.conformance.ext4_images import MIB, PROFILES, check, mounted
 from tests.conformance.tools import find_tool
@@ -28,7 +28,9 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("size", ["auto", "min", 1024 * MIB])
-def test_everything_is_as_it_was_put_in(image: Path, profile: Profile, size: SizePolicy) -> None:
+def test_everything_is_as_it_was_put_in(
+    image: Path, profile: Ext4Profile, size: SizePolicy
+) -> None:
     tree = every_kind()
     tree.write(image, Ext4Options(profile=profile, size=size))
     check(image)
@@ -37,7 +39,7 @@ def test_everything_is_as_it_was_put_in(image: Path, profile: Profile, size: Siz
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_mounted_image_can_be_changed(image: Path, profile: Profile) -> None:
+def test_a_mounted_image_can_be_changed(image: Path, profile: Ext4Profile) -> None:
     tree = every_kind()
     many = {b"file %d" % i: tree.file(b"%d" % i) for i in range(2_000)}
     tree.root.children = {**tree.root.children, b"many": directory(many)}
@@ -66,11 +68,11 @@ xattr_names = st.text("abcdefghij_.", min_size=1, max_size=40).map(
 
 
 @st.composite
-def nodes(draw: st.DrawFn, tree: Tree, children: st.SearchStrategy[Node] | None) -> Node:
+def nodes(draw: st.DrawFn, tree: Tree, children: st.SearchStrategy[Ext4Node] | None) -> Ext4Node:
     """A node of any kind; with *children*, a directory."""
     kinds = [stat.S_IFREG, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR]
     kind = stat.S_IFDIR if children is not None else draw(st.sampled_from(kinds))
-    node = Node(
+    node = Ext4Node(
         mode=kind | (0o777 if kind == stat.S_IFLNK else draw(st.integers(0, 0o7777))),
         uid=draw(st.integers(0, 2**32 - 2)),
         gid=draw(st.integers(0, 2**32 - 2)),
@@ -98,7 +100,7 @@ def trees(draw: st.DrawFn) -> Tree:
 @given(tree=trees(), profile=st.sampled_from(PROFILES))
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
 def test_any_tree_is_as_it_was_put_in(
-    tree: Tree, profile: Profile, tmp_path_factory: pytest.TempPathFactory
+    tree: Tree, profile: Ext4Profile, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     image = tmp_path_factory.mktemp("any") / "image.ext4"
     tree.write(image, Ext4Options(profile=profile))

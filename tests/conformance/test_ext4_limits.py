@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tarkit.errors import NoSpaceError
-from tarkit.ext4 import Ext4Options, Ext4Writer, Node, Profile, Region, SizePolicy
+from tarkit.ext4 import Ext4Node, Ext4Options, Ext4Profile, Ext4Writer, Region, SizePolicy
 from tarkit.ext4.dirhash import hash_names
 from tests.conformance.ext4_images import MIB, PROFILES, check, mounted
 from tests.conformance.tools import find_tool, unavailable
@@ -24,7 +24,7 @@ def image(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("profile", ["default", "compat"])
 @pytest.mark.parametrize(("count", "width", "levels"), [(50_000, 20, 0), (10_000, 255, 1)])
 def test_a_large_directory_is_indexed(
-    image: Path, profile: Profile, count: int, width: int, levels: int
+    image: Path, profile: Ext4Profile, count: int, width: int, levels: int
 ) -> None:
     tree = Tree()
     children = {b"%0*d" % (width, i): tree.file() for i in range(count)}
@@ -50,7 +50,7 @@ def test_names_of_one_hash_in_two_leaves(image: Path) -> None:
         i for i in range(first_leaf, len(order)) if hashes[order[i]] == hashes[order[i - 1]]
     )
     crowd = [candidates[i] for i in order[twin - first_leaf : twin + 100]]
-    tree = Tree(directory({b"crowd": directory({name: Node(mode=REGULAR) for name in crowd})}))
+    tree = Tree(directory({b"crowd": directory({name: Ext4Node(mode=REGULAR) for name in crowd})}))
     tree.write(image, options)
     check(image)
     dump = find_tool("debugfs")("-R", "htree_dump crowd", image)
@@ -62,7 +62,7 @@ def test_names_of_one_hash_in_two_leaves(image: Path) -> None:
 
 def test_names_of_any_bytes_are_found_by_their_hash(image: Path) -> None:
     names = [bytes([high, low]) * 20 for high in range(128, 256) for low in range(48, 128)]
-    tree = Tree(directory({b"d": directory({name: Node(mode=REGULAR) for name in names})}))
+    tree = Tree(directory({b"d": directory({name: Ext4Node(mode=REGULAR) for name in names})}))
     tree.write(image)
     check(image)
     with mounted(image, "ro") as place:
@@ -101,7 +101,7 @@ def test_a_sparse_file_of_60_gib(image: Path) -> None:
     regions = [Region(0, 5), Region(30 * 1024 * MIB - 3, 6), Region(size - 1, 1)]
     with Ext4Writer.open(image) as fs:
         contents = fs.store([b"startmiddle!"], size, regions)
-        fs.finish(directory({b"sparse": Node(mode=REGULAR, contents=contents)}))
+        fs.finish(directory({b"sparse": Ext4Node(mode=REGULAR, contents=contents)}))
     assert image.stat().st_size < 64 * MIB
     check(image)
     with mounted(image, "ro") as place, (place / "sparse").open("rb") as stream:
@@ -114,7 +114,7 @@ def test_a_sparse_file_of_60_gib(image: Path) -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_zeros_become_holes(image: Path, profile: Profile) -> None:
+def test_zeros_become_holes(image: Path, profile: Ext4Profile) -> None:
     tree = Tree()
     held = {
         b"all": bytes(3 * MIB),
@@ -143,7 +143,7 @@ def test_a_file_longer_than_an_extent(image: Path, before: int) -> None:
         first = fs.reserve(before * 4096)
         contents = fs.store((bytes([1 + i]) * MIB for i in range(141)), 141 * MIB)
         nodes = {b"first": first, b"long": contents}
-        fs.finish(directory({k: Node(mode=REGULAR, contents=v) for k, v in nodes.items()}))
+        fs.finish(directory({k: Ext4Node(mode=REGULAR, contents=v) for k, v in nodes.items()}))
     check(image)
     with mounted(image, "ro") as place, (place / "long").open("rb") as stream:
         assert all(stream.read(MIB) == bytes([1 + i]) * MIB for i in range(141))
@@ -156,7 +156,7 @@ def test_a_file_whose_map_takes_several_levels(image: Path) -> None:
     with Ext4Writer.open(image) as fs:
         data = [i.to_bytes(4, "little") for i in range(pieces)]
         contents = fs.store(data, pieces * 8192, regions)
-        fs.finish(directory({b"holes": Node(mode=REGULAR, contents=contents)}))
+        fs.finish(directory({b"holes": Ext4Node(mode=REGULAR, contents=contents)}))
     check(image)
     with mounted(image) as place:
         with (place / "holes").open("rb") as stream:
@@ -169,7 +169,7 @@ def test_a_file_whose_map_takes_several_levels(image: Path) -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("size", ["auto", 1024 * MIB])
-def test_an_image_grows_and_shrinks(image: Path, profile: Profile, size: SizePolicy) -> None:
+def test_an_image_grows_and_shrinks(image: Path, profile: Ext4Profile, size: SizePolicy) -> None:
     resize2fs = find_tool("resize2fs")
     tree = every_kind()
     tree.root.children = {
@@ -199,7 +199,7 @@ UPKEEP = {
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("upkeep", UPKEEP)
-def test_upkeep_harms_nothing(image: Path, profile: Profile, upkeep: str) -> None:
+def test_upkeep_harms_nothing(image: Path, profile: Ext4Profile, upkeep: str) -> None:
     tree = every_kind()
     # the root of one index, and the node of the other, hold as much as they ever do
     crowds = {b"506": crowd_of(506), b"509": crowd_of(509)}
@@ -220,10 +220,10 @@ def test_upkeep_harms_nothing(image: Path, profile: Profile, upkeep: str) -> Non
     check(image)
 
 
-def crowd_of(leaves: int) -> Node:
+def crowd_of(leaves: int) -> Ext4Node:
     """Return a directory whose names fill so many blocks."""
     return directory(
-        {(b"%07d" % i).ljust(248, b"n"): Node(mode=REGULAR) for i in range(leaves * 15)}
+        {(b"%07d" % i).ljust(248, b"n"): Ext4Node(mode=REGULAR) for i in range(leaves * 15)}
     )
 
 
@@ -241,7 +241,7 @@ def test_a_mounted_image_gets_another_uuid(image: Path) -> None:
 @pytest.mark.parametrize(
     "blocks", [64, 2047, 2048, 32767, 32768, 32769, 32820, 33000, 65536 + 51, 98304 + 100]
 )
-def test_images_of_odd_sizes(image: Path, profile: Profile, blocks: int) -> None:
+def test_images_of_odd_sizes(image: Path, profile: Ext4Profile, blocks: int) -> None:
     result = Tree().write(image, Ext4Options(profile=profile, size=blocks * 4096))
     check(image)
     assert image.stat().st_size == blocks * 4096

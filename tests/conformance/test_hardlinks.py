@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from tarkit.rootfs.directory import write_directory
+from tarkit.rootfs.output.directory import write_directory
 from tarkit.transports.location import open_source
 from tests.builders import image_of, layout_of, write_files
 from tests.conformance.tools import Tool

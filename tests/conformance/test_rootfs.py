@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tarkit.errors import TarkitError
-from tarkit.rootfs.directory import write_directory
+from tarkit.protocols import Source
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.rootfs.mkfs import write_erofs, write_squashfs
-from tarkit.rootfs.tarball import save_tar
-from tarkit.transports.base import Source
+from tarkit.rootfs.output.directory import write_directory
+from tarkit.rootfs.output.mkfs import write_erofs, write_squashfs
+from tarkit.rootfs.output.tarball import save_tar
 from tarkit.transports.location import open_source
 from tests.builders import image_of, layout_of, write_files
 from tests.conformance.tools import Tool

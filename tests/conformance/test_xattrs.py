@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tarkit.building.build import build_ext4
-from tarkit.ext4 import Ext4Options, Ext4Writer, Node
-from tarkit.rootfs.directory import write_directory
-from tarkit.rootfs.mkfs import write_squashfs
-from tarkit.rootfs.xattrs import sort_xattrs
+from tarkit.artifacts.build import build_ext4
+from tarkit.ext4 import Ext4Node, Ext4Options, Ext4Writer
+from tarkit.rootfs.output.directory import write_directory
+from tarkit.rootfs.output.mkfs import write_squashfs
+from tarkit.rootfs.output.xattrs import sort_xattrs
 from tarkit.tar.member import Member, MemberType
 from tests.conformance.ext4_images import MIB, check, mounted
 from tests.conformance.tools import Tool
@@ -39,7 +39,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a mounted filesystem with a file of every kind."""
     image = tmp_path_factory.mktemp("xattrs") / "disk.ext4"
     with Ext4Writer.open(image, Ext4Options(size=16 * MIB)) as fs:
-        fs.finish(Node(mode=stat.S_IFDIR | 0o755))
+        fs.finish(Ext4Node(mode=stat.S_IFDIR | 0o755))
     with mounted(image) as place:
         (place / "file").touch()
         (place / "directory").mkdir()

@@ -10,9 +10,9 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression
+from tarkit.protocols import Profile
 from tarkit.streams.chunks import ChunkReader, chunks_of
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Profile
 from tests.builders import Doc, Files, blob, sha256
 
 

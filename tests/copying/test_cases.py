@@ -36,7 +36,7 @@ from tarkit.errors import (
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest
 from tarkit.image.platform import Platform
-from tarkit.reading.select import read_config, select_image
+from tarkit.selection.select import read_config, select_image
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.transports.docker_archive.writer import DockerArchiveWriter

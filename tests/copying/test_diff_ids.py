@@ -14,10 +14,10 @@ import zstandard
 
 from tarkit.copying.diffids import DiffIdReader
 from tarkit.copying.options import LayerCompression
-from tarkit.copying.progress import Event, Progress
 from tarkit.errors import DigestMismatchError, MalformedError, VerificationError
 from tarkit.image import media_types as mt
 from tarkit.image.digest import Digest
+from tarkit.progress import Event, Progress
 from tarkit.streams.chunks import drain
 from tarkit.transports.docker_archive.format import DockerFormat
 from tests.builders import (

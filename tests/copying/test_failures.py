@@ -13,7 +13,6 @@ import pytest
 
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, LayerCompression
-from tarkit.copying.progress import Event, Progress
 from tarkit.errors import (
     CancelledError,
     DigestMismatchError,
@@ -24,10 +23,11 @@ from tarkit.errors import (
     VerificationError,
 )
 from tarkit.image.media_types import MANIFESTS, Compression
+from tarkit.progress import Event, Progress
+from tarkit.protocols import Profile
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader
 from tarkit.streams.codecs import compress
-from tarkit.transports.base import Profile
 from tests.builders import (
     Doc,
     Layout,
@@ -121,7 +121,9 @@ def test_a_level_that_turns_out_not_to_do(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("tarkit.copying.blobs.compress", compress_later)
     source = FakeSource(layout.files, layout.blob(dump(manifest), entry["mediaType"]))
     source.opening = {image.diff_ids[0]: lambda: long}
-    profile = Profile(media_types=MANIFESTS, habit={Compression.NONE: Compression.GZIP})
+    profile = Profile(
+        media_types=MANIFESTS, default_compression={Compression.NONE: Compression.GZIP}
+    )
     with pytest.raises(UsageError, match="gzip has the levels 0 to 9, not 12"):
         copy_image(source, FakeDestination(profile), CopyOptions(level=12))
 

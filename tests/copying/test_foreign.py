@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 import pytest
 
 from tarkit.copying.options import CopyOptions, LayerCompression
-from tarkit.copying.progress import Progress
 from tarkit.errors import BlobNotFoundError, DigestMismatchError, ForeignLayerError
 from tarkit.image import media_types as mt
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
+from tarkit.progress import Progress
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import open_source

@@ -10,9 +10,9 @@ import pytest
 from tarkit.errors import NotAnImageError
 from tarkit.image import media_types as mt
 from tarkit.image.platform import Platform
-from tarkit.reading.inspect import inspect_image
-from tarkit.reading.select import select_image
 from tarkit.rootfs.layers import ImageLayers
+from tarkit.selection.inspect import inspect_image
+from tarkit.selection.select import select_image
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import open_source
 from tarkit.verifying.runner import verify

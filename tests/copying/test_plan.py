@@ -20,7 +20,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest
 from tarkit.image.media_types import Compression, Family
 from tarkit.layout.destination import ARCHIVE_PROFILE, DIRECTORY_PROFILE
-from tarkit.transports.base import Profile
+from tarkit.protocols import Profile
 from tarkit.transports.directory.writer import PROFILE as DIR_PROFILE
 from tarkit.transports.docker_archive.classic_writer import PROFILE as CLASSIC_PROFILE
 from tarkit.transports.docker_archive.dual_writer import PROFILE as DUAL_PROFILE

@@ -11,9 +11,9 @@ import pytest
 
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, LayerCompression
-from tarkit.copying.progress import Event, Progress
 from tarkit.errors import VerificationError
 from tarkit.image.digest import Digest
+from tarkit.progress import Event, Progress
 from tests.builders import Layout, copy, docker_archive, make_image, multi_platform
 from tests.copying.fakes import FakeDestination, FakeSource
 

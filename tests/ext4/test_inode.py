@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tarkit.ext4.crc32c import crc32c
 from tarkit.ext4.inode import Placement, encode_time, pack_inode, pack_table, storable_time
-from tarkit.ext4.node import Node
+from tarkit.ext4.node import Ext4Node
 
 SECOND = 10**9
 FIRST, LAST = -(2**31) * SECOND, (2**34 - 2**31) * SECOND - 1
@@ -60,7 +60,7 @@ def test_times_that_e2fsck_would_repair_become_the_last_before_them() -> None:
 
 
 def test_large_numbers_are_in_two_parts() -> None:
-    node = Node(mode=0o100644, uid=0x12345678, gid=0x9ABCDEF0)
+    node = Ext4Node(mode=0o100644, uid=0x12345678, gid=0x9ABCDEF0)
     placement = Placement(size=0x1_2345_6789, blocks=0x2000_0001, xattr_block=0x1_0000_0002)
     packed = pack_inode(node, placement)
     assert len(packed) == 256
@@ -70,7 +70,7 @@ def test_large_numbers_are_in_two_parts() -> None:
 
 
 def test_a_table_has_its_checksums() -> None:
-    inodes = [pack_inode(Node(mode=0o100600 + i), Placement()) for i in range(5)]
+    inodes = [pack_inode(Ext4Node(mode=0o100600 + i), Placement()) for i in range(5)]
     table = pack_table(inodes, 11, checksum_seed=99)
     for i, inode in enumerate(inodes):
         stored = table[256 * i : 256 * i + 256]
@@ -83,5 +83,5 @@ def test_a_table_has_its_checksums() -> None:
 
 
 def test_without_checksums_a_table_is_just_inodes() -> None:
-    inodes = [pack_inode(Node(mode=0o100644), Placement())] * 3
+    inodes = [pack_inode(Ext4Node(mode=0o100644), Placement())] * 3
     assert pack_table(inodes, 1, checksum_seed=None) == b"".join(inodes)

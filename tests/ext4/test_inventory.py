@@ -7,14 +7,14 @@ import pytest
 from tarkit.errors import TarkitError, UnsafePathError, UnsupportedError
 from tarkit.ext4.directory import Name
 from tarkit.ext4.inventory import Inventory
-from tarkit.ext4.node import Contents, Node
+from tarkit.ext4.node import Ext4Node, FileExtents
 from tests.ext4.trees import DIRECTORY, LINK, REGULAR, directory
 
 TIME = 1_000_000_000
 
 
 def test_inodes_are_numbered_in_the_order_of_names() -> None:
-    one, two = Node(mode=REGULAR), Node(mode=REGULAR)
+    one, two = Ext4Node(mode=REGULAR), Ext4Node(mode=REGULAR)
     inventory = Inventory(directory({b"z": directory({b"1": one}), b"a": two, b"b": one}), TIME)
     assert inventory.names(0) == [
         Name(b"a", 12, 1),
@@ -31,8 +31,8 @@ def test_inodes_are_numbered_in_the_order_of_names() -> None:
 
 
 def test_a_lost_and_found_of_its_own_is_kept() -> None:
-    own = Node(mode=stat.S_IFDIR | 0o711, mtime=5)
-    root = directory({b"a": Node(mode=REGULAR), b"lost+found": own})
+    own = Ext4Node(mode=stat.S_IFDIR | 0o711, mtime=5)
+    root = directory({b"a": Ext4Node(mode=REGULAR), b"lost+found": own})
     assert Inventory(root, TIME).nodes[1] is own
     assert Inventory(directory({}), TIME).nodes[1].mtime == TIME
 
@@ -45,46 +45,54 @@ def test_a_directory_of_many_has_one_link() -> None:
 
 
 def test_the_tree_is_left_alone() -> None:
-    children = {b"a": Node(mode=REGULAR)}
+    children = {b"a": Ext4Node(mode=REGULAR)}
     root = directory(children)
     Inventory(root, TIME)
     assert root.children is children
     assert list(children) == [b"a"]
 
 
-LOOP: dict[bytes, Node] = {}
+LOOP: dict[bytes, Ext4Node] = {}
 LOOP[b"self"] = directory(LOOP)
 TWICE = directory({})
-MANY = Node(mode=REGULAR)
+MANY = Ext4Node(mode=REGULAR)
 
 
 @pytest.mark.parametrize(
     ("children", "kind", "message"),
     [
-        ({b"a/b": Node(mode=REGULAR)}, UnsafePathError, r"/d: b'a/b' cannot be a file's name"),
-        ({b"a\0": Node(mode=REGULAR)}, UnsafePathError, "cannot be"),
-        ({b"": Node(mode=REGULAR)}, UnsafePathError, "cannot be"),
-        ({b".": Node(mode=REGULAR)}, UnsafePathError, "cannot be"),
+        ({b"a/b": Ext4Node(mode=REGULAR)}, UnsafePathError, r"/d: b'a/b' cannot be a file's name"),
+        ({b"a\0": Ext4Node(mode=REGULAR)}, UnsafePathError, "cannot be"),
+        ({b"": Ext4Node(mode=REGULAR)}, UnsafePathError, "cannot be"),
+        ({b".": Ext4Node(mode=REGULAR)}, UnsafePathError, "cannot be"),
         ({b"..": directory({})}, UnsafePathError, "cannot be"),
-        ({b"n" * 256: Node(mode=REGULAR)}, UnsupportedError, "256 bytes, 255"),
+        ({b"n" * 256: Ext4Node(mode=REGULAR)}, UnsupportedError, "256 bytes, 255"),
         ({b"a": TWICE, b"b": TWICE}, UnsupportedError, "/d/a: a directory with two names"),
         (LOOP, UnsupportedError, "two names"),
         ({b"%d" % i: MANY for i in range(65_001)}, UnsupportedError, "65001 hard links"),
-        ({b"a": Node(mode=0o644)}, UnsupportedError, "/d/a: mode 0o644 is no kind of file"),
-        ({b"a": Node(mode=REGULAR | 1 << 16)}, UnsupportedError, "no kind of file"),
-        ({b"a": Node(mode=REGULAR, uid=2**32 - 1)}, UnsupportedError, "owner 4294967295:0"),
-        ({b"a": Node(mode=REGULAR, gid=-1)}, UnsupportedError, "owner 0:-1"),
-        ({b"a": Node(mode=LINK)}, UnsupportedError, "0 bytes"),
-        ({b"a": Node(mode=LINK, target=b"t" * 4096)}, UnsupportedError, "4096 bytes"),
-        ({b"a": Node(mode=LINK, target=b"a\0b")}, UnsupportedError, "NUL"),
-        ({b"a": Node(mode=stat.S_IFCHR, major=4096)}, UnsupportedError, "device 4096:0"),
-        ({b"a": Node(mode=stat.S_IFBLK, minor=2**20)}, UnsupportedError, "device 0:1048576"),
-        ({b"a": Node(mode=DIRECTORY, contents=Contents(0, ()))}, UnsupportedError, "not a regular"),
-        ({b"a": Node(mode=REGULAR, contents=Contents(2**44, ()))}, UnsupportedError, "16 TiB"),
+        ({b"a": Ext4Node(mode=0o644)}, UnsupportedError, "/d/a: mode 0o644 is no kind of file"),
+        ({b"a": Ext4Node(mode=REGULAR | 1 << 16)}, UnsupportedError, "no kind of file"),
+        ({b"a": Ext4Node(mode=REGULAR, uid=2**32 - 1)}, UnsupportedError, "owner 4294967295:0"),
+        ({b"a": Ext4Node(mode=REGULAR, gid=-1)}, UnsupportedError, "owner 0:-1"),
+        ({b"a": Ext4Node(mode=LINK)}, UnsupportedError, "0 bytes"),
+        ({b"a": Ext4Node(mode=LINK, target=b"t" * 4096)}, UnsupportedError, "4096 bytes"),
+        ({b"a": Ext4Node(mode=LINK, target=b"a\0b")}, UnsupportedError, "NUL"),
+        ({b"a": Ext4Node(mode=stat.S_IFCHR, major=4096)}, UnsupportedError, "device 4096:0"),
+        ({b"a": Ext4Node(mode=stat.S_IFBLK, minor=2**20)}, UnsupportedError, "device 0:1048576"),
+        (
+            {b"a": Ext4Node(mode=DIRECTORY, contents=FileExtents(0, ()))},
+            UnsupportedError,
+            "not a regular",
+        ),
+        (
+            {b"a": Ext4Node(mode=REGULAR, contents=FileExtents(2**44, ()))},
+            UnsupportedError,
+            "16 TiB",
+        ),
     ],
 )
 def test_what_ext4_cannot_hold(
-    children: dict[bytes, Node], kind: type[TarkitError], message: str
+    children: dict[bytes, Ext4Node], kind: type[TarkitError], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
         Inventory(directory({b"d": directory(children)}), TIME)
@@ -92,6 +100,6 @@ def test_what_ext4_cannot_hold(
 
 def test_roots_that_cannot_be() -> None:
     with pytest.raises(UnsupportedError, match="root"):
-        Inventory(Node(mode=REGULAR), TIME)
+        Inventory(Ext4Node(mode=REGULAR), TIME)
     with pytest.raises(UnsupportedError, match=r"/lost\+found: not a directory"):
-        Inventory(directory({b"lost+found": Node(mode=REGULAR)}), TIME)
+        Inventory(directory({b"lost+found": Ext4Node(mode=REGULAR)}), TIME)

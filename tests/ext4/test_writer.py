@@ -22,12 +22,12 @@ from tarkit.errors import (
     VerificationError,
 )
 from tarkit.ext4 import (
-    Contents,
+    Ext4Node,
     Ext4Options,
+    Ext4Profile,
     Ext4Writer,
-    Node,
+    FileExtents,
     Percent,
-    Profile,
     Region,
     data_size,
 )
@@ -35,7 +35,7 @@ from tarkit.ext4.node import Extent
 from tests.ext4.trees import REGULAR, Tree, directory, every_kind
 
 MIB = 1024 * 1024
-PROFILES: tuple[Profile, ...] = ("default", "ro", "compat")
+PROFILES: tuple[Ext4Profile, ...] = ("default", "ro", "compat")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "image.ext4"
 
 
-def read(path: Path, contents: Contents) -> bytes:
+def read(path: Path, contents: FileExtents) -> bytes:
     """What *path* holds for *contents*, holes as zeros; the rest of each block must be zeros."""
     image = path.read_bytes()
     blocks = max((each.logical + each.count for each in contents.extents), default=0)
@@ -67,7 +67,7 @@ def test_contents_are_in_the_image(path: Path, size: int) -> None:
     data = random.Random(size).randbytes(size)
     with Ext4Writer.open(path) as fs:
         contents = fs.store([data], size)
-        fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
+        fs.finish(directory({b"a": Ext4Node(mode=REGULAR, contents=contents)}))
     assert read(path, contents) == data
 
 
@@ -82,7 +82,7 @@ def test_inodes_say_where_contents_are(
     with Ext4Writer.open(path) as fs:
         stored = [fs.reserve(blocks * 4096) for blocks in sizes]
         names = (b"%d" % number for number in range(len(sizes)))
-        nodes = [Node(mode=REGULAR, contents=contents) for contents in stored]
+        nodes = [Ext4Node(mode=REGULAR, contents=contents) for contents in stored]
         fs.finish(directory(dict(zip(names, nodes, strict=True))))
     for number, contents in enumerate(stored, 12):  # behind lost+found, which is the first
         found = list(mapped_at(path, number))
@@ -116,7 +116,7 @@ def test_a_file_across_a_backup_leaves_it_alone(path: Path) -> None:
     chunk = b"abcdefgh" * (MIB // 8)
     with Ext4Writer.open(path) as fs:
         contents = fs.store([chunk] * 130, 130 * MIB)
-        fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
+        fs.finish(directory({b"a": Ext4Node(mode=REGULAR, contents=contents)}))
     before, after = contents.extents
     assert before.physical + before.count == 32768 < after.physical
     with path.open("rb") as image:
@@ -145,7 +145,7 @@ def test_sparse_files_keep_their_holes(
     with Ext4Writer.open(path) as fs:
         chunks = (data[i : i + chunk] for i in range(0, len(data), chunk))
         contents = fs.store(chunks, len(whole), places)
-        fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
+        fs.finish(directory({b"a": Ext4Node(mode=REGULAR, contents=contents)}))
     assert read(path, contents) == whole
     touched = {
         block for r in places if r.length for block in range(r.offset // 4096, -(-r.end // 4096))
@@ -165,7 +165,7 @@ def test_blocks_of_zeros_are_holes(path: Path, whole: bytes, tail: int, chunk: i
     with Ext4Writer.open(path) as fs:
         chunks = (whole[i : i + chunk] for i in range(0, len(whole), chunk))
         contents = fs.store(chunks, len(whole))
-        fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
+        fs.finish(directory({b"a": Ext4Node(mode=REGULAR, contents=contents)}))
     assert read(path, contents) == whole
     held = [at for at in range(0, len(whole), 4096) if any(whole[at : at + 4096])]
     assert [block * 4096 for each in contents.extents for block, _ in blocks_in(each)] == held
@@ -175,7 +175,7 @@ def test_blocks_of_zeros_are_holes(path: Path, whole: bytes, tail: int, chunk: i
 def test_zeros_need_no_room(path: Path) -> None:
     with Ext4Writer.open(path, Ext4Options(size=4 * MIB, profile="ro")) as fs:
         contents = fs.store([bytes(MIB)] * 100 + [b"end"], 100 * MIB + 3)
-        result = fs.finish(directory({b"a": Node(mode=REGULAR, contents=contents)}))
+        result = fs.finish(directory({b"a": Ext4Node(mode=REGULAR, contents=contents)}))
     assert result.used_bytes < MIB
     assert sum(extent.count for extent in contents.extents) == 1
 
@@ -233,7 +233,7 @@ def test_what_was_discarded_is_nowhere(path: Path) -> None:
         for contents in [large, *small]:
             fs.discard(contents)
         kept += [fs.store([b"x" * n], n) for n in range(1, 20_000, 700)]
-        nodes = {b"%d" % i: Node(mode=REGULAR, contents=each) for i, each in enumerate(kept)}
+        nodes = {b"%d" % i: Ext4Node(mode=REGULAR, contents=each) for i, each in enumerate(kept)}
         result = fs.finish(directory(nodes))
     image = path.read_bytes()
     assert b"secret" not in image
@@ -249,7 +249,7 @@ def test_what_is_never_filled_is_zeros_where_something_was(path: Path) -> None:
     with Ext4Writer.open(path) as fs:
         fs.discard(fs.store([b"secret"] * 5_000, 30_000))
         empty = fs.reserve(30_000)
-        fs.finish(directory({b"empty": Node(mode=REGULAR, contents=empty)}))
+        fs.finish(directory({b"empty": Ext4Node(mode=REGULAR, contents=empty)}))
     assert read(path, empty) == bytes(30_000)
     assert b"secret" not in path.read_bytes()
 
@@ -267,7 +267,7 @@ def test_what_is_settled_stays_as_it_is(
     data: list[int],
     discarded: set[int],
     directories: int,
-    profile: Profile,
+    profile: Ext4Profile,
     size: int | Literal["auto"],
 ) -> None:
     """Whoever reads these bytes while the rest is written has read what the image holds."""
@@ -275,8 +275,8 @@ def test_what_is_settled_stays_as_it_is(
     tree = every_kind()
     children = dict(tree.root.children)
     for number in range(directories):
-        children[b"d%d" % number] = directory({b"in it": Node(mode=REGULAR)})
-    children[b"large"] = directory({b"%0200d" % n: Node(mode=REGULAR) for n in range(50)})
+        children[b"d%d" % number] = directory({b"in it": Ext4Node(mode=REGULAR)})
+    children[b"large"] = directory({b"%0200d" % n: Ext4Node(mode=REGULAR) for n in range(50)})
     early: list[bytes] = []
 
     def on_settled(count: int) -> None:
@@ -289,7 +289,7 @@ def test_what_is_settled_stays_as_it_is(
             if number in discarded:
                 fs.discard(contents)
             else:
-                children[b"f%d" % number] = Node(mode=REGULAR, contents=contents)
+                children[b"f%d" % number] = Ext4Node(mode=REGULAR, contents=contents)
         for node, held in tree.data.items():
             node.contents = fs.store([held], len(held))
         fs.finish(directory(children), on_settled)
@@ -304,14 +304,14 @@ def test_all_contents_are_settled_before_the_inodes(path: Path) -> None:
         contents = fs.store([b"x" * (8 * MIB)], 8 * MIB)
         children = {b"d%d" % number: directory({}) for number in range(3000)}
         fs.finish(
-            directory({**children, b"f": Node(mode=REGULAR, contents=contents)}), settled.append
+            directory({**children, b"f": Ext4Node(mode=REGULAR, contents=contents)}), settled.append
         )
     (extent,) = contents.extents
     assert settled == [(extent.physical + extent.count) * 4096]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_same_calls_give_the_same_bytes(tmp_path: Path, profile: Profile) -> None:
+def test_the_same_calls_give_the_same_bytes(tmp_path: Path, profile: Ext4Profile) -> None:
     digests = set()
     for attempt in range(3):
         tree, path = every_kind(), tmp_path / str(attempt)
@@ -375,14 +375,14 @@ def test_what_cannot_fit_is_refused_before_it_is_written(path: Path) -> None:
 def test_what_just_fits_is_expected_to(path: Path, given: list[bytes]) -> None:
     """As many inodes as one group has, ten of which are the file system's own."""
     files = 32_768 - 11
-    children = {b"%d" % number: Node(mode=REGULAR) for number in range(files)}
+    children = {b"%d" % number: Ext4Node(mode=REGULAR) for number in range(files)}
     children |= {name: directory({}) for name in given}
     options = Ext4Options(size=64 * MIB, profile="ro")
     with Ext4Writer.open(path, options) as fs:
         fs.expect(0, 1 + len(children))
         assert fs.finish(directory(children)).free_inodes == 0
     with Ext4Writer.open(path, options) as fs, pytest.raises(NoSpaceError):
-        fs.finish(directory({**children, b"one more": Node(mode=REGULAR)}))
+        fs.finish(directory({**children, b"one more": Ext4Node(mode=REGULAR)}))
 
 
 def test_what_does_not_fit_after_all_is_refused(path: Path) -> None:
@@ -435,7 +435,7 @@ def test_stored_and_forgotten_is_a_mistake(path: Path) -> None:
         contents = fs.store([b"forgotten"], 9)
         with pytest.raises(ValueError, match="0 blocks of contents, 1 are stored"):
             fs.finish(directory({}))
-        two = [Node(mode=REGULAR, contents=contents) for _ in range(2)]
+        two = [Ext4Node(mode=REGULAR, contents=contents) for _ in range(2)]
         with pytest.raises(ValueError, match="2 blocks of contents, 1 are stored"):
             fs.finish(directory(dict(zip((b"a", b"b"), two, strict=True))))
         fs.store([b"another"], 7)
@@ -454,12 +454,12 @@ def test_after_an_error_there_is_no_file_system(path: Path) -> None:
 
 def test_times_out_of_range_are_counted(path: Path) -> None:
     ages = [-(2**31) * 10**9 - 1, -1, 0, 11_000_000_000 * 10**9, 2**34 * 10**9]
-    nodes = {b"%d" % i: Node(mode=REGULAR, mtime=age) for i, age in enumerate(ages)}
+    nodes = {b"%d" % i: Ext4Node(mode=REGULAR, mtime=age) for i, age in enumerate(ages)}
     with Ext4Writer.open(path) as fs:
         assert fs.finish(directory(nodes)).clamped_times == 3
 
 
 def test_errors_name_the_path(path: Path) -> None:
-    bad = Node(mode=REGULAR, xattrs={b"com.apple.quarantine": b""})
+    bad = Ext4Node(mode=REGULAR, xattrs={b"com.apple.quarantine": b""})
     with Ext4Writer.open(path) as fs, pytest.raises(UnsupportedError, match="/d/bad: ext4 has no"):
         fs.finish(directory({b"d": directory({b"bad": bad})}))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tarkit.ext4 import Ext4Options, Ext4Result, Ext4Writer, Node
+from tarkit.ext4 import Ext4Node, Ext4Options, Ext4Result, Ext4Writer
 
 DIRECTORY = stat.S_IFDIR | 0o755
 REGULAR = stat.S_IFREG | 0o644
@@ -23,12 +23,12 @@ LOST_AND_FOUND = b"lost+found"
 class Tree:
     """A tree whose files' data is not stored yet."""
 
-    root: Node = field(default_factory=lambda: Node(mode=DIRECTORY))
-    data: dict[Node, bytes] = field(default_factory=dict)
+    root: Ext4Node = field(default_factory=lambda: Ext4Node(mode=DIRECTORY))
+    data: dict[Ext4Node, bytes] = field(default_factory=dict)
 
-    def file(self, data: bytes = b"", mode: int = REGULAR, mtime: int = 0) -> Node:
+    def file(self, data: bytes = b"", mode: int = REGULAR, mtime: int = 0) -> Ext4Node:
         """A new regular file, to be given a name."""
-        node = Node(mode=mode, mtime=mtime)
+        node = Ext4Node(mode=mode, mtime=mtime)
         self.data[node] = data
         return node
 
@@ -40,9 +40,9 @@ class Tree:
             return fs.finish(self.root)
 
 
-def directory(children: Mapping[bytes, Node]) -> Node:
+def directory(children: Mapping[bytes, Ext4Node]) -> Ext4Node:
     """A directory of *children* with nothing special about it."""
-    return Node(mode=DIRECTORY, children=children)
+    return Ext4Node(mode=DIRECTORY, children=children)
 
 
 def every_kind() -> Tree:
@@ -72,14 +72,14 @@ def every_kind() -> Tree:
             b"crowded": crowded,
             b"protected": protected,
             b"guarded": guarded,
-            b"short": Node(mode=LINK, target=b"one byte"),
-            b"59": Node(mode=LINK, target=b"t" * 59),
-            b"60": Node(mode=LINK, target=b"t" * 60, xattrs={b"trusted.on": b"a link"}),
-            b"4095": Node(mode=LINK, target=b"t" * 4095),
-            b"fifo": Node(mode=stat.S_IFIFO | 0o600),
-            b"socket": Node(mode=stat.S_IFSOCK | 0o755),
-            b"null": Node(mode=stat.S_IFCHR | 0o666, major=1, minor=3),
-            b"disk": Node(mode=stat.S_IFBLK | 0o660, major=259, minor=70_000),
+            b"short": Ext4Node(mode=LINK, target=b"one byte"),
+            b"59": Ext4Node(mode=LINK, target=b"t" * 59),
+            b"60": Ext4Node(mode=LINK, target=b"t" * 60, xattrs={b"trusted.on": b"a link"}),
+            b"4095": Ext4Node(mode=LINK, target=b"t" * 4095),
+            b"fifo": Ext4Node(mode=stat.S_IFIFO | 0o600),
+            b"socket": Ext4Node(mode=stat.S_IFSOCK | 0o755),
+            b"null": Ext4Node(mode=stat.S_IFCHR | 0o666, major=1, minor=3),
+            b"disk": Ext4Node(mode=stat.S_IFBLK | 0o660, major=259, minor=70_000),
             b"n" * 255: tree.file(b"long name"),
             b"\xff\xfe \x01\n": tree.file(b"no text"),
             "größe".encode(): directory({}),
@@ -114,20 +114,20 @@ class Seen:
 def expected(tree: Tree) -> dict[bytes, Seen]:
     """What a mounted image of *tree* should show."""
     nodes = dict(_nodes(tree.root, b""))
-    links: dict[Node, list[bytes]] = {}
+    links: dict[Ext4Node, list[bytes]] = {}
     for path, node in nodes.items():
         links.setdefault(node, []).append(path)
     return {path: _expected(tree, node, links[node]) for path, node in nodes.items()}
 
 
-def _nodes(node: Node, path: bytes) -> Iterator[tuple[bytes, Node]]:
+def _nodes(node: Ext4Node, path: bytes) -> Iterator[tuple[bytes, Ext4Node]]:
     yield path, node
     for name, child in sorted(node.children.items()):
         if path or name != LOST_AND_FOUND:
             yield from _nodes(child, path + b"/" + name)
 
 
-def _expected(tree: Tree, node: Node, paths: list[bytes]) -> Seen:
+def _expected(tree: Tree, node: Ext4Node, paths: list[bytes]) -> Seen:
     links = len(paths)
     if node.is_directory:
         links = 2 + sum(child.is_directory for child in node.children.values())

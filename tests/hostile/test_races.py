@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tarkit.building.store import ArtifactStore
+from tarkit.artifacts.store import ArtifactStore
 from tarkit.errors import TarkitError
 from tarkit.ext4 import Ext4Options
 from tests.builders import Image, docker_archive, image_of, layout_of, make_image, write_files

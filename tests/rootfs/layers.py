@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tarkit.protocols import Source
 from tarkit.rootfs.merge import Merger
 from tarkit.rootfs.tree import Tree
 from tarkit.tar.member import Member
 from tarkit.tar.reader import TarReader
-from tarkit.transports.base import Source
 from tarkit.transports.location import open_source
 from tests.builders import docker_archive, image_of, layout_of, squeeze, write_files
 

@@ -10,7 +10,6 @@ from typing import BinaryIO
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 
-from tarkit.copying.progress import Progress
 from tarkit.errors import (
     LimitExceededError,
     MalformedError,
@@ -19,8 +18,9 @@ from tarkit.errors import (
     TruncatedError,
 )
 from tarkit.image.descriptor import Descriptor
-from tarkit.rootfs.overlay import Overlay
-from tarkit.rootfs.tarball import save_tar
+from tarkit.progress import Progress
+from tarkit.rootfs.output.tarball import save_tar
+from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.streams.codecs import Compression
 from tarkit.tar.scan import MAX_EXTENSION
 from tests.builders import Layout, image_of, squeeze

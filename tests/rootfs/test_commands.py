@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tarkit.cli.app import run
-from tarkit.rootfs.certificates import encode
+from tarkit.rootfs.overlay.certificates import encode
 from tests.builders import docker_archive, image_of, layout_of, write_files
 from tests.rootfs.layers import char, directory, file, link, pack
 from tests.rootfs.test_overlay import CERTIFICATE

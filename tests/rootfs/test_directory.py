@@ -20,8 +20,8 @@ from tarkit.errors import (
     UnsupportedError,
     VerificationError,
 )
-from tarkit.rootfs.directory import RootfsResult, write_directory
-from tarkit.rootfs.overlay import Overlay
+from tarkit.rootfs.output.directory import RootfsResult, write_directory
+from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.streams.directory import Directory
 from tarkit.streams.removal import remove_tree
 from tarkit.transports.location import open_source

@@ -20,10 +20,10 @@ from tarkit.errors import (
 )
 from tarkit.image.descriptor import Descriptor
 from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.hidden_paths import HiddenPaths
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.passes import read_headers, read_layers
-from tarkit.rootfs.shadow import Shadow
-from tarkit.rootfs.tree import Place
+from tarkit.rootfs.tree import DataLocation
 from tarkit.tar.member import Member, MemberType
 from tarkit.transports.location import open_source
 from tests.builders import Layout, image_of, layout_of, squeeze, write_files
@@ -198,7 +198,7 @@ class Recorder:
     def __init__(self) -> None:
         self.seen: list[tuple[bytes, bytes]] = []
 
-    def store(self, place: Place, member: Member, chunks: Iterator[memoryview]) -> None:
+    def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
         self.seen.append((member.name, b"".join(chunks)))
 
 
@@ -214,7 +214,7 @@ def test_data_comes_top_down_without_what_is_hidden(tmp_path: Path) -> None:
 
 
 def test_a_shadow_falls_on_what_lies_below_only() -> None:
-    shadow = Shadow()
+    shadow = HiddenPaths()
     shadow.add(1, members(file("a"), file(".wh.b"), directory("d"), file("e/.wh..wh..opq")))
     assert shadow.covers(0, b"./a")
     assert shadow.covers(0, b"b/x")

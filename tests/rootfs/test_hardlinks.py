@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from tarkit.rootfs.directory import write_directory
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.rootfs.tarball import save_tar
+from tarkit.rootfs.output.directory import write_directory
+from tarkit.rootfs.output.tarball import save_tar
 from tests.rootfs.inorder import (
     InOrder,
     depends_on_whiteout_order,

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from tarkit.errors import LimitExceededError
+from tarkit.protocols import Source
 from tarkit.rootfs import limits
-from tarkit.rootfs.directory import write_directory
 from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.hidden_paths import HiddenPaths
 from tarkit.rootfs.limits import MergeLimits
+from tarkit.rootfs.output.directory import write_directory
+from tarkit.rootfs.output.tarball import save_tar
 from tarkit.rootfs.resolve import Resolver
-from tarkit.rootfs.shadow import Shadow
-from tarkit.rootfs.tarball import save_tar
 from tarkit.rootfs.tree import Tree
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.tape import Tape
-from tarkit.transports.base import Source
 from tests.rootfs.layers import file, members, merge, source_of
 from tests.tar.blocks import END, block, pax
 from tests.tar.blocks import file as tar_file
@@ -204,7 +204,7 @@ class CountingDict(dict[bytes, int]):
 
 
 def test_deep_paths_are_not_looked_up_directory_by_directory() -> None:
-    shadow = Shadow()
+    shadow = HiddenPaths()
     shadow.add(1, [plain("a/.wh.b")])
     shadow._closed = closed = CountingDict(shadow._closed)
     for number in range(100):

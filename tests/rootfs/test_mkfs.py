@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tarkit.errors import NoSpaceError, RefusedError, TarkitError, TransportError
-from tarkit.rootfs.mkfs import write_erofs, write_squashfs
-from tarkit.transports.base import Source
+from tarkit.protocols import Source
+from tarkit.rootfs.output.mkfs import write_erofs, write_squashfs
 from tests.builders import listing
 from tests.rootfs.layers import Item, directory, fifo, file, link, pack, source_of
 from tests.rootfs.xattrs import acl, attributed

@@ -20,9 +20,9 @@ from tarkit.errors import (
     UsageError,
 )
 from tarkit.image.digest import Digest
-from tarkit.rootfs.certificates import BUNDLES, encode
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.rootfs.overlay import Overlay
+from tarkit.rootfs.overlay.certificates import BUNDLES, encode
+from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.streams.directory import Directory
 from tarkit.streams.staging import staging_directory
 from tarkit.tar.member import MemberType

@@ -16,8 +16,8 @@ from tarkit.errors import SizeMismatchError, VerificationError
 from tarkit.image.descriptor import Descriptor
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
-from tarkit.rootfs.overlay import Overlay
-from tarkit.rootfs.tarball import save_tar, stream_tar
+from tarkit.rootfs.output.tarball import save_tar, stream_tar
+from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.tar.reader import TarReader
 from tarkit.tar.sparse import logical
 from tarkit.transports.location import open_source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tarkit.rootfs.xattrs import sort_xattrs
+from tarkit.rootfs.output.xattrs import sort_xattrs
 from tarkit.tar.member import Member, MemberType
 from tests.rootfs.xattrs import ENTRIES, NOBODY, acl, capability
 

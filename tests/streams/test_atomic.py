@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tarkit.errors import NoSpaceError, PathNotFoundError, TarkitError, TransportError
-from tarkit.streams.atomic import PendingFile, atomic_file, from_os_error
+from tarkit.streams.atomic import PendingFile, atomic_file
 from tarkit.streams.directory import Directory
+from tarkit.streams.os_errors import from_os_error
 from tests.builders import listing
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")

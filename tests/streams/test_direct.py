@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from tarkit.errors import NoSpaceError
 from tarkit.streams import direct
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.direct import DirectReader, DirectWriter, new_buffer
+from tarkit.streams.os_errors import os_errors
 from tests.streams.writes import KINDS, Write, carried_out
 
 BLOCK = 64 << 10

@@ -222,7 +222,7 @@ def test_a_bomb_of_a_hole_costs_nothing_until_it_is_read() -> None:
 def test_data_that_ends_early_is_truncated() -> None:
     member = Member(b"sparse", size=10, sparse=(Segment(0, 5),), stored=5)
     with pytest.raises(TruncatedError):
-        sparse.Content(io.BytesIO(b"abc"), member).read()
+        sparse.SparseContent(io.BytesIO(b"abc"), member).read()
 
 
 def test_an_old_map_that_promises_more_blocks_is_truncated() -> None:

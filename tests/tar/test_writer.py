@@ -22,7 +22,7 @@ from tarkit.errors import (
 from tarkit.tar.encode import encode, fits_ustar
 from tarkit.tar.member import Member, MemberType, Segment
 from tarkit.tar.reader import TarReader
-from tarkit.tar.sparse import Content
+from tarkit.tar.sparse import SparseContent
 from tarkit.tar.writer import Data, TarWriter
 from tests.tar.blocks import contents
 
@@ -115,7 +115,7 @@ def test_sparse_members_keep_their_holes(case: tuple[Member, bytes]) -> None:
     member, data = case
     [(found, logical)] = contents(written(case))
     assert (found.name, found.size) == (member.name, member.size)
-    assert logical == Content(io.BytesIO(data), member).read()
+    assert logical == SparseContent(io.BytesIO(data), member).read()
     assert member.sparse is not None
     assert found.sparse is not None
     assert found.stored < member.stored + 512 * len(member.sparse) + 1

@@ -21,7 +21,7 @@ from tarkit.errors import (
     UsageError,
 )
 from tarkit.image.platform import Platform
-from tarkit.reading.select import select_image
+from tarkit.selection.select import select_image
 from tarkit.transports.location import open_source
 from tests.builders import (
     CONTAINERD_NAME,

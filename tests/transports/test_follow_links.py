@@ -8,7 +8,7 @@ import pytest
 
 from tarkit.errors import UnsafePathError
 from tarkit.image.manifest import Manifest
-from tarkit.reading.select import select_image
+from tarkit.selection.select import select_image
 from tarkit.transports.location import open_source
 from tarkit.verifying.runner import verify
 from tests.builders import copy, layout_of, make_image, write_files

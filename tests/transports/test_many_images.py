@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tarkit.copying.carry import carry_over
+from tarkit.copying.existing import copy_existing
 from tarkit.image import document
 from tarkit.image.reference import Reference
-from tarkit.reading.inspect import overview
+from tarkit.selection.inspect import overview
 from tarkit.tar.archive import Archive
 from tarkit.transports.location import open_reader, open_writer
 from tests.builders import Doc, Files, Layout, dump, image_of, tar, write_files
@@ -96,7 +96,7 @@ def add(location: str, directory: Path) -> int:
     transport = location.partition(":")[0]
     out = f"{transport}:{directory / 'out'}"
     with open_reader(location) as reader, open_writer(out) as writer:
-        return carry_over(reader, writer)
+        return copy_existing(reader, writer)
 
 
 @pytest.mark.parametrize("make", [docker, dual, oci_archive, layout])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tarkit.building.store import ArtifactStore
+from tarkit.artifacts.store import ArtifactStore
 from tarkit.cli.app import run
 from tarkit.copying.engine import copy_image
 from tarkit.errors import NoSpaceError, RefusedError, TarkitError, UnsafePathError

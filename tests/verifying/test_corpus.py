@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from tarkit.errors import NotAnImageError
-from tarkit.verifying.findings import Severity
+from tarkit.findings import Severity
 from tarkit.verifying.runner import verify
 
 # Docker 29's classic store keeps a config for each layer, which nothing refers to

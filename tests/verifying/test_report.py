@@ -40,7 +40,7 @@ from tarkit.errors import (
     PathNotFoundError,
     UsageError,
 )
-from tarkit.verifying.findings import Severity
+from tarkit.findings import Severity
 from tarkit.verifying.runner import verify
 
 IN_TOTO = "application/vnd.in-toto+json"

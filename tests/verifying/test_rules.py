@@ -45,7 +45,7 @@ from fixtures.hostile.image import (
 )
 from fixtures.hostile.nesting import nested
 from fixtures.hostile.tarball import SYMLINK, TRAILER, Entry, tar
-from tarkit.verifying.findings import Finding, Report, Rule, Severity
+from tarkit.findings import Finding, Report, Rule, Severity
 from tarkit.verifying.runner import verify
 
 DOCS = Path(__file__).parents[2] / "docs" / "guides" / "verifying.md"

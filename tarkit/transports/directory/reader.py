@@ -19,8 +19,8 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import RawManifest
+from tarkit.protocols import ImageEntry
 from tarkit.streams.files import FOLLOW_LINKS_HINT, open_regular, read_file, require_inside
-from tarkit.transports.base import ImageEntry
 from tarkit.transports.directory.files import MANIFEST_FILE, blob_name, manifest_name
 
 
@@ -47,11 +47,11 @@ class DirectoryReader:
         return cls(path, follow_links=follow_links)
 
     def images(self) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.transports.base.Reader`."""
+        """See :class:`tarkit.protocols.Reader`."""
         return (ImageEntry(0, ()),)
 
     def source(self, name: str | None = None, *, index: int | None = None) -> DirectorySource:
-        """See :class:`tarkit.transports.base.Reader`."""
+        """See :class:`tarkit.protocols.Reader`."""
         if name is not None or index:
             raise ImageNotFoundError(
                 "it holds one image, without a name", where=self.where, hint="leave the name out"
@@ -71,7 +71,7 @@ class DirectoryReader:
 
 
 class DirectorySource:
-    """The image; see :class:`tarkit.transports.base.Source`."""
+    """The image; see :class:`tarkit.protocols.Source`."""
 
     names: tuple[str, ...] = ()
 
@@ -87,7 +87,7 @@ class DirectorySource:
         return RawManifest.of(read_file(path, METADATA_LIMIT), where=str(path))
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.transports.base.Source`."""
+        """See :class:`tarkit.protocols.Source`."""
         if digest is None or digest == self._top.digest:
             return self._top
         path = self._path / manifest_name(digest)
@@ -100,7 +100,7 @@ class DirectorySource:
         return raw
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.transports.base.Source`."""
+        """See :class:`tarkit.protocols.Source`."""
         path = self._path / blob_name(descriptor.digest)
         if not path.exists():
             raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=self.where)
@@ -112,6 +112,6 @@ class DirectorySource:
             require_inside(path, self._path, hint=FOLLOW_LINKS_HINT)
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """See :class:`tarkit.transports.base.SparseSource`."""
+        """See :class:`tarkit.protocols.SparseSource`."""
         names = (manifest_name(descriptor.digest), blob_name(descriptor.digest))
         return any((self._path / name).exists() for name in names)

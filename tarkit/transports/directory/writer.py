@@ -15,13 +15,14 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression
-from tarkit.streams.atomic import PendingFile, os_errors, write_file
+from tarkit.protocols import Profile
+from tarkit.streams.atomic import PendingFile, write_file
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.directory import Directory
 from tarkit.streams.files import require_inside
+from tarkit.streams.os_errors import os_errors
 from tarkit.streams.staging import staging_directory
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Profile
 from tarkit.transports.directory.files import (
     MANIFEST_FILE,
     VERSION,
@@ -63,7 +64,7 @@ class DirectoryWriter:
                 return cls(path, place, stack.pop_all())
 
     def destination(self, *names: str) -> DirectoryDestination:
-        """See :class:`tarkit.transports.base.Writer`; names have no place here and are left out."""
+        """See :class:`tarkit.protocols.Writer`; names have no place here and are left out."""
         return DirectoryDestination(self)
 
     def put_file(self, name: str, data: bytes) -> None:
@@ -168,7 +169,7 @@ def _other_thing(path: Path) -> RefusedError:
 
 
 class DirectoryDestination:
-    """Where the image goes; see :class:`tarkit.transports.base.Destination`."""
+    """Where the image goes; see :class:`tarkit.protocols.Destination`."""
 
     profile = PROFILE
 
@@ -184,23 +185,23 @@ class DirectoryDestination:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.transports.base.Destination`; only what this copy put there counts."""
+        """See :class:`tarkit.protocols.Destination`; only what this copy put there counts."""
         is_there = self._writer.size(descriptor.digest) == descriptor.size
         return descriptor if is_there else None
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         self._writer.put_blob(blob)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         if self._top is not None:
             self._writer.put_file(manifest_name(self._top.digest), self._top.data)
         self._top = manifest
 
     def commit(self) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         if self._top is None:
             raise RuntimeError("commit() before put_manifest()")
         self._writer.put_file(MANIFEST_FILE, self._top.data)

@@ -72,7 +72,7 @@ class ClassicImage:
 
 
 class ClassicSource:
-    """A classic *image* under *names*; see :class:`tarkit.transports.base.Source`."""
+    """A classic *image* under *names*; see :class:`tarkit.protocols.Source`."""
 
     def __init__(self, image: ClassicImage, names: tuple[str, ...]) -> None:
         self.where = image.where
@@ -80,13 +80,13 @@ class ClassicSource:
         self._image = image
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.transports.base.Source`."""
+        """See :class:`tarkit.protocols.Source`."""
         if digest not in (None, self._image.manifest.digest):
             raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
         return self._image.manifest
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.transports.base.Source`."""
+        """See :class:`tarkit.protocols.Source`."""
         member = self._image.members.get(descriptor.digest)
         if member is not None:
             return self._image.archive.open_member(member)
@@ -97,7 +97,7 @@ class ClassicSource:
         raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=self.where)
 
     def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
-        """See :class:`tarkit.transports.base.SequentialSource`."""
+        """See :class:`tarkit.protocols.SequentialSource`."""
         if self._image.archive.random_access:
             return None
         return sorted(blobs, key=lambda blob: self._image.members[blob.digest].data_offset)

@@ -15,9 +15,9 @@ from tarkit.image.manifest import Manifest, RawManifest
 from tarkit.image.media_types import Compression, Family
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
+from tarkit.protocols import ImageEntry, Profile
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import ImageEntry, Profile
 from tarkit.transports.docker_archive.items import ManifestItem
 from tarkit.transports.docker_archive.writer import (
     NamedImages,
@@ -28,7 +28,7 @@ from tarkit.transports.docker_archive.writer import (
 PROFILE = Profile(
     media_types=frozenset({media_types.DOCKER_MANIFEST}),
     family=Family.DOCKER,
-    habit=dict.fromkeys(Compression, Compression.NONE),
+    default_compression=dict.fromkeys(Compression, Compression.NONE),
     holds=frozenset({Compression.NONE}),
     ordered=True,
     keeps_manifest=False,
@@ -48,8 +48,8 @@ class _Image:
     top_layer: str
 
 
-class ClassicContents:
-    """The images of a classic archive; see :class:`tarkit.transports.docker_archive.writer.Contents`."""
+class ClassicBody:
+    """The images of a classic archive; see :class:`tarkit.transports.docker_archive.writer.ArchiveBody`."""
 
     def __init__(self, output: ArchiveOutput) -> None:
         self.output = output
@@ -127,11 +127,11 @@ class ClassicContents:
 
 
 class ClassicDestination:
-    """Where one image goes; see :class:`tarkit.transports.base.Destination`."""
+    """Where one image goes; see :class:`tarkit.protocols.Destination`."""
 
     profile = PROFILE
 
-    def __init__(self, contents: ClassicContents, references: tuple[Reference, ...]) -> None:
+    def __init__(self, contents: ClassicBody, references: tuple[Reference, ...]) -> None:
         self.where = contents.output.where
         self._contents = contents
         self._references = references
@@ -144,14 +144,14 @@ class ClassicDestination:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.transports.base.Destination`; only layers that are in the archive count."""
+        """See :class:`tarkit.protocols.Destination`; only layers that are in the archive count."""
         size = self._contents.output.size(diff_id) if diff_id else None
         if diff_id is None or size is None:
             return None
         return Descriptor(media_types.DOCKER_LAYER, diff_id, size)
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         if media_type in media_types.CONFIGS:
             self._contents.add_config(read_bounded(blob, METADATA_LIMIT))
         else:
@@ -159,11 +159,11 @@ class ClassicDestination:
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.transports.base.Destination`; the manifest itself has no place here."""
+        """See :class:`tarkit.protocols.Destination`; the manifest itself has no place here."""
         self._top = manifest
 
     def commit(self) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         if self._top is None:
             raise RuntimeError("commit() before put_manifest()")
         self._contents.commit(Manifest.parse(self._top), self._references)

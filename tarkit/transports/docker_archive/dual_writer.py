@@ -19,13 +19,13 @@ from tarkit.layout.destination import LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME
-from tarkit.transports.base import ImageEntry, Profile
+from tarkit.protocols import ImageEntry, Profile
 from tarkit.transports.docker_archive.items import DockerImage, ManifestItem
 from tarkit.transports.docker_archive.writer import NamedImages, add_docker_files, require_sha256
 
 PROFILE = Profile(
     media_types=MANIFESTS,
-    habit={
+    default_compression={
         Compression.ZSTD: Compression.GZIP,  # which Docker reads only from 23 on
         Compression.BZIP2: Compression.GZIP,
         Compression.XZ: Compression.GZIP,
@@ -60,7 +60,7 @@ class _Keeping(LayoutDestination):
         self._on_platform = on_platform
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         super().put_manifest(manifest)
         if not manifest.is_index:
             self._on_platform(manifest)
@@ -69,8 +69,8 @@ class _Keeping(LayoutDestination):
 _KEEPING_PROFILE = replace(PROFILE, media_types=MANIFESTS | INDEXES)
 
 
-class DualContents:
-    """The images of a dual archive; see :class:`tarkit.transports.docker_archive.writer.Contents`."""
+class DualBody:
+    """The images of a dual archive; see :class:`tarkit.transports.docker_archive.writer.ArchiveBody`."""
 
     def __init__(self, output: ArchiveOutput) -> None:
         self.output = output

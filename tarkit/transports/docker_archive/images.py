@@ -8,8 +8,8 @@ from dataclasses import replace
 from tarkit.errors import RefusedError, VerificationError
 from tarkit.image.digest import Digest
 from tarkit.layout.names import CONTAINERD_NAME, normalized
+from tarkit.protocols import UnreadableImage
 from tarkit.tar.archive import Archive
-from tarkit.transports.base import UnreadableImage
 from tarkit.transports.docker_archive.classic import read_config
 from tarkit.transports.docker_archive.dual import Half, OCIHalf
 from tarkit.transports.docker_archive.items import DockerImage, ManifestItem, UnreadableItem

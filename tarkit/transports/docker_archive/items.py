@@ -18,8 +18,8 @@ from tarkit.image.document import (
     parse_json,
 )
 from tarkit.image.reference import Reference
-from tarkit.transports.base import ImageEntry, UnreadableImage
-from tarkit.transports.catalog import EXACT, Catalog, Spelling
+from tarkit.protocols import ImageEntry, UnreadableImage
+from tarkit.selection.catalog import EXACT, Catalog, Spelling
 
 _KEYS = {key.lower(): key for key in ("Config", "RepoTags", "Layers", "Parent", "LayerSources")}
 _MOST_UNREADABLE = 1000  # a list of a million items "{}" must not become a million errors

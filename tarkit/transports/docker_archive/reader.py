@@ -7,10 +7,10 @@ from functools import cached_property
 
 from tarkit.errors import MalformedError, TruncatedError
 from tarkit.image.document import METADATA_LIMIT
+from tarkit.protocols import ImageEntry, Source
+from tarkit.selection.catalog import Catalog
 from tarkit.tar.archive import Archive
 from tarkit.tar.holder import ArchiveHolder
-from tarkit.transports.base import ImageEntry, Source
-from tarkit.transports.catalog import Catalog
 from tarkit.transports.docker_archive.classic import ClassicImage, ClassicSource, read_config
 from tarkit.transports.docker_archive.dual import OCIHalf
 from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
@@ -68,11 +68,11 @@ class DockerArchiveReader(ArchiveHolder):
         return catalog_of(images, where=self.where)
 
     def images(self) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.transports.base.Reader`."""
+        """See :class:`tarkit.protocols.Reader`."""
         return self.catalog.images
 
     def source(self, name: str | None = None, *, index: int | None = None) -> Source:
-        """See :class:`tarkit.transports.base.Reader`."""
+        """See :class:`tarkit.protocols.Reader`."""
         image, by_name = choose_image(self.catalog, name, index, where=self.where)
         if image.error is not None:
             raise image.error

@@ -12,7 +12,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.document import dump_json
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
-from tarkit.transports.base import Destination, ImageEntry, Reader
+from tarkit.protocols import Destination, ImageEntry, Reader
 from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE, DockerFormat
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _Image = TypeVar("_Image")
 
 
-class Contents(Protocol):
+class ArchiveBody(Protocol):
     """What a format makes of the images it is given."""
 
     def destination(self, references: tuple[Reference, ...]) -> Destination:
@@ -44,7 +44,7 @@ class DockerArchiveWriter:
     the names of both.
     """
 
-    def __init__(self, output: ArchiveOutput, contents: Contents) -> None:
+    def __init__(self, output: ArchiveOutput, contents: ArchiveBody) -> None:
         self.where = output.where
         self._output = output
         self._contents = contents
@@ -57,21 +57,21 @@ class DockerArchiveWriter:
     @classmethod
     def over(cls, output: ArchiveOutput, format: DockerFormat) -> Self:
         """Begin to fill *output*."""
-        from tarkit.transports.docker_archive.classic_writer import ClassicContents
-        from tarkit.transports.docker_archive.dual_writer import DualContents
+        from tarkit.transports.docker_archive.classic_writer import ClassicBody
+        from tarkit.transports.docker_archive.dual_writer import DualBody
 
-        kind = DualContents if format is DockerFormat.DUAL else ClassicContents
+        kind = DualBody if format is DockerFormat.DUAL else ClassicBody
         return cls(output, kind(output))
 
     def destination(self, *names: str) -> Destination:
-        """See :class:`tarkit.transports.base.Writer`; raises :class:`UsageError` for what Docker takes for no name."""
+        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for what Docker takes for no name."""
         return self._contents.destination(_references(names))
 
     def keep_list(self, reader: Reader) -> None:
         """Keep nothing: a docker archive says nothing of all its images together."""
 
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
-        """See :class:`tarkit.transports.base.KeepingWriter`; an index is kept in the OCI half."""
+        """See :class:`tarkit.protocols.KeepingWriter`; an index is kept in the OCI half."""
         return self._contents.keeping(image, _references(names))
 
     def __enter__(self) -> Self:

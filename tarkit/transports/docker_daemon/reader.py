@@ -16,8 +16,8 @@ from tarkit.errors import (
     listed,
 )
 from tarkit.image.digest import Digest, blob_name
+from tarkit.protocols import ImageEntry, Source
 from tarkit.tar.archive import Archive
-from tarkit.transports.base import ImageEntry, Source
 from tarkit.transports.docker_archive.classic import read_config
 from tarkit.transports.docker_archive.items import DockerImage
 from tarkit.transports.docker_archive.reader import DockerArchiveReader

@@ -6,7 +6,7 @@ import ssl
 from typing import TYPE_CHECKING
 
 from tarkit.errors import MalformedError, PathNotFoundError
-from tarkit.streams.atomic import from_os_error
+from tarkit.streams.os_errors import from_os_error
 from tarkit.streams.tls import client_context
 
 if TYPE_CHECKING:

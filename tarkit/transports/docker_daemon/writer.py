@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from tarkit.layout.archive_output import ArchiveOutput
-from tarkit.transports.base import Destination
+from tarkit.protocols import Destination
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.docker_archive.writer import DockerArchiveWriter
 from tarkit.transports.docker_daemon.client import DaemonClient
@@ -33,7 +33,7 @@ class DockerDaemonWriter:
         return cls(client, format)
 
     def destination(self, *names: str) -> Destination:
-        """See :class:`tarkit.transports.base.Writer`; raises :class:`UsageError` for what is no name, or an ID."""
+        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for what is no name, or an ID."""
         return self._archive.destination(*map(given_name, names))
 
     def __enter__(self) -> Self:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from tarkit.image.manifest import Index
 from tarkit.layout.archive_files import ArchiveFiles, ArchiveSource
 from tarkit.layout.layout import Layout
+from tarkit.protocols import ImageEntry
 from tarkit.tar.archive import Archive
 from tarkit.tar.holder import ArchiveHolder
-from tarkit.transports.base import ImageEntry
 
 
 class OCIArchiveReader(ArchiveHolder):
@@ -21,7 +21,7 @@ class OCIArchiveReader(ArchiveHolder):
         self._layout = Layout.read(self._files)
 
     def images(self) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.transports.base.Reader`."""
+        """See :class:`tarkit.protocols.Reader`."""
         return self._layout.images()
 
     def listing(self) -> Index:
@@ -29,6 +29,6 @@ class OCIArchiveReader(ArchiveHolder):
         return self._layout.listing()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> ArchiveSource:
-        """See :class:`tarkit.transports.base.Reader`."""
+        """See :class:`tarkit.protocols.Reader`."""
         image = self._layout.find(name, index)
         return ArchiveSource(self._files, self._layout, image.descriptor, image.names[:1])

@@ -14,7 +14,7 @@ from tarkit.layout.archive_output import ArchiveBlobs, ArchiveOutput
 from tarkit.layout.destination import ARCHIVE_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
-from tarkit.transports.base import ImageEntry, Reader
+from tarkit.protocols import ImageEntry, Reader
 from tarkit.transports.oci_archive.reader import OCIArchiveReader
 
 
@@ -34,7 +34,7 @@ class OCIArchiveWriter:
         return cls(ArchiveOutput(path))
 
     def destination(self, *names: str) -> LayoutDestination:
-        """See :class:`tarkit.transports.base.Writer`."""
+        """See :class:`tarkit.protocols.Writer`."""
 
         def list_it(manifest: RawManifest) -> None:
             self._entries += named_entries(manifest, names)
@@ -42,12 +42,12 @@ class OCIArchiveWriter:
         return self._destination(list_it)
 
     def keep_list(self, reader: Reader) -> None:
-        """See :class:`tarkit.transports.base.KeepingWriter`."""
+        """See :class:`tarkit.protocols.KeepingWriter`."""
         if isinstance(reader, OCIArchiveReader):
             self._list = replace(reader.listing(), manifests=())
 
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> LayoutDestination:
-        """See :class:`tarkit.transports.base.KeepingWriter`."""
+        """See :class:`tarkit.protocols.KeepingWriter`."""
         if not isinstance(image, LayoutImage) or tuple(names) != image.names[: len(names) or 1]:
             return self.destination(*names)
 

@@ -12,8 +12,8 @@ from tarkit.errors import PathNotFoundError
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.layout.layout import Layout, LayoutSource
+from tarkit.protocols import ImageEntry
 from tarkit.streams.files import FOLLOW_LINKS_HINT, read_file, require_inside
-from tarkit.transports.base import ImageEntry
 
 
 class DirectoryFiles:
@@ -64,11 +64,11 @@ class OCILayoutReader:
         return cls(Layout.read(DirectoryFiles(path, follow_links=follow_links)))
 
     def images(self) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.transports.base.Reader`."""
+        """See :class:`tarkit.protocols.Reader`."""
         return self._layout.images()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> LayoutSource:
-        """See :class:`tarkit.transports.base.Reader`."""
+        """See :class:`tarkit.protocols.Reader`."""
         image = self._layout.find(name, index)
         return LayoutSource(self._layout, image.descriptor, image.names[:1])
 

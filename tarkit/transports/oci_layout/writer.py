@@ -19,9 +19,10 @@ from tarkit.layout.destination import DIRECTORY_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, Layout
 from tarkit.layout.referenced import referenced
-from tarkit.streams.atomic import os_errors, write_file
+from tarkit.streams.atomic import write_file
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory
+from tarkit.streams.os_errors import os_errors
 from tarkit.streams.staging import is_vacant, staging_directory
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.oci_layout.blobs import StagedBlobs
@@ -65,7 +66,7 @@ class OCILayoutWriter:
             return cls(path, place, stack.pop_all(), verify_existing)
 
     def destination(self, *names: str) -> LayoutDestination:
-        """See :class:`tarkit.transports.base.Writer`."""
+        """See :class:`tarkit.protocols.Writer`."""
 
         def list_it(manifest: RawManifest) -> None:
             self._entries += named_entries(manifest, names)

@@ -10,9 +10,9 @@ from typing import Any
 
 from tarkit.errors import MalformedError, PathNotFoundError, UsageError
 from tarkit.image.document import JSON, get_object, get_string, parse_object
-from tarkit.streams.atomic import os_errors
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.files import home_directory
+from tarkit.streams.os_errors import os_errors
 from tarkit.transports.registry import helper
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.endpoint import DOCKER_HUB, DOCKER_HUB_API

@@ -11,9 +11,9 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, is_acceptable
 from tarkit.image.reference import Reference
+from tarkit.protocols import Profile, Source
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Profile, Source
-from tarkit.transports.registry.known import known_layers
+from tarkit.transports.registry.known_layers import layers_by_diff_id
 from tarkit.transports.registry.messages import Answer
 from tarkit.transports.registry.mount import mount_blob
 from tarkit.transports.registry.referrers import record_referrer, subject_of
@@ -23,7 +23,7 @@ from tarkit.transports.registry.upload import upload_blob
 
 PROFILE = Profile(
     media_types=MANIFESTS | INDEXES,
-    habit={
+    default_compression={
         Compression.NONE: Compression.GZIP,
         Compression.BZIP2: Compression.GZIP,
         Compression.XZ: Compression.GZIP,
@@ -33,7 +33,7 @@ PROFILE = Profile(
 
 
 class RegistryDestination:
-    """Where one image goes, under *references*; see :class:`tarkit.transports.base.Destination`.
+    """Where one image goes, under *references*; see :class:`tarkit.protocols.Destination`.
 
     Nothing has a name there before :meth:`commit`. Blobs of a copy that failed are left to the
     registry, which collects what no manifest names.
@@ -53,7 +53,7 @@ class RegistryDestination:
         self.notes: list[str] = []
 
     def mount_from(self, source: Source) -> None:
-        """See :class:`tarkit.transports.base.MountingDestination`."""
+        """See :class:`tarkit.protocols.MountingDestination`."""
         if isinstance(source, RegistrySource):
             origin = source.repository
             if origin.domain == self._repository.domain and origin.path != self._repository.path:
@@ -66,7 +66,7 @@ class RegistryDestination:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         for blob in self._candidates(descriptor, diff_id):
             if is_acceptable(blob.media_type, compressions) and self._has(blob):
                 return blob
@@ -97,22 +97,22 @@ class RegistryDestination:
         with self._lock:
             if self._known is None:
                 tags = [reference.tag for reference in self._references if reference.tag]
-                self._known = known_layers(self._repository, tags)
+                self._known = layers_by_diff_id(self._repository, tags)
             return self._known
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`."""
+        """See :class:`tarkit.protocols.Destination`."""
         session = self._sessions.pop(blob.expected, None) if blob.expected else None
         upload_blob(self._repository, blob, session)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.transports.base.Destination`. It is sent when all is there."""
+        """See :class:`tarkit.protocols.Destination`. It is sent when all is there."""
         self._manifests.pop(manifest.digest, None)
         self._manifests[manifest.digest] = manifest
 
     def commit(self) -> Descriptor:
-        """See :class:`tarkit.transports.base.Destination`.
+        """See :class:`tarkit.protocols.Destination`.
 
         Raises :class:`CannotModifyError` where the image does not have the digest of its name.
         """

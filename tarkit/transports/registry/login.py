@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tarkit.errors import NotFoundError, PathNotFoundError
-from tarkit.streams.atomic import atomic_file, os_errors
+from tarkit.streams.atomic import atomic_file
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory
+from tarkit.streams.os_errors import os_errors
 from tarkit.transports.registry import helper
 from tarkit.transports.registry.authfile import AuthFile, default_path, helper_servers
 from tarkit.transports.registry.client import RegistryClient

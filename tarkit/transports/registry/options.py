@@ -9,7 +9,7 @@ from tarkit.transports.registry.credentials import Credentials
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long to wait for a registry, in seconds, and how often to ask again.
 
     ``connect`` and ``read`` bound every wait on the network, ``metadata`` the whole of any answer
@@ -41,4 +41,4 @@ class RegistryOptions:
     tls_verify: bool = True
     cert_dir: Path | None = None
     base_url: str = ""
-    patience: Patience = Patience()
+    patience: RetryPolicy = RetryPolicy()

@@ -8,7 +8,7 @@ from typing import Self
 
 from tarkit.errors import ImageNotFoundError
 from tarkit.image.reference import Reference
-from tarkit.transports.base import ImageEntry
+from tarkit.protocols import ImageEntry
 from tarkit.transports.registry.names import named
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.repository import Repository
@@ -17,7 +17,7 @@ from tarkit.transports.registry.tags import list_tags
 
 
 class RegistryReader:
-    """The images of one repository; see :class:`tarkit.transports.base.Reader`."""
+    """The images of one repository; see :class:`tarkit.protocols.Reader`."""
 
     def __init__(self, repository: Repository, reference: Reference) -> None:
         self.where = repository.name
@@ -39,7 +39,7 @@ class RegistryReader:
         return self._images
 
     def source(self, name: str | None = None, *, index: int | None = None) -> RegistrySource:
-        """See :class:`tarkit.transports.base.Reader`; without a name, the tag ``latest``."""
+        """See :class:`tarkit.protocols.Reader`; without a name, the tag ``latest``."""
         if index is not None:
             images = self.images()
             if not 0 <= index < len(images):

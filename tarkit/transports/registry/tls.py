@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tarkit.errors import MalformedError, PathNotFoundError
-from tarkit.streams.atomic import from_os_error, os_errors
 from tarkit.streams.files import home_directory
+from tarkit.streams.os_errors import from_os_error, os_errors
 
 if TYPE_CHECKING:
     import ssl

@@ -13,7 +13,7 @@ from tarkit.transports.registry.repository import Repository
 
 
 class RegistryWriter:
-    """Puts images into one repository; see :class:`tarkit.transports.base.Writer`.
+    """Puts images into one repository; see :class:`tarkit.protocols.Writer`.
 
     Each image appears under its names when it is committed, after everything it is made of.
     """
@@ -31,7 +31,7 @@ class RegistryWriter:
         return cls(connected, reference)
 
     def destination(self, *names: str) -> RegistryDestination:
-        """See :class:`tarkit.transports.base.Writer`; without a name, the tag ``latest``."""
+        """See :class:`tarkit.protocols.Writer`; without a name, the tag ``latest``."""
         references = [named(self._reference, name) for name in names or (None,)]
         return RegistryDestination(self._repository, references)
 

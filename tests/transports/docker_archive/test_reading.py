@@ -23,7 +23,7 @@ from tarkit.errors import (
 from tarkit.image import media_types as mt
 from tarkit.image.manifest import Manifest
 from tarkit.image.v1 import config_from_v1
-from tarkit.reading.select import read_config, select_image
+from tarkit.selection.select import read_config, select_image
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.verifying.runner import verify

@@ -19,8 +19,8 @@ from tarkit.image import media_types as mt
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest
+from tarkit.protocols import Destination
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Destination
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.transports.docker_archive.writer import DockerArchiveWriter

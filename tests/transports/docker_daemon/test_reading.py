@@ -17,7 +17,7 @@ from tarkit.errors import (
 )
 from tarkit.image.manifest import Manifest
 from tarkit.image.platform import Platform
-from tarkit.reading.inspect import inspect_image
+from tarkit.selection.inspect import inspect_image
 from tarkit.transports.docker_daemon.reader import DockerDaemonReader
 from tarkit.transports.location import open_source
 from tarkit.verifying.runner import verify

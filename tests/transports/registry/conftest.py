@@ -11,13 +11,13 @@ import pytest
 
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
-from tarkit.transports.registry.options import Patience, RegistryOptions
+from tarkit.transports.registry.options import RegistryOptions, RetryPolicy
 from tarkit.transports.registry.reader import RegistryReader
 from tarkit.transports.registry.source import RegistrySource
 from tarkit.transports.registry.writer import RegistryWriter
 from tests.transports.registry.fake_registry import FakeRegistry, fake_registry
 
-HASTY = Patience(connect=2, read=1, metadata=2, attempts=4, delay=0.01, longest=0.2)
+HASTY = RetryPolicy(connect=2, read=1, metadata=2, attempts=4, delay=0.01, longest=0.2)
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from tarkit.errors import (
     TransportError,
     UnsupportedError,
 )
-from tarkit.transports.registry.options import Patience, RegistryOptions
+from tarkit.transports.registry.options import RegistryOptions, RetryPolicy
 from tarkit.transports.registry.proxies import proxy_for
 from tarkit.transports.registry.reader import RegistryReader
 from tests.transports.registry.conftest import add_image
@@ -137,7 +137,7 @@ def test_a_wait_that_is_too_long_is_told_and_not_waited_for(
 
 
 def test_closing_wakes_who_waits(registry: FakeRegistry) -> None:
-    patience = Patience(attempts=5, delay=30, longest=60)
+    patience = RetryPolicy(attempts=5, delay=30, longest=60)
     registry.fail("GET", "manifests", lambda exchange: exchange.refuse(503, "BUSY"))
     errors: list[BaseException] = []
     with RegistryReader.open(

@@ -24,7 +24,7 @@ from tarkit.streams.sockets import Patient
 from tarkit.streams.tls import client_context
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.registry.credentials import Credentials
-from tarkit.transports.registry.options import Patience, RegistryOptions
+from tarkit.transports.registry.options import RegistryOptions, RetryPolicy
 from tarkit.transports.registry.reader import RegistryReader
 from tarkit.transports.registry.writer import RegistryWriter
 from tests.transports.registry.serving import Handler, serving
@@ -32,7 +32,7 @@ from tests.transports.registry.serving import Handler, serving
 SECRET = "hunter2/Is+Secret"
 PAIR = base64.b64encode(f"me:{SECRET}".encode()).decode()
 FORMS = (SECRET, SECRET.lower(), quote(SECRET, safe=""), PAIR)
-QUICK = Patience(connect=5, read=5, metadata=5, attempts=2, delay=0, longest=0)
+QUICK = RetryPolicy(connect=5, read=5, metadata=5, attempts=2, delay=0, longest=0)
 OPTIONS = RegistryOptions(Credentials("me", SECRET, origin="the test"), patience=QUICK)
 BLOB = Descriptor("", Digest("sha256", "0" * 64), 1000)
 
@@ -258,7 +258,7 @@ def test_answers_without_end(kind: str) -> None:
     start, piece = ENDLESS[kind]
     sent = [0]
     with serving(type("Bound", (Endless,), {"start": start, "piece": piece, "sent": sent})) as host:
-        options = RegistryOptions(patience=Patience(metadata=60, attempts=1))
+        options = RegistryOptions(patience=RetryPolicy(metadata=60, attempts=1))
         with (
             RegistryReader.open(f"{host}/app", options) as reader,
             pytest.raises(TarkitError) as caught,
@@ -292,7 +292,7 @@ def test_a_byte_a_second_is_not_waited_for(start: bytes, monkeypatch: pytest.Mon
     monkeypatch.setattr("tarkit.streams.sockets.monotonic", clock)
     monkeypatch.setattr(socket.socket, "recv_into", drip, raising=False)
     answer = start + b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 2000
-    options = RegistryOptions(patience=Patience(metadata=100, attempts=1))
+    options = RegistryOptions(patience=RetryPolicy(metadata=100, attempts=1))
     with (
         network([answer]),
         RegistryReader.open("127.0.0.1:5000/app", options) as reader,

@@ -23,8 +23,8 @@ from tarkit.errors import (
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
+from tarkit.protocols import Reader, Source, SparseSource
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Reader, Source, SparseSource
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.reader import RegistryReader
 from tarkit.transports.registry.source import RegistrySource

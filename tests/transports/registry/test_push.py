@@ -20,9 +20,9 @@ from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import Compression
+from tarkit.protocols import Destination, MountingDestination, Writer
 from tarkit.streams.chunks import Readable
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.base import Destination, MountingDestination, Writer
 from tarkit.transports.registry.destination import RegistryDestination
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.reader import RegistryReader

@@ -1,0 +1,117 @@
+"""An artifact of a store: a directory of an image and of what is known about it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tarkit.artifacts.build import BuildResult
+from tarkit.errors import DigestMismatchError, SizeMismatchError, UnsafePathError
+from tarkit.image.digest import Digest
+from tarkit.image.document import dump_json, get_size, get_string, parse_object
+from tarkit.streams.files import open_regular, read_file, require_inside
+from tarkit.streams.hashing import file_digest
+
+IMAGE = "image.ext4"
+RECORD = "artifact.json"
+
+_RECORD_LIMIT = 64 << 10
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """An image in the store's directory ``id``: its ``path``, its digest and ``size`` in bytes.
+
+    ``inputs`` is the digest of what went in, ``manifest`` that of the container image it was first
+    built from.
+    """
+
+    id: str
+    path: Path
+    sha256: Digest
+    size: int
+    uuid: str
+    inputs: Digest
+    manifest: Digest
+
+    @classmethod
+    def of(cls, directory: Path, result: BuildResult) -> Self:
+        """What was just built, once it is in *directory*."""
+        return cls(
+            id=directory.name,
+            path=directory / IMAGE,
+            sha256=result.sha256,
+            size=result.size,
+            uuid=str(result.uuid),
+            inputs=result.inputs,
+            manifest=result.manifest,
+        )
+
+    @classmethod
+    def read(cls, directory: Path) -> Self:
+        """Read the artifact in *directory*, without verifying it.
+
+        Raises :class:`PathNotFoundError`, :class:`MalformedError`, and :class:`UnsafePathError` if
+        links lead out of the store.
+        """
+        for name in (RECORD, IMAGE):
+            require_inside(directory / name, directory.parent)
+        where = str(directory / RECORD)
+        document = parse_object(read_file(directory / RECORD, _RECORD_LIMIT), where=where)
+
+        def digest(key: str) -> Digest:
+            return Digest.parse(get_string(document, key, where=where), where=where)
+
+        return cls(
+            id=directory.name,
+            path=directory / IMAGE,
+            sha256=digest("sha256"),
+            size=get_size(document, "size", where=where),
+            uuid=get_string(document, "uuid", where=where),
+            inputs=digest("inputs"),
+            manifest=digest("manifest"),
+        )
+
+    def record(self) -> bytes:
+        """What :meth:`read` reads."""
+        return dump_json(
+            {
+                "sha256": str(self.sha256),
+                "size": self.size,
+                "uuid": self.uuid,
+                "inputs": str(self.inputs),
+                "manifest": str(self.manifest),
+            }
+        )
+
+    def verify(self) -> None:
+        """Read the image and compare; raises :class:`VerificationError` and :class:`PathNotFoundError`."""
+        with open_regular(self.path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != self.size:
+                raise SizeMismatchError(self.size, size, where=str(self.path))
+            actual = file_digest(file, self.path)
+        if actual != self.sha256:
+            raise DigestMismatchError(self.sha256, actual, where=str(self.path))
+
+
+def is_id(text: str) -> bool:
+    """Whether *text* can name an artifact; see :func:`check_id`."""
+    return bool(_ID.fullmatch(text)) and ".." not in text
+
+
+def check_id(text: str) -> str:
+    """*text*, which becomes the name of a directory.
+
+    Raises :class:`UnsafePathError` unless it is ``[A-Za-z0-9][A-Za-z0-9._-]{0,127}`` without ``..``.
+    """
+    if not is_id(text):
+        raise UnsafePathError(
+            f"{text[:160]!r} cannot name an artifact",
+            hint="use up to 128 letters, digits, dots, dashes and underscores, a letter or digit first",
+        )
+    return text

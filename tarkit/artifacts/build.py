@@ -1,0 +1,195 @@
+"""From an image, wherever it is, to an ext4 image on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+from uuid import UUID
+
+from tarkit.artifacts.data import BlockSink, by_place
+from tarkit.artifacts.inputs import derived_options, input_digest
+from tarkit.artifacts.nodes import Translation
+from tarkit.artifacts.preflight import Preflight, check_layers
+from tarkit.errors import NoSpaceError
+from tarkit.ext4 import Ext4Options, Ext4Result, Ext4Writer
+from tarkit.image.digest import Digest
+from tarkit.image.platform import Platform
+from tarkit.progress import Progress
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.output.limits import require_writable
+from tarkit.rootfs.output.xattrs import lost_note
+from tarkit.rootfs.overlay.overlay import Overlay
+from tarkit.rootfs.passes import expected_data, read_headers, read_layers
+from tarkit.rootfs.tree import DataLocation, Node
+from tarkit.streams.atomic import Output, PendingFile
+from tarkit.streams.hashing import FileDigest, flushing
+from tarkit.tar.member import Member
+from tarkit.transports.location import AnySource, opened
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """An ext4 image that was built: where it is, and what it is.
+
+    ``size`` is the file's in bytes, ``used`` what of it is taken; ``inodes`` is how many there are
+    and ``used_inodes`` how many are taken. ``manifest`` is the digest of the container image's
+    manifest, ``inputs`` that of everything that decides the bytes; see
+    :func:`tarkit.artifacts.inputs.input_digest`. ``notes`` say what ext4 could not hold.
+    """
+
+    path: Path
+    size: int
+    sha256: Digest
+    used: int
+    inodes: int
+    used_inodes: int
+    uuid: UUID
+    label: str
+    manifest: Digest
+    inputs: Digest
+    notes: tuple[str, ...] = ()
+
+
+def build_ext4(
+    source: AnySource,
+    output: Path,
+    options: Ext4Options | None = None,
+    *,
+    platform: Platform | None = None,
+    overlay: Overlay | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> BuildResult:
+    """Build the image of *source* for *platform*, with *overlay* on top, as the ext4 image *output*.
+
+    The same layers, options and overlay give the same bytes, however the image is stored. UUID and
+    directory hashes follow from what goes in. *output* appears when it is whole; every layer was
+    verified to its end by then. Compressed layers are read once, but twice where *options* give a
+    size in bytes or the disk is nearly full: what will not fit is refused before anything is
+    written. Raises what :func:`~tarkit.artifacts.preflight.check_build` does, and what reading the
+    image may bring.
+    """
+    options = options or Ext4Options()
+    with opened(source) as image:
+        layers = ImageLayers.of(image, platform, on_progress)
+        with Output.at(output) as place:
+            return build_layers(layers, place, options, overlay)
+
+
+def build_layers(
+    layers: ImageLayers, output: Output, options: Ext4Options, overlay: Overlay | None
+) -> BuildResult:
+    """As :func:`build_ext4`, from the open *layers* of an image, to a place that is open."""
+    preflight = check_layers(layers, output.directory.path / output.name, options)
+    inputs = input_digest(layers, options, overlay)
+    options = derived_options(options, inputs)
+    with (
+        PendingFile(output.directory, read_back=True) as pending,
+        closing(FileDigest(pending.file, output.path)) as digest,
+    ):
+        try:
+            written = _write(layers, pending.file, options, overlay, preflight, digest)
+        except NoSpaceError as error:
+            error.where = str(output.path)
+            raise
+        with flushing(pending.file, output.path):
+            sha256 = digest.finish()
+        pending.publish(output.name)
+    made = written.result
+    return BuildResult(
+        path=output.path,
+        size=made.size,
+        sha256=sha256,
+        used=made.used_bytes,
+        inodes=made.inodes,
+        used_inodes=made.inodes - made.free_inodes,
+        uuid=made.uuid,
+        label=options.label,
+        manifest=layers.manifest.digest,
+        inputs=inputs,
+        notes=written.notes,
+    )
+
+
+class _Written(NamedTuple):
+    result: Ext4Result
+    notes: tuple[str, ...]
+
+
+def _write(
+    layers: ImageLayers,
+    file: BinaryIO,
+    options: Ext4Options,
+    overlay: Overlay | None,
+    preflight: Preflight,
+    digest: FileDigest,
+) -> _Written:
+    with Ext4Writer.open(file.fileno(), options) as writer:
+        data = BlockSink(writer, overlay=len(layers))
+        entries = _read_entries(layers, data, options, is_tight=preflight.is_tight)
+        with FileSystem.merged(layers, entries, overlay=overlay) as files:
+            require_writable(files.tree)
+            inodes = files.tree.inodes()
+            wanted = by_place(inodes)
+            if preflight.is_tight or isinstance(options.size, int):
+
+                def check() -> None:
+                    size = data.sizes.at_most(wanted)
+                    preflight.require(size, layers.where)
+                    writer.expect(size, len(inodes))
+
+                _require_room(check, files, data, wanted)
+            missing = data.settle(wanted)
+            files.contents.deliver(missing, data, complete=True)
+            translation = Translation(data.contents)
+            result = writer.finish(translation.root(files.tree), digest.begin)
+    return _Written(result, tuple(_notes(result, translation)))
+
+
+def _read_entries(
+    layers: ImageLayers, data: BlockSink, options: Ext4Options, *, is_tight: bool
+) -> list[list[Member]]:
+    """Return the entries of all layers; on the way *data* gets what it can, or measures it.
+
+    If the size is given, only what is needed may count, so nothing gets a place. If the disk
+    *is_tight*, nothing is written before it is known to fit.
+    """
+    is_top_down = layers.reading_order() == list(reversed(range(len(layers))))
+    has_size = isinstance(options.size, int)
+    if is_top_down and has_size:
+        return read_headers(layers, verified=False)
+    if is_top_down and not is_tight:
+        return read_layers(layers, data)
+    entries = read_layers(layers, data.sizes, hidden=True)
+    if not has_size:
+        for place, _ in expected_data(entries):
+            data.reserve(place)
+    return entries
+
+
+def _require_room(
+    check: Callable[[], None],
+    files: FileSystem,
+    data: BlockSink,
+    wanted: Mapping[DataLocation, Node],
+) -> None:
+    """Raise :class:`NoSpaceError` unless *check* passes, at the latest without the blocks of zeros."""
+    try:
+        check()
+    except NoSpaceError:
+        unmeasured = [node for place, node in wanted.items() if place not in data.sizes]
+        if not unmeasured:
+            raise
+        files.contents.deliver(unmeasured, data.sizes)
+        check()
+
+
+def _notes(result: Ext4Result, translation: Translation) -> Iterator[str]:
+    if result.clamped_times:
+        yield f"{result.clamped_times} inodes have a time that ext4 cannot tell, and got the nearest"
+    if translation.dropped:
+        yield f"{translation.dropped} extended attributes were left out: ext4 has no place for them"
+    yield from lost_note(translation.lost)

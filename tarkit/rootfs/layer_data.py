@@ -1,0 +1,123 @@
+"""The way from an inode to its data: in the image's layers, or in what was laid on top of them."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from tarkit.errors import MalformedError, SizeMismatchError
+from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.passes import Sink, deliver
+from tarkit.rootfs.tree import DataLocation, Node
+from tarkit.streams.chunks import chunks_of
+from tarkit.streams.files import open_regular
+from tarkit.tar.data import ArchiveData, ForwardData, StoredData
+from tarkit.tar.member import MemberType
+from tarkit.tar.sparse import SparseContent
+
+
+class LayerData:
+    """The data of *layers*, and of what :meth:`add` brings, which counts as one more layer on top."""
+
+    def __init__(self, layers: ImageLayers) -> None:
+        self.layers = layers
+        self._added: list[bytes | Path] = []
+        self._open: dict[int, _SeekableLayer | ForwardData] = {}
+
+    def add(self, data: bytes | Path) -> DataLocation:
+        """Keep *data*, or the name of the file that holds it; where it can be had."""
+        self._added.append(data)
+        return DataLocation(len(self.layers), len(self._added) - 1)
+
+    def open(self, node: Node) -> BinaryIO:
+        """The logical content of the file *node*, seekable where it is stored in one piece in a plain layer.
+
+        A compressed layer is read up to the file, so many files are best opened in the order of
+        their places. What is read so is not verified before the layer's end was reached; see
+        :meth:`deliver`. Raises :class:`MalformedError` for what is not a file.
+        """
+        member, place = node.member, node.place
+        if node.type is not MemberType.FILE:
+            raise MalformedError("not a file")
+        stored: BinaryIO
+        if place is None:
+            stored = io.BytesIO()
+        elif place.layer == len(self.layers):
+            stored = self._open_added(place)
+        else:
+            stored = StoredData(self._layer(place.layer), member, self.layers.label(place.layer))
+        return stored if member.sparse is None else SparseContent(stored, member)
+
+    def deliver(
+        self,
+        nodes: Iterable[Node],
+        sink: Sink,
+        *,
+        complete: bool = False,
+        parallel: bool = False,
+    ) -> None:
+        """Give *sink* the stored data of *nodes*, in one pass over each layer that holds any of them.
+
+        See :func:`tarkit.rootfs.passes.deliver`.
+        """
+        members = {place: node.member for node in nodes if (place := node.place) is not None}
+        added = sorted(place for place in members if place.layer == len(self.layers))
+        of_overlay = {place: members.pop(place) for place in added}
+        deliver(self.layers, members, sink, complete=complete, parallel=parallel)
+        for place, member in of_overlay.items():
+            with self._open_added(place) as stream:
+                sink.store(place, member, _exactly(stream, member.stored))
+
+    def close(self) -> None:
+        """Close the layers that are open."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _open_added(self, place: DataLocation) -> BinaryIO:
+        data = self._added[place.offset]
+        return io.BytesIO(data) if isinstance(data, bytes) else open_regular(data)
+
+    def _layer(self, number: int) -> ArchiveData:
+        layer = self._open.get(number)
+        if layer is None:
+            plain = self.layers.open_seekable(number)
+            if plain is None:
+                layer = ForwardData(lambda: self.layers.open(number))
+            else:
+                layer = _SeekableLayer(plain)
+            self._open[number] = layer
+        return layer
+
+
+def _exactly(stream: BinaryIO, size: int) -> Iterator[memoryview]:
+    """What *stream*, a file of this machine, holds; it must not have changed since it was looked at."""
+    left = size
+    for chunk in chunks_of(stream):
+        left -= len(chunk)
+        if left < 0:
+            break
+        yield memoryview(chunk)
+    if left:
+        raise SizeMismatchError(size, size - left, where=getattr(stream, "name", None))
+
+
+class _SeekableLayer:
+    """A layer that is stored as it is."""
+
+    random_access = True
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """See :class:`tarkit.tar.data.ArchiveData`."""
+        with self._lock:
+            self._stream.seek(offset)
+            return self._stream.read(size)
+
+    def close(self) -> None:
+        self._stream.close()

@@ -1,0 +1,167 @@
+"""Images as squashfs or erofs, made by the programs that exist for it.
+
+mksquashfs, and mkfs.erofs from 1.7 on, read the tar that :mod:`tarkit.rootfs.output.tarball` makes; an
+older mkfs.erofs is given a directory, for which owners and devices take root.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from tarkit.image.platform import Platform
+from tarkit.progress import Progress
+from tarkit.protocols import Source
+from tarkit.rootfs.output.directory import RootfsResult, write_directory
+from tarkit.rootfs.output.plain_tar import PlainTar
+from tarkit.rootfs.output.programs import find_program, piped, run_program
+from tarkit.rootfs.output.tarball import write_tar
+from tarkit.rootfs.output.xattrs import lost_note, sort_xattrs
+from tarkit.rootfs.overlay.overlay import Overlay
+from tarkit.selection.select import select_image
+from tarkit.streams.atomic import Output, mode_at
+from tarkit.streams.directory import Directory
+from tarkit.streams.os_errors import os_errors
+from tarkit.streams.staging import staging_directory
+from tarkit.tar.epoch import source_date_epoch
+from tarkit.tar.member import Member, MemberType
+from tarkit.tar.spool import new_spool
+
+_IMAGE = "image"
+
+_LAST_TIME = (1 << 32) - 1  # squashfs counts seconds in 32 bits
+_LONGEST_TARGET = 100  # in bytes, that a tar's header holds
+_NAMESPACES = (b"user.", b"trusted.", b"security.")  # that squashfs has
+
+
+def write_squashfs(
+    source: Source,
+    path: Path,
+    *,
+    platform: Platform | None = None,
+    overlay: Overlay | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> RootfsResult:
+    """Write *source*'s image, with *overlay* on top, as the squashfs *path*, replacing what is there.
+
+    Raises :class:`UnsupportedError` where mksquashfs is not installed, :class:`TransportError`
+    with its own words where it fails, and whatever reading the image may bring.
+    """
+    program = find_program("mksquashfs", "squashfs-tools")
+    with (
+        Output.at(path) as place,
+        staging_directory(place.directory) as staging,
+        new_spool() as tar,
+    ):
+        result = write_tar(source, tar, platform, overlay, on_progress)
+        plain = PlainTar(tar)
+        members = plain.members
+        options = ["-tar", "-noappend", "-no-progress", "-quiet", *_root_options(members[0])]
+        command = [program, "-", _path(staging), *options]
+        _run_with(command, staging, tar, plain, time=_latest(members))
+        _publish(staging, place)
+    return replace(result, notes=(*result.notes, *_lost_in_squashfs(members)))
+
+
+def write_erofs(
+    source: Source,
+    path: Path,
+    *,
+    platform: Platform | None = None,
+    overlay: Overlay | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> RootfsResult:
+    """As :func:`write_squashfs`, with mkfs.erofs; its UUID derives from the image's digest."""
+    program = find_program("mkfs.erofs", "erofs-utils")
+    digest = select_image(source, platform).digest.hex
+    options = [f"-T{source_date_epoch() or 0}", "--preserve-mtime", f"-U{_uuid(digest)}"]
+    with Output.at(path) as place, staging_directory(place.directory) as staging:
+        if "--tar" in run_program([program, "--help"]):
+            with new_spool() as tar:
+                result = write_tar(source, tar, platform, overlay, on_progress)
+                plain = PlainTar(tar)
+                _run_with([program, *options, "--tar=f", _path(staging)], staging, tar, plain)
+                result = replace(result, notes=(*result.notes, *lost_note(plain.lost)))
+        else:
+            root = staging.reference / "root"
+            result = write_directory(
+                source, root, platform=platform, overlay=overlay, on_progress=on_progress
+            )
+            note = "mkfs.erofs before 1.7 reads no tar and keeps no times: the image was unpacked first"
+            result = replace(result, notes=(note, *result.notes))
+            run_program([program, *options, _path(staging), str(root)], directory=staging)
+        _publish(staging, place)
+    return result
+
+
+def _path(staging: Directory) -> str:
+    """The path of the image while it is written."""
+    return str(staging.reference / _IMAGE)
+
+
+def _publish(staging: Directory, place: Output) -> None:
+    """Write the image to the disk and put it at *place*, with the mode that every output has."""
+    with os_errors(place.path), staging.open_file(_IMAGE) as file:
+        os.fchmod(file.fileno(), mode_at(place.directory, place.name))
+        os.fsync(file.fileno())
+        made = os.fstat(file.fileno())
+        staging.publish(_IMAGE, place.directory, place.name, expected=made)
+
+
+def _lost_in_squashfs(members: Sequence[Member]) -> Iterator[str]:
+    """What mksquashfs, of which 4.5 was tried, makes something else of."""
+    links = [member for member in members if member.type is MemberType.SYMLINK]
+    if count := sum(len(member.linkname) > _LONGEST_TARGET for member in links):
+        yield f"{count} links have targets of more than {_LONGEST_TARGET} bytes, which mksquashfs may cut"
+    if count := sum(not 0 <= member.mtime_ns // 10**9 <= _LAST_TIME for member in members):
+        yield f"{count} entries have a time before 1970 or after 2106, which squashfs cannot tell"
+    yield from lost_note(
+        sum(_loses_xattrs(member, is_root=not i) for i, member in enumerate(members))
+    )
+    if members[0].uid or members[0].gid:
+        yield "the root directory's owner may be another: mksquashfs does not take it from a tar"
+
+
+def _loses_xattrs(member: Member, *, is_root: bool) -> bool:
+    """Return whether squashfs lacks attributes of *member*; mksquashfs takes none of the root's."""
+    kept, lost = sort_xattrs(member)
+    return lost or any(is_root or not name.startswith(_NAMESPACES) for name in kept)
+
+
+def _root_options(root: Member) -> list[str]:
+    """What mksquashfs does not take from the tar: its first entry, the root directory."""
+    mode, uid, gid = f"{root.mode:o}", str(root.uid), str(root.gid)
+    return ["-root-mode", mode, "-root-uid", uid, "-root-gid", gid]
+
+
+def _latest(members: Sequence[Member]) -> int:
+    """The time mksquashfs may use, in seconds: no later ones than this stay, so it is the latest."""
+    asked = source_date_epoch()
+    latest = max(member.mtime_ns for member in members) // 10**9
+    return min(max(latest, 0), _LAST_TIME) if asked is None else asked
+
+
+def _run_with(
+    command: Sequence[str],
+    staging: Directory,
+    file: BinaryIO,
+    tar: PlainTar,
+    *,
+    time: int | None = None,
+) -> None:
+    """Run *command*, which reads *tar*, made of *file*, writes to *staging*, and takes *time* for now."""
+    if tar.is_as_it_came:
+        file.seek(0)
+        run_program(command, file.fileno(), directory=staging, time=time)
+        return
+    with piped(tar.chunks()) as reading:
+        run_program(command, reading, directory=staging, time=time)
+
+
+def _uuid(hex_digest: str) -> str:
+    """A UUID (RFC 9562, version 8: of one's own making) from a digest."""
+    digits = f"{hex_digest[:12]}8{hex_digest[13:16]}8{hex_digest[17:32]}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

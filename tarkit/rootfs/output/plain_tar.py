@@ -1,0 +1,62 @@
+"""A tar that any program can read: no sparse members, and no attributes that Linux keeps to itself.
+
+Programs that read tars know few dialects of sparse members. mksquashfs 4.5 calls those of POSIX form
+corrupt, so their holes are written out; the program finds them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import BinaryIO
+
+from tarkit.rootfs.output.xattrs import sort_xattrs
+from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.chunks import chunks_of
+from tarkit.tar import padding
+from tarkit.tar.data import FileData, StoredData
+from tarkit.tar.encode import encode
+from tarkit.tar.member import Member
+from tarkit.tar.reader import TarReader
+from tarkit.tar.sparse import logical
+
+_WHERE = "the tar"
+
+
+class PlainTar:
+    """What *file*, an uncompressed tar, holds; ``members`` are as it came, and ``lost`` counts those
+    with attributes that are left out."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._data = FileData(file, _WHERE)
+        self.members: Sequence[Member] = list(TarReader(self._data.tape()))
+        self.lost = sum(sort_xattrs(member).lost for member in self.members)
+
+    @property
+    def is_as_it_came(self) -> bool:
+        """Whether nothing has to be changed."""
+        return all(member.sparse is None for member in self.members) and not self.lost
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        """Yield the whole tar, with plain members in place of those that are not."""
+        position = 0
+        for member in self.members:
+            kept, lost = sort_xattrs(member)
+            if member.sparse is None and not lost:
+                continue
+            yield from self._copied(position, member.offset)
+            yield encode(replace(member, sparse=None, xattrs=kept))
+            yield from logical(member, chunks_of(StoredData(self._data, member, _WHERE)))
+            yield bytes(padding(member.size))
+            position = member.data_offset + member.stored + padding(member.stored)
+        yield from self._copied(position, None)
+
+    def _copied(self, start: int, end: int | None) -> Iterator[bytes]:
+        """Yield the bytes of the file from *start* to before *end*."""
+        while end is None or start < end:
+            size = CHUNK_SIZE if end is None else min(end - start, CHUNK_SIZE)
+            data = self._data.read_at(start, size)
+            if not data:
+                return
+            yield data
+            start += len(data)

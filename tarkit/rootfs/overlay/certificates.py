@@ -1,0 +1,125 @@
+"""CA certificates for an image's trust stores.
+
+Added to every bundle there is (Debian's and Alpine's, Red Hat's, SUSE's), and put where each
+distribution looks for certificates when it builds its bundle anew. An image without any bundle
+gets the one that most TLS libraries try first.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from tarkit.errors import MalformedError, RefusedError
+from tarkit.rootfs.overlay.overlay import OverlayContext
+from tarkit.tar.member import Member, MemberType
+
+BUNDLES = (
+    "etc/ssl/certs/ca-certificates.crt",
+    "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "etc/pki/tls/certs/ca-bundle.crt",
+    "etc/ssl/ca-bundle.pem",
+    "etc/ssl/cert.pem",
+    "var/lib/ca-certificates/ca-bundle.pem",
+)
+"""Files that programs read all certificates from."""
+
+ANCHORS = (
+    "usr/local/share/ca-certificates",
+    "etc/pki/ca-trust/source/anchors",
+    "etc/pki/trust/anchors",
+    "etc/ca-certificates/trust-source/anchors",
+)
+"""Directories that bundles are made from."""
+
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+_END = b"-----END CERTIFICATE-----"
+_BLOCK = re.compile(_BEGIN + rb"\s([A-Za-z0-9+/=\s]+)" + _END)
+_DER_SEQUENCE = b"\x30"
+
+
+@dataclass(frozen=True, slots=True)
+class AddCertificates:
+    """A change that has an image trust *certificates*, in DER."""
+
+    certificates: tuple[bytes, ...]
+
+    @classmethod
+    def parse(cls, pem: bytes) -> Self:
+        """Read *pem*; raises :class:`MalformedError` where it holds no certificate."""
+        certificates = tuple(_decode(block) for block in _BLOCK.findall(pem))
+        if not certificates:
+            raise MalformedError("no certificate in PEM form in it")
+        if len(certificates) < pem.count(_BEGIN):
+            raise MalformedError("a certificate that is not whole")
+        return cls(tuple(dict.fromkeys(certificates)))
+
+    def parts(self) -> Iterator[bytes]:
+        """See :class:`tarkit.rootfs.overlay.overlay.Change`."""
+        yield from self.certificates
+
+    def make(self, work: OverlayContext) -> None:
+        """See :class:`tarkit.rootfs.overlay.overlay.Change`."""
+        paths = {work.real_path(path) for path in BUNDLES if work.get(path) is not None}
+        for path in sorted(paths) or [work.real_path(BUNDLES[0])]:
+            self._extend(work, path)
+        for directory in ANCHORS:
+            node = work.get(directory)
+            if node is not None and node.children is not None:
+                for certificate in self.certificates:
+                    name = f"{directory}/tarkit-{hashlib.sha256(certificate).hexdigest()[:16]}.crt"
+                    _write(work, name, encode(certificate))
+
+    def _extend(self, work: OverlayContext, path: str) -> None:
+        """Append what the bundle at *path* does not hold yet."""
+        node = work.get(path)
+        if node is None:
+            _write(work, path, b"".join(map(encode, self.certificates)))
+            return
+        if node.type is not MemberType.FILE:
+            raise RefusedError("is not a file, and certificates belong there", where=f"/{path}")
+        bundle = work.read(node, path)
+        known = {b"".join(block.split()) for block in _BLOCK.findall(bundle)}
+        missing = [c for c in self.certificates if base64.b64encode(c) not in known]
+        if missing:
+            if bundle and not bundle.endswith(b"\n"):
+                bundle += b"\n"
+            data = bundle + b"".join(map(encode, missing))
+            work.rewrite(path, node, data)
+
+
+def encode(certificate: bytes) -> bytes:
+    """*certificate*, in DER, as PEM (RFC 7468)."""
+    lines = base64.b64encode(certificate)
+    wrapped = b"\n".join(lines[at : at + 64] for at in range(0, len(lines), 64))
+    return _BEGIN + b"\n" + wrapped + b"\n" + _END + b"\n"
+
+
+def _decode(block: bytes) -> bytes:
+    try:
+        certificate = base64.b64decode(b"".join(block.split()), validate=True)
+    except binascii.Error:
+        raise MalformedError("a certificate that is not base64") from None
+    if certificate[:1] != _DER_SEQUENCE:
+        raise MalformedError("a certificate that is not DER")
+    if len(certificate) != _der_size(certificate):
+        raise MalformedError("a certificate that is not whole")
+    return certificate
+
+
+def _der_size(value: bytes) -> int:
+    """How many bytes a DER *value* says that it has (X.690, 8.1.3)."""
+    short = value[1] if len(value) > 1 else 0
+    if short < 0x80:
+        return 2 + short
+    count = short & 0x7F
+    return 2 + count + int.from_bytes(value[2 : 2 + count], "big")
+
+
+def _write(work: OverlayContext, path: str, data: bytes) -> None:
+    work.put(path, Member(b"", size=len(data), mtime_ns=work.mtime_ns), data)

@@ -1,0 +1,109 @@
+"""What there is to know of an image without reading its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tarkit.image import media_types
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.image.platform import Platform
+from tarkit.protocols import Source, StatedSource
+from tarkit.selection.select import find_route, image_ways, is_present, read_image_config
+
+
+@dataclass(frozen=True, slots=True)
+class LayerInfo:
+    """A layer as it is stored, and its ``diff_id``: ``None`` in an artifact that is no image."""
+
+    descriptor: Descriptor
+    diff_id: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """An image, an artifact, or an index, whose ``manifests`` are listed and which has no layers itself.
+
+    ``platform`` is what the config says, ``stated_platform`` what the index says, if it does.
+    """
+
+    name: str
+    descriptor: Descriptor
+    platform: Platform | None = None
+    config: Descriptor | None = None
+    created: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    layers: tuple[LayerInfo, ...] = ()
+    manifests: tuple[Descriptor, ...] = ()
+    stated_platform: Platform | None = None
+
+
+def inspect_image(source: Source, platform: Platform | None = None) -> ImageInfo:
+    """Return what *source* is; with a *platform*, the image an index has for it."""
+    stated = source.platform if isinstance(source, StatedSource) else None
+    name = source.names[0] if source.names else ""
+    if platform is None:
+        raw = source.manifest()
+    else:
+        route = find_route(source, platform)
+        raw = route.image
+        stated = route.children[-1].platform if route.children else stated
+    if raw.is_index:
+        return ImageInfo(name, raw.descriptor, manifests=Index.parse(raw).manifests)
+    if raw.media_type not in media_types.MANIFESTS:
+        return ImageInfo(name, raw.descriptor)
+    return _image_info(source, raw, name, stated)
+
+
+def _image_info(source: Source, raw: RawManifest, name: str, stated: Platform | None) -> ImageInfo:
+    manifest = Manifest.parse(raw)
+    config = read_image_config(source, manifest)
+    if config is None:
+        layers = tuple(LayerInfo(layer, None) for layer in manifest.layers)
+        return ImageInfo(name, raw.descriptor, config=manifest.config, layers=layers)
+    return ImageInfo(
+        name=name,
+        descriptor=raw.descriptor,
+        platform=config.platform,
+        stated_platform=stated,
+        config=manifest.config,
+        created=config.created,
+        labels=config.labels,
+        layers=tuple(map(LayerInfo, manifest.layers, config.diff_ids)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The top manifest or index of an image, and the ``platforms`` that are there."""
+
+    descriptor: Descriptor
+    platforms: tuple[Platform, ...]
+
+
+def overview(source: Source, known: dict[Digest, Overview]) -> Overview:
+    """Return what a list says of *source*. An artifact has no platform, and neither has an attestation.
+
+    *known* remembers what is behind a digest: archives may tag one image thousands of times.
+    """
+    raw = source.manifest()
+    if raw.digest not in known:
+        known[raw.digest] = Overview(raw.descriptor, tuple(_platforms(source, raw)))
+    found = known[raw.digest]
+    stated = source.platform if isinstance(source, StatedSource) else None
+    if stated and found.platforms and not raw.is_index:
+        return Overview(raw.descriptor, (stated,))  # the index decides
+    return found
+
+
+def _platforms(source: Source, raw: RawManifest) -> Iterable[Platform]:
+    if raw.is_index:
+        entries = (way[-1] for way in image_ways(source, raw))
+        found = dict.fromkeys(entry.platform for entry in entries if is_present(source, entry))
+        return filter(None, found)
+    if raw.media_type not in media_types.MANIFESTS:
+        return ()
+    config = read_image_config(source, Manifest.parse(raw))
+    return () if config is None else (config.platform,)

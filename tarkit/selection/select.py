@@ -1,0 +1,238 @@
+"""Which image of an index is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tarkit.errors import (
+    ImageNotFoundError,
+    LimitExceededError,
+    RefusedError,
+    UsageError,
+    VerificationError,
+)
+from tarkit.image import media_types
+from tarkit.image.config import ImageConfig, is_image_config
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.document import METADATA_LIMIT
+from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.image.platform import Platform
+from tarkit.image.walk import Way, leaves
+from tarkit.image.walk import descends as descends
+from tarkit.protocols import Source, SparseSource, StatedSource
+from tarkit.streams.chunks import read_bounded
+from tarkit.streams.verify import VerifyingReader
+
+_MOST_LOOKED_AT = 16  # images whose manifests are read although their platforms do not fit
+_ATTESTATION = "vnd.docker.reference.type"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way to an image: the entries of indexes to follow from the top, and its manifest."""
+
+    children: tuple[Descriptor, ...]
+    image: RawManifest
+
+
+def select_image(source: Source, platform: Platform | None = None) -> RawManifest:
+    """The manifest of *source*'s image for *platform*, the system's own by default.
+
+    Indexes are followed to the image, however they are nested. Where no platform was asked for,
+    an index of which one image only is there means that image.
+    Raises :class:`ImageNotFoundError`, which lists the platforms there are.
+    """
+    return find_route(source, platform).image
+
+
+def find_route(source: Source, platform: Platform | None = None) -> Route:
+    """Return the way to the image that :func:`select_image` finds; raises as that does."""
+    raw = source.manifest()
+    if raw.is_index:
+        return _Search(source, platform).find(raw)
+    found = None
+    if platform:
+        stated = source.platform if isinstance(source, StatedSource) else None
+        found = stated or _platform_of(source, raw)
+    if platform and found and platform.choose([found]) is None:
+        message = f"no image for {platform}"
+        raise ImageNotFoundError(message, where=source.where, available=[str(found)])
+    return Route((), raw)
+
+
+class _Search:
+    """Looks for the image for *platform* in an index, and in all that are nested in it."""
+
+    def __init__(self, source: Source, platform: Platform | None) -> None:
+        self._source = source
+        self._platform = platform
+        self._wanted = platform or Platform.system()
+        self._configs: dict[Digest, ImageConfig | None] = {}
+        self._available: list[Platform] = []
+
+    def find(self, raw: RawManifest) -> Route:
+        """Return the way from *raw*: to an image whose entry says that it fits, or whose config does.
+
+        The index decides: podman lists images whose configs say another platform. If there is no
+        such image, an artifact for the platform will do, and last, if no platform was asked for,
+        the only image there is.
+        """
+        named = image_ways(self._source, raw)
+        present = [way for way in named if is_present(self._source, way[-1])]
+        if self._platform is None and len(present) == 1:
+            return self._route(present[0])
+        fitting, others = self._by_entry(present)
+        artifacts = []
+        for route in map(self._route, fitting):
+            if self._is_image(route.image):
+                return route
+            artifacts.append(route)
+        images = []
+        for route in (self._route(way) for way in others if way[-1].platform is None):
+            with suppress(VerificationError, RefusedError):  # a bad image hides no other
+                if self._fits(route.image):
+                    return route
+            if self._may_be_image(route.image):
+                images.append(route)
+        if artifacts:
+            return artifacts[0]
+        marked = [way for way in others if way[-1].platform is not None]
+        if self._platform is None and len(marked) + len(images) <= _MOST_LOOKED_AT:
+            images += [r for r in map(self._route, marked) if self._may_be_image(r.image)]
+            if len(images) == 1:
+                return images[0]
+        raise self._not_found(named, marked)
+
+    def _not_found(self, named: Sequence[Way], marked: Sequence[Way]) -> ImageNotFoundError:
+        message = f"no image for {self._wanted}"
+        if self._by_entry(named)[0]:
+            message += " (the index names one, but it is not there)"
+        else:
+            message += self._other_claim(marked)
+        stated = (way[-1].platform for way in marked)
+        available = dict.fromkeys(map(str, filter(_can_be_asked_for, [*self._available, *stated])))
+        return ImageNotFoundError(message, where=self._source.where, available=list(available))
+
+    def _other_claim(self, marked: Sequence[Way]) -> str:
+        """Return a remark on an image that is for the platform by its config, but not by the index."""
+        for way in marked[:_MOST_LOOKED_AT]:
+            with suppress(VerificationError, RefusedError):
+                found = _platform_of(self._source, self._route(way).image)
+                if found and self._wanted.choose([found]) is not None:
+                    return (
+                        f" (the config of {way[-1].platform} says {found}, but the index decides)"
+                    )
+        return ""
+
+    def _by_entry(self, ways: Iterable[Way]) -> tuple[list[Way], list[Way]]:
+        """Return those of *ways* whose entries say that they fit, best first, and the others."""
+        variants = {variant: rank for rank, variant in enumerate(self._wanted.variants())}
+        fitting: list[tuple[int, Way]] = []
+        others: list[Way] = []
+        for way in ways:
+            platform = way[-1].platform
+            if platform and self._wanted.choose([platform]) is not None:
+                fitting.append((variants.get(platform.variant, len(variants)), way))
+            else:
+                others.append(way)
+        fitting.sort(key=lambda ranked: ranked[0])
+        return [way for _, way in fitting], others
+
+    def _fits(self, raw: RawManifest) -> bool:
+        """Return whether *raw* is an image for the platform, as its config says."""
+        if raw.media_type not in media_types.MANIFESTS:
+            return True
+        config = self._config(raw)
+        if config is None:
+            return False
+        self._available.append(config.platform)
+        return self._wanted.choose([config.platform]) is not None
+
+    def _is_image(self, raw: RawManifest) -> bool:
+        return raw.media_type not in media_types.MANIFESTS or self._config(raw) is not None
+
+    def _may_be_image(self, raw: RawManifest) -> bool:
+        try:
+            return self._is_image(raw)
+        except (VerificationError, RefusedError):
+            return True
+
+    def _config(self, raw: RawManifest) -> ImageConfig | None:
+        if raw.digest not in self._configs:
+            self._configs[raw.digest] = read_image_config(self._source, Manifest.parse(raw))
+        return self._configs[raw.digest]
+
+    def _route(self, way: Way) -> Route:
+        return Route(way, self._source.manifest(way[-1].digest))
+
+
+def _can_be_asked_for(platform: Platform | None) -> bool:
+    """Return whether *platform*, as it is written, selects an image for it."""
+    if platform is None:
+        return False
+    try:
+        return Platform.parse(str(platform)).choose([platform]) is not None
+    except UsageError:
+        return False
+
+
+def image_ways(source: Source, raw: RawManifest) -> list[Way]:
+    """Return the ways to everything below the index *raw* but attestations, be it there or not."""
+
+    def nested(child: Descriptor) -> RawManifest | None:
+        return source.manifest(child.digest) if is_present(source, child) else None
+
+    children = Index.parse(raw, strict=False).manifests
+    ways = leaves(children, nested, above=(raw.digest,), where=source.where)
+    return [way for way in ways if _ATTESTATION not in way[-1].annotations]
+
+
+def _platform_of(source: Source, raw: RawManifest) -> Platform | None:
+    """The platform in the config of the image *raw*; ``None`` for a manifest that is not parsed here."""
+    if raw.media_type not in media_types.MANIFESTS:
+        return None
+    manifest = Manifest.parse(raw)
+    data = read_config(source, manifest)
+    manifest.require_image(data, where=source.where)
+    return ImageConfig.parse(data, where=source.where).platform
+
+
+def is_present(source: Source, child: Descriptor) -> bool:
+    """Whether the manifest is there; only sparse sources can say that it is not."""
+    return not isinstance(source, SparseSource) or source.holds(child)
+
+
+def read_config(source: Source, manifest: Manifest) -> bytes:
+    """The bytes of *manifest*'s config, verified."""
+    descriptor = manifest.config
+    if descriptor.size > METADATA_LIMIT:
+        raise LimitExceededError(
+            f"a config of {descriptor.size} bytes", limit=METADATA_LIMIT, where=source.where
+        )
+    stream = source.open_blob(descriptor)
+    where = f"{source.where}: config {descriptor.digest}"
+    with VerifyingReader(
+        stream, digest=descriptor.digest, size=descriptor.size, where=where
+    ) as blob:
+        return read_bounded(blob, METADATA_LIMIT, where=where)
+
+
+def read_image_config(source: Source, manifest: Manifest) -> ImageConfig | None:
+    """The config of *manifest* with a diff ID for each layer, or ``None`` if that is an artifact's."""
+    if not manifest.may_be_image:
+        return None
+    data = read_config(source, manifest)
+    if not is_image_config(data, manifest.config.media_type):
+        return None
+    where = f"{source.where}: config {manifest.config.digest}"
+    config = ImageConfig.parse(data, where=where)
+    config.require_layers(len(manifest.layers), where=where)
+    return config
+
+
+def platforms_of(children: Iterable[Descriptor]) -> list[str]:
+    """The platforms that *children* are for, written out."""
+    return [str(child.platform) for child in children if child.platform and str(child.platform)]

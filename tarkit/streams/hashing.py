@@ -1,0 +1,186 @@
+"""The digest of a large file, while the disk gets it, and begun before all of it is written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from queue import SimpleQueue
+from typing import BinaryIO, NamedTuple
+
+from tarkit.errors import TruncatedError
+from tarkit.image.digest import Digest
+from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.direct import DirectReader, new_buffer
+from tarkit.streams.os_errors import from_os_error, os_errors
+from tarkit.streams.workers import start_thread
+
+_PIECE = 8 << 20  # read at a time: pieces of 2 MiB took as long as through the page cache
+_BUFFERS = 3
+_ZEROS = bytes(CHUNK_SIZE)
+
+
+def file_digest(file: BinaryIO, where: object) -> Digest:
+    """The sha256 of all of *file*, which is called *where* in messages and is read once only."""
+    with closing(FileDigest(file, where)) as digest:
+        return digest.finish()
+
+
+class FileDigest:
+    """The sha256 of *file*, which is called *where* in messages: a thread computes it, from the front.
+
+    It can begin while what comes later is still being written.
+    """
+
+    def __init__(self, file: BinaryIO, where: object) -> None:
+        self._descriptor = file.fileno()
+        self._where = where
+        self._hasher = hashlib.sha256()
+        self._failure: BaseException | None = None
+        self._loader = _Loader(self._descriptor, str(where))
+        with ExitStack() as stack:
+            stack.callback(self._loader.close)
+            self._thread = start_thread(self._hash, "hash")
+            stack.pop_all()
+
+    def begin(self, settled: int) -> None:
+        """Begin: the first *settled* bytes stay as they are."""
+        self._loader.load_to(settled)
+
+    def finish(self) -> Digest:
+        """The digest of the whole file, which nobody changes any more."""
+        with os_errors(self._where):
+            self._loader.load_to(os.fstat(self._descriptor).st_size)
+            self._loader.end()
+            self._thread.join()
+            if self._failure is not None:
+                raise self._failure
+        return Digest("sha256", self._hasher.hexdigest())
+
+    def _hash(self) -> None:
+        try:
+            for data in self._loader:
+                self._hasher.update(data)
+        except BaseException as error:  # noqa: BLE001  raised again where the digest is asked for
+            self._failure = error
+
+    def close(self) -> None:
+        """End the threads, wherever they are."""
+        self._loader.close()
+        self._thread.join()
+
+
+@contextmanager
+def flushing(file: BinaryIO, where: object) -> Iterator[None]:
+    """Have *file*, which is called *where* in messages, written to the disk while the block runs."""
+    failures: list[OSError] = []
+
+    def flush() -> None:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:  # the system tells of it once, so it must not be lost here
+            failures.append(error)
+
+    thread = start_thread(flush, "flush", daemon=False)
+    try:
+        yield
+    finally:
+        thread.join()
+    for error in failures:
+        raise from_os_error(error, where) from error
+
+
+class _Loader:
+    """A file's bytes in order, read by a thread into buffers that are used in turn.
+
+    Holes are not read, and no page stays in the cache. A view holds until the next is asked for.
+    """
+
+    def __init__(self, descriptor: int, where: str) -> None:
+        self._descriptor = descriptor
+        self._where = where
+        self._limits: SimpleQueue[int | None] = SimpleQueue()
+        self._free: SimpleQueue[memoryview | None] = SimpleQueue()
+        self._loaded: SimpleQueue[_Loaded | BaseException | None] = SimpleQueue()
+        for _ in range(_BUFFERS):
+            self._free.put(memoryview(new_buffer(_PIECE)))
+        self._thread = start_thread(self._load, "load")
+        self._file = DirectReader(descriptor)
+
+    def load_to(self, limit: int) -> None:
+        """Go on to byte *limit*."""
+        self._limits.put(limit)
+
+    def end(self) -> None:
+        """There is no more."""
+        self._limits.put(None)
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        while (item := self._loaded.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            for done in range(0, item.zeros, CHUNK_SIZE):
+                yield _ZEROS[: item.zeros - done]
+            if item.buffer is not None:
+                yield item.buffer[: item.size]
+                self._free.put(item.buffer)
+
+    def close(self) -> None:
+        """Stop the thread; whoever waits for bytes gets no more."""
+        self._free.put(None)
+        self.end()
+        self._thread.join()
+        self._loaded.put(None)
+        self._file.close()
+
+    def _load(self) -> None:
+        try:
+            position = 0
+            while (limit := self._limits.get()) is not None:
+                for start, end in _data(self._descriptor, position, limit):
+                    self._loaded.put(_Loaded(zeros=start - position))
+                    for piece in range(start, end, _PIECE):
+                        buffer = self._free.get()
+                        if buffer is None:  # nobody wants the rest
+                            return
+                        self._loaded.put(self._piece(buffer, piece, min(end - piece, _PIECE)))
+                    position = end
+                self._loaded.put(_Loaded(zeros=limit - position))
+                position = limit
+            self._loaded.put(None)
+        except BaseException as error:  # noqa: BLE001  raised again where the bytes are asked for
+            self._loaded.put(error)
+
+    def _piece(self, buffer: memoryview, start: int, size: int) -> _Loaded:
+        done = self._file.read_into(buffer[:size], start)
+        if done < size:
+            raise TruncatedError(f"ends at byte {start + done}", where=self._where)
+        return _Loaded(buffer=buffer, size=size)
+
+
+class _Loaded(NamedTuple):
+    """The next bytes of the file: so many zeros, or the first *size* of *buffer*."""
+
+    zeros: int = 0
+    buffer: memoryview | None = None
+    size: int = 0
+
+
+def _data(descriptor: int, position: int, limit: int) -> Iterator[tuple[int, int]]:
+    """Where the file has data from *position* to *limit*, as far as the system can tell."""
+    if not hasattr(os, "SEEK_DATA"):
+        yield position, limit
+        return
+    while position < limit:
+        try:
+            start = os.lseek(descriptor, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole is left
+                return
+            raise
+        if start >= limit:
+            return
+        position = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, min(position, limit)

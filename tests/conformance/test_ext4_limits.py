@@ -186,7 +186,7 @@ def test_an_image_grows_and_shrinks(image: Path, profile: Ext4Profile, size: Siz
 
 CLONE = ("tune2fs", "-U", "random")
 OPTIMISE = ("e2fsck", "-fyD")
-UPKEEP = {
+UPKEEP: dict[str, list[tuple[str, ...]]] = {
     "a new UUID": [CLONE, CLONE],
     "no UUID": [("tune2fs", "-U", "clear")],
     "directories optimised": [OPTIMISE, CLONE],

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tarkit.errors import UnsupportedError
-from tarkit.rootfs.overlay.overlay import OverlayContext
+from tarkit.rootfs.overlay.context import OverlayContext
 from tarkit.streams.files import open_regular
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.staging import is_staging
@@ -40,7 +40,7 @@ class AddFiles:
     destination: str
 
     def parts(self) -> Iterator[bytes]:
-        """See :class:`tarkit.rootfs.overlay.overlay.Change`."""
+        """See :class:`tarkit.rootfs.overlay.context.Change`."""
         yield os.fsencode(self.destination)
         yield os.fsencode(self.source.name)
         for found in _found(self.source):
@@ -61,7 +61,7 @@ class AddFiles:
                 yield os.fsencode(found.path.readlink())
 
     def make(self, work: OverlayContext) -> None:
-        """See :class:`tarkit.rootfs.overlay.overlay.Change`."""
+        """See :class:`tarkit.rootfs.overlay.context.Change`."""
         top = self.destination
         for found in _found(self.source):
             if found.below != ".":

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from tarkit.errors import MalformedError, RefusedError
-from tarkit.rootfs.overlay.overlay import OverlayContext
+from tarkit.rootfs.overlay.context import OverlayContext
 from tarkit.tar.member import Member, MemberType
 
 BUNDLES = (
@@ -60,11 +60,11 @@ class AddCertificates:
         return cls(tuple(dict.fromkeys(certificates)))
 
     def parts(self) -> Iterator[bytes]:
-        """See :class:`tarkit.rootfs.overlay.overlay.Change`."""
+        """See :class:`tarkit.rootfs.overlay.context.Change`."""
         yield from self.certificates
 
     def make(self, work: OverlayContext) -> None:
-        """See :class:`tarkit.rootfs.overlay.overlay.Change`."""
+        """See :class:`tarkit.rootfs.overlay.context.Change`."""
         paths = {work.real_path(path) for path in BUNDLES if work.get(path) is not None}
         for path in sorted(paths) or [work.real_path(BUNDLES[0])]:
             self._extend(work, path)

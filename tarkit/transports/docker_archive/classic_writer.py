@@ -18,12 +18,12 @@ from tarkit.layout.archive_output import ArchiveOutput
 from tarkit.protocols import ImageEntry, Profile
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.docker_archive.items import ManifestItem
-from tarkit.transports.docker_archive.writer import (
+from tarkit.transports.docker_archive.body import (
     NamedImages,
     add_docker_files,
     require_sha256,
 )
+from tarkit.transports.docker_archive.items import ManifestItem
 
 PROFILE = Profile(
     media_types=frozenset({media_types.DOCKER_MANIFEST}),
@@ -49,7 +49,7 @@ class _Image:
 
 
 class ClassicBody:
-    """The images of a classic archive; see :class:`tarkit.transports.docker_archive.writer.ArchiveBody`."""
+    """The images of a classic archive; see :class:`tarkit.transports.docker_archive.body.ArchiveBody`."""
 
     def __init__(self, output: ArchiveOutput) -> None:
         self.output = output

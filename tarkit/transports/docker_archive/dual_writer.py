@@ -20,8 +20,8 @@ from tarkit.layout.entries import EMPTY_INDEX
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME
 from tarkit.protocols import ImageEntry, Profile
+from tarkit.transports.docker_archive.body import NamedImages, add_docker_files, require_sha256
 from tarkit.transports.docker_archive.items import DockerImage, ManifestItem
-from tarkit.transports.docker_archive.writer import NamedImages, add_docker_files, require_sha256
 
 PROFILE = Profile(
     media_types=MANIFESTS,
@@ -70,7 +70,7 @@ _KEEPING_PROFILE = replace(PROFILE, media_types=MANIFESTS | INDEXES)
 
 
 class DualBody:
-    """The images of a dual archive; see :class:`tarkit.transports.docker_archive.writer.ArchiveBody`."""
+    """The images of a dual archive; see :class:`tarkit.transports.docker_archive.body.ArchiveBody`."""
 
     def __init__(self, output: ArchiveOutput) -> None:
         self.output = output

@@ -15,11 +15,12 @@ from urllib.parse import urlencode
 
 from tarkit.errors import AuthenticationError, MalformedError, TransportError
 from tarkit.image.document import get_string, parse_object
+from tarkit.transports.registry.body import Response
 from tarkit.transports.registry.challenge import Challenge, parse_challenges, preferred
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.failures import PassingError, explanation, from_answer
 from tarkit.transports.registry.http import Http
-from tarkit.transports.registry.messages import Request, Response, values_of
+from tarkit.transports.registry.messages import Request, values_of
 from tarkit.transports.registry.numbers import seconds
 from tarkit.transports.registry.urls import parse_url, shown
 

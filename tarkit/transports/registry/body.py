@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 
@@ -56,3 +58,13 @@ class Body:
     def close(self) -> None:
         """End the connection."""
         self._raw.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer whose body is still to be read from ``stream``; ``url`` is where it came from in the end."""
+
+    status: int
+    headers: Mapping[str, str]
+    url: str
+    stream: Body

@@ -10,6 +10,7 @@ from typing import Self
 from tarkit.errors import AuthenticationError, NotFoundError, TarkitError, TransportError
 from tarkit.transports.registry import failures
 from tarkit.transports.registry.auth import Authorizer
+from tarkit.transports.registry.body import Response
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.endpoint import (
     DOCKER_HUB,
@@ -18,7 +19,7 @@ from tarkit.transports.registry.endpoint import (
     require_host,
 )
 from tarkit.transports.registry.http import Http
-from tarkit.transports.registry.messages import Answer, Request, Response
+from tarkit.transports.registry.messages import Answer, Request
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.urls import is_loopback, origin, resolved
 

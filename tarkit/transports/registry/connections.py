@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 from tarkit.errors import TransportError
 from tarkit.redaction import Secrets
-from tarkit.transports.registry.body import Body
+from tarkit.transports.registry.body import Body, Response
 from tarkit.transports.registry.failures import certificate_error, from_exception
-from tarkit.transports.registry.messages import Request, Response
+from tarkit.transports.registry.messages import Request
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.proxies import proxy_for
 from tarkit.transports.registry.tls import tls_context

@@ -10,8 +10,7 @@ from tarkit.errors import CancelledError, SizeMismatchError, TarkitError, Transp
 from tarkit.image.descriptor import Descriptor
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader
-from tarkit.transports.registry.body import Body
-from tarkit.transports.registry.messages import Response
+from tarkit.transports.registry.body import Body, Response
 from tarkit.transports.registry.numbers import content_length
 from tarkit.transports.registry.repository import Repository
 

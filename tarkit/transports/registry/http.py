@@ -12,10 +12,10 @@ from tarkit.image.document import METADATA_LIMIT
 from tarkit.redaction import Secrets
 from tarkit.streams.cancellation import wait as wait_for
 from tarkit.transports.registry import failures
-from tarkit.transports.registry.body import Body
+from tarkit.transports.registry.body import Body, Response
 from tarkit.transports.registry.connections import Connections
 from tarkit.transports.registry.failures import PassingError
-from tarkit.transports.registry.messages import Answer, Request, Response
+from tarkit.transports.registry.messages import Answer, Request
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.urls import origin, parse_url, resolved
 

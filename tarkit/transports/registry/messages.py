@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from tarkit.transports.registry.body import Body
 
 
 def values_of(headers: Mapping[str, str], name: str) -> list[str]:
@@ -40,16 +36,6 @@ class Request:
     def repeatable(self) -> bool:
         """Whether its body can be sent a second time."""
         return not isinstance(self.body, Iterator)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer whose body is still to be read from ``stream``; ``url`` is where it came from in the end."""
-
-    status: int
-    headers: Mapping[str, str]
-    url: str
-    stream: Body
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import RawManifest, guess_media_type
 from tarkit.image.reference import Reference
 from tarkit.transports.registry.authfile import find_credentials
+from tarkit.transports.registry.body import Response
 from tarkit.transports.registry.client import RegistryClient
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.failures import explanation
-from tarkit.transports.registry.messages import Answer, Payload, Request, Response
+from tarkit.transports.registry.messages import Answer, Payload, Request
 from tarkit.transports.registry.numbers import content_length
 from tarkit.transports.registry.options import RegistryOptions
 

@@ -1,0 +1,119 @@
+"""An image while changes are laid on it, and the interface of a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from tarkit.errors import RefusedError, UnsupportedError
+from tarkit.rootfs.layer_data import LayerData
+from tarkit.rootfs.merge import Merger
+from tarkit.rootfs.names import WHITEOUT, Parts, path_of, require_visible
+from tarkit.rootfs.tree import Node
+from tarkit.streams.chunks import read_bounded
+from tarkit.tar.epoch import source_date_epoch
+from tarkit.tar.member import Member, MemberType
+
+EDIT_LIMIT = 64 << 20
+"""Largest file in bytes that can be edited; editing happens in memory."""
+
+
+class Change(Protocol):
+    """One change, made to the image as the changes before it left it."""
+
+    def parts(self) -> Iterator[bytes]:
+        """Everything that decides what the change makes of an image, told apart from other changes."""
+        ...
+
+    def make(self, work: OverlayContext) -> None:
+        """Make the change on *work*."""
+        ...
+
+
+class OverlayContext:
+    """The image while an overlay is laid on it."""
+
+    def __init__(self, contents: LayerData, merger: Merger) -> None:
+        self._contents = contents
+        self._merger = merger
+        self._tree = merger.tree
+        self._epoch = source_date_epoch()
+        self.mtime_ns = (self._epoch or 0) * 1_000_000_000
+
+    def get(self, path: str, *, follow: bool = True) -> Node | None:
+        """What is at *path* now, if anything is."""
+        return self._tree.get(self._tree.parts(path), follow=follow)
+
+    def find(self, path: str, *, follow: bool = True) -> Node:
+        """What is at *path* now; raises :class:`PathNotFoundError`."""
+        return self._tree.find(self._tree.parts(path), follow=follow)
+
+    def real_path(self, path: str) -> str:
+        """*path* with all links on the way followed, also where nothing is at its end yet."""
+        parts = self._tree.real_parts(self._tree.parts(path))
+        return b"/".join(parts).decode("utf-8", "surrogateescape")
+
+    def read(self, node: Node, path: str) -> bytes:
+        """All of the file *node*, which is called *path* in messages."""
+        if node.type is not MemberType.FILE:
+            raise UnsupportedError("not a file", where=path)
+        with self._contents.open(node) as stream:
+            return read_bounded(stream, EDIT_LIMIT, where=path)
+
+    def put(self, path: str, member: Member, data: bytes | Path = b"") -> None:
+        """Put *member* with its *data* at *path*; its name is taken from there.
+
+        A time later than ``SOURCE_DATE_EPOCH`` becomes that one. A link at *path* is replaced.
+        Raises :class:`RefusedError` where a directory would have to go, or go for one.
+        """
+        parts = self._tree.parts(path)
+        require_visible(parts)
+        self._require_room(parts, member.type)
+        mtime_ns = member.mtime_ns if self._epoch is None else min(member.mtime_ns, self.mtime_ns)
+        offset = self._contents.add(data).offset if member.size else 0
+        named = replace(
+            member,
+            name=b"/".join(parts),
+            mtime_ns=mtime_ns,
+            data_offset=offset,
+            stored=member.size,
+            sparse=None,
+        )
+        self._apply(named)
+
+    def link(self, path: str, first: str) -> None:
+        """Give the file that was put at *first* another name, *path*."""
+        target = b"/".join(self._tree.parts(first))
+        self.put(path, Member(b"", MemberType.HARDLINK, linkname=target))
+
+    def rewrite(self, path: str, node: Node, data: bytes) -> None:
+        """Put *data* in the place of what *node*, the file at *path*, holds; metadata stays."""
+        self.put(path, replace(node.member, size=len(data)), data)
+
+    def remove(self, path: str) -> None:
+        """Remove what is at *path*; raises :class:`RefusedError` for the root."""
+        parts = self._tree.parts(path)
+        if not parts:
+            raise RefusedError("the root cannot be removed", where="/")
+        self._apply(Member(b"/".join([*parts[:-1], WHITEOUT + parts[-1]])))
+
+    def _require_room(self, parts: Parts, kind: MemberType) -> None:
+        """Raise :class:`RefusedError` where more than a file, or a link, would go for what is put there."""
+        trail = self._tree.trail(parts, follow=kind is not MemberType.SYMLINK)
+        where = path_of(trail.names)
+        is_directory = kind is MemberType.DIRECTORY
+        if trail.nodes[-1].children is None and (is_directory or trail.missing):
+            raise RefusedError(
+                "a file of the image is in the way", where=where, hint="remove it first"
+            )
+        if trail.nodes[-1].children is not None and not trail.missing and not is_directory:
+            raise RefusedError(
+                "a directory of the image is in the way",
+                where=where,
+                hint="name a path in it, or remove it first",
+            )
+
+    def _apply(self, member: Member) -> None:
+        self._merger.add(len(self._contents.layers), [member])

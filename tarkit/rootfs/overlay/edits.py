@@ -1,0 +1,70 @@
+"""Changes of single paths: write a file, remove a path, edit a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tarkit.errors import UsageError
+from tarkit.rootfs.overlay.context import OverlayContext
+from tarkit.tar.member import Member
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFile:
+    """A change that puts a file holding *data* at *destination*, owned by 0:0."""
+
+    destination: str
+    data: bytes
+    mode: int
+
+    def parts(self) -> Iterator[bytes]:
+        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        yield os.fsencode(self.destination)
+        yield b"%o" % self.mode
+        yield self.data
+
+    def make(self, work: OverlayContext) -> None:
+        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        member = Member(b"", mode=self.mode & 0o7777, size=len(self.data), mtime_ns=work.mtime_ns)
+        work.put(self.destination, member, self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePath:
+    """A change that removes *path* and everything below it."""
+
+    path: str
+
+    def parts(self) -> Iterator[bytes]:
+        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        yield os.fsencode(self.path)
+
+    def make(self, work: OverlayContext) -> None:
+        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        work.find(self.path, follow=False)
+        work.remove(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class EditFile:
+    """A change that replaces the content of the file at *path* with the result of *change*."""
+
+    path: str
+    change: Callable[[bytes], bytes]
+    name: str | None
+
+    def parts(self) -> Iterator[bytes]:
+        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        if self.name is None:
+            raise UsageError(
+                "nothing tells what this edit does", where=self.path, hint="give it a name"
+            )
+        yield os.fsencode(self.path)
+        yield os.fsencode(self.name)
+
+    def make(self, work: OverlayContext) -> None:
+        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        node = work.find(self.path)
+        work.rewrite(work.real_path(self.path), node, self.change(work.read(node, self.path)))

@@ -9,10 +9,10 @@ MAX_ENTRIES = 2_500_000
 """Most entries that the layers of an image may have altogether: each takes up to 1.5 KiB of memory."""
 
 FREE_STEPS = 1_000_000
-"""Components of symbolic links that the merge follows in any image."""
+"""Components of symbolic links and very deep paths that the merge follows in any image."""
 
 STEPS_PER_ENTRY = 64
-"""Further components of symbolic links that the merge follows for each entry of the layers."""
+"""Further components that it follows for each entry of the layers; shallower paths do not count."""
 
 _REASON = "the most that fit into 4 GiB of memory"
 
@@ -44,10 +44,10 @@ class MergeLimits:
         self._entries.take(length >> 10)
 
     def follow(self, steps: int) -> None:
-        """Count *steps* components of symbolic links."""
+        """Count *steps* components of a symbolic link, or of a very deep path."""
         self._followed += steps
         if self._followed > self._steps:
             raise LimitExceededError(
-                f"symbolic links that take more than {self._steps} steps to follow",
+                f"paths and symbolic links that take more than {self._steps} steps to follow",
                 limit=self._steps,
             )

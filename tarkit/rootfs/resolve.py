@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tarkit.errors import LimitExceededError
-from tarkit.rootfs.limits import MergeLimits
+from tarkit.rootfs.limits import STEPS_PER_ENTRY, MergeLimits
 from tarkit.rootfs.names import MAX_DEPTH, Parts, require_visible
 from tarkit.rootfs.tree import Node, Trail, Tree
 from tarkit.tar.member import Member, MemberType
@@ -89,6 +89,8 @@ class Resolver:
         """Return the inode at *parts*, links followed, or None if nothing is there."""
         if parts == self._last:  # as for each sibling after the first
             return self._last_node
+        if len(parts) > STEPS_PER_ENTRY:
+            self._limits.follow(len(parts))
         node: Node = self._tree.root
         for name in parts:
             child = node.children.get(name) if node.children else None

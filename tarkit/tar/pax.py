@@ -203,7 +203,9 @@ def _xattrs(values: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
 
 
 def _unescape(escapes: re.Pattern[bytes], name: bytes) -> bytes:
-    plain = escapes.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), name)
+    plain = name
+    if b"%" in name:
+        plain = escapes.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), name)
     if not plain or b"\0" in plain:
         raise MalformedError(f"an extended attribute named {name[:255]!r}")
     return plain

@@ -9,9 +9,11 @@ from random import Random
 
 import pytest
 
+from tarkit.artifacts.build import build_ext4
 from tarkit.rootfs.output.directory import write_directory
 from tarkit.transports.location import open_source
-from tests.builders import image_of, layout_of, write_files
+from tests.builders import image_of, layout_of, squeeze, write_files
+from tests.conformance.ext4_images import mounted
 from tests.conformance.tools import Tool
 from tests.rootfs.inorder import (
     Stack,
@@ -52,6 +54,16 @@ def differs_for_a_reason(stack: Stack) -> bool:
     return depends_on_whiteout_order(stack) or hides_through_replaced_link(stack)
 
 
+def assert_same(stacks: list[Stack], ours: Path, theirs: Path) -> None:
+    """Compare the directories of *stacks* in *ours* and in *theirs*."""
+    actual, expected = (by_stack(facts_of_directory(top)) for top in (ours, theirs))
+    groups, expected_groups = link_groups(ours), link_groups(theirs)
+    for number, stack in enumerate(stacks):
+        name = str(number)
+        assert actual.get(name) == expected.get(name), stack
+        assert groups.get(name) == expected_groups.get(name), stack
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_random_links_and_whiteouts_are_what_umoci_makes_of_them(
     umoci: Tool, tmp_path: Path, seed: int
@@ -65,10 +77,16 @@ def test_random_links_and_whiteouts_are_what_umoci_makes_of_them(
     umoci("unpack", "--image", location, tmp_path / "bundle")
     with open_source(f"oci:{location}") as source:
         write_directory(source, tmp_path / "out")
-    theirs, ours = tmp_path / "bundle" / "rootfs", tmp_path / "out"
-    expected, actual = (by_stack(facts_of_directory(top)) for top in (theirs, ours))
-    expected_groups, groups = link_groups(theirs), link_groups(ours)
-    for number, stack in enumerate(compared):
-        name = str(number)
-        assert actual.get(name) == expected.get(name), stack
-        assert groups.get(name) == expected_groups.get(name), stack
+    assert_same(compared, tmp_path / "out", tmp_path / "bundle" / "rootfs")
+
+
+def test_an_ext4_image_holds_the_same_links(umoci: Tool, tmp_path: Path) -> None:
+    random = Random(3)
+    stacks = [random_stack(random) for _ in range(200)]
+    stacks = [stack for stack in stacks if not differs_for_a_reason(stack)]
+    write_files(tmp_path / "layout", layout_of(image_of(side_by_side(stacks)), pack=squeeze))
+    location = f"{tmp_path / 'layout'}:app"
+    umoci("unpack", "--image", location, tmp_path / "bundle")
+    build_ext4(f"oci:{location}", tmp_path / "image.ext4")
+    with mounted(tmp_path / "image.ext4", "ro") as top:
+        assert_same(stacks, top, tmp_path / "bundle" / "rootfs")

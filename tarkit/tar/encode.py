@@ -13,6 +13,7 @@ from tarkit.errors import LimitExceededError, MalformedError, UnsupportedError
 from tarkit.tar import padding, pax, sparse
 from tarkit.tar.header import MAX_SIZE, byte_sum
 from tarkit.tar.member import Member, MemberType
+from tarkit.tar.names import shown
 from tarkit.tar.scan import MAX_EXTENSION
 
 _NAME_SIZE = 100
@@ -39,6 +40,10 @@ def encode(member: Member) -> bytes:
     Raises :class:`MalformedError` for what no tar can hold, :class:`LimitExceededError` for more
     records than a reader would take, and :class:`UnsupportedError` for a type nobody knows.
     """
+    if member.type is MemberType.FILE and member.name.endswith(b"/"):
+        raise MalformedError(
+            f"a file named {shown(member.name[:255])}: readers take it for a directory"
+        )
     if fits_ustar(member, member.name):
         return _pack(
             pax.text(member.name),

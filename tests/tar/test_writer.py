@@ -54,6 +54,7 @@ class Pipe(io.BytesIO):
 
 NAMES = st.binary(min_size=1, max_size=400).filter(lambda name: b"\0" not in name)
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(b"/".join)
+FILE_PATHS = PATHS.filter(lambda path: not path.endswith(b"/"))  # the others are directories
 OWNER_NAMES = st.binary(max_size=60).filter(lambda name: b"\0" not in name)
 LINKS = (MemberType.HARDLINK, MemberType.SYMLINK)
 DEVICES = (MemberType.CHAR, MemberType.BLOCK)
@@ -66,7 +67,7 @@ def described(draw: st.DrawFn) -> tuple[Member, bytes]:
     data = draw(st.binary(max_size=1500)) if kind is MemberType.FILE else b""
     device = st.integers(0, (1 << 32) - 1) if kind in DEVICES else st.just(0)
     member = Member(
-        name=draw(PATHS),
+        name=draw(FILE_PATHS if kind is MemberType.FILE else PATHS),
         type=kind,
         mode=draw(st.integers(0, 0o7777)),
         uid=draw(st.integers(0, (1 << 32) - 1)),
@@ -107,7 +108,15 @@ def sparse_members(draw: st.DrawFn) -> tuple[Member, bytes]:
         end += hole + length
     data = bytes(i % 251 for i in range(sum(s.length for s in segments)))
     size = end + draw(st.integers(0, 5000))
-    return Member(draw(PATHS), size=size, sparse=tuple(segments), stored=len(data)), data
+    return Member(draw(FILE_PATHS), size=size, sparse=tuple(segments), stored=len(data)), data
+
+
+@pytest.mark.parametrize("name", [b"a/", b"n" * 300 + b"/"])
+def test_a_file_whose_name_ends_in_a_slash_is_refused(name: bytes) -> None:
+    with pytest.raises(MalformedError, match="for a directory"):
+        written((Member(name), b""))
+    [(found, _)] = read(written((Member(name, MemberType.DIRECTORY), b"")))
+    assert (found.name, found.type) == (name, MemberType.DIRECTORY)
 
 
 @given(sparse_members())

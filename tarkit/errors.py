@@ -1,40 +1,40 @@
-"""Every error tarkit raises on purpose, in one tree.
+"""All exceptions raised by tarkit, as one tree.
 
 ::
 
     TarkitError
-    ├── UsageError                     what was asked cannot be read (a location, a reference, an option)
-    ├── NotFoundError                  what was named is not there
+    ├── UsageError                     invalid location, reference or option
+    ├── NotFoundError
     │   ├── ImageNotFoundError         no such image in the archive, layout or repository
-    │   └── PathNotFoundError          no such path: on this machine, or inside an image
-    ├── VerificationError              bytes from outside are not what they should be
+    │   └── PathNotFoundError          no such path on this machine or inside an image
+    ├── VerificationError              input is corrupt or incomplete
     │   ├── DigestMismatchError
     │   ├── SizeMismatchError
-    │   ├── TruncatedError             the input ends before it should
-    │   ├── MalformedError             a header or document breaks its format
-    │   │   ├── LimitExceededError     larger, deeper or more than tarkit is willing to read
-    │   │   ├── LayerCountError        layers and diff IDs differ in number
-    │   │   ├── SharedLayerError       one layer path stands for two different diff IDs
-    │   │   └── MissingRootfsError     a config without ``rootfs.diff_ids``
-    │   └── BlobNotFoundError          a manifest names content that is not there
-    │       └── MemberNotFoundError    … an archive member, by its name
-    ├── AuthenticationError            credentials are missing or refused
-    ├── RefusedError                   understood, and not done
-    │   ├── AmbiguousImageError        several images fit, none was named
-    │   ├── UnsupportedError           a media type, algorithm or feature tarkit does not know
-    │   │   ├── NotAnImageError        an artifact where an image is needed, or a file of another kind
-    │   │   └── ManifestRejectedError  the destination cannot hold this manifest
-    │   ├── CannotModifyError          the copy would have to change what was to be preserved
-    │   ├── UnsafePathError            a path or link leads out of the archive, layout or image
-    │   ├── ForeignLayerError          a layer that may not be distributed is only at its URLs
+    │   ├── TruncatedError             input ends too early
+    │   ├── MalformedError             header or document violates its format
+    │   │   ├── LimitExceededError     input exceeds a size, depth or count limit
+    │   │   ├── LayerCountError        number of layers differs from number of diff IDs
+    │   │   ├── SharedLayerError       one layer path has two different diff IDs
+    │   │   └── MissingRootfsError     config has no ``rootfs.diff_ids``
+    │   └── BlobNotFoundError          manifest or index refers to missing content
+    │       └── MemberNotFoundError    manifest refers to a missing archive member
+    ├── AuthenticationError            credentials missing or rejected
+    ├── RefusedError                   valid request that tarkit will not carry out
+    │   ├── AmbiguousImageError        several images match
+    │   ├── UnsupportedError           unknown media type, algorithm or feature
+    │   │   ├── NotAnImageError        artifact or other file instead of an image
+    │   │   └── ManifestRejectedError  destination cannot store this kind of manifest
+    │   ├── CannotModifyError          copying would change content that must be preserved
+    │   ├── UnsafePathError            path or link leads outside the archive, layout or image
+    │   ├── ForeignLayerError          non-distributable layer available only from its URLs
     │   ├── LockedError                another process holds the lock
-    │   └── NoSpaceError               the output does not fit
-    ├── CancelledError                 stopped: something else failed, or a listener raised it
-    └── TransportError                 the machinery failed: network, daemon, device
-        └── LostBlobError              the far end lost a blob half-way: it can be sent again
+    │   └── NoSpaceError               output does not fit
+    ├── CancelledError                 operation cancelled
+    └── TransportError                 network, daemon or device failed
+        └── LostBlobError              server lost a partial upload; retry from the first byte
 
-The message is one line: what, where, and, where there is something to be done, what to do.
-Attributes carry the same facts for programs. No message ever holds a credential.
+A message is one line: what failed, in which file or image, and a hint if there is a remedy.
+Attributes carry the same facts for programs. Messages never contain credentials.
 """
 
 from __future__ import annotations
@@ -45,11 +45,10 @@ from tarkit.redaction import hidden
 
 
 class TarkitError(Exception):
-    """Root of every error tarkit raises on purpose.
+    """Base class of all tarkit errors.
 
-    ``message`` says what is wrong, ``where`` names the file, blob or image it is wrong in,
-    and ``hint`` says what to do about it; the last two may be ``None``. None of them shows a secret
-    in use.
+    ``message`` describes the problem, ``where`` names the affected file, blob or image, and
+    ``hint`` suggests a remedy; the last two may be None. All three mask credentials in use.
     """
 
     def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
@@ -66,11 +65,14 @@ class TarkitError(Exception):
         return one_line(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
 
 
-_LONGEST = 1000  # characters of a message; names from outside can be of any length
+_LONGEST = 1000  # characters of a message: names in untrusted input can have any length
 
 
 def one_line(text: str) -> str:
-    """*text* with every control, line-breaking or unencodable character escaped, so hostile names stay on one line."""
+    """Return *text* with unprintable characters escaped, so that untrusted text stays on one line.
+
+    This includes control characters, line breaks and lone surrogates.
+    """
     if text.isprintable():
         return text
     return "".join(
@@ -79,15 +81,15 @@ def one_line(text: str) -> str:
 
 
 class UsageError(TarkitError):
-    """A location, reference or option that cannot be read."""
+    """Invalid location, reference or option."""
 
 
 class NotFoundError(TarkitError):
-    """What was named is not there."""
+    """The named object does not exist."""
 
 
 class ImageNotFoundError(NotFoundError):
-    """No image of that name or position; ``available`` lists the names there are."""
+    """No image has the requested name, position or platform; ``available`` lists others."""
 
     def __init__(
         self,
@@ -98,21 +100,21 @@ class ImageNotFoundError(NotFoundError):
         available: Sequence[str] = (),
     ) -> None:
         if hint is None and available:
-            hint = f"it holds {listed(available)}"
+            hint = f"available: {listed(available)}"
         super().__init__(message, where=where, hint=hint)
         self.available = tuple(available)
 
 
 class PathNotFoundError(NotFoundError):
-    """No such path: on this machine, or inside an image."""
+    """No such path on this machine or inside an image."""
 
 
 class VerificationError(TarkitError):
-    """Bytes from outside are not what they should be."""
+    """Input is corrupt or incomplete."""
 
 
 class DigestMismatchError(VerificationError):
-    """Content that does not hash to the digest it was asked for by."""
+    """Content does not match the ``expected`` digest."""
 
     def __init__(self, expected: object, actual: object, *, where: str | None = None) -> None:
         super().__init__(f"digest mismatch: expected {expected}, got {actual}", where=where)
@@ -121,7 +123,10 @@ class DigestMismatchError(VerificationError):
 
 
 class SizeMismatchError(VerificationError):
-    """Content longer or shorter (in bytes) than its descriptor says."""
+    """Content is longer or shorter than the ``expected`` size in bytes.
+
+    Reading stops as soon as the content is too long; ``actual`` is then a lower bound.
+    """
 
     def __init__(self, expected: int, actual: int, *, where: str | None = None) -> None:
         got = "more" if actual > expected else f"only {actual}"
@@ -131,15 +136,15 @@ class SizeMismatchError(VerificationError):
 
 
 class TruncatedError(VerificationError):
-    """The input ends before it should."""
+    """Input ends too early."""
 
 
 class MalformedError(VerificationError):
-    """A header or document that breaks its format."""
+    """A header or document violates its format."""
 
 
 class LimitExceededError(MalformedError):
-    """Larger, deeper or more than tarkit is willing to read; ``limit`` is the bound that was hit."""
+    """Input exceeds a size, depth or count limit; ``limit`` is its value."""
 
     def __init__(
         self, message: str, *, limit: int, where: str | None = None, hint: str | None = None
@@ -158,31 +163,31 @@ class LayerCountError(MalformedError):
 
 
 class SharedLayerError(MalformedError):
-    """One layer path stands for two different diff IDs."""
+    """One layer path has two different diff IDs."""
 
 
 class MissingRootfsError(MalformedError):
-    """An image config without ``rootfs.diff_ids``."""
+    """An image config has no ``rootfs.diff_ids``."""
 
 
 class BlobNotFoundError(VerificationError):
-    """A manifest or index names content that is not there."""
+    """A manifest or index refers to missing content."""
 
 
 class MemberNotFoundError(BlobNotFoundError):
-    """A manifest names an archive member that is not there."""
+    """A manifest refers to a missing archive member."""
 
 
 class AuthenticationError(TarkitError):
-    """Credentials are missing or were refused."""
+    """Credentials are missing or were rejected."""
 
 
 class RefusedError(TarkitError):
-    """Understood, and not done."""
+    """The request is valid, but tarkit will not carry it out."""
 
 
 class AmbiguousImageError(RefusedError):
-    """Several images fit and none was named; ``available`` lists them."""
+    """Several images match; ``available`` lists names that select one."""
 
     def __init__(
         self, message: str, *, where: str | None = None, available: Sequence[str] = ()
@@ -193,27 +198,27 @@ class AmbiguousImageError(RefusedError):
 
 
 class UnsupportedError(RefusedError):
-    """A media type, algorithm or feature tarkit does not know."""
+    """Unknown media type, algorithm or feature."""
 
 
 class NotAnImageError(UnsupportedError):
-    """An artifact where an image is needed, or a file of another kind."""
+    """An artifact or another kind of file was given instead of an image."""
 
 
 class ManifestRejectedError(UnsupportedError):
-    """The destination cannot hold a manifest of this kind."""
+    """The destination cannot store this kind of manifest."""
 
 
 class CannotModifyError(RefusedError):
-    """The copy would have to change what was to be preserved."""
+    """Copying would change content that must be preserved."""
 
 
 class UnsafePathError(RefusedError):
-    """A path or link that leads out of the archive, layout or image."""
+    """A path or link leads outside the archive, layout or image."""
 
 
 class ForeignLayerError(RefusedError):
-    """A layer that may not be distributed is not there, only at its URLs."""
+    """A non-distributable layer is missing from the source and available only from its URLs."""
 
 
 class LockedError(RefusedError):
@@ -221,30 +226,34 @@ class LockedError(RefusedError):
 
 
 class NoSpaceError(RefusedError):
-    """The output does not fit where it was to go."""
+    """The output does not fit at its destination."""
 
 
 class CancelledError(TarkitError):
-    """Stopped: by a :class:`~tarkit.Cancellation`, by ``on_progress``, or because something else failed.
+    """The operation was cancelled.
 
-    A listener may raise it to stop a copy: that ends as after any failure, with nothing committed.
+    Causes: a :class:`~tarkit.Cancellation`, a progress callback, or the failure of another task of
+    the same operation. A callback may raise this error to stop a copy; nothing is then committed.
     """
 
 
 class TransportError(TarkitError):
-    """The machinery failed: a network, a daemon, a device."""
+    """A network, daemon or device failed."""
 
 
 class LostBlobError(TransportError):
-    """The far end lost what it had of a blob; sending the blob again from its first byte may work."""
+    """The server lost a partially uploaded blob; retrying from the first byte may succeed."""
 
 
 def listed(names: Sequence[str], limit: int = 10) -> str:
-    """Return *names* as a readable list of at most *limit*, short enough that a message shows all of it."""
+    """Return up to *limit* of *names*, separated by commas, and the number left out.
+
+    The text is short enough to fit in a message whole.
+    """
     count, length = 0, 0
     for name in names[:limit]:
-        length += len(name) + 2
-        if count and length > _LONGEST // 2:
+        length += len(name) + 2  # with the separator
+        if count and length > _LONGEST // 2:  # leave room for the rest of the message
             break
         count += 1
     shown = ", ".join(names[:count])

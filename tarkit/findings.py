@@ -1,4 +1,4 @@
-"""What there is to find: the rules, how much each weighs, and the report they end up in."""
+"""Findings of ``tarkit verify``: rules, severities and reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tarkit.errors import (
 
 
 class Severity(Enum):
-    """How much a finding weighs: only an error makes an image bad."""
+    """Severity of a finding. Only errors make a verification fail."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -28,7 +28,7 @@ _ERROR, _WARNING, _NOTE = Severity
 
 
 class Rule(Enum):
-    """Every rule by its ``id``, with its ``severity``; docs/guides/verifying.md says what each means."""
+    """A rule with its ``id`` and ``severity``; docs/guides/verifying.md explains each."""
 
     ARCHIVE_TRUNCATED = "archive-truncated", _ERROR
     ARCHIVE_MALFORMED = "archive-malformed", _ERROR
@@ -73,7 +73,7 @@ class Rule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found: the id of its ``rule``, ``where`` in the container it is, and one line about it."""
+    """A violation of the rule with the id ``rule`` at ``where`` in a container, in one line."""
 
     rule: str
     severity: Severity
@@ -83,33 +83,33 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that was found."""
+    """The findings of one verification."""
 
     findings: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing found is an error."""
+        """Whether no finding is an error."""
         return all(finding.severity is not Severity.ERROR for finding in self.findings)
 
 
 class Findings:
-    """What was found so far, each thing once."""
+    """Collects findings without duplicates."""
 
     def __init__(self) -> None:
         self._found: dict[Finding, None] = {}
         self._broken: set[tuple[Rule, str]] = set()
 
     def add(self, rule: Rule, where: str, message: str) -> None:
-        """Note that *rule* is broken at *where*."""
+        """Record a violation of *rule* at *where*."""
         finding = Finding(rule.id, rule.severity, _short(where), _short(message))
         self._found[finding] = None
         self._broken.add((rule, where))
 
     def blame(self, error: TarkitError, where: str, rule: Rule = Rule.UNREADABLE) -> None:
-        """Note *error*, under the rule that its kind has, or else under *rule*.
+        """Record *error* under the rule for its class, or under *rule* if its class has none.
 
-        Raises a :class:`CancelledError` again: it says nothing about the image.
+        Raises *error* itself if it is a :class:`CancelledError`, which is no fault of the image.
         """
         if isinstance(error, CancelledError):
             raise error
@@ -124,22 +124,24 @@ class Findings:
         self.add(rule, where, message)
 
     def holds(self, rule: Rule, where: str) -> bool:
-        """Whether *rule* was found broken at *where*."""
+        """Return whether a violation of *rule* was recorded at *where*."""
         return (rule, where) in self._broken
 
     def breaks(self, rules: Iterable[Rule]) -> bool:
-        """Whether one of *rules* was found broken anywhere."""
+        """Return whether a violation of any of *rules* was recorded."""
         return any(rule in rules for rule, _ in self._broken)
 
     def report(self) -> Report:
-        """All of it, errors first, and otherwise in the order it was found."""
-        weights = list(Severity)
-        return Report(tuple(sorted(self._found, key=lambda found: weights.index(found.severity))))
+        """Return all findings by severity, errors first; within a severity, in the order recorded."""
+        severities = list(Severity)  # most severe first; sorting is stable
+        return Report(
+            tuple(sorted(self._found, key=lambda found: severities.index(found.severity)))
+        )
 
 
-_MOST = 500  # characters of a text that may come from outside
+_MOST = 500  # characters of a message or location, which may come from untrusted input
 
 
 def _short(text: str) -> str:
-    """*text* as one line that any terminal and any encoding can take."""
+    """Return *text* on one printable line, cut to ``_MOST`` characters."""
     return one_line(text if len(text) <= _MOST else text[: _MOST - 1] + "…")

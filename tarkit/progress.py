@@ -1,4 +1,4 @@
-"""Progress: what happens to each blob, as events."""
+"""Progress events of a copy, one blob at a time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.cancellation import check
 from tarkit.streams.chunks import ChunkReader, Readable
 
-_INTERVAL = 0.1  # seconds between two words of how far a copy is
+_INTERVAL = 0.1  # seconds between two ADVANCED events
 
 
 class Event(Enum):
-    """What happened to a blob."""
+    """A step in the transfer of a blob."""
 
     STARTED = "started"
     ADVANCED = "advanced"
@@ -30,11 +30,12 @@ class Event(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """An event of one blob, named by its digest at the source; ``done`` of ``size`` bytes were read there.
+    """An event of one blob and the state of the whole copy.
 
-    ``blobs_done`` of ``blobs`` and ``total_done`` of ``total`` bytes tell of the whole copy, which
-    has taken ``seconds``; what was reused counts as done. Of several images each is counted in when
-    its turn comes.
+    ``digest`` is the blob's digest at the source; ``done`` of its ``size`` bytes have been read.
+    The copy has finished ``blobs_done`` of ``blobs`` blobs and ``total_done`` of ``total`` bytes in
+    ``seconds``. Reused blobs count as done. If a copy has several images, each adds to the totals
+    when it starts.
     """
 
     event: Event
@@ -49,64 +50,71 @@ class Progress:
 
     @property
     def percent(self) -> float:
-        """How much of the whole is done, 0 to 100: of the bytes where they are known, else of the blobs."""
+        """Completed percentage of the copy, 0 to 100, by bytes or, if there are none, by blobs."""
         if self.total:
             return min(100.0, 100 * self.total_done / self.total)
         return 100 * self.blobs_done / self.blobs if self.blobs else 0.0
 
     @property
     def speed(self) -> int:
-        """Bytes per second so far, on average."""
+        """Average bytes per second since the start."""
         return int(self.total_done / self.seconds) if self.seconds > 0 else 0
 
 
 class ProgressTracker:
-    """Counts a copy's bytes, tells of them, and carries the word to stop to every thread."""
+    """Counts the bytes of a copy, reports them to *on_progress*, and cancels all its threads.
+
+    ``read`` is the number of bytes read from the source. All methods are thread-safe.
+    """
 
     def __init__(self, on_progress: Callable[[Progress], None] | None) -> None:
         self._on_progress = on_progress
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._blobs = self._blobs_done = self._total = self._total_done = 0
-        self._told = 0.0
+        self._last_report = 0.0
         self._begin = time.monotonic()
         self._done: dict[Digest, int] = {}
         self.read = 0
 
     def expect(self, blob: Descriptor) -> None:
-        """Count *blob* among those to come."""
+        """Add *blob* to the totals."""
         with self._lock:
             self._blobs += 1
             self._total += blob.size
 
     def cancel(self) -> None:
-        """Make every watched stream raise :class:`CancelledError` at its next read."""
+        """Make every watched stream raise :class:`CancelledError` on its next read."""
         self._stop.set()
 
     def check(self) -> None:
-        """Raise :class:`CancelledError` when it is time to stop."""
+        """Raise :class:`CancelledError` if the copy was cancelled."""
         check()
         if self._stop.is_set():
             raise CancelledError("cancelled")
 
     def watch(self, stream: Readable, blob: Descriptor) -> ChunkReader:
-        """*stream*, whose bytes are counted for *blob*."""
-        return _Watched(stream, blob, self)
+        """Return a stream that reads *stream* and counts its bytes for *blob*."""
+        return _WatchedStream(stream, blob, self)
 
     def advance(self, blob: Descriptor, done: int, step: int) -> None:
-        """*step* more bytes of *blob* were read; raises :class:`CancelledError` when it is time to stop."""
+        """Count *step* more bytes of *blob*, *done* in all.
+
+        Raises :class:`CancelledError` if the copy was cancelled.
+        """
         self.check()
         with self._lock:
             self.read += step
-            self._total_done += done - self._done.get(blob.digest, 0)  # less, when it starts over
+            # A retry starts at 0 again and lowers the total.
+            self._total_done += done - self._done.get(blob.digest, 0)
             self._done[blob.digest] = done
         now = time.monotonic()
-        if now - self._told >= _INTERVAL:
-            self._told = now
+        if now - self._last_report >= _INTERVAL:
+            self._last_report = now
             self.tell(Event.ADVANCED, blob, done)
 
     def done(self, event: Event, blob: Descriptor) -> None:
-        """*blob* is there: finished or reused."""
+        """Count *blob* as complete; *event* is FINISHED or REUSED."""
         with self._lock:
             self._blobs_done += 1
             if event is Event.REUSED:
@@ -114,10 +122,10 @@ class ProgressTracker:
         self.tell(event, blob, blob.size)
 
     def tell(self, event: Event, blob: Descriptor, done: int = 0) -> None:
-        """Report *event* of *blob*."""
+        """Report *event* of *blob*, of which *done* bytes were read, to the callback."""
         if self._on_progress is None:
             return
-        with self._lock:
+        with self._lock:  # callbacks run one at a time
             self._on_progress(
                 Progress(
                     event,
@@ -133,15 +141,15 @@ class ProgressTracker:
             )
 
 
-class _Watched(ChunkReader):
-    def __init__(self, stream: Readable, blob: Descriptor, watcher: ProgressTracker) -> None:
+class _WatchedStream(ChunkReader):
+    def __init__(self, stream: Readable, blob: Descriptor, tracker: ProgressTracker) -> None:
         super().__init__(stream)
         self._blob = blob
-        self._watcher = watcher
+        self._tracker = tracker
         self._done = 0
 
     def _chunk(self) -> bytes:
         chunk = self._stream.read(CHUNK_SIZE)
         self._done += len(chunk)
-        self._watcher.advance(self._blob, self._done, len(chunk))
+        self._tracker.advance(self._blob, self._done, len(chunk))
         return chunk

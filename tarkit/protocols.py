@@ -1,9 +1,23 @@
-"""What a backend provides: the Protocols between the engine and every kind of place images live in.
+"""Protocols that every backend implements: the boundary between the copy engine and the transports.
 
-A *Source* is one image, or index, somewhere; a *Destination* is where one goes. A *Reader* opens
-a container of images, lists them and hands out Sources, which live as long as it is open; a
-*Writer* hands out Destinations and publishes at the end. What only some can do is a small Protocol
-of its own, asked for with :func:`isinstance`.
+A :class:`Source` is one image or index to read; a :class:`Destination` receives one. A
+:class:`Reader` opens a container of images (an archive, a layout, a registry) and returns Sources.
+A :class:`Writer` returns Destinations and publishes the committed images when it closes.
+
+Optional abilities are separate Protocols. The engine looks for them with :func:`isinstance`.
+
+Life of a copy:
+
+1. ``Reader.source()`` and ``Writer.destination()``
+2. ``Source.manifest()``, then for each blob ``Destination.try_reuse()`` or, if that returns None,
+   ``Source.open_blob()`` and ``Destination.put_blob()``
+3. ``Destination.put_manifest()`` for each manifest, then for the indexes above it
+4. ``Destination.commit()``
+5. ``Writer.__exit__()``, then ``Reader.__exit__()``
+
+The engine transfers several blobs at a time, each in its own thread, unless the source is a
+:class:`SequentialSource` with a fixed order or the profile is ``ordered``. All other calls come
+from the thread that started the copy.
 """
 
 from __future__ import annotations
@@ -23,7 +37,7 @@ from tarkit.streams.verify import VerifyingReader
 
 
 class Closing(Protocol):
-    """A context manager that lets go of its descriptors, and of what was not committed, on the way out."""
+    """A context manager that closes its files and discards uncommitted data on exit."""
 
     def __enter__(self) -> Self: ...
 
@@ -36,78 +50,90 @@ class Closing(Protocol):
 
 
 class Source(Protocol):
-    """One image, or index of images, of an open Reader. ``names`` is what it is called there."""
+    """One image, or one index of images, in an open Reader. Valid until the Reader closes."""
 
     @property
     def where(self) -> str:
-        """The place, for messages."""
+        """The location, for messages."""
         ...
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the image is called there; empty where it has no name."""
+        """The names of the image in its container; empty if it has none."""
         ...
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """The top manifest or index, or the one of *digest* inside it: bytes, media type, digest; verified.
+        """Return the top manifest or index, or the one with *digest* below it, verified.
 
-        Raises :class:`~tarkit.errors.BlobNotFoundError` where it is not there.
+        Raises :class:`~tarkit.errors.BlobNotFoundError` if it is missing.
         """
         ...
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """The raw bytes of a config or layer. They are not verified: whoever reads them does that."""
+        """Open the stored bytes of a config or layer. The caller verifies and closes the stream.
+
+        Raises :class:`~tarkit.errors.BlobNotFoundError` if the blob is missing. Otherwise blobs may
+        be opened several times and from several threads.
+        """
         ...
 
 
 @runtime_checkable
 class SparseSource(Protocol):
-    """A source that may hold an index without all of its manifests."""
+    """A source whose index may refer to missing manifests."""
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """Whether the manifest or blob is there."""
+        """Return whether the manifest or blob is present."""
         ...
 
 
 @runtime_checkable
 class StatedSource(Protocol):
-    """A source whose container states the platform of its image."""
+    """A source whose container may state the platform of the image."""
 
     @property
     def platform(self) -> Platform | None:
-        """The platform that the entry of the top manifest states, or None."""
+        """The platform in the container's entry for the top manifest, or None."""
         ...
 
 
 @runtime_checkable
 class SequentialSource(Protocol):
-    """A source that may have to be read from front to back: a compressed archive, a pipe."""
+    """A source that may require front-to-back reading, such as a compressed archive or a pipe."""
 
     def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
-        """*blobs* in the order that reads the source once, one at a time; ``None`` where any order will do."""
+        """Return *blobs* in an order that reads the source once, or None if any order works.
+
+        If the result is not None, the engine reads one blob at a time.
+        """
         ...
 
 
 @runtime_checkable
 class RemoteSource(Protocol):
-    """A source at the other end of a network, which may not give everything at a time."""
+    """A source on a server that limits concurrent downloads."""
 
     @property
     def most_open(self) -> int:
-        """Most blobs that it should be asked for at a time."""
+        """The maximum number of blobs to open at a time."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a destination takes, and what it makes of an image when left to its default_compression.
+    """The capabilities and defaults of a destination.
 
-    ``default_compression`` maps the compression a layer has to the one it gets; what is not in it stays.
-    ``holds`` are the compressions it can hold at all. ``ordered`` destinations take blobs one at
-    a time, in manifest order, so that their bytes do not depend on threads. Where ``keeps_manifest``
-    is false the manifest is not stored but made up again by whoever reads. Without ``artifacts``,
-    only container images are taken; without ``absent_layers``, layers that are only at their URLs
-    are refused.
+    ``media_types``: accepted media types of manifests and indexes.
+    ``family``: the family that images are converted to, or None to leave them unchanged.
+    ``default_compression``: maps a layer's compression to its new one if the user requests none;
+    compressions not in the map stay unchanged.
+    ``holds``: compressions that the destination can store.
+    ``ordered``: blobs must arrive one at a time in manifest order, so that the output does not
+    depend on thread timing.
+    ``keeps_manifest``: manifests are stored as given. If false, readers reconstruct them.
+    ``absent_layers``: foreign layers may be omitted if the source lacks them. If false, an image
+    with missing layers is refused.
+    ``artifacts``: artifacts are accepted as well as container images.
     """
 
     media_types: frozenset[str]
@@ -121,16 +147,16 @@ class Profile:
 
 
 class Destination(Protocol):
-    """Where one image goes, of an open Writer. Without :meth:`commit` nothing of it stays there."""
+    """Receives one image of an open Writer. Nothing is kept unless :meth:`commit` is called."""
 
     @property
     def where(self) -> str:
-        """The place, for messages."""
+        """The location, for messages."""
         ...
 
     @property
     def profile(self) -> Profile:
-        """What it takes, and its habits."""
+        """The capabilities and defaults of the destination."""
         ...
 
     def try_reuse(
@@ -140,58 +166,66 @@ class Destination(Protocol):
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """A blob that is there already and can stand for *descriptor*: the same digest, or the same
-        *diff_id* in one of *compressions*. ``None`` where there is none."""
+        """Return an existing blob that can replace *descriptor*, or None.
+
+        A blob qualifies if it has the same digest, or the same *diff_id* in one of *compressions*.
+        """
         ...
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """Store all of *blob*; what it turned out to be. A blob that fails never becomes visible."""
+        """Store *blob*, read to its end, and return its descriptor.
+
+        The blob must not become visible before the read at its end succeeds: that read verifies it.
+        """
         ...
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """Store a manifest or index, after what it names; the last one is the image's top."""
+        """Store a manifest or index, after the content it refers to; the last one is the top."""
         ...
 
     def commit(self) -> Descriptor:
-        """Make the image part of the destination, under its names; the top manifest's descriptor."""
+        """Add the image to the destination under its names; return the top manifest's descriptor.
+
+        Readers see the image once the Writer closes, at the latest.
+        """
         ...
 
 
 @runtime_checkable
 class MountingDestination(Protocol):
-    """A destination that may take blobs from its neighbours without moving their bytes."""
+    """A destination that can link blobs from another repository on the same server."""
 
     def mount_from(self, source: Source) -> None:
-        """Blobs will come from *source*; where that is a neighbour, :meth:`Destination.try_reuse` finds them there."""
+        """Let :meth:`Destination.try_reuse` also look in *source* if it is on the same server."""
         ...
 
 
 @runtime_checkable
 class NotingDestination(Protocol):
-    """A destination that may have something to say about an image it took."""
+    """A destination that may report incomplete work after a commit."""
 
     @property
     def notes(self) -> Sequence[str]:
-        """What :meth:`Destination.commit` had to leave undone."""
+        """Messages about tasks that :meth:`Destination.commit` skipped, one line each."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ImageEntry:
-    """One image that a Reader found: its position from 0, and what it is called."""
+    """An image listed by a Reader: its position, counted from 0, and its names."""
 
     index: int
     names: tuple[str, ...]
 
     @property
     def label(self) -> str:
-        """What to call it in a message: its names, or its position."""
+        """The names of the image, or ``@position`` if it has none, for messages."""
         return ", ".join(self.names) or f"@{self.index}"
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableImage(ImageEntry):
-    """An entry of a container that cannot be read: its ``error``, and the ``digest`` stated for it."""
+    """A listed image that cannot be read, with the ``error`` and the ``digest`` of its entry."""
 
     error: TarkitError
     digest: str = ""
@@ -202,42 +236,50 @@ class Reader(Closing, Protocol):
 
     @property
     def where(self) -> str:
-        """The place, for messages."""
+        """The location, for messages."""
         ...
 
     def images(self) -> Sequence[ImageEntry]:
-        """The images there are, in their order."""
+        """Return the images in the order of the container."""
         ...
 
     def source(self, name: str | None = None, *, index: int | None = None) -> Source:
-        """The image of that name or position, or the only one.
+        """Return the image with *name* or at position *index*, or the only image.
 
-        Raises :class:`~tarkit.errors.ImageNotFoundError` and :class:`~tarkit.errors.AmbiguousImageError`.
+        Raises :class:`~tarkit.errors.ImageNotFoundError` if no image matches, and
+        :class:`~tarkit.errors.AmbiguousImageError` if several do.
         """
         ...
 
 
 class Writer(Closing, Protocol):
-    """A container of images, open for writing; what was committed appears when it is closed without an error."""
+    """A container of images, open for writing.
+
+    Committed images are visible once the block ends. If it raises, writers of files discard all
+    images; a registry keeps those that were committed.
+    """
 
     @property
     def where(self) -> str:
-        """The place, for messages."""
+        """The location, for messages."""
         ...
 
     def destination(self, *names: str) -> Destination:
-        """Where one image goes, under *names*, or without a name."""
+        """Return a Destination for one image with *names*, or without a name."""
         ...
 
 
 @runtime_checkable
 class KeepingWriter(Protocol):
-    """A Writer that can list an image with more than its names, and say something of the list."""
+    """A Writer that can preserve the metadata of an image list when it rewrites a container."""
 
     def keep_list(self, reader: Reader) -> None:
-        """Say of all images together what *reader*'s list says, where it has one of the same kind."""
+        """Copy the metadata of *reader*'s image list, if both have the same format.
+
+        This is metadata of the list itself, such as annotations, not of its entries.
+        """
         ...
 
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
-        """Return where *image* of a Reader goes under *names*, listed with all that is said of it there."""
+        """Return a Destination for *image* under *names* that keeps the metadata of its entry."""
         ...

@@ -1,1 +1,1 @@
-"""The nouns of container images, as frozen values without I/O; raw bytes and unknown fields are kept."""
+"""The data model of container images: frozen values that keep raw bytes and unknown fields."""

@@ -1,4 +1,4 @@
-"""Image configs: what an image runs, and the diff IDs of its layers (image-spec config.md)."""
+"""Image configs: platform, runtime settings and diff IDs (image-spec config.md)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from tarkit.image.document import (
 )
 from tarkit.image.platform import Platform
 
+# Vendor, personal and unregistered trees of media types (RFC 6838, section 3)
 _VENDOR = re.compile(r"[^/]+/(?:vnd|prs|x)[.-]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How one layer came about; an ``empty_layer`` has none."""
+    """A build step of the image. If ``empty_layer``, the step created no layer."""
 
     created: str = ""
     created_by: str = ""
@@ -40,7 +41,10 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """A config, read. ``document`` is the whole of it, unknown fields included; the bytes are the caller's."""
+    """A parsed config.
+
+    ``document`` is the whole JSON object with unknown fields. The original bytes are not kept.
+    """
 
     platform: Platform
     diff_ids: tuple[Digest, ...]
@@ -52,11 +56,15 @@ class ImageConfig:
 
     @classmethod
     def parse(cls, data: bytes, *, where: str | None = None) -> Self:
-        """Read a config; raises :class:`MalformedError` and its :class:`MissingRootfsError`."""
+        """Parse a config.
+
+        Raises :class:`MalformedError`, or :class:`MissingRootfsError` if it has no diff IDs.
+        """
         document = parse_object(data, where=where)
         rootfs = document.get("rootfs")
+        # An empty list is valid (FROM scratch); () means that the field is missing.
         if rootfs is None or as_object(rootfs, where=where).get("diff_ids", ()) == ():
-            raise MissingRootfsError("a config without rootfs.diff_ids", where=where)
+            raise MissingRootfsError("config has no rootfs.diff_ids", where=where)
         runtime = get_object(document, "config", where=where)
         return cls(
             platform=Platform(
@@ -87,12 +95,12 @@ class ImageConfig:
 
 
 def is_image_config(data: bytes, media_type: str) -> bool:
-    """Return whether *data*, stored as *media_type*, is the config of a container image.
+    """Return whether *data*, stored with *media_type*, is the config of a container image.
 
-    An image's own type is believed unless the config is an empty object, so that a broken config
-    is not taken for an artifact's, and another vendor's type is believed too. Any other type says
-    nothing (Docker before 1.11 and some registries wrote "application/octet-stream", "text/html"
-    or none at all), so the content decides.
+    The media types of OCI and Docker decide unless the config is an empty object, so a broken
+    config is not mistaken for an artifact. Media types of other vendors decide as well. Otherwise
+    the content decides: Docker before 1.11 and some registries wrote "application/octet-stream",
+    "text/html" or nothing.
     """
     declared = media_type in media_types.CONFIGS
     if not declared and _VENDOR.match(media_type):
@@ -111,7 +119,10 @@ def is_image_config(data: bytes, media_type: str) -> bool:
 
 
 def chain_ids(diff_ids: Iterable[Digest]) -> tuple[Digest, ...]:
-    """The chain ID of every layer, bottom first: what identifies it together with all below it."""
+    """Return the chain ID of every layer, bottom first (config.md, "Layer ChainID").
+
+    A chain ID identifies a layer together with all layers below it.
+    """
     chain: list[Digest] = []
     for diff_id in diff_ids:
         if chain:

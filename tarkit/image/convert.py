@@ -1,7 +1,7 @@
-"""Docker schema 2 to OCI and back: the same content under the other family's media types.
+"""Conversion of manifests and indexes between Docker schema 2 and OCI.
 
-The config's bytes are valid in both families, so they pass unchanged and nothing in them is
-lost. Docker's schema has no place for annotations; :func:`lost_in_docker` names what would go.
+Only media types change. The bytes of a config are valid in both families and stay the same.
+Docker's schema has no annotations and no subject; :func:`lost_in_docker` lists the losses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from tarkit.image.media_types import Compression, Family
 
 
 def convert_layer(layer: Descriptor, family: Family, compression: Compression) -> Descriptor:
-    """*layer* under the media type that *family* has for *compression*; raises :class:`UnsupportedError`."""
+    """Return *layer* with the media type of *family* for *compression*.
+
+    Raises :class:`UnsupportedError` if there is none.
+    """
     media_type = media_types.layer_type(layer.media_type, family, compression)
     if media_type is None:
         raise UnsupportedError(
@@ -29,9 +32,9 @@ def convert_layer(layer: Descriptor, family: Family, compression: Compression) -
 
 
 def convert_manifest(manifest: Manifest, family: Family) -> Manifest:
-    """*manifest* in *family*: media types of the manifest, its config and its layers.
+    """Return *manifest* with the media types of *family* for itself, its config and its layers.
 
-    Raises :class:`UnsupportedError` where *family* has none for one of them.
+    Raises :class:`UnsupportedError` if *family* has no media type for one of them.
     """
     if media_types.family_of(manifest.media_type) is family:
         return manifest
@@ -53,7 +56,10 @@ def convert_manifest(manifest: Manifest, family: Family) -> Manifest:
 
 
 def convert_index(index: Index, family: Family, children: tuple[Descriptor, ...]) -> Index:
-    """*index* in *family*, over its *children* as they are after their own conversion; raises :class:`UnsupportedError`."""
+    """Return *index* with the media type of *family* and the converted *children* as its entries.
+
+    Raises :class:`UnsupportedError` if *family* has no counterpart.
+    """
     to_oci = family is Family.OCI
     return replace(
         index,
@@ -66,7 +72,7 @@ def convert_index(index: Index, family: Family, children: tuple[Descriptor, ...]
 
 
 def lost_in_docker(manifest: Manifest) -> tuple[str, ...]:
-    """What of *manifest*, an OCI one, Docker's schema 2 has no place for."""
+    """Return the kinds of data in the OCI *manifest* that Docker schema 2 cannot represent."""
     lost = []
     if manifest.annotations:
         lost.append("annotations")

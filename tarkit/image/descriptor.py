@@ -1,4 +1,4 @@
-"""Descriptors: what a piece of content is, its digest and its size (image-spec descriptor.md)."""
+"""Descriptors: the media type, digest and size of content (image-spec descriptor.md)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ _KNOWN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """Content by ``media_type``, ``digest`` and ``size`` in bytes; ``extra`` keeps unknown fields."""
+    """A reference to content by ``media_type``, ``digest`` and ``size`` in bytes.
+
+    ``data`` is the decoded embedded content, if any. ``extra`` keeps unknown fields.
+    """
 
     media_type: str
     digest: Digest
@@ -44,12 +47,15 @@ class Descriptor:
 
     @classmethod
     def of(cls, data: bytes, media_type: str) -> Self:
-        """The descriptor of *data*."""
+        """Return the descriptor of *data*."""
         return cls(media_type, Digest.of(data), len(data))
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any], *, where: str | None = None) -> Self:
-        """Read a descriptor; raises :class:`MalformedError` or :class:`UnsupportedError`."""
+        """Parse a descriptor.
+
+        Raises :class:`MalformedError`, or :class:`UnsupportedError` for unknown digest algorithms.
+        """
         platform = document.get("platform")
         return cls(
             media_type=get_string(document, "mediaType", where=where),
@@ -68,7 +74,7 @@ class Descriptor:
         )
 
     def to_json(self) -> JSON:
-        """The descriptor as a JSON object; fields that are empty are left out."""
+        """Return the descriptor as a JSON object without empty optional fields."""
         document: JSON = {
             "mediaType": self.media_type,
             "digest": str(self.digest),
@@ -86,14 +92,14 @@ class Descriptor:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether a copy may lack the content: a layer not to be distributed, with the URLs that have it."""
+        """Whether this is a non-distributable layer with URLs, which copies may omit."""
         return bool(self.urls) and media_types.is_foreign(self.media_type)
 
     def with_content(self, media_type: str, digest: Digest, size: int) -> Self:
-        """Return the descriptor of other content that means the same.
+        """Return a descriptor of equivalent content, such as the same layer recompressed.
 
-        What speaks of the old bytes goes: embedded data, URLs, and annotations that lead to places
-        in a compressed layer. Everything else stays.
+        If the digest changes, this drops embedded data, URLs and annotations that describe the old
+        bytes. All other fields stay.
         """
         if digest == self.digest:
             return replace(self, media_type=media_type, size=size)
@@ -114,4 +120,4 @@ def _embedded(text: str, where: str | None) -> bytes | None:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise MalformedError("a descriptor's 'data' is not base64", where=where) from None
+        raise MalformedError("descriptor field 'data' is not base64", where=where) from None

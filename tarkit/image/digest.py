@@ -1,4 +1,4 @@
-"""Digests: ``algorithm:hex``, as the OCI image spec's descriptor.md defines them."""
+"""Digests, written ``algorithm:hex`` (image-spec descriptor.md, "Digests")."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Self
 
 from tarkit.errors import MalformedError, UnsupportedError
 
+# The grammar of the spec allows more algorithms and encodings than are registered.
 _GRAMMAR = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]+", re.ASCII)
 _HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
@@ -16,17 +17,17 @@ _HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
-    """The digest of some content: a registered ``algorithm`` and its lower-case ``hex`` value."""
+    """A digest of content: a registered ``algorithm`` and its value in lower-case ``hex``."""
 
     algorithm: str
     hex: str
 
     @classmethod
     def parse(cls, text: str, *, where: str | None = None) -> Self:
-        """Read ``algorithm:hex``.
+        """Parse ``algorithm:hex``.
 
-        Raises :class:`MalformedError` where the grammar is broken and :class:`UnsupportedError`
-        for an algorithm other than sha256, sha384 and sha512.
+        Raises :class:`MalformedError` if *text* violates the grammar, and :class:`UnsupportedError`
+        if the algorithm is not sha256, sha384 or sha512.
         """
         match = _GRAMMAR.fullmatch(text)
         if match is None:
@@ -40,17 +41,17 @@ class Digest:
 
     @classmethod
     def from_parts(cls, algorithm: str, hex: str) -> Self | None:
-        """The digest that a path ``algorithm/hex`` stands for, or ``None`` where it stands for none."""
-        known = len(hex) == _HEX_LENGTH.get(algorithm) and _HEX.fullmatch(hex)
-        return cls(algorithm, hex) if known else None
+        """Return the digest of the blob path ``algorithm/hex``, or None if it is invalid."""
+        valid = len(hex) == _HEX_LENGTH.get(algorithm) and _HEX.fullmatch(hex)
+        return cls(algorithm, hex) if valid else None
 
     @classmethod
     def of(cls, data: bytes, algorithm: str = "sha256") -> Self:
-        """The digest of *data*."""
+        """Return the digest of *data*."""
         return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
 
     def matches(self, data: bytes) -> bool:
-        """Whether *data* has this digest."""
+        """Return whether *data* has this digest."""
         return hashlib.new(self.algorithm, data).hexdigest() == self.hex
 
     def __str__(self) -> str:
@@ -58,5 +59,5 @@ class Digest:
 
 
 def blob_name(digest: Digest) -> str:
-    """Where the blob of *digest* is in an OCI layout, whatever holds its files (image-layout.md, "Blobs")."""
+    """Return the path of the blob *digest* in an OCI layout (image-layout.md, "Blobs")."""
     return f"blobs/{digest.algorithm}/{digest.hex}"

@@ -1,4 +1,4 @@
-"""JSON documents from outside: parsed within bounds, and read field by field with typed errors."""
+"""Untrusted JSON documents: parsing within limits, and typed access to fields."""
 
 from __future__ import annotations
 
@@ -11,54 +11,58 @@ from typing import Any, NoReturn
 from tarkit.errors import LimitExceededError, MalformedError
 
 METADATA_LIMIT = 4 << 20
-"""Bytes of a manifest, index or config that tarkit is willing to read (4 MiB, as registries do)."""
+"""Maximum size of a manifest, index or config in bytes: 4 MiB, like registries."""
 
 VALUES_LIMIT = 250_000
-"""Values in a document that tarkit is willing to read: each takes memory, and time to be checked."""
+"""Maximum number of values in a document, which bounds memory and validation time."""
 
-DEPTH_LIMIT = 100
-"""How deep the values of a document may lie in one another."""
+NESTING_LIMIT = 100
+"""Maximum nesting of arrays and objects in a document."""
 
 JSON = dict[str, Any]
 
-_LONGEST_NUMBER = 1_000  # digits
+_LONGEST_NUMBER = 1_000  # digits; int() takes quadratic time
+# Possessive, and an unterminated string ends at \Z: no input makes it backtrack.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)', re.DOTALL)
 
 
 def parse_json(data: bytes, *, where: str | None = None, limit: int = METADATA_LIMIT) -> Any:
-    """The JSON value in *data*.
+    """Return the JSON value in *data*.
 
-    Raises :class:`LimitExceededError` above *limit* bytes, `VALUES_LIMIT` and `DEPTH_LIMIT`, and
-    :class:`MalformedError` for anything that is not JSON in UTF-8, or has a number that is
-    infinite or of thousands of digits.
+    Raises :class:`LimitExceededError` if *data* exceeds *limit* bytes, `VALUES_LIMIT` or
+    `NESTING_LIMIT`, and :class:`MalformedError` if it is not JSON in UTF-8 or contains an infinite
+    number or one with more than 1,000 digits.
     """
     if len(data) > limit:
         raise LimitExceededError(
             f"document of {len(data)} bytes, the limit is {limit}", limit=limit, where=where
         )
+    # The quick count includes strings; remove them only if it is too high.
     if _values(data) > VALUES_LIMIT and _values(_STRING.sub(b"", data)) > VALUES_LIMIT:
         raise LimitExceededError(
-            f"a document of more than {VALUES_LIMIT} values", limit=VALUES_LIMIT, where=where
+            f"document has more than {VALUES_LIMIT} values", limit=VALUES_LIMIT, where=where
         )
     try:
         value = _DECODER.decode(data.decode("utf-8"))
     except RecursionError:
         raise _too_deep(where) from None
     except UnicodeDecodeError as error:
-        raise MalformedError(f"JSON that is not UTF-8 at byte {error.start}", where=where) from None
+        raise MalformedError(f"JSON is not UTF-8 at byte {error.start}", where=where) from None
     except ValueError as error:
         raise MalformedError(f"not JSON: {error}", where=where) from None
-    if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT and _depth(value) > DEPTH_LIMIT:
+    # Few brackets cannot nest deeply, so most documents need no walk.
+    if data.count(b"[") + data.count(b"{") > NESTING_LIMIT and _depth(value) > NESTING_LIMIT:
         raise _too_deep(where)
     return value
 
 
 def _values(data: bytes) -> int:
-    """Count the values in *data*, give or take a few, before they take any memory."""
+    """Return the approximate number of values in *data*, without parsing it."""
     return sum(map(data.count, (b",", b"[", b"{")))
 
 
 def _depth(value: object) -> int:
+    # Level by level, because recursion could overflow the stack.
     level, depth = [value], 0
     while level:
         depth += 1
@@ -73,8 +77,8 @@ def _inside(value: object) -> Iterable[object]:
 
 
 def _too_deep(where: str | None) -> LimitExceededError:
-    message = f"JSON nested too deeply: the limit is {DEPTH_LIMIT} levels"
-    return LimitExceededError(message, limit=DEPTH_LIMIT, where=where)
+    message = f"JSON nested too deeply: the limit is {NESTING_LIMIT} levels"
+    return LimitExceededError(message, limit=NESTING_LIMIT, where=where)
 
 
 def _bounded(text: str) -> int:
@@ -94,7 +98,7 @@ def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-# Made once: lists of thousands of images read and write as many documents.
+# Shared, because json.loads and json.dumps with options would construct one per document.
 _DECODER = json.JSONDecoder(
     parse_constant=_reject_constant, parse_float=_finite, parse_int=_bounded
 )
@@ -102,26 +106,25 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def parse_object(data: bytes, *, where: str | None = None, limit: int = METADATA_LIMIT) -> JSON:
-    """The JSON object in *data*; see :func:`parse_json`."""
+    """Return the JSON object in *data*; see :func:`parse_json`."""
     return as_object(parse_json(data, where=where, limit=limit), where=where)
 
 
 def dump_json(document: object) -> bytes:
-    """*document* as compact JSON in UTF-8: keys in the order given, no escapes that are not needed."""
-    return _ENCODER.encode(document).encode(
-        errors="backslashreplace"
-    )  # half a surrogate pair: its JSON escape
+    """Return *document* as compact UTF-8 JSON, with keys in order and without optional escapes."""
+    # UTF-8 cannot encode a lone surrogate; backslashreplace writes \udXXX, its JSON escape.
+    return _ENCODER.encode(document).encode(errors="backslashreplace")
 
 
 def as_object(value: object, *, where: str | None) -> JSON:
-    """*value*, which must be a JSON object."""
+    """Return *value*; raise :class:`MalformedError` if it is not a JSON object."""
     if not isinstance(value, dict):
         raise MalformedError(f"expected a JSON object, got {_kind(value)}", where=where)
     return value
 
 
 def get_string(document: Mapping[str, Any], key: str, *, where: str | None) -> str:
-    """The string under *key*; absent and null read as the empty string, as Go's decoder does."""
+    """Return the string under *key*; missing and null become empty, as in Go."""
     value = document.get(key)
     if value is None:
         return ""
@@ -131,7 +134,7 @@ def get_string(document: Mapping[str, Any], key: str, *, where: str | None) -> s
 
 
 def get_list(document: Mapping[str, Any], key: str, *, where: str | None) -> list[Any]:
-    """The list under *key*; absent and null read as the empty list."""
+    """Return the list under *key*; missing and null become empty."""
     value = document.get(key)
     if value is None:
         return []
@@ -141,7 +144,7 @@ def get_list(document: Mapping[str, Any], key: str, *, where: str | None) -> lis
 
 
 def get_strings(document: Mapping[str, Any], key: str, *, where: str | None) -> tuple[str, ...]:
-    """The list of strings under *key*; absent and null read as the empty list."""
+    """Return the list of strings under *key*; missing and null become empty."""
     values = get_list(document, key, where=where)
     for value in values:
         if not isinstance(value, str):
@@ -150,7 +153,7 @@ def get_strings(document: Mapping[str, Any], key: str, *, where: str | None) -> 
 
 
 def get_object(document: Mapping[str, Any], key: str, *, where: str | None) -> JSON:
-    """The object under *key*; absent and null read as the empty object."""
+    """Return the object under *key*; missing and null become empty."""
     value = document.get(key)
     if value is None:
         return {}
@@ -160,7 +163,7 @@ def get_object(document: Mapping[str, Any], key: str, *, where: str | None) -> J
 
 
 def get_string_map(document: Mapping[str, Any], key: str, *, where: str | None) -> dict[str, str]:
-    """The object of strings under *key* (annotations, labels); null values read as empty."""
+    """Return the map of strings under *key* (annotations, labels); null values become empty."""
     result = {}
     for name, value in get_object(document, key, where=where).items():
         if value is not None and not isinstance(value, str):
@@ -170,15 +173,16 @@ def get_string_map(document: Mapping[str, Any], key: str, *, where: str | None) 
 
 
 def get_size(document: Mapping[str, Any], key: str, *, where: str | None) -> int:
-    """The required number of bytes under *key*, within a signed 64-bit integer."""
+    """Return the required size in bytes under *key*, a signed 64-bit integer."""
     value = document.get(key)
+    # bool is a subclass of int
     if type(value) is not int or not 0 <= value < 1 << 63:
         raise MalformedError(f"{key!r} is not a size in bytes: {str(value)[:40]}", where=where)
     return value
 
 
 def unknown_fields(document: Mapping[str, Any], known: frozenset[str]) -> JSON:
-    """What *document* holds beside the *known* keys, so that it survives a rewrite."""
+    """Return the fields of *document* that are not *known*, to preserve them in a rewrite."""
     return {key: value for key, value in document.items() if key not in known}
 
 

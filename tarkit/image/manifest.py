@@ -1,8 +1,7 @@
-"""Image manifests and indexes, of OCI (manifest.md, image-index.md) and of Docker's schema 2.
+"""Image manifests and indexes of OCI (manifest.md, image-index.md) and Docker schema 2.
 
-The two families differ in media types only, so one class serves both. A document keeps its
-unknown fields; its original bytes live in :class:`RawManifest` and are written again whenever
-nothing changed.
+The two families differ only in media types, so they share one class. Parsed documents keep unknown
+fields. :class:`RawManifest` keeps the original bytes, which are written again if nothing changes.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ from tarkit.image.document import (
 _COMMON = {"schemaVersion", "mediaType", "artifactType", "subject", "annotations"}
 _MANIFEST_FIELDS = frozenset(_COMMON | {"config", "layers"})
 _INDEX_FIELDS = frozenset(_COMMON | {"manifests"})
-_MOST_UNREADABLE = 1000  # an index of a million entries "{}" must not become a million errors
+_MOST_UNREADABLE = 1000  # an index with a million entries "{}" must not create a million errors
 
 
 @dataclass(frozen=True, slots=True)
 class RawManifest:
-    """A manifest or index as bytes, with the media type it goes by and its digest."""
+    """The bytes of a manifest or index, with its media type and digest."""
 
     data: bytes
     media_type: str
@@ -44,17 +43,17 @@ class RawManifest:
 
     @classmethod
     def of(cls, data: bytes, media_type: str = "", *, where: str | None = None) -> Self:
-        """Wrap *data*, finding out its media type where none is given."""
+        """Wrap *data*; if no *media_type* is given, :func:`guess_media_type` determines it."""
         return cls(data, media_type or guess_media_type(data, where=where), Digest.of(data))
 
     @property
     def is_index(self) -> bool:
-        """Whether this is an index (a manifest list) and not one image."""
+        """Whether this is an index (or Docker manifest list) rather than one image."""
         return self.media_type in media_types.INDEXES
 
     @property
     def descriptor(self) -> Descriptor:
-        """What points at these bytes."""
+        """The descriptor of these bytes."""
         return Descriptor(self.media_type, self.digest, len(self.data))
 
 
@@ -72,16 +71,20 @@ class Manifest:
 
     @classmethod
     def parse(cls, raw: RawManifest) -> Self:
-        """Read *raw*; raises :class:`MalformedError`, or :class:`UnsupportedError` for another kind of document."""
+        """Parse *raw*.
+
+        Raises :class:`MalformedError`, or :class:`UnsupportedError` for other media types.
+        """
         where = str(raw.digest)
         if raw.media_type not in media_types.MANIFESTS:
             raise UnsupportedError(f"{raw.media_type!r} is not an image manifest", where=where)
         document = _versioned(raw, where)
+        # Ambiguous documents are refused: clients disagree on their type (CVE-2021-41190).
         if document.get("manifests") is not None:
-            raise MalformedError("a manifest with 'manifests' as well as 'layers'", where=where)
+            raise MalformedError("manifest has both 'manifests' and 'layers'", where=where)
         for key in ("config", "layers"):
             if key not in document:
-                raise MalformedError(f"a manifest without {key!r}", where=where)
+                raise MalformedError(f"manifest has no {key!r}", where=where)
         return cls(
             media_type=raw.media_type,
             config=Descriptor.from_json(as_object(document["config"], where=where), where=where),
@@ -96,7 +99,7 @@ class Manifest:
         )
 
     def serialize(self) -> RawManifest:
-        """The manifest as bytes; the same manifest always gives the same bytes."""
+        """Return the manifest as bytes. Equal manifests have equal bytes."""
         document: JSON = {"schemaVersion": 2, "mediaType": self.media_type}
         if self.artifact_type:
             document["artifactType"] = self.artifact_type
@@ -106,14 +109,21 @@ class Manifest:
 
     @property
     def may_be_image(self) -> bool:
-        """Whether this is a plain image if `is_image_config` says so of its config."""
+        """Whether this can be a container image; false means that it is an artifact.
+
+        If true, :func:`~tarkit.image.config.is_image_config` decides.
+        """
         readable = self.config.size <= METADATA_LIMIT
         return (readable or self.config.media_type in media_types.CONFIGS) and all(
             media_types.is_layer(layer.media_type) for layer in self.layers
         )
 
     def require_image(self, config: bytes, *, where: str | None = None) -> None:
-        """Raise :class:`NotAnImageError` unless *config* and every layer are an image's."""
+        """Raise an error unless this is a container image with the bytes *config* as its config.
+
+        Raises :class:`NotAnImageError` for an artifact, and :class:`UnsupportedError` for an
+        unknown layer type.
+        """
         if not is_image_config(config, self.config.media_type):
             kind = self.artifact_type or self.config.media_type or "no media type"
             raise NotAnImageError(f"an artifact ({kind}), not a container image", where=where)
@@ -127,7 +137,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableEntry:
-    """An entry of an index that tarkit cannot read: its ``position``, its JSON, and the ``error``."""
+    """An invalid or unsupported index entry: its ``position``, JSON ``document`` and ``error``."""
 
     position: int
     document: Any = field(hash=False)
@@ -136,10 +146,10 @@ class UnreadableEntry:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Several images under one name, usually one a platform.
+    """Several images under one name, usually one per platform.
 
-    ``manifests`` are the entries that tarkit can read. ``unreadable`` keeps all others, which is
-    none unless :meth:`parse` was told to be lenient, so that they survive a rewrite.
+    ``manifests`` are the readable entries. ``unreadable`` preserves the others in a rewrite; it is
+    empty unless the index was parsed with ``strict=False``.
     """
 
     media_type: str
@@ -152,10 +162,11 @@ class Index:
 
     @classmethod
     def parse(cls, raw: RawManifest, *, strict: bool = True) -> Self:
-        """Read *raw*; raises :class:`MalformedError`, or :class:`UnsupportedError` for another kind of document.
+        """Parse *raw*.
 
-        If not *strict*, entries that cannot be read are kept aside. An index in which every entry is
-        malformed is an error all the same, and so is one with more than a thousand such entries.
+        If not *strict*, unreadable entries are collected in ``unreadable``. It is still an error if
+        all entries are malformed, or if more than 1,000 entries are unreadable.
+        Raises :class:`MalformedError`, or :class:`UnsupportedError` for other media types.
         """
         where = str(raw.digest)
         if raw.media_type not in media_types.INDEXES:
@@ -163,7 +174,7 @@ class Index:
         document = _versioned(raw, where)
         for key in ("layers", "config"):
             if document.get(key) is not None:
-                raise MalformedError(f"an index with {key!r} as well as 'manifests'", where=where)
+                raise MalformedError(f"index has both {key!r} and 'manifests'", where=where)
         children = get_list(document, "manifests", where=where)
         manifests, unreadable = _entries(children, where, strict=strict)
         return cls(
@@ -177,11 +188,12 @@ class Index:
         )
 
     def serialize(self) -> RawManifest:
-        """The index as bytes; the same index always gives the same bytes."""
+        """Return the index as bytes. Equal indexes have equal bytes."""
         document: JSON = {"schemaVersion": 2, "mediaType": self.media_type}
         if self.artifact_type:
             document["artifactType"] = self.artifact_type
         document["manifests"] = children = [child.to_json() for child in self.manifests]
+        # In order of position, so each insertion restores the original position.
         for entry in self.unreadable:
             children.insert(entry.position, entry.document)
         return _serialize(document, self)
@@ -190,7 +202,7 @@ class Index:
 def _entries(
     children: list[Any], where: str, *, strict: bool
 ) -> tuple[tuple[Descriptor, ...], tuple[UnreadableEntry, ...]]:
-    """Return the descriptors among *children*, and the others."""
+    """Return the readable and the unreadable entries of *children*."""
     readable: list[Descriptor] = []
     unreadable: list[UnreadableEntry] = []
     for position, child in enumerate(children):
@@ -207,7 +219,10 @@ def _entries(
 
 
 def guess_media_type(data: bytes, *, where: str | None = None) -> str:
-    """The media type of a manifest or index that arrives without one, from its own fields."""
+    """Return the media type of a manifest or index according to its fields.
+
+    Raises :class:`MalformedError` if it is neither.
+    """
     document = parse_object(data, where=where)
     declared = get_string(document, "mediaType", where=where)
     if declared:
@@ -233,9 +248,7 @@ def _versioned(raw: RawManifest, where: str) -> JSON:
         )
     declared = get_string(document, "mediaType", where=where)
     if declared and declared != raw.media_type:
-        raise MalformedError(
-            f"mediaType is {declared!r} where {raw.media_type!r} was promised", where=where
-        )
+        raise MalformedError(f"mediaType is {declared!r}, expected {raw.media_type!r}", where=where)
     return document
 
 

@@ -1,4 +1,4 @@
-"""Media types of OCI (image-spec media-types.md) and Docker (distribution, schema 1 and 2), and how they pair."""
+"""Media types of OCI (image-spec media-types.md) and Docker (distribution, schema 1 and 2)."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 
 
 class Family(Enum):
-    """Whose media types a manifest uses."""
+    """The organization that defines a media type."""
 
     OCI = "oci"
     DOCKER = "docker"
 
 
 class Compression(Enum):
-    """How a stream of bytes is compressed."""
+    """The compression of a byte stream."""
 
     NONE = "none"
     GZIP = "gzip"
@@ -47,7 +47,7 @@ class Compression(Enum):
     XZ = "xz"
 
 
-_LAYER_BASES = {
+_LAYER_BASES = {  # (family, whether non-distributable) of each uncompressed layer type
     OCI_LAYER: (Family.OCI, False),
     OCI_FOREIGN_LAYER: (Family.OCI, True),
     DOCKER_LAYER: (Family.DOCKER, False),
@@ -63,7 +63,7 @@ _LAYERS = {
     for base, (family, foreign) in _LAYER_BASES.items()
     for compression, suffix in _SUFFIXES[family].items()
 }
-_PAIRS = {
+_PAIRS = {  # OCI types and their Docker counterparts
     OCI_MANIFEST: DOCKER_MANIFEST,
     OCI_INDEX: DOCKER_LIST,
     OCI_CONFIG: DOCKER_CONFIG,
@@ -73,32 +73,35 @@ _COUNTERPART = _PAIRS | {docker: oci for oci, docker in _PAIRS.items()}
 
 
 def is_layer(media_type: str) -> bool:
-    """Whether *media_type* is a filesystem layer's, of either family."""
+    """Return whether *media_type* denotes a filesystem layer."""
     return media_type in _LAYERS
 
 
 def is_foreign(media_type: str) -> bool:
-    """Whether *media_type* is that of a layer that may not be distributed, of either family."""
+    """Return whether *media_type* denotes a non-distributable layer."""
     return media_type in _LAYERS and _LAYERS[media_type][1]
 
 
 def layer_compression(media_type: str) -> Compression:
-    """The compression *media_type*, a layer's, declares; raises :class:`UnsupportedError` for any other."""
+    """Return the compression that the layer type *media_type* declares.
+
+    Raises :class:`UnsupportedError` if it is not a layer type.
+    """
     if media_type not in _LAYERS:
-        raise UnsupportedError(f"{media_type!r} is no layer's media type")
+        raise UnsupportedError(f"{media_type!r} is not a layer media type")
     return _LAYERS[media_type][2]
 
 
 def is_acceptable(media_type: str, compressions: frozenset[Compression]) -> bool:
-    """Whether a blob of *media_type* is a layer in one of *compressions*, or no layer at all."""
+    """Return whether *media_type* is a layer in one of *compressions*, or not a layer."""
     return media_type not in _LAYERS or _LAYERS[media_type][2] in compressions
 
 
 def layer_type(media_type: str, family: Family, compression: Compression) -> str | None:
-    """The layer type of *family* with *compression* that stands for *media_type*, or ``None`` where there is none.
+    """Return the layer type of *family* that corresponds to *media_type*, with *compression*.
 
-    Layers compressed with bzip2 or xz have no media type, and zstd has none in Docker's schema:
-    some write one all the same, so it is read, and never written.
+    Return None if there is none: for bzip2, xz, and zstd in Docker's schema. Some tools write
+    Docker's unofficial zstd type; tarkit reads it but never writes it.
     """
     if media_type not in _LAYERS or (family, compression) == (Family.DOCKER, Compression.ZSTD):
         return None
@@ -108,21 +111,21 @@ def layer_type(media_type: str, family: Family, compression: Compression) -> str
 
 
 def family_of(media_type: str) -> Family | None:
-    """The family of a manifest, index, config or layer type; ``None`` for any other."""
+    """Return the family of a manifest, index, config or layer type; None for any other type."""
     if media_type in _LAYERS:
         return _LAYERS[media_type][0]
     return _FAMILY.get(media_type)
 
 
 def config_type(media_type: str) -> str:
-    """The type of an image's config beside a manifest of *media_type*."""
+    """Return the config type that belongs to the manifest type *media_type*."""
     return DOCKER_CONFIG if _FAMILY[media_type] is Family.DOCKER else OCI_CONFIG
 
 
 def in_family(media_type: str, family: Family) -> str:
-    """The type that stands for *media_type*, a manifest's, index's or config's, in *family*.
+    """Return the counterpart of the manifest, index or config type *media_type* in *family*.
 
-    Raises :class:`UnsupportedError` for any other.
+    Raises :class:`UnsupportedError` for any other type.
     """
     if media_type not in _FAMILY:
         raise UnsupportedError(f"{family.value} has no media type for {media_type!r}")

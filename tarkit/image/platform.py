@@ -1,4 +1,4 @@
-"""Platforms: what an image in an index runs on, and which one fits (image-spec image-index.md)."""
+"""Platforms of images, and selection of the best match (image-spec image-index.md)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Self
 from tarkit.errors import UsageError
 from tarkit.image.document import JSON, get_string, get_strings, unknown_fields
 
+# Names of uname and other tools, normalized to GOARCH values as the spec requires
 _ARCHITECTURES = {
     "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "armv7l": "arm",
     "armv6l": "arm", "i386": "386", "i686": "386", "x86": "386", "arm64e": "arm64",
@@ -19,7 +20,7 @@ _KNOWN = frozenset({"architecture", "os", "variant", "os.version", "os.features"
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """An operating system and architecture, with an optional ``variant`` (``v7`` of arm)."""
+    """An operating system and CPU architecture, with an optional ``variant`` such as ``v7``."""
 
     os: str
     architecture: str
@@ -30,19 +31,19 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``os/architecture[/variant]``; raises :class:`UsageError`."""
+        """Parse ``os/architecture[/variant]``; raise :class:`UsageError` if it is malformed."""
         parts = text.strip().lower().split("/")
         if not 2 <= len(parts) <= 3 or not all(parts):
             raise UsageError(
                 f"{text!r} is not a platform",
-                hint="write os/architecture[/variant], as linux/arm64",
+                hint="write os/architecture[/variant], for example linux/arm64",
             )
         system, architecture = parts[0], _ARCHITECTURES.get(parts[1], parts[1])
         return cls(system, architecture, parts[2] if len(parts) == 3 else "")
 
     @classmethod
     def system(cls) -> Self:
-        """What images run on here: Linux, on this machine's architecture."""
+        """Return the platform of images for this machine: Linux unless this is Windows."""
         import platform
 
         machine = platform.machine().lower()
@@ -52,7 +53,7 @@ class Platform:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any], *, where: str | None = None) -> Self:
-        """Read the ``platform`` of a descriptor."""
+        """Parse the ``platform`` object of a descriptor; raise MalformedError if it is invalid."""
         return cls(
             os=get_string(document, "os", where=where),
             architecture=get_string(document, "architecture", where=where),
@@ -63,7 +64,7 @@ class Platform:
         )
 
     def to_json(self) -> JSON:
-        """The ``platform`` object of a descriptor; empty fields are left out."""
+        """Return the ``platform`` object of a descriptor, without empty fields."""
         document: JSON = {"architecture": self.architecture, "os": self.os}
         if self.os_version:
             document["os.version"] = self.os_version
@@ -74,21 +75,26 @@ class Platform:
         return document | dict(self.extra)
 
     def variants(self) -> tuple[str, ...]:
-        """The variants that run here, best first: an arm v7 runs v7, v6, v5, and one unnamed."""
+        """Return the variants that run on this platform, best first.
+
+        For example, arm v7 runs v7, v6, v5 and images without a variant.
+        """
         if self.architecture == "arm":
+            # Without a variant, assume v7: the minimum of nearly all current arm distributions.
             number = self.variant.removeprefix("v")
             best = int(number) if number.isdecimal() and int(number) <= 8 else 7
             exact = (self.variant,) if self.variant else ()
             fallbacks = tuple(f"v{n}" for n in range(best, 4, -1))
             return tuple(dict.fromkeys((*exact, *fallbacks, "")))
+        # arm64 without a variant means v8.
         baseline = ("", "v8") if self.architecture == "arm64" else ("",)
         return tuple(dict.fromkeys((self.variant, *baseline)))
 
     def choose(self, offered: Iterable[Platform | None]) -> int | None:
-        """The position in *offered* of the platform that fits best; ``None`` where none does.
+        """Return the position in *offered* of the best match, or None if nothing matches.
 
-        The best variant wins, and among equals the first. A position without a platform never
-        fits; an image that asks for no variant where one is offered fits last of all.
+        The best variant wins; among equals, the first. None never matches. If this platform has no
+        variant, any variant matches as a last resort.
         """
         candidates = [
             (position, platform)
@@ -104,7 +110,7 @@ class Platform:
         return candidates[0][0] if candidates and not self.variant else None
 
     def contradicts(self, other: Platform) -> bool:
-        """Return whether *other* states something else. A field that either leaves empty says nothing."""
+        """Return whether *other* has a different value in a field that neither leaves empty."""
         pairs = zip(
             (self.os, self.architecture, self.variant),
             (other.os, other.architecture, other.variant),

@@ -1,9 +1,9 @@
-"""References: names of images, normalised as Docker normalises them (distribution/reference).
+"""References: names of images, normalized like Docker (distribution/reference).
 
-``busybox`` is ``docker.io/library/busybox:latest`` in full. The grammar::
+``busybox`` is short for ``docker.io/library/busybox:latest``. The grammar::
 
     reference  domain/path[:tag][@digest]
-    domain     host[:port], of letters, digits, '.', '-', '_', or an [IPv6] address
+    domain     host[:port]; the host is a DNS name or an [IPv6] address
     path       components of [a-z0-9], joined by '.', '_', '__' or dashes, separated by '/'
     tag        [A-Za-z0-9_][A-Za-z0-9_.-]{0,127}
 """
@@ -28,6 +28,7 @@ _DOMAIN = re.compile(
     rf"(?:{_DOMAIN_COMPONENT}(?:\.{_DOMAIN_COMPONENT})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?", re.ASCII
 )
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+# Enough to tell a mistyped digest from a password
 _LIKE_A_DIGEST = re.compile(r"(?:sha|md5|blake)[a-z0-9+._-]*:[a-zA-Z0-9=_-]*$", re.ASCII)
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}", re.ASCII)
 _PATH_LIMIT = 255
@@ -35,7 +36,7 @@ _PATH_LIMIT = 255
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The name of an image: a ``domain`` and ``path``, with a ``tag``, a ``digest``, both or neither."""
+    """The name of an image: ``domain`` and ``path``, with optional ``tag`` and ``digest``."""
 
     domain: str
     path: str
@@ -44,17 +45,17 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a name as people write it; raises :class:`UsageError` where it breaks the grammar."""
+        """Parse a full or short name; raise :class:`UsageError` if it violates the grammar."""
         if _IDENTIFIER.fullmatch(text):
             raise UsageError(f"{text!r} is an image ID, not a name")
         rest, _, digest_text = text.partition("@")
         if "@" in text and not _LIKE_A_DIGEST.match(digest_text):
-            raise UsageError(  # what stands there may be a password: it is not shown
-                "malformed image name: what follows an '@' is a digest",
-                hint="names hold no credentials",
+            raise UsageError(  # without *text*, which may contain a password
+                "malformed image name: '@' must be followed by a digest",
+                hint="image names cannot contain credentials",
             )
         tag = ""
-        colon = rest.rfind(":")
+        colon = rest.rfind(":")  # before the last slash, it precedes a port
         if colon > rest.rfind("/"):
             rest, tag = rest[:colon], rest[colon + 1 :]
             if not _TAG.fullmatch(tag):
@@ -64,7 +65,7 @@ class Reference:
             lowered = rest != rest.lower()
             raise UsageError(
                 f"malformed image name {text[:300]!r}",
-                hint="repository names are lower case" if lowered else None,
+                hint="repository names must be lower case" if lowered else None,
             )
         if len(path) > _PATH_LIMIT:
             raise UsageError(f"image name longer than {_PATH_LIMIT} characters: {path[:60]!r}…")
@@ -72,18 +73,18 @@ class Reference:
 
     @property
     def repository(self) -> str:
-        """Domain and path, without tag and digest: ``docker.io/library/busybox``."""
+        """The name without tag and digest, such as ``docker.io/library/busybox``."""
         return f"{self.domain}/{self.path}"
 
     @property
     def familiar(self) -> str:
-        """The short form people write: ``busybox:latest``."""
+        """The shortest equivalent name, such as ``busybox:latest``."""
         short = self.path.removeprefix(_OFFICIAL) if self.path.count("/") == 1 else self.path
         is_enough = _split_domain(short) == (self.domain, self.path)
         return (short if is_enough else self.repository) + self._suffix()
 
     def tagged(self) -> Self:
-        """This name with the tag ``latest`` where it has neither tag nor digest."""
+        """Return this name, with the tag ``latest`` if it has neither tag nor digest."""
         return self if self.tag or self.digest else replace(self, tag="latest")
 
     def _suffix(self) -> str:
@@ -96,6 +97,7 @@ class Reference:
 
 def _split_domain(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
+    # Docker's rule: the first component is a domain if it cannot be part of a path on Docker Hub.
     is_domain = slash and (
         "." in first or ":" in first or first == "localhost" or first != first.lower()
     )

@@ -1,7 +1,7 @@
-"""Documents from outside, checked against the JSON Schemas in ``schemas/``.
+"""Validation of documents against the JSON Schemas in ``schemas/``.
 
-The schemas say what a document must hold to be well-formed; whether the things it names exist and
-hash to what it says is for others to see. Nothing here touches the network.
+The schemas check the form of a document, not whether its blobs exist or match their digests.
+Validation never accesses the network.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ SchemaName = Literal[
     "manifest",
     "oci-layout",
 ]
-"""The kinds of document there is a schema for, named as their files."""
+"""Names of the schemas, which are also their file names."""
 
 MAX_PROBLEMS = 100
-"""How many problems of one document are told at most."""
+"""Maximum number of problems reported per document."""
 
 _MAX_SHOWN = 60
 _TYPES = {
@@ -49,9 +49,9 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class SchemaProblem:
-    """One thing wrong with a document.
+    """A violation of the schema.
 
-    ``path`` says where, as in ``layers[0].size``; it is empty for the document as a whole.
+    ``path`` locates the value, for example ``layers[0].size``; it is empty for the whole document.
     ``message`` is one short line.
     """
 
@@ -63,7 +63,7 @@ class SchemaProblem:
 
 
 def problems(document: object, schema: SchemaName) -> list[SchemaProblem]:
-    """What is wrong with the parsed JSON *document*: at most `MAX_PROBLEMS`, none when it is valid."""
+    """Return up to `MAX_PROBLEMS` violations in the parsed JSON *document*; none if it is valid."""
     errors = islice(_validator(schema).iter_errors(document), MAX_PROBLEMS)
     return [SchemaProblem(_path(error.absolute_path), _message(error)) for error in errors]
 
@@ -86,7 +86,7 @@ def _load(name: str) -> Mapping[str, Any]:
 
 
 def _directory() -> Traversable:
-    """``tarkit/schemas`` as a wheel has it, else ``schemas`` beside the package as a checkout has it."""
+    """Return ``tarkit/schemas`` of an installed wheel, or ``schemas`` of a checkout."""
     from importlib.resources import files
 
     installed = files("tarkit") / "schemas"
@@ -106,7 +106,7 @@ def _path(steps: Iterable[str | int]) -> str:
 
 
 def _message(error: ValidationError) -> str:
-    """Our own words: jsonschema's repeat the offending value in full, however large."""
+    # The messages of jsonschema repeat the invalid value in full, however large.
     rule: Any = error.validator_value
     schema: Any = error.schema
     match error.validator:
@@ -127,6 +127,7 @@ def _shown(value: object) -> str:
     if isinstance(value, str):
         text = value if len(value) <= _MAX_SHOWN else value[: _MAX_SHOWN - 1] + "…"
         return f'"{one_line(text)}"'
+    # str() of a huge integer is slow; show its type instead.
     if type(value) is int and abs(value) < 2**70:
         return str(value)
     return _TYPES[type(value)]

@@ -1,4 +1,7 @@
-"""Docker's manifests of schema 1, read only: layers top first, each with a v1 document (distribution, manifest-v2-1)."""
+"""Docker schema 1 manifests, for reading only (distribution, manifest-v2-1).
+
+The document lists layers top first, each with a v1 JSON document in a string.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tarkit.image.media_types import SCHEMA1
 
 @dataclass(frozen=True, slots=True)
 class Schema1Layer:
-    """A step of the image's history: its v1 document, and its blob, which a ``throwaway`` step lacks."""
+    """A build step: its v1 document and its blob, or None if the step is marked ``throwaway``."""
 
     document: Mapping[str, Any]
     blob: Digest | None
@@ -23,15 +26,15 @@ class Schema1Layer:
 
 @dataclass(frozen=True, slots=True)
 class Schema1Manifest:
-    """A manifest of schema 1; its ``layers`` are bottom first, as everywhere else."""
+    """A schema 1 manifest. ``layers`` are in tarkit's usual order, bottom first."""
 
     layers: tuple[Schema1Layer, ...]
 
     @classmethod
     def parse(cls, raw: RawManifest) -> Self:
-        """Read *raw*; its signatures prove nothing any more and are passed over.
+        """Parse *raw*. Signatures are ignored, because the document itself contains the key.
 
-        Raises :class:`MalformedError` and :class:`UnsupportedError`.
+        Raises :class:`MalformedError`, or :class:`UnsupportedError` for another media type.
         """
         where = str(raw.digest)
         if raw.media_type not in SCHEMA1:
@@ -41,7 +44,7 @@ class Schema1Manifest:
         history = get_list(document, "history", where=where)
         if not blobs or len(blobs) != len(history):
             raise MalformedError(
-                f"{len(blobs)} layers but {len(history)} entries of history", where=where
+                f"{len(blobs)} layers but {len(history)} history entries", where=where
             )
         pairs = zip(reversed(history), reversed(blobs), strict=True)
         return cls(tuple(_layer(entry, blob, where) for entry, blob in pairs))

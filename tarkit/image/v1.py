@@ -1,7 +1,7 @@
-"""Image configs made from Docker's first format, one JSON document a layer.
+"""Image configs from Docker's v1 format, which has one JSON document per layer.
 
-Archives from before Docker 1.10 and manifests of schema 1 hold those; the config is made as Docker
-itself makes it when it loads them.
+Archives from before Docker 1.10 and schema 1 manifests use it. The resulting config is the same as
+Docker's when it loads such an image.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from typing import Any
 from tarkit.image.digest import Digest
 from tarkit.image.document import JSON, dump_json, get_object, get_string, get_strings
 
-_OF_ONE_LAYER = frozenset({"id", "parent", "parent_id", "layer_id", "throwaway", "Size"})
+_LAYER_FIELDS = frozenset({"id", "parent", "parent_id", "layer_id", "throwaway", "Size"})
 
 
 def config_from_v1(
     layers: Sequence[Mapping[str, Any]], diff_ids: Sequence[Digest], *, where: str
 ) -> bytes:
-    """A config over *diff_ids* from the v1 documents of *layers*, bottom first.
+    """Return a config with *diff_ids*, made from the v1 documents of *layers*, bottom first.
 
-    Documents marked ``throwaway`` are history without a layer. The oldest documents name no
-    platform: Docker ran on linux/amd64 only, and every config has to name one.
+    Documents marked ``throwaway`` become history entries without a layer.
+    Raises :class:`~tarkit.errors.MalformedError` if a field has the wrong type.
     """
-    top = {key: value for key, value in layers[-1].items() if key not in _OF_ONE_LAYER}
+    top = {key: value for key, value in layers[-1].items() if key not in _LAYER_FIELDS}
+    # The oldest documents have no platform, because Docker then supported only linux/amd64.
     for key, value in (("architecture", "amd64"), ("os", "linux")):
         if top.get(key) is None:
             top[key] = value

@@ -1,4 +1,4 @@
-"""The way down from an index: every nested index is entered once, within limits."""
+"""Traversal of nested indexes, within limits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, RawManifest
 
 DEPTH_LIMIT = 8
-"""How many indexes may be nested in each other."""
+"""Maximum nesting of indexes, counting the top index.; the specification sets none."""
 
 Way = tuple[Descriptor, ...]
-"""The entries to follow from the top; the last is not an index."""
+"""A path from the top index to an entry: the entries to follow. The last is not an index."""
 
 
 def leaves(
@@ -25,12 +25,13 @@ def leaves(
     seen: set[Digest] | None = None,
     where: str,
 ) -> Iterator[Way]:
-    """Yield the way to everything below *entries* that is not an index.
+    """Yield the path to every entry below *entries* that is not an index, depth first.
 
-    *read* returns a nested index, or None if it is absent. An entry that cannot be read hides no
-    other. *above* are the digests of the indexes that *entries* come from, outermost first; *seen*
-    collects those of nested indexes, none of which is entered again.
-    Raises what *read* raises, and what :func:`descends` and :meth:`Index.parse` raise.
+    *read* returns a nested index, or None to skip it. Unreadable entries of nested indexes are
+    skipped. *above* are the digests of the indexes that contain *entries*, outermost first. Each
+    nested index is visited once; *seen* collects their digests and may be shared between calls.
+    *where* locates errors.
+    Raises the errors of *read*, :func:`descends` and :meth:`Index.parse`.
     """
     entered = set() if seen is None else seen
 
@@ -39,7 +40,7 @@ def leaves(
             if entry.media_type not in media_types.INDEXES:
                 yield (*way, entry)
                 continue
-            longer = descends(chain, entry, where)
+            longer = descends(chain, entry, where)  # before the check below, to detect cycles
             if entry.digest not in entered:
                 entered.add(entry.digest)
                 if (raw := read(entry)) is not None:
@@ -50,13 +51,13 @@ def leaves(
 
 
 def descends(chain: tuple[Digest, ...], child: Descriptor, where: str) -> tuple[Digest, ...]:
-    """Return *chain*, the indexes above, with *child* added.
+    """Return *chain*, the digests of the indexes above, extended by the index *child*.
 
-    Raises :class:`MalformedError` if that closes a cycle, and :class:`LimitExceededError` if it
-    goes too deep.
+    Raises :class:`MalformedError` if *child* is in *chain*, and :class:`LimitExceededError` if
+    *chain* is longer than `DEPTH_LIMIT` allows.
     """
     if child.digest in chain:
-        raise MalformedError("an index that contains itself", where=where)
+        raise MalformedError("index contains itself", where=where)
     if len(chain) >= DEPTH_LIMIT:
         raise LimitExceededError(
             f"indexes nested more than {DEPTH_LIMIT} deep", limit=DEPTH_LIMIT, where=where

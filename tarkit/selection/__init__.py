@@ -1,1 +1,1 @@
-"""What a Source holds, seen as an image: the one that is meant, and what there is to know of it."""
+"""Selection and inspection of images in any Source."""

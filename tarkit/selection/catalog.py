@@ -1,4 +1,4 @@
-"""The images of a container by position and by name: how every reader chooses among them."""
+"""Selection of an image by position or name, shared by all readers."""
 
 from __future__ import annotations
 
@@ -13,27 +13,32 @@ from tarkit.protocols import ImageEntry, UnreadableImage
 
 EntryT = TypeVar("EntryT", bound=ImageEntry)
 
-_TYPED = re.compile(r"(?!(?:.*:)?@[0-9]{1,9}$)[\w@%+=:./-]{1,200}", re.ASCII)
-"""A name that a location can hold, and that a shell needs no quotes for."""
+_SELECTABLE = re.compile(r"(?!(?:.*:)?@[0-9]{1,9}$)[\w@%+=:./-]{1,200}", re.ASCII)
+"""Names that are unambiguous in a location and need no quotes in a shell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """A way to write names: the keys of an image, each with the name it comes from, and of a text."""
+    """A way to compare names by keys.
+
+    ``of_image`` yields the keys of an image, each with its original name. ``of_text`` returns the
+    key of a requested name, or None if it cannot be a name of this kind.
+    """
 
     of_image: Callable[[ImageEntry], Iterable[tuple[Hashable, str]]]
     of_text: Callable[[str], Hashable | None]
 
 
 EXACT = Spelling(lambda image: ((name, name) for name in image.names), str)
-"""Names as they are."""
+"""Compares names literally."""
 
 
 class Catalog(Generic[EntryT]):
-    """The images of the container *where*, each at its position.
+    """The images of the container *where*, by position.
 
-    The first of *spellings* in which some image has a name decides. Images of the same *identity*
-    are one image under several names. Every error offers only what selects a readable image.
+    A name is looked up with each of *spellings* in turn; the first that finds an image decides.
+    Images with the same *identity* count as one image with several names. Errors suggest only names
+    that select a readable image.
     """
 
     def __init__(
@@ -50,10 +55,10 @@ class Catalog(Generic[EntryT]):
         self._identity = identity
 
     def choose(self, name: str | None, position: int | None) -> tuple[EntryT, str | None]:
-        """Return the image of that *name* or *position*, or the only one, and the name it was found by.
+        """Return the image with *name* or at *position*, or the only one, and its matching name.
 
-        Raises :class:`ImageNotFoundError`, :class:`AmbiguousImageError`, and what is wrong with an
-        image that cannot be read.
+        Raises :class:`ImageNotFoundError`, :class:`AmbiguousImageError`, or the error of an
+        unreadable image.
         """
         by_name = None
         if position is not None:
@@ -67,7 +72,7 @@ class Catalog(Generic[EntryT]):
         return found, by_name
 
     def matches(self, name: str) -> Mapping[int, str]:
-        """Return the positions of all images that *name* means, and the name that each has there."""
+        """Return the positions of all images that *name* matches, each with its original name."""
         for spelling, table in zip(self._spellings, self._tables, strict=True):
             if (key := spelling.of_text(name)) is not None and key in table:
                 return table[key]
@@ -76,9 +81,9 @@ class Catalog(Generic[EntryT]):
     def offers(
         self, images: Iterable[EntryT | UnreadableImage], *, one_each: bool = False
     ) -> tuple[str, ...]:
-        """Return the names that select *images*, and ``@N`` for an image that no name selects.
+        """Return the names that select *images*, or ``@N`` for an image that no name selects.
 
-        If *one_each*, an image with several names is offered by the first of them.
+        If *one_each*, return only the first name of each image.
         """
         offered: dict[str, None] = {}
         for image in images:
@@ -93,15 +98,15 @@ class Catalog(Generic[EntryT]):
             return self.images[position]
         count = f"{len(self.images)} image{'' if len(self.images) == 1 else 's'}"
         raise ImageNotFoundError(
-            f"no image @{position}: it holds {count}",
+            f"no image @{position}: found {count}",
             where=self._where,
             available=self.offers(self.images),
         )
 
     def _only(self) -> EntryT | UnreadableImage:
         if not self.images:
-            raise ImageNotFoundError("it holds no image", where=self._where)
-        problem = f"it holds {len(self.images)} images and none was named"
+            raise ImageNotFoundError("contains no images", where=self._where)
+        problem = f"contains {len(self.images)} images and none was selected"
         return self._one_of(self.images, problem, one_each=True)
 
     def _named(self, name: str) -> tuple[EntryT | UnreadableImage, str]:
@@ -110,7 +115,7 @@ class Catalog(Generic[EntryT]):
             raise ImageNotFoundError(
                 f"no image {name!r}", where=self._where, available=self.offers(self.images)
             )
-        problem = f"{name!r} is the name of several images"
+        problem = f"several images are named {name!r}"
         chosen = self._one_of([self.images[at] for at in found], problem)
         return chosen, next(iter(found.values()))
 
@@ -123,17 +128,18 @@ class Catalog(Generic[EntryT]):
         return images[0]
 
     def _selects(self, name: str, image: EntryT) -> bool:
-        if not _TYPED.fullmatch(name):
+        if not _SELECTABLE.fullmatch(name):
             return False
-        meant = {self._same(self.images[at]) for at in self.matches(name)}
-        return meant == {self._same(image)}
+        # Another image may have the same name, or match it with an earlier spelling.
+        matched = {self._same(self.images[at]) for at in self.matches(name)}
+        return matched == {self._same(image)}
 
     def _same(self, image: EntryT | UnreadableImage) -> Hashable:
         return image.index if isinstance(image, UnreadableImage) else self._identity(image)
 
     @cached_property
     def _tables(self) -> list[dict[Hashable, dict[int, str]]]:
-        """By spelling and key: the positions of the images, with their names."""
+        """Per spelling and key, the positions of matching images with their original names."""
         tables: list[dict[Hashable, dict[int, str]]] = [{} for _ in self._spellings]
         for spelling, table in zip(self._spellings, tables, strict=True):
             for position, image in enumerate(self.images):

@@ -1,4 +1,4 @@
-"""Layers that may not be distributed: a source need not have them, but only say which URLs do."""
+"""Foreign (non-distributable) layers, which a source may lack if it has their URLs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from tarkit.protocols import Source
 
 
 def open_layer(source: Source, layer: Descriptor) -> BinaryIO:
-    """Open the stored bytes of *layer*, not verified.
+    """Open the stored bytes of *layer* without verification.
 
-    Raises :class:`ForeignLayerError` if *source* lacks it and its URLs have it.
+    Raises :class:`ForeignLayerError` if *source* lacks the layer but has its URLs, and
+    :class:`BlobNotFoundError` if it has neither.
     """
     try:
         return source.open_blob(layer)
@@ -21,14 +22,14 @@ def open_layer(source: Source, layer: Descriptor) -> BinaryIO:
         if not layer.is_foreign:
             raise
         raise ForeignLayerError(
-            f"layer {layer.digest} is not in it, only at {hosts(layer)}",
+            f"layer {layer.digest} is not included, only at {hosts(layer)}",
             where=source.where,
             hint="'tarkit copy --fetch-foreign' downloads it",
         ) from None
 
 
 def hosts(layer: Descriptor) -> str:
-    """The hosts that have *layer*, without the rest of its URLs, which may hold a secret."""
+    """Return the hosts of *layer*'s URLs, without paths and credentials, which may be secret."""
     return listed(list(dict.fromkeys(map(_host, layer.urls))), limit=3)
 
 

@@ -1,4 +1,4 @@
-"""What there is to know of an image without reading its layers."""
+"""Image metadata, without reading layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tarkit.selection.select import find_route, image_ways, is_present, read_ima
 
 @dataclass(frozen=True, slots=True)
 class LayerInfo:
-    """A layer as it is stored, and its ``diff_id``: ``None`` in an artifact that is no image."""
+    """The ``descriptor`` of a stored layer and its ``diff_id``, which is None in an artifact."""
 
     descriptor: Descriptor
     diff_id: Digest | None
@@ -24,9 +24,10 @@ class LayerInfo:
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """An image, an artifact, or an index, whose ``manifests`` are listed and which has no layers itself.
+    """Metadata of an image, artifact or index.
 
-    ``platform`` is what the config says, ``stated_platform`` what the index says, if it does.
+    An index has ``manifests`` but no layers. ``platform`` comes from the config, and
+    ``stated_platform`` from the index, if it states one.
     """
 
     name: str
@@ -41,7 +42,10 @@ class ImageInfo:
 
 
 def inspect_image(source: Source, platform: Platform | None = None) -> ImageInfo:
-    """Return what *source* is; with a *platform*, the image an index has for it."""
+    """Return metadata of *source* or, if *platform* is given, of its image for that platform.
+
+    Raises :class:`~tarkit.errors.ImageNotFoundError` if there is no such image.
+    """
     stated = source.platform if isinstance(source, StatedSource) else None
     name = source.names[0] if source.names else ""
     if platform is None:
@@ -77,16 +81,16 @@ def _image_info(source: Source, raw: RawManifest, name: str, stated: Platform | 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The top manifest or index of an image, and the ``platforms`` that are there."""
+    """The top manifest or index of an image, and the ``platforms`` of its present images."""
 
     descriptor: Descriptor
     platforms: tuple[Platform, ...]
 
 
 def overview(source: Source, known: dict[Digest, Overview]) -> Overview:
-    """Return what a list says of *source*. An artifact has no platform, and neither has an attestation.
+    """Return the platforms of *source* for a listing; artifacts and attestations have none.
 
-    *known* remembers what is behind a digest: archives may tag one image thousands of times.
+    *known* caches results by digest, because an archive may tag one image thousands of times.
     """
     raw = source.manifest()
     if raw.digest not in known:
@@ -94,7 +98,7 @@ def overview(source: Source, known: dict[Digest, Overview]) -> Overview:
     found = known[raw.digest]
     stated = source.platform if isinstance(source, StatedSource) else None
     if stated and found.platforms and not raw.is_index:
-        return Overview(raw.descriptor, (stated,))  # the index decides
+        return Overview(raw.descriptor, (stated,))  # the index takes precedence
     return found
 
 

@@ -1,4 +1,4 @@
-"""Which image of an index is meant."""
+"""Selection of an image from an index by platform."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ from tarkit.protocols import Source, SparseSource, StatedSource
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader
 
-_MOST_LOOKED_AT = 16  # images whose manifests are read although their platforms do not fit
-_ATTESTATION = "vnd.docker.reference.type"
+_MOST_READ = 16  # images to read although their entries state another platform
+_ATTESTATION = "vnd.docker.reference.type"  # annotation of BuildKit
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way to an image: the entries of indexes to follow from the top, and its manifest."""
+    """The path to an image: the index entries to follow from the top, and its manifest."""
 
     children: tuple[Descriptor, ...]
     image: RawManifest
 
 
 def select_image(source: Source, platform: Platform | None = None) -> RawManifest:
-    """The manifest of *source*'s image for *platform*, the system's own by default.
+    """Return the manifest of *source*'s image for *platform*, by default that of this machine.
 
-    Indexes are followed to the image, however they are nested. Where no platform was asked for,
-    an index of which one image only is there means that image.
-    Raises :class:`ImageNotFoundError`, which lists the platforms there are.
+    Nested indexes are searched as well. Without *platform*, an index with only one present image
+    selects that image.
+    Raises :class:`ImageNotFoundError`, which lists the available platforms.
     """
     return find_route(source, platform).image
 
 
 def find_route(source: Source, platform: Platform | None = None) -> Route:
-    """Return the way to the image that :func:`select_image` finds; raises as that does."""
+    """Return the path to the image that :func:`select_image` returns; raise the same errors."""
     raw = source.manifest()
     if raw.is_index:
         return _Search(source, platform).find(raw)
@@ -64,7 +64,7 @@ def find_route(source: Source, platform: Platform | None = None) -> Route:
 
 
 class _Search:
-    """Looks for the image for *platform* in an index, and in all that are nested in it."""
+    """Searches an index and its nested indexes for an image for *platform*."""
 
     def __init__(self, source: Source, platform: Platform | None) -> None:
         self._source = source
@@ -74,11 +74,13 @@ class _Search:
         self._available: list[Platform] = []
 
     def find(self, raw: RawManifest) -> Route:
-        """Return the way from *raw*: to an image whose entry says that it fits, or whose config does.
+        """Return the path from the index *raw* to the best match, in this order:
 
-        The index decides: podman lists images whose configs say another platform. If there is no
-        such image, an artifact for the platform will do, and last, if no platform was asked for,
-        the only image there is.
+        1. an image whose entry states a matching platform; entries take precedence over configs,
+           because podman lists images whose configs state another platform
+        2. an image whose entry states no platform and whose config matches
+        3. an artifact whose entry matches
+        4. if no platform was requested, the only image
         """
         named = image_ways(self._source, raw)
         present = [way for way in named if is_present(self._source, way[-1])]
@@ -92,7 +94,7 @@ class _Search:
             artifacts.append(route)
         images = []
         for route in (self._route(way) for way in others if way[-1].platform is None):
-            with suppress(VerificationError, RefusedError):  # a bad image hides no other
+            with suppress(VerificationError, RefusedError):  # a bad image must not hide others
                 if self._fits(route.image):
                     return route
             if self._may_be_image(route.image):
@@ -100,7 +102,7 @@ class _Search:
         if artifacts:
             return artifacts[0]
         marked = [way for way in others if way[-1].platform is not None]
-        if self._platform is None and len(marked) + len(images) <= _MOST_LOOKED_AT:
+        if self._platform is None and len(marked) + len(images) <= _MOST_READ:
             images += [r for r in map(self._route, marked) if self._may_be_image(r.image)]
             if len(images) == 1:
                 return images[0]
@@ -109,26 +111,25 @@ class _Search:
     def _not_found(self, named: Sequence[Way], marked: Sequence[Way]) -> ImageNotFoundError:
         message = f"no image for {self._wanted}"
         if self._by_entry(named)[0]:
-            message += " (the index names one, but it is not there)"
+            message += " (the index lists one, but it is missing)"
         else:
             message += self._other_claim(marked)
         stated = (way[-1].platform for way in marked)
-        available = dict.fromkeys(map(str, filter(_can_be_asked_for, [*self._available, *stated])))
+        available = dict.fromkeys(map(str, filter(_is_selectable, [*self._available, *stated])))
         return ImageNotFoundError(message, where=self._source.where, available=list(available))
 
     def _other_claim(self, marked: Sequence[Way]) -> str:
-        """Return a remark on an image that is for the platform by its config, but not by the index."""
-        for way in marked[:_MOST_LOOKED_AT]:
+        """Return a remark if an image matches by its config but not by its index entry."""
+        for way in marked[:_MOST_READ]:
             with suppress(VerificationError, RefusedError):
                 found = _platform_of(self._source, self._route(way).image)
                 if found and self._wanted.choose([found]) is not None:
-                    return (
-                        f" (the config of {way[-1].platform} says {found}, but the index decides)"
-                    )
+                    stated = way[-1].platform
+                    return f" (the config of {stated} says {found}, but the index takes precedence)"
         return ""
 
     def _by_entry(self, ways: Iterable[Way]) -> tuple[list[Way], list[Way]]:
-        """Return those of *ways* whose entries say that they fit, best first, and the others."""
+        """Return the *ways* whose entries match, best first, and the others."""
         variants = {variant: rank for rank, variant in enumerate(self._wanted.variants())}
         fitting: list[tuple[int, Way]] = []
         others: list[Way] = []
@@ -142,7 +143,7 @@ class _Search:
         return [way for _, way in fitting], others
 
     def _fits(self, raw: RawManifest) -> bool:
-        """Return whether *raw* is an image for the platform, as its config says."""
+        """Return whether the config of *raw* matches the platform."""
         if raw.media_type not in media_types.MANIFESTS:
             return True
         config = self._config(raw)
@@ -169,8 +170,8 @@ class _Search:
         return Route(way, self._source.manifest(way[-1].digest))
 
 
-def _can_be_asked_for(platform: Platform | None) -> bool:
-    """Return whether *platform*, as it is written, selects an image for it."""
+def _is_selectable(platform: Platform | None) -> bool:
+    """Return whether the text of *platform* selects it, so that errors may suggest it."""
     if platform is None:
         return False
     try:
@@ -180,7 +181,7 @@ def _can_be_asked_for(platform: Platform | None) -> bool:
 
 
 def image_ways(source: Source, raw: RawManifest) -> list[Way]:
-    """Return the ways to everything below the index *raw* but attestations, be it there or not."""
+    """Return the paths to all entries below the index *raw*, even missing ones, but no attestations."""
 
     def nested(child: Descriptor) -> RawManifest | None:
         return source.manifest(child.digest) if is_present(source, child) else None
@@ -191,7 +192,7 @@ def image_ways(source: Source, raw: RawManifest) -> list[Way]:
 
 
 def _platform_of(source: Source, raw: RawManifest) -> Platform | None:
-    """The platform in the config of the image *raw*; ``None`` for a manifest that is not parsed here."""
+    """Return the platform in the config of *raw*, or None if *raw* is another kind of manifest."""
     if raw.media_type not in media_types.MANIFESTS:
         return None
     manifest = Manifest.parse(raw)
@@ -201,16 +202,21 @@ def _platform_of(source: Source, raw: RawManifest) -> Platform | None:
 
 
 def is_present(source: Source, child: Descriptor) -> bool:
-    """Whether the manifest is there; only sparse sources can say that it is not."""
+    """Return whether *child* is present; always true unless *source* is a SparseSource."""
     return not isinstance(source, SparseSource) or source.holds(child)
 
 
 def read_config(source: Source, manifest: Manifest) -> bytes:
-    """The bytes of *manifest*'s config, verified."""
+    """Return the verified bytes of *manifest*'s config.
+
+    Raises :class:`LimitExceededError` if it is larger than `METADATA_LIMIT`.
+    """
     descriptor = manifest.config
     if descriptor.size > METADATA_LIMIT:
         raise LimitExceededError(
-            f"a config of {descriptor.size} bytes", limit=METADATA_LIMIT, where=source.where
+            f"config of {descriptor.size} bytes, the limit is {METADATA_LIMIT}",
+            limit=METADATA_LIMIT,
+            where=source.where,
         )
     stream = source.open_blob(descriptor)
     where = f"{source.where}: config {descriptor.digest}"
@@ -221,7 +227,10 @@ def read_config(source: Source, manifest: Manifest) -> bytes:
 
 
 def read_image_config(source: Source, manifest: Manifest) -> ImageConfig | None:
-    """The config of *manifest* with a diff ID for each layer, or ``None`` if that is an artifact's."""
+    """Return the config of *manifest*, or None if *manifest* is an artifact.
+
+    Raises :class:`~tarkit.errors.LayerCountError` unless there is one diff ID per layer.
+    """
     if not manifest.may_be_image:
         return None
     data = read_config(source, manifest)
@@ -234,5 +243,5 @@ def read_image_config(source: Source, manifest: Manifest) -> ImageConfig | None:
 
 
 def platforms_of(children: Iterable[Descriptor]) -> list[str]:
-    """The platforms that *children* are for, written out."""
+    """Return the platforms of *children* as text."""
     return [str(child.platform) for child in children if child.platform and str(child.platform)]

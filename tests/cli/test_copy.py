@@ -240,11 +240,11 @@ def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("{save}:gone:1", "oci:{out}"), 3, "no image 'gone:1'; it holds one:1, two:1, two:2"),
+        (("{save}:gone:1", "oci:{out}"), 3, "no image 'gone:1'; available: one:1, two:1, two:2"),
         (("{save}", "oci:{out}"), 6, "name one of"),
         (("docker-archive:{dir}/none.tar", "oci:{out}"), 3, "No such file"),
         (("{dir}/none.tar", "oci:{out}"), 3, "no such file or directory"),
-        (("{save}:@9", "oci:{out}"), 3, "no image @9: it holds 2 images"),
+        (("{save}:@9", "oci:{out}"), 3, "no image @9: found 2 images"),
         (("{save}:one:1", "{out}"), 2, "say what to write to"),
         (("{save}:one:1", "ocy:{out}"), 2, "unknown transport 'ocy'"),
         (("{save}:one:1", "oci:{out}:@1"), 2, "position @1"),

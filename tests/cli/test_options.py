@@ -52,7 +52,7 @@ def test_the_platform_is_looked_for(
 ) -> None:
     code, error = call(tarkit, command, save, tmp_path, "--platform", "linux/arm64")
     assert code == 3
-    assert "no image for linux/arm64; it holds linux/amd64" in error
+    assert "no image for linux/arm64; available: linux/amd64" in error
     assert listing(tmp_path) == ["save.tar"]
 
 

@@ -235,12 +235,14 @@ def test_case_06_no_selector_wants_exactly_one_image(tmp_path: Path) -> None:
     (tmp_path / "empty.tar").write_bytes(tar({"manifest.json": b"[]"}))
     docker_archive(tmp_path / "one.tar", (ONE, ["one:1"]))
     docker_archive(archive, (ONE, ["one:1"]), (TWO, []))
-    with pytest.raises(ImageNotFoundError, match="it holds no image"):
+    with pytest.raises(ImageNotFoundError, match="contains no image"):
         config_of(f"docker-archive:{tmp_path / 'empty.tar'}")
     assert config_of(f"docker-archive:{tmp_path / 'one.tar'}") == ONE.config
-    with pytest.raises(AmbiguousImageError, match=r"it holds 2 images and none was named.*one:1"):
+    with pytest.raises(
+        AmbiguousImageError, match=r"contains 2 images and none was selected.*one:1"
+    ):
         config_of(f"docker-archive:{archive}")
-    with pytest.raises(ImageNotFoundError, match=r"no image @5: it holds 2 images.*one:1"):
+    with pytest.raises(ImageNotFoundError, match=r"no image @5: found 2 images.*one:1"):
         config_of(f"docker-archive:{archive}:@5")
     with pytest.raises(ImageNotFoundError, match=r"no image 'three'.*one:1"):
         config_of(f"docker-archive:{archive}:three")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tarkit.errors import LimitExceededError, MalformedError
 from tarkit.image.document import (
-    DEPTH_LIMIT,
     METADATA_LIMIT,
+    NESTING_LIMIT,
     VALUES_LIMIT,
     dump_json,
     get_list,
@@ -47,7 +47,7 @@ def test_nesting_beyond_the_parser() -> None:
 def test_nesting_within_the_parsers_means(opening: bytes) -> None:
     closing = opening.replace(b"{", b"}").replace(b"[", b"]")
     closing = bytes(reversed([byte for byte in closing if byte in b"]}"]))
-    levels = DEPTH_LIMIT // len(closing)
+    levels = NESTING_LIMIT // len(closing)
     parse_json(opening * (levels - 1) + b"1" + closing * (levels - 1))
     with pytest.raises(LimitExceededError, match="nested too deeply"):
         parse_json(opening * (levels + 1) + b"1" + closing * (levels + 1))

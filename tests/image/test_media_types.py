@@ -81,7 +81,7 @@ def test_documents_pair_one_to_one(oci: str) -> None:
 
 def test_types_that_are_not_known() -> None:
     assert mt.layer_type("text/plain", Family.OCI, Compression.GZIP) is None
-    with pytest.raises(UnsupportedError, match="'text/plain' is no layer's media type"):
+    with pytest.raises(UnsupportedError, match="'text/plain' is not a layer media type"):
         mt.layer_compression("text/plain")
     with pytest.raises(UnsupportedError, match="docker has no media type for 'text/plain'"):
         mt.in_family("text/plain", Family.DOCKER)

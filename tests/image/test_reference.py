@@ -120,7 +120,7 @@ def test_rejects(text: str) -> None:
 
 
 def test_an_upper_case_name_gets_a_hint() -> None:
-    with pytest.raises(UsageError, match="repository names are lower case"):
+    with pytest.raises(UsageError, match="repository names must be lower case"):
         Reference.parse("user/App")
 
 

@@ -106,7 +106,7 @@ def test_a_malformed_name_stands_in_nobodys_way(bad: str) -> None:
 
 def test_a_tag_that_several_have_is_ambiguous_and_the_full_name_works() -> None:
     items = [item("one:latest"), item("two:latest", "again:latest")]
-    with pytest.raises(AmbiguousImageError, match="'latest' is the name of several") as caught:
+    with pytest.raises(AmbiguousImageError, match="several images are named 'latest'") as caught:
         choose(items, "latest")
     assert caught.value.available == ("one:latest", "two:latest", "again:latest")
     assert choose(items, "two:latest") == (1, ("two:latest",))
@@ -123,21 +123,21 @@ def test_a_name_is_looked_for_before_a_tag() -> None:
 
 def test_no_selector() -> None:
     assert choose([item("a:1", "b:2")]) == (0, ("a:1", "b:2"))
-    with pytest.raises(ImageNotFoundError, match="it holds no image"):
+    with pytest.raises(ImageNotFoundError, match="contains no image"):
         choose([])
-    with pytest.raises(AmbiguousImageError, match="it holds 2 images and none was named"):
+    with pytest.raises(AmbiguousImageError, match="contains 2 images and none was selected"):
         choose([item("a:1"), item("b:2")])
 
 
 def test_a_position_beyond_the_end_counts() -> None:
     with pytest.raises(
-        ImageNotFoundError, match=r"^a\.tar: no image @1: it holds 1 image; it holds a:1$"
+        ImageNotFoundError, match=r"^a\.tar: no image @1: found 1 image; available: a:1$"
     ):
         choose([item("a:1")], index=1)
 
 
 def test_a_name_that_is_not_there() -> None:
-    with pytest.raises(ImageNotFoundError, match=r"no image 'b'; it holds a:1"):
+    with pytest.raises(ImageNotFoundError, match=r"no image 'b'; available: a:1"):
         choose([item("a:1")], "b")
 
 

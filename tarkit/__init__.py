@@ -1,187 +1,156 @@
-"""tarkit: container images that are files, read, verified, converted and moved.
+"""tarkit reads, verifies, converts and moves container images stored as files.
 
-Two nouns and one verb: :func:`copy_image` takes a :class:`Source` to a :class:`Destination`. Readers
-hand out the former, Writers the latter, and :func:`open_source` and :func:`open_writer` find either by
-its :class:`Location`. Names are loaded when they are first used, so that ``import tarkit`` costs nothing.
+:func:`copy_image` copies an image from a :class:`Source` to a :class:`Destination`. Readers provide
+sources and Writers provide destinations; :func:`open_source` and :func:`open_writer` find the right
+one for a :class:`Location`. Names are imported on first use, so ``import tarkit`` is cheap.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # to import it from typing would take most of the time of `import tarkit`
-if TYPE_CHECKING:
-    from tarkit.artifacts.artifact import Artifact
-    from tarkit.artifacts.build import (
-        BuildResult,
-        build_ext4,
-    )
-    from tarkit.artifacts.preflight import (
-        Preflight,
-        check_build,
-    )
-    from tarkit.artifacts.store import ArtifactStore
-    from tarkit.copying.engine import copy_image
-    from tarkit.copying.existing import copy_existing
-    from tarkit.copying.options import (
-        CopyOptions,
-        CopyResult,
-        LayerCompression,
-        Sparse,
-    )
-    from tarkit.errors import (
-        AmbiguousImageError,
-        AuthenticationError,
-        BlobNotFoundError,
-        CancelledError,
-        CannotModifyError,
-        DigestMismatchError,
-        ForeignLayerError,
-        ImageNotFoundError,
-        LayerCountError,
-        LimitExceededError,
-        LockedError,
-        LostBlobError,
-        MalformedError,
-        ManifestRejectedError,
-        MemberNotFoundError,
-        MissingRootfsError,
-        NoSpaceError,
-        NotAnImageError,
-        NotFoundError,
-        PathNotFoundError,
-        RefusedError,
-        SharedLayerError,
-        SizeMismatchError,
-        TarkitError,
-        TransportError,
-        TruncatedError,
-        UnsafePathError,
-        UnsupportedError,
-        UsageError,
-        VerificationError,
-    )
-    from tarkit.ext4.options import (
-        Ext4Options,
-        Percent,
-    )
-    from tarkit.findings import (
-        Finding,
-        Report,
-        Severity,
-    )
-    from tarkit.image.config import (
-        History,
-        ImageConfig,
-        chain_ids,
-    )
-    from tarkit.image.convert import (
-        convert_index,
-        convert_layer,
-        convert_manifest,
-    )
-    from tarkit.image.descriptor import Descriptor
-    from tarkit.image.digest import Digest
-    from tarkit.image.manifest import (
-        Index,
-        Manifest,
-        RawManifest,
-    )
-    from tarkit.image.media_types import (
-        Compression,
-        Family,
-    )
-    from tarkit.image.platform import Platform
-    from tarkit.image.reference import Reference
-    from tarkit.progress import (
-        Event,
-        Progress,
-    )
-    from tarkit.protocols import (
-        Destination,
-        ImageEntry,
-        MountingDestination,
-        Profile,
-        Reader,
-        RemoteSource,
-        SequentialSource,
-        Source,
-        SparseSource,
-        Writer,
-    )
-    from tarkit.rootfs.diff import (
-        Difference,
-        DifferenceKind,
-        diff,
-    )
-    from tarkit.rootfs.filesystem import (
-        Entry,
-        FileSystem,
-    )
-    from tarkit.rootfs.output.directory import (
-        RootfsResult,
-        write_directory,
-    )
-    from tarkit.rootfs.output.mkfs import (
-        write_erofs,
-        write_squashfs,
-    )
-    from tarkit.rootfs.output.tarball import (
-        save_tar,
-        stream_tar,
-    )
-    from tarkit.rootfs.overlay.overlay import (
-        Overlay,
-    )
-    from tarkit.selection.inspect import (
-        ImageInfo,
-        LayerInfo,
-        inspect_image,
-    )
-    from tarkit.selection.select import (
-        read_config,
-        select_image,
-    )
-    from tarkit.streams.cancellation import Cancellation
-    from tarkit.streams.verify import VerifyingReader
-    from tarkit.tar.member import MemberType
-    from tarkit.transports.directory.reader import DirectoryReader
-    from tarkit.transports.directory.writer import DirectoryWriter
-    from tarkit.transports.docker_archive.format import DockerFormat
-    from tarkit.transports.docker_archive.items import ManifestItem
-    from tarkit.transports.docker_archive.reader import DockerArchiveReader
-    from tarkit.transports.docker_archive.writer import DockerArchiveWriter
-    from tarkit.transports.docker_daemon.daemon import Daemon, TlsFiles
-    from tarkit.transports.docker_daemon.reader import DockerDaemonReader
-    from tarkit.transports.docker_daemon.writer import DockerDaemonWriter
-    from tarkit.transports.location import (
-        Location,
-        Transport,
-        open_reader,
-        open_source,
-        open_writer,
-    )
-    from tarkit.transports.oci_archive.reader import OCIArchiveReader
-    from tarkit.transports.oci_archive.writer import OCIArchiveWriter
-    from tarkit.transports.oci_layout.reader import OCILayoutReader
-    from tarkit.transports.oci_layout.writer import OCILayoutWriter
-    from tarkit.transports.registry.credentials import Credentials
-    from tarkit.transports.registry.foreign import fetch_layer
-    from tarkit.transports.registry.options import RegistryOptions, RetryPolicy
-    from tarkit.transports.registry.reader import RegistryReader
-    from tarkit.transports.registry.writer import RegistryWriter
-    from tarkit.verifying.runner import verify
+TYPE_CHECKING = False  # importing it from typing would dominate the time of `import tarkit`
+if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with _MODULES
+    from tarkit.artifacts.artifact import Artifact as Artifact
+    from tarkit.artifacts.build import BuildResult as BuildResult
+    from tarkit.artifacts.build import build_ext4 as build_ext4
+    from tarkit.artifacts.preflight import Preflight as Preflight
+    from tarkit.artifacts.preflight import check_build as check_build
+    from tarkit.artifacts.store import ArtifactStore as ArtifactStore
+    from tarkit.copying.engine import copy_image as copy_image
+    from tarkit.copying.existing import copy_existing as copy_existing
+    from tarkit.copying.options import CopyOptions as CopyOptions
+    from tarkit.copying.options import CopyResult as CopyResult
+    from tarkit.copying.options import LayerCompression as LayerCompression
+    from tarkit.copying.options import Sparse as Sparse
+    from tarkit.errors import AmbiguousImageError as AmbiguousImageError
+    from tarkit.errors import AuthenticationError as AuthenticationError
+    from tarkit.errors import BlobNotFoundError as BlobNotFoundError
+    from tarkit.errors import CancelledError as CancelledError
+    from tarkit.errors import CannotModifyError as CannotModifyError
+    from tarkit.errors import DigestMismatchError as DigestMismatchError
+    from tarkit.errors import ForeignLayerError as ForeignLayerError
+    from tarkit.errors import ImageNotFoundError as ImageNotFoundError
+    from tarkit.errors import LayerCountError as LayerCountError
+    from tarkit.errors import LimitExceededError as LimitExceededError
+    from tarkit.errors import LockedError as LockedError
+    from tarkit.errors import LostBlobError as LostBlobError
+    from tarkit.errors import MalformedError as MalformedError
+    from tarkit.errors import ManifestRejectedError as ManifestRejectedError
+    from tarkit.errors import MemberNotFoundError as MemberNotFoundError
+    from tarkit.errors import MissingRootfsError as MissingRootfsError
+    from tarkit.errors import NoSpaceError as NoSpaceError
+    from tarkit.errors import NotAnImageError as NotAnImageError
+    from tarkit.errors import NotFoundError as NotFoundError
+    from tarkit.errors import PathNotFoundError as PathNotFoundError
+    from tarkit.errors import RefusedError as RefusedError
+    from tarkit.errors import SharedLayerError as SharedLayerError
+    from tarkit.errors import SizeMismatchError as SizeMismatchError
+    from tarkit.errors import TarkitError as TarkitError
+    from tarkit.errors import TransportError as TransportError
+    from tarkit.errors import TruncatedError as TruncatedError
+    from tarkit.errors import UnsafePathError as UnsafePathError
+    from tarkit.errors import UnsupportedError as UnsupportedError
+    from tarkit.errors import UsageError as UsageError
+    from tarkit.errors import VerificationError as VerificationError
+    from tarkit.ext4.options import Ext4Options as Ext4Options
+    from tarkit.ext4.options import Percent as Percent
+    from tarkit.findings import Finding as Finding
+    from tarkit.findings import Report as Report
+    from tarkit.findings import Severity as Severity
+    from tarkit.image.config import History as History
+    from tarkit.image.config import ImageConfig as ImageConfig
+    from tarkit.image.config import chain_ids as chain_ids
+    from tarkit.image.convert import convert_index as convert_index
+    from tarkit.image.convert import convert_layer as convert_layer
+    from tarkit.image.convert import convert_manifest as convert_manifest
+    from tarkit.image.descriptor import Descriptor as Descriptor
+    from tarkit.image.digest import Digest as Digest
+    from tarkit.image.manifest import Index as Index
+    from tarkit.image.manifest import Manifest as Manifest
+    from tarkit.image.manifest import RawManifest as RawManifest
+    from tarkit.image.media_types import Compression as Compression
+    from tarkit.image.media_types import Family as Family
+    from tarkit.image.platform import Platform as Platform
+    from tarkit.image.reference import Reference as Reference
+    from tarkit.progress import Event as Event
+    from tarkit.progress import Progress as Progress
+    from tarkit.protocols import Destination as Destination
+    from tarkit.protocols import ImageEntry as ImageEntry
+    from tarkit.protocols import MountingDestination as MountingDestination
+    from tarkit.protocols import Profile as Profile
+    from tarkit.protocols import Reader as Reader
+    from tarkit.protocols import RemoteSource as RemoteSource
+    from tarkit.protocols import SequentialSource as SequentialSource
+    from tarkit.protocols import Source as Source
+    from tarkit.protocols import SparseSource as SparseSource
+    from tarkit.protocols import Writer as Writer
+    from tarkit.rootfs.diff import Difference as Difference
+    from tarkit.rootfs.diff import DifferenceKind as DifferenceKind
+    from tarkit.rootfs.diff import diff as diff
+    from tarkit.rootfs.filesystem import Entry as Entry
+    from tarkit.rootfs.filesystem import FileSystem as FileSystem
+    from tarkit.rootfs.output.directory import RootfsResult as RootfsResult
+    from tarkit.rootfs.output.directory import write_directory as write_directory
+    from tarkit.rootfs.output.mkfs import write_erofs as write_erofs
+    from tarkit.rootfs.output.mkfs import write_squashfs as write_squashfs
+    from tarkit.rootfs.output.tarball import save_tar as save_tar
+    from tarkit.rootfs.output.tarball import stream_tar as stream_tar
+    from tarkit.rootfs.overlay.overlay import Overlay as Overlay
+    from tarkit.selection.inspect import ImageInfo as ImageInfo
+    from tarkit.selection.inspect import LayerInfo as LayerInfo
+    from tarkit.selection.inspect import inspect_image as inspect_image
+    from tarkit.selection.select import read_config as read_config
+    from tarkit.selection.select import select_image as select_image
+    from tarkit.streams.cancellation import Cancellation as Cancellation
+    from tarkit.streams.verify import VerifyingReader as VerifyingReader
+    from tarkit.tar.member import MemberType as MemberType
+    from tarkit.transports.directory.reader import DirectoryReader as DirectoryReader
+    from tarkit.transports.directory.writer import DirectoryWriter as DirectoryWriter
+    from tarkit.transports.docker_archive.format import DockerFormat as DockerFormat
+    from tarkit.transports.docker_archive.items import ManifestItem as ManifestItem
+    from tarkit.transports.docker_archive.reader import DockerArchiveReader as DockerArchiveReader
+    from tarkit.transports.docker_archive.writer import DockerArchiveWriter as DockerArchiveWriter
+    from tarkit.transports.docker_daemon.daemon import Daemon as Daemon
+    from tarkit.transports.docker_daemon.daemon import TlsFiles as TlsFiles
+    from tarkit.transports.docker_daemon.reader import DockerDaemonReader as DockerDaemonReader
+    from tarkit.transports.docker_daemon.writer import DockerDaemonWriter as DockerDaemonWriter
+    from tarkit.transports.location import Location as Location
+    from tarkit.transports.location import Transport as Transport
+    from tarkit.transports.location import open_reader as open_reader
+    from tarkit.transports.location import open_source as open_source
+    from tarkit.transports.location import open_writer as open_writer
+    from tarkit.transports.oci_archive.reader import OCIArchiveReader as OCIArchiveReader
+    from tarkit.transports.oci_archive.writer import OCIArchiveWriter as OCIArchiveWriter
+    from tarkit.transports.oci_layout.reader import OCILayoutReader as OCILayoutReader
+    from tarkit.transports.oci_layout.writer import OCILayoutWriter as OCILayoutWriter
+    from tarkit.transports.registry.credentials import Credentials as Credentials
+    from tarkit.transports.registry.foreign import fetch_layer as fetch_layer
+    from tarkit.transports.registry.options import RegistryOptions as RegistryOptions
+    from tarkit.transports.registry.options import RetryPolicy as RetryPolicy
+    from tarkit.transports.registry.reader import RegistryReader as RegistryReader
+    from tarkit.transports.registry.writer import RegistryWriter as RegistryWriter
+    from tarkit.verifying.runner import verify as verify
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "tarkit.artifacts.artifact": ("Artifact",),
-    "tarkit.artifacts.build": ("BuildResult", "build_ext4"),
-    "tarkit.artifacts.preflight": ("Preflight", "check_build"),
+    "tarkit.artifacts.build": (
+        "BuildResult",
+        "build_ext4",
+    ),
+    "tarkit.artifacts.preflight": (
+        "Preflight",
+        "check_build",
+    ),
     "tarkit.artifacts.store": ("ArtifactStore",),
-    "tarkit.ext4.options": ("Ext4Options", "Percent"),
-    "tarkit.copying.existing": ("copy_existing",),
     "tarkit.copying.engine": ("copy_image",),
-    "tarkit.copying.options": ("CopyOptions", "CopyResult", "LayerCompression", "Sparse"),
-    "tarkit.progress": ("Event", "Progress"),
+    "tarkit.copying.existing": ("copy_existing",),
+    "tarkit.copying.options": (
+        "CopyOptions",
+        "CopyResult",
+        "LayerCompression",
+        "Sparse",
+    ),
     "tarkit.errors": (
         "AmbiguousImageError",
         "AuthenticationError",
@@ -214,41 +183,42 @@ _MODULES = {
         "UsageError",
         "VerificationError",
     ),
-    "tarkit.image.config": ("History", "ImageConfig", "chain_ids"),
-    "tarkit.image.convert": ("convert_index", "convert_layer", "convert_manifest"),
+    "tarkit.ext4.options": (
+        "Ext4Options",
+        "Percent",
+    ),
+    "tarkit.findings": (
+        "Finding",
+        "Report",
+        "Severity",
+    ),
+    "tarkit.image.config": (
+        "History",
+        "ImageConfig",
+        "chain_ids",
+    ),
+    "tarkit.image.convert": (
+        "convert_index",
+        "convert_layer",
+        "convert_manifest",
+    ),
     "tarkit.image.descriptor": ("Descriptor",),
     "tarkit.image.digest": ("Digest",),
-    "tarkit.image.manifest": ("Index", "Manifest", "RawManifest"),
-    "tarkit.image.media_types": ("Compression", "Family"),
+    "tarkit.image.manifest": (
+        "Index",
+        "Manifest",
+        "RawManifest",
+    ),
+    "tarkit.image.media_types": (
+        "Compression",
+        "Family",
+    ),
     "tarkit.image.platform": ("Platform",),
     "tarkit.image.reference": ("Reference",),
-    "tarkit.selection.inspect": ("ImageInfo", "LayerInfo", "inspect_image"),
-    "tarkit.selection.select": ("read_config", "select_image"),
-    "tarkit.rootfs.diff": (
-        "Difference",
-        "DifferenceKind",
-        "diff",
+    "tarkit.progress": (
+        "Event",
+        "Progress",
     ),
-    "tarkit.rootfs.output.directory": (
-        "RootfsResult",
-        "write_directory",
-    ),
-    "tarkit.rootfs.filesystem": (
-        "Entry",
-        "FileSystem",
-    ),
-    "tarkit.rootfs.output.mkfs": (
-        "write_erofs",
-        "write_squashfs",
-    ),
-    "tarkit.rootfs.overlay.overlay": ("Overlay",),
-    "tarkit.rootfs.output.tarball": (
-        "save_tar",
-        "stream_tar",
-    ),
-    "tarkit.streams.cancellation": ("Cancellation",),
-    "tarkit.streams.verify": ("VerifyingReader",),
-    "tarkit.tar.member": ("MemberType",),
     "tarkit.protocols": (
         "Destination",
         "ImageEntry",
@@ -261,13 +231,50 @@ _MODULES = {
         "SparseSource",
         "Writer",
     ),
+    "tarkit.rootfs.diff": (
+        "Difference",
+        "DifferenceKind",
+        "diff",
+    ),
+    "tarkit.rootfs.filesystem": (
+        "Entry",
+        "FileSystem",
+    ),
+    "tarkit.rootfs.output.directory": (
+        "RootfsResult",
+        "write_directory",
+    ),
+    "tarkit.rootfs.output.mkfs": (
+        "write_erofs",
+        "write_squashfs",
+    ),
+    "tarkit.rootfs.output.tarball": (
+        "save_tar",
+        "stream_tar",
+    ),
+    "tarkit.rootfs.overlay.overlay": ("Overlay",),
+    "tarkit.selection.inspect": (
+        "ImageInfo",
+        "LayerInfo",
+        "inspect_image",
+    ),
+    "tarkit.selection.select": (
+        "read_config",
+        "select_image",
+    ),
+    "tarkit.streams.cancellation": ("Cancellation",),
+    "tarkit.streams.verify": ("VerifyingReader",),
+    "tarkit.tar.member": ("MemberType",),
     "tarkit.transports.directory.reader": ("DirectoryReader",),
     "tarkit.transports.directory.writer": ("DirectoryWriter",),
     "tarkit.transports.docker_archive.format": ("DockerFormat",),
     "tarkit.transports.docker_archive.items": ("ManifestItem",),
     "tarkit.transports.docker_archive.reader": ("DockerArchiveReader",),
     "tarkit.transports.docker_archive.writer": ("DockerArchiveWriter",),
-    "tarkit.transports.docker_daemon.daemon": ("Daemon", "TlsFiles"),
+    "tarkit.transports.docker_daemon.daemon": (
+        "Daemon",
+        "TlsFiles",
+    ),
     "tarkit.transports.docker_daemon.reader": ("DockerDaemonReader",),
     "tarkit.transports.docker_daemon.writer": ("DockerDaemonWriter",),
     "tarkit.transports.location": (
@@ -284,142 +291,20 @@ _MODULES = {
     "tarkit.transports.registry.credentials": ("Credentials",),
     "tarkit.transports.registry.foreign": ("fetch_layer",),
     "tarkit.transports.registry.options": (
-        "RetryPolicy",
         "RegistryOptions",
+        "RetryPolicy",
     ),
     "tarkit.transports.registry.reader": ("RegistryReader",),
     "tarkit.transports.registry.writer": ("RegistryWriter",),
-    "tarkit.findings": ("Finding", "Report", "Severity"),
     "tarkit.verifying.runner": ("verify",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = [
-    "AmbiguousImageError",
-    "Artifact",
-    "ArtifactStore",
-    "AuthenticationError",
-    "BlobNotFoundError",
-    "BuildResult",
-    "Cancellation",
-    "CancelledError",
-    "CannotModifyError",
-    "Compression",
-    "CopyOptions",
-    "CopyResult",
-    "Credentials",
-    "Daemon",
-    "Descriptor",
-    "Destination",
-    "Difference",
-    "DifferenceKind",
-    "Digest",
-    "DigestMismatchError",
-    "DirectoryReader",
-    "DirectoryWriter",
-    "DockerArchiveReader",
-    "DockerArchiveWriter",
-    "DockerDaemonReader",
-    "DockerDaemonWriter",
-    "DockerFormat",
-    "Entry",
-    "Event",
-    "Ext4Options",
-    "Family",
-    "FileSystem",
-    "Finding",
-    "ForeignLayerError",
-    "History",
-    "ImageConfig",
-    "ImageEntry",
-    "ImageInfo",
-    "ImageNotFoundError",
-    "Index",
-    "LayerCompression",
-    "LayerCountError",
-    "LayerInfo",
-    "LimitExceededError",
-    "Location",
-    "LockedError",
-    "LostBlobError",
-    "MalformedError",
-    "Manifest",
-    "ManifestItem",
-    "ManifestRejectedError",
-    "MemberNotFoundError",
-    "MemberType",
-    "MissingRootfsError",
-    "MountingDestination",
-    "NoSpaceError",
-    "NotAnImageError",
-    "NotFoundError",
-    "OCIArchiveReader",
-    "OCIArchiveWriter",
-    "OCILayoutReader",
-    "OCILayoutWriter",
-    "Overlay",
-    "PathNotFoundError",
-    "Percent",
-    "Platform",
-    "Preflight",
-    "Profile",
-    "Progress",
-    "RawManifest",
-    "Reader",
-    "Reference",
-    "RefusedError",
-    "RegistryOptions",
-    "RegistryReader",
-    "RegistryWriter",
-    "RemoteSource",
-    "Report",
-    "RetryPolicy",
-    "RootfsResult",
-    "SequentialSource",
-    "Severity",
-    "SharedLayerError",
-    "SizeMismatchError",
-    "Source",
-    "Sparse",
-    "SparseSource",
-    "TarkitError",
-    "TlsFiles",
-    "Transport",
-    "TransportError",
-    "TruncatedError",
-    "UnsafePathError",
-    "UnsupportedError",
-    "UsageError",
-    "VerificationError",
-    "VerifyingReader",
-    "Writer",
-    "build_ext4",
-    "chain_ids",
-    "check_build",
-    "convert_index",
-    "convert_layer",
-    "convert_manifest",
-    "copy_existing",
-    "copy_image",
-    "diff",
-    "fetch_layer",
-    "inspect_image",
-    "open_reader",
-    "open_source",
-    "open_writer",
-    "read_config",
-    "save_tar",
-    "select_image",
-    "stream_tar",
-    "verify",
-    "write_directory",
-    "write_erofs",
-    "write_squashfs",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> object:
-    """The public name *name*, from the module it lives in."""
+    """Import and return the public name *name*."""
     if name not in _HOMES:
         raise AttributeError(f"module 'tarkit' has no attribute {name!r}")
     from importlib import import_module

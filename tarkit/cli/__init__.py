@@ -1,1 +1,1 @@
-"""The command line: it parses, calls the library and prints."""
+"""The command line: it parses options, calls the library and prints results."""

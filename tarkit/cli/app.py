@@ -30,7 +30,7 @@ COMMANDS = (
     "login",
     "logout",
 )
-"""Each is the function ``NAME_command`` of the module of that name."""
+"""The module of each name defines the function ``NAME_command``."""
 
 
 def _print_version(value: bool) -> None:
@@ -42,16 +42,18 @@ def _print_version(value: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """Read, verify, convert, take apart and move container images that are files."""
+    """Read, verify, convert, unpack and move container images stored as files."""
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
-    """The application with the command that *arguments* begin with, or with all of them.
+    """Return the application with the command in *arguments*, or with all commands.
 
-    Importing every command would cost more than most of them take.
+    Importing all of them would take longer than running most of them.
     """
     app = typer.Typer(
         name="tarkit",
@@ -74,7 +76,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         code = _run(arguments)
         flush_output()
-    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  even a bug is one line
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  even a bug prints one line
         code = report(error, debug=wants_debugging(arguments))
         with suppress(OSError):
             flush_output()
@@ -83,7 +85,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # names need not fit the locale's encoding
+        if isinstance(stream, TextIOWrapper):  # the locale may lack a character of a name
             stream.reconfigure(errors="backslashreplace")
     code = build_app(arguments)(arguments, prog_name="tarkit", standalone_mode=False)
     if code == INTERRUPTED:  # typer returns it after a KeyboardInterrupt

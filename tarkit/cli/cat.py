@@ -19,7 +19,7 @@ from tarkit.tar.sparse import logical
 
 def cat_command(
     source: SourceArgument,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="The file, as a container sees it.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Path of the file in the image.")],
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
     creds: Creds = None,
@@ -29,7 +29,7 @@ def cat_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write a file of an image to standard output; its layer is verified to the end."""
+    """Write a file of an image to standard output; its whole layer is verified."""
     with (
         open_image(
             source, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
@@ -39,14 +39,14 @@ def cat_command(
         node = files.file(path)
         if node.place is not None:
             files.contents.deliver([node], _Output())
-        else:  # empty, or nothing but a hole
+        else:  # an empty file, or one hole: no layer data to deliver
             with files.contents.open(node) as stream:
                 for chunk in chunks_of(stream):
                     write_all(standard_output(), chunk)
 
 
 class _Output:
-    """Standard output as a sink."""
+    """A sink that writes to standard output."""
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
         for chunk in logical(member, chunks):

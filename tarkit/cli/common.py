@@ -1,4 +1,4 @@
-"""What commands share: their common options, and how they print."""
+"""Options and output helpers that commands share."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from tarkit.image.platform import Platform
 if TYPE_CHECKING:
     from tarkit.rootfs.output.directory import RootfsResult
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as a JSON object.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and notes.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 SourceArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SRC", help="transport:path[:name|:@N], or a plain path, or - for standard input."
+        metavar="SRC",
+        help="Image location: TRANSPORT:PATH[:NAME|:@N] or a plain path; - for standard input.",
     ),
 ]
 
@@ -30,7 +31,7 @@ FollowLinks = Annotated[
     bool,
     typer.Option(
         "--follow-links",
-        help="Read files of a layout that are links out of it, as Bazel makes them.",
+        help="Follow links that lead out of a layout, such as Bazel's.",
     ),
 ]
 
@@ -40,18 +41,18 @@ PlatformOption = Annotated[
         "--platform",
         parser=Platform.parse,
         metavar="OS/ARCH[/VARIANT]",
-        help="The image of an index that is for this platform.",
+        help="Platform to select from an index.",
     ),
 ]
 
 
 def print_json(document: object) -> None:
-    """One JSON document on standard output."""
+    """Print *document* as JSON."""
     print(json.dumps(document, indent=2))
 
 
 def size_text(size: int) -> str:
-    """*size* bytes as people read them: ``1.5 MiB``."""
+    """Format *size* bytes for people: ``1.5 MiB``."""
     amount = float(size)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 1024:
@@ -61,7 +62,7 @@ def size_text(size: int) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """*rows* in columns; what could steer a terminal is escaped."""
+    """Align *rows* in columns and escape control characters."""
     rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
@@ -72,7 +73,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def described(descriptor: Descriptor) -> dict[str, Any]:
-    """A descriptor's digest, size and media type."""
+    """Return a descriptor's digest, size and media type for JSON output."""
     return {
         "digest": str(descriptor.digest),
         "size": descriptor.size,
@@ -81,12 +82,12 @@ def described(descriptor: Descriptor) -> dict[str, Any]:
 
 
 def platform_text(platform: Platform | None) -> str | None:
-    """*platform* in writing, or ``None``."""
+    """Return *platform* as text, or None if it is empty."""
     return str(platform) or None if platform else None
 
 
 def report_files(result: RootfsResult, destination: str, *, as_json: bool, quiet: bool) -> None:
-    """Say which of an image's files were written, and what was not."""
+    """Print a summary of the files written to *destination*, and notes on omissions."""
     with reporting_success():
         if as_json:
             print_json(
@@ -100,4 +101,4 @@ def report_files(result: RootfsResult, destination: str, *, as_json: bool, quiet
         elif not quiet:
             for text in result.notes:
                 note(text)
-            note(f"{result.entries} entries, {result.size} bytes in files, in {destination}")
+            note(f"wrote {result.entries} entries with {result.size} bytes to {destination}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -21,16 +22,22 @@ from tarkit.cli.common import (
 )
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import (
+    AuthFile,
+    CertDir,
+    Creds,
+    DestinationCreds,
+    SourceCreds,
+    TlsVerify,
+    registry_options,
+)
 from tarkit.copying.engine import copy_image
-from tarkit.copying.existing import copy_existing
+from tarkit.copying.existing import keep_archive
+from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
-from tarkit.errors import PathNotFoundError, UsageError, VerificationError
+from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.image.descriptor import Descriptor
-from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
-from tarkit.layout.names import normalized
-from tarkit.protocols import Source, Writer
 from tarkit.streams.atomic import atomic_file, output_path
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import (
@@ -42,60 +49,79 @@ from tarkit.transports.location import (
 )
 
 _ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE)
-_DOCKER = (Transport.DOCKER_ARCHIVE, Transport.DOCKER_DAEMON)
+_NAME_RULES = {
+    Transport.DOCKER_ARCHIVE: NameRules.DOCKER,
+    Transport.DOCKER_DAEMON: NameRules.DOCKER,
+    Transport.REGISTRY: NameRules.EXPLICIT,
+}  # any text elsewhere
 
 
 def copy_command(
     source: SourceArgument,
     destination: Annotated[
-        str, typer.Argument(metavar="DST", help="transport:path[:name]; - for standard output.")
+        str,
+        typer.Argument(
+            metavar="DST",
+            help="Destination: TRANSPORT:PATH[:NAME]; - as the path for standard output.",
+        ),
     ],
-    all_images: Annotated[bool, typer.Option("--all", help="Copy a whole index.")] = False,
+    all_images: Annotated[
+        bool, typer.Option("--all", help="Copy the whole index with all platforms.")
+    ] = False,
     platform: Annotated[
         list[Platform] | None,
         typer.Option(
             parser=Platform.parse,
             metavar="OS/ARCH[/VARIANT]",
-            help="What to copy of an index; may be repeated.",
+            help="Platform to copy from an index; may be repeated.",
         ),
     ] = None,
     sparse: Annotated[
-        Sparse | None, typer.Option(help="What becomes of an index that is not copied whole.")
+        Sparse | None, typer.Option(help="How to handle a partially copied index.")
     ] = None,
     compression: Annotated[
-        LayerCompression, typer.Option(help="What layers are compressed with.")
+        LayerCompression, typer.Option(help="Compression for layers.")
     ] = LayerCompression.AUTO,
-    compression_level: Annotated[int | None, typer.Option(min=0, max=22)] = None,
+    compression_level: Annotated[
+        int | None, typer.Option(min=0, max=22, help="Compression level; depends on the codec.")
+    ] = None,
     preserve_digests: Annotated[
-        bool, typer.Option("--preserve-digests", help="Refuse to change anything.")
+        bool,
+        typer.Option("--preserve-digests", help="Fail rather than change a manifest or layer."),
     ] = False,
-    tag: Annotated[list[str] | None, typer.Option(help="Another name for the copy.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Additional name for the copy; may be repeated.")
+    ] = None,
     docker_format: Annotated[
-        DockerFormat, typer.Option(help="How a docker archive is laid out.")
+        DockerFormat, typer.Option(help="Format of docker archives.")
     ] = DockerFormat.DUAL,
     verify_existing: Annotated[
-        bool, typer.Option("--verify-existing", help="Hash blobs before they are reused.")
+        bool, typer.Option("--verify-existing", help="Verify existing blobs before reusing them.")
     ] = False,
     verify_diff_ids: Annotated[
         bool,
         typer.Option(
             "--verify-diff-ids",
-            help="Uncompress layers that are copied as they are, to compare their diff IDs.",
+            help="Verify diff IDs even of layers that are copied unchanged.",
         ),
     ] = False,
     fetch_foreign: Annotated[
         bool,
         typer.Option(
             "--fetch-foreign",
-            help="Download layers that are not in the source, only at URLs that it names.",
+            help="Download non-distributable layers from their URLs.",
         ),
     ] = False,
-    digest_file: Annotated[Path | None, typer.Option(help="Write the digest to this file.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, max=64, help="Blobs at a time.")] = None,
+    digest_file: Annotated[
+        Path | None, typer.Option(help="Write the digest of the copy to this file.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent blobs.")
+    ] = None,
     follow_links: FollowLinks = False,
     creds: Creds = None,
-    src_creds: Creds = None,
-    dest_creds: Creds = None,
+    src_creds: SourceCreds = None,
+    dest_creds: DestinationCreds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
     cert_dir: CertDir = None,
@@ -103,12 +129,12 @@ def copy_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Copy an image, verified on the way, into another place or format."""
+    """Copy an image to another location or format; all data is verified."""
     from_location, to_location = Location.parse(source), Location.parse(destination)
     if json_output and to_location.is_stream:
-        raise UsageError("--json and the archive cannot both go to standard output")
+        raise UsageError("--json and the archive cannot both use standard output")
     if all_images and platform:
-        raise UsageError("--all and --platform exclude each other")
+        raise UsageError("--all and --platform are mutually exclusive")
     if digest_file and not output_path(digest_file).parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(digest_file.parent))
     with ExitStack() as stack:
@@ -131,7 +157,7 @@ def copy_command(
         image = stack.enter_context(
             open_source(from_location, follow_links=follow_links, registry=registry)
         )
-        image.manifest()  # a source that is not there leaves nothing at the destination
+        image.manifest()  # fail on a missing image before creating the destination
         registry = registry_options(
             to_location, dest_creds or creds, authfile, tls_verify, cert_dir
         )
@@ -143,8 +169,17 @@ def copy_command(
                 registry=registry,
             )
         )
-        names = _names(image, to_location, tag or [])
-        _keep_others(to_location, writer, names)
+        rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
+        requested = ([to_location.name] if to_location.name else []) + (tag or [])
+        names = rules.choose(requested, image.names)
+        if to_location.transport in _ARCHIVES and not to_location.is_stream:
+            keep_archive(
+                Path(to_location.path),
+                partial(open_reader, replace(to_location, name=None)),
+                writer,
+                except_names=names,
+                rules=rules,
+            )
         result = copy_image(image, writer.destination(*names), options)
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
@@ -158,42 +193,6 @@ def _fetcher(tls_verify: bool) -> Callable[[Descriptor], BinaryIO]:
     from tarkit.transports.registry.options import RegistryOptions
 
     return partial(fetch_layer, registry=RegistryOptions(tls_verify=tls_verify))
-
-
-def _names(image: Source, location: Location, tags: list[str]) -> list[str]:
-    """What the copy is to be called: as asked, or as it was called before."""
-    asked = ([location.name] if location.name else []) + tags
-    if asked or location.transport is Transport.REGISTRY:
-        return asked
-    if location.transport in _DOCKER:
-        return [docker for name in image.names if (docker := _docker_name(name))]
-    return list(image.names)
-
-
-def _docker_name(name: str) -> str | None:
-    """Return *name* as Docker can keep it, without a digest, or None if nothing is left of it."""
-    bare, at, _ = name.partition("@")
-    algorithm, _, value = bare.partition(":")
-    if normalized(name) is None or Digest.from_parts(algorithm, value):
-        return None
-    has_tag = ":" in bare.rpartition("/")[2]
-    is_bare_tag = ":" not in bare and "/" not in bare
-    return bare if has_tag or not (at or is_bare_tag) else None
-
-
-def _keep_others(location: Location, writer: Writer, names: list[str]) -> None:
-    """Carry the images over that an archive holds already: writing it anew would lose them."""
-    if location.transport not in _ARCHIVES or location.is_stream:
-        return
-    path = Path(location.path)
-    if path.exists() and path.stat().st_size:
-        in_full = normalized if location.transport is Transport.DOCKER_ARCHIVE else str
-        try:
-            with open_reader(Location(location.transport, location.path)) as reader:
-                copy_existing(reader, writer, except_names=names, in_full=in_full)
-        except VerificationError as error:
-            error.hint = "what it holds would be kept: remove it, or write to another file"
-            raise
 
 
 def _report(

@@ -30,7 +30,9 @@ _SIGNS = {
 
 def diff_command(
     old: SourceArgument,
-    new: Annotated[str, typer.Argument(metavar="SRC2", help="Another image, in any format.")],
+    new: Annotated[
+        str, typer.Argument(metavar="SRC2", help="Image to compare with, in any format.")
+    ],
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
     creds: Creds = None,
@@ -41,9 +43,9 @@ def diff_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Compare two images' files; exits with 1 where they differ.
+    """Compare the files of two images; exit with 1 if they differ.
 
-    + added, - removed, C changed, M only metadata.
+    + added, - removed, C content changed, M only metadata changed.
     """
     with (
         open_image(

@@ -32,49 +32,50 @@ def _profile(text: str) -> Ext4Profile:
     match text:
         case "default" | "ro" | "compat":
             return text
-    raise UsageError(f"no profile {text!r}", hint="use default, ro or compat")
+    raise UsageError(f"unknown profile {text!r}", hint="use default, ro or compat")
 
 
 def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no UUID") from None
+        raise UsageError(f"invalid UUID {text!r}") from None
 
 
 def ext4_command(
     source: SourceArgument,
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="The ext4 image to write.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="Ext4 image to write.")],
     size: Annotated[
-        str, typer.Option(metavar="auto|min|BYTES", help="Of the image; K, M, G and T are known.")
+        str, typer.Option(metavar="auto|min|BYTES", help="Image size; suffixes K, M, G, T.")
     ] = "auto",
     free: Annotated[
-        str, typer.Option(metavar="PERCENT|BYTES", help="To leave free where the size is auto.")
+        str, typer.Option(metavar="PERCENT|BYTES", help="Free space if the size is auto.")
     ] = "10%",
-    inodes: Annotated[int | None, typer.Option(help="How many there are to be at least.")] = None,
+    inodes: Annotated[int | None, typer.Option(help="Minimum number of inodes.")] = None,
     align: Annotated[
-        str, typer.Option(metavar="BYTES", help="What the size is to be a multiple of.")
+        str, typer.Option(metavar="BYTES", help="Round the size up to a multiple of this.")
     ] = "2M",
     profile: Annotated[
         Ext4Profile,
         typer.Option(
             parser=_profile,
             metavar="default|ro|compat",
-            help="ro: no journal, no room kept to grow. compat: no metadata checksums.",
+            help="ro: no journal, no space for growth. compat: no metadata checksums.",
         ),
     ] = "default",
-    label: Annotated[str, typer.Option(help="The volume's name, up to 16 bytes.")] = "",
+    label: Annotated[str, typer.Option(help="Volume label, up to 16 bytes.")] = "",
     uuid: Annotated[
         UUID | None,
         typer.Option(
             "--uuid",
             parser=_uuid,
             metavar="UUID",
-            help="The volume's; follows from the image if not given.",
+            help="Volume UUID; by default derived from the image.",
         ),
     ] = None,
     sparse: Annotated[
-        bool, typer.Option("--sparse/--no-sparse", help="Leave what is free unallocated.")
+        bool,
+        typer.Option("--sparse/--no-sparse", help="Leave free blocks unallocated in the file."),
     ] = True,
     add: AddOption = None,
     remove: RemoveOption = None,
@@ -89,7 +90,7 @@ def ext4_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write an image's files, all layers merged, as an ext4 filesystem image."""
+    """Write the merged layers of an image as an ext4 filesystem image."""
     options = Ext4Options(
         size=parse_policy(size),
         free=parse_free(free),

@@ -1,4 +1,4 @@
-"""Failures: the line and the exit code that a command ends with."""
+"""Report failures: one line on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def report(error: BaseException, *, debug: bool = False) -> int:
 
 
 def wants_debugging(arguments: Sequence[str]) -> bool:
-    """Return whether ``--debug`` or the variable ``TARKIT_DEBUG`` asks for tracebacks."""
+    """Return whether ``--debug`` or the variable ``TARKIT_DEBUG`` requests tracebacks."""
     return "--debug" in arguments or bool(os.environ.get("TARKIT_DEBUG"))
 
 
 def report_threads(*, debug: bool) -> None:
-    """Have a thread that ends with an error print one line, and no traceback unless *debug*."""
+    """Report uncaught errors of threads as one line, with a traceback only if *debug*."""
 
     def hook(failed: threading.ExceptHookArgs) -> None:
         report(failed.exc_value or failed.exc_type(), debug=debug)
@@ -72,14 +72,14 @@ def _described(error: BaseException) -> tuple[str, int]:
     if isinstance(error, SystemExit):
         return _described_exit(error)
     if isinstance(error, BrokenPipeError):
-        return "", 1
+        return "", 1  # the reader has left, as in `tarkit ls | head`
     if isinstance(error, OSError):
         from tarkit.streams.os_errors import from_os_error
 
         return _described(from_os_error(error, error.filename or "input/output"))
     if isinstance(error, MemoryError):
         return "out of memory", 1
-    if isinstance(error, ImportError):  # often for want of memory or descriptors
+    if isinstance(error, ImportError):  # often for lack of memory or file descriptors
         return f"cannot load {error.name or 'a module'}: {error.msg}", 1
     return _described_unexpected(error)
 
@@ -91,12 +91,15 @@ def _described_exit(stop: SystemExit) -> tuple[str, int]:
 
 
 def _described_unexpected(error: BaseException) -> tuple[str, int]:
-    format_message = getattr(error, "format_message", None)  # typer's usage errors have one
+    format_message = getattr(error, "format_message", None)  # only typer's usage errors have it
     if format_message is not None:
         return format_message(), 2
     kind = type(error).__name__
     text = f"{kind}: {error}" if str(error) else kind
-    return f"internal error: {text[:_LONGEST]}; please report it (--debug shows the traceback)", 1
+    return (
+        f"internal error: {text[:_MAX_LENGTH]}; please report it (--debug shows the traceback)",
+        1,
+    )
 
 
-_LONGEST = 500  # characters of an unexpected error, which may quote input
+_MAX_LENGTH = 500  # of the text of an unexpected error, which may quote input

@@ -33,8 +33,10 @@ from tarkit.transports.location import Location, open_source
 
 def inspect_command(
     source: SourceArgument,
-    raw: Annotated[bool, typer.Option("--raw", help="Print the manifest's own bytes.")] = False,
-    config: Annotated[bool, typer.Option("--config", help="Print the config's own bytes.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Print the manifest byte for byte.")] = False,
+    config: Annotated[
+        bool, typer.Option("--config", help="Print the config byte for byte.")
+    ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
     creds: Creds = None,
@@ -45,9 +47,9 @@ def inspect_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show what an image is: its name, digests, platform, labels and layers."""
+    """Show the name, digests, platform, labels and layers of an image."""
     if raw and config:
-        raise UsageError("--raw and --config exclude each other")
+        raise UsageError("--raw and --config are mutually exclusive")
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with open_source(
@@ -96,7 +98,7 @@ def _as_json(info: ImageInfo) -> dict[str, object]:
 
 
 def _is_contradicted(info: ImageInfo) -> bool:
-    """Return whether index and config state different platforms."""
+    """Return whether the index and the config state different platforms."""
     stated, found = info.stated_platform, info.platform
     return bool(stated and found and stated.contradicts(found))
 

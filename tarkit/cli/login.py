@@ -14,12 +14,14 @@ from tarkit.streams.standard import is_terminal, standard_text
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.options import RegistryOptions
 
-_LONGEST = 64 << 10
+_PASSWORD_LIMIT = 64 << 10  # characters; some registries use long tokens as passwords
 
 
 def login_command(
     host: Host,
-    username: Annotated[str | None, typer.Option("--username", "-u")] = None,
+    username: Annotated[
+        str | None, typer.Option("--username", "-u", help="User name; prompts if omitted.")
+    ] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
@@ -29,23 +31,23 @@ def login_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Try credentials at a registry, and keep them where containers' tools look for them."""
+    """Check credentials with a registry and save them where container tools look for them."""
     from tarkit.transports.registry.login import login
 
     domain = registry_domain(host)
     if username is None:
         if password_stdin or not is_terminal():
-            raise UsageError("no user name", hint="write --username USER")
+            raise UsageError("no user name", hint="use --username USER")
         username = typer.prompt("User name", err=True)
     password = _read_password() if password_stdin else ask_password(username)
     options = RegistryOptions(authfile=authfile, tls_verify=tls_verify, cert_dir=cert_dir)
-    kept = login(domain, Credentials(username, password), options)
+    path = login(domain, Credentials(username, password), options)
     if not quiet:
-        note(f"logged in to {domain}; the credentials are kept in {kept}")
+        note(f"logged in to {domain}; credentials saved in {path}")
 
 
 def _read_password() -> str:
-    password = standard_text().readline(_LONGEST).rstrip("\r\n")
+    password = standard_text().readline(_PASSWORD_LIMIT).rstrip("\r\n")
     if not password:
         raise UsageError("no password on standard input")
     return password

@@ -10,10 +10,10 @@ from tarkit.cli.registry import AuthFile, Host, registry_domain
 def logout_command(
     host: Host, authfile: AuthFile = None, quiet: Quiet = False, debug: Debug = False
 ) -> None:
-    """Forget the credentials for a registry."""
+    """Remove the saved credentials for a registry."""
     from tarkit.transports.registry.login import logout
 
     domain = registry_domain(host)
-    kept = logout(domain, authfile)
+    path = logout(domain, authfile)
     if not quiet:
-        note(f"logged out of {domain}; the credentials were kept in {kept}")
+        note(f"logged out of {domain}; credentials removed from {path}")

@@ -40,9 +40,9 @@ _DEVICES = (MemberType.CHAR, MemberType.BLOCK)
 
 def ls_command(
     source: SourceArgument,
-    path: Annotated[str, typer.Argument(metavar="[PATH]", help="Where to begin.")] = "/",
+    path: Annotated[str, typer.Argument(metavar="[PATH]", help="File or directory to list.")] = "/",
     layers: Annotated[
-        bool, typer.Option("--layers", help="Show what is left of each layer instead.")
+        bool, typer.Option("--layers", help="Show per layer the number and size of visible files.")
     ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
@@ -54,7 +54,7 @@ def ls_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """List an image's files: mode, links, owner, size, time (UTC), layer (0 is the lowest), path."""
+    """List the files of an image: mode, links, owner, size, time (UTC), layer (0: lowest), path."""
     with (
         open_image(
             source, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
@@ -85,7 +85,7 @@ def _line(entry: Entry) -> str:
 def _time(seconds: int) -> str:
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):  # a year that calendars end before
+    except (OverflowError, ValueError, OSError):  # a year beyond the calendar
         return f"@{seconds}"
 
 

@@ -1,4 +1,4 @@
-"""Messages for people on standard error, which must never decide how a command ends."""
+"""Messages on standard error; a failure to print one never changes the exit code."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TextIO
 
 
 def say(text: str) -> None:
-    """Print a line on standard error, if anybody can read it there.
+    """Print a line on standard error, unless that is closed.
 
-    ``print`` would take standard output if the shell closed standard error.
+    ``print(file=None)`` would write to standard output instead.
     """
     if sys.stderr is None:
         return
@@ -23,14 +23,14 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print a line for the reader on standard error."""
+    """Print a line with the prefix ``tarkit:`` on standard error."""
     say(f"tarkit: {text}")
 
 
 def silence(stream: TextIO | None) -> None:
-    """Discard everything that *stream* still holds and everything written to it later.
+    """Discard the buffered output of *stream* and everything written to it later.
 
-    Otherwise the interpreter flushes it again as it exits, fails and replaces the exit code.
+    Otherwise the interpreter flushes it at exit, fails again and replaces the exit code.
     """
     if stream is None:
         return
@@ -41,7 +41,7 @@ def silence(stream: TextIO | None) -> None:
 
 
 def flush_output() -> None:
-    """Write out standard output; after a failure, nothing tries to write the rest again."""
+    """Flush standard output. If that fails, discard the rest and raise the error."""
     if sys.stdout is not None:
         try:
             sys.stdout.flush()
@@ -53,12 +53,12 @@ def flush_output() -> None:
 
 @contextmanager
 def reporting_success() -> Iterator[None]:
-    """Print the result of a command whose output is already in place.
+    """Print the result of a command whose output is already complete.
 
-    A failure to print it to standard output becomes a note and does not change the exit code: the
-    copy or image exists, and repeating the command would only write it again. An output that is
-    itself on standard output, such as an archive, is written out first and fails. Commands whose
-    result is text, such as ``list`` or ``cat``, print outside such a block and fail.
+    A failure to print becomes a note and does not change the exit code: the copy or image exists,
+    and repeating the command would only write it again. If the output itself went to standard
+    output, such as an archive, it is flushed before the block, and a failure raises. Commands
+    that only print, such as ``list`` or ``cat``, do not use this block.
     """
     flush_output()
     try:

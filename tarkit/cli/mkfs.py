@@ -1,4 +1,4 @@
-"""What ``tarkit squashfs`` and ``tarkit erofs`` have in common: all but what writes the file."""
+"""Build the commands ``tarkit squashfs`` and ``tarkit erofs``."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tarkit.rootfs.output.directory import RootfsResult
 
 
 def mkfs_command(write: Callable[..., RootfsResult], description: str) -> Callable[..., None]:
-    """The command that has *write* make a file of an image; *description* is its help."""
+    """Return a command that writes an image to a file with *write*; *description* is its help."""
 
     def command(
         source: SourceArgument,
-        output: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+        output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write.")],
         add: AddOption = None,
         remove: RemoveOption = None,
         ca_cert: CertificateOption = None,

@@ -1,4 +1,4 @@
-"""The options that change an image's files on the way: what they are called, and what they mean."""
+"""Options that change the files of an image in the output."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from tarkit.errors import MalformedError, UsageError
 from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.streams.files import read_file
 
-_CERTIFICATE_LIMIT = 1 << 20
+_CERTIFICATE_LIMIT = 1 << 20  # bytes
 
 AddOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="SRC:DEST", help="Add a file or directory of this machine."),
+    typer.Option(metavar="SRC:DEST", help="Add a local file or directory; may be repeated."),
 ]
 RemoveOption = Annotated[
-    list[str] | None, typer.Option(metavar="PATH", help="Remove a path and all below it.")
+    list[str] | None,
+    typer.Option(metavar="PATH", help="Remove a file or directory; may be repeated."),
 ]
 CertificateOption = Annotated[
     list[Path] | None,
-    typer.Option(metavar="PEM", help="Add CA certificates to the trust stores."),
+    typer.Option(metavar="PEM", help="Add CA certificates to the trust stores; may be repeated."),
 ]
 
 
 def overlay_of(
     add: list[str] | None, remove: list[str] | None, certificates: list[Path] | None
 ) -> Overlay:
-    """What the options ask for: removals first, then additions, then certificates."""
+    """Return the overlay for the options: removals, then additions, then certificates."""
     overlay = Overlay()
     for path in remove or ():
         overlay.remove(path)

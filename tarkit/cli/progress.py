@@ -1,4 +1,4 @@
-"""Progress for people, as a bar, and for programs, as NDJSON; both on standard error."""
+"""Show progress on standard error: as a bar on a terminal, as NDJSON with ``--json``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Listener = Callable[[Progress], None]
 
 @contextmanager
 def progress_listener(*, as_json: bool, quiet: bool) -> Iterator[Listener | None]:
-    """What to call with every event; ``None`` where nobody looks."""
+    """Yield a listener for progress events, or None if progress is not shown."""
     if quiet or sys.stderr is None:
         yield None
     elif as_json:
@@ -55,10 +55,10 @@ def _bar() -> Iterator[Listener]:
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
     )
-    # events come ten times a second: no thread has to redraw the bar in between
+    # events arrive ten times a second, so the bar needs no redraw thread
     bar = Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
     try:
-        with suppress(OSError):  # the terminal may be gone, which must not end the copy
+        with suppress(OSError):  # a closed terminal must not stop the copy
             bar.start()
         task = bar.add_task("copy", blobs="")
 

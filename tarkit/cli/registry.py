@@ -1,4 +1,4 @@
-"""What commands that may speak to a registry share: their options, and asking for a password."""
+"""Registry options that commands share, and password prompts."""
 
 from __future__ import annotations
 
@@ -18,26 +18,34 @@ from tarkit.transports.location import Location, Transport, open_source
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.options import RegistryOptions
 
-Host = Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="The registry.")]
+Host = Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Registry.")]
 Creds = Annotated[
     str | None,
     typer.Option(
         metavar="USER[:PASSWORD]",
-        help="Who to be at the registry; the password is asked for where it is left out.",
+        help="Registry credentials; prompts if the password is omitted.",
     ),
 ]
-AuthFile = Annotated[Path | None, typer.Option(help="The file of credentials.")]
+SourceCreds = Annotated[
+    str | None,
+    typer.Option(metavar="USER[:PASSWORD]", help="Credentials for the source only."),
+]
+DestinationCreds = Annotated[
+    str | None,
+    typer.Option(metavar="USER[:PASSWORD]", help="Credentials for the destination only."),
+]
+AuthFile = Annotated[Path | None, typer.Option(help="Credentials file.")]
 TlsVerify = Annotated[
     bool,
     typer.Option(
         "--tls-verify/--no-tls-verify",
-        help="Whether to insist on TLS and a certificate to trust.",
+        help="Require TLS with a trusted certificate.",
     ),
 ]
 CertDir = Annotated[
     Path | None,
     typer.Option(
-        help="A directory of *.crt to trust, and *.cert with *.key to present.",
+        help="Directory with CA (*.crt) and client (*.cert, *.key) certificates.",
     ),
 ]
 
@@ -49,7 +57,7 @@ def registry_options(
     tls_verify: bool,
     cert_dir: Path | None,
 ) -> RegistryOptions | None:
-    """How to reach the registry at *location*, from a command's options; ``None`` where it is none."""
+    """Return the registry options of a command, or None if *location* is not in a registry."""
     if location.transport is not Transport.REGISTRY:
         return None
     return RegistryOptions(
@@ -70,33 +78,33 @@ def open_image(
     follow_links: bool = False,
     output: Path | None = None,
 ) -> AbstractContextManager[Source]:
-    """The image at *source*, wherever that is, open as long as the block lasts; *output* must not be it."""
+    """Open the image at *source*; a context manager. *output* must not be the same file."""
     location = Location.parse(source)
     if str(output) == "-":
         raise UsageError("a filesystem image cannot go to standard output")
     if output and output.exists() and os.path.realpath(location.path) == os.path.realpath(output):
-        raise RefusedError("is the image that is to be read", where=str(output))
+        raise RefusedError("the output is the source image itself", where=str(output))
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     return open_source(location, follow_links=follow_links, registry=registry)
 
 
 def ask_password(username: str) -> str:
-    """The password of *username*, typed unseen; raises :class:`UsageError` where nobody can type."""
+    """Prompt for the password of *username*. Raises :class:`UsageError` without a terminal."""
     import getpass
 
     if not is_terminal():
         raise UsageError(
-            "no password, and no terminal to ask for it",
-            hint="write --creds USER:PASSWORD, or use login's --password-stdin",
+            "no password given, and no terminal to prompt for it",
+            hint="use --creds USER:PASSWORD, or login --password-stdin",
         )
     return getpass.getpass(f"Password of {username}: ", stream=sys.stderr)
 
 
 def registry_domain(host: str) -> str:
-    """The registry's name, as it stands before the first slash of an image's name."""
+    """Return the registry's domain, as image names start with it. Raises :class:`UsageError`."""
     domain = host.removeprefix("docker://").removeprefix("https://").rstrip("/")
     if "/" in domain or Reference.parse(f"{domain}/x").path != "x":
-        raise UsageError(f"{host[:200]!r} is not a registry", hint="write HOST[:PORT]")
+        raise UsageError(f"{host[:200]!r} is not a registry", hint="use HOST[:PORT]")
     return domain
 
 

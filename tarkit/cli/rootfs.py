@@ -37,14 +37,14 @@ def rootfs_command(
         str,
         typer.Argument(
             metavar="DEST",
-            help="A new directory, a .tar (also .gz or .zst), or - for a tar on standard output.",
+            help="New directory, or tar file (.tar, .tar.gz, .tar.zst); - for a tar on standard output.",
         ),
     ],
     add: AddOption = None,
     remove: RemoveOption = None,
     ca_cert: CertificateOption = None,
     rootless: Annotated[
-        bool, typer.Option("--rootless", help="Keep owners in user.rootlesscontainers attributes.")
+        bool, typer.Option("--rootless", help="Store owners in user.rootlesscontainers attributes.")
     ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
@@ -56,18 +56,18 @@ def rootfs_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write an image's files, all layers merged, as a directory or as one tar."""
+    """Write the merged layers of an image to a directory or a tar."""
     path = Path(destination)
     is_stream = destination == "-"
     is_tar = is_stream or destination.lower().endswith(_TAR_NAMES)
     if destination.lower().endswith(_OTHER_TAR_NAMES):
         raise UsageError(
-            f"{destination!r} is no directory's name", hint="tars are .tar, .gz or .zst"
+            f"unsupported tar format: {destination!r}", hint="use .tar, .tar.gz or .tar.zst"
         )
     if is_stream and json_output:
-        raise UsageError("--json and the tar cannot both go to standard output")
+        raise UsageError("--json and the tar cannot both use standard output")
     if rootless and is_tar:
-        raise UsageError("--rootless is for directories; a tar keeps all owners anyway")
+        raise UsageError("--rootless applies to directories only; a tar stores all owners")
     overlay = overlay_of(add, remove, ca_cert)
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,

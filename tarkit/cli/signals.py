@@ -1,4 +1,4 @@
-"""Signals that end a command: it cleans up, prints one line and exits with the code for the signal."""
+"""Handle signals that end a command: clean up, print one line and exit with the signal's code."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from types import FrameType
 
 from tarkit.cli.failures import HUNG_UP, INTERRUPTED, TERMINATED, report
 
-_PATIENCE = 1.0  # seconds
-_RETRY = 0.005  # seconds
+_GRACE_PERIOD = 1.0  # seconds in which repeated signals are ignored
+_RETRY_DELAY = 0.005  # seconds
 _TIMER = (signal.SIGALRM,) if hasattr(signal, "SIGALRM") else ()  # Windows has no such timer
 
 
 class Signals:
     """Handle SIGTERM, and SIGINT and SIGHUP unless they are ignored, from :meth:`install` on.
 
-    Until :meth:`working` is called, there is nothing to clean up, and a signal ends the process at
-    once: modules are being imported, and an exception could get lost among them. Afterwards a signal
-    raises an exception, once. `timeout` and some shells send a signal twice, and the second one must
-    not interrupt the cleanup; a later one ends the process at once, as nothing half-written has its
-    final name.
+    Before :meth:`working` is called, a signal ends the process at once: there is nothing to clean
+    up, and an exception raised during imports could get lost. Afterwards the first signal raises an
+    exception. `timeout` and some shells send a signal twice, so a second one is ignored during the
+    cleanup for a moment; a later one ends the process at once, which is safe because no incomplete
+    file has its final name.
     """
 
     def __init__(self) -> None:
@@ -34,18 +34,18 @@ class Signals:
         self._code = 0
 
     def install(self) -> None:
-        """Begin to handle signals."""
+        """Install the handlers."""
         for number in self._codes:
             if number == signal.SIGTERM or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._end)
         sys.unraisablehook = self._raise_again
 
     def working(self) -> None:
-        """Clean up after the next signal, as there may be something to clean up from now on."""
+        """Clean up after the next signal instead of ending at once."""
         self._working = True
 
     def finished(self, code: int) -> None:
-        """Exit with *code* at any further signal: the command has ended, only the process has not."""
+        """Exit with *code* on any further signal: the command is complete."""
         for number in (*self._codes, *_TIMER):
             if signal.getsignal(number) in (self._end, self._retry):
                 signal.signal(number, lambda *_: os._exit(code))
@@ -57,19 +57,19 @@ class Signals:
         if not self._code:
             self._code, self._began = code, monotonic()
             raise _exception(code)
-        if monotonic() - self._began > _PATIENCE:
+        if monotonic() - self._began > _GRACE_PERIOD:
             os._exit(code)
 
     def _raise_again(self, lost: sys.UnraisableHookArgs) -> None:
-        """Raise the exception of a signal again if it was raised where Python has to ignore it.
+        """Raise the exception of a signal again if Python ignored it.
 
-        That is a finalizer or a callback of the garbage collector. It cannot be raised from here
-        either, so a timer does it in a moment. Other ignored exceptions are not the user's concern.
+        Python ignores exceptions in finalizers and garbage collector callbacks, and also in this
+        hook, so a timer raises it a moment later. Other ignored exceptions stay silent.
         """
         if isinstance(lost.exc_value, KeyboardInterrupt | SystemExit) and self._code:
             for number in _TIMER:
                 signal.signal(number, self._retry)
-                signal.setitimer(signal.ITIMER_REAL, _RETRY)
+                signal.setitimer(signal.ITIMER_REAL, _RETRY_DELAY)
 
     def _retry(self, *_: object) -> None:
         raise _exception(self._code)

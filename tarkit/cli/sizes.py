@@ -1,4 +1,4 @@
-"""Sizes as people write them."""
+"""Parse sizes given on the command line."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def parse_size(text: str) -> int:
-    """Bytes from ``512M`` or ``2GiB``, in powers of 1024; raises :class:`UsageError`."""
+    """Return the bytes in ``512M`` or ``2GiB``, in powers of 1024. Raises :class:`UsageError`."""
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise UsageError(f"no size {text!r}", hint="use a number of bytes, with K, M, G or T")
+        raise UsageError(
+            f"invalid size {text!r}", hint="use a number with an optional suffix K, M, G or T"
+        )
     return int(match[1]) * _FACTORS[match[2].upper()]
 
 
 def parse_policy(text: str) -> SizePolicy:
-    """``auto``, ``min`` or a size."""
+    """Parse ``auto``, ``min`` or a size."""
     match text:
         case "auto" | "min":
             return text
@@ -29,6 +31,6 @@ def parse_policy(text: str) -> SizePolicy:
 
 
 def parse_free(text: str) -> int | Percent:
-    """A size or a percentage."""
+    """Parse a size or a percentage."""
     match = _PERCENT.fullmatch(text)
     return Percent(int(match[1])) if match else parse_size(text)

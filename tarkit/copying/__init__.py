@@ -1,1 +1,1 @@
-"""The engine: one verb, copy, over Sources and Destinations of any kind."""
+"""The copy engine: it moves an image from any Source to any Destination."""

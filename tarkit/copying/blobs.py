@@ -1,25 +1,20 @@
-"""Moving the blobs of one image: several at a time, each read once, verified, and converted on the way."""
+"""Transfer the blobs of one image concurrently; each is read once, verified and converted."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from queue import Empty, SimpleQueue
 from threading import Semaphore
 from typing import BinaryIO
 
 from tarkit.copying.diffids import DiffIdReader, uncompressed
 from tarkit.copying.options import CopyOptions
 from tarkit.copying.plan import LayerPlan
-from tarkit.errors import (
-    CancelledError,
-    ForeignLayerError,
-    LostBlobError,
-)
+from tarkit.errors import CancelledError, ForeignLayerError, LostBlobError
 from tarkit.image import media_types
 from tarkit.image.convert import convert_layer
 from tarkit.image.descriptor import Descriptor
@@ -35,69 +30,66 @@ from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
 from tarkit.streams.workers import Workers
 
-_JOBS = 4  # more than there may be cores: while one blob waits for the disk, another is hashed
-_RESTARTS = 2  # of one layer
+_JOBS = 4  # even on fewer cores: one blob is hashed while another waits for the disk
+_RESTARTS = 2  # per layer
 
 
 class Outcome(Enum):
-    """How a blob got to the destination."""
+    """How a blob reached the destination."""
 
     COPIED = "copied"
     RECOMPRESSED = "recompressed"
     REUSED = "reused"
-    ABSENT = "absent"  # it was not in the source either, and is to be had from its URLs
+    ABSENT = "absent"  # a foreign layer that the source lacks too; it names URLs
 
 
 @dataclass(frozen=True, slots=True)
 class BlobResult:
-    """A blob as it is stored at the destination."""
+    """A blob as the destination stores it."""
 
     stored: Descriptor
     outcome: Outcome
 
 
 class BlobMover:
-    """Takes blobs from *source* to *destination* as *options* say."""
+    """Transfers blobs from *source* to *destination* according to *options*."""
 
     def __init__(
         self,
         source: Source,
         destination: Destination,
         options: CopyOptions,
-        watcher: ProgressTracker,
+        tracker: ProgressTracker,
     ) -> None:
         self._source = source
         self._destination = destination
         self._options = options
-        self._watcher = watcher
+        self._tracker = tracker
         self._processors = Semaphore(options.jobs or os.cpu_count() or 1)
 
     def move_layers(
         self, layers: Sequence[LayerPlan], family: Family | None
     ) -> dict[Digest, BlobResult]:
-        """Move *layers*, each digest once; what became of them, by their digests at the source.
+        """Move *layers*, each digest once, and return the results by source digest.
 
-        The first failure stops the others and is raised once they have stopped.
+        The first failure cancels the other transfers and is raised after they have stopped.
         """
         plans = {plan.descriptor.digest: plan for plan in layers}
         for plan in plans.values():
-            self._watcher.expect(plan.descriptor)
+            self._tracker.expect(plan.descriptor)
         order = self._sequence([plan.descriptor for plan in plans.values()])
         jobs = 1 if order is not None else self._options.jobs or _JOBS
         digests = [blob.digest for blob in order] if order is not None else list(plans)
         futures: dict[Digest, Future[BlobResult]] = {}
-        finished: SimpleQueue[Future[BlobResult]] = SimpleQueue()
         with Workers(jobs, "blob") as pool, self._stopping(pool, futures.values()):
             for digest in digests:
                 futures[digest] = pool.submit(self._move, plans[digest], family)
-                futures[digest].add_done_callback(finished.put)
             pool.begin()
-            for _ in digests:
-                _next(finished).result()
+            _wait_for_all(futures.values())
             return {digest: future.result() for digest, future in futures.items()}
 
     def _sequence(self, blobs: list[Descriptor]) -> Sequence[Descriptor] | None:
-        """The order in which blobs must be moved one at a time; ``None`` where all can go at once."""
+        """Return the order for moving *blobs* one at a time, or None if they may move concurrently."""
         if isinstance(self._source, SequentialSource):
             order = self._source.reading_order(blobs)
             if order is not None:
@@ -106,28 +98,28 @@ class BlobMover:
 
     @contextmanager
     def _stopping(self, pool: Workers, futures: Collection[Future[BlobResult]]) -> Iterator[None]:
-        """Stop all of *futures* when the block fails, in whatever way, before that goes on."""
+        """If the block raises, cancel *futures* and wait for the threads before raising."""
         try:
             yield
         except BaseException:
-            self._watcher.cancel()
+            self._tracker.cancel()
             pool.shutdown(cancel_futures=True)
             _raise_cause(futures)
             raise
 
     def _move(self, plan: LayerPlan, family: Family | None) -> BlobResult:
-        self._watcher.check()
+        self._tracker.check()
         blob = plan.descriptor
         try:
-            moved = self._reuse(plan) or self._insist(plan, family)
+            moved = self._reuse(plan) or self._transfer_with_retries(plan, family)
             was_read = moved.outcome in (Outcome.COPIED, Outcome.RECOMPRESSED)
             if moved.outcome is Outcome.REUSED and self._options.verify_diff_ids:
-                was_read = self._examine(plan)
+                was_read = self._verify_reused(plan)
         except BaseException:
-            self._watcher.cancel()
-            self._watcher.tell(Event.FAILED, blob)
+            self._tracker.cancel()
+            self._tracker.tell(Event.FAILED, blob)
             raise
-        self._watcher.done(Event.FINISHED if was_read else Event.REUSED, blob)
+        self._tracker.done(Event.FINISHED if was_read else Event.REUSED, blob)
         return moved
 
     def _reuse(self, plan: LayerPlan) -> BlobResult | None:
@@ -136,12 +128,13 @@ class BlobMover:
         found = self._destination.try_reuse(
             plan.descriptor, diff_id=diff_id, compressions=plan.acceptable
         )
+        # the original blob is no substitute if the plan changes its compression
         if found is None or (found.digest == plan.descriptor.digest and not unchanged):
             return None
         return BlobResult(found, Outcome.REUSED)
 
-    def _insist(self, plan: LayerPlan, family: Family | None) -> BlobResult:
-        """Transfer a layer, and again where the destination lost it on the way."""
+    def _transfer_with_retries(self, plan: LayerPlan, family: Family | None) -> BlobResult:
+        """Transfer a layer; start over if the destination lost it midway."""
         for _ in range(_RESTARTS):
             try:
                 return self._transfer(plan, family)
@@ -151,11 +144,11 @@ class BlobMover:
 
     def _transfer(self, plan: LayerPlan, family: Family | None) -> BlobResult:
         blob = plan.descriptor
-        self._watcher.tell(Event.STARTED, blob)
+        self._tracker.tell(Event.STARTED, blob)
         opened = self._open(blob)
         if opened is None:
             return BlobResult(blob, Outcome.ABSENT)
-        with self._watcher.watch(opened, blob) as raw:
+        with self._tracker.watch(opened, blob) as raw:
             has = detect(raw.peek(SNIFF_SIZE))
             gets = plan.becomes[has]
             with self._verifying(raw, plan, has, gets) as stream:
@@ -164,13 +157,13 @@ class BlobMover:
                     stream.verify()
                     return BlobResult(stored, Outcome.COPIED)
                 layer = convert_layer(blob, family or _family(blob), gets)
-                with self._processors:  # more at once than there are only get in each other's way
+                with self._processors:  # more compressors than cores only slow each other down
                     stored = self._recompress(stream, plan, has, gets, layer.media_type)
                 stream.verify()
         return BlobResult(stored, Outcome.RECOMPRESSED)
 
     def _open(self, blob: Descriptor) -> BinaryIO | None:
-        """Open *blob*, from its URLs if that was asked for; ``None`` if the copy may lack it."""
+        """Open *blob*, fetching a foreign layer if requested. Return None if the copy may omit it."""
         try:
             return open_layer(self._source, blob)
         except ForeignLayerError:
@@ -183,10 +176,10 @@ class BlobMover:
     def _verifying(
         self, raw: ChunkReader, plan: LayerPlan, has: Compression, gets: Compression
     ) -> VerifyingReader:
-        """*raw*, checked against its descriptor and, if nothing else does that, its diff ID."""
+        """Return *raw*, verified against its descriptor and, unless checked elsewhere, its diff ID."""
         blob, where = plan.descriptor, self._where(plan.descriptor)
         if has is Compression.NONE:
-            wanted = not _is_plain(plan, has)
+            wanted = not _is_plain(plan, has)  # free: the stored bytes are hashed anyway
         else:
             wanted = self._options.verify_diff_ids
         stream = raw
@@ -194,13 +187,13 @@ class BlobMover:
             stream = DiffIdReader(raw, plan.diff_id, where)
         return VerifyingReader(stream, digest=blob.digest, size=blob.size, where=where)
 
-    def _examine(self, plan: LayerPlan) -> bool:
-        """Compare a layer with its diff ID without storing it; whether it was read for that."""
+    def _verify_reused(self, plan: LayerPlan) -> bool:
+        """Compare a reused layer with its diff ID. Return whether that required reading it."""
         blob = plan.descriptor
         opened = self._open(blob) if plan.diff_id else None
         if opened is None:
             return False
-        with self._watcher.watch(opened, blob) as raw:
+        with self._tracker.watch(opened, blob) as raw:
             has = detect(raw.peek(SNIFF_SIZE))
             if _is_plain(plan, has):
                 return False
@@ -219,9 +212,9 @@ class BlobMover:
         gets: Compression,
         media_type: str,
     ) -> Descriptor:
-        """Put *stream* as *gets*. What it holds is checked against the diff ID on the way.
+        """Store *stream*, compressed as *gets*, and verify its content against the diff ID.
 
-        Reading, inflating and packing are stages on threads of their own.
+        Reading, decompressing and compressing each run on a thread of their own.
         """
         where = self._where(plan.descriptor)
         plain = stream
@@ -243,20 +236,25 @@ class BlobMover:
 
 
 def _is_plain(plan: LayerPlan, has: Compression) -> bool:
-    """Whether the layer is stored uncompressed, so that its digest is its diff ID."""
+    """Return whether the layer is stored uncompressed, so that its digest is its diff ID."""
     return has is Compression.NONE and plan.descriptor.digest == plan.diff_id
 
 
-def _next(finished: SimpleQueue[Future[BlobResult]]) -> Future[BlobResult]:
-    """The next to finish. A signal that comes just before a wait does not end it, so none is long."""
-    while True:
+def _wait_for_all(futures: Collection[Future[BlobResult]]) -> None:
+    """Wait for *futures* to finish; raise the first failure at once.
+
+    A signal that arrives just before a wait does not interrupt it, so every wait is short.
+    """
+    pending = set(futures)
+    while pending:
         check()
-        with suppress(Empty):
-            return finished.get(timeout=SLICE)
+        done, pending = wait(pending, SLICE, FIRST_EXCEPTION)
+        for future in done:
+            future.result()
 
 
 def stored_layer(layer: Descriptor, stored: Descriptor, family: Family | None) -> Descriptor:
-    """*layer*, in *family*, as it is *stored*; the same object where nothing changed."""
+    """Return the descriptor of *layer* in *family*, as *stored*; the same object if unchanged."""
     if family is None and stored.digest == layer.digest:
         return layer
     if media_types.is_layer(layer.media_type):
@@ -274,7 +272,7 @@ def _family(layer: Descriptor) -> Family:
 
 
 def _raise_cause(futures: Collection[Future[BlobResult]]) -> None:
-    """Raise what failed first hand, not what was stopped because of it."""
+    """Raise the original failure rather than a cancellation that it caused."""
     for future in futures:
         if not future.cancelled():
             error = future.exception()

@@ -1,4 +1,4 @@
-"""Comparing a layer with its diff ID while its stored bytes go on unchanged."""
+"""Verify a layer's diff ID while its stored bytes pass through unchanged."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.verify import VerifyingReader
 from tarkit.streams.workers import start_thread
 
-_DEPTH = 4  # chunks that wait to be uncompressed
+_DEPTH = 4  # chunks queued for decompression
 
 
 class DiffIdReader(ChunkReader):
-    """*stream*, a layer that a thread uncompresses and hashes as it is read.
+    """A layer stream that a second thread decompresses and hashes as it is read.
 
-    The read that reaches the end raises whatever speaks against the layer:
-    :class:`~tarkit.errors.DigestMismatchError` if it does not have *diff_id* uncompressed.
+    The read that reaches the end raises :class:`~tarkit.errors.DigestMismatchError` if the
+    uncompressed content does not match *diff_id*, or the error that stopped decompression.
     """
 
     def __init__(self, stream: Readable, diff_id: Digest, where: str) -> None:
@@ -34,21 +34,21 @@ class DiffIdReader(ChunkReader):
         feed = _Feed(self._queue)
         try:
             verify_diff_id(feed, self._diff_id, self._where)
-        except BaseException as error:  # noqa: BLE001  raised again in the reader's thread
+        except BaseException as error:  # noqa: BLE001  raised again by the reading thread
             self._failure = error
         finally:
-            drain(feed)  # or the reader would wait for room in the queue
+            drain(feed)  # otherwise the reader blocks on a full queue
 
     def _chunk(self) -> bytes:
         if self._ended:
             return b""
         chunk = self._stream.read(CHUNK_SIZE)
-        self._hand_on(chunk)
+        self._enqueue(chunk)
         if not chunk and self._failure is not None:
             raise self._failure
         return chunk
 
-    def _hand_on(self, chunk: bytes) -> None:
+    def _enqueue(self, chunk: bytes) -> None:
         self._queue.put(chunk)
         if not chunk:
             self._ended = True
@@ -57,12 +57,12 @@ class DiffIdReader(ChunkReader):
     def close(self) -> None:
         """End the thread, then close the stream."""
         if not self._ended:
-            self._hand_on(b"")
+            self._enqueue(b"")
         super().close()
 
 
 class _Feed:
-    """The chunks of a queue as a stream, which an empty chunk ends."""
+    """A readable stream over queued chunks; an empty chunk ends it."""
 
     def __init__(self, queue: Queue[bytes]) -> None:
         self._queue = queue
@@ -75,12 +75,12 @@ class _Feed:
 
 
 def verify_diff_id(stream: Readable, diff_id: Digest, where: str) -> None:
-    """Raise :class:`~tarkit.errors.VerificationError` unless *stream* has *diff_id* uncompressed."""
+    """Raise :class:`~tarkit.errors.VerificationError` if *stream*, uncompressed, is not *diff_id*."""
     buffered = decompress(stream, Compression.NONE)
     plain = decompress(buffered, detect(buffered.peek(SNIFF_SIZE)), where=where)
     VerifyingReader(plain, digest=diff_id, where=uncompressed(where)).verify()
 
 
 def uncompressed(where: str) -> str:
-    """What a message calls the content of the layer *where*, which its diff ID is of."""
+    """Return the label for the uncompressed content of the layer *where*, for messages."""
     return f"{where}, uncompressed"

@@ -1,4 +1,4 @@
-"""``copy_image``: one image, or a whole index, from a Source to a Destination."""
+"""``copy_image`` copies one image, or a whole index, from a Source to a Destination."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from tarkit.image.convert import convert_index, convert_manifest
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.image.walk import descends
 from tarkit.progress import ProgressTracker
 from tarkit.protocols import Destination, MountingDestination, NotingDestination, Source
 from tarkit.selection.foreign import hosts
 from tarkit.selection.select import (
-    descends,
     find_route,
     is_present,
     platforms_of,
@@ -41,18 +41,19 @@ from tarkit.streams.verify import VerifyingReader
 def copy_image(
     source: Source, destination: Destination, options: CopyOptions | None = None
 ) -> CopyResult:
-    """Copy *source* to *destination* and commit it there.
+    """Copy *source* to *destination* and commit it.
 
-    Everything read is verified; nothing is visible at the destination unless all of it succeeded
-    and its Writer is closed without an error. Raises what :mod:`tarkit.errors` lists.
+    All data is verified as it is read. The image becomes visible only after the whole copy has
+    succeeded and the destination's Writer was closed without an error. Errors are subclasses of
+    :class:`~tarkit.errors.TarkitError`; see :mod:`tarkit.errors`.
     """
     options = options or CopyOptions()
     if source.manifest().media_type in media_types.SCHEMA1:
         if options.preserve_digests:
             raise CannotModifyError(
-                "a schema 1 manifest can only be converted, and digests are to be preserved",
+                "a schema 1 manifest must be converted, which changes its digest",
                 where=source.where,
-                hint="leave out --preserve-digests",
+                hint="omit --preserve-digests",
             )
         from tarkit.copying.schema1 import Schema1Source
 
@@ -61,18 +62,18 @@ def copy_image(
 
 
 class _Copy:
-    """The state of one copy: what was moved so far, and what there is to say about it."""
+    """The state of one copy: the blobs and manifests already stored, counters and notes."""
 
     def __init__(self, source: Source, destination: Destination, options: CopyOptions) -> None:
         self._source = source
         self._destination = destination
         self._options = options
-        self._watcher = ProgressTracker(options.on_progress)
-        self._mover = BlobMover(source, destination, options, self._watcher)
+        self._tracker = ProgressTracker(options.on_progress)
+        self._mover = BlobMover(source, destination, options, self._tracker)
         self._moved: dict[Digest, BlobResult] = {}
         self._put: dict[Digest, Descriptor] = {}
-        self._wanted: set[Digest] = set()  # of an index where not all of it is
-        self._foreseen: set[Digest] = set()
+        self._wanted: set[Digest] = set()  # the manifests to copy, unless all are
+        self._planned: set[Digest] = set()
         self._outcomes: Counter[Outcome] = Counter()
         self._read = self._written = 0
         self._notes: list[str] = []
@@ -88,9 +89,10 @@ class _Copy:
                 routes = [find_route(self._source, platform) for platform in platforms or (None,)]
                 self._wanted = {child.digest for route in routes for child in route.children}
             if self._options.preserve_digests:
-                self._foresee(raw, (raw.digest,))
+                self._plan_all(raw, (raw.digest,))
             self._put_index(raw, (raw.digest,))
         elif len(platforms) > 1:
+            # not an index: the one image must match every requested platform
             for platform in platforms:
                 select_image(self._source, platform)
             self._put_image(raw)
@@ -104,32 +106,32 @@ class _Copy:
             copied=self._outcomes[Outcome.COPIED],
             recompressed=self._outcomes[Outcome.RECOMPRESSED],
             reused=self._outcomes[Outcome.REUSED],
-            bytes_read=self._read + self._watcher.read,
+            bytes_read=self._read + self._tracker.read,
             bytes_written=self._written,
             notes=tuple(dict.fromkeys(self._notes)),
         )
 
-    def _foresee(self, raw: RawManifest, chain: tuple[Digest, ...]) -> None:
-        """Plan every image below *raw*, so that what must be refused is refused before anything is written."""
+    def _plan_all(self, raw: RawManifest, chain: tuple[Digest, ...]) -> None:
+        """Plan every image below *raw*, so that a refusal precedes the first write."""
         if not raw.is_index:
             self._plan(raw)
             return
         for child in self._choose(Index.parse(raw)):
-            if child.digest not in self._foreseen:
-                self._foreseen.add(child.digest)
+            if child.digest not in self._planned:
+                self._planned.add(child.digest)
                 below = self._source.manifest(child.digest)
                 where = self._source.where
-                self._foresee(below, descends(chain, child, where) if below.is_index else chain)
+                self._plan_all(below, descends(chain, child, where) if below.is_index else chain)
 
     def _put_index(self, raw: RawManifest, chain: tuple[Digest, ...]) -> Descriptor:
-        """Put what *raw* names, then itself; what it is at the destination."""
+        """Store the manifests in the index *raw*, then the index; return its stored descriptor."""
         index = Index.parse(raw)
         profile = self._destination.profile
         if not media_types.INDEXES & profile.media_types:
             raise ManifestRejectedError(
-                "the destination holds one image under a name, not an index of several",
+                "the destination holds single images, not indexes",
                 where=self._destination.where,
-                hint="choose one with --platform, or copy to an OCI layout or archive",
+                hint="choose an image with --platform, or copy to an OCI layout or archive",
             )
         chosen = self._choose(index)
         children = {child.digest: self._put_child(child, chain) for child in chosen}
@@ -148,7 +150,7 @@ class _Copy:
         return result.descriptor
 
     def _choose(self, index: Index) -> tuple[Descriptor, ...]:
-        """The entries of *index* to copy."""
+        """Return the entries of *index* to copy, each digest once."""
         if self._options.all:
             chosen = [child for child in index.manifests if is_present(self._source, child)]
         else:
@@ -160,11 +162,11 @@ class _Copy:
         return tuple(unique.values())
 
     def _leave_out(self, index: Index, left_out: Sequence[Descriptor]) -> None:
-        """Say that *left_out* of *index* are not copied, where that is allowed."""
+        """Add a note that *left_out* of *index* are not copied, or raise if that is not allowed."""
         count, sparse = len(left_out), self._options.sparse
         if sparse is Sparse.KEEP:
             self._notes.append(
-                f"left out of the copy, not of the index: {count} of {len(index.manifests)} manifests"
+                f"{count} of {len(index.manifests)} manifests of the index were not copied"
             )
             return
         if self._options.all and sparse is not Sparse.STRIP:
@@ -173,18 +175,18 @@ class _Copy:
                 f"{count} of {len(index.manifests)} manifests of the index are missing "
                 f"({listed(names)})",
                 where=self._source.where,
-                hint="--sparse keep copies the index as it is, --sparse strip leaves them out",
+                hint="--sparse keep copies the index unchanged, --sparse strip removes them from it",
             )
         if self._options.preserve_digests or sparse is Sparse.REFUSE:
             raise CannotModifyError(
-                f"the index would lose {count} of its manifests, and it is to stay as it is",
+                f"the copy would remove {count} of the manifests from the index",
                 where=self._source.where,
-                hint="--sparse keep names them without copying them",
+                hint="--sparse keep leaves them in the index without copying them",
             )
         self._notes.append(f"the index was rewritten without {count} of its manifests")
 
     def _put_child(self, child: Descriptor, chain: tuple[Digest, ...]) -> Descriptor:
-        """Put what *child* names, once; what it is at the destination."""
+        """Store the manifest or index *child* once; return its stored descriptor."""
         if child.digest not in self._put:
             raw = self._source.manifest(child.digest)
             self._put[child.digest] = (
@@ -195,7 +197,7 @@ class _Copy:
         return self._put[child.digest]
 
     def _put_image(self, raw: RawManifest) -> Descriptor:
-        """Put the layers, the config and the manifest of one image; what the manifest became."""
+        """Store the layers, config and manifest of one image; return the manifest's descriptor."""
         manifest, config, plan = self._plan(raw)
         self._read += len(config)
         self._notes += plan.notes
@@ -206,10 +208,10 @@ class _Copy:
         return result.descriptor
 
     def _plan(self, raw: RawManifest) -> tuple[Manifest, bytes, ImagePlan]:
-        """The manifest, its config's bytes, and what is to become of them."""
+        """Return the parsed manifest, the bytes of its config, and the plan for copying them."""
         if raw.media_type not in media_types.MANIFESTS:
             raise UnsupportedError(
-                f"a manifest of the unsupported type {raw.media_type!r}", where=self._source.where
+                f"unsupported manifest type {raw.media_type!r}", where=self._source.where
             )
         manifest = Manifest.parse(raw)
         config, diff_ids = self._read_config(manifest)
@@ -221,7 +223,7 @@ class _Copy:
         return manifest, config, plan
 
     def _read_config(self, manifest: Manifest) -> tuple[bytes, tuple[Digest, ...] | None]:
-        """The config's bytes, and its diff IDs where it is an image's."""
+        """Return the bytes of the config and, if it belongs to an image, the diff IDs."""
         data = read_config(self._source, manifest)
         if not manifest.may_be_image or not is_image_config(data, manifest.config.media_type):
             return data, None
@@ -238,7 +240,7 @@ class _Copy:
             self._count(blob)
             if blob.outcome is Outcome.ABSENT:
                 self._notes.append(
-                    f"layer {blob.stored.digest} is not in the copy, only at {hosts(blob.stored)}; "
+                    f"the copy lacks layer {blob.stored.digest}, which is only at {hosts(blob.stored)}; "
                     "--fetch-foreign downloads it"
                 )
 
@@ -257,13 +259,13 @@ class _Copy:
             self._written += blob.stored.size
 
     def _finished(self, raw: RawManifest, manifest: Manifest, plan: ImagePlan) -> RawManifest:
-        """The manifest over the layers as they are now; the original bytes where nothing changed."""
+        """Return the manifest for the stored layers; the original bytes if nothing changed."""
         layers = tuple(
             stored_layer(layer, self._moved[layer.digest].stored, plan.family)
             for layer in manifest.layers
         )
         result = replace(manifest, layers=layers)
-        if plan.family:  # the config may go by a type that no family knows
+        if plan.family:  # the config's own media type may be unknown to every family
             config = replace(manifest.config, media_type=plan.config_type)
             result = convert_manifest(replace(result, config=config), plan.family)
         return raw if result == manifest else self._serialize(result)
@@ -271,7 +273,7 @@ class _Copy:
     def _serialize(self, document: Manifest | Index) -> RawManifest:
         if self._options.preserve_digests:
             raise CannotModifyError(
-                "the copy would change a manifest, and digests are to be preserved",
+                "the copy would change a manifest, but --preserve-digests was given",
                 where=self._source.where,
             )
         return document.serialize()

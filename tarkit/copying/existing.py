@@ -1,16 +1,45 @@
-"""Keeping what an archive holds when another image is added: archives are written anew as a whole."""
+"""Preserve the images of an archive when an image is added: the whole archive is rewritten."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from pathlib import Path
 
 from tarkit.copying.engine import copy_image
+from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
+from tarkit.errors import VerificationError
 from tarkit.image import media_types
-from tarkit.protocols import KeepingWriter, Reader, Writer
+from tarkit.protocols import Destination, ImageEntry, KeepingWriter, Reader, Source, Writer
 
 _ALL = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
+
+
+def keep_archive(
+    path: Path,
+    open_existing: Callable[[], Reader],
+    writer: Writer,
+    *,
+    except_names: Collection[str],
+    rules: NameRules,
+) -> int:
+    """Copy the images of the archive at *path*, if there is one, to the *writer* that replaces it.
+
+    *open_existing* opens the archive. See :func:`copy_existing` for *except_names*; they compare
+    according to *rules*. Returns the number of images copied. Raises
+    :class:`~tarkit.errors.VerificationError` if an image in the archive is broken.
+    """
+    if not path.exists() or not path.stat().st_size:  # an empty file, such as mktemp makes
+        return 0
+    try:
+        with open_existing() as reader:
+            return copy_existing(
+                reader, writer, except_names=except_names, normalize=rules.normalize
+            )
+    except VerificationError as error:
+        error.hint = "existing images are kept: remove the file, or write to another one"
+        raise
 
 
 def copy_existing(
@@ -18,30 +47,39 @@ def copy_existing(
     writer: Writer,
     *,
     except_names: Collection[str] = (),
-    in_full: Callable[[str], str | None] = str,
+    normalize: Callable[[str], str | None] = str,
 ) -> int:
-    """Copy every image of *reader* to *writer* under its names, with all annotations; how many there were.
+    """Copy every image of *reader* to *writer* with its names and annotations.
 
-    *except_names* are about to be given to another image. One that has no other name is left out.
-    Names compare as *in_full* writes them; what it makes nothing of is no name.
+    *except_names* are names that another image is about to take. An image without any other name
+    is omitted. *normalize* returns the form in which names compare, or None for invalid names,
+    which are dropped. Returns the number of images copied.
     """
-    taken = set(map(in_full, except_names))
-    carried = 0
+    taken = set(map(normalize, except_names))
+    copied = 0
     if isinstance(writer, KeepingWriter):
         writer.keep_list(reader)
     for image in reader.images():
         source = reader.source(index=image.index)
-        known = [name for name in source.names if in_full(name) is not None]
-        names = [name for name in known if in_full(name) not in taken]
-        if names or not known:
-            whole = isinstance(writer, KeepingWriter) and names == known
-            destination = (
-                writer.keeping(image, names)
-                if isinstance(writer, KeepingWriter)
-                else writer.destination(*names)
-            )
-            as_is = whole and destination.profile.holds == frozenset(media_types.Compression)
-            unchanged = as_is and source.manifest().media_type not in media_types.SCHEMA1
-            copy_image(source, destination, replace(_ALL, preserve_digests=unchanged))
-            carried += 1
-    return carried
+        valid = [name for name in source.names if normalize(name) is not None]
+        kept = [name for name in valid if normalize(name) not in taken]
+        if kept or not valid:
+            _copy_one(source, image, writer, kept, keeps_names=kept == valid)
+            copied += 1
+    return copied
+
+
+def _copy_one(
+    source: Source, image: ImageEntry, writer: Writer, names: list[str], *, keeps_names: bool
+) -> None:
+    destination: Destination
+    unchanged = False
+    if isinstance(writer, KeepingWriter):
+        destination = writer.keeping(image, names)
+        # digests can be preserved if the writer holds every compression and converts nothing
+        holds_all = destination.profile.holds == frozenset(media_types.Compression)
+        is_schema1 = source.manifest().media_type in media_types.SCHEMA1
+        unchanged = keeps_names and holds_all and not is_schema1
+    else:
+        destination = writer.destination(*names)
+    copy_image(source, destination, replace(_ALL, preserve_digests=unchanged))

@@ -1,4 +1,4 @@
-"""What a caller may ask of a copy, and what it gets back."""
+"""The options of a copy and its result."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tarkit.streams.codecs import require_level
 
 
 class LayerCompression(Enum):
-    """What becomes of the layers' compression."""
+    """The compression for copied layers."""
 
-    AUTO = "auto"  # the destination's default_compression
+    AUTO = "auto"  # the default_compression of the destination's Profile
     PRESERVE = "preserve"
     GZIP = "gzip"
     ZSTD = "zstd"
@@ -26,7 +26,7 @@ class LayerCompression(Enum):
 
     @property
     def codec(self) -> Compression | None:
-        """The one compression asked for, or ``None`` for auto and preserve."""
+        """The requested compression, or None for ``AUTO`` and ``PRESERVE``."""
         return (
             None
             if self in (LayerCompression.AUTO, LayerCompression.PRESERVE)
@@ -35,29 +35,38 @@ class LayerCompression(Enum):
 
 
 class Sparse(Enum):
-    """What becomes of an index some of whose manifests are not copied."""
+    """How to handle a partially copied index."""
 
     REFUSE = "refuse"
-    KEEP = "keep"  # it names all that it named, and is unchanged where what was copied is
-    STRIP = "strip"  # a new index of what was copied
+    KEEP = "keep"  # keep all entries; the index changes only if a copied manifest does
+    STRIP = "strip"  # write a new index of the copied manifests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyOptions:
-    """How to copy.
+    """Options for :func:`~tarkit.copying.engine.copy_image`.
 
-    ``platforms`` picks images from an index: the system's own where it is empty. ``all`` copies
-    the whole index. ``sparse`` says what becomes of an index that is not copied whole; ``None``
-    strips it to the platforms asked for, and refuses where ``all`` finds manifests missing. One
-    platform is one image without an index, unless that is to be kept.
-    ``level`` is the codec's own. ``jobs`` bounds the blobs in flight. ``on_progress`` is called
-    from several threads, one call at a time; :class:`~tarkit.errors.CancelledError` raised by it
-    stops the copy.
-    ``verify_diff_ids`` uncompresses every layer to compare it with the config, also those that are
-    copied as they are or reused. ``fetch_foreign`` opens a layer that may not be distributed and is
-    only at its URLs, as `fetch_layer` does; without it such a layer is left out of the copy.
-    Raises :class:`UsageError` for a level that no codec in question has, or that would be of no
-    use, and for less than one job.
+    Attributes:
+        all: Copy the whole index.
+        platforms: The platforms to copy from an index; by default that of the running system.
+            A single platform is copied as an image without an index, unless ``sparse`` is
+            :attr:`Sparse.KEEP`.
+        sparse: How to handle a partially copied index. None strips it to the requested
+            platforms, and refuses if ``all`` is set but manifests are missing.
+        compression: The compression for layers.
+        level: The compression level; the range depends on the codec.
+        preserve_digests: Refuse to change any manifest or layer.
+        jobs: The maximum number of blobs in flight.
+        on_progress: A listener for events. Several threads call it, one at a time. It may
+            raise :class:`~tarkit.errors.CancelledError` to stop the copy.
+        verify_diff_ids: Decompress every layer and compare it with its diff ID, even if the
+            layer is reused or copied unchanged.
+        fetch_foreign: A function that opens a non-distributable layer at its URLs, such as
+            :func:`~tarkit.transports.registry.foreign.fetch_layer`. If it is None, the copy
+            omits such layers.
+
+    Raises :class:`UsageError` if the level is out of range or has no effect, or if ``jobs`` is
+    less than 1.
     """
 
     all: bool = False
@@ -73,21 +82,27 @@ class CopyOptions:
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
-            raise UsageError(f"{self.jobs} jobs: it takes one at least")
+            raise UsageError(f"{self.jobs} jobs: at least one is required")
         if self.level is not None:
             if self.preserve_digests or self.compression is LayerCompression.NONE:
-                raise UsageError("a compression level, where nothing is to be compressed")
-            widest = Compression.ZSTD  # what it will be, where that is not asked for, is seen later
+                raise UsageError("compression level given, but nothing is compressed")
+            # AUTO and PRESERVE do not name a codec: plan_copy checks the level against the real one
+            widest = Compression.ZSTD
             require_level(self.compression.codec or widest, self.level)
 
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What a copy did. ``descriptor`` is of the top manifest as it is at the destination.
+    """The result of a copy.
 
-    Blobs are counted once each: ``copied`` as they were, ``recompressed``, or ``reused`` because
-    the destination had them. ``bytes_read`` and ``bytes_written`` are those of blobs. ``notes``
-    says what the copy could not take along, or changed beyond what was asked.
+    Attributes:
+        descriptor: The top manifest or index as stored at the destination.
+        copied: The number of blobs copied unchanged.
+        recompressed: The number of blobs stored with another compression.
+        reused: The number of blobs that the destination already held.
+        bytes_read: Blob bytes read from the source.
+        bytes_written: Blob bytes written to the destination.
+        notes: Messages about omitted content and unrequested changes.
     """
 
     descriptor: Descriptor

@@ -1,4 +1,4 @@
-"""What a copy will do to one image, decided before anything is written, without any I/O."""
+"""Plan the copy of one image: all decisions are made before the first write, without I/O."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from tarkit.streams.codecs import require_level
 
 @dataclass(frozen=True, slots=True)
 class LayerPlan:
-    """What becomes of one layer. ``becomes`` holds the compression it gets for each it may turn out to have."""
+    """The plan for one layer.
+
+    ``becomes`` maps each compression that the source blob may have to that of the copy.
+    """
 
     descriptor: Descriptor
     diff_id: Digest | None
@@ -26,7 +29,7 @@ class LayerPlan:
 
     @property
     def declared(self) -> Compression:
-        """The compression the media type speaks of; the bytes decide."""
+        """The compression that the media type declares; the bytes may differ from it."""
         media_type = self.descriptor.media_type
         if not media_types.is_layer(media_type):
             return Compression.NONE
@@ -34,15 +37,17 @@ class LayerPlan:
 
     @property
     def acceptable(self) -> frozenset[Compression]:
-        """The compressions in which a layer that is already there can stand for this one."""
+        """The compressions in which an existing blob can replace this layer."""
         return frozenset({self.becomes[self.declared]})
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
-    """What becomes of one image: the family its manifest will be of (``None``: as it is), and its layers.
+    """The plan for one image.
 
-    ``config_type`` is the media type under which its config is stored; an artifact's stays.
+    ``family`` is the family of the new manifest, or None to keep the manifest unconverted.
+    ``config_type`` is the new media type of the config, or empty for an artifact, which keeps its
+    own.
     """
 
     family: Family | None
@@ -57,19 +62,18 @@ _AS_IT_IS = {compression: compression for compression in Compression}
 def plan_copy(
     manifest: Manifest, diff_ids: tuple[Digest, ...] | None, profile: Profile, options: CopyOptions
 ) -> ImagePlan:
-    """Plan the copy of *manifest* to a destination of that *profile*.
+    """Plan the copy of *manifest* to a destination with *profile*.
 
-    *diff_ids* has one for each layer, or is ``None`` for an artifact that is no image: it is copied
-    as it is.
-    Raises :class:`CannotModifyError` where digests are to be preserved and cannot be,
-    :class:`ManifestRejectedError` or :class:`NotAnImageError` where the destination cannot hold it,
-    and :class:`UsageError` where a layer's codec has no such level as was asked for.
+    *diff_ids* holds one per layer, or is None for an artifact, which is copied unchanged.
+    Raises :class:`CannotModifyError` if the options forbid a necessary change,
+    :class:`ManifestRejectedError` or :class:`NotAnImageError` if the destination cannot hold the
+    manifest, and :class:`UsageError` if the codec does not support the requested level.
     """
     if diff_ids is None:
         return _plan_artifact(manifest, profile)
     family = family_at(profile, options)
     if family is media_types.family_of(manifest.media_type):
-        family = None
+        family = None  # already of that family: nothing to convert
     accepted = manifest.media_type in profile.media_types
     if family is None and not (
         accepted and (profile.keeps_manifest or not options.preserve_digests)
@@ -91,9 +95,9 @@ def plan_copy(
 
 
 def family_at(profile: Profile, options: CopyOptions) -> Family | None:
-    """The family of what is written to a destination of that *profile*; ``None`` where any stays what it is.
+    """Return the family of manifests written to *profile*, or None if they keep their own.
 
-    Docker's has no media type for zstd, so what is to be packed with that becomes OCI's.
+    Docker has no media type for zstd, so an image compressed with zstd becomes an OCI image.
     """
     if options.preserve_digests:
         return None
@@ -107,13 +111,13 @@ def _plan_artifact(manifest: Manifest, profile: Profile) -> ImagePlan:
     if manifest.media_type not in profile.media_types or not profile.artifacts:
         raise NotAnImageError(
             f"an artifact ({manifest.artifact_type or manifest.config.media_type}), "
-            "which this destination cannot hold"
+            "but the destination holds only container images"
         )
     return ImagePlan(None, tuple(LayerPlan(d, None, _AS_IT_IS) for d in manifest.layers), ())
 
 
 def _compressions(profile: Profile, options: CopyOptions) -> dict[Compression, Compression]:
-    """The compression a layer gets, by the one it has."""
+    """Return the new compression of a layer for each compression it may have."""
     asked = options.compression.codec
     if asked is not None and asked not in profile.holds:
         raise ManifestRejectedError(
@@ -125,6 +129,7 @@ def _compressions(profile: Profile, options: CopyOptions) -> dict[Compression, C
         becomes = dict(_AS_IT_IS)
     else:
         becomes = _AS_IT_IS | dict(profile.default_compression or {})
+    # a destination that cannot hold the result gets gzip, which all tools read, or plain tars
     fallback = Compression.NONE if Compression.GZIP not in profile.holds else Compression.GZIP
     return {has: gets if gets in profile.holds else fallback for has, gets in becomes.items()}
 
@@ -135,21 +140,21 @@ def _require_unchanged(layers: tuple[LayerPlan, ...]) -> None:
         if gets is not layer.declared:
             raise CannotModifyError(
                 f"layer {layer.descriptor.digest} would become {gets.value}, "
-                "and digests are to be preserved",
-                hint="leave out --preserve-digests, or choose another destination",
+                "but --preserve-digests was given",
+                hint="omit --preserve-digests, or choose another destination",
             )
 
 
 def _cannot_hold(manifest: Manifest, options: CopyOptions) -> Exception:
     if options.preserve_digests:
         return CannotModifyError(
-            f"the destination cannot keep a manifest of type {manifest.media_type} as it is, "
-            "and digests are to be preserved",
-            hint="leave out --preserve-digests, or choose another destination",
+            f"the destination cannot store {manifest.media_type} unchanged, "
+            "but --preserve-digests was given",
+            hint="omit --preserve-digests, or choose another destination",
         )
     return ManifestRejectedError(f"the destination cannot hold {manifest.media_type}")
 
 
 def _notes(manifest: Manifest, family: Family | None) -> tuple[str, ...]:
     lost = lost_in_docker(manifest) if family is Family.DOCKER else ()
-    return (f"Docker's manifest has no place for {' and '.join(lost)}: left out",) if lost else ()
+    return (f"Docker manifests cannot hold {' and '.join(lost)}: omitted",) if lost else ()

@@ -1,6 +1,6 @@
-"""Images of Docker's schema 1 as the engine wants them: with a config, diff IDs and sizes.
+"""Adapt images with a Docker schema 1 manifest: add the config, diff IDs and sizes.
 
-A schema 1 manifest has none of these, so every layer is read once to find them out.
+A schema 1 manifest states none of these, so every layer is read once to compute them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tarkit.streams.verify import VerifyingReader
 
 
 class Schema1Source:
-    """*source*, whose manifest is of schema 1, under a schema 2 manifest made for it."""
+    """A source that presents the schema 1 image *source* with a schema 2 manifest."""
 
     def __init__(self, source: Source) -> None:
         self.where = source.where
@@ -32,7 +32,7 @@ class Schema1Source:
 
     @cached_property
     def _layers(self) -> dict[Digest, tuple[Descriptor, Digest]]:
-        """By the blob's digest: its descriptor and diff ID."""
+        """The descriptor and diff ID of each layer, by blob digest."""
         blobs = dict.fromkeys(layer.blob for layer in self._manifest_1.layers if layer.blob)
         return {blob: self._examine(blob) for blob in blobs}
 

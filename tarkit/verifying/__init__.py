@@ -1,1 +1,1 @@
-"""Everything an archive, layout or directory claims, recomputed; by paths of its own, not those of a copy."""
+"""Verify containers of images: recompute every claim, independently of the code that copies."""

@@ -1,4 +1,4 @@
-"""Archives that are docker archive and OCI layout at once: whether both halves tell of the same images."""
+"""Check that the two halves of a dual archive, Docker's and OCI's, describe the same images."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tarkit.verifying.indexes import IndexEntry
 def check_agreement(
     images: Sequence[DockerImage], entries: Sequence[IndexEntry], findings: Findings
 ) -> None:
-    """Hold what ``manifest.json`` says against what ``index.json`` says.
+    """Compare ``manifest.json`` with ``index.json``.
 
-    Docker's classic store reads the one and containerd the other, so where they differ the two
-    load different images from one file.
+    Docker's classic store reads the former and containerd the latter. If they differ, the two
+    load different images from the same file.
     """
     if not images or not entries:
         return
@@ -36,11 +36,11 @@ def _check_configs(
     indexed = frozenset[Digest]().union(*(entry.configs for entry in entries))
     for image in images:
         if image.config not in indexed:
-            message = f"{INDEX_FILE} has no image of the config {image.config}"
+            message = f"{INDEX_FILE} has no image with config {image.config}"
             findings.add(Rule.NOT_IN_INDEX, MANIFEST_FILE, message)
     for entry in entries:
         if not entry.configs & configs:
-            message = f"{MANIFEST_FILE} has no image that {entry.descriptor.digest} leads to"
+            message = f"{MANIFEST_FILE} lists no image of {entry.descriptor.digest}"
             findings.add(Rule.NOT_IN_MANIFEST_JSON, INDEX_FILE, message)
 
 
@@ -49,14 +49,14 @@ def _check_names(
 ) -> None:
     for name, configs in ours.items():
         if name not in theirs:
-            message = f"{INDEX_FILE} does not know the name {name}"
+            message = f"{INDEX_FILE} lacks the name {name}"
             findings.add(Rule.NAME_DISAGREEMENT, MANIFEST_FILE, message)
         elif not configs & theirs[name]:
-            message = f"{name} is another image in {MANIFEST_FILE} than in {INDEX_FILE}"
+            message = f"{name} names different images in {MANIFEST_FILE} and {INDEX_FILE}"
             findings.add(Rule.NAME_CONFLICT, INDEX_FILE, message)
     for name in theirs:
         if name not in ours:
-            message = f"{MANIFEST_FILE} does not know the name {name}"
+            message = f"{MANIFEST_FILE} lacks the name {name}"
             findings.add(Rule.NAME_DISAGREEMENT, INDEX_FILE, message)
 
 
@@ -70,7 +70,7 @@ def _names_of_images(images: Sequence[DockerImage]) -> Mapping[str, set[Digest]]
 
 
 def _names_of_entries(entries: Sequence[IndexEntry]) -> Mapping[str, set[Digest]]:
-    """What containerd would call the images; a tag alone is no name to agree on."""
+    """Return the names that containerd gives the images; a bare tag is not comparable."""
     names: dict[str, set[Digest]] = defaultdict(set)
     for entry in entries:
         annotations = entry.descriptor.annotations

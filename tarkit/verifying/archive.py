@@ -1,4 +1,4 @@
-"""The archive itself: how it ends, and what is in it twice."""
+"""Check the tar archive itself: its end, and duplicate members."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tarkit.verifying.layers import PADDING
 
 
 def check_archive(archive: Archive, findings: Findings) -> None:
-    """Note what a reader may stumble over although every member can be read."""
+    """Add findings about defects that other readers may reject although every member is readable."""
     if not archive.padded:
         findings.add(Rule.MISSING_PADDING, archive.where, PADDING)
     elif not archive.trailer:
         findings.add(
             Rule.MISSING_TRAILER,
             archive.where,
-            "no two zero blocks end the archive, so it may be cut short",
+            "two zero blocks should end the archive; it may be truncated",
         )
     if archive.trailing:
         message = f"{archive.trailing} bytes follow the end of the archive"
@@ -26,5 +26,5 @@ def check_archive(archive: Archive, findings: Findings) -> None:
         findings.add(
             Rule.DUPLICATE_MEMBER,
             shown(name),
-            f"is there {count} times; readers differ in which they take",
+            f"occurs {count} times; readers disagree on which one counts",
         )

@@ -1,4 +1,4 @@
-"""What is stored in a container, by name and by digest, whatever kind of container it is."""
+"""Look up the stored files of a container by name or digest, for each kind of container."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ from tarkit.tar.names import clean, shown
 from tarkit.transports.directory.files import blob_name as loose_blob_name
 from tarkit.transports.directory.files import manifest_name as loose_manifest_name
 
+# skopeo's dir: layout: "HEX" for blobs, "ALGORITHM-HEX" unless SHA-256, and this for manifests
 _MANIFEST_SUFFIX = ".manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredBlob:
-    """A file or member: its ``name`` in the container, its ``size`` in bytes and its ``place`` in an archive.
+    """A file or archive member.
 
-    ``digest`` is what its name says its content hashes to, where the name says so.
+    ``size`` is in bytes, ``place`` is the offset in an archive, and ``digest`` the one that the
+    name states, if any.
     """
 
     name: str
@@ -38,24 +40,27 @@ class StoredBlob:
     open: Callable[[], BinaryIO] = field(compare=False, kw_only=True)
 
     def read(self) -> bytes:
-        """All of it; raises :class:`~tarkit.errors.LimitExceededError` where it is too large for a document."""
+        """Return the content of a document.
+
+        Raises :class:`~tarkit.errors.LimitExceededError` if it is too large for one.
+        """
         with self.open() as stream:
             return read_bounded(stream, METADATA_LIMIT, where=self.name)
 
 
 class BlobLookup(Protocol):
-    """The files of a container. Every method raises what :mod:`tarkit.errors` has for a bad one."""
+    """The files of a container. Methods raise :class:`~tarkit.errors.TarkitError` if one is bad."""
 
     def read(self, name: str) -> bytes | None:
-        """A document at the top of the container, or ``None``."""
+        """Return the document *name* at the top of the container, or None if it is missing."""
         ...
 
     def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
-        """Everything a reader could take for the blob; empty where it is missing."""
+        """Return every file that readers may take for the blob; empty if it is missing."""
         ...
 
     def stored(self) -> Iterator[StoredBlob]:
-        """Everything there is that is content, and not the container's own bookkeeping."""
+        """Iterate over all files that hold content, as opposed to the container's own metadata."""
         ...
 
 
@@ -76,7 +81,7 @@ class ArchiveContents:
         return self.named(blob_name(digest))
 
     def named(self, name: str) -> tuple[StoredBlob, ...]:
-        """Every member of that name that has content, with the link it may end at followed."""
+        """Return all members with *name* that have data; a link is resolved to its target."""
         last = self.archive.find(name)
         if last is None:
             return ()
@@ -120,7 +125,7 @@ class LayoutContents:
     def stored(self) -> Iterator[StoredBlob]:
         """See :class:`BlobLookup`."""
         for digest in self._store.digests():
-            with suppress(TarkitError):  # who refers to it is told what is wrong with it
+            with suppress(TarkitError):  # reported for each document that refers to it
                 yield from self.blob(digest)
 
     def _content(self, digest: Digest, size: int) -> StoredBlob:
@@ -167,7 +172,7 @@ def _read(directory: Path, name: str, *, follow_links: bool) -> bytes | None:
 
 
 def _checked(directory: Path, name: str, *, follow_links: bool) -> Path:
-    """Return the path of *name* in *directory*, which must not be a link out of it unless *follow_links*."""
+    """Return the path of *name*; a link out of *directory* is refused unless *follow_links*."""
     path = directory / name
     if follow_links:
         return path

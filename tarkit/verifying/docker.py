@@ -1,4 +1,4 @@
-"""A docker archive: every image in its ``manifest.json``, whoever wrote it."""
+"""Check every image that the ``manifest.json`` of a docker archive lists."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ _UNREADABLE = ManifestItem("", (), ())
 
 @dataclass(frozen=True, slots=True)
 class DockerImage:
-    """An image of ``manifest.json``: its names, and the digest of its config."""
+    """An image in ``manifest.json``: its names and the digest of its config."""
 
     names: tuple[str, ...]
     config: Digest
 
 
-def read_items(book: VerificationContext) -> tuple[ManifestItem, ...]:
-    """The items of ``manifest.json`` at their positions; one without a config could not be read."""
-    document = read_document(book.contents, MANIFEST_FILE, "docker-archive-manifest", book.findings)
+def read_items(context: VerificationContext) -> tuple[ManifestItem, ...]:
+    """Return the items of ``manifest.json`` in order; unreadable ones have an empty config."""
+    document = read_document(
+        context.contents, MANIFEST_FILE, "docker-archive-manifest", context.findings
+    )
     if not isinstance(document, list):
         return ()
     if not document:
-        book.findings.add(Rule.NO_IMAGES, MANIFEST_FILE, "names no image")
+        context.findings.add(Rule.NO_IMAGES, MANIFEST_FILE, "lists no image")
     items = []
     for at, value in enumerate(document):
         try:
@@ -45,40 +47,40 @@ def read_items(book: VerificationContext) -> tuple[ManifestItem, ...]:
             items.append(ManifestItem.from_json(item, where=MANIFEST_FILE))
         except TarkitError as error:
             items.append(_UNREADABLE)
-            if not book.findings.holds(Rule.SCHEMA, MANIFEST_FILE):
-                book.findings.add(Rule.MALFORMED_DOCUMENT, MANIFEST_FILE, f"[{at}]: {error}")
+            if not context.findings.holds(Rule.SCHEMA, MANIFEST_FILE):
+                context.findings.add(Rule.MALFORMED_DOCUMENT, MANIFEST_FILE, f"[{at}]: {error}")
     return tuple(items)
 
 
 def check_items(
-    items: Sequence[ManifestItem], contents: ArchiveContents, book: VerificationContext
+    items: Sequence[ManifestItem], contents: ArchiveContents, context: VerificationContext
 ) -> Iterator[DockerImage]:
-    """Check every one of *items*; those whose config is there."""
+    """Check *items*; yield the images whose config could be read."""
     for item in items:
         if item.config:
-            config = _check_item(item, contents, book)
+            config = _check_item(item, contents, context)
             if config:
                 yield DockerImage(item.repo_tags, config)
 
 
 def _check_item(
-    item: ManifestItem, contents: ArchiveContents, book: VerificationContext
+    item: ManifestItem, contents: ArchiveContents, context: VerificationContext
 ) -> Digest | None:
     try:
         found = contents.named(item.config)
-        book.referenced.update(found)
+        context.referenced.update(found)
         data = contents.archive.read(item.config, METADATA_LIMIT)
     except TarkitError as error:
-        book.findings.blame(error, item.config, Rule.MALFORMED_DOCUMENT)
-        _claim_layers(item, [None] * len(item.layers), contents, book)
+        context.findings.blame(error, item.config, Rule.MALFORMED_DOCUMENT)
+        _claim_layers(item, [None] * len(item.layers), contents, context)
         return None
     actual = Digest.of(data)
     named = _CONFIG_DIGEST.fullmatch(item.config)
     if named and named[1] != actual.hex:
-        message = f"is named by a digest, and has another: {actual}"
-        book.findings.add(Rule.CONFIG_NAME, found[-1].name, message)
-    diff_ids = check_config(data, len(item.layers), found[-1].name, book.findings)
-    _claim_layers(item, diff_ids or [None] * len(item.layers), contents, book)
+        message = f"the name states another digest than the content has: {actual}"
+        context.findings.add(Rule.CONFIG_NAME, found[-1].name, message)
+    diff_ids = check_config(data, len(item.layers), found[-1].name, context.findings)
+    _claim_layers(item, diff_ids or [None] * len(item.layers), contents, context)
     return actual
 
 
@@ -86,26 +88,26 @@ def _claim_layers(
     item: ManifestItem,
     diff_ids: Sequence[Digest | None],
     contents: ArchiveContents,
-    book: VerificationContext,
+    context: VerificationContext,
 ) -> None:
-    """Put a claim on every layer. A layer that occurs twice need be there only once."""
-    there: set[Digest | None] = set()
+    """Add a claim for every layer. A layer listed twice needs to be stored only once."""
+    present: set[Digest | None] = set()
     missing: dict[str, Digest | None] = {}
     for path, diff_id in zip(item.layers, diff_ids, strict=True):
         try:
             found = contents.named(path)
         except TarkitError as error:
-            book.findings.blame(error, path)
+            context.findings.blame(error, path)
             continue
         if found:
-            there.add(diff_id)
+            present.add(diff_id)
         else:
             missing[path] = diff_id
         for content in found:
-            _claim_layer(item, path, diff_id, content, book)
+            _claim_layer(item, path, diff_id, content, context)
     for path, diff_id in missing.items():
-        if diff_id is None or diff_id not in there:
-            book.findings.add(Rule.MISSING_BLOB, MANIFEST_FILE, f"layer {path!r} is missing")
+        if diff_id is None or diff_id not in present:
+            context.findings.add(Rule.MISSING_BLOB, MANIFEST_FILE, f"layer {path!r} is missing")
 
 
 def _claim_layer(
@@ -113,17 +115,17 @@ def _claim_layer(
     path: str,
     diff_id: Digest | None,
     content: StoredBlob,
-    book: VerificationContext,
+    context: VerificationContext,
 ) -> None:
-    """What is said of the layer at *path*: by its diff ID, its name, and ``LayerSources``."""
-    book.referenced.add(content)
-    named = _LAYER_DIGEST.fullmatch(path)  # as crane names them
+    """Add the claims about the layer at *path*: diff ID, name, and ``LayerSources``."""
+    context.referenced.add(content)
+    named = _LAYER_DIGEST.fullmatch(path)  # crane's naming
     digest = Digest("sha256", named[1]) if named else content.digest
     if digest == diff_id:
-        digest = None  # some tools name a compressed layer by its diff ID, which is a claim already
-    book.claims.add(content, Claim(digest, diff_id=diff_id, layer=True))
+        digest = None  # some tools name compressed layers by diff ID, which is claimed anyway
+    context.claims.add(content, Claim(digest, diff_id=diff_id, layer=True))
     source = item.layer_sources.get(diff_id) if diff_id else None
-    if source and not source.urls:  # with URLs, it is what to fetch, and not what is stored
+    if source and not source.urls:  # an entry with URLs describes the download, not this file
         media_type = source.media_type if media_types.is_layer(source.media_type) else ""
         claim = Claim(source.digest, source.size, diff_id, media_type, layer=True)
-        book.claims.add(content, claim)
+        context.claims.add(content, claim)

@@ -1,4 +1,4 @@
-"""Documents: read within bounds, held against their schema, and taken apart entry by entry."""
+"""Read JSON documents within limits, validate them, and parse them entry by entry."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ _SCHEMAS: Mapping[str, SchemaName] = {
 def read_document(
     contents: BlobLookup, name: str, schema: SchemaName | None, findings: Findings
 ) -> Any:
-    """The JSON document *name* at the top of a container, or ``None`` where it cannot be read."""
+    """Return the JSON document *name* of a container, or None if it cannot be read."""
     data = read_bytes(contents, name, findings)
     return None if data is None else parse_document(data, schema, name, findings)
 
 
 def read_bytes(contents: BlobLookup, name: str, findings: Findings) -> bytes | None:
-    """The bytes of the document *name* at the top of a container, or ``None``."""
+    """Return the bytes of the document *name* of a container, or None if it cannot be read."""
     try:
         data = contents.read(name)
     except TarkitError as error:
         findings.blame(error, name, Rule.MALFORMED_DOCUMENT)
         return None
     if data is None:
-        findings.add(Rule.MISSING_DOCUMENT, name, "is not there")
+        findings.add(Rule.MISSING_DOCUMENT, name, "is missing")
     return data
 
 
 def parse_document(data: bytes, schema: SchemaName | None, where: str, findings: Findings) -> Any:
-    """The JSON in *data*, with what *schema* says of it noted; ``None`` where it is not JSON."""
+    """Parse *data* and validate it with *schema*; return None if it is not JSON."""
     try:
         document = parse_json(data)
     except TarkitError as error:
@@ -56,7 +56,7 @@ def parse_document(data: bytes, schema: SchemaName | None, where: str, findings:
 
 
 def check_schema(document: object, schema: SchemaName, where: str, findings: Findings) -> None:
-    """Note what *schema* says is wrong with *document*."""
+    """Add a finding for each violation of *schema* in *document*."""
     for problem in problems(document, schema):
         findings.add(Rule.SCHEMA, where, str(problem))
 
@@ -64,37 +64,40 @@ def check_schema(document: object, schema: SchemaName, where: str, findings: Fin
 def parse_manifest(
     data: bytes, media_type: str, where: str, findings: Findings
 ) -> tuple[str, JSON] | None:
-    """The media type and content of a manifest or index that was promised to be *media_type*."""
+    """Return the actual media type and content of a manifest or index stated as *media_type*.
+
+    Returns None if it cannot be read or has an unsupported type.
+    """
     document = parse_document(data, None, where, findings)
     if document is None:
         return None
     actual = _media_type(data, document, media_type)
     if media_type and actual != media_type:
-        message = f"is {actual[:100]!r}, and {media_type[:100]!r} was stated"
+        message = f"is {actual[:100]!r}, but {media_type[:100]!r} was stated"
         findings.add(Rule.MEDIA_TYPE_MISMATCH, where, message)
     schema = _SCHEMAS.get(actual)
     if schema is None:
-        findings.add(Rule.UNSUPPORTED, where, f"a manifest of the type {actual[:200]!r}")
+        findings.add(Rule.UNSUPPORTED, where, f"unsupported manifest type {actual[:200]!r}")
         return None
     check_schema(document, schema, where, findings)
     return (actual, document) if isinstance(document, dict) else None
 
 
-def _media_type(data: bytes, document: object, promised: str) -> str:
-    """What the document says it is; else what was *promised*, or what it looks like."""
+def _media_type(data: bytes, document: object, stated: str) -> str:
+    """Return the declared media type of the document, else *stated*, else a guess."""
     declared = document.get("mediaType") if isinstance(document, dict) else None
     if isinstance(declared, str) and declared:
         return declared
     try:
-        return promised or guess_media_type(data)
+        return stated or guess_media_type(data)
     except TarkitError:
-        return media_types.OCI_MANIFEST  # what is wrong with it, the schema says best
+        return media_types.OCI_MANIFEST  # its schema gives the clearest findings
 
 
 def descriptors(
     document: Mapping[str, Any], key: str, where: str, findings: Findings
 ) -> list[Descriptor | None]:
-    """The descriptors in the list under *key*; ``None`` stands for one that cannot be read."""
+    """Return the descriptors in the list *key*, with None for each that cannot be read."""
     entries = document.get(key)
     if not isinstance(entries, list):
         return []
@@ -102,7 +105,7 @@ def descriptors(
 
 
 def descriptor(value: object, path: str, where: str, findings: Findings) -> Descriptor | None:
-    """The descriptor *value*, found at *path* in the document *where*; ``None`` if it cannot be read."""
+    """Parse the descriptor at *path* in the document *where*; return None if it cannot be read."""
     if not isinstance(value, dict):
         return None
     try:
@@ -115,12 +118,12 @@ def descriptor(value: object, path: str, where: str, findings: Findings) -> Desc
         return None
     data = found.data
     if data is not None and not (len(data) == found.size and found.digest.matches(data)):
-        findings.add(Rule.DIGEST_MISMATCH, where, f"{path}: 'data' is not what it describes")
+        findings.add(Rule.DIGEST_MISMATCH, where, f"{path}: 'data' does not match its descriptor")
     return found
 
 
 def digests(values: object, path: str, where: str, findings: Findings) -> list[Digest | None]:
-    """The digests in the list *values*, as :func:`descriptors` reads descriptors."""
+    """Return the digests in the list *values*, with None for each that cannot be read."""
     if not isinstance(values, list):
         return []
     found: list[Digest | None] = []
@@ -137,13 +140,13 @@ def digests(values: object, path: str, where: str, findings: Findings) -> list[D
 
 
 def _note_malformed(error: MalformedError, path: str, where: str, findings: Findings) -> None:
-    """Note what the schema let pass; what it did not is noted already."""
+    """Add a finding, unless the document already has one from its schema."""
     if not findings.holds(Rule.SCHEMA, where):
         findings.add(Rule.MALFORMED_DOCUMENT, where, f"{path}: {error.message}")
 
 
 def read_small(content: StoredBlob, findings: Findings) -> bytes | None:
-    """The bytes of a document that is stored as *content*, or ``None``."""
+    """Return the bytes of the document stored as *content*, or None if it cannot be read."""
     try:
         return content.read()
     except TarkitError as error:
@@ -151,10 +154,10 @@ def read_small(content: StoredBlob, findings: Findings) -> bytes | None:
         return None
 
 
-def held(data: bytes, described: Descriptor, where: str, findings: Findings) -> bool:
-    """Whether *data* is what *described* says; what is not so is noted."""
+def matches_descriptor(data: bytes, described: Descriptor, where: str, findings: Findings) -> bool:
+    """Return whether *data* has the digest in *described*; add a finding for each mismatch."""
     if len(data) != described.size:
-        message = f"{len(data)} bytes where {described.size} were stated"
+        message = f"{len(data)} bytes, but {described.size} were stated"
         findings.add(Rule.SIZE_MISMATCH, where, message)
     if described.digest.matches(data):
         return True

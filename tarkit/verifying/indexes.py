@@ -1,22 +1,23 @@
-"""An OCI layout: its marker, its index, and everything the index leads to."""
+"""Check an OCI layout: its marker, its index, and everything reachable from the index."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from tarkit.errors import LimitExceededError
 from tarkit.findings import Rule
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
-from tarkit.image.walk import DEPTH_LIMIT
+from tarkit.image.walk import descends
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
 from tarkit.layout.names import names_of
 from tarkit.verifying.contents import StoredBlob
 from tarkit.verifying.documents import (
     descriptor,
     descriptors,
-    held,
+    matches_descriptor,
     parse_manifest,
     read_document,
     read_small,
@@ -26,57 +27,64 @@ from tarkit.verifying.images import VerificationContext, check_image
 
 @dataclass(frozen=True, slots=True)
 class IndexEntry:
-    """An entry of ``index.json``: its names, and the configs of the images it leads to."""
+    """An entry of ``index.json``, and the configs of the images below it."""
 
     descriptor: Descriptor
     configs: frozenset[Digest]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it is called; see :func:`tarkit.layout.names.names_of`."""
+        """The names of the entry; see :func:`tarkit.layout.names.names_of`."""
         return names_of(self.descriptor.annotations)
 
 
 def check_layout(
-    book: VerificationContext, meant: Callable[[Descriptor], bool] | None = None
+    context: VerificationContext, selected: Callable[[Descriptor], bool] | None = None
 ) -> tuple[IndexEntry, ...]:
-    """Check the layout, or only what the entries that are *meant* lead to; the entries that could be read."""
-    read_document(book.contents, MARKER_FILE, "oci-layout", book.findings)
-    document = read_document(book.contents, INDEX_FILE, "index", book.findings)
+    """Check the layout, or only its *selected* entries; return those that could be read."""
+    read_document(context.contents, MARKER_FILE, "oci-layout", context.findings)
+    document = read_document(context.contents, INDEX_FILE, "index", context.findings)
     if not isinstance(document, dict):
         return ()
-    found = descriptors(document, "manifests", INDEX_FILE, book.findings)
+    found = descriptors(document, "manifests", INDEX_FILE, context.findings)
     if not found:
-        book.findings.add(Rule.NO_IMAGES, INDEX_FILE, "names no image")
+        context.findings.add(Rule.NO_IMAGES, INDEX_FILE, "lists no image")
+    # entries with platforms and no names: index.json itself is the index of a multi-platform image
     flat = all(entry and entry.platform and not names_of(entry.annotations) for entry in found)
-    entries = [entry for entry in found if entry and (meant is None or meant(entry))]
-    configs = Walk(book).follow(entries, INDEX_FILE, sparse=flat, depth=0)
+    entries = [entry for entry in found if entry and (selected is None or selected(entry))]
+    configs = Walk(context).follow(entries, INDEX_FILE, sparse=flat)
     return tuple(map(IndexEntry, entries, configs))
 
 
 class Walk:
-    """From an index to everything below it; nothing is looked at twice, however often it is named."""
+    """Checks an index and everything below it; each manifest is checked once."""
 
-    def __init__(self, book: VerificationContext) -> None:
-        self._book = book
+    def __init__(self, context: VerificationContext) -> None:
+        self._context = context
         self._seen: dict[tuple[StoredBlob, Digest, int, str], frozenset[Digest]] = {}
 
     def follow(
-        self, children: Sequence[Descriptor], where: str, *, sparse: bool, depth: int
+        self,
+        children: Sequence[Descriptor],
+        where: str,
+        *,
+        sparse: bool,
+        above: tuple[Digest, ...] = (),
     ) -> list[frozenset[Digest]]:
-        """Check all *children* of the index *where*; the configs of the images that each leads to.
+        """Check *children* of the index *where*; return the configs of the images below each.
 
-        Of a *sparse* index some may be absent, but not all.
+        If the index is *sparse*, some children may be absent, but not all. *above* are the
+        digests of the indexes that lead to the children, outermost first.
         """
-        found = [self._book.find(child.digest, where) for child in children]
+        found = [self._context.find(child.digest, where) for child in children]
         absent = Rule.ABSENT_PLATFORM if sparse and any(found) else Rule.MISSING_BLOB
         for child, contents in zip(children, found, strict=True):
             if contents == ():
                 platform = f" for {child.platform}" if child.platform else ""
                 message = f"manifest {child.digest}{platform} is missing"
-                self._book.findings.add(absent, where, message)
+                self._context.findings.add(absent, where, message)
         configs = [
-            _union(self._visit(child, content, depth) for content in contents or ())
+            _union(self._visit(child, content, above) for content in contents or ())
             for child, contents in zip(children, found, strict=True)
         ]
         for child, below in zip(children, configs, strict=True):
@@ -85,44 +93,61 @@ class Walk:
         return configs
 
     def _check_platform(self, child: Descriptor, configs: frozenset[Digest], where: str) -> None:
-        """Note that the index *where* states another platform for *child* than its config does."""
+        """Add a finding if the index *where* and the config state different platforms."""
         for config in configs:
-            found = self._book.platforms.get(config)
+            found = self._context.platforms.get(config)
             if found and child.platform and child.platform.contradicts(found):
                 message = (
                     f"manifest {child.digest} is for {child.platform}, but its config says {found}"
                 )
-                self._book.findings.add(Rule.PLATFORM_MISMATCH, where, message)
+                self._context.findings.add(Rule.PLATFORM_MISMATCH, where, message)
 
-    def _visit(self, described: Descriptor, content: StoredBlob, depth: int) -> frozenset[Digest]:
+    def _visit(
+        self, described: Descriptor, content: StoredBlob, above: tuple[Digest, ...]
+    ) -> frozenset[Digest]:
         key = content, described.digest, described.size, described.media_type
         if key not in self._seen:
-            self._seen[key] = frozenset()  # until it is known, lest an index contains itself
-            data = read_small(content, self._book.findings)
-            if data is not None and held(data, described, content.name, self._book.findings):
-                self._seen[key] = self.check(data, described.media_type, content.name, depth)
+            self._seen[key] = frozenset()  # ends the recursion if an index contains itself
+            data = read_small(content, self._context.findings)
+            if data is not None and matches_descriptor(
+                data, described, content.name, self._context.findings
+            ):
+                self._seen[key] = self.check(data, described.media_type, content.name, above)
         return self._seen[key]
 
-    def check(self, data: bytes, media_type: str, where: str, depth: int) -> frozenset[Digest]:
-        """Check a manifest or index and all below it; the configs of the images there."""
-        book = self._book
-        parsed = parse_manifest(data, media_type, where, book.findings)
+    def check(
+        self, data: bytes, media_type: str, where: str, above: tuple[Digest, ...] = ()
+    ) -> frozenset[Digest]:
+        """Check a manifest or index and all below it; return the configs of the images."""
+        context = self._context
+        parsed = parse_manifest(data, media_type, where, context.findings)
         if parsed is None:
             return frozenset()
         actual, document = parsed
-        subject = descriptor(document.get("subject"), "subject", where, book.findings)
-        if subject and book.find(subject.digest, where):
-            self.follow([subject], where, sparse=False, depth=depth + 1)
-        if actual in media_types.MANIFESTS:
-            config = check_image(document, where, book)
+        is_index = actual not in media_types.MANIFESTS
+        subject = descriptor(document.get("subject"), "subject", where, context.findings)
+        has_subject = subject is not None and bool(context.find(subject.digest, where))
+        # subjects form chains as indexes do, so both count towards the depth
+        chain = self._chain(above, data, where) if is_index or has_subject else None
+        if subject and has_subject and chain:
+            self.follow([subject], where, sparse=False, above=chain)
+        if not is_index:
+            config = check_image(document, where, context)
             return frozenset({config} if config else ())
-        if depth >= DEPTH_LIMIT:
-            message = f"indexes nested more than {DEPTH_LIMIT} deep"
-            book.findings.add(Rule.INDEX_DEPTH, where, message)
+        if chain is None:
             return frozenset()
-        children = [c for c in descriptors(document, "manifests", where, book.findings) if c]
-        configs = self.follow(children, where, sparse=True, depth=depth + 1)
-        return _union(configs)
+        children = [c for c in descriptors(document, "manifests", where, context.findings) if c]
+        return _union(self.follow(children, where, sparse=True, above=chain))
+
+    def _chain(
+        self, above: tuple[Digest, ...], data: bytes, where: str
+    ) -> tuple[Digest, ...] | None:
+        """Return *above* and the document *data*, or add a finding and return None if too deep."""
+        try:
+            return descends(above, Descriptor.of(data, ""), where)
+        except LimitExceededError as error:
+            self._context.findings.add(Rule.INDEX_DEPTH, where, error.message)
+            return None
 
 
 def _union(sets: Iterable[frozenset[Digest]]) -> frozenset[Digest]:

@@ -1,4 +1,4 @@
-"""StoredBlob against what is said of it: every blob and layer is read once, and all claims are held to what it is."""
+"""Check stored blobs against the claims about them; each blob is read once."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tarkit.verifying.contents import StoredBlob
 
 _MOST_JOBS = 8
 
-PADDING = "the last member is complete, but its last block is not filled up with zeros"
+PADDING = "the last member is complete, but not padded with zeros to a whole block"
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a document says of some content; ``layer`` where it has to be a layer, whatever its diff ID."""
+    """A statement about a blob by a document; with ``layer``, that it is a layer."""
 
     digest: Digest | None = None
     size: int | None = None
@@ -38,10 +38,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What some content is: its digests by algorithm, as stored and ``plain``, that is uncompressed.
+    """The measured properties of a blob.
 
-    ``corrupt`` is why it could not be uncompressed, ``malformed`` why a layer is not a valid tar, and
-    ``padded`` whether the last member of one ends with a whole block.
+    ``digests`` are those of the stored bytes and ``plain`` those of the uncompressed content, by
+    algorithm. ``corrupt`` is the error that ended decompression, ``malformed`` the defect of a
+    layer as a tar, and ``padded`` tells whether its last member fills a whole block.
     """
 
     size: int
@@ -54,17 +55,17 @@ class Facts:
 
 
 class Claims:
-    """All claims, by the content they are about."""
+    """All claims, by the blob that they describe."""
 
     def __init__(self) -> None:
         self._claims: dict[StoredBlob, dict[Claim, None]] = {}
 
     def add(self, content: StoredBlob, claim: Claim) -> None:
-        """*claim* is made of *content*."""
+        """Add *claim* about *content*."""
         self._claims.setdefault(content, {})[claim] = None
 
     def check(self, findings: Findings, *, in_order: bool) -> None:
-        """Read all content, from front to back where *in_order*, and hold the claims to it."""
+        """Read all blobs, one by one by offset if *in_order*, and check the claims."""
         contents = sorted(self._claims, key=lambda content: content.place)
         jobs = 1 if in_order else min(os.cpu_count() or 1, _MOST_JOBS)
         with Workers(jobs, "verify") as pool:
@@ -75,7 +76,7 @@ class Claims:
                     findings.blame(facts, content.name)
                 else:
                     for claim in self._claims[content]:
-                        _hold(claim, facts, content.name, findings)
+                        _check_claim(claim, facts, content.name, findings)
 
     def _measure(self, content: StoredBlob) -> Facts | TarkitError:
         claims = self._claims[content]
@@ -98,9 +99,10 @@ def measure(
     *,
     is_layer: bool,
 ) -> Facts:
-    """Read *content* once, hashing it with the algorithms *stored*, and uncompressed with *plain*.
+    """Read *content* once and measure it.
 
-    Raises what reading it raises; a layer that does not uncompress is a fact, and not an error.
+    *stored* and *plain* are the hash algorithms for the stored and the uncompressed bytes. A layer
+    that cannot be decompressed is a result, not an error; only a failed read raises.
     """
     with content.open() as stream:
         outer = _Hashed(stream, {*stored, *plain})
@@ -113,10 +115,10 @@ def measure(
         try:
             tar.read(is_layer=is_layer)
         except TarkitError as error:
-            if outer.failed:
+            if outer.failed:  # the file cannot be read, as opposed to decompressed
                 raise
             corrupt = error
-        drain(buffered)
+        drain(buffered)  # the digest covers bytes after the compressed stream, too
     return Facts(
         outer.size,
         compression,
@@ -129,7 +131,7 @@ def measure(
 
 
 class _TarCheck:
-    """Reads *stream* to its end, and notes in ``malformed`` and ``padded`` whether it is a valid tar."""
+    """Reads *stream* to its end and records in ``malformed`` and ``padded`` how valid a tar it is."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
@@ -137,7 +139,7 @@ class _TarCheck:
         self.padded = True
 
     def read(self, *, is_layer: bool) -> None:
-        """Read everything, as a tar if it *is_layer*; raises only what reading the stream raises."""
+        """Read everything, as a tar if it *is_layer*. Raises only errors of the stream itself."""
         if is_layer:
             reader = TarReader(self._stream)
             try:
@@ -149,7 +151,7 @@ class _TarCheck:
 
 
 class _Hashed:
-    """A stream, hashed and counted as it is read; ``failed`` where it could not be."""
+    """A stream that is hashed and counted as it is read; ``failed`` is set if a read raised."""
 
     def __init__(self, stream: Readable, algorithms: Iterable[str]) -> None:
         self._stream = stream
@@ -173,25 +175,23 @@ class _Hashed:
         return {name: Digest(name, hasher.hexdigest()) for name, hasher in self._hashers.items()}
 
 
-def _hold(claim: Claim, facts: Facts, where: str, findings: Findings) -> None:
-    """Note what of *claim* is not so. StoredBlob that is not what was meant is not looked into further."""
+def _check_claim(claim: Claim, facts: Facts, where: str, findings: Findings) -> None:
+    """Add findings if *claim* does not hold. Content with a wrong digest gets no further checks."""
     if claim.size is not None and claim.size != facts.size:
-        findings.add(
-            Rule.SIZE_MISMATCH, where, f"{facts.size} bytes where {claim.size} were stated"
-        )
+        findings.add(Rule.SIZE_MISMATCH, where, f"{facts.size} bytes, but {claim.size} were stated")
     if claim.digest and (actual := facts.digests[claim.digest.algorithm]) != claim.digest:
         findings.add(Rule.DIGEST_MISMATCH, where, f"is {actual}, not {claim.digest}")
     elif claim.layer:
-        _hold_layer(claim, facts, where, findings)
+        _check_layer(claim, facts, where, findings)
 
 
-def _hold_layer(claim: Claim, facts: Facts, where: str, findings: Findings) -> None:
+def _check_layer(claim: Claim, facts: Facts, where: str, findings: Findings) -> None:
     if facts.corrupt:
         findings.blame(facts.corrupt, where, Rule.CORRUPT_LAYER)
     elif claim.diff_id and (actual := facts.plain[claim.diff_id.algorithm]) != claim.diff_id:
         findings.add(Rule.DIFF_ID_MISMATCH, where, f"is {actual} uncompressed, not {claim.diff_id}")
     elif not claim.media_type or media_types.is_layer(claim.media_type):
-        _hold_tar(facts, where, findings)
+        _check_tar(facts, where, findings)
     if media_types.is_layer(claim.media_type):
         stated = media_types.layer_compression(claim.media_type)
         if stated is not facts.compression and facts.size:
@@ -202,8 +202,8 @@ def _hold_layer(claim: Claim, facts: Facts, where: str, findings: Findings) -> N
             )
 
 
-def _hold_tar(facts: Facts, where: str, findings: Findings) -> None:
-    """Add findings about the tar that a layer is."""
+def _check_tar(facts: Facts, where: str, findings: Findings) -> None:
+    """Add findings about the layer as a tar."""
     if facts.malformed:
         place = f"{facts.malformed.where}: " if facts.malformed.where else ""
         findings.add(Rule.MALFORMED_LAYER, where, f"{place}{facts.malformed.message}")

@@ -1,4 +1,4 @@
-"""Archives from before Docker 1.10, which state no digest: whether all they name is there and can be read."""
+"""Check archives from before Docker 1.10, which state no digests: all files exist and are readable."""
 
 from __future__ import annotations
 
@@ -15,60 +15,62 @@ from tarkit.verifying.layers import Claim
 
 
 def check_legacy(
-    contents: ArchiveContents, book: VerificationContext, only: str | None = None
+    contents: ArchiveContents, context: VerificationContext, only: str | None = None
 ) -> None:
-    """Check every image that ``repositories`` names, or *only* that one, down to its lowest layer."""
-    document = read_document(contents, REPOSITORIES_FILE, None, book.findings)
+    """Check every image in ``repositories``, or *only* that one, down to its lowest layer."""
+    document = read_document(contents, REPOSITORIES_FILE, None, context.findings)
     if document == {}:
-        book.findings.add(Rule.NO_IMAGES, REPOSITORIES_FILE, "names no image")
+        context.findings.add(Rule.NO_IMAGES, REPOSITORIES_FILE, "lists no image")
     known: set[str] = set()
-    for image_id in _image_ids(document, book):
+    for image_id in _image_ids(document, context):
         if only in (None, image_id):
-            _check_chain(image_id, known, contents, book)
+            _check_chain(image_id, known, contents, context)
 
 
-def _image_ids(document: object, book: VerificationContext) -> Iterable[str]:
+def _image_ids(document: object, context: VerificationContext) -> Iterable[str]:
     if document is None:
         return
     tags = list(document.values()) if isinstance(document, dict) else [document]
     for ids in tags:
         if not isinstance(ids, dict) or not all(v and isinstance(v, str) for v in ids.values()):
-            message = "is not an object of repositories, each with the image ID of every tag"
-            book.findings.add(Rule.MALFORMED_DOCUMENT, REPOSITORIES_FILE, message)
+            message = "must be an object of repositories, each an object of tags and image IDs"
+            context.findings.add(Rule.MALFORMED_DOCUMENT, REPOSITORIES_FILE, message)
         else:
             yield from ids.values()
 
 
 def _check_chain(
-    image_id: str, known: set[str], contents: ArchiveContents, book: VerificationContext
+    image_id: str, known: set[str], contents: ArchiveContents, context: VerificationContext
 ) -> None:
-    """Check a layer and all below it, but for those that are *known*."""
+    """Check a layer and its ancestors, except those that are *known*."""
     chain: set[str] = set()
     while image_id and image_id not in known:
         known.add(image_id)
         chain.add(image_id)
-        image_id = _check_layer(image_id, contents, book)
+        image_id = _check_layer(image_id, contents, context)
     if image_id in chain:
-        message = "a layer that is its own ancestor"
-        book.findings.add(Rule.MALFORMED_DOCUMENT, f"{image_id}/json", message)
+        message = "the layer is its own ancestor"
+        context.findings.add(Rule.MALFORMED_DOCUMENT, f"{image_id}/json", message)
 
 
-def _check_layer(layer_id: str, contents: ArchiveContents, book: VerificationContext) -> str:
-    """Check one layer; the ID of its parent, if it has one."""
+def _check_layer(layer_id: str, contents: ArchiveContents, context: VerificationContext) -> str:
+    """Check one layer; return the ID of its parent, or an empty string."""
     parent: object = ""
     name, layer = f"{layer_id}/json", f"{layer_id}/layer.tar"
     try:
         found = contents.named(layer)
         if not found:
-            book.findings.add(Rule.MISSING_BLOB, REPOSITORIES_FILE, f"layer {layer!r} is missing")
+            context.findings.add(
+                Rule.MISSING_BLOB, REPOSITORIES_FILE, f"layer {layer!r} is missing"
+            )
         for content in found:
-            book.referenced.add(content)
-            book.claims.add(content, Claim(layer=True))
-        book.referenced.update(contents.named(name))
+            context.referenced.add(content)
+            context.claims.add(content, Claim(layer=True))
+        context.referenced.update(contents.named(name))
         parent = parse_object(contents.archive.read(name, METADATA_LIMIT)).get("parent") or ""
     except TarkitError as error:
-        book.findings.blame(error, name, Rule.MALFORMED_DOCUMENT)
+        context.findings.blame(error, name, Rule.MALFORMED_DOCUMENT)
     if not isinstance(parent, str):
-        book.findings.add(Rule.MALFORMED_DOCUMENT, name, "'parent' is not a string")
+        context.findings.add(Rule.MALFORMED_DOCUMENT, name, "'parent' is not a string")
         return ""
     return parent

@@ -1,4 +1,4 @@
-"""What there is at a location, opened for a look at all of it."""
+"""Open the container at a location for verification."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ _DIRECTORIES = (Transport.OCI, Transport.DIR)
 
 
 def directory_transport(location: Location) -> Transport | None:
-    """Which kind of directory is there; ``None`` for an archive.
+    """Return the kind of directory at *location*, or None for an archive.
 
-    Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` for a directory of another kind.
+    Raises :class:`PathNotFoundError` if it is missing, and :class:`UsageError` if a directory is
+    given as a pipe.
     """
     path = Path(location.path)
     if location.transport in _DIRECTORIES:
         if location.is_stream:
-            raise UsageError(f"{location.transport.value}: is a directory, and cannot be a pipe")
+            raise UsageError(f"{location.transport.value}: is a directory and cannot be a pipe")
         if not path.is_dir():
             reason = "not a directory" if path.exists() else "no such directory"
             raise PathNotFoundError(reason, where=location.path)
@@ -32,7 +33,7 @@ def directory_transport(location: Location) -> Transport | None:
 
 
 def archive_at(location: Location) -> Archive:
-    """The archive there; raises what is wrong with it, or what it is instead."""
+    """Open the archive at *location*. Raises :class:`~tarkit.errors.TarkitError` if it is not one."""
     if location.is_stream:
         return Archive.from_stream(standard_input())
     if location.transport is Transport.DOCKER_DAEMON:
@@ -44,8 +45,8 @@ def archive_at(location: Location) -> Archive:
     return open_archive(path) if location.transport is Transport.ANY else Archive.open(path)
 
 
-def halves(archive: Archive, location: Location) -> Kinds:
-    """What *archive* is by its members, or was asked for as; raises as :func:`kinds_of`."""
+def image_formats(archive: Archive, location: Location) -> Kinds:
+    """Return the formats of *archive*, by its members and its transport; see :func:`kinds_of`."""
     docker = location.transport is Transport.DOCKER_ARCHIVE
     layout = location.transport is Transport.OCI_ARCHIVE
     return kinds_of(archive, Kinds(docker, layout))

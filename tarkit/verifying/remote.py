@@ -1,4 +1,4 @@
-"""What is stored in a repository of a registry, as far as one image leads to it."""
+"""Look up the manifests and blobs of a repository in a registry."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class RegistryContents:
         self._repository = repository
 
     def read(self, name: str) -> bytes | None:
-        """Nothing: a repository has no documents but manifests."""
+        """Return None: a repository has no documents besides manifests."""
         return None
 
     def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
-        """See :class:`tarkit.verifying.contents.BlobLookup`; a manifest is looked for among manifests as well."""
+        """See :class:`tarkit.verifying.contents.BlobLookup`; manifests are looked up as well."""
         size = self._repository.blob_size(digest)
         if size is not None:
             blob = Descriptor("", digest, size)
@@ -48,5 +48,5 @@ class RegistryContents:
         )
 
     def stored(self) -> Iterator[StoredBlob]:
-        """Nothing: what else a repository holds, nobody can list."""
+        """Return nothing: registries do not list blobs."""
         return iter(())

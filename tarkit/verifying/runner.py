@@ -1,4 +1,4 @@
-"""``verify``: everything there is at a location, gone through to the end."""
+"""``verify`` checks everything at a location and reports all findings."""
 
 from __future__ import annotations
 
@@ -37,16 +37,18 @@ from tarkit.verifying.images import VerificationContext
 from tarkit.verifying.indexes import Walk, check_layout
 from tarkit.verifying.layers import Claim
 from tarkit.verifying.legacy import check_legacy
-from tarkit.verifying.opening import archive_at, directory_transport, halves
+from tarkit.verifying.opening import archive_at, directory_transport, image_formats
 
 if TYPE_CHECKING:
     from tarkit.transports.registry.options import RegistryOptions
 
-_BOOKKEEPING = re.compile(
+# files that no document refers to by design
+_METADATA_FILES = re.compile(
     rf"(?:{MANIFEST_FILE}|{REPOSITORIES_FILE}|{INDEX_FILE}|{MARKER_FILE}"
     r"|[0-9a-f]{64}/(?:VERSION|json))"
 )
-_LOSING_REFERENCES = (
+# after one of these, unread documents may refer to any file
+_REFERENCE_LOSSES = (
     Rule.MISSING_DOCUMENT,
     Rule.MALFORMED_DOCUMENT,
     Rule.SCHEMA,
@@ -62,14 +64,15 @@ def verify(
     follow_links: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Report:
-    """Recompute all that is claimed at *location*, of every image and platform there, or of the one it names.
+    """Recompute all digests, sizes and diff IDs at *location*, and check every document.
 
-    What is wrong with an image is a finding, and never stops the rest from being looked at.
-    With *follow_links*, the files of a layout or directory may be links out of it.
-    *registry* says how to reach one, and who to be there.
-    Raises :class:`~tarkit.errors.NotFoundError` where nothing is there, or no such image,
-    :class:`~tarkit.errors.AmbiguousImageError` where a name means several, and
-    :class:`~tarkit.errors.NotAnImageError` for a plain path to something else.
+    All images and platforms are checked, or only the image that *location* names. A defect becomes
+    a finding and never stops the verification. With *follow_links*, the files of a layout or
+    directory may be links out of it. *registry* holds connection settings and credentials.
+
+    Raises :class:`~tarkit.errors.NotFoundError` if the location or image does not exist,
+    :class:`~tarkit.errors.AmbiguousImageError` if several images have the name, and
+    :class:`~tarkit.errors.NotAnImageError` if a plain path is not a container of images.
     """
     if isinstance(location, str):
         location = Location.parse(location)
@@ -80,7 +83,7 @@ def verify(
             return _verify_layout(location, follow_links=follow_links)
         case Transport.DIR:
             return _verify_loose(location, follow_links=follow_links)
-    if location.transport is Transport.DOCKER_DAEMON:  # whose failures are no findings
+    if location.transport is Transport.DOCKER_DAEMON:  # its failures are errors, not findings
         with archive_at(location) as archive:
             return _verify_archive(archive, replace(location, name=None))
     try:
@@ -89,11 +92,11 @@ def verify(
     except NotAnImageError:
         raise
     except (VerificationError, UnsupportedError) as error:
-        return _not_opened(error, location)
+        return _report_unopened(error, location)
 
 
-def _not_opened(error: TarkitError, location: Location) -> Report:
-    """The report on an archive whose members cannot even be listed."""
+def _report_unopened(error: TarkitError, location: Location) -> Report:
+    """Return the report on an archive whose members cannot be listed."""
     cut_short = isinstance(error, TruncatedError)
     rule = Rule.ARCHIVE_TRUNCATED if cut_short else Rule.ARCHIVE_MALFORMED
     findings = Findings()
@@ -103,18 +106,18 @@ def _not_opened(error: TarkitError, location: Location) -> Report:
 
 def _verify_layout(location: Location, *, follow_links: bool) -> Report:
     path = Path(location.path)
-    book = VerificationContext(LayoutContents(path, follow_links=follow_links))
+    context = VerificationContext(LayoutContents(path, follow_links=follow_links))
     files = DirectoryFiles(path, follow_links=follow_links)
-    check_layout(book, _entries_meant(files, location))
-    return _finish(book, location, in_order=False)
+    check_layout(context, _selected_entries(files, location))
+    return _finish(context, location, in_order=False)
 
 
 def _verify_loose(location: Location, *, follow_links: bool) -> Report:
-    book = VerificationContext(LooseContents(Path(location.path), follow_links=follow_links))
-    data = read_bytes(book.contents, LOOSE_MANIFEST_FILE, book.findings)
+    context = VerificationContext(LooseContents(Path(location.path), follow_links=follow_links))
+    data = read_bytes(context.contents, LOOSE_MANIFEST_FILE, context.findings)
     if data is not None:
-        Walk(book).check(data, "", LOOSE_MANIFEST_FILE, depth=0)
-    return _finish(book, location, in_order=False)
+        Walk(context).check(data, "", LOOSE_MANIFEST_FILE)
+    return _finish(context, location, in_order=False)
 
 
 def _verify_remote(location: Location, registry: RegistryOptions | None) -> Report:
@@ -123,66 +126,71 @@ def _verify_remote(location: Location, registry: RegistryOptions | None) -> Repo
 
     with RegistryReader.open(location.path, registry) as reader:
         source = reader.source(location.name)
-        book = VerificationContext(RegistryContents(source.repository))
+        context = VerificationContext(RegistryContents(source.repository))
         try:
             top = source.manifest()
         except VerificationError as error:
-            book.findings.blame(error, source.where)
+            context.findings.blame(error, source.where)
         else:
-            Walk(book).check(top.data, top.media_type, source.where, depth=0)
-        return _finish(book, location, in_order=False)
+            Walk(context).check(top.data, top.media_type, source.where)
+        return _finish(context, location, in_order=False)
 
 
 def _verify_archive(archive: Archive, location: Location) -> Report:
     contents = ArchiveContents(archive)
-    book = VerificationContext(contents)
-    is_docker, is_layout = halves(archive, location)
-    check_archive(archive, book.findings)
-    if location.transport is Transport.OCI_ARCHIVE and _is_narrow(location):
-        check_layout(book, _entries_meant(ArchiveFiles(archive), location))
+    context = VerificationContext(contents)
+    is_docker, is_layout = image_formats(archive, location)
+    check_archive(archive, context.findings)
+    if location.transport is Transport.OCI_ARCHIVE and _selects_image(location):
+        check_layout(context, _selected_entries(ArchiveFiles(archive), location))
     elif archive.candidates(MANIFEST_FILE) or not archive.candidates(REPOSITORIES_FILE):
-        _check_halves(contents, book, location, is_docker=is_docker, is_layout=is_layout)
+        _check_halves(contents, context, location, is_docker=is_docker, is_layout=is_layout)
     else:
-        check_legacy(contents, book, _legacy_image_meant(archive, location))
-    return _finish(book, location, in_order=not archive.random_access)
+        check_legacy(contents, context, _selected_legacy_image(archive, location))
+    return _finish(context, location, in_order=not archive.random_access)
 
 
 def _check_halves(
     contents: ArchiveContents,
-    book: VerificationContext,
+    context: VerificationContext,
     location: Location,
     *,
     is_docker: bool,
     is_layout: bool,
 ) -> None:
-    """Check the docker archive, the layout, or both and their agreement."""
-    items = read_items(book) if is_docker else ()
-    meant = None
-    if items and _is_narrow(location):
-        image = _docker_image_meant(contents.archive, location)
+    """Check the docker archive, the layout, or both and whether they agree."""
+    items = read_items(context) if is_docker else ()
+    selected = None
+    if items and _selects_image(location):
+        image = _selected_docker_image(contents.archive, location)
         items = () if image.item is None else (image.item,)
-        meant = _entries_called(image.names)
-    images = list(check_items(items, contents, book))
+        selected = _entries_named(image.names)
+    images = list(check_items(items, contents, context))
     if is_layout:
-        check_agreement(images, check_layout(book, meant), book.findings)
+        check_agreement(images, check_layout(context, selected), context.findings)
 
 
-def _is_narrow(location: Location) -> bool:
+def _selects_image(location: Location) -> bool:
     return location.name is not None or location.index is not None
 
 
-def _docker_image_meant(archive: Archive, location: Location) -> DockerImage:
+def _selected_docker_image(archive: Archive, location: Location) -> DockerImage:
     catalog = DockerArchiveReader(archive).catalog
     return choose_image(catalog, location.name, location.index, where=location.path)[0]
 
 
-def _entries_called(names: Sequence[str]) -> Callable[[Descriptor], bool]:
+def _entries_named(names: Sequence[str]) -> Callable[[Descriptor], bool]:
     return lambda entry: any(answers_to(entry.annotations, name) for name in names)
 
 
-def _entries_meant(files: LayoutFiles, location: Location) -> Callable[[Descriptor], bool] | None:
-    """Which entries of ``index.json`` the location means; ``None`` for all, or where nobody can tell."""
-    if not _is_narrow(location):
+def _selected_entries(
+    files: LayoutFiles, location: Location
+) -> Callable[[Descriptor], bool] | None:
+    """Return a predicate for the entries of ``index.json`` that *location* selects.
+
+    Returns None for all entries, and also if the index cannot be read, which is a finding later.
+    """
+    if not _selects_image(location):
         return None
     try:
         layout = Layout.read(files)
@@ -192,9 +200,12 @@ def _entries_meant(files: LayoutFiles, location: Location) -> Callable[[Descript
     return None if digest == layout.top.digest else lambda entry: entry.digest == digest
 
 
-def _legacy_image_meant(archive: Archive, location: Location) -> str | None:
-    """The ID of the image the location means; ``None`` for all, or where nobody can tell."""
-    if not _is_narrow(location):
+def _selected_legacy_image(archive: Archive, location: Location) -> str | None:
+    """Return the ID of the image that *location* selects, or None for all images.
+
+    Returns None, too, if the list of images cannot be read, which is a finding later.
+    """
+    if not _selects_image(location):
         return None
     try:
         items = legacy_items(archive)
@@ -204,15 +215,15 @@ def _legacy_image_meant(archive: Archive, location: Location) -> str | None:
     return items[position].config
 
 
-def _finish(book: VerificationContext, location: Location, *, in_order: bool) -> Report:
-    """Note what nothing refers to, where all that could refer to it was read; then read all content."""
-    unsure = book.findings.breaks(_LOSING_REFERENCES)
-    for content in () if _is_narrow(location) else book.contents.stored():
-        if content in book.referenced or _BOOKKEEPING.fullmatch(content.name):
+def _finish(context: VerificationContext, location: Location, *, in_order: bool) -> Report:
+    """Add findings about unreferenced files, then read all content and return the report."""
+    incomplete = context.findings.breaks(_REFERENCE_LOSSES)
+    for content in () if _selects_image(location) else context.contents.stored():
+        if content in context.referenced or _METADATA_FILES.fullmatch(content.name):
             continue
-        if not unsure:
-            book.findings.add(Rule.UNREFERENCED, content.name, "nothing refers to it")
+        if not incomplete:
+            context.findings.add(Rule.UNREFERENCED, content.name, "no document refers to it")
         if content.digest:
-            book.claims.add(content, Claim(content.digest))
-    book.claims.check(book.findings, in_order=in_order)
-    return book.findings.report()
+            context.claims.add(content, Claim(content.digest))
+    context.claims.check(context.findings, in_order=in_order)
+    return context.findings.report()

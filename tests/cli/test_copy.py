@@ -147,7 +147,7 @@ def test_a_file_that_is_no_archive_is_left_alone(tarkit: Tarkit, save: str, tmp_
     (tmp_path / "out").write_bytes(b"my notes\n")
     run = tarkit("copy", f"{save}:one:1", f"docker-archive:{tmp_path / 'out'}:a:1")
     assert run.code == 4
-    assert "remove it, or write to another file" in run.err
+    assert "remove the file, or write to another one" in run.err
     assert (tmp_path / "out").read_bytes() == b"my notes\n"
 
 
@@ -217,7 +217,7 @@ def test_what_docker_has_no_place_for_is_noted(tarkit: Tarkit, tmp_path: Path) -
         "copy", f"oci:{tmp_path / 'in'}", f"docker-archive:{tmp_path / 'o.tar'}:a:1",
         "--docker-format", "classic",
     )  # fmt: skip
-    assert "tarkit: Docker's manifest has no place for annotations: left out\n" in result.err
+    assert "tarkit: Docker manifests cannot hold annotations: omitted\n" in result.err
 
 
 def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:
     assert [child["platform"] for child in document["manifests"]] == ["linux/arm64", "linux/s390x"]
     assert tarkit("copy", source, f"{out}:all", "--all").out.strip() == index["digest"]
     refused = tarkit("copy", source, f"{out}:both", "--all", *two)
-    assert (refused.code, refused.err) == (2, "tarkit: --all and --platform exclude each other\n")
+    assert (refused.code, refused.err) == (2, "tarkit: --all and --platform are mutually exclusive\n")
 
 
 @pytest.mark.parametrize(
@@ -257,14 +257,14 @@ def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:
         (("{save}:one:1", "oci:{out}", "--nonsense"), 2, "nonsense"),
         (("{save}:one:1", "oci:{out}", "--preserve-digests"), 0, ""),
         (("{save}:one:1", "docker-archive:{out}", "--docker-format", "classic",
-          "--preserve-digests"), 6, "leave out --preserve-digests"),
+          "--preserve-digests"), 6, "omit --preserve-digests"),
         (("{save}:one:1", "oci:{out}", "--compression", "gzip", "--preserve-digests"), 6, "layer"),
         (("{save}:one:1", "oci:{out}", "--compression", "gzip", "--compression-level", "12"), 2,
          "gzip has the levels 0 to 9"),
         (("{save}:one:1", "oci:{out}", "--compression", "none", "--compression-level", "1"), 2,
-         "nothing is to be compressed"),
+         "nothing is compressed"),
         (("{save}:one:1", "oci:{out}", "--compression-level", "12"), 2, "gzip has the levels"),
-        (("{save}:one:1", "docker-archive:-:a:1", "--json"), 2, "cannot both go"),
+        (("{save}:one:1", "docker-archive:-:a:1", "--json"), 2, "cannot both use"),
         (("{save}:one:1", "oci:-"), 2, "cannot be a pipe"),
         (("docker://localhost:99999/a:1", "oci:{out}"), 2, "ports go from 1 to 65535"),
         (("{save}:one:1", "docker://localhost:0/a:1"), 2, "ports go from 1 to 65535"),

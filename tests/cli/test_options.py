@@ -61,7 +61,7 @@ def test_what_is_no_uuid_is_not_overlooked(
     tarkit: Tarkit, save: str, tmp_path: Path, uuid: str
 ) -> None:
     code, error = call(tarkit, "ext4", save, tmp_path, "--uuid", uuid)
-    assert (code, error) == (2, f"tarkit: {uuid!r} is no UUID\n")
+    assert (code, error) == (2, f"tarkit: invalid UUID {uuid!r}\n")
     assert listing(tmp_path) == ["save.tar"]
 
 

@@ -59,9 +59,9 @@ def test_a_stream_that_is_needed_and_closed_is_an_error(
     ("command", "code", "words"),
     [
         ("login localhost:1", 2, "no user name"),
-        ("login -u me localhost:1", 2, "no password, and no terminal to ask for it"),
+        ("login -u me localhost:1", 2, "no password given, and no terminal to prompt for it"),
         ("login -u me --password-stdin localhost:1", 1, "standard input: is closed"),
-        ("inspect --creds me docker://localhost:1/x", 2, "no password, and no terminal"),
+        ("inspect --creds me docker://localhost:1/x", 2, "no password given, and no terminal"),
     ],
 )
 def test_nobody_types_where_input_is_closed(

@@ -18,8 +18,8 @@ from tarkit.errors import UsageError
         ({"compression": LayerCompression.ZSTD, "level": 23}, "zstd has the levels 0 to 22"),
         ({"level": 99}, "not 99"),
         ({"level": -1}, "not -1"),
-        ({"compression": LayerCompression.NONE, "level": 1}, "nothing is to be compressed"),
-        ({"preserve_digests": True, "level": 1}, "nothing is to be compressed"),
+        ({"compression": LayerCompression.NONE, "level": 1}, "nothing is compressed"),
+        ({"preserve_digests": True, "level": 1}, "nothing is compressed"),
     ],
 )
 def test_options_that_mean_nothing(options: dict[str, Any], words: str) -> None:

@@ -21,10 +21,10 @@ def test_findings_are_rows_and_the_exit_code_tells(
 ) -> None:
     path = docker(config={("history",): [{}] * 3}, edit=replacing("stray", b""))(tmp_path)
     assert run(["verify", str(path)]) == 4
-    message = "the history tells of 3 layers, and there are 2"
+    message = "the history describes 3 layers, but there are 2"
     assert capsys.readouterr().out.splitlines() == [
         f"error  history-too-long  config.json: {message}",
-        "note   unreferenced      stray: nothing refers to it",
+        "note   unreferenced      stray: no document refers to it",
         "not ok",
     ]
     assert run(["verify", "-q", str(path)]) == 4
@@ -38,7 +38,7 @@ def test_json_is_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "rule": "unreferenced",
         "severity": "note",
         "where": "stray",
-        "message": "nothing refers to it",
+        "message": "no document refers to it",
     }
     assert json.loads(capsys.readouterr().out) == {"ok": True, "findings": [finding]}
 

@@ -1,0 +1,45 @@
+"""Choose and compare the names of copied images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from tarkit.image.digest import Digest
+from tarkit.layout.names import normalized
+
+
+class NameRules(Enum):
+    """How a kind of destination names its images."""
+
+    ANY = "any"  # any text, as in OCI layouts
+    DOCKER = "docker"  # references with a tag, as in docker archives and the Docker daemon
+    EXPLICIT = "explicit"  # only requested names, as in registries, where a tag may be in use
+
+    def normalize(self, name: str) -> str | None:
+        """Return *name* in the form in which names compare, or None if it is not a valid name."""
+        return normalized(name) if self is NameRules.DOCKER else name
+
+    def choose(self, requested: Sequence[str], inherited: Sequence[str]) -> list[str]:
+        """Return the names for a copy.
+
+        *requested* names win. Without any, the copy gets the names that the source image has,
+        *inherited*, as far as the destination can hold them.
+        """
+        if requested or self is NameRules.EXPLICIT:
+            return list(requested)
+        if self is NameRules.DOCKER:
+            return [docker for name in inherited if (docker := _docker_name(name))]
+        return list(inherited)
+
+
+def _docker_name(name: str) -> str | None:
+    """Return *name* without its digest, or None if Docker cannot store the rest."""
+    bare, at, _ = name.partition("@")
+    algorithm, _, value = bare.partition(":")
+    if normalized(name) is None or Digest.from_parts(algorithm, value):
+        return None
+    has_tag = ":" in bare.rpartition("/")[2]
+    is_bare_tag = ":" not in bare and "/" not in bare
+    # Docker would add ":latest" to a name without a tag: wrong after a digest, or for "v1" alone
+    return bare if has_tag or not (at or is_bare_tag) else None

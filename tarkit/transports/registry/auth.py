@@ -1,7 +1,7 @@
-"""Being let in: Basic authentication and bearer tokens (Docker's token authentication, OAuth 2).
+"""Basic authentication and bearer tokens (Docker's token authentication, OAuth 2).
 
-Nothing is sent before a registry asks. Then a token is fetched for each set of scopes, kept while
-it lasts, and fetched anew when it has run out, whatever is being copied meanwhile.
+No credentials are sent until a registry asks for them. Each set of scopes then has its own token,
+which is renewed shortly before it expires, even in the middle of a copy.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
 from tarkit.errors import AuthenticationError, MalformedError, TransportError
@@ -22,13 +22,13 @@ from tarkit.transports.registry.failures import PassingError, explanation, from_
 from tarkit.transports.registry.http import Http
 from tarkit.transports.registry.messages import Request, values_of
 from tarkit.transports.registry.numbers import seconds
-from tarkit.transports.registry.urls import parse_url, shown
+from tarkit.transports.registry.urls import parse_url, shown, with_query
 
-_SENDABLE = re.compile(r"[\x21-\x7e]+")
+_SENDABLE = re.compile(r"[\x21-\x7e]+")  # anything else could inject a header
 _LIMIT = 1 << 20
-_LIFETIME = 60  # seconds, where a token server does not say
-_SHARED = 4  # a thread pauses for longer than the others refrain from asking
-_MARGIN = 10.0  # a token this near to its end is not begun with
+_LIFETIME = 60  # default in seconds (Docker's token specification, "expires_in")
+_SHARED = 4  # the shared pause is this much shorter, so it is over when a thread tries again
+_MARGIN = 10.0  # seconds before its expiry at which a token is renewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +39,26 @@ class _Token:
 
 @dataclass(frozen=True, slots=True)
 class _Outage:
-    """The last failure of the token server, the *number* of failures in a row, and when to try again."""
+    """The *last* of *number* failures in a row; no request is made before *until*."""
 
-    last: PassingError
+    last: TransportError
     number: int
     until: float
 
-    def error(self) -> PassingError:
+    def error(self) -> TransportError:
+        """Return a new error, since each thread adds its own traceback."""
         last = self.last
-        return PassingError(last.message, where=last.where, hint=last.hint, wait=last.wait)
+        if isinstance(last, PassingError):
+            return PassingError(last.message, where=last.where, hint=last.hint, wait=last.wait)
+        return TransportError(last.message, where=last.where, hint=last.hint)
 
 
 class Authorizer:
-    """The ``Authorization`` for each request to *domain*. Safe to use from several threads.
+    """Provides the ``Authorization`` header of each request to *domain*. Thread-safe.
 
-    *credentials* are looked for when the registry first asks for any.
+    *credentials* is called once, when the registry first asks for credentials. All requests share
+    one retry budget: after ``attempts`` failures in a row, the token server is not asked again for
+    ``longest`` seconds (see :class:`~tarkit.transports.registry.options.RetryPolicy`).
     """
 
     def __init__(
@@ -65,13 +70,13 @@ class Authorizer:
         self._credentials: Credentials | None = None
         self._asked = False
         self._challenge: Challenge | None = None
-        self._plain = False  # whether the registry itself is spoken to over plain HTTP
+        self._plain = False  # whether the registry itself uses plain HTTP
         self._tokens: dict[tuple[str, ...], _Token] = {}
-        self._outage: _Outage | None = None
+        self._outages: dict[tuple[str, ...], _Outage] = {}
         self._lock = threading.RLock()
 
     def header(self, scopes: tuple[str, ...]) -> str | None:
-        """What to send with a request that needs *scopes*; ``None`` where nothing was asked for."""
+        """Return the header for a request that needs *scopes*, or None if the registry asks for none."""
         with self._lock:
             if self._challenge is None:
                 return None
@@ -84,21 +89,41 @@ class Authorizer:
             return token.header
 
     def _renewed(self, challenge: Challenge, scopes: tuple[str, ...]) -> _Token:
-        """Fetch a token, unless another thread just failed to: they all share one pause."""
-        if self._outage and time.monotonic() < self._outage.until:
-            raise self._outage.error()
+        """Fetch a token, unless the token server failed just now or too often."""
+        outage = self._outage(scopes)
+        if outage and time.monotonic() < outage.until:
+            raise outage.error()
         try:
             token = self._fetch(challenge, scopes)
-        except PassingError as error:
-            number = self._outage.number + 1 if self._outage else 1
-            pause = self._http.patience.delay * 2.0 ** min(number, 16) / _SHARED
-            self._outage = _Outage(error, number, time.monotonic() + pause)
-            raise
-        self._outage = None
+        except TransportError as error:
+            self._outages[scopes] = failed = self._failed(error, outage.number if outage else 0)
+            raise failed.error() from None
+        self._outages.clear()
         return token
 
+    def _outage(self, scopes: tuple[str, ...]) -> _Outage | None:
+        """Return the failures that count against *scopes*.
+
+        A refused mount must not block the tokens of an upload, so scopes that had a token before
+        have their own count.
+        """
+        if scopes in self._tokens:
+            return self._outages.get(scopes)
+        return max(self._outages.values(), key=lambda outage: outage.number, default=None)
+
+    def _failed(self, error: TransportError, earlier: int) -> _Outage:
+        """Count *error*. The last of the budget ends every retry loop, so it is no longer passing."""
+        patience = self._http.patience
+        number = earlier + 1
+        if isinstance(error, PassingError) and number < patience.attempts:
+            pause = patience.delay * 2.0 ** min(number, 16) / _SHARED
+        else:
+            number, pause = max(number, patience.attempts), patience.longest
+            error = TransportError(error.message, where=error.where, hint=error.hint)
+        return _Outage(error, number, time.monotonic() + pause)
+
     def refused(self, response: Response, scopes: tuple[str, ...], sent: str | None) -> bool:
-        """Learn from a 401 to a request with *sent*; whether another try has something new to send."""
+        """Learn from a 401 to a request with the header *sent*. Return whether to send it again."""
         with self._lock:
             challenge = preferred(parse_challenges(values_of(response.headers, "WWW-Authenticate")))
             if challenge is None:
@@ -107,12 +132,12 @@ class Authorizer:
             self._plain = parse_url(response.url).scheme == "http"
             token = self._tokens.get(scopes)
             if token and token.header == sent:
-                del self._tokens[scopes]
+                self._tokens[scopes] = replace(token, renew_at=0.0)
             return challenge.scheme == "bearer" or (not sent and self._known() is not None)
 
     @property
     def origin(self) -> str:
-        """Where the credentials that were used come from; empty where none were."""
+        """The origin of the credentials in use, or an empty string."""
         return self._credentials.origin if self._credentials else ""
 
     def _known(self) -> Credentials | None:
@@ -148,10 +173,10 @@ class Authorizer:
 
     def _check(self, realm: str) -> None:
         if not realm.lower().startswith(("http://", "https://")):
-            raise MalformedError("it names no token server", where=self._domain)
+            raise MalformedError("the registry names no token server", where=self._domain)
         if parse_url(realm, where=self._domain).scheme == "http" and not self._plain:
             raise TransportError(
-                f"its token server {shown(realm)} is not on https", where=self._domain
+                f"the token server {shown(realm)} does not use https", where=self._domain
             )
 
     def _read(self, body: bytes, asked_at: float, where: str) -> _Token:
@@ -166,9 +191,8 @@ class Authorizer:
 
 
 def _get(realm: str, service: str, scopes: tuple[str, ...], where: str) -> Request:
-    query = urlencode([("service", service)] * bool(service) + [("scope", s) for s in scopes])
-    joint = "&" if parse_url(realm).query else "?"
-    return Request("GET", f"{realm}{joint}{query}" if query else realm, where)
+    query = [("service", service)] * bool(service) + [("scope", scope) for scope in scopes]
+    return Request("GET", with_query(realm, query), where)
 
 
 def _refresh(realm: str, service: str, scopes: tuple[str, ...], token: str, where: str) -> Request:

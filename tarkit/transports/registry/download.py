@@ -1,9 +1,8 @@
-"""A blob as a stream that outlives its connections (distribution-spec, "Pulling blobs"; RFC 9110, section 14)."""
+"""A blob as a stream that reconnects (distribution-spec, "Pulling blobs"; RFC 9110, section 14)."""
 
 from __future__ import annotations
 
 import io
-import re
 import time
 
 from tarkit.errors import CancelledError, SizeMismatchError, TarkitError, TransportError
@@ -11,33 +10,33 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader
 from tarkit.transports.registry.body import Body, Response
-from tarkit.transports.registry.numbers import content_length
+from tarkit.transports.registry.numbers import content_length, first_byte
 from tarkit.transports.registry.repository import Repository
 
-_PROGRESS = 64 << 10  # bytes: less than this from a connection, or in a period, is no progress
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-\d{1,19}/(?:\d{1,19}|\*)", re.ASCII)
+_PROGRESS = 64 << 10  # bytes that a connection, or a period of time, must bring
 
 
 class BlobStream(ChunkReader):
-    """The raw bytes of *descriptor*'s blob; a connection that breaks is replaced where it broke.
+    """The raw bytes of *descriptor*'s blob. If the connection breaks, a new one continues there.
 
-    Raises :class:`BlobNotFoundError` at once, :class:`SizeMismatchError` where the registry speaks
-    of another size, and :class:`TransportError` when it gets no further or too slowly.
+    Opening raises :class:`BlobNotFoundError`. Opening and reading raise :class:`SizeMismatchError`
+    if the registry declares another size, and :class:`TransportError` if the download fails or is
+    too slow.
     """
 
     def __init__(self, repository: Repository, descriptor: Descriptor) -> None:
-        super().__init__(io.BytesIO())  # until there is a connection, which may never be
+        super().__init__(io.BytesIO())  # a placeholder: _connect() below may raise
         self._repository = repository
         self._descriptor = descriptor
         self._where = f"{repository.name}: blob {descriptor.digest}"
         self._position = 0
-        self._skip = 0  # bytes of this connection that were had from an earlier one
+        self._skip = 0  # bytes of this connection that an earlier one delivered
         self._takes_ranges = True
         self._failures = 0
         self._failed_at = 0
         self._patience = repository.client.http.patience
-        self._received = 0  # since there was progress last
-        self._waited = 0.0  # … and the seconds that took
+        self._received = 0  # bytes since the last progress
+        self._waited = 0.0  # seconds spent on them
         self._body = self._stream = self._connect()
 
     def _chunk(self) -> bytes:
@@ -53,7 +52,7 @@ class BlobStream(ChunkReader):
                 self._skip -= len(data)
 
     def _receive(self) -> bytes:
-        """What the connection brings next; nothing at its end, whichever end that is."""
+        """Return the next bytes of the connection, or none if it ended or broke."""
         began = time.monotonic()
         try:
             data = self._body.next_piece(CHUNK_SIZE)
@@ -64,7 +63,7 @@ class BlobStream(ChunkReader):
         return data
 
     def _require_pace(self, received: int, waited: float) -> None:
-        """Only the time spent waiting counts: whoever reads from here may be slow as well."""
+        """Raise :class:`TransportError` if the registry is too slow; the reader's own time is not counted."""
         self._received += received
         self._waited += waited
         if self._received >= _PROGRESS:
@@ -98,7 +97,7 @@ class BlobStream(ChunkReader):
         return response.stream
 
     def _rest(self) -> Response | None:
-        """Ask for what is missing only. Return None if the registry sends no such range."""
+        """Request only the missing bytes. Return None if the registry does not send that range."""
         if not self._position or not self._takes_ranges:
             return None
         try:
@@ -108,24 +107,18 @@ class BlobStream(ChunkReader):
         except TarkitError:
             self._takes_ranges = False
             return None
-        if response.status == 206 and _first_byte(response) != self._position:
+        if response.status == 206 and first_byte(response.headers) != self._position:
             response.stream.close()
             self._takes_ranges = False
             return None
         return response
 
     def _start(self, response: Response) -> int:
-        """The position of the first byte of *response*, which promises neither more nor less than there is."""
-        start = _first_byte(response) if response.status == 206 else 0
+        """Return the position of the first byte of *response*; raise if it does not fit the descriptor."""
+        start = first_byte(response.headers) if response.status == 206 else 0
         if start is None or start > self._position:
-            raise TransportError("got only a part of the blob", where=self._where)
+            raise TransportError("the registry sent only a part of the blob", where=self._where)
         length = content_length(response.headers)
         if length is not None and start + length != self._descriptor.size:
             raise SizeMismatchError(self._descriptor.size, start + length, where=self._where)
         return start
-
-
-def _first_byte(response: Response) -> int | None:
-    """The position of the first byte that *response*, a partial one, says it sends."""
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
-    return int(match[1]) if match else None

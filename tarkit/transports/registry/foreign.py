@@ -1,16 +1,16 @@
-"""Layers that may not be distributed, from the URLs that a manifest has for them (descriptor.md, "urls")."""
+"""Non-distributable layers, from the URLs in their descriptors (descriptor.md, "urls")."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from tarkit.errors import (
     AuthenticationError,
     BlobNotFoundError,
     CancelledError,
     TarkitError,
+    TransportError,
     UnsupportedError,
 )
 from tarkit.image.descriptor import Descriptor
@@ -19,14 +19,14 @@ from tarkit.transports.registry.download import BlobStream
 from tarkit.transports.registry.messages import Payload, Request
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.repository import Repository
-from tarkit.transports.registry.urls import shown
+from tarkit.transports.registry.urls import parse_url, quoted
 
 
 def fetch_layer(layer: Descriptor, registry: RegistryOptions | None = None) -> BlobStream:
-    """Open *layer* at the first of its URLs that has it. Whoever reads it verifies it.
+    """Open *layer* at the first of its URLs that works. The caller verifies the bytes.
 
-    *registry* says how to connect; its credentials are not for these hosts, and are not sent.
-    Raises what the last URL failed with.
+    *registry* sets how to connect; its credentials are not sent to these hosts. Raises the error of
+    the last URL if all fail.
     """
     failure: TarkitError = BlobNotFoundError(f"layer {layer.digest} has no URL")
     for url in layer.urls:
@@ -35,7 +35,7 @@ def fetch_layer(layer: Descriptor, registry: RegistryOptions | None = None) -> B
         except CancelledError:
             raise
         except AuthenticationError as error:
-            error.hint = "credentials do not go to the hosts of layers' URLs"
+            error.hint = "credentials are not sent to the hosts of layer URLs"
             failure = error
         except TarkitError as error:
             failure = error
@@ -43,7 +43,7 @@ def fetch_layer(layer: Descriptor, registry: RegistryOptions | None = None) -> B
 
 
 class _Address(Repository):
-    """A repository of one blob, at *url*."""
+    """A repository that holds one blob, at *url*."""
 
     def __init__(self, url: str, options: RegistryOptions) -> None:
         base, host = _base_of(url)
@@ -62,12 +62,12 @@ class _Address(Repository):
         headers: Mapping[str, str] | None = None,
         body: Payload | None = None,
     ) -> Request:
-        """Return a request for the URL, whatever *tail* is."""
+        """Return a request for the URL; *tail* is ignored."""
         return Request(method, self._url, where or self.name, (), headers or {}, body)
 
 
 class _ForeignBlob(BlobStream):
-    """A blob that has a client of its own."""
+    """A blob whose client is closed with it."""
 
     def __init__(self, address: _Address, layer: Descriptor) -> None:
         self._client = address.client
@@ -84,14 +84,11 @@ class _ForeignBlob(BlobStream):
 
 
 def _base_of(url: str) -> tuple[str, str]:
-    """Split *url* into scheme and host, and the host alone; raise :class:`UnsupportedError` if it is not HTTP."""
+    """Return the base URL and the host of *url*; raise :class:`UnsupportedError` if it is not HTTP."""
     try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises for one that there cannot be
-    except ValueError:
-        raise UnsupportedError("a layer with a malformed URL") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise UnsupportedError(
-            f"a layer with the URL {shown(url)[:200]!r}, which is not http or https without a user"
-        )
+        parts = parse_url(url)
+    except TransportError:
+        raise UnsupportedError(f"a layer with the URL {quoted(url)}, which is not HTTP") from None
+    if "@" in parts.netloc:
+        raise UnsupportedError(f"a layer with a user name in the URL {quoted(url)}")
     return f"{parts.scheme}://{parts.netloc}", parts.netloc

@@ -1,65 +1,74 @@
-"""Which blob of a repository is which layer: what lets a second copy reuse the compressed layers of the first."""
+"""Find layers of existing images by diff ID, so that a repeated copy reuses the compressed layers."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from tarkit.errors import CancelledError, TarkitError
 from tarkit.image.config import ImageConfig
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
-from tarkit.image.manifest import Index, Manifest
+from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.image.walk import leaves
 from tarkit.transports.registry.repository import Repository
 
-_IMAGES_LIMIT = 32  # each costs two requests
-_DEPTH_LIMIT = 8
+_MANIFESTS_LIMIT = 32  # each costs a request, and a second one for its config
 
 
 def layers_by_diff_id(
     repository: Repository, tags: Iterable[str]
 ) -> Mapping[Digest, Sequence[Descriptor]]:
-    """Return the layers of the images called *tags*, by diff ID.
+    """Return the layers of the images tagged *tags*, by diff ID.
 
-    An image that is missing, broken or no image adds nothing and stops nothing.
+    Skip manifests that are missing or broken or do not describe an image.
     """
-    lesson = _Lesson(repository)
+    layers: dict[Digest, list[Descriptor]] = defaultdict(list)
+    for raw in _manifests(repository, tags):
+        with _skipping_errors():
+            for diff_id, layer in _layers_of(repository, Manifest.parse(raw)):
+                layers[diff_id].append(layer)
+    return layers
+
+
+def _manifests(repository: Repository, tags: Iterable[str]) -> Iterator[RawManifest]:
+    """Yield the manifests behind *tags*, including those in indexes."""
+    budget = iter(range(_MANIFESTS_LIMIT))
+
+    def read(name: str | Digest) -> RawManifest | None:
+        if next(budget, None) is not None:
+            with _skipping_errors():
+                return repository.try_manifest(name)
+        return None
+
     for tag in tags:
-        lesson.learn(tag, _DEPTH_LIMIT)
-    return lesson.layers
+        raw = read(tag)
+        if raw is not None and not raw.is_index:
+            yield raw
+        elif raw is not None:
+            with _skipping_errors():
+                entries = Index.parse(raw).manifests
+                ways = leaves(entries, lambda entry: read(entry.digest), where=repository.name)
+                yield from filter(None, (read(way[-1].digest) for way in ways))
 
 
-class _Lesson:
-    """The layers found so far, and how many more images may be looked at."""
+def _layers_of(repository: Repository, manifest: Manifest) -> Iterable[tuple[Digest, Descriptor]]:
+    data = repository.try_blob(manifest.config)
+    if data is None:
+        return ()
+    manifest.require_image(data)
+    config = ImageConfig.parse(data)
+    config.require_layers(len(manifest.layers))
+    return zip(config.diff_ids, manifest.layers, strict=True)
 
-    def __init__(self, repository: Repository) -> None:
-        self.layers: dict[Digest, list[Descriptor]] = defaultdict(list)
-        self._repository = repository
-        self._images_left = _IMAGES_LIMIT
 
-    def learn(self, name: str | Digest, depth: int) -> None:
-        """Add the layers of the image *name*, or of those in the index *name*."""
-        if not depth or not self._images_left:
-            return
-        try:
-            raw = self._repository.try_manifest(name)
-            if raw is not None and raw.is_index:
-                for child in Index.parse(raw).manifests:
-                    self.learn(child.digest, depth - 1)
-            elif raw is not None:
-                self._images_left -= 1
-                self._learn_image(Manifest.parse(raw))
-        except CancelledError:
-            raise
-        except TarkitError:
-            return
-
-    def _learn_image(self, manifest: Manifest) -> None:
-        data = self._repository.try_blob(manifest.config)
-        if data is None:
-            return
-        manifest.require_image(data)
-        config = ImageConfig.parse(data)
-        config.require_layers(len(manifest.layers))
-        for diff_id, layer in zip(config.diff_ids, manifest.layers, strict=True):
-            self.layers[diff_id].append(layer)
+@contextmanager
+def _skipping_errors() -> Iterator[None]:
+    """Ignore errors of an optional step, but not a cancellation."""
+    try:
+        yield
+    except CancelledError:
+        raise
+    except TarkitError:
+        return

@@ -1,29 +1,47 @@
-"""Numbers and dates from outside. One that makes no sense is as good as none, and none is too large."""
+"""Numbers and dates in headers and answers. Nonsense counts as absent; every result is bounded."""
 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 
-_LONGEST = 10.0**9  # seconds; some 30 years
-_DIGITS = 19  # of a signed 64-bit integer
+_LONGEST = 10.0**9  # seconds: about 30 years
+_DIGITS = 19  # of a signed 64-bit integer; int() is slow on thousands of digits
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-\d{1,19}/(?:\d{1,19}|\*)", re.ASCII)
+_STORED_RANGE = re.compile(r"(?:bytes=)?0-(\d{1,19})", re.ASCII)
 
 
 def whole_number(text: str) -> int | None:
-    """Return *text* as a number, or ``None`` unless it is plain digits of a sensible length."""
+    """Return *text* as a number, or None unless it consists of at most 19 ASCII digits."""
     text = text.strip()
     plain = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
     return int(text) if plain else None
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """Return the size of a body in bytes, as far as its *headers* say."""
+    """Return ``Content-Length`` in bytes, or None."""
     return whole_number(headers.get("Content-Length", ""))
 
 
+def first_byte(headers: Mapping[str, str]) -> int | None:
+    """Return the position at which a partial answer starts (RFC 9110, section 14.4), or None."""
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    return int(match[1]) if match else None
+
+
+def last_byte(headers: Mapping[str, str]) -> int | None:
+    """Return the last position that an upload session stores, from its ``Range``, or None.
+
+    The distribution specification writes ``0-N``; some registries prefix ``bytes=``.
+    """
+    match = _STORED_RANGE.fullmatch(headers.get("Range", "").strip())
+    return int(match[1]) if match else None
+
+
 def seconds(value: object) -> float | None:
-    """Return a JSON *value* as a positive number of seconds; strings of digits count as well."""
+    """Return a JSON *value* as a positive number of seconds, or None. Accept strings of digits."""
     if isinstance(value, str):
         value = whole_number(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -34,7 +52,7 @@ def seconds(value: object) -> float | None:
 
 
 def retry_after(text: str | None) -> float | None:
-    """Return the seconds to wait, from a number or a date (RFC 9110, section 10.2.3)."""
+    """Return the seconds to wait, given as a number or a date (RFC 9110, section 10.2.3), or None."""
     if not text:
         return None
     if text.strip().isdecimal():

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from tarkit.errors import ImageNotFoundError, LimitExceededError, TransportError
+from tarkit.errors import ImageNotFoundError, LimitExceededError
 from tarkit.image.document import get_strings, parse_object
 from tarkit.transports.registry.links import next_link
 from tarkit.transports.registry.messages import Answer, values_of
 from tarkit.transports.registry.repository import Repository
-from tarkit.transports.registry.urls import parse_url, quoted
+from tarkit.transports.registry.urls import parse_url, path_and_query
 
 _PAGE = 1000
 _PAGES_LIMIT = 10_000
@@ -20,10 +19,10 @@ _SIZE_LIMIT = 24 << 20  # bytes of all pages
 
 
 def list_tags(repository: Repository) -> Iterator[str]:
-    """Yield every tag, in the registry's order, each once.
+    """Yield every tag once, in the registry's order.
 
-    Raises :class:`ImageNotFoundError` for an unknown repository, and :class:`LimitExceededError`
-    for a list that does not end.
+    Raises :class:`ImageNotFoundError` if the repository is unknown, and
+    :class:`LimitExceededError` if the list is too long.
     """
     seen: set[str] = set()
     bounds = _Bounds(repository.name)
@@ -39,7 +38,7 @@ def list_tags(repository: Repository) -> Iterator[str]:
 
 
 class _Bounds:
-    """What a list of tags came to so far, and whether it may go on."""
+    """Counts bytes, tags and pages of a list, and enforces their limits."""
 
     def __init__(self, where: str) -> None:
         self._where = where
@@ -47,7 +46,7 @@ class _Bounds:
         self._pages: set[str] = set()
 
     def count(self, size: int, tags: int, following: str | None) -> str | None:
-        """Count a page of *size* bytes with new *tags*; return the page *following* it, unless it was read."""
+        """Count a page of *size* bytes with new *tags*. Return *following*, or None if it was read before."""
         self._size += size
         self._tags += tags
         self._fruitless = 0 if tags else self._fruitless + 1
@@ -60,21 +59,19 @@ class _Bounds:
         self._require(len(self._pages), _PAGES_LIMIT, "pages of tags")
         return following
 
-    def _require(self, count: int, limit: int, what: str) -> None:
+    def _require(self, count: int, limit: int, unit: str) -> None:
         if count > limit:
-            raise LimitExceededError(f"more than {limit} {what}", limit=limit, where=self._where)
+            raise LimitExceededError(f"more than {limit} {unit}", limit=limit, where=self._where)
 
 
 def _next_page(repository: Repository, answer: Answer) -> str | None:
-    """Return the URL of the page after *answer*: always on our own host, whatever name a proxy there has."""
+    """Return the URL of the page after *answer*, or None.
+
+    It is always at the registry's own base: behind a proxy, registries link to internal names.
+    """
     target = next_link(values_of(answer.headers, "Link"))
     if target is None:
         return None
     base = parse_url(repository.client.base)
-    try:
-        parts = urlsplit(urljoin(answer.url, target))
-    except ValueError:
-        raise TransportError(
-            f"the next page of its tags is {quoted(target)}, no URL", where=repository.name
-        ) from None
-    return urlunsplit((base.scheme, base.netloc, parts.path or "/", parts.query, ""))
+    where = f"{repository.name}: next page of tags"
+    return f"{base.scheme}://{base.netloc}{path_and_query(answer.url, target, where=where)}"

@@ -1,15 +1,13 @@
-"""Sending a blob: in one request if the registry takes that, in chunks if it does not.
+"""Upload a blob in one request, or in chunks if the registry refuses that.
 
-distribution-spec, "Pushing blobs": a session is opened by POST, filled by PUT or PATCH, closed by
-PUT with the digest, and tells by GET how far it got. Each request is resumed where it broke.
+distribution-spec, "Pushing blobs": POST opens a session, PUT or PATCH sends the data, PUT with the
+digest closes the session, and GET returns its state. A request that breaks is resumed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Collection, Mapping
-from urllib.parse import urlencode, urlsplit
 
 from tarkit.errors import LostBlobError, TarkitError, TransportError
 from tarkit.image.digest import Digest
@@ -17,31 +15,32 @@ from tarkit.streams.cancellation import shielded
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.registry.failures import PassingError
 from tarkit.transports.registry.messages import Answer, Payload
+from tarkit.transports.registry.numbers import last_byte, whole_number
 from tarkit.transports.registry.replay import ReplayBody
 from tarkit.transports.registry.repository import Repository
+from tarkit.transports.registry.urls import with_query
 
 CHUNK = 4 << 20
-"""Bytes of a blob that are sent at a time if not all can be (4 MiB): little enough to be kept."""
+"""Bytes of a chunk (4 MiB): small enough to keep in memory until it is stored."""
 
 _SMALLEST_CHUNK = 1 << 10
-_LARGEST_CHUNK = 64 << 20  # that memory is spent on, whatever a registry asks for
-_PROGRESS = 64 << 10  # bytes: less than this between two failures is no progress
-_RANGE = re.compile(r"(?:bytes=)?0-(\d{1,19})", re.ASCII)
-_GRACE = 0.5  # seconds for a last word, even to whoever waits for an interrupted command
+_LARGEST_CHUNK = 64 << 20  # bounds memory if a registry asks for more
+_PROGRESS = 64 << 10  # bytes between two failures that reset the retry count
+_GRACE = 0.5  # seconds for the cancelling request, even after an interrupt
 _BYTES = {"Content-Type": "application/octet-stream"}
 _STORED = frozenset({200, 201, 202, 204})
 _TOO_LARGE = 413
-_NOT_AT_ONCE = frozenset({_TOO_LARGE, 307, 308})  # a redirect whose body cannot be sent again
-_NOT_UNSIZED = frozenset({400, 411, 501})  # how registries refuse a body of unknown length
+_NOT_AT_ONCE = frozenset({_TOO_LARGE, 307, 308})  # redirects: a streamed body cannot be sent again
+_NOT_UNSIZED = frozenset({400, 411, 501})  # answers to a body of unknown length
 
 
 def upload_blob(
     repository: Repository, blob: VerifyingReader, session: Answer | None = None
 ) -> None:
-    """Store all of *blob* in *repository*, through the *session* that an answer opened or a new one.
+    """Store *blob* in *repository*, through the *session* that an answer opened or a new one.
 
-    Raises what reading *blob* raises, :class:`LostBlobError` if more of it would have to be sent
-    again than is kept, and :class:`TransportError` if the registry gets no further.
+    Raises the errors of reading *blob*, :class:`LostBlobError` if the registry lost more of it than
+    is kept for repetition, and :class:`TransportError` if the upload makes no progress.
     """
     upload = _Upload(repository, blob)
     try:
@@ -50,14 +49,14 @@ def upload_blob(
         upload.cancel()
         raise
     except TransportError:
-        raise  # whoever cannot be reached cannot be told to forget it either
+        raise  # the request to cancel would fail as well
     except BaseException:
         upload.cancel()
         raise
 
 
 class _Upload:
-    """One blob on its way, through one session after another if the registry forgets them."""
+    """The upload of one blob, in a new session if the registry forgets the old one."""
 
     def __init__(self, repository: Repository, blob: VerifyingReader) -> None:
         self._repository = repository
@@ -65,10 +64,10 @@ class _Upload:
         self._blob = blob
         self._body = ReplayBody(blob)
         self._url = ""
-        self._least = 0  # bytes of a chunk, as the registry asks for
+        self._least = 0  # bytes: the registry's minimum size of a chunk
 
     def run(self, session: Answer | None) -> None:
-        """Send the blob, as often and from where it takes."""
+        """Send the blob, and resume after passing failures."""
         patience = self._client.http.patience
         self._open(session)
         position = reached = failures = 0
@@ -83,14 +82,14 @@ class _Upload:
                 if failures >= patience.attempts or (error.wait or 0) > patience.longest:
                     raise
                 self._client.http.pause(failures, error.wait)
-            if self._is_there():
+            if self._is_stored():
                 return
             position = self._resume()
             if position >= reached + _PROGRESS:
                 reached, failures = position, 0
 
     def cancel(self) -> None:
-        """Tell the registry to forget the session, if it will."""
+        """Ask the registry to delete the session; ignore failures."""
         if self._url:
             with contextlib.suppress(TarkitError), shielded(_GRACE):
                 self._client.try_send(self._repository.request("DELETE", self._url))
@@ -99,8 +98,8 @@ class _Upload:
         request = self._repository.request("POST", "blobs/uploads/")
         answer = session or self._client.send(request, {202})
         self._url = self._client.location(answer)
-        least = answer.headers.get("OCI-Chunk-Min-Length", "")
-        self._least = min(int(least[:18]) if least.isdecimal() else 0, _LARGEST_CHUNK)
+        least = whole_number(answer.headers.get("OCI-Chunk-Min-Length", "")) or 0
+        self._least = min(least, _LARGEST_CHUNK)
 
     def _send(self, position: int) -> None:
         """Send the blob from *position* on, and close the session."""
@@ -113,7 +112,7 @@ class _Upload:
         self._send_chunks(position)
 
     def _send_at_once(self, position: int) -> Answer | None:
-        """Send all that is left in one request. Return the answer of a registry that wants it in chunks."""
+        """Send the rest in one request. Return the answer if the registry requires chunks."""
         expected, size = self._blob.expected, self._blob.expected_size
         if expected and size is not None and position == 0:
             body: Payload = self._body.take(0, size) if size <= CHUNK else self._body.pieces(0)
@@ -129,7 +128,7 @@ class _Upload:
         return None
 
     def _send_chunks(self, position: int) -> None:
-        """Send what is left in chunks, smaller ones if the registry finds them too large."""
+        """Send the rest in chunks; halve them if the registry refuses their size."""
         while chunk := self._body.take(position, max(self._repository.chunk_size, self._least)):
             length = sum(map(len, chunk))
             can_shrink = length > max(self._least, _SMALLEST_CHUNK)
@@ -143,7 +142,7 @@ class _Upload:
     def _patch(
         self, position: int, length: int | None, body: Payload, refusals: Collection[int]
     ) -> Answer:
-        """Append *body* to the session; the answer, whose status may be among *refusals*."""
+        """Append *body* to the session. Return the answer, whose status may be one of *refusals*."""
         headers = dict(_BYTES)
         if length is not None:
             headers["Content-Length"] = str(length)
@@ -158,14 +157,13 @@ class _Upload:
         self._close(self._blob.digest, {"Content-Length": "0"}, None)
 
     def _close(self, digest: Digest, headers: Mapping[str, str], body: Payload | None) -> Answer:
-        joint = "&" if urlsplit(self._url).query else "?"
-        url = f"{self._url}{joint}{urlencode({'digest': str(digest)})}"
+        url = with_query(self._url, [("digest", str(digest))])
         where = f"{self._repository.name}: blob {digest}"
         request = self._repository.request("PUT", url, where=where, headers=headers, body=body)
         return self._client.send_once(request, _STORED if body is None else _STORED | _NOT_AT_ONCE)
 
     def _resume(self) -> int:
-        """How far the registry got: the position to go on from, perhaps in a new session."""
+        """Return the position to continue from; open a new session if the old one is lost."""
         position = self._kept_bytes()
         if not position:
             self._open()
@@ -179,28 +177,28 @@ class _Upload:
         return position
 
     def _kept_bytes(self) -> int:
-        """Ask how much the session holds. One that holds nothing, or does not say, is given up."""
+        """Return the number of stored bytes. Cancel the session if it is empty or unknown."""
         answer = self._client.try_send(self._repository.request("GET", self._url))
         if answer is None or answer.status >= 400:
             return 0
-        match = _RANGE.fullmatch(answer.headers.get("Range", "").strip())
-        if match is None or match[1] == "0":  # registries say 0-0 of one byte and of none
+        last = last_byte(answer.headers)
+        if not last:  # registries answer 0-0 for one stored byte and for none
             self.cancel()
             return 0
         self._move(answer)
-        return int(match[1]) + 1
+        return last + 1
 
     def _prefer_chunks(self) -> None:
-        """From now on send no blob at once: the registry refused one, or kept nothing of it."""
+        """Send all further blobs in chunks: the registry refused or lost one sent at once."""
         self._repository.chunk_size = self._repository.chunk_size or CHUNK
 
-    def _is_there(self) -> bool:
-        """Whether only the word that all went well was lost."""
+    def _is_stored(self) -> bool:
+        """Return whether the blob is stored and only the answer was lost."""
         if not self._body.complete:
             return False
         return self._repository.head_blob(self._blob.digest) == self._blob.size
 
     def _move(self, answer: Answer) -> None:
-        """Go on at the session's new address, if *answer* has one."""
+        """Use the session's new URL if *answer* has one: the old one may be invalid by now."""
         if answer.headers.get("Location"):
             self._url = self._client.location(answer)

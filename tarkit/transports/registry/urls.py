@@ -1,11 +1,11 @@
-"""URLs from outside: the only place that takes them apart, and every oddity is a :class:`TransportError`."""
+"""URLs that servers send. Only this module parses them; it raises :class:`TransportError` for bad ones."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection
-from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
+from collections.abc import Collection, Sequence
+from urllib.parse import SplitResult, urlencode, urljoin, urlsplit, urlunsplit
 
 from tarkit.errors import TransportError
 from tarkit.redaction import hidden
@@ -18,9 +18,9 @@ _NOT_IN_URLS = re.compile(r"[\x00-\x20\x7f]")
 def parse_url(
     url: str, *, where: str | None = None, schemes: Collection[str] | None = PORTS
 ) -> SplitResult:
-    """Return the parts of *url*; raises :class:`TransportError` unless it has one of *schemes* and a host.
+    """Return the parts of *url*, with a valid host name and port.
 
-    The port of what is returned is valid, and so is the host, as far as its form tells.
+    Raises :class:`TransportError` unless *url* has a host and one of *schemes*; None allows any.
     """
     try:
         if _NOT_IN_URLS.search(url):
@@ -29,9 +29,9 @@ def parse_url(
         known = schemes is None or parts.scheme in schemes
         if not (known and parts.hostname and (parts.port is None or parts.port > 0)):
             raise ValueError("no scheme, host or port")
-        parts.hostname.encode("ascii")  # international names travel in their ASCII form
+        parts.hostname.encode("ascii")  # international names are sent in their ASCII form
         parts.hostname.encode("idna")  # refuses labels that are empty or too long
-    except ValueError:  # of addresses, ports and host names
+    except ValueError:  # urlsplit and encode raise it as well
         raise TransportError(
             f"{quoted(url)} is not the URL of an HTTP server", where=where
         ) from None
@@ -39,15 +39,17 @@ def parse_url(
 
 
 def resolved(base: str, target: str) -> str:
-    """Return where *target*, a ``Location``, leads from *base*.
+    """Return the absolute URL of *target*, a ``Location`` in an answer from *base*.
 
-    Raises :class:`TransportError` for what is not HTTP, and for a way from https to http.
+    Raises :class:`TransportError` unless it is an HTTP URL, and if it downgrades https to http.
     """
     where = shown(base)
     try:
         url = urljoin(base, target.strip(" \t"))
     except ValueError:
-        raise TransportError(f"redirected to {quoted(target)}, no URL", where=where) from None
+        raise TransportError(
+            f"redirected to {quoted(target)}, which is not a URL", where=where
+        ) from None
     scheme = url.partition(":")[0].lower()
     if scheme not in PORTS:
         raise TransportError(f"redirected to {quoted(url)}, which is not HTTP", where=where)
@@ -57,19 +59,37 @@ def resolved(base: str, target: str) -> str:
     return url
 
 
+def path_and_query(base: str, target: str, *, where: str) -> str:
+    """Return path and query of *target*, which may be relative to *base*.
+
+    Raises :class:`TransportError` if *target* is not a URL.
+    """
+    try:
+        parts = urlsplit(urljoin(base, target))
+    except ValueError:
+        raise TransportError(f"{quoted(target)} is not a URL", where=where) from None
+    return urlunsplit(("", "", parts.path or "/", parts.query, ""))
+
+
+def with_query(url: str, query: Sequence[tuple[str, str]]) -> str:
+    """Return *url* with the parameters of *query* appended."""
+    joint = "&" if parse_url(url).query else "?"
+    return f"{url}{joint}{urlencode(query)}" if query else url
+
+
 def origin(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of *url*: these must be equal for a secret to go along."""
+    """Return scheme, host and port of *url*. Credentials are only sent to the same origin."""
     parts = parse_url(url)
     return parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme]
 
 
 def host_of(url: str) -> str:
-    """Return host and port of *url* for a message, without a user name."""
+    """Return host and port of *url* for a message, without its user name."""
     return parse_url(url).netloc.rpartition("@")[2]
 
 
 def shown(url: str) -> str:
-    """Return *url* for a message: without its query, which may be a signature, and without user names."""
+    """Return *url* for a message, without its user name and query, which may hold secrets."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -78,12 +98,12 @@ def shown(url: str) -> str:
 
 
 def quoted(url: str) -> str:
-    """Return *url* as a message quotes it, cut short."""
+    """Return *url* quoted and truncated for a message."""
     return repr(hidden(shown(url))[:_SHOWN])
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether *host*, with or without a port, is this machine's loopback interface."""
+    """Return whether *host*, with or without a port, names the loopback interface."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:

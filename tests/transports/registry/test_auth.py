@@ -276,6 +276,70 @@ def test_threads_share_the_failures_of_a_token_server(
     assert len(asked) < 8  # two, but for threads that come late
 
 
+def patient(options: RegistryOptions) -> RegistryOptions:
+    """Retry without pauses; a server that was given up is not asked again during the test."""
+    return replace(options, patience=replace(options.patience, attempts=5, delay=0, longest=60))
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+@pytest.mark.parametrize("status", [418, 503])
+def test_an_operation_has_one_retry_budget_for_the_token_server(
+    registry: FakeRegistry,
+    options: RegistryOptions,
+    tokens: TokenServer,
+    threads: int,
+    status: int,
+) -> None:
+    layers = [Descriptor.of(bytes([number]), media_types.OCI_LAYER) for number in range(16)]
+    asked = broken(tokens, status=status)
+    with (
+        RegistryReader.open(f"{registry.address}/origin", options) as reader,
+        RegistryWriter.open(f"{registry.address}/app", patient(options)) as writer,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        destination = writer.destination("v1")
+        destination.mount_from(reader.source())
+
+        def push(layer: Descriptor) -> None:
+            reused = destination.try_reuse(
+                layer, diff_id=layer.digest, compressions=frozenset(Compression)
+            )
+            assert reused is None  # optional requests: HEAD, GET of the image, a mount
+            with pytest.raises(TransportError, match=str(status)):
+                destination.put_blob(VerifyingReader(io.BytesIO(b"x")), layer.media_type)
+
+        list(pool.map(push, layers))
+    assert len(asked) == (5 if status == 503 else 1)
+
+
+def test_failures_for_other_scopes_do_not_block_a_token(
+    registry: FakeRegistry, options: RegistryOptions, tokens: TokenServer
+) -> None:
+    """A token server that fails for mounts only must not end an upload whose token expires."""
+    refused: list[str] = []
+
+    def fail_mounts(handler: Handler) -> bool:
+        if "origin" in handler.path:
+            refused.append(handler.path)
+            handler.answer(500)
+        return "origin" in handler.path
+
+    tokens.answer = fail_mounts
+    layers = [Descriptor.of(bytes([number]), media_types.OCI_LAYER) for number in range(9)]
+    with (
+        RegistryReader.open(f"{registry.address}/origin", options) as reader,
+        RegistryWriter.open(f"{registry.address}/app", patient(options)) as writer,
+    ):
+        destination = writer.destination()
+        destination.mount_from(reader.source())
+        for layer in layers:
+            destination.try_reuse(layer, diff_id=None, compressions=frozenset(Compression))
+        tokens.revoke_all()
+        destination.put_blob(VerifyingReader(io.BytesIO(b"layer")), media_types.OCI_LAYER)
+    assert len(refused) == 5
+    assert registry.blobs["app"]
+
+
 def test_an_unknown_way_to_log_in(registry: FakeRegistry, options: RegistryOptions) -> None:
     challenge = {"WWW-Authenticate": "Negotiate"}
     registry.fail("GET", "manifests", lambda e: e.refuse(401, "UNAUTHORIZED", **challenge))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tarkit.transports.registry.challenge import Challenge, parse_challenges, preferred
@@ -104,6 +104,7 @@ def test_the_first_of_several_tokens_with_a_realm_is_preferred() -> None:
     assert preferred([bare]) == bare
 
 
-@given(st.text(max_size=300))
+@settings(max_examples=30)
+@given(st.text(max_size=60))
 def test_nothing_breaks_the_parser(header: str) -> None:
     assert all(challenge.scheme for challenge in parse_challenges([header]))

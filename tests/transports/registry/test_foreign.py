@@ -75,7 +75,7 @@ def test_a_host_that_wants_credentials_gets_none(host: FakeRegistry) -> None:
 
     host.faults.insert(0, demand)
     options = RegistryOptions(credentials=Credentials("user", "secret"), patience=HASTY)
-    with pytest.raises(AuthenticationError, match="do not go to the hosts"):
+    with pytest.raises(AuthenticationError, match="are not sent to the hosts"):
         fetched(f"http://{host.address}/layer", options=options)
     assert all("Authorization" not in seen.headers for seen in host.seen)
 

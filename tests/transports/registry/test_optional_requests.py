@@ -1,4 +1,4 @@
-"""Requests that only save work: whatever a registry answers to them, the copy succeeds."""
+"""Requests that only save work: no answer to them makes a copy fail."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ OPTIONAL = {
     "the config of that image": ("GET", "/v2/dst/blobs/sha256:"),
     "the state of an upload": ("GET", "/blobs/uploads/"),
 }
-STATUSES = [204, 307, 400, 401, 403, 404, 405, 416, 429, 500, 503]
+STATUSES = [204, 307, 401, 403, 404, 405, 429, 503]
 
 
 def answer_with(how: int | str) -> Callable[[Exchange], None]:
-    """A fault: that status, with a wait nobody should wait for; a broken connection; or nonsense."""
+    """A fault: that status, with an excessive ``Retry-After``; a broken connection; or nonsense."""
 
     def fault(exchange: Exchange) -> None:
         if how == "reset":
@@ -66,9 +66,19 @@ def index(registry: FakeRegistry) -> tuple[Files, Doc]:
     return layout.files, top
 
 
-@pytest.mark.parametrize("how", [*STATUSES, "reset", "nonsense"])
-@pytest.mark.parametrize("kind", OPTIONAL)
-def test_no_answer_to_it_fails_a_copy(
+def pairs() -> list[tuple[str, int | str]]:
+    """Every answer to one kind of request, and one of each class to the others.
+
+    The client treats all answers to optional requests in one place (``try_send``).
+    """
+    kinds = list(OPTIONAL)
+    every = [*STATUSES, 400, 416, 500, "reset", "nonsense"]
+    spread = [(kinds[at % len(kinds)], how) for at, how in enumerate(every)]
+    return [*spread, *((kind, how) for kind in kinds for how in (401, 404, "reset"))]
+
+
+@pytest.mark.parametrize(("kind", "how"), dict.fromkeys(pairs()))
+def test_no_answer_to_an_optional_request_fails_a_copy(
     registry: FakeRegistry,
     options: RegistryOptions,
     index: tuple[Files, Doc],
@@ -88,7 +98,7 @@ def test_no_answer_to_it_fails_a_copy(
     assert str(pulled.descriptor.digest) == top["digest"]
 
 
-@pytest.mark.parametrize("how", [*STATUSES, "reset"])
+@pytest.mark.parametrize("how", [401, 404, "reset"])
 def test_a_platform_is_found_without_head(
     registry: FakeRegistry,
     options: RegistryOptions,
@@ -108,7 +118,7 @@ HEADERS: dict[str, dict[str, str]] = {
     "no digest": {"Content-Type": "application/vnd.oci.image.manifest.v1+json"},
     "a wrong digest": {"Docker-Content-Digest": digest_of(b"something else")},
     "an empty digest": {"Docker-Content-Digest": ""},
-    "no digest at all": {"Docker-Content-Digest": "sha256:nonsense"},
+    "a malformed digest": {"Docker-Content-Digest": "sha256:nonsense"},
     "an unknown algorithm": {"Docker-Content-Digest": "md5:d41d8cd98f00b204e9800998ecf8427e"},
     "no size": {"Content-Length": "nonsense"},
     "a wrong size": {"Content-Length": "7"},
@@ -128,13 +138,13 @@ def test_no_header_of_a_head_fails_a_copy(
     registry.fail("HEAD", "", lambda exchange: exchange.answer(200, b"", **headers))
     source, target = (f"docker://{registry.address}/{repo}:v1" for repo in ("src", "new"))
     _, top = index
-    if "Content-Length" in headers:  # or else every blob is said to be there
+    if "Content-Length" in headers:  # otherwise the answer claims that the registry has every blob
         assert str(copy(source, target, options, all=True).descriptor.digest) == top["digest"]
     pulled = copy(source, f"oci:{tmp_path / 'out'}:x", options, all=True)
     assert str(pulled.descriptor.digest) == top["digest"]
 
 
-@pytest.mark.parametrize("how", [*STATUSES, "reset"])
+@pytest.mark.parametrize("how", [401, 404, 500, "reset"])
 def test_only_a_get_decides_that_a_manifest_is_absent(
     registry: FakeRegistry,
     options: RegistryOptions,
@@ -152,7 +162,7 @@ def test_only_a_get_decides_that_a_manifest_is_absent(
 
 
 @pytest.mark.parametrize(("status", "kind"), [(403, AuthenticationError), (500, TransportError)])
-def test_a_get_that_fails_is_no_absence(
+def test_a_failed_get_does_not_count_as_absence(
     registry: FakeRegistry,
     options: RegistryOptions,
     index: tuple[Files, Doc],

@@ -133,11 +133,14 @@ def test_a_flat_index_of_platforms_is_one_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"oci-layout": None}, "no oci-layout file"),
+        ({"oci-layout": None}, "the oci-layout file is missing"),
         ({"oci-layout": b"{}"}, "layout version ''"),
-        ({"oci-layout": b'{"imageLayoutVersion": "2.0.0"}'}, "layout version '2.0.0', not 1.0.0"),
+        (
+            {"oci-layout": b'{"imageLayoutVersion": "2.0.0"}'},
+            "layout version '2.0.0', expected 1.0.0",
+        ),
         ({"oci-layout": b"nonsense"}, "not JSON"),
-        ({"index.json": None}, r"no index\.json"),
+        ({"index.json": None}, r"index\.json is missing"),
         ({"index.json": b"[]"}, "expected a JSON object, got a list"),
         ({"index.json": b'{"schemaVersion": 1}'}, "schemaVersion is 1, not 2"),
         ({"index.json": dump({"schemaVersion": 2, "manifests": [{}]})}, "malformed digest"),
@@ -172,7 +175,7 @@ def test_a_manifest_of_another_size(tmp_path: Path, by: int) -> None:
 def test_a_manifest_too_large_to_read(tmp_path: Path) -> None:
     layout = Layout()
     entry = layout.image(ONE) | {"size": 1 << 40}
-    with pytest.raises(LimitExceededError, match=f"a manifest of {1 << 40} bytes"):
+    with pytest.raises(LimitExceededError, match=f"manifest too large: {1 << 40} bytes"):
         opened(tmp_path, layout.finish(entry)).source().manifest()
 
 

@@ -143,7 +143,7 @@ def test_a_directory_cannot_be_written_to_a_pipe(
 
 
 def test_a_plain_path_says_nothing_of_what_to_write() -> None:
-    with pytest.raises(UsageError, match="as oci:out, docker-archive:out or oci-archive:out"):
+    with pytest.raises(UsageError, match="write oci:out, docker-archive:out or oci-archive:out"):
         open_writer("out")
 
 

@@ -111,7 +111,7 @@ def test_what_another_process_added_is_not_lost(tmp_path: Path, kind: str, at_fi
         copy_image(source, writer.destination("mine:1"), CopyOptions())
         copy(f"oci:{tmp_path / 'two'}", f"{out}:theirs:1")
         theirs = (tmp_path / "out").read_bytes()
-        with pytest.raises(RefusedError, match="another process has written to it meanwhile"):
+        with pytest.raises(RefusedError, match="another process changed the file"):
             stack.close()
     assert (tmp_path / "out").read_bytes() == theirs
     assert leftovers(tmp_path) == []

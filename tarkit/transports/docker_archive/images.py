@@ -1,4 +1,4 @@
-"""The images of a docker archive: the items of ``manifest.json``, each joined with its OCI half."""
+"""Match the items of ``manifest.json`` with the images of the OCI half."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Images = Sequence[DockerImage | UnreadableImage]
 def images_of(
     items: Sequence[ManifestItem | UnreadableItem], archive: Archive, half: OCIHalf | None
 ) -> Images:
-    """Return the images of *items*, each at its position, and behind them what only *half* has."""
+    """Return the images of *items* in order, followed by those that only *half* lists."""
     joined = None if half is None else _Joined(archive, half)
     images: list[DockerImage | UnreadableImage] = []
     behind: list[DockerImage] = []
@@ -40,7 +40,7 @@ def images_of(
 
 
 class _Joined:
-    """Both halves of *archive*, and how far they were matched with each other."""
+    """Both halves of *archive*, with the names and indexes matched so far."""
 
     def __init__(self, archive: Archive, half: OCIHalf) -> None:
         self._archive = archive
@@ -49,10 +49,10 @@ class _Joined:
         self._used: set[Digest] = set()
 
     def images(self, position: int, item: ManifestItem) -> Iterator[DockerImage]:
-        """Yield the image that *item* is one platform of.
+        """Yield the image of which *item* is one platform.
 
-        If its names stand for different indexes, these are as many images: for those that share
-        a platform, containerd writes one item.
+        Yield several if the item's names denote different indexes, since containerd writes one item
+        for images that share a platform.
         """
         self._names.update(map(normalized, item.repo_tags))
         try:
@@ -63,6 +63,7 @@ class _Joined:
         key = config, len(item.layers)
         named = [(name, self._half.named(name, config)) for name in item.repo_tags]
         whole = {name: half for name, half in named if half and key in half.manifests}
+        # Names without a complete image of their own get any image with this config.
         rest = next(iter(whole.values()), None) or self._half.holding(*key)
         if rest is None:
             damage = next((half.damage for _, half in named if half and half.damage), None)
@@ -78,7 +79,7 @@ class _Joined:
             yield DockerImage(position, tuple(names), item, half.top(half.manifests[key]), config)
 
     def unlisted(self) -> Iterator[DockerImage]:
-        """Yield the images whose full names the OCI half only has."""
+        """Yield the images whose full names only the OCI half lists."""
         found: dict[Digest, tuple[Half, dict[str, None]]] = {}
         for half in self._half.halves:
             entry = half.image.descriptor

@@ -76,9 +76,9 @@ def test_it_has_one_image_without_a_name(image: Path) -> None:
     with DirectoryReader.open(image) as reader:
         assert [entry.names for entry in reader.images()] == [()]
         assert reader.source(index=0).names == ()
-        with pytest.raises(ImageNotFoundError, match="it holds one image, without a name"):
+        with pytest.raises(ImageNotFoundError, match="the directory holds one unnamed image"):
             reader.source("x")
-        with pytest.raises(ImageNotFoundError, match="it holds one image, without a name"):
+        with pytest.raises(ImageNotFoundError, match="the directory holds one unnamed image"):
             reader.source(index=1)
 
 
@@ -134,7 +134,7 @@ def test_something_else_in_the_way_is_left_alone(image: Path) -> None:
     (image.parent / "other" / "file").write_bytes(b"mine")
     (image.parent / "file").write_bytes(b"mine")
     for name in ("other", "file"):
-        with pytest.raises(RefusedError, match="exists and does not hold an image"):
+        with pytest.raises(RefusedError, match="exists and is not a dir: image"):
             copy(f"dir:{image}", f"dir:{image.parent / name}")
     assert listing(image.parent / "other") == ["file"]
 
@@ -159,7 +159,7 @@ def test_nothing_committed_is_nothing_written(tmp_path: Path) -> None:
 def test_what_is_no_image(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError):
         DirectoryReader.open(tmp_path / "gone")
-    with pytest.raises(MalformedError, match=r"no manifest\.json"):
+    with pytest.raises(MalformedError, match=r"manifest\.json is missing"):
         DirectoryReader.open(tmp_path)
 
 

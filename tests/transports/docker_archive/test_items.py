@@ -143,7 +143,7 @@ def test_a_name_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("name", ["a@" + DIGEST, "a:1@" + DIGEST])
 def test_digests_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="names a digest"):
+    with pytest.raises(UsageError, match="has a digest"):
         choose([item("a:1")], name)
 
 

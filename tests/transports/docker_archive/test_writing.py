@@ -200,7 +200,7 @@ def test_one_config_with_two_sets_of_layers(tmp_path: Path) -> None:
     other = Image((ONE.layers[0], TWO.layers[1]), ONE.config)
     with DockerArchiveWriter.open(tmp_path / "out.tar", DockerFormat.CLASSIC) as writer:
         put_image(writer.destination("one:1"), ONE)
-        with pytest.raises(MalformedError, match="comes with two sets of layers"):
+        with pytest.raises(MalformedError, match="is used with two sets of layers"):
             put_image(writer.destination("one:1"), other)
     (item,) = json.loads(untar(tmp_path / "out.tar")["manifest.json"])
     assert item["RepoTags"] == ["docker.io/library/one:1"]

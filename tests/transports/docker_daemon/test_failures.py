@@ -41,14 +41,14 @@ NAME = "docker.io/library/app:1"
 
 
 def test_no_socket_says_what_to_do(socket_path: Path) -> None:
-    with pytest.raises(TransportError, match="no Docker daemon listens there; start it, or say"):
+    with pytest.raises(TransportError, match="no Docker daemon is listening; start it, or set"):
         DaemonClient(Daemon(f"unix://{socket_path}")).ping()
 
 
 def test_a_socket_that_nobody_listens_on_is_as_good_as_none(socket_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as abandoned:
         abandoned.bind(str(socket_path))
-    with pytest.raises(TransportError, match="no Docker daemon listens there"):
+    with pytest.raises(TransportError, match="no Docker daemon is listening"):
         DaemonClient(Daemon(f"unix://{socket_path}")).ping()
 
 
@@ -56,7 +56,7 @@ def test_a_refused_connection_is_said() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         host = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(TransportError, match="no Docker daemon listens there"):
+        with pytest.raises(TransportError, match="no Docker daemon is listening"):
             DaemonClient(Daemon(host)).ping()
 
 
@@ -144,12 +144,12 @@ def sending(data: bytes) -> Act:
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (Handler.drop, "broke off"),
-        (sending(b"\x15\x03\x01\x00\x02"), "no HTTP"),
-        (sending(b"HTTP/1.1 20"), "no HTTP"),
-        (answering(200, b"half", 8), "broke off"),
-        (lambda handler: handler.stream(b"half", end=False), "broke off"),
-        (Handler.rest, "does not answer in time"),
+        (Handler.drop, "closed the connection early"),
+        (sending(b"\x15\x03\x01\x00\x02"), "malformed HTTP"),
+        (sending(b"HTTP/1.1 20"), "malformed HTTP"),
+        (answering(200, b"half", 8), "closed the connection early"),
+        (lambda handler: handler.stream(b"half", end=False), "closed the connection early"),
+        (Handler.rest, "did not answer in time"),
         (half_and_silence, "in time"),
     ],
     ids=["drop", "tls", "half a status", "half", "half a chunk", "silence", "half and silence"],
@@ -170,7 +170,7 @@ def test_an_answer_that_drips_is_not_waited_for(daemon: FakeDaemon, hasty: Daemo
             time.sleep(0.02)
 
     daemon.act("/_ping", drip)
-    with pytest.raises(TransportError, match="no whole answer in time"):
+    with pytest.raises(TransportError, match="did not finish its response in time"):
         DaemonClient(hasty).ping()
 
 
@@ -244,7 +244,7 @@ def test_an_image_that_breaks_off_leaves_nothing(
     daemon: FakeDaemon, archive: bytes, tmp_path: Path
 ) -> None:
     daemon.act("/get", lambda handler: handler.stream(archive[:5000], end=False))
-    with pytest.raises(TransportError, match="broke off"):
+    with pytest.raises(TransportError, match="closed the connection early"):
         copy("docker-daemon:app:1", f"oci:{tmp_path / 'out'}:x")
     assert listing(tmp_path) == []
 
@@ -271,7 +271,7 @@ def test_the_reason_in_the_middle_of_an_image_is_the_error(
     daemon: FakeDaemon, archive: bytes, cut: int | None, words: str
 ) -> None:
     daemon.act("/get", lambda handler: handler.stream(archive[:cut] + failing(words)))
-    with pytest.raises(TransportError, match="failed while it saved the image: disk full"):
+    with pytest.raises(TransportError, match="failed to save the image: disk full"):
         saved_archive(DaemonClient(Daemon(daemon.host)), NAME)
 
 
@@ -314,13 +314,16 @@ def test_a_refusal_before_the_end_of_the_upload_is_heard(
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (Handler.drop, "broke off"),
-        (after_upload(Handler.drop), "broke off"),
-        (after_upload(lambda handler: handler.stream(b"{", end=False)), "broke off"),
+        (Handler.drop, "closed the connection early"),
+        (after_upload(Handler.drop), "closed the connection early"),
+        (
+            after_upload(lambda handler: handler.stream(b"{", end=False)),
+            "closed the connection early",
+        ),
         (Handler.rest, "in time"),
         (after_upload(Handler.rest), "in time"),
         (after_upload(answering(200, failing(""))), "unknown error"),
-        (after_upload(answering(200, b'{"error": "old"}')), "it: old"),
+        (after_upload(answering(200, b'{"error": "old"}')), "archive: old"),
     ],
     ids=["drop", "drop late", "half", "never reads", "never answers", "no reason", "old reason"],
 )

@@ -114,7 +114,10 @@ def test_the_only_image_needs_no_name(daemon: FakeDaemon) -> None:
 
 
 def test_no_image_and_several_are_errors_without_a_name(daemon: FakeDaemon) -> None:
-    with pytest.raises(ImageNotFoundError, match="0 images"), open_source("docker-daemon:"):
+    with (
+        pytest.raises(ImageNotFoundError, match="it holds no image"),
+        open_source("docker-daemon:"),
+    ):
         pass
     daemon.add(make_image("one"), "app:1")
     daemon.add(make_image("two"), "app:2")
@@ -128,7 +131,7 @@ def test_an_image_is_found_by_its_position(daemon: FakeDaemon) -> None:
     daemon.add(make_image("one"), "app:1")
     with DockerDaemonReader.open() as reader:
         assert inspect_image(reader.source(index=1)).name == "app:2"
-        with pytest.raises(ImageNotFoundError, match="no image @2: the daemon has 2 images"):
+        with pytest.raises(ImageNotFoundError, match="no image @2: it holds 2 images"):
             reader.source(index=2)
         with pytest.raises(ImageNotFoundError):
             reader.source(index=-1)

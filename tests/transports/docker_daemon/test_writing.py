@@ -130,5 +130,7 @@ def test_no_file_is_left_behind(
 def test_a_refusal_inside_a_good_answer_is_an_error(daemon: FakeDaemon, layout: str) -> None:
     answer = b'{"stream":"Loading layer"}\r\n\r\n' + failing("no space left\non device")
     daemon.act("/load?quiet=1", after_upload(answering(200, answer)))
-    with pytest.raises(TransportError, match=r"did not load it: no space left on device$"):
+    with pytest.raises(
+        TransportError, match=r"failed to load the archive: no space left on device$"
+    ):
         copy(layout, "docker-daemon:app")

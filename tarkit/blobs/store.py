@@ -57,6 +57,7 @@ class BlobStore:
             if error.errno in _MISSING:
                 return None
             raise from_os_error(error, path) from error
+        # After stat(), so that a missing blob is not reported as a link out of the store.
         if not self._follow_links:
             require_inside(path, self.root, hint=self._hint)
         if not stat.S_ISREG(status.st_mode):  # opening a device or FIFO may block or act on it

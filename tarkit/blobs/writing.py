@@ -37,6 +37,7 @@ class BlobWriter:
             blobs = self._find()
             for name in blobs.names() if blobs else ():
                 status = blobs.lookup(name) if blobs else None
+                # open_inside() resolves the link and raises if it leaves the root.
                 if status is not None and stat.S_ISLNK(status.st_mode):
                     self._root.open_inside(f"{_BLOBS}/{name}").close()
 

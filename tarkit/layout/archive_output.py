@@ -46,6 +46,7 @@ class ArchiveOutput:
             directory = self._output.directory if self._output else _temporary(stack)
             pending = PendingFile(directory, read_back=self._deliver is not None)
             self._pending = stack.enter_context(pending)
+            # Others may add images to the file without a lock: publish() compares its state.
             self._before = _state(self._output) if self._output else None
             self._tar = TarWriter(self._pending.file, where=self.where)
             self._stack = stack.pop_all()

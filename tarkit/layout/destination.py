@@ -79,6 +79,7 @@ class LayoutDestination:
 
     def put_manifest(self, manifest: RawManifest) -> None:
         """See :class:`tarkit.protocols.Destination`."""
+        # No compressions: a manifest is only reused by digest.
         if self._blobs.find(manifest.descriptor, None, frozenset()) is None:
             self._blobs.put(VerifyingReader(io.BytesIO(manifest.data), digest=manifest.digest))
         self._top = manifest

@@ -31,6 +31,7 @@ def with_entries(index: Index, entries: Iterable[Descriptor]) -> Index:
     manifests: list[Descriptor | None] = list(index.manifests)  # None if replaced
     positions = _Positions(index.manifests)
     for entry in entries:
+        # If several entries had the name, the new one replaces the first and removes the others.
         position: int | None = None
         for old_position in positions.take(entry):
             if (old := manifests[old_position]) is not None:
@@ -70,6 +71,6 @@ def _without_name(old: Descriptor, new: Descriptor) -> Descriptor | None:
         return None if old.digest == new.digest and not names else old
     if name not in names:
         return old
-    if name == names[0]:
+    if name == names[0]:  # the full name, or the only one
         return None
     return replace(old, annotations={k: v for k, v in old.annotations.items() if k != REF_NAME})

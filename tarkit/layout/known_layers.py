@@ -23,6 +23,7 @@ def layers_by_diff_id(layout: Layout) -> Mapping[Digest, list[Descriptor]]:
     Broken or incomplete images are skipped.
     """
     known: dict[Digest, list[Descriptor]] = defaultdict(list)
+    # Shared by all entries, so nested indexes and images are read once each.
     indexes: set[Digest] = set()
     images: set[Digest] = set()
     for entry in layout.index.manifests:

@@ -70,6 +70,7 @@ class Layout:
         data = files.read(INDEX_FILE)
         if data is None:
             raise MalformedError("not an OCI layout: index.json is missing", where=files.where)
+        # The mediaType of index.json is optional, and only OCI indexes lack it.
         where = f"{files.where}/{INDEX_FILE}"
         media_type = get_string(parse_object(data, where=where), "mediaType", where=where)
         top = RawManifest.of(data, media_type or media_types.OCI_INDEX, where=where)
@@ -210,6 +211,7 @@ class LayoutSource:
             raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
         raw = self._layout.manifest(descriptor)
         if raw.is_index:
+            # Only children of returned indexes are reachable: digests from elsewhere are refused.
             for child in Index.parse(raw, strict=False).manifests:
                 self._known.setdefault(child.digest, child)
         return raw

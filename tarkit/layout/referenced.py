@@ -20,7 +20,7 @@ def referenced(layout: Layout) -> set[Digest]:
     """
     found: set[Digest] = set()
     pending = list(layout.index.manifests)
-    while pending:
+    while pending:  # no recursion: nested indexes may be arbitrarily deep
         descriptor = pending.pop()
         if descriptor.digest not in found:
             found.add(descriptor.digest)

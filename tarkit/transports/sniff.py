@@ -133,6 +133,7 @@ def identify(path: Path) -> str | None:
     with path.open("rb") as file:
         compression = detect(file.read(SNIFF_SIZE))
         file.seek(0)
+        # libmagic does not look inside compressed files: check the decompressed start as well.
         try:
             head = decompress(file, compression).peek(BLOCK_SIZE)
         except VerificationError:

@@ -97,6 +97,6 @@ def add_docker_files(
     output.add(MANIFEST_FILE, dump_json([item.to_json() for item in items]))
     repositories: dict[str, dict[str, str]] = {}
     for name, layer in sorted(top_layers.items()):
-        repository, _, tag = name.rpartition(":")
+        repository, _, tag = name.rpartition(":")  # names are full references with a tag
         repositories.setdefault(repository, {})[tag] = layer
     output.add(REPOSITORIES_FILE, dump_json(repositories))

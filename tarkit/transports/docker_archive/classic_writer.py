@@ -97,6 +97,7 @@ class ClassicBody:
         for position, (layer, chain_id) in enumerate(zip(layers, chain_ids(layers), strict=True)):
             document: JSON = {"layer_id": str(chain_id)}
             if position == len(layers) - 1:
+                # Only the top layer's document has the image's config.
                 document |= {key: config.document.get(key) for key in _TOP_LAYER_KEYS}
             if parent:
                 document["parent"] = parent
@@ -133,9 +134,9 @@ class ClassicDestination:
 
     profile = PROFILE
 
-    def __init__(self, contents: ClassicBody, references: tuple[Reference, ...]) -> None:
-        self.where = contents.output.where
-        self._contents = contents
+    def __init__(self, body: ClassicBody, references: tuple[Reference, ...]) -> None:
+        self.where = body.output.where
+        self._body = body
         self._references = references
         self._top: RawManifest | None = None
 
@@ -147,7 +148,8 @@ class ClassicDestination:
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
         """See :class:`tarkit.protocols.Destination`; only layers in this archive are reused."""
-        size = self._contents.output.size(diff_id) if diff_id else None
+        # Layers are stored uncompressed, so their digests are their diff IDs.
+        size = self._body.output.size(diff_id) if diff_id else None
         if diff_id is None or size is None:
             return None
         return Descriptor(media_types.DOCKER_LAYER, diff_id, size)
@@ -155,9 +157,9 @@ class ClassicDestination:
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
         """See :class:`tarkit.protocols.Destination`."""
         if media_type in media_types.CONFIGS:
-            self._contents.add_config(read_bounded(blob, METADATA_LIMIT))
+            self._body.add_config(read_bounded(blob, METADATA_LIMIT))
         else:
-            self._contents.output.put_blob(blob, lambda digest: f"{digest.hex}.tar")
+            self._body.output.put_blob(blob, lambda digest: f"{digest.hex}.tar")
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
@@ -168,7 +170,7 @@ class ClassicDestination:
         """See :class:`tarkit.protocols.Destination`."""
         if self._top is None:
             raise RuntimeError("commit() before put_manifest()")
-        self._contents.commit(Manifest.parse(self._top), self._references)
+        self._body.commit(Manifest.parse(self._top), self._references)
         return self._top.descriptor
 
 

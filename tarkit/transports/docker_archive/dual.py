@@ -35,14 +35,14 @@ _MOST_OF_A_NAME = 100  # images with the same name whose configs are compared
 
 
 @dataclass(slots=True)
-class Half:
+class IndexedImage:
     """An image of ``index.json`` and its complete ``manifests``, by config and number of layers.
 
     ``configs`` holds the configs of all stored manifests. ``present`` counts the complete
     manifests, attestations included. ``error`` is the error that reading the image raised, if any.
     """
 
-    image: LayoutImage
+    entry: LayoutImage
     manifests: dict[tuple[Digest, int], Descriptor] = field(default_factory=dict)
     configs: set[Digest] = field(default_factory=set)
     present: int = 0
@@ -60,7 +60,7 @@ class Half:
 
         That is the index, unless Docker saved just this platform of it.
         """
-        entry = self.image.descriptor
+        entry = self.entry.descriptor
         return entry if self.present > 1 or entry.digest == manifest.digest else manifest
 
 
@@ -74,7 +74,7 @@ class OCIHalf:
     def __init__(self, archive: Archive, *, alone: bool) -> None:
         self._files = ArchiveFiles(archive)
         self._layout = Layout.read(self._files)
-        self._images = self._layout.images() if alone else self._layout.entries()
+        self._entries = self._layout.images() if alone else self._layout.entries()
 
     @classmethod
     def of(cls, archive: Archive, *, alone: bool) -> OCIHalf | None:
@@ -88,62 +88,68 @@ class OCIHalf:
         """Return the image whose top manifest or index is *top*."""
         return ArchiveSource(self._files, self._layout, top, names)
 
-    def named(self, name: str, config: Digest | None = None) -> Half | None:
+    def named(self, name: str, config: Digest | None = None) -> IndexedImage | None:
         """Return the first image called *name*, preferably one with that *config*."""
         positions = islice(self._layout.matches(name), _MOST_OF_A_NAME)
-        halves = [self._at[at] for at in positions if at in self._at]
-        fitting = [half for half in halves if config in half.configs]
-        return next(iter(fitting or halves), None)
+        images = [self._by_position[at] for at in positions if at in self._by_position]
+        fitting = [indexed for indexed in images if config in indexed.configs]
+        return next(iter(fitting or images), None)
 
-    def holding(self, config: Digest, layers: int) -> Half | None:
+    def holding(self, config: Digest, layers: int) -> IndexedImage | None:
         """Return an image with a complete manifest of *config*, preferring single manifests to indexes."""
         return next(iter(self._by_config.get((config, layers), ())), None)
 
     @cached_property
-    def halves(self) -> Sequence[Half]:
+    def images(self) -> Sequence[IndexedImage]:
         """All readable images."""
-        budget = iter(range(_MOST_LEAVES))
+        budget = iter(range(_MOST_LEAVES))  # shared, so that many entries cannot multiply the work
         return [
-            self._examine(image, budget) for image in self._images if isinstance(image, LayoutImage)
+            self._examine(entry, budget)
+            for entry in self._entries
+            if isinstance(entry, LayoutImage)
         ]
 
     @cached_property
-    def _at(self) -> dict[int, Half]:
-        return {half.image.index: half for half in self.halves}
+    def _by_position(self) -> dict[int, IndexedImage]:
+        return {indexed.entry.index: indexed for indexed in self.images}
 
     @cached_property
-    def _by_config(self) -> dict[tuple[Digest, int], list[Half]]:
-        found: dict[tuple[Digest, int], list[Half]] = defaultdict(list)
-        for half in sorted(
-            self.halves, key=lambda half: half.image.descriptor.media_type in media_types.INDEXES
+    def _by_config(self) -> dict[tuple[Digest, int], list[IndexedImage]]:
+        found: dict[tuple[Digest, int], list[IndexedImage]] = defaultdict(list)
+        # The sort is stable, and False sorts first: manifests before indexes, in order otherwise.
+        for indexed in sorted(
+            self.images,
+            key=lambda indexed: indexed.entry.descriptor.media_type in media_types.INDEXES,
         ):
-            for key in half.manifests:
-                found[key].append(half)
+            for key in indexed.manifests:
+                found[key].append(indexed)
         return found
 
-    def _examine(self, image: LayoutImage, budget: Iterator[int]) -> Half:
-        """Examine all manifests of *image*."""
-        half = Half(image)
+    def _examine(self, entry: LayoutImage, budget: Iterator[int]) -> IndexedImage:
+        """Examine all manifests of *entry*."""
+        indexed = IndexedImage(entry)
         try:
-            for leaf in self._leaves(image.descriptor, budget):
-                self._add(half, leaf)
+            for leaf in self._leaves(entry.descriptor, budget):
+                self._add(indexed, leaf)
         except (VerificationError, RefusedError) as error:
-            half.error = error
-        return half
+            indexed.error = error
+        return indexed
 
-    def _add(self, half: Half, leaf: Descriptor) -> None:
-        """Add the manifest *leaf* to *half*."""
+    def _add(self, indexed: IndexedImage, leaf: Descriptor) -> None:
+        """Add the manifest *leaf* to *indexed*."""
         raw = self._layout.manifest(leaf)
         try:
             manifest = Manifest.parse(raw)
         except (VerificationError, RefusedError):
-            half.present += 1  # so that top() returns the index, and copying it raises this error
+            # Count it, so that top() returns the index and copying that reports the error.
+            indexed.present += 1
             return
-        half.configs.add(manifest.config.digest)
+        indexed.configs.add(manifest.config.digest)
+        # Foreign layers need not be stored: their descriptors have URLs.
         stored = [layer for layer in manifest.layers if not layer.is_foreign]
         if all(map(self._holds, (manifest.config, *stored))):
-            half.present += 1
-            half.manifests[manifest.config.digest, len(manifest.layers)] = leaf
+            indexed.present += 1
+            indexed.manifests[manifest.config.digest, len(manifest.layers)] = leaf
 
     def _leaves(self, entry: Descriptor, budget: Iterator[int]) -> Iterator[Descriptor]:
         """Yield the stored manifests of *entry*; indexes in Docker's archives lack most platforms."""

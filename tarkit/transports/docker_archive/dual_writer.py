@@ -111,6 +111,7 @@ class DualBody:
         entries = [entry for image, names in images for entry in _entries(image.top, names)]
         self.output.add(INDEX_FILE, replace(EMPTY_INDEX, manifests=tuple(entries)).serialize().data)
         items = [_item(image.shown, names) for image, names in images]
+        # Like Docker, use the hex digest of the top layer.
         top_layers = {
             name: item.layers[-1].rpartition("/")[2]
             for item in items

@@ -41,6 +41,7 @@ class ManifestItem:
     @classmethod
     def from_json(cls, document: Mapping[str, Any], *, where: str) -> Self:
         """Parse an item. Like Go, match keys regardless of case, but prefer exact matches."""
+        # Exact keys are applied last, so they win over other spellings.
         folded = {_KEYS.get(key.lower(), key): value for key, value in document.items()}
         folded.update({key: document[key] for key in _KEYS.values() if key in document})
         config = get_string(folded, "Config", where=where)
@@ -103,7 +104,7 @@ def parse_items(data: bytes, *, where: str) -> tuple[ManifestItem | UnreadableIt
         try:
             items.append(ManifestItem.from_json(as_object(item, where=where), where=where))
         except (MalformedError, UnsupportedError) as error:
-            bad += 1
+            bad += 1  # a counter, since counting in the list each time would be quadratic
             if bad > _MOST_UNREADABLE:
                 raise
             items.append(UnreadableItem(position, error))

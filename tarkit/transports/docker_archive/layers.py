@@ -31,6 +31,7 @@ def layer_members(
     members: dict[Digest, tuple[str, Member]] = {}
     for path, diff_id in zip(item.layers, diff_ids, strict=True):
         member = archive.find(path)
+        # Two paths may be links to one member; the offset identifies it.
         owner = owners.setdefault(path if member is None else member.offset, diff_id)
         if owner != diff_id:
             raise SharedLayerError(
@@ -66,6 +67,7 @@ def describe_layer(
     if named != diff_id and compression is Compression.GZIP:
         return Descriptor(media_type, named, member.size)
     where = f"{archive.where}: layer {path}"
+    # Hash compressed and decompressed bytes in one pass; packed.verify() reads any trailing bytes.
     packed = VerifyingReader(archive.open_member(member), where=where)
     with VerifyingReader(
         decompress(packed, compression, where=where), digest=diff_id, where=where

@@ -50,6 +50,7 @@ class DockerArchiveReader(ArchiveHolder):
         if self.archive.candidates(MANIFEST_FILE):
             data = self.archive.read(MANIFEST_FILE, METADATA_LIMIT)
             return parse_items(data, where=f"{self.where}: {MANIFEST_FILE}")
+        # Writers append manifest.json last, so without an end-of-archive marker it may be cut off.
         if not self.archive.trailer:
             raise TruncatedError(
                 "truncated: the archive ends before manifest.json", where=self.where

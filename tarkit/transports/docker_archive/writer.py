@@ -23,10 +23,10 @@ class DockerArchiveWriter:
     of both commits.
     """
 
-    def __init__(self, output: ArchiveOutput, contents: ArchiveBody) -> None:
+    def __init__(self, output: ArchiveOutput, body: ArchiveBody) -> None:
         self.where = output.where
         self._output = output
-        self._contents = contents
+        self._body = body
 
     @classmethod
     def open(cls, path: str | Path, format: DockerFormat = DockerFormat.DUAL) -> Self:
@@ -41,14 +41,14 @@ class DockerArchiveWriter:
 
     def destination(self, *names: str) -> Destination:
         """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for a name invalid in Docker."""
-        return self._contents.destination(_references(names))
+        return self._body.destination(_references(names))
 
     def keep_list(self, reader: Reader) -> None:
         """Do nothing: docker archives have no metadata besides that of their images."""
 
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
         """See :class:`tarkit.protocols.KeepingWriter`; the OCI half of a dual archive keeps indexes."""
-        return self._contents.keeping(image, _references(names))
+        return self._body.keeping(image, _references(names))
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +61,7 @@ class DockerArchiveWriter:
     ) -> None:
         """Publish the archive, unless the block raised an error or nothing was committed."""
         with self._output as output:
-            if kind is None and self._contents.finish():
+            if kind is None and self._body.finish():
                 output.publish()
 
 

@@ -55,6 +55,7 @@ class Body:
                 raise TransportError(
                     "the Docker daemon did not finish its response in time", where=self._where
                 ) from None
+        # http.client ends a short body silently; length is what Content-Length still promises.
         if not data and size and self._response.length:
             raise closed_early(self._where)
         return data
@@ -76,7 +77,7 @@ def response_to(
     with contextlib.closing(_connected(daemon, allowance, seconds)) as connection:
         with translated_errors(daemon.host):
             _send(connection, path, upload)
-            allowance.renew()
+            allowance.renew()  # the upload has used its own time
             response = connection.getresponse()
         with contextlib.closing(response):
             allowance.expect(_LONGEST)

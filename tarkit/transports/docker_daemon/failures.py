@@ -24,6 +24,7 @@ _FIND = "set its address with DOCKER_HOST or a Docker context"
 def from_connecting(error: OSError, host: str) -> TarkitError:
     """Return the error for a failed connection to the daemon at *host*."""
     match error:
+        # Subclasses of OSError come before the errors they derive from.
         case PermissionError():
             return AuthenticationError(
                 "permission denied for the Docker daemon's socket",

@@ -64,6 +64,7 @@ class StagedBlobs:
             if layout.size(digest) is None:
                 problem = f"another process removed blob {digest} during the copy"
                 raise RefusedError(problem, where=str(self._path), hint="try again")
+        # Only these may be removed after a failure.
         new = [digest for digest in self.staged.digests() if layout.size(digest) is None]
         try:
             layout.adopt(self.staged)

@@ -111,6 +111,7 @@ class OCILayoutWriter:
                 self._blobs.put(VerifyingReader(io.BytesIO(old.top.data)))
             index = with_entries(old.listing(), self._entries)
 
+            # Read again, since a writer without the lock may have changed the index.
             def needed() -> set[Digest]:
                 return referenced(self._read(layout))
 

@@ -1,1 +1,1 @@
-"""Content by its digest, in a directory."""
+"""A directory of content-addressed blobs."""

@@ -1,4 +1,4 @@
-"""The content-addressed directory ``blobs/<algorithm>/<hex>`` (image-layout.md, "Blobs")."""
+"""Read the content-addressed directory ``blobs/<algorithm>/<hex>`` (image-layout.md, "Blobs")."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tarkit.image.digest import Digest, blob_name
 from tarkit.streams.files import open_regular, require_inside
 from tarkit.streams.os_errors import from_os_error
 
-_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class BlobStore:
-    """The blobs under *root*, which holds the directory ``blobs``, for reading.
+    """A reader of the blobs in ``root/blobs``; see :class:`tarkit.blobs.writing.BlobWriter` for writing.
 
-    :class:`tarkit.blobs.writing.BlobWriter` writes them.
-    Unless *follow_links*, a blob that is a link out of the store is refused, with *hint*.
+    Unless *follow_links* is true, a blob that is a link out of the store raises
+    :class:`UnsafePathError` with *hint*.
     """
 
     def __init__(self, root: Path, *, follow_links: bool = False, hint: str | None = None) -> None:
@@ -30,41 +30,42 @@ class BlobStore:
         self._hint = hint
 
     def path(self, digest: Digest) -> Path:
-        """Where the blob is, or would be."""
+        """Return the path of the blob, whether or not it exists."""
         return self.root / blob_name(digest)
 
     def size(self, digest: Digest) -> int | None:
-        """The blob's size in bytes, or ``None`` where there is no such blob; otherwise as :meth:`open`."""
+        """Return the blob's size in bytes, or None if it is missing; otherwise raise as :meth:`open`."""
         status = self._status(digest)
         return None if status is None else status.st_size
 
     def open(self, digest: Digest) -> BinaryIO:
-        """The blob as a raw stream, for the caller to verify.
+        """Open the blob; the caller must verify it.
 
-        Raises :class:`BlobNotFoundError`, :class:`UnsafePathError` for a link out of the store and
-        :class:`MalformedError` for anything that is not a file.
+        Raises :class:`BlobNotFoundError` if it is missing, :class:`UnsafePathError` for a link out
+        of the store, and :class:`MalformedError` for anything but a regular file.
         """
         if self._status(digest) is None:
             raise BlobNotFoundError(f"blob {digest} is missing", where=str(self.root))
         return open_regular(self.path(digest))
 
     def _status(self, digest: Digest) -> os.stat_result | None:
-        """What the blob's path leads to: a file inside the store, or ``None`` for nowhere."""
+        """Return the status of the blob, a regular file inside the store, or None if it is missing."""
         path = self.path(digest)
         try:
             status = path.stat()
         except OSError as error:
-            if error.errno in _NOWHERE:
+            if error.errno in _MISSING:
                 return None
             raise from_os_error(error, path) from error
+        # After stat(), so that a missing blob is not reported as a link out of the store.
         if not self._follow_links:
             require_inside(path, self.root, hint=self._hint)
-        if not stat.S_ISREG(status.st_mode):  # even to open a device may do something
-            raise MalformedError("a blob that is not a regular file", where=str(path))
+        if not stat.S_ISREG(status.st_mode):  # opening a device or FIFO may block or act on it
+            raise MalformedError("the blob is not a regular file", where=str(path))
         return status
 
     def digests(self) -> Iterator[Digest]:
-        """Every blob there is, in order; names that are no digests are passed over."""
+        """Yield the digests of all blobs in order; other file names are skipped."""
         blobs = self.root / "blobs"
         if not blobs.is_dir():
             return

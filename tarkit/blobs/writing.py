@@ -1,4 +1,4 @@
-"""Blobs written: each appears once it is whole and verified, and nowhere but in its store."""
+"""Write blobs: each becomes visible once complete and verified, and never outside its store."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _BLOBS = "blobs"
 
 
 class BlobWriter:
-    """Writes blobs to ``blobs/<algorithm>/<hex>`` in the open directory *root*; to be closed.
+    """Writes blobs to ``blobs/<algorithm>/<hex>`` in the open directory *root*; close it after use.
 
-    Any number of threads may use it. No directory that is a link out of *root* is written to: who
-    made the link is not always who writes.
+    Safe to use from several threads. It never writes through a link out of *root*: a hostile
+    layout could otherwise make a copy write elsewhere.
     """
 
     def __init__(self, root: Directory) -> None:
@@ -32,16 +32,17 @@ class BlobWriter:
         self._lock = Lock()
 
     def require_inside(self) -> None:
-        """Raise :class:`UnsafePathError` if a directory of blobs is a link out of the store."""
+        """Raise :class:`UnsafePathError` if a blob directory is a link out of the store."""
         with os_errors(self._root.path):
             blobs = self._find()
             for name in blobs.names() if blobs else ():
                 status = blobs.lookup(name) if blobs else None
+                # open_inside() resolves the link and raises if it leaves the root.
                 if status is not None and stat.S_ISLNK(status.st_mode):
                     self._root.open_inside(f"{_BLOBS}/{name}").close()
 
     def size(self, digest: Digest) -> int | None:
-        """Return the blob's size in bytes, or ``None`` if there is no such blob."""
+        """Return the blob's size in bytes, or None if it is missing."""
         with os_errors(self._root.path):
             directory = self._find(digest.algorithm)
             status = directory.lookup(digest.hex) if directory else None
@@ -56,9 +57,9 @@ class BlobWriter:
         return sorted(digest for pair in pairs if (digest := Digest.from_parts(*pair)))
 
     def put(self, blob: VerifyingReader) -> None:
-        """Store the content of *blob* under its digest; nothing if reading it fails.
+        """Store *blob* under its digest, or nothing if reading it fails.
 
-        The blob is on the disk then, but not its name: see :meth:`sync`.
+        The data is synced to disk, but the directory entry is not: see :meth:`sync`.
         """
         with os_errors(self._root.path):
             directory = self._directory(blob.algorithm)
@@ -69,7 +70,7 @@ class BlobWriter:
             pending.publish(blob.digest.hex, durable=False)
 
     def adopt(self, other: BlobWriter) -> None:
-        """Move every blob of *other*, on the same filesystem, here, and write the names to the disk."""
+        """Move every blob of *other*, which must be on the same filesystem, here; then sync."""
         for digest in other.digests():
             with os_errors(self._root.path):
                 theirs, ours = (each._directory(digest.algorithm) for each in (other, self))
@@ -77,12 +78,12 @@ class BlobWriter:
         self.sync()
 
     def remove(self, digest: Digest) -> None:
-        """Remove the blob, if it is there and can be removed."""
+        """Remove the blob; do nothing if it is missing or cannot be removed."""
         with suppress(OSError):
             self._directory(digest.algorithm).unlink(digest.hex)
 
     def sync(self) -> None:
-        """Write the names of all blobs that were put or adopted to the disk."""
+        """Sync the directory entries of all stored and adopted blobs to disk."""
         with os_errors(self._root.path):
             for directory in self._opened.values():
                 directory.sync()
@@ -92,7 +93,7 @@ class BlobWriter:
         self._stack.close()
 
     def _find(self, algorithm: str = "") -> Directory | None:
-        """The directory of *algorithm*, or of all blobs, unless it is missing."""
+        """Return the directory of *algorithm*, or of all blobs; None if it is missing."""
         if self._root.lookup(_BLOBS) is None:
             return None
         blobs = self._directory()
@@ -101,15 +102,15 @@ class BlobWriter:
         return self._directory(algorithm)
 
     def _directory(self, algorithm: str = "") -> Directory:
-        """The directory of *algorithm*, or of all blobs; made if it is not there."""
+        """Return the directory of *algorithm*, or of all blobs; create it if it is missing."""
         with self._lock:
             blobs = self._open(self._root, _BLOBS, _BLOBS)
             return self._open(blobs, algorithm, f"{_BLOBS}/{algorithm}") if algorithm else blobs
 
     def _open(self, parent: Directory, name: str, path: str) -> Directory:
         if path not in self._opened:
-            is_there = parent.lookup(name) is not None
-            directory = self._root.open_inside(path) if is_there else parent.make(name)
+            exists = parent.lookup(name) is not None
+            directory = self._root.open_inside(path) if exists else parent.make(name)
             self._opened[path] = self._stack.enter_context(directory)
         return self._opened[path]
 

@@ -1,4 +1,4 @@
-"""A layout's files in a tar archive, read in place."""
+"""Read the files of a layout in place from a tar archive."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class ArchiveFiles:
             raise BlobNotFoundError(f"blob {digest} is missing", where=self.where)
         return self.archive.open_member(member)
 
-    def place(self, digest: Digest) -> int:
-        """Where the blob's data begins in the archive; -1 for one that is not there."""
+    def offset(self, digest: Digest) -> int:
+        """Return the offset of the blob's data in the archive, or -1 if the blob is missing."""
         member = self.archive.find(blob_name(digest))
         return -1 if member is None else member.data_offset
 
 
 class ArchiveSource(LayoutSource):
-    """One image of a layout in an archive, which is best read from front to back where it is compressed."""
+    """One image of a layout in an archive; suggests a reading order if the archive is compressed."""
 
     def __init__(
         self, files: ArchiveFiles, layout: Layout, top: Descriptor, names: tuple[str, ...]
@@ -57,4 +57,4 @@ class ArchiveSource(LayoutSource):
         """See :class:`tarkit.protocols.SequentialSource`."""
         if self._files.archive.random_access:
             return None
-        return sorted(blobs, key=lambda blob: self._files.place(blob.digest))
+        return sorted(blobs, key=lambda blob: self._files.offset(blob.digest))

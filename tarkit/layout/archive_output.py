@@ -1,4 +1,4 @@
-"""An archive being written: blobs stream straight into it, each once, and it appears when it is whole."""
+"""Write a tar archive: blobs stream into it, each stored once, and it is published when complete."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _MODE = 0o444
 
 
 class ArchiveOutput:
-    """The tar that an archive writer fills; replaces what is at *path* when it is published.
+    """The tar that an archive writer fills; replaces the file at *path* when published.
 
-    ``-`` is standard output, which gets the archive once it is whole. With *deliver* there is no
-    such file: that is handed the whole archive, and *path* is the place for messages.
-    Members belong to nobody, and their times are SOURCE_DATE_EPOCH or 0, so the same images give
-    the same bytes.
+    If *path* is ``-``, the complete archive is written to standard output. With *deliver*, no file
+    is written either: that function gets the complete archive, and *path* only appears in messages.
+    Members have no owner, and their time is SOURCE_DATE_EPOCH or 0, so the same images give the
+    same bytes.
     """
 
     def __init__(
         self, path: str | Path, *, deliver: Callable[[BinaryIO], None] | None = None
     ) -> None:
         self.where = str(path)
-        self._deliver = _print if self.where == "-" else deliver
+        self._deliver = _write_to_stdout if self.where == "-" else deliver
         self._sizes: dict[Digest, int] = {}
         self._mtime_ns = (source_date_epoch() or 0) * 1_000_000_000
         with ExitStack() as stack:
@@ -46,20 +46,22 @@ class ArchiveOutput:
             directory = self._output.directory if self._output else _temporary(stack)
             pending = PendingFile(directory, read_back=self._deliver is not None)
             self._pending = stack.enter_context(pending)
+            # Others may add images to the file without a lock: publish() compares its state.
             self._before = _state(self._output) if self._output else None
             self._tar = TarWriter(self._pending.file, where=self.where)
             self._stack = stack.pop_all()
 
     def size(self, digest: Digest) -> int | None:
-        """The size of a blob that is in the archive already."""
+        """Return the size of a blob in the archive, or None if it is missing."""
         return self._sizes.get(digest)
 
     def put_blob(self, blob: VerifyingReader, name: Callable[[Digest], str]) -> None:
-        """Append *blob* as the member that *name* makes of its digest.
+        """Append *blob* as a member with the *name* for its digest.
 
-        One that fails, or that is there already, is taken back.
+        The member is discarded if the blob fails verification or is in the archive already.
         """
-        unknown = Digest.of(b"", blob.algorithm)  # as long as the right one
+        # The digest is known only after reading. Any digest of the same length reserves the header.
+        unknown = Digest.of(b"", blob.algorithm)
         with self._tar.begin(self._member(name(unknown))) as member:
             for chunk in chunks_of(blob):
                 member.write(chunk)
@@ -74,7 +76,7 @@ class ArchiveOutput:
         self._tar.add(self._member(name, size=len(data)), data)
 
     def add_symlink(self, name: str, target: str) -> None:
-        """Append a symbolic link, of no mode, as skopeo writes it."""
+        """Append a symbolic link with mode 0, as skopeo does."""
         self._tar.add(self._member(name, type=MemberType.SYMLINK, mode=0, linkname=target))
 
     def _member(
@@ -96,18 +98,18 @@ class ArchiveOutput:
         )
 
     def publish(self) -> None:
-        """End the archive and put it in its place, or deliver it.
+        """Finish the archive and move it to its path, or deliver it.
 
-        Raises :class:`RefusedError` where what was there has changed since the archive was begun: what
-        others have added would be lost.
+        Raises :class:`RefusedError` if the existing file has changed since writing began, since
+        replacing it would lose the images that another process added.
         """
         self._tar.close()
         if self._output:
             if _state(self._output) != self._before:
                 raise RefusedError(
-                    "another process has written to it meanwhile",
+                    "another process changed the file during the copy",
                     where=self.where,
-                    hint="nothing of it was touched: run the command again",
+                    hint="it was left unchanged; run the command again",
                 )
             self._pending.publish(self._output.name)
         elif self._deliver:
@@ -123,7 +125,7 @@ class ArchiveOutput:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Let go of what was not published."""
+        """Close files and discard an unpublished archive."""
         self._stack.close()
 
 
@@ -139,9 +141,9 @@ class ArchiveBlobs:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.layout.destination.LayoutBlobs`; only what is in the archive already counts."""
-        is_there = self._output.size(descriptor.digest) == descriptor.size
-        return descriptor if is_there else None
+        """See :class:`tarkit.layout.destination.LayoutBlobs`; only blobs in this archive are reused."""
+        is_stored = self._output.size(descriptor.digest) == descriptor.size
+        return descriptor if is_stored else None
 
     def put(self, blob: VerifyingReader) -> None:
         """See :class:`tarkit.layout.destination.LayoutBlobs`."""
@@ -149,13 +151,13 @@ class ArchiveBlobs:
 
 
 def _state(output: Output) -> tuple[int, ...] | None:
-    """Return a value that changes when somebody writes to the file at *output*, or replaces it."""
+    """Return a value that changes if the file at *output* is modified or replaced."""
     with os_errors(output.path):
         found = output.directory.lookup(output.name)
     return found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _print(archive: BinaryIO) -> None:
+def _write_to_stdout(archive: BinaryIO) -> None:
     with os_errors("standard output"):
         for chunk in chunks_of(archive):
             write_all(standard_output(), chunk)

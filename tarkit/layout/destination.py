@@ -1,4 +1,4 @@
-"""Where one image of a layout goes, whether the layout is a directory or a tar."""
+"""The destination of one image in a layout, be it a directory or a tar."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ARCHIVE_PROFILE = replace(DIRECTORY_PROFILE, ordered=True)
 
 
 class LayoutBlobs(Protocol):
-    """The blobs of a layout that is being written."""
+    """The blobs of a layout during writing."""
 
     def find(
         self,
@@ -39,12 +39,15 @@ class LayoutBlobs(Protocol):
         ...
 
     def put(self, blob: VerifyingReader) -> None:
-        """Store *blob*; one that fails never becomes visible."""
+        """Store *blob*; a blob that fails verification never becomes visible."""
         ...
 
 
 class LayoutDestination:
-    """Where one image goes; see :class:`tarkit.protocols.Destination`. *on_commit* gets its top manifest."""
+    """The destination of one image; see :class:`tarkit.protocols.Destination`.
+
+    :meth:`commit` passes the top manifest to *on_commit*.
+    """
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class LayoutDestination:
 
     def put_manifest(self, manifest: RawManifest) -> None:
         """See :class:`tarkit.protocols.Destination`."""
+        # No compressions: a manifest is only reused by digest.
         if self._blobs.find(manifest.descriptor, None, frozenset()) is None:
             self._blobs.put(VerifyingReader(io.BytesIO(manifest.data), digest=manifest.digest))
         self._top = manifest

@@ -1,4 +1,4 @@
-"""Writing ``index.json``: which entry a new one replaces."""
+"""Add entries to ``index.json``, replacing those that have the same name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EMPTY_INDEX = Index(media_types.OCI_INDEX, ())
 
 
 def named_entries(manifest: RawManifest, names: Iterable[str]) -> list[Descriptor]:
-    """An entry for *manifest* under each of *names*; one without a name where there are none."""
+    """Return an entry for *manifest* under each of *names*, or one unnamed entry if there are none."""
     entries = [
         replace(manifest.descriptor, annotations={REF_NAME: name}) for name in dict.fromkeys(names)
     ]
@@ -22,53 +22,55 @@ def named_entries(manifest: RawManifest, names: Iterable[str]) -> list[Descripto
 
 
 def with_entries(index: Index, entries: Iterable[Descriptor]) -> Index:
-    """*index* with *entries* added: each takes the place of the one that had its name.
+    """Return *index* with *entries* added, each at the position of the entry that had its name.
 
-    One with a full name as well, of which that was the tag only, stays under its full name. An
-    entry without a name replaces one of the same digest without a name. Everything else stays.
+    If the name was only the tag of an entry that also has a full name, that entry keeps its full
+    name and loses the tag. An unnamed entry replaces an unnamed one with the same digest. All
+    other entries are kept.
     """
-    manifests: list[Descriptor | None] = list(index.manifests)  # None where one was replaced
-    places = _Places(index.manifests)
+    manifests: list[Descriptor | None] = list(index.manifests)  # None if replaced
+    positions = _Positions(index.manifests)
     for entry in entries:
-        place = None
-        for at in places.take(entry):
-            if (old := manifests[at]) is not None:
-                manifests[at] = _beside(old, entry)
-                if manifests[at] is None and place is None:
-                    place = at
-        if place is None:
-            place = len(manifests)
+        # If several entries had the name, the new one replaces the first and removes the others.
+        position: int | None = None
+        for old_position in positions.take(entry):
+            if (old := manifests[old_position]) is not None:
+                manifests[old_position] = _without_name(old, entry)
+                if manifests[old_position] is None and position is None:
+                    position = old_position
+        if position is None:
+            position = len(manifests)
             manifests.append(None)
-        manifests[place] = entry
-        places.add(place, entry)
+        manifests[position] = entry
+        positions.add(position, entry)
     return replace(index, manifests=tuple(entry for entry in manifests if entry is not None))
 
 
-class _Places:
-    """Where the entries of an index are, by their names; by digest if they have none."""
+class _Positions:
+    """The positions of an index's entries by name, or by digest if they have none."""
 
     def __init__(self, entries: Iterable[Descriptor]) -> None:
-        self._places: dict[object, dict[int, None]] = {}
-        for at, entry in enumerate(entries):
-            self.add(at, entry)
+        self._positions: dict[object, dict[int, None]] = {}
+        for position, entry in enumerate(entries):
+            self.add(position, entry)
 
-    def add(self, at: int, entry: Descriptor) -> None:
+    def add(self, position: int, entry: Descriptor) -> None:
         for key in names_of(entry.annotations) or (entry.digest,):
-            self._places.setdefault(key, {})[at] = None
+            self._positions.setdefault(key, {})[position] = None
 
     def take(self, new: Descriptor) -> list[int]:
-        """Return the places of all entries that *new* may replace, in order, and forget them."""
+        """Remove and return, in order, the positions of all entries that *new* may replace."""
         key = new.annotations.get(REF_NAME) or new.digest
-        return sorted(self._places.pop(key, ()))
+        return sorted(self._positions.pop(key, ()))
 
 
-def _beside(old: Descriptor, new: Descriptor) -> Descriptor | None:
-    """What *old* is when *new* has its name: nothing, or all but a tag."""
+def _without_name(old: Descriptor, new: Descriptor) -> Descriptor | None:
+    """Return *old* after *new* has taken its name: None, or the entry without its tag."""
     names, name = names_of(old.annotations), new.annotations.get(REF_NAME)
     if name is None:
         return None if old.digest == new.digest and not names else old
     if name not in names:
         return old
-    if name == names[0]:
+    if name == names[0]:  # the full name, or the only one
         return None
     return replace(old, annotations={k: v for k, v in old.annotations.items() if k != REF_NAME})

@@ -1,4 +1,4 @@
-"""Which stored blob is which layer: what lets a second copy reuse the compressed layers of the first."""
+"""Find stored layers by diff ID, so that later copies can reuse compressed layers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from tarkit.streams.verify import verified
 def layers_by_diff_id(layout: Layout) -> Mapping[Digest, list[Descriptor]]:
     """Return the layers of every image in *layout*, by diff ID.
 
-    An image that is broken or incomplete teaches nothing and stops nothing.
+    Broken or incomplete images are skipped.
     """
     known: dict[Digest, list[Descriptor]] = defaultdict(list)
+    # Shared by all entries, so nested indexes and images are read once each.
     indexes: set[Digest] = set()
     images: set[Digest] = set()
     for entry in layout.index.manifests:
@@ -31,11 +32,11 @@ def layers_by_diff_id(layout: Layout) -> Mapping[Digest, list[Descriptor]]:
                 if image.digest not in images and image.media_type in media_types.MANIFESTS:
                     images.add(image.digest)
                     with suppress(TarkitError):
-                        _learn_image(layout, Manifest.parse(layout.manifest(image)), known)
+                        _add_layers(layout, Manifest.parse(layout.manifest(image)), known)
     return known
 
 
-def _learn_image(layout: Layout, manifest: Manifest, known: dict[Digest, list[Descriptor]]) -> None:
+def _add_layers(layout: Layout, manifest: Manifest, known: dict[Digest, list[Descriptor]]) -> None:
     config = manifest.config
     data = verified(layout.files.open_blob(config.digest), config.digest, config.size)
     manifest.require_image(data)

@@ -1,4 +1,4 @@
-"""Reading a layout: its images by name or position, and everything they lead to, verified."""
+"""Read a layout: find images by name or position, and verify their manifests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MARKER = b'{"imageLayoutVersion":"1.0.0"}'
 
 @dataclass(frozen=True, slots=True)
 class LayoutImage(ImageEntry):
-    """An entry of the index, and what it points at."""
+    """An entry of ``index.json`` and its ``descriptor``."""
 
     descriptor: Descriptor
 
@@ -37,20 +37,23 @@ class LayoutFiles(Protocol):
     where: str
 
     def read(self, name: str) -> bytes | None:
-        """A metadata file at the top of the layout, within bounds; ``None`` where there is none."""
+        """Return a metadata file at the top of the layout, or None if it is missing.
+
+        Raises :class:`LimitExceededError` if it is too large.
+        """
         ...
 
     def blob_size(self, digest: Digest) -> int | None:
-        """The size of a blob in bytes, or ``None`` where there is no such blob."""
+        """Return the size of a blob in bytes, or None if it is missing."""
         ...
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """The raw bytes of a blob; raises :class:`BlobNotFoundError`."""
+        """Open a blob, unverified; raises :class:`BlobNotFoundError`."""
         ...
 
 
 class Layout:
-    """A layout's ``index.json``, read, over the files it speaks of."""
+    """The parsed ``index.json`` of a layout, and the layout's files."""
 
     def __init__(self, files: LayoutFiles, top: RawManifest, index: Index) -> None:
         self.files = files
@@ -59,35 +62,34 @@ class Layout:
 
     @classmethod
     def read(cls, files: LayoutFiles) -> Layout:
-        """Read the marker and the index; raises :class:`MalformedError` if this is no layout.
+        """Read the marker and the index; raises :class:`MalformedError` if *files* are not a layout.
 
-        An entry of the index that cannot be read hides no other.
+        Unreadable entries of the index are kept as such and do not prevent reading the others.
         """
         _check_marker(files)
         data = files.read(INDEX_FILE)
         if data is None:
-            raise MalformedError("no index.json, so this is not an OCI layout", where=files.where)
+            raise MalformedError("not an OCI layout: index.json is missing", where=files.where)
+        # The mediaType of index.json is optional, and only OCI indexes lack it.
         where = f"{files.where}/{INDEX_FILE}"
         media_type = get_string(parse_object(data, where=where), "mediaType", where=where)
         top = RawManifest.of(data, media_type or media_types.OCI_INDEX, where=where)
         return cls(files, top, Index.parse(top, strict=False))
 
     def images(self) -> Sequence[LayoutImage | UnreadableImage]:
-        """Return the images the index names.
-
-        A flat multi-platform index without names is one image: itself.
-        """
+        """Return the images that the index lists; a flat index is a single image itself."""
         return self._catalog.images
 
     def find(self, name: str | None, position: int | None) -> LayoutImage:
-        """Return the image of that *name* or *position*, or the only one.
+        """Return the image with that *name* or *position*; without either, the only image.
 
-        A name is compared as it is, then in full. Raises as :meth:`Catalog.choose` does.
+        A name is compared verbatim first, then as a full reference. Raises the errors of
+        :meth:`Catalog.choose`.
         """
         return self._catalog.choose(name, position)[0]
 
     def matches(self, name: str) -> Mapping[int, str]:
-        """Return the positions of all images that *name* means, and the name that each has there."""
+        """Return the positions of all images that *name* matches, each with the matching name."""
         return self._catalog.matches(name)
 
     @cached_property
@@ -106,7 +108,8 @@ class Layout:
         )
 
     def entries(self) -> list[LayoutImage | UnreadableImage]:
-        """Return the entries of the index, each at its position."""
+        """Return the entries of the index in order, unreadable ones included."""
+        # Index keeps readable and unreadable entries apart; the latter remember their positions.
         odd = {entry.position: entry for entry in self.index.unreadable}
         readable = iter(self.index.manifests)
         return [
@@ -115,16 +118,16 @@ class Layout:
         ]
 
     def listing(self) -> Index:
-        """The index as a list of images, to which others may be added.
+        """Return the index as a list of images to which others can be added.
 
-        One that is an image itself is in a list of its own, whose blob is ``top``.
+        A flat index becomes the only entry of a new list; ``top`` is its blob.
         """
         if self.is_flat():
             return Index(media_types.OCI_INDEX, (self.top.descriptor,))
         return self.index
 
     def is_flat(self) -> bool:
-        """Whether ``index.json`` is one multi-platform image itself, and not a list of images."""
+        """Return True if ``index.json`` is itself one multi-platform image, not a list of images."""
         if self.index.unreadable:
             return False
         platforms = [entry.platform for entry in self.index.manifests]
@@ -132,24 +135,24 @@ class Layout:
         return len(platforms) > 1 and not named and all(platforms)
 
     def manifest(self, descriptor: Descriptor) -> RawManifest:
-        """The manifest or index that *descriptor* points at, checked against its digest and size."""
+        """Return the manifest or index of *descriptor*, verified against its digest and size."""
         if descriptor.digest == self.top.digest:
             return self.top
         where = f"{self.files.where}: manifest {descriptor.digest}"
         if descriptor.size > METADATA_LIMIT:
             raise LimitExceededError(
-                f"a manifest of {descriptor.size} bytes", limit=METADATA_LIMIT, where=where
+                f"manifest too large: {descriptor.size} bytes", limit=METADATA_LIMIT, where=where
             )
         data = verified(self.files.open_blob(descriptor.digest), descriptor.digest, descriptor.size)
         return RawManifest.of(data, descriptor.media_type, where=where)
 
     def nested(self, descriptor: Descriptor) -> RawManifest | None:
-        """Return the index that *descriptor* points at, or None if it is absent."""
-        is_there = (
+        """Return the index of *descriptor*, or None if it is missing."""
+        is_stored = (
             descriptor.digest == self.top.digest
             or self.files.blob_size(descriptor.digest) is not None
         )
-        return self.manifest(descriptor) if is_there else None
+        return self.manifest(descriptor) if is_stored else None
 
 
 def _readable(position: int, descriptor: Descriptor) -> LayoutImage:
@@ -157,7 +160,7 @@ def _readable(position: int, descriptor: Descriptor) -> LayoutImage:
 
 
 def _unreadable(entry: UnreadableEntry) -> UnreadableImage:
-    """Return what can be said of *entry*: the names and the digest that it states, if these are text."""
+    """Return *entry* with the names and the digest that it states, if these are strings."""
     document = entry.document if isinstance(entry.document, dict) else {}
     annotations = document.get("annotations")
     texts = annotations if isinstance(annotations, dict) else {}
@@ -169,7 +172,7 @@ def _unreadable(entry: UnreadableEntry) -> UnreadableImage:
 
 
 def _full_names(image: ImageEntry) -> Iterator[tuple[str, str]]:
-    """Yield the full name of *image*, written out, with the name that comes first in its list."""
+    """Yield the normalized full name of *image* with the full name as written."""
     full = (
         image.descriptor.annotations.get(CONTAINERD_NAME)
         if isinstance(image, LayoutImage)
@@ -182,15 +185,16 @@ def _full_names(image: ImageEntry) -> Iterator[tuple[str, str]]:
 def _check_marker(files: LayoutFiles) -> None:
     marker = files.read(MARKER_FILE)
     if marker is None:
-        raise MalformedError("no oci-layout file, so this is not an OCI layout", where=files.where)
+        raise MalformedError("not an OCI layout: the oci-layout file is missing", where=files.where)
     where = f"{files.where}/{MARKER_FILE}"
     version = get_string(parse_object(marker, where=where), "imageLayoutVersion", where=where)
     if version != VERSION:
-        raise MalformedError(f"layout version {version[:40]!r}, not {VERSION}", where=where)
+        message = f"unsupported layout version {version[:40]!r}, expected {VERSION}"
+        raise MalformedError(message, where=where)
 
 
 class LayoutSource:
-    """One image of a layout. Every manifest it hands out was reached from the top and verified."""
+    """One image of a layout. It returns only manifests reachable from the top one, each verified."""
 
     def __init__(self, layout: Layout, top: Descriptor, names: tuple[str, ...]) -> None:
         self._layout = layout
@@ -207,6 +211,7 @@ class LayoutSource:
             raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
         raw = self._layout.manifest(descriptor)
         if raw.is_index:
+            # Only children of returned indexes are reachable: digests from elsewhere are refused.
             for child in Index.parse(raw, strict=False).manifests:
                 self._known.setdefault(child.digest, child)
         return raw

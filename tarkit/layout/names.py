@@ -1,4 +1,4 @@
-"""What an image in a layout is called."""
+"""The names of images in a layout."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
 
 REF_NAME = "org.opencontainers.image.ref.name"
-"""The name of an image in a layout: any text, often a tag only (image-spec annotations.md)."""
+"""The name of an image in a layout: any text, often just a tag (image-spec annotations.md)."""
 
 CONTAINERD_NAME = "io.containerd.image.name"
-"""The full name, where containerd or Docker wrote the layout."""
+"""The full name of an image, written by containerd and Docker."""
 
 
 def names_of(annotations: Mapping[str, str]) -> tuple[str, ...]:
-    """The names an entry of ``index.json`` goes by, the fullest first."""
+    """Return the names in the *annotations* of an ``index.json`` entry, the full name first."""
     names = (annotations.get(CONTAINERD_NAME, ""), annotations.get(REF_NAME, ""))
     return tuple(dict.fromkeys(name for name in names if name))
 
 
 def answers_to(annotations: Mapping[str, str], name: str) -> bool:
-    """Whether an entry is meant by *name*: exactly, or by its full name however that is written."""
+    """Return True if *name* is one of the entry's names, or denotes the same full reference."""
     names = names_of(annotations)
     if name in names:
         return True
@@ -30,7 +30,7 @@ def answers_to(annotations: Mapping[str, str], name: str) -> bool:
 
 
 def normalized(name: str) -> str | None:
-    """*name* in full as Docker reads it, or ``None`` where it is not an image's name."""
+    """Return the full reference that Docker reads *name* as, or None if it is not a valid name."""
     try:
         return str(Reference.parse(name).tagged())
     except UsageError:

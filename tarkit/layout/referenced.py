@@ -1,4 +1,4 @@
-"""The blobs that a layout's images need."""
+"""Find the blobs that a layout's images reference."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from tarkit.layout.layout import Layout
 
 
 def referenced(layout: Layout) -> set[Digest]:
-    """Return the digests of all content that the images of *layout* lead to, as far as they can be read."""
+    """Return the digests of all blobs reachable from the images of *layout*.
+
+    Manifests that cannot be read are included, but add nothing else.
+    """
     found: set[Digest] = set()
     pending = list(layout.index.manifests)
-    while pending:
+    while pending:  # no recursion: nested indexes may be arbitrarily deep
         descriptor = pending.pop()
         if descriptor.digest not in found:
             found.add(descriptor.digest)
             with suppress(TarkitError):
-                pending += _parts(layout, descriptor)
+                pending += _children(layout, descriptor)
     return found
 
 
-def _parts(layout: Layout, descriptor: Descriptor) -> Sequence[Descriptor]:
+def _children(layout: Layout, descriptor: Descriptor) -> Sequence[Descriptor]:
     if descriptor.media_type not in MANIFESTS | INDEXES:
         return ()
     raw = layout.manifest(descriptor)

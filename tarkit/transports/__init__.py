@@ -1,1 +1,1 @@
-"""Where images come from and go to: a package for each kind of place."""
+"""Readers and writers for each kind of image location, one package per transport."""

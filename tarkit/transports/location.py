@@ -1,4 +1,7 @@
-"""Locations: where an image is, in writing, ``transport:path[:name|:@N]``; the only place that knows every backend."""
+"""Parse and open locations, written ``transport:path[:name|:@N]``.
+
+This is the only module that imports every transport, each only when it is used.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Transport(Enum):
-    """The kinds of places there are."""
+    """The kinds of locations, each with its prefix as the value."""
 
     DOCKER_ARCHIVE = "docker-archive"
     OCI = "oci"
@@ -30,7 +33,7 @@ class Transport(Enum):
     DIR = "dir"
     REGISTRY = "docker"
     DOCKER_DAEMON = "docker-daemon"
-    ANY = ""  # a plain path, to be sniffed
+    ANY = ""  # a plain path, whose format is detected
 
 
 _BY_PREFIX = {transport.value: transport for transport in Transport if transport.value}
@@ -41,9 +44,9 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place: its ``transport`` and ``path``, and an image in it by ``name`` or by ``index`` from 0.
+    """A ``transport`` and ``path``, and optionally one image there, by ``name`` or zero-based ``index``.
 
-    A Docker daemon has no path: it is the one that the environment tells of.
+    The path of a Docker daemon is empty: the environment selects the daemon.
     """
 
     transport: Transport
@@ -53,9 +56,10 @@ class Location:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a location as the command line has it; raises :class:`UsageError`.
+        """Parse a location as written on the command line; raises :class:`UsageError`.
 
-        A text without a transport is a plain path, whole: names in it need a transport.
+        Text without a transport is a plain path, colons included; selecting an image by name
+        requires a transport.
         """
         match = _PREFIX.fullmatch(text)
         if match is None or _DRIVE.match(text) or (os.sep in match[1]):
@@ -63,11 +67,11 @@ class Location:
         prefix, rest = match.groups()
         transport = _BY_PREFIX.get(prefix)
         if transport is None:
-            if Path(text).exists():
+            if Path(text).exists():  # a file name with a colon
                 return cls(Transport.ANY, text)
             raise UsageError(
                 f"unknown transport {prefix!r} in {text!r}",
-                hint=f"there are {', '.join(_BY_PREFIX)}",
+                hint=f"known transports: {', '.join(_BY_PREFIX)}",
             )
         if transport is Transport.DIR:
             return cls(transport, _required(rest, text))
@@ -80,11 +84,12 @@ class Location:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it is standard input, or output."""
+        """True if the path is ``-``, standard input or output."""
         return self.path == "-"
 
     def __str__(self) -> str:
         if self.transport is Transport.REGISTRY:
+            # The name is a tag, a digest, or ``tag@digest``; a digest alone contains a colon.
             mark = "@" if ":" in (self.name or "").partition("@")[0] else ":"
             return (
                 f"docker://{self.path}{mark}{self.name}" if self.name else f"docker://{self.path}"
@@ -98,15 +103,15 @@ class Location:
 
 
 AnySource: TypeAlias = Source | Location | str
-"""An image of an open reader, or where one is."""
+"""An image of an open reader, or the location of one."""
 
 
-def _located(location: Location | str) -> Location:
+def _to_location(location: Location | str) -> Location:
     return Location.parse(location) if isinstance(location, str) else location
 
 
 def _split(rest: str) -> tuple[str, str | None, int | None]:
-    """Path, name and index of what follows the transport. A Windows drive's colon parts nothing."""
+    """Split the text after the transport into path, name and index; keep a Windows drive's colon."""
     start = 2 if _DRIVE.match(rest) else 0
     indexed = _INDEX.fullmatch(rest)
     if indexed and len(indexed[1]) > start:
@@ -116,7 +121,7 @@ def _split(rest: str) -> tuple[str, str | None, int | None]:
 
 
 def _repository(rest: str, text: str) -> tuple[str, str | None]:
-    """The repository that ``//host/path:tag@digest`` is in, and the image's name there."""
+    """Split ``//host/path:tag@digest`` into the repository and the image's name in it."""
     if not rest.startswith("//"):
         raise UsageError(f"malformed location {text!r}", hint="write docker://NAME")
     reference = Reference.parse(rest[2:])
@@ -137,14 +142,15 @@ def open_reader(
     follow_links: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Reader:
-    """Open what is at *location* for reading; a context manager.
+    """Open *location* for reading; the reader is a context manager.
 
-    With *metadata_only* a pipe, or what a daemon sends, is not spooled, and layers in it cannot be
-    read. With *follow_links*, the files of a layout or directory may be links out of it.
-    *registry* says how to reach one, and who to be there.
-    Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` for a plain path to something else.
+    With *metadata_only*, data from a pipe or a daemon is not spooled, so layers cannot be read.
+    With *follow_links*, files of a layout or directory may be links that lead out of it.
+    *registry* holds connection options and credentials.
+    Raises :class:`PathNotFoundError` if the location does not exist, and :class:`NotAnImageError`
+    for a plain path to anything but an image.
     """
-    location = _located(location)
+    location = _to_location(location)
     transport = location.transport
     if transport is Transport.ANY:
         from tarkit.transports.sniff import sniff
@@ -195,7 +201,7 @@ def _open_stream(location: Location, metadata_only: bool) -> Reader:
 
 
 def _no_stream(location: Location) -> UsageError:
-    return UsageError(f"{location.transport.value}: is a directory, and cannot be a pipe")
+    return UsageError(f"{location.transport.value}: needs a directory and cannot be a pipe")
 
 
 @contextmanager
@@ -206,8 +212,8 @@ def open_source(
     follow_links: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Iterator[Source]:
-    """The image at *location*, open as long as the block lasts; see :func:`open_reader`."""
-    location = _located(location)
+    """Open the image at *location* and close it after the block; see :func:`open_reader`."""
+    location = _to_location(location)
     with open_reader(
         location, metadata_only=metadata_only, follow_links=follow_links, registry=registry
     ) as reader:
@@ -216,7 +222,7 @@ def open_source(
 
 @contextmanager
 def opened(source: AnySource) -> Iterator[Source]:
-    """*source* itself, or the image that is there, open as long as the block lasts."""
+    """Yield *source* if it is open already; otherwise open that location and close it after the block."""
     if isinstance(source, Location | str):
         with open_source(source) as image:
             yield image
@@ -231,21 +237,21 @@ def open_writer(
     verify_existing: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Writer:
-    """Open *location* for writing; a context manager that publishes when it ends without an error.
+    """Open *location* for writing; the writer is a context manager that publishes on a clean exit.
 
-    An archive that is there is replaced, with all it holds: :func:`~tarkit.copying.existing.copy_existing`
-    keeps its images. Layouts and registries keep their own.
-    Raises :class:`UsageError` where nothing can be written to, and :class:`RefusedError` where
-    something else is in the way.
+    An existing archive is replaced; :func:`~tarkit.copying.existing.copy_existing` preserves its
+    images. Layouts and registries keep their other images.
+    Raises :class:`UsageError` if the location cannot be written to, and :class:`RefusedError` if
+    the path holds anything but an image.
     """
-    location = _located(location)
+    location = _to_location(location)
     if location.transport is Transport.ANY:
         raise UsageError(
-            f"say what to write to {location.path!r}",
-            hint=f"as oci:{location.path}, docker-archive:{location.path} or oci-archive:{location.path}",
+            f"no transport given for the destination {location.path!r}",
+            hint=f"write oci:{location.path}, docker-archive:{location.path} or oci-archive:{location.path}",
         )
     if location.index is not None:
-        raise UsageError(f"an image cannot be written to position @{location.index}")
+        raise UsageError(f"cannot write to position @{location.index}", hint="use a name")
     if location.is_stream and location.transport in (Transport.OCI, Transport.DIR):
         raise _no_stream(location)
     match location.transport:

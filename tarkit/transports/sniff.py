@@ -1,4 +1,4 @@
-"""What a plain path is: a directory by its files, a file by its first bytes and its members."""
+"""Detect the format of a plain path: a directory by its files, an archive by its members."""
 
 from __future__ import annotations
 
@@ -30,23 +30,24 @@ _LAYOUT_FILES = (INDEX_FILE, MARKER_FILE)
 
 
 def sniff(path_text: str, *, metadata_only: bool = False, follow_links: bool = False) -> Reader:
-    """Open the image, archive or layout at a plain path, or on standard input if it is ``-``.
+    """Open the image, archive or layout at *path_text*, or on standard input if it is ``-``.
 
-    Raises :class:`PathNotFoundError`, and :class:`NotAnImageError` that says what the path is instead.
+    Raises :class:`PathNotFoundError` if the path does not exist, and :class:`NotAnImageError`,
+    which names the actual file type, if it is not an image.
     """
     if path_text == "-":
-        return _of_archive(Archive.from_stream(standard_input(), keep_data=not metadata_only))
+        return _archive_reader(Archive.from_stream(standard_input(), keep_data=not metadata_only))
     path = Path(path_text)
     if not path.exists():
         raise PathNotFoundError("no such file or directory", where=path_text)
     if path.is_dir():
         reader = OCILayoutReader if is_layout(path) else DirectoryReader
         return reader.open(path, follow_links=follow_links)
-    return _of_archive(open_archive(path))
+    return _archive_reader(open_archive(path))
 
 
 def is_layout(path: Path) -> bool:
-    """Whether the directory *path* is an OCI layout, or else the loose files of one image.
+    """Return True if the directory *path* is an OCI layout, False if it is a ``dir:`` image.
 
     Raises :class:`NotAnImageError` for any other directory.
     """
@@ -58,7 +59,11 @@ def is_layout(path: Path) -> bool:
 
 
 def open_archive(path: Path) -> Archive:
-    """The archive *path*; raises what is wrong with it, or :class:`NotAnImageError` that says what it is."""
+    """Open the archive at *path*.
+
+    Raises :class:`NotAnImageError` for a file of another known type, and otherwise the error that
+    reading the archive raised.
+    """
     try:
         archive = Archive.open(path)
     except (MalformedError, TruncatedError):
@@ -66,16 +71,15 @@ def open_archive(path: Path) -> Archive:
         if kind is None:
             raise
         raise NotAnImageError(f"is {kind}, not an image archive", where=str(path)) from None
-    if not archive.members and (
-        kind := identify(path)
-    ):  # zeros at the front look like an empty tar
+    # A file that begins with zeros, such as a disk image, looks like an empty tar.
+    if not archive.members and (kind := identify(path)):
         archive.close()
         raise NotAnImageError(f"is {kind}, not an image archive", where=str(path))
     return archive
 
 
 class Kinds(NamedTuple):
-    """What an archive is by its members: a docker archive, an OCI layout, or both."""
+    """The formats of an archive: a docker archive, an OCI layout, or both."""
 
     docker: bool
     layout: bool
@@ -84,28 +88,28 @@ class Kinds(NamedTuple):
 _NONE = Kinds(docker=False, layout=False)
 
 
-def kinds_of(archive: Archive, asked: Kinds = _NONE) -> Kinds:
-    """What *archive* is, be it only because somebody *asked* for it as that.
+def kinds_of(archive: Archive, requested: Kinds = _NONE) -> Kinds:
+    """Return the formats of *archive*, judged by its members, together with the *requested* ones.
 
-    Raises :class:`NotAnImageError` for one that is neither, and :class:`TruncatedError` where that
-    is because its end is missing.
+    Raises :class:`NotAnImageError` if there are none, or :class:`TruncatedError` if the end of the
+    archive, which may hold the deciding members, is missing.
     """
     docker, layout = (
         any(archive.candidates(name) for name in names) for names in (_DOCKER_FILES, _LAYOUT_FILES)
     )
-    kinds = Kinds(docker or asked.docker, layout or asked.layout)
+    kinds = Kinds(docker or requested.docker, layout or requested.layout)
     if any(kinds):
         return kinds
     if archive.size and not archive.trailer:
-        message = f"cut short: it ends before a {MANIFEST_FILE} or {INDEX_FILE}"
+        message = f"truncated: the archive ends before {MANIFEST_FILE} or {INDEX_FILE}"
         raise TruncatedError(message, where=archive.where)
     kind = "a tar archive" if archive.size else "empty"
     message = f"is {kind}, but neither a docker archive nor an OCI layout"
     raise NotAnImageError(message, where=archive.where)
 
 
-def _of_archive(archive: Archive) -> Reader:
-    """The reader of *archive*; a docker archive that is a layout too is read as the former."""
+def _archive_reader(archive: Archive) -> Reader:
+    """Return a reader of *archive*; if it has both formats, read it as a docker archive."""
     try:
         is_docker = kinds_of(archive).docker
         return DockerArchiveReader(archive) if is_docker else OCIArchiveReader(archive)
@@ -115,20 +119,21 @@ def _of_archive(archive: Archive) -> Reader:
 
 
 def identify(path: Path) -> str | None:
-    """What the file at *path* is, in libmagic's words; ``None`` where it begins as a tar does, or nobody knows.
+    """Return libmagic's description of the file at *path*.
 
-    A broken archive stays an archive: it is for its reader to say what is wrong with it.
+    Return None for a tar, even a broken one (its reader reports a better error), and if libmagic
+    is not installed.
     """
     try:
-        import_module(
-            "pylibmagic"
-        )  # has to come first: it puts the library it ships where magic looks
+        # Must precede magic: it makes its bundled shared library visible to that.
+        import_module("pylibmagic")
         import magic
     except ImportError:
         return None
     with path.open("rb") as file:
         compression = detect(file.read(SNIFF_SIZE))
         file.seek(0)
+        # libmagic does not look inside compressed files: check the decompressed start as well.
         try:
             head = decompress(file, compression).peek(BLOCK_SIZE)
         except VerificationError:

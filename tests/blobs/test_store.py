@@ -1,4 +1,4 @@
-"""The content store: blobs appear verified, and only from inside."""
+"""The blob store: blobs are verified, and never outside the store."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def writer(root: Path) -> Iterator[BlobWriter]:
 
 
 def plant(store: BlobStore, digest: Digest = DIGEST) -> Path:
-    """The path of a blob, in directories that are there."""
+    """Return the path of a blob after creating its directories."""
     path = store.path(digest)
     path.parent.mkdir(parents=True)
     return path
 
 
-def test_what_is_put_is_there(store: BlobStore) -> None:
+def test_a_stored_blob_is_found(store: BlobStore) -> None:
     assert put(store, DATA) == DIGEST
     assert store.size(DIGEST) == len(DATA)
     with store.open(DIGEST) as blob:
@@ -72,7 +72,7 @@ def test_another_algorithm(store: BlobStore) -> None:
     assert list(store.digests()) == [digest]
 
 
-def test_a_blob_that_fails_leaves_nothing(store: BlobStore) -> None:
+def test_a_failing_blob_leaves_nothing(store: BlobStore) -> None:
     with pytest.raises(DigestMismatchError):
         put(store, DATA + b"x", DIGEST)
     assert read_files(store.root) == {}
@@ -86,14 +86,14 @@ def test_a_truncated_blob_is_rewritten(store: BlobStore) -> None:
     assert store.size(DIGEST) == len(DATA)
 
 
-def test_what_is_missing(store: BlobStore) -> None:
+def test_a_missing_blob(store: BlobStore) -> None:
     assert store.size(DIGEST) is None
     assert list(store.digests()) == []
     with pytest.raises(BlobNotFoundError, match=str(DIGEST)):
         store.open(DIGEST)
 
 
-def test_a_file_where_a_directory_should_be(store: BlobStore) -> None:
+def test_a_file_in_place_of_a_directory(store: BlobStore) -> None:
     store.root.mkdir()
     (store.root / "blobs").write_bytes(b"")
     assert store.size(DIGEST) is None
@@ -130,7 +130,7 @@ def test_a_directory_that_is_a_link_out_is_refused(store: BlobStore, tmp_path: P
 
 @needs_symlinks
 @pytest.mark.parametrize("target", ["nowhere", DIGEST.hex])
-def test_a_link_that_leads_nowhere_is_no_blob(store: BlobStore, target: str) -> None:
+def test_a_dangling_link_is_no_blob(store: BlobStore, target: str) -> None:
     plant(store).symlink_to(target)
     assert store.size(DIGEST) is None
     with pytest.raises(BlobNotFoundError):
@@ -145,7 +145,7 @@ def test_a_directory_is_no_blob(store: BlobStore) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no fifos here")
-def test_a_fifo_is_not_waited_on(store: BlobStore) -> None:
+def test_a_fifo_is_not_opened(store: BlobStore) -> None:
     os.mkfifo(plant(store))
     for look in (store.size, store.open):
         with pytest.raises(MalformedError, match="not a regular file"):
@@ -153,7 +153,7 @@ def test_a_fifo_is_not_waited_on(store: BlobStore) -> None:
 
 
 @needs_symlinks
-def test_a_device_is_out_of_the_store(store: BlobStore) -> None:
+def test_a_device_is_refused(store: BlobStore) -> None:
     plant(store).symlink_to(os.devnull)
     for look in (store.size, store.open):
         with pytest.raises(UnsafePathError, match="leads out of"):
@@ -161,7 +161,7 @@ def test_a_device_is_out_of_the_store(store: BlobStore) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names are longer elsewhere")
-def test_what_the_system_refuses_has_a_type(tmp_path: Path) -> None:
+def test_system_errors_are_translated(tmp_path: Path) -> None:
     store = BlobStore(tmp_path / ("n" * 300))
     for look in (store.size, store.open):
         with pytest.raises(TransportError, match="too long"):
@@ -169,7 +169,7 @@ def test_what_the_system_refuses_has_a_type(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
-def test_a_blob_that_may_not_be_read(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_blob(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, DATA)
 
     def denied(*_: object) -> int:
@@ -199,7 +199,7 @@ def test_removing(store: BlobStore) -> None:
     assert store.size(digest) is None
 
 
-def test_names_that_are_no_digests_are_passed_over(store: BlobStore) -> None:
+def test_names_that_are_not_digests_are_skipped(store: BlobStore) -> None:
     digest = put(store, DATA)
     (store.root / "blobs" / "sha256" / "README").write_bytes(b"")
     (store.root / "blobs" / "md5").mkdir()

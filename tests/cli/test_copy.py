@@ -245,7 +245,7 @@ def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:
         (("docker-archive:{dir}/none.tar", "oci:{out}"), 3, "No such file"),
         (("{dir}/none.tar", "oci:{out}"), 3, "no such file or directory"),
         (("{save}:@9", "oci:{out}"), 3, "no image @9: found 2 images"),
-        (("{save}:one:1", "{out}"), 2, "say what to write to"),
+        (("{save}:one:1", "{out}"), 2, "no transport given for the destination"),
         (("{save}:one:1", "ocy:{out}"), 2, "unknown transport 'ocy'"),
         (("{save}:one:1", "oci:{out}:@1"), 2, "position @1"),
         (("{save}:one:1", "docker-archive:{out}:Not A Name"), 2, "malformed image name"),

@@ -168,7 +168,7 @@ def test_an_image_that_is_not_there(daemon: Tool) -> None:
 def test_a_load_that_the_daemon_refuses(daemon: Tool, tmp_path: Path) -> None:
     image = image_of([b"not a layer" * 1000])
     archive = docker_archive(tmp_path / "odd.tar", (image, ["odd:1"]))
-    with pytest.raises(TransportError, match="the Docker daemon did not load it: "):
+    with pytest.raises(TransportError, match="the Docker daemon failed to load the archive: "):
         copy(f"docker-archive:{archive}", "docker-daemon:odd:1")
     with DockerDaemonReader.open() as reader:
         assert reader.images() == ()

@@ -1,4 +1,4 @@
-"""Which entry of an index a new one replaces."""
+"""Adding entries to an index, and the entries they replace."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_new_name_is_added_at_the_end() -> None:
     assert listed(index) == [("one", A), ("two", B)]
 
 
-def test_a_name_moves_in_its_place_and_leaves_nothing_behind() -> None:
+def test_a_new_entry_replaces_the_old_one_in_place() -> None:
     index = add(add(EMPTY_INDEX, "a", "one"), "b", "two")
     assert listed(add(index, "c", "one")) == [("one", C), ("two", B)]
 
@@ -58,15 +58,15 @@ def called(text: str, full: str, tag: str) -> Descriptor:
     return replace(Descriptor.of(text.encode(), OCI_MANIFEST), annotations=annotations)
 
 
-def test_a_full_name_replaces_who_goes_by_it_in_containerd() -> None:
+def test_a_full_name_replaces_containerds_entry() -> None:
     full = "docker.io/library/app:1"
     index = index_of(called("a", full, "1"))
     assert listed(add(index, "b", full)) == [(full, B)]
     assert listed(add(index, "b", "other")) == [("1", A), ("other", B)]
 
 
-def test_a_tag_moves_and_who_has_a_full_name_stays() -> None:
-    """As Docker saves them: each is called latest besides, and neither may get lost."""
+def test_a_tag_moves_and_entries_with_full_names_stay() -> None:
+    """Docker tags each saved image ``latest`` besides its full name; both images must be kept."""
     names = ("docker.io/library/one:latest", "docker.io/library/two:latest")
     index = index_of(
         *(called(text, name, "latest") for text, name in zip("ab", names, strict=True))
@@ -78,13 +78,13 @@ def test_a_tag_moves_and_who_has_a_full_name_stays() -> None:
     ]
 
 
-def test_everything_else_stays() -> None:
+def test_other_fields_are_kept() -> None:
     index = add(index_of(), "a", "one")
     assert (index.annotations, index.extra) == ({"kept": "yes"}, {"vendor": 1})
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["x", "y", "z"])), max_size=8))
-def test_every_name_is_held_by_who_got_it_last(steps: list[tuple[str, str]]) -> None:
+def test_every_name_belongs_to_the_latest_image(steps: list[tuple[str, str]]) -> None:
     index = EMPTY_INDEX
     for text, name in steps:
         index = add(index, text, name)
@@ -93,18 +93,18 @@ def test_every_name_is_held_by_who_got_it_last(steps: list[tuple[str, str]]) -> 
 
 
 @given(st.sampled_from("abc"), st.lists(st.sampled_from(["x", "y"]), max_size=3))
-def test_adding_twice_changes_nothing_more(text: str, names: list[str]) -> None:
+def test_adding_is_idempotent(text: str, names: list[str]) -> None:
     once = add(add(EMPTY_INDEX, "b", "x"), text, *names)
     assert add(once, text, *names) == once
 
 
-def test_the_fullest_name_comes_first() -> None:
+def test_the_full_name_comes_first() -> None:
     assert names_of({REF_NAME: "1", CONTAINERD_NAME: "docker.io/a/b:1"}) == ("docker.io/a/b:1", "1")
     assert names_of({REF_NAME: "1", CONTAINERD_NAME: "1"}) == ("1",)
     assert names_of({}) == ()
 
 
-def test_who_answers_to_a_name() -> None:
+def test_answers_to() -> None:
     annotations = {REF_NAME: "1", CONTAINERD_NAME: "docker.io/library/app:1"}
     assert answers_to(annotations, "app:1")
     assert answers_to(annotations, "1")

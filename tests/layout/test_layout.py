@@ -1,4 +1,4 @@
-"""Layouts: images by name and position, everything verified on the way to them."""
+"""Read layouts: images by name and position, verified manifests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def opened(tmp_path: Path, files: Files) -> OCILayoutReader:
 
 @pytest.fixture
 def two(tmp_path: Path) -> OCILayoutReader:
-    """Two images that share the tag ``latest``, as Docker names them."""
+    """Two images that share the tag ``latest``, named as Docker does."""
     layout = Layout()
     return opened(
         tmp_path,
@@ -62,7 +62,7 @@ def test_the_only_image_needs_no_name(tmp_path: Path) -> None:
     assert digest_of(reader) == digest_of(reader, "app") == digest_of(reader, index=0)
 
 
-def test_an_unnamed_image_goes_by_its_position(tmp_path: Path) -> None:
+def test_an_unnamed_image_is_selected_by_position(tmp_path: Path) -> None:
     reader = opened(tmp_path, layout_of(ONE, None))
     assert reader.images()[0].label == "@0"
     assert reader.source().names == ()
@@ -78,23 +78,23 @@ def test_a_full_name_may_be_written_short(two: OCILayoutReader, name: str) -> No
     assert digest_of(two, name) == digest_of(two, index=0)
 
 
-def test_a_tag_that_several_have_is_ambiguous(two: OCILayoutReader) -> None:
+def test_a_shared_tag_is_ambiguous(two: OCILayoutReader) -> None:
     with pytest.raises(AmbiguousImageError, match="several images are named 'latest'") as caught:
         two.source("latest")
     assert caught.value.available == ("docker.io/library/one:latest", "example.org/two:latest")
 
 
-def test_no_name_among_several_is_ambiguous(two: OCILayoutReader) -> None:
+def test_a_name_is_required_for_several_images(two: OCILayoutReader) -> None:
     with pytest.raises(AmbiguousImageError, match="contains 2 images and none was selected"):
         two.source()
 
 
-def test_a_name_that_is_not_there_lists_those_that_are(two: OCILayoutReader) -> None:
+def test_an_unknown_name_lists_the_known_ones(two: OCILayoutReader) -> None:
     with pytest.raises(ImageNotFoundError, match=r"no image 'three'; it holds .*one:latest"):
         two.source("three")
 
 
-def test_a_position_that_is_not_there_counts(two: OCILayoutReader) -> None:
+def test_an_unknown_position_reports_the_number_of_images(two: OCILayoutReader) -> None:
     with pytest.raises(ImageNotFoundError, match="no image @5: found 2 images"):
         two.source(index=5)
 
@@ -131,11 +131,14 @@ def test_a_flat_index_of_platforms_is_one_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"oci-layout": None}, "no oci-layout file"),
+        ({"oci-layout": None}, "the oci-layout file is missing"),
         ({"oci-layout": b"{}"}, "layout version ''"),
-        ({"oci-layout": b'{"imageLayoutVersion": "2.0.0"}'}, "layout version '2.0.0', not 1.0.0"),
+        (
+            {"oci-layout": b'{"imageLayoutVersion": "2.0.0"}'},
+            "layout version '2.0.0', expected 1.0.0",
+        ),
         ({"oci-layout": b"nonsense"}, "not JSON"),
-        ({"index.json": None}, r"no index\.json"),
+        ({"index.json": None}, r"index\.json is missing"),
         ({"index.json": b"[]"}, "expected a JSON object, got a list"),
         ({"index.json": b'{"schemaVersion": 1}'}, "schemaVersion is 1, not 2"),
         ({"index.json": dump({"schemaVersion": 2, "manifests": [{}]})}, "malformed digest"),
@@ -159,7 +162,7 @@ def test_a_manifest_altered_by_one_byte(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", [-1, 1])
-def test_a_manifest_of_another_size(tmp_path: Path, by: int) -> None:
+def test_a_manifest_with_a_wrong_size(tmp_path: Path, by: int) -> None:
     layout = Layout()
     entry = layout.image(ONE)
     reader = opened(tmp_path, layout.finish(entry | {"size": entry["size"] + by}))
@@ -170,7 +173,7 @@ def test_a_manifest_of_another_size(tmp_path: Path, by: int) -> None:
 def test_a_manifest_too_large_to_read(tmp_path: Path) -> None:
     layout = Layout()
     entry = layout.image(ONE) | {"size": 1 << 40}
-    with pytest.raises(LimitExceededError, match=f"a manifest of {1 << 40} bytes"):
+    with pytest.raises(LimitExceededError, match=f"manifest too large: {1 << 40} bytes"):
         opened(tmp_path, layout.finish(entry)).source().manifest()
 
 
@@ -181,7 +184,7 @@ def test_an_index_too_large_to_read(tmp_path: Path) -> None:
         opened(tmp_path, files)
 
 
-def test_a_manifest_that_is_missing(tmp_path: Path) -> None:
+def test_a_missing_manifest(tmp_path: Path) -> None:
     layout = Layout()
     entry = layout.image(ONE)
     del layout.files[f"blobs/sha256/{entry['digest'][7:]}"]
@@ -189,7 +192,7 @@ def test_a_manifest_that_is_missing(tmp_path: Path) -> None:
         opened(tmp_path, layout.finish(entry)).source().manifest()
 
 
-def test_manifests_are_reached_from_the_top_only(tmp_path: Path) -> None:
+def test_only_manifests_below_the_top_are_returned(tmp_path: Path) -> None:
     layout = Layout()
     other = layout.image(TWO)
     source = opened(tmp_path, layout.finish(named(layout.image(ONE), "x"))).source()
@@ -197,7 +200,7 @@ def test_manifests_are_reached_from_the_top_only(tmp_path: Path) -> None:
         source.manifest(Digest.parse(other["digest"]))
 
 
-def test_sha512_is_as_good(tmp_path: Path) -> None:
+def test_sha512(tmp_path: Path) -> None:
     layout = Layout()
     entry: Doc = layout.image(ONE)
     data = layout.files.pop(f"blobs/sha256/{entry['digest'][7:]}")
@@ -207,7 +210,7 @@ def test_sha512_is_as_good(tmp_path: Path) -> None:
     assert reader.source().manifest().data == data
 
 
-def test_a_source_knows_what_it_holds(tmp_path: Path) -> None:
+def test_holds(tmp_path: Path) -> None:
     layout, index, _ = multi_platform("amd64", "arm64")
     source = opened(tmp_path, layout.finish(index)).source()
     amd64, arm64 = Index.parse(source.manifest()).manifests
@@ -224,7 +227,7 @@ def test_the_where_of_an_error_is_the_layout(tmp_path: Path) -> None:
     assert caught.value.available == ("app",)
 
 
-def test_annotations_without_a_name_are_no_name(tmp_path: Path) -> None:
+def test_other_annotations_are_no_name(tmp_path: Path) -> None:
     layout = Layout()
     entry = layout.image(ONE) | {"annotations": {REF_NAME: "", "other": "x"}}
     assert opened(tmp_path, layout.finish(entry)).images()[0].names == ()

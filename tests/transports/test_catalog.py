@@ -1,4 +1,4 @@
-"""Errors offer only what works: every offered name, typed into a location, selects an image."""
+"""Errors offer only usable names: each one, typed into a location, selects an image."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def layout(directory: Path, names: Sequence[Sequence[str]]) -> str:
 
 
 def containerd(directory: Path, names: Sequence[Sequence[str]]) -> str:
-    """A layout in which every entry has a full name and its tag."""
+    """A layout in which every entry has a full name and a tag."""
     made = Layout()
     entries = [
         named(made.image(image), name.rpartition(":")[2], name)
@@ -81,7 +81,7 @@ def docker(directory: Path, names: Sequence[Sequence[str]]) -> str:
 
 
 def dual(directory: Path, names: Sequence[Sequence[str]]) -> str:
-    """Both at once: the layout has the second name of each image, or none."""
+    """A dual archive; its OCI half has the second name of each image, or none."""
     made, items = Layout(), []
     entries: list[Doc] = []
     for image, tags in zip(IMAGES, names, strict=False):
@@ -101,7 +101,7 @@ def dual(directory: Path, names: Sequence[Sequence[str]]) -> str:
     names=st.lists(st.lists(NAMES, max_size=3, unique=True), min_size=2, max_size=4), asked=NAMES
 )
 @settings(max_examples=25, deadline=None)
-def test_every_name_that_is_offered_is_taken(
+def test_every_offered_name_selects_an_image(
     make: Callable[[Path, Sequence[Sequence[str]]], str], names: list[list[str]], asked: str
 ) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -112,7 +112,7 @@ def test_every_name_that_is_offered_is_taken(
 
 
 def offers_of(location: str) -> Sequence[str]:
-    """The names that the error on *location* offers; none if there is an image or nothing like it."""
+    """Return the names that the error on *location* offers; none if it selects an image."""
     try:
         read(location)
     except (AmbiguousImageError, ImageNotFoundError) as error:
@@ -127,7 +127,7 @@ def read(location: str) -> None:
         image.manifest()
 
 
-def test_names_that_work_are_offered(tmp_path: Path) -> None:
+def test_usable_names_are_offered(tmp_path: Path) -> None:
     names = [["a:1", "b:1"], ["App:1"], [], ["x:@0"]]
     expected = ("a:1", "App:1", "@2", "@3")
     assert offers_of(docker(tmp_path, names)) == offers_of(dual(tmp_path, names)) == expected
@@ -136,7 +136,7 @@ def test_names_that_work_are_offered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [11, 300])
-def test_a_long_list_is_cut_between_names(tmp_path: Path, count: int) -> None:
+def test_a_long_list_is_shortened_between_names(tmp_path: Path, count: int) -> None:
     made = Layout()
     names = [
         f"registry.example/a/rather/long/path/to/an/image/of/some/team/app{n}:1"
@@ -175,7 +175,7 @@ ODD: list[tuple[object, type[Exception]]] = [
 
 
 class TestOddEntries:
-    """An entry that cannot be read hides no other, and survives when one is added."""
+    """An unreadable entry does not hide others, and survives additions."""
 
     @pytest.mark.parametrize(("odd", "kind"), ODD, ids=str)
     @pytest.mark.parametrize("position", [0, 1, 2])
@@ -234,7 +234,7 @@ class TestOddEntries:
 
 
 class TestPlatforms:
-    """The index decides, and an image comes before an artifact."""
+    """The index's platform takes precedence, and images precede artifacts."""
 
     def test_the_index_decides_if_a_config_states_another_platform(self, tmp_path: Path) -> None:
         made = Layout()

@@ -1,4 +1,4 @@
-"""Layouts and directories of links that lead out of them: refused, unless they are to be followed."""
+"""Layouts and directories with links out of them: refused unless ``follow_links`` is set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMAGE = make_image("one", "two")
 
 
 def link_out(directory: Path, *patterns: str) -> None:
-    """Replace what matches by links to the same content beside *directory*."""
+    """Replace matching files by links to the same content beside *directory*."""
     for pattern in patterns:
         for path in sorted(directory.glob(pattern)):
             target = directory.parent / "cache" / path.relative_to(directory)
@@ -31,7 +31,7 @@ def link_out(directory: Path, *patterns: str) -> None:
 
 @pytest.fixture(params=["blobs/sha256/*", "blobs/sha256", "blobs", "*"])
 def bazel(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A layout as Bazel's rules make it."""
+    """A layout as Bazel's rules create it."""
     layout = write_files(tmp_path / "bazel", layout_of(IMAGE, "app"))
     link_out(layout, request.param)
     return layout
@@ -52,7 +52,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 @pytest.mark.parametrize("prefix", ["oci:", ""])
-def test_every_command_follows_links_if_it_is_told_to(
+def test_every_command_accepts_follow_links(
     tarkit: Tarkit, bazel: Path, tmp_path: Path, command: tuple[str, ...], prefix: str
 ) -> None:
     places = {"in": f"{prefix}{bazel}", "dir": str(tmp_path)}
@@ -65,7 +65,7 @@ def test_every_command_follows_links_if_it_is_told_to(
     assert (followed.code, "--follow-links" in followed.err) == (0, False)
 
 
-def test_what_a_link_leads_to_is_verified(bazel: Path, tmp_path: Path, tarkit: Tarkit) -> None:
+def test_link_targets_are_verified(bazel: Path, tmp_path: Path, tarkit: Tarkit) -> None:
     name = f"blobs/sha256/{IMAGE.digest[7:]}"
     path = bazel / name
     path.write_bytes(path.read_bytes().replace(b"amd64", b"arm64"))
@@ -76,7 +76,7 @@ def test_what_a_link_leads_to_is_verified(bazel: Path, tmp_path: Path, tarkit: T
     assert not verify(f"oci:{bazel}", follow_links=True).ok
 
 
-def test_a_directory_of_loose_files_may_be_links_too(tmp_path: Path) -> None:
+def test_links_in_a_dir_image_are_followed(tmp_path: Path) -> None:
     write_files(tmp_path / "in", layout_of(IMAGE, "app"))
     copy(f"oci:{tmp_path / 'in'}", f"dir:{tmp_path / 'loose'}")
     link_out(tmp_path / "loose", "*")
@@ -92,7 +92,7 @@ def test_a_directory_of_loose_files_may_be_links_too(tmp_path: Path) -> None:
     assert verify(location, follow_links=True).ok
 
 
-def test_a_link_that_leads_nowhere_is_missing(tmp_path: Path) -> None:
+def test_a_dangling_link_is_a_missing_blob(tmp_path: Path) -> None:
     layout = write_files(tmp_path / "bazel", layout_of(IMAGE, "app"))
     path = layout / f"blobs/sha256/{IMAGE.digest[7:]}"
     path.unlink()
@@ -102,7 +102,7 @@ def test_a_link_that_leads_nowhere_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["/dev/zero", "."])
-def test_a_link_to_something_that_is_no_file_is_refused(tmp_path: Path, target: str) -> None:
+def test_a_link_to_a_special_file_is_refused(tmp_path: Path, target: str) -> None:
     layout = write_files(tmp_path / "bazel", layout_of(IMAGE, "app"))
     path = layout / f"blobs/sha256/{IMAGE.digest[7:]}"
     path.unlink()

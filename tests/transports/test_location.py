@@ -1,4 +1,4 @@
-"""Locations: how they are written, and what is behind each."""
+"""Locations: parsing, formatting and opening."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ IMAGE = make_image("one")
         st.integers(0, 99).map(lambda i: (None, i)),
     ),
 )
-def test_what_is_written_reads_back(
+def test_locations_round_trip(
     transport: Transport, path: str, selector: tuple[str | None, int | None]
 ) -> None:
     location = Location(transport, path, *selector)
@@ -77,7 +77,7 @@ def test_any_text_is_a_location_or_a_usage_error(text: str) -> None:
         (r"dir:C:\images", Location(Transport.DIR, r"C:\images")),
     ],
 )
-def test_how_it_is_read(text: str, expected: Location) -> None:
+def test_parsing(text: str, expected: Location) -> None:
     assert Location.parse(text) == expected
 
 
@@ -85,12 +85,12 @@ def test_how_it_is_read(text: str, expected: Location) -> None:
     "text",
     ["", "oci:", "oci::app", "dir:", "docker-archive:", "oci-archive::@1", "oci:a\0b", "a\0b"],
 )
-def test_no_path(text: str) -> None:
+def test_a_path_is_required(text: str) -> None:
     with pytest.raises(UsageError, match="no path in the location"):
         Location.parse(text)
 
 
-def test_an_unknown_transport_lists_those_there_are() -> None:
+def test_an_unknown_transport_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"unknown transport 'ocy' .* docker-archive, oci, "):
         Location.parse("ocy:dir")
 
@@ -103,13 +103,13 @@ def test_a_file_that_looks_like_a_transport(
     assert Location.parse("ab:cd") == Location(Transport.ANY, "ab:cd")
 
 
-def test_a_position_of_any_length_is_no_crash() -> None:
+def test_a_position_of_any_length_parses() -> None:
     assert Location.parse("oci:dir:@" + "9" * 5000).index is None
 
 
 @pytest.fixture
 def places(tmp_path: Path) -> Path:
-    """A directory with an image in every form."""
+    """A directory with an image in every format."""
     docker_archive(tmp_path / "docker.tar", (IMAGE, ["one:1"]))
     write_files(tmp_path / "layout", layout_of(IMAGE))
     return tmp_path
@@ -121,7 +121,7 @@ def test_open_source_takes_a_text(places: Path) -> None:
 
 
 @pytest.mark.parametrize("transport", ["docker-archive", "oci", "oci-archive", "dir"])
-def test_what_is_not_there(tmp_path: Path, transport: str) -> None:
+def test_a_missing_path_is_not_found(tmp_path: Path, transport: str) -> None:
     with pytest.raises(PathNotFoundError, match="gone"):
         open_reader(f"{transport}:{tmp_path / 'gone'}")
 
@@ -142,17 +142,17 @@ def test_a_directory_cannot_be_written_to_a_pipe(
     assert listing(tmp_path) == []
 
 
-def test_a_plain_path_says_nothing_of_what_to_write() -> None:
-    with pytest.raises(UsageError, match="as oci:out, docker-archive:out or oci-archive:out"):
+def test_a_plain_path_is_no_destination() -> None:
+    with pytest.raises(UsageError, match="write oci:out, docker-archive:out or oci-archive:out"):
         open_writer("out")
 
 
-def test_nothing_is_written_to_a_position() -> None:
+def test_a_position_is_no_destination() -> None:
     with pytest.raises(UsageError, match="position @1"):
         open_writer("oci:out:@1")
 
 
-def test_a_name_in_loose_files_is_not_found(places: Path) -> None:
+def test_an_unknown_name_is_not_found(places: Path) -> None:
     with (
         open_reader(f"oci:{places / 'layout'}") as reader,
         pytest.raises(ImageNotFoundError),

@@ -1,4 +1,4 @@
-"""Archives of many images: what is read and parsed grows as their number does."""
+"""Archives of many images: reads and parses grow linearly with their number."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ Make = Callable[..., str]
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often an archive is asked for a member, JSON is parsed and a name is taken apart."""
+    """Count how often a member is read, JSON is parsed and a name is parsed."""
     counted: Counter[str] = Counter()
 
     def count(owner: object, name: str) -> None:
@@ -118,12 +118,12 @@ def test_work_is_linear_in_the_number_of_images(
         assert use(location, directory) == count
         figures.append(Counter(calls))
     first, second, third = figures
-    for name in third:  # the same work for every image more
+    for name in third:  # the same work for every additional image
         assert third[name] - second[name] <= 2 * (second[name] - first[name]) + 2, (name, figures)
     assert sum(third.values()) <= 80 * 60
 
 
-def test_images_of_one_config_are_looked_into_once(tmp_path: Path, calls: Counter[str]) -> None:
+def test_images_with_the_same_config_are_read_once(tmp_path: Path, calls: Counter[str]) -> None:
     location = docker(tmp_path, 50, shared=True)
     calls.clear()
     assert list_all(location, tmp_path) == 50

@@ -1,4 +1,4 @@
-"""OCI layouts and archives written: names, sharing, what is in the way, what is left behind."""
+"""Write OCI layouts and archives: names, shared layers, existing files, leftovers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def files_of(path: Path) -> Files:
 
 
 def write(tmp_path: Path, kind: str, *steps: tuple[str, list[str]]) -> Files:
-    """Write images under names, all in one writer; the files there are then."""
+    """Write images under names with one writer; return the resulting files."""
     out = tmp_path / "out"
     with open_writer(Location.parse(f"{kind}:{out}")) as writer:
         for name, names in steps:
@@ -92,7 +92,7 @@ def test_several_images_share_their_layers(tmp_path: Path, kind: str) -> None:
 
 
 @both_kinds
-def test_a_name_goes_to_who_asked_last(tmp_path: Path, kind: str) -> None:
+def test_a_name_moves_to_the_latest_image(tmp_path: Path, kind: str) -> None:
     files = write(tmp_path, kind, ("one", ["a"]), ("two", ["a"]))
     assert names_in(check_layout(files)) == ["a"]
     assert config_digest(files, "a") == TWO.digest
@@ -100,8 +100,10 @@ def test_a_name_goes_to_who_asked_last(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
 @pytest.mark.parametrize("at_first", [False, True])
-def test_what_another_process_added_is_not_lost(tmp_path: Path, kind: str, at_first: bool) -> None:
-    """An archive is written anew as a whole, and nobody is locked out while that takes its time."""
+def test_images_added_by_another_process_are_kept(
+    tmp_path: Path, kind: str, at_first: bool
+) -> None:
+    """An archive is rewritten as a whole without a lock, so the writer must notice changes."""
     out = f"{kind}:{tmp_path / 'out'}"
     if at_first:
         copy(f"oci:{tmp_path / 'one'}", f"{out}:base:1")
@@ -111,7 +113,7 @@ def test_what_another_process_added_is_not_lost(tmp_path: Path, kind: str, at_fi
         copy_image(source, writer.destination("mine:1"), CopyOptions())
         copy(f"oci:{tmp_path / 'two'}", f"{out}:theirs:1")
         theirs = (tmp_path / "out").read_bytes()
-        with pytest.raises(RefusedError, match="another process has written to it meanwhile"):
+        with pytest.raises(RefusedError, match="another process changed the file"):
             stack.close()
     assert (tmp_path / "out").read_bytes() == theirs
     assert leftovers(tmp_path) == []
@@ -121,8 +123,8 @@ def test_what_another_process_added_is_not_lost(tmp_path: Path, kind: str, at_fi
 
 @both_kinds
 @pytest.mark.parametrize("flat", [False, True])
-def test_what_an_index_says_besides_its_images_stays(tmp_path: Path, kind: str, flat: bool) -> None:
-    """Also where it is itself an image of several platforms, beside which another one comes to stand."""
+def test_other_fields_of_the_index_are_kept(tmp_path: Path, kind: str, flat: bool) -> None:
+    """This includes a flat index, which becomes one entry beside the new image."""
     layout = Layout()
     images = [layout.image(ONE), layout.image(TWO)]
     layout.finish(
@@ -158,14 +160,14 @@ def test_an_image_without_a_name(tmp_path: Path, kind: str) -> None:
 
 
 @both_kinds
-def test_nothing_committed_is_nothing_written(tmp_path: Path, kind: str) -> None:
+def test_nothing_is_written_without_a_commit(tmp_path: Path, kind: str) -> None:
     with open_writer(Location.parse(f"{kind}:{tmp_path / 'out'}")):
         pass
     assert listing(tmp_path) == ["one", "two"]
 
 
 @both_kinds
-def test_an_error_in_the_block_takes_everything_back(tmp_path: Path, kind: str) -> None:
+def test_an_error_in_the_block_discards_everything(tmp_path: Path, kind: str) -> None:
     def fail() -> None:
         with open_writer(Location.parse(f"{kind}:{tmp_path / 'out'}")) as writer:
             with open_source(f"oci:{tmp_path / 'one'}") as source:
@@ -216,7 +218,7 @@ def test_sha512_blobs(tmp_path: Path, kind: str) -> None:
     assert {n for n in files if "blobs" in n} == {n for n in layout.files if "blobs" in n}
 
 
-def test_an_existing_layout_is_added_to(tmp_path: Path) -> None:
+def test_adding_to_an_existing_layout(tmp_path: Path) -> None:
     layout = Layout()
     extra = layout.image(TWO) | {"annotations": {"vendor": "kept"}, "x-unknown": [1]}
     files = layout.finish(extra)
@@ -230,7 +232,7 @@ def test_an_existing_layout_is_added_to(tmp_path: Path) -> None:
     assert after["unrelated"] == b"kept"
 
 
-def test_the_same_again_changes_no_byte(tmp_path: Path) -> None:
+def test_copying_again_changes_no_byte(tmp_path: Path) -> None:
     for _ in range(2):
         copy(f"oci:{tmp_path / 'one'}", f"oci:{tmp_path / 'out'}:x")
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*") if p.is_file()}
@@ -246,7 +248,7 @@ def test_an_empty_directory_is_filled(tmp_path: Path) -> None:
     assert config_digest(read_files(tmp_path / "out"), "x") == ONE.digest
 
 
-def test_something_else_in_the_way_is_left_alone(tmp_path: Path) -> None:
+def test_anything_else_at_the_path_is_kept(tmp_path: Path) -> None:
     (tmp_path / "dir").mkdir()
     (tmp_path / "dir" / "file").write_bytes(b"mine")
     for path in (tmp_path / "dir", tmp_path / "dir" / "file"):
@@ -256,12 +258,12 @@ def test_something_else_in_the_way_is_left_alone(tmp_path: Path) -> None:
 
 
 @both_kinds
-def test_a_parent_that_is_not_there(tmp_path: Path, kind: str) -> None:
+def test_a_missing_parent_directory(tmp_path: Path, kind: str) -> None:
     with pytest.raises(PathNotFoundError):
         copy(f"oci:{tmp_path / 'one'}", f"{kind}:{tmp_path / 'gone' / 'out'}:x")
 
 
-def test_a_broken_layout_is_not_added_to(tmp_path: Path) -> None:
+def test_adding_to_a_broken_layout_fails(tmp_path: Path) -> None:
     write_files(tmp_path / "out", {"oci-layout": b'{"imageLayoutVersion": "9"}'})
     with pytest.raises(MalformedError, match="layout version"):
         copy(f"oci:{tmp_path / 'one'}", f"oci:{tmp_path / 'out'}:x")

@@ -1,4 +1,4 @@
-"""What a plain path turns out to be."""
+"""Detecting the format of a plain path."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes, kind: type
     assert kind_of("-") is kind
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_a_missing_path(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError, match="no such file or directory"):
         kind_of(tmp_path / "gone")
 
@@ -88,7 +88,7 @@ def test_an_empty_file(tmp_path: Path) -> None:
         (b"just some text\n" * 100, "ASCII text"),
     ],
 )
-def test_other_files_are_named_for_what_they_are(tmp_path: Path, data: bytes, words: str) -> None:
+def test_other_files_are_reported_with_their_type(tmp_path: Path, data: bytes, words: str) -> None:
     pytest.importorskip("pylibmagic")
     (tmp_path / "app.x").write_bytes(data)
     with pytest.raises(NotAnImageError, match=rf"app\.x: is .*{words}.*, not an image archive"):
@@ -104,7 +104,7 @@ def test_without_libmagic_the_error_is_the_archives(
         kind_of(tmp_path / "x")
 
 
-def test_a_cut_archive_stays_an_archive(tmp_path: Path) -> None:
+def test_a_truncated_archive_is_reported_as_an_archive(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(DOCKER[:700])
     with pytest.raises(TruncatedError):
         kind_of(tmp_path / "x.tar")

@@ -1,4 +1,4 @@
-"""A layout in a directory that is there and empty, as a mount point is: it is filled, not replaced."""
+"""A layout in an existing empty directory, such as a mount point: it is filled, not replaced."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_an_empty_directory_becomes_the_layout(fixtures: Path, tmp_path: Path) -
     assert leftovers(tmp_path) == []
 
 
-def test_the_working_directory_can_be_it(
+def test_the_working_directory_becomes_the_layout(
     fixtures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

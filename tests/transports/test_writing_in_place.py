@@ -1,4 +1,4 @@
-"""Writers and the directories they find: links in them, failures half-way, and what is on the disk."""
+"""Writers and existing directories: links in them, failures midway, and syncing to disk."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ SMALL = Ext4Options(profile="ro", free=0, align=4096)
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """A layout to be added to; the image to be added is in the layout ``in`` beside it."""
+    """A layout to add to; the image to add is in the layout ``in`` beside it."""
     write_files(tmp_path / "in", layout_of(NEW, "new"))
     return write_files(tmp_path / "out", layout_of(OLD, "old"))
 
 
 def snapshot(directory: Path) -> dict[str, tuple[int, bytes | str]]:
-    """Everything in *directory*: kinds, modes and contents."""
+    """Return the types, modes and contents of all entries of *directory*."""
     found: dict[str, tuple[int, bytes | str]] = {}
     for path in sorted(directory.rglob("*")):
         mode = path.lstat().st_mode
@@ -65,7 +65,7 @@ def snapshot(directory: Path) -> dict[str, tuple[int, bytes | str]]:
 
 
 def replaced_by_link(path: Path, kept: Path, target: str | Path | None = None) -> None:
-    """Move *path* to *kept*, and put a link to that, or to *target*, in its place."""
+    """Move *path* to *kept*, and replace it by a link to that, or to *target*."""
     if path.exists():
         path.rename(kept)
     else:
@@ -107,7 +107,7 @@ def test_a_link_inside_a_layout_is_followed(tmp_path: Path, out: Path, name: str
 
 @pytest.mark.parametrize("name", ["blobs", "blobs/sha256"])
 @pytest.mark.parametrize("target", ["nowhere", "sha256", "blobs"])
-def test_a_link_that_leads_nowhere_or_in_a_circle_is_refused(
+def test_dangling_and_circular_links_are_refused(
     tmp_path: Path, out: Path, name: str, target: str
 ) -> None:
     replaced_by_link(out / name, tmp_path / "kept", target)
@@ -217,17 +217,17 @@ def test_a_copy_that_fails_anywhere_leaves_no_blob(
         after = read_files(out)
         if after["index.json"] == before["index.json"]:
             assert after == before, at
-        else:  # the index was there already: all of the image is
+        else:  # the index is published, so the whole image is
             assert names_in(check_layout(after)) == ["old", "new"], at
             break
     assert failed
     assert leftovers(out) == []
 
 
-def test_blobs_that_were_there_before_stay(
+def test_existing_blobs_survive_a_failed_copy(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also those that no image needs, as another writer may be about to."""
+    """Unreferenced blobs stay too: another writer may be about to list them."""
     layer = next(p for p in (tmp_path / "in" / "blobs" / "sha256").iterdir())
     (out / "blobs" / "sha256" / layer.name).write_bytes(layer.read_bytes())
     before = read_files(out)
@@ -237,10 +237,10 @@ def test_blobs_that_were_there_before_stay(
     assert read_files(out) == before
 
 
-def test_blobs_that_others_came_to_need_stay(
+def test_blobs_another_writer_needs_survive_a_failed_copy(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A writer that knows no lock may find the blobs, and list an image of them, before we fail."""
+    """A writer that ignores the lock may list an image of the new blobs before the copy fails."""
     theirs = layout_of(NEW, "theirs")
 
     def listed_by_others(directory: Directory, name: str, data: bytes) -> None:
@@ -253,7 +253,7 @@ def test_blobs_that_others_came_to_need_stay(
     assert run(["verify", "-q", f"oci:{out}:theirs"]) == 0
 
 
-def test_a_reused_blob_that_goes_away_fails_the_copy(tmp_path: Path, out: Path) -> None:
+def test_the_copy_fails_if_a_reused_blob_is_removed(tmp_path: Path, out: Path) -> None:
     copy(f"oci:{tmp_path / 'in'}", f"oci:{out}:first")
     blob = out / "blobs" / "sha256" / NEW.digest[7:]
     before = (out / "index.json").read_bytes()
@@ -262,7 +262,7 @@ def test_a_reused_blob_that_goes_away_fails_the_copy(tmp_path: Path, out: Path) 
         source = stack.enter_context(open_source(f"oci:{tmp_path / 'in'}:new"))
         copy_image(source, writer.destination("second"))
         blob.unlink()
-        with pytest.raises(RefusedError, match="was removed by another process meanwhile"):
+        with pytest.raises(RefusedError, match="another process removed blob"):
             stack.close()
     assert (out / "index.json").read_bytes() == before
     assert leftovers(out) == []
@@ -281,7 +281,7 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", ["oci", "dir"])
-def test_a_file_that_may_not_grow_leaves_everything_as_it_was(
+def test_a_file_size_limit_leaves_everything_unchanged(
     tmp_path: Path, out: Path, kind: str
 ) -> None:
     large = image_of([tar({"large": noise(300_000)})])
@@ -297,12 +297,12 @@ def test_a_file_that_may_not_grow_leaves_everything_as_it_was(
     assert snapshot(tmp_path) == before
 
 
-# what is on the disk
+# syncing
 
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """The inodes that were written to the disk, in order."""
+    """The inodes that were synced, in order."""
     inodes: list[tuple[int, int]] = []
     really = os.fsync
 
@@ -321,7 +321,7 @@ def inode(path: Path) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("kind", ["new", "existing", "vacant"])
-def test_a_layout_is_on_the_disk_with_every_name(
+def test_a_layout_is_synced_with_its_directories(
     tmp_path: Path, out: Path, synced: list[tuple[int, int]], kind: str
 ) -> None:
     target = {"new": tmp_path / "fresh", "existing": out, "vacant": tmp_path / "vacant"}[kind]
@@ -337,7 +337,7 @@ def test_a_layout_is_on_the_disk_with_every_name(
 
 
 @pytest.mark.parametrize("kind", ["dir", "oci-archive", "ext4"])
-def test_other_outputs_are_on_the_disk_with_their_names(
+def test_other_outputs_are_synced_with_their_directories(
     tmp_path: Path, out: Path, synced: list[tuple[int, int]], kind: str
 ) -> None:
     target = tmp_path / "target"
@@ -351,7 +351,7 @@ def test_other_outputs_are_on_the_disk_with_their_names(
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP])
-def test_a_filesystem_that_cannot_sync_directories_is_no_obstacle(
+def test_directories_that_cannot_be_synced_are_tolerated(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     really = os.fsync

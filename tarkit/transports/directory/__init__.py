@@ -1,1 +1,1 @@
-"""One image as loose files, as skopeo's ``dir:`` writes it."""
+"""One image in a directory, in the format of skopeo's ``dir:`` transport."""

@@ -1,4 +1,4 @@
-"""The files of a ``dir:`` image: ``manifest.json``, ``version``, and blobs under their bare digests."""
+"""The file names of a ``dir:`` image: ``manifest.json``, ``version``, and blobs named by digest."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ VERSION = b"Directory Transport Version: 1.1\n"
 
 
 def blob_name(digest: Digest) -> str:
-    """The file of a blob: its hex alone, with the algorithm in front where that is not sha256."""
+    """Return the file name of a blob: its hex digest, prefixed by the algorithm if not sha256."""
     return digest.hex if digest.algorithm == "sha256" else f"{digest.algorithm}-{digest.hex}"
 
 
 def manifest_name(digest: Digest) -> str:
-    """The file of a manifest that an index in ``manifest.json`` names."""
+    """Return the file name of a manifest listed by an index in ``manifest.json``."""
     return f"{blob_name(digest)}.manifest.json"

@@ -1,4 +1,4 @@
-"""Reading an image in loose files."""
+"""Read a ``dir:`` image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ from tarkit.transports.directory.files import MANIFEST_FILE, blob_name, manifest
 
 
 class DirectoryReader:
-    """A directory that holds one image, which has no name there."""
+    """A directory that holds one unnamed image.
+
+    It needs no :class:`~tarkit.selection.catalog.Catalog`: ``dir:`` locations cannot select an
+    image, so an error must not offer names or positions.
+    """
 
     def __init__(self, path: Path, *, follow_links: bool = False) -> None:
         self.where = str(path)
@@ -43,7 +47,7 @@ class DirectoryReader:
             reason = "not a directory" if path.exists() else "no such directory"
             raise PathNotFoundError(reason, where=str(path))
         if not (path / MANIFEST_FILE).exists():
-            raise MalformedError("no manifest.json, so this is not an image", where=str(path))
+            raise MalformedError("not a dir: image: manifest.json is missing", where=str(path))
         return cls(path, follow_links=follow_links)
 
     def images(self) -> Sequence[ImageEntry]:
@@ -54,7 +58,7 @@ class DirectoryReader:
         """See :class:`tarkit.protocols.Reader`."""
         if name is not None or index:
             raise ImageNotFoundError(
-                "it holds one image, without a name", where=self.where, hint="leave the name out"
+                "the directory holds one unnamed image", where=self.where, hint="omit the name"
             )
         return DirectorySource(self._path, follow_links=self._follow_links)
 
@@ -71,7 +75,7 @@ class DirectoryReader:
 
 
 class DirectorySource:
-    """The image; see :class:`tarkit.protocols.Source`."""
+    """The image of a ``dir:`` directory; see :class:`tarkit.protocols.Source`."""
 
     names: tuple[str, ...] = ()
 

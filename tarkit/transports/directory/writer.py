@@ -1,4 +1,4 @@
-"""Writing an image in loose files: staged beside its place, and put there by one rename."""
+"""Write a ``dir:`` image: staged beside its path, and published by one rename."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _NEW, _OLD = "new", "old"
 
 
 class DirectoryWriter:
-    """Makes *path* a directory with one image, in place of the image that may be there."""
+    """Writes one image to the directory *path*, replacing an existing image."""
 
-    def __init__(self, path: Path, place: _Place, stack: ExitStack) -> None:
+    def __init__(self, path: Path, directories: _Directories, stack: ExitStack) -> None:
         self.where = str(path)
         self._path = path
-        self._place = place
-        self._new = place.new
+        self._directories = directories
+        self._new = directories.new
         self._stack = stack
         self._committed = False
 
@@ -51,8 +51,8 @@ class DirectoryWriter:
     def open(cls, path: str | Path) -> Self:
         """Begin writing.
 
-        Raises :class:`RefusedError` if *path* holds something else, or is a link that leads out of
-        the directory it is in.
+        Raises :class:`RefusedError` if *path* holds anything but a ``dir:`` image, and
+        :class:`UnsafePathError` if it is a link out of its directory.
         """
         path = Path(path).absolute()
         with os_errors(path):
@@ -60,11 +60,11 @@ class DirectoryWriter:
                 require_inside(path, path.parent)
             path = Path(os.path.realpath(path))
             with ExitStack() as stack:
-                place = _Place.open(path, stack)
-                return cls(path, place, stack.pop_all())
+                directories = _Directories.open(path, stack)
+                return cls(path, directories, stack.pop_all())
 
     def destination(self, *names: str) -> DirectoryDestination:
-        """See :class:`tarkit.protocols.Writer`; names have no place here and are left out."""
+        """See :class:`tarkit.protocols.Writer`; *names* are ignored, since the format has none."""
         return DirectoryDestination(self)
 
     def put_file(self, name: str, data: bytes) -> None:
@@ -80,12 +80,12 @@ class DirectoryWriter:
             pending.publish(blob_name(blob.digest), durable=False)
 
     def size(self, digest: Digest) -> int | None:
-        """Return the size of a staged blob, or ``None`` if there is none."""
+        """Return the size of a staged blob, or None if it is missing."""
         status = self._new.lookup(blob_name(digest))
         return None if status is None else status.st_size
 
     def commit(self) -> None:
-        """Note that the image is complete."""
+        """Mark the image as complete."""
         self._committed = True
 
     def __enter__(self) -> Self:
@@ -97,7 +97,7 @@ class DirectoryWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Put the image in its place, unless the block ended in an error."""
+        """Publish the image, unless the block raised an error."""
         with self._stack:
             if kind is None and self._committed:
                 self.put_file(VERSION_FILE, VERSION)
@@ -105,23 +105,26 @@ class DirectoryWriter:
                     self._publish()
 
     def _publish(self) -> None:
-        parent, staging, name = self._place.parent, self._place.staging, self._path.name
+        parent, staging, name = self._directories.parent, self._directories.staging, self._path.name
         self._new.sync()
         new = self._new.status()
-        old = self._place.old.status() if self._place.old is not None else None
+        old = self._directories.old.status() if self._directories.old is not None else None
         if old is None:
             staging.publish(_NEW, parent, name, expected=new)
             return
+        # No rename replaces a directory that is not empty: move the old image aside, publish the
+        # new one, and only then delete the old one with the staging directory.
         aside = f".tarkit-{os.urandom(8).hex()}.old"
         parent.move(name, parent, aside)
         try:
             self._require(old, parent, aside)
             staging.publish(_NEW, parent, name, expected=new)
-        except BaseException:  # a signal as well
+        except BaseException:  # also on a signal
             if parent.lookup(name) is None:
                 parent.move(aside, parent, name)
             raise
-        parent.move(aside, staging, _OLD)  # goes with it, and is swept if this process dies now
+        # Staging directories are swept, so the old image is removed even if this process dies now.
+        parent.move(aside, staging, _OLD)
         try:
             self._require(old, staging, _OLD)
         except RefusedError:
@@ -129,14 +132,14 @@ class DirectoryWriter:
             raise
 
     def _require(self, old: os.stat_result, directory: Directory, name: str) -> None:
-        """Raise :class:`RefusedError` if the entry is not the *old* image, which is to be replaced."""
+        """Raise :class:`RefusedError` unless *name* in *directory* is the *old* image."""
         if not directory.holds(name, old):
-            raise RefusedError("somebody has put another directory in its place", where=self.where)
+            raise RefusedError("another process replaced the directory", where=self.where)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Open directories: the *parent* of the *old* image and of the *staging* directory, and in that the *new* image."""
+class _Directories:
+    """Open directories: the *parent* of the *old* image and of *staging*, and the *new* image in the latter."""
 
     parent: Directory
     old: Directory | None
@@ -145,31 +148,31 @@ class _Place:
 
     @classmethod
     def open(cls, path: Path, stack: ExitStack) -> Self:
-        """Open all that writing to *path*, to which no link leads, needs until *stack* is closed."""
+        """Open the directories needed to write to *path*, a resolved path; *stack* closes them."""
         with os_errors(path.parent):
             parent = stack.enter_context(Directory.open(path.parent))
         old = None
-        name = path.name or "."  # of the root directory
+        name = path.name or "."  # the root directory has no name
         if (status := parent.lookup(name)) is not None:
             if not stat.S_ISDIR(status.st_mode):
-                raise _other_thing(path)
+                raise _not_an_image(path)
             old = stack.enter_context(parent.open_directory(name))
             if old.names() and not old.holds_file(VERSION_FILE):
-                raise _other_thing(path)
+                raise _not_an_image(path)
         staging = stack.enter_context(staging_directory(parent))
         return cls(parent, old, staging, stack.enter_context(staging.make(_NEW)))
 
 
-def _other_thing(path: Path) -> RefusedError:
+def _not_an_image(path: Path) -> RefusedError:
     return RefusedError(
-        "exists and does not hold an image in loose files",
+        "exists and is not a dir: image",
         where=str(path),
         hint="name a new or empty directory",
     )
 
 
 class DirectoryDestination:
-    """Where the image goes; see :class:`tarkit.protocols.Destination`."""
+    """The destination of the image; see :class:`tarkit.protocols.Destination`."""
 
     profile = PROFILE
 
@@ -185,9 +188,9 @@ class DirectoryDestination:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.protocols.Destination`; only what this copy put there counts."""
-        is_there = self._writer.size(descriptor.digest) == descriptor.size
-        return descriptor if is_there else None
+        """See :class:`tarkit.protocols.Destination`; only blobs staged by this copy are reused."""
+        is_staged = self._writer.size(descriptor.digest) == descriptor.size
+        return descriptor if is_staged else None
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
         """See :class:`tarkit.protocols.Destination`."""
@@ -196,6 +199,7 @@ class DirectoryDestination:
 
     def put_manifest(self, manifest: RawManifest) -> None:
         """See :class:`tarkit.protocols.Destination`."""
+        # The last manifest is the top one, stored as manifest.json; earlier ones get digest names.
         if self._top is not None:
             self._writer.put_file(manifest_name(self._top.digest), self._top.data)
         self._top = manifest

@@ -1,1 +1,1 @@
-"""What ``docker save`` writes and ``docker load`` reads: ``docker-archive:FILE[:NAME|:@N]``."""
+"""Archives of ``docker save`` and ``docker load``: ``docker-archive:FILE[:NAME|:@N]``."""

@@ -1,4 +1,4 @@
-"""The images of an archive that is being written, in the parts both formats share."""
+"""The parts that the writers of both docker archive formats share."""
 
 from __future__ import annotations
 
@@ -18,54 +18,58 @@ _Image = TypeVar("_Image")
 
 
 class ArchiveBody(Protocol):
-    """What a format makes of the images it is given."""
+    """Writes the content of an archive in one format."""
 
     def destination(self, references: tuple[Reference, ...]) -> Destination:
-        """Where one image goes, under those names."""
+        """Return the destination of one image under the names *references*."""
         ...
 
     def keeping(self, image: ImageEntry, references: tuple[Reference, ...]) -> Destination:
-        """Return where *image*, which the archive holds already, goes under those names."""
+        """Return the destination of *image*, kept from the replaced archive, under *references*."""
         ...
 
     def finish(self) -> bool:
-        """Append what comes last; false where there is no image."""
+        """Append the tables of contents; return False if there are no images."""
         ...
 
 
 def tagged_reference(name: str) -> Reference:
-    """*name* in full, with a tag; raises :class:`UsageError` for a digest, which no docker archive can hold."""
+    """Return *name* as a full reference with a tag.
+
+    Raises :class:`UsageError` for a digest, since docker archives identify images by tag only.
+    """
     reference = Reference.parse(name)
     if reference.digest:
-        raise UsageError(f"{name!r} names a digest, and a docker archive knows images by tag only")
+        raise UsageError(f"{name!r} has a digest, but docker archives name images by tag only")
     return reference.tagged()
 
 
 def require_sha256(config: Digest, where: str) -> None:
-    """Raise :class:`UnsupportedError` for a *config* that Docker would know by another digest."""
+    """Raise :class:`UnsupportedError` if *config*, which is the image ID, is not a sha256 digest."""
     if config.algorithm != "sha256":
         raise UnsupportedError(
-            f"the config is known by its {config.algorithm}, and Docker knows images by sha256",
+            f"the config has a {config.algorithm} digest, but Docker identifies images by sha256",
             where=where,
             hint="copy to an OCI layout or archive",
         )
 
 
 class NamedImages(Generic[_Image]):
-    """The images of an archive being written, by digest, each with its names."""
+    """The images of an archive during writing, by digest, each with its names."""
 
     def __init__(self) -> None:
         self._images: dict[Digest, tuple[_Image, dict[str, None]]] = {}
         self._owners: dict[str, Digest] = {}
 
     def get(self, digest: Digest) -> _Image | None:
-        """Return the image of *digest*, or None."""
+        """Return the image with *digest*, or None."""
         return self._images[digest][0] if digest in self._images else None
 
     def add(self, digest: Digest, image: _Image, references: tuple[Reference, ...]) -> None:
-        """Add *image*, or only its names if it is here already.
+        """Add *image*, or just its names if *digest* is present already.
 
-        A name is taken from the image that had it. An image that loses its last name is dropped.
+        Each name moves from the image that had it before; an image without any names left is
+        dropped.
         """
         _, names = self._images.setdefault(digest, (image, {}))
         for name in map(str, references):
@@ -82,17 +86,17 @@ class NamedImages(Generic[_Image]):
             del self._images[owner]
 
     def __iter__(self) -> Iterator[tuple[_Image, tuple[str, ...]]]:
-        """Every image with its names, in the order of their first commits."""
+        """Iterate over the images and their names, in the order in which they were first added."""
         return ((image, tuple(names)) for image, names in self._images.values())
 
 
 def add_docker_files(
     output: ArchiveOutput, items: list[ManifestItem], top_layers: dict[str, str]
 ) -> None:
-    """Append ``manifest.json``, and ``repositories`` with the *top_layers* by name."""
+    """Append ``manifest.json``, and ``repositories``, which maps each name to its top layer."""
     output.add(MANIFEST_FILE, dump_json([item.to_json() for item in items]))
     repositories: dict[str, dict[str, str]] = {}
     for name, layer in sorted(top_layers.items()):
-        repository, _, tag = name.rpartition(":")
+        repository, _, tag = name.rpartition(":")  # names are full references with a tag
         repositories.setdefault(repository, {})[tag] = layer
     output.add(REPOSITORIES_FILE, dump_json(repositories))

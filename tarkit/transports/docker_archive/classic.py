@@ -1,4 +1,4 @@
-"""An image of a classic docker archive: config and layers, under a manifest made up for them."""
+"""An image of a classic docker archive: config and layers, under a synthesized manifest."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _NAMED_BY_DIGEST = re.compile(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
 
 
 class ClassicImage:
-    """A *config*'s bytes and the layers of *item*, under a Docker schema 2 manifest made up for them.
+    """The bytes of a *config* and the layers of *item*, under a synthesized Docker schema 2 manifest.
 
-    The layers stay as they are stored. Everything is found out once, and when it is needed.
+    The layers are used as stored. Properties are computed on first use and cached.
     """
 
     def __init__(self, archive: Archive, item: ManifestItem, config: bytes) -> None:
@@ -36,13 +36,14 @@ class ClassicImage:
 
     @cached_property
     def members(self) -> dict[Digest, Member]:
-        """The members by the digests of the layers in them."""
+        """The members that hold layers, by layer digest."""
         return {layer.digest: member for layer, member in self._layers.values()}
 
     @cached_property
     def _layers(self) -> dict[Digest, tuple[Descriptor, Member]]:
-        """By diff ID: each layer's descriptor and member, found out in the order of the archive."""
+        """Each layer's descriptor and member, by diff ID."""
         found = layer_members(self.archive, self._item, self._diff_ids)
+        # Describing a layer may read it; archive order avoids seeking back in compressed archives.
         in_order = sorted(found.items(), key=lambda entry: entry[1][1].data_offset)
         return {
             diff_id: (
@@ -63,7 +64,7 @@ class ClassicImage:
 
     @cached_property
     def manifest(self) -> RawManifest:
-        """The manifest over the layers."""
+        """The synthesized manifest."""
         return Manifest(
             media_type=media_types.DOCKER_MANIFEST,
             config=Descriptor.of(self.config, media_types.DOCKER_CONFIG),
@@ -106,7 +107,7 @@ class ClassicSource:
 def read_config(archive: Archive, item: ManifestItem) -> bytes:
     """Return the bytes of *item*'s config.
 
-    A name that is a digest is held to it: :class:`DigestMismatchError`. Any other says nothing.
+    Raises :class:`DigestMismatchError` if its file name is a different digest.
     """
     data = archive.read(item.config, METADATA_LIMIT)
     claim = _NAMED_BY_DIGEST.fullmatch(item.config)

@@ -1,4 +1,4 @@
-"""Docker archives as skopeo writes them: plain layers by diff ID, and the legacy files of Docker 1.x."""
+"""Write docker archives as skopeo does: plain layers by diff ID, and the legacy files of Docker 1.x."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class ClassicBody:
         self._legacy: set[str] = set()
 
     def destination(self, references: tuple[Reference, ...]) -> ClassicDestination:
-        """Where one image goes."""
+        """Return the destination of one image."""
         return ClassicDestination(self, references)
 
     def keeping(self, image: ImageEntry, references: tuple[Reference, ...]) -> ClassicDestination:
-        """Return where one image goes; this format has no index to keep."""
+        """Return the destination of one image; this format has no index to keep."""
         return self.destination(references)
 
     def add_config(self, data: bytes) -> None:
@@ -73,9 +73,9 @@ class ClassicBody:
             self.output.add(f"{digest.hex}.json", data)
 
     def commit(self, manifest: Manifest, references: tuple[Reference, ...]) -> None:
-        """Add an image, or its names to the one there is. A name is taken from whoever had it.
+        """Add an image, or its names if the image exists; see :meth:`NamedImages.add`.
 
-        Raises :class:`MalformedError` where one config comes with two sets of layers.
+        Raises :class:`MalformedError` if the same config was added with different layers.
         """
         require_sha256(manifest.config.digest, self.output.where)
         layers = tuple(layer.digest for layer in manifest.layers)
@@ -85,16 +85,19 @@ class ClassicBody:
             image = _Image(manifest.config.digest, layers, top)
         if image.layers != layers:
             raise MalformedError(
-                f"config {image.config} comes with two sets of layers", where=self.output.where
+                f"config {image.config} is used with two sets of layers", where=self.output.where
             )
         self._images.add(image.config, image, references)
 
     def _add_legacy(self, layers: tuple[Digest, ...], config: ImageConfig) -> str:
-        """Append the files Docker 1.x reads, a directory for each layer; the ID of the top one."""
+        """Append the files of Docker 1.x, a directory for each layer; return the top layer's ID."""
+        # A layer ID is the hash of the layer's document, which includes the ID of its parent. This
+        # matches containers/image byte for byte.
         parent = ""
         for position, (layer, chain_id) in enumerate(zip(layers, chain_ids(layers), strict=True)):
             document: JSON = {"layer_id": str(chain_id)}
             if position == len(layers) - 1:
+                # Only the top layer's document has the image's config.
                 document |= {key: config.document.get(key) for key in _TOP_LAYER_KEYS}
             if parent:
                 document["parent"] = parent
@@ -112,7 +115,7 @@ class ClassicBody:
             self.output.add(f"{layer_id}/json", document)
 
     def finish(self) -> bool:
-        """Append the table of contents."""
+        """Append ``manifest.json`` and ``repositories``; return False if there are no images."""
         items = [
             ManifestItem(
                 config=f"{image.config.hex}.json",
@@ -127,13 +130,13 @@ class ClassicBody:
 
 
 class ClassicDestination:
-    """Where one image goes; see :class:`tarkit.protocols.Destination`."""
+    """The destination of one image; see :class:`tarkit.protocols.Destination`."""
 
     profile = PROFILE
 
-    def __init__(self, contents: ClassicBody, references: tuple[Reference, ...]) -> None:
-        self.where = contents.output.where
-        self._contents = contents
+    def __init__(self, body: ClassicBody, references: tuple[Reference, ...]) -> None:
+        self.where = body.output.where
+        self._body = body
         self._references = references
         self._top: RawManifest | None = None
 
@@ -144,8 +147,9 @@ class ClassicDestination:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.protocols.Destination`; only layers that are in the archive count."""
-        size = self._contents.output.size(diff_id) if diff_id else None
+        """See :class:`tarkit.protocols.Destination`; only layers in this archive are reused."""
+        # Layers are stored uncompressed, so their digests are their diff IDs.
+        size = self._body.output.size(diff_id) if diff_id else None
         if diff_id is None or size is None:
             return None
         return Descriptor(media_types.DOCKER_LAYER, diff_id, size)
@@ -153,25 +157,28 @@ class ClassicDestination:
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
         """See :class:`tarkit.protocols.Destination`."""
         if media_type in media_types.CONFIGS:
-            self._contents.add_config(read_bounded(blob, METADATA_LIMIT))
+            self._body.add_config(read_bounded(blob, METADATA_LIMIT))
         else:
-            self._contents.output.put_blob(blob, lambda digest: f"{digest.hex}.tar")
+            self._body.output.put_blob(blob, lambda digest: f"{digest.hex}.tar")
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.protocols.Destination`; the manifest itself has no place here."""
+        """See :class:`tarkit.protocols.Destination`; the format does not store the manifest itself."""
         self._top = manifest
 
     def commit(self) -> Descriptor:
         """See :class:`tarkit.protocols.Destination`."""
         if self._top is None:
             raise RuntimeError("commit() before put_manifest()")
-        self._contents.commit(Manifest.parse(self._top), self._references)
+        self._body.commit(Manifest.parse(self._top), self._references)
         return self._top.descriptor
 
 
 def _sorted_json(document: JSON) -> bytes:
-    """*document* as Go writes maps: keys sorted, and what HTML minds escaped, which the IDs hang on."""
+    """Serialize *document* as Go does a map: sorted keys, HTML characters escaped.
+
+    The layer IDs are hashes of these bytes.
+    """
     data = dump_json(dict(sorted(document.items())))
     for character in "<>&":
         data = data.replace(character.encode(), f"\\u{ord(character):04x}".encode())

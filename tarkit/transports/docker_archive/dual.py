@@ -1,7 +1,7 @@
-"""The OCI half of docker archives that are OCI layouts too, as Docker writes them since version 25.
+"""The OCI half of docker archives that are also OCI layouts, as Docker writes them since version 25.
 
-It has the original manifests, the layers as they were pulled, and every platform, while
-``manifest.json`` names one platform of each image. So it is used for each image that it holds whole.
+It has the original manifests, the layers as pulled, and all platforms, while ``manifest.json`` lists
+one platform of each image. So every image that is complete in the OCI half is read from there.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from tarkit.layout.archive_files import ArchiveFiles, ArchiveSource
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE, Layout, LayoutImage
 from tarkit.tar.archive import Archive
 
-_MOST_LEAVES = 200_000  # of all entries together, which may share nested indexes
-_MOST_OF_A_NAME = 100  # images of one name that are told apart by their configs
+_MOST_LEAVES = 200_000  # manifests of all entries together; entries may share nested indexes
+_MOST_OF_A_NAME = 100  # images with the same name whose configs are compared
 
 
 @dataclass(slots=True)
-class Half:
-    """An image of ``index.json``: its whole ``manifests`` by config and number of layers.
+class IndexedImage:
+    """An image of ``index.json`` and its complete ``manifests``, by config and number of layers.
 
-    ``configs`` are those of all manifests that are there. ``present`` counts the manifests that
-    are whole, attestations included. ``error`` says why the image could not be looked through.
+    ``configs`` holds the configs of all stored manifests. ``present`` counts the complete
+    manifests, attestations included. ``error`` is the error that reading the image raised, if any.
     """
 
-    image: LayoutImage
+    entry: LayoutImage
     manifests: dict[tuple[Digest, int], Descriptor] = field(default_factory=dict)
     configs: set[Digest] = field(default_factory=set)
     present: int = 0
@@ -50,112 +50,118 @@ class Half:
 
     @property
     def damage(self) -> TarkitError | None:
-        """The error, if it means that something was altered, and not just left out."""
+        """The error, if it shows that content was altered, not just omitted."""
         return (
             self.error if isinstance(self.error, DigestMismatchError | SizeMismatchError) else None
         )
 
     def top(self, manifest: Descriptor) -> Descriptor:
-        """Return what stands for the whole image of which *manifest* is one platform.
+        """Return the descriptor of the whole image of which *manifest* is one platform.
 
-        That is the index, unless Docker saved a single platform of it: then nothing else is there.
+        That is the index, unless Docker saved just this platform of it.
         """
-        entry = self.image.descriptor
+        entry = self.entry.descriptor
         return entry if self.present > 1 or entry.digest == manifest.digest else manifest
 
 
 class OCIHalf:
-    """The layout in *archive*; raises :class:`VerificationError` and :class:`RefusedError` if it is none.
+    """The layout in *archive*; raises :class:`VerificationError` or :class:`RefusedError` if invalid.
 
-    An ``index.json`` without names that is one image of several platforms counts as one image if
-    *alone*, which is if ``manifest.json`` names one image.
+    With *alone*, for a ``manifest.json`` that lists one image, a flat ``index.json`` is one
+    multi-platform image. Otherwise each of its entries is an image.
     """
 
     def __init__(self, archive: Archive, *, alone: bool) -> None:
         self._files = ArchiveFiles(archive)
         self._layout = Layout.read(self._files)
-        self._images = self._layout.images() if alone else self._layout.entries()
+        self._entries = self._layout.images() if alone else self._layout.entries()
 
     @classmethod
     def of(cls, archive: Archive, *, alone: bool) -> OCIHalf | None:
-        """Return the layout in *archive*, or None if there is none that can be used."""
+        """Return the layout in *archive*, or None if it is missing or invalid."""
         if archive.candidates(MARKER_FILE) and archive.candidates(INDEX_FILE):
             with suppress(VerificationError, RefusedError):
                 return cls(archive, alone=alone)
         return None
 
     def source(self, top: Descriptor, names: tuple[str, ...]) -> ArchiveSource:
-        """Return the image that *top* points at."""
+        """Return the image whose top manifest or index is *top*."""
         return ArchiveSource(self._files, self._layout, top, names)
 
-    def named(self, name: str, config: Digest | None = None) -> Half | None:
-        """Return the first image that answers to *name*, preferably one with that *config*."""
+    def named(self, name: str, config: Digest | None = None) -> IndexedImage | None:
+        """Return the first image called *name*, preferably one with that *config*."""
         positions = islice(self._layout.matches(name), _MOST_OF_A_NAME)
-        halves = [self._at[at] for at in positions if at in self._at]
-        fitting = [half for half in halves if config in half.configs]
-        return next(iter(fitting or halves), None)
+        images = [self._by_position[at] for at in positions if at in self._by_position]
+        fitting = [indexed for indexed in images if config in indexed.configs]
+        return next(iter(fitting or images), None)
 
-    def holding(self, config: Digest, layers: int) -> Half | None:
-        """Return the image that holds one of that *config* whole: rather a manifest than an index."""
+    def holding(self, config: Digest, layers: int) -> IndexedImage | None:
+        """Return an image with a complete manifest of *config*, preferring single manifests to indexes."""
         return next(iter(self._by_config.get((config, layers), ())), None)
 
     @cached_property
-    def halves(self) -> Sequence[Half]:
-        """All images that can be read."""
-        budget = iter(range(_MOST_LEAVES))
+    def images(self) -> Sequence[IndexedImage]:
+        """All readable images."""
+        budget = iter(range(_MOST_LEAVES))  # shared, so that many entries cannot multiply the work
         return [
-            self._look(image, budget) for image in self._images if isinstance(image, LayoutImage)
+            self._examine(entry, budget)
+            for entry in self._entries
+            if isinstance(entry, LayoutImage)
         ]
 
     @cached_property
-    def _at(self) -> dict[int, Half]:
-        return {half.image.index: half for half in self.halves}
+    def _by_position(self) -> dict[int, IndexedImage]:
+        return {indexed.entry.index: indexed for indexed in self.images}
 
     @cached_property
-    def _by_config(self) -> dict[tuple[Digest, int], list[Half]]:
-        found: dict[tuple[Digest, int], list[Half]] = defaultdict(list)
-        for half in sorted(
-            self.halves, key=lambda half: half.image.descriptor.media_type in media_types.INDEXES
+    def _by_config(self) -> dict[tuple[Digest, int], list[IndexedImage]]:
+        found: dict[tuple[Digest, int], list[IndexedImage]] = defaultdict(list)
+        # The sort is stable, and False sorts first: manifests before indexes, in order otherwise.
+        for indexed in sorted(
+            self.images,
+            key=lambda indexed: indexed.entry.descriptor.media_type in media_types.INDEXES,
         ):
-            for key in half.manifests:
-                found[key].append(half)
+            for key in indexed.manifests:
+                found[key].append(indexed)
         return found
 
-    def _look(self, image: LayoutImage, budget: Iterator[int]) -> Half:
-        """Look through everything that *image* leads to."""
-        half = Half(image)
+    def _examine(self, entry: LayoutImage, budget: Iterator[int]) -> IndexedImage:
+        """Examine all manifests of *entry*."""
+        indexed = IndexedImage(entry)
         try:
-            for leaf in self._leaves(image.descriptor, budget):
-                self._add(half, leaf)
+            for leaf in self._leaves(entry.descriptor, budget):
+                self._add(indexed, leaf)
         except (VerificationError, RefusedError) as error:
-            half.error = error
-        return half
+            indexed.error = error
+        return indexed
 
-    def _add(self, half: Half, leaf: Descriptor) -> None:
-        """Add the manifest *leaf* to what is known of *half*."""
+    def _add(self, indexed: IndexedImage, leaf: Descriptor) -> None:
+        """Add the manifest *leaf* to *indexed*."""
         raw = self._layout.manifest(leaf)
         try:
             manifest = Manifest.parse(raw)
         except (VerificationError, RefusedError):
-            half.present += 1  # whoever wants all of the index has to be told
+            # Count it, so that top() returns the index and copying that reports the error.
+            indexed.present += 1
             return
-        half.configs.add(manifest.config.digest)
+        indexed.configs.add(manifest.config.digest)
+        # Foreign layers need not be stored: their descriptors have URLs.
         stored = [layer for layer in manifest.layers if not layer.is_foreign]
         if all(map(self._holds, (manifest.config, *stored))):
-            half.present += 1
-            half.manifests[manifest.config.digest, len(manifest.layers)] = leaf
+            indexed.present += 1
+            indexed.manifests[manifest.config.digest, len(manifest.layers)] = leaf
 
     def _leaves(self, entry: Descriptor, budget: Iterator[int]) -> Iterator[Descriptor]:
-        """Yield the manifests below *entry* that are there: indexes in Docker's archives lack most of theirs."""
+        """Yield the stored manifests of *entry*; indexes in Docker's archives lack most platforms."""
         for *_, leaf in leaves([entry], self._layout.nested, where=self._files.where):
             if next(budget, None) is None:
                 raise LimitExceededError(
-                    f"more than {_MOST_LEAVES} manifests in its indexes",
+                    f"the indexes list more than {_MOST_LEAVES} manifests",
                     limit=_MOST_LEAVES,
                     where=self._files.where,
                 )
-            is_there = self._files.blob_size(leaf.digest) is not None
-            if leaf.media_type in media_types.MANIFESTS and is_there:
+            is_stored = self._files.blob_size(leaf.digest) is not None
+            if leaf.media_type in media_types.MANIFESTS and is_stored:
                 yield leaf
 
     def _holds(self, blob: Descriptor) -> bool:

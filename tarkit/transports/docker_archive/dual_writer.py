@@ -1,7 +1,7 @@
-"""Docker archives that are OCI layouts too: every consumer finds the image, its name and its digests.
+"""Write docker archives that are also OCI layouts.
 
-Docker's classic store, podman and skopeo read ``manifest.json``, containerd reads ``index.json``:
-both name the same blobs, and the original manifest is among them.
+Docker's classic store, podman and skopeo read ``manifest.json``; containerd reads ``index.json``.
+Both reference the same blobs, and the original manifest is preserved.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from tarkit.transports.docker_archive.items import DockerImage, ManifestItem
 PROFILE = Profile(
     media_types=MANIFESTS,
     default_compression={
-        Compression.ZSTD: Compression.GZIP,  # which Docker reads only from 23 on
+        Compression.ZSTD: Compression.GZIP,  # Docker reads zstd only since version 23
         Compression.BZIP2: Compression.GZIP,
         Compression.XZ: Compression.GZIP,
     },
     holds=frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD}),
     ordered=True,
-    absent_layers=False,  # the daemon and podman load nothing else
+    absent_layers=False,  # the daemon and podman only load complete images
     artifacts=False,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """The ``top`` of an image, and the manifest that ``manifest.json`` tells of."""
+    """The ``top`` of an image, and the single-platform manifest ``shown`` in ``manifest.json``."""
 
     top: RawManifest
     shown: RawManifest
 
 
-class _Keeping(LayoutDestination):
-    """A destination that hands over every manifest of one platform on its way."""
+class _KeptImageDestination(LayoutDestination):
+    """A destination that also passes every single-platform manifest to *on_platform*."""
 
     def __init__(
         self,
@@ -77,38 +77,41 @@ class DualBody:
         self._images = NamedImages[_Image]()
 
     def destination(self, references: tuple[Reference, ...]) -> LayoutDestination:
-        """Where one image goes."""
+        """Return the destination of one image."""
 
-        def add_it(manifest: RawManifest) -> None:
+        def add_image(manifest: RawManifest) -> None:
             self._add(_Image(manifest, manifest), references)
 
-        return LayoutDestination(self.output.where, PROFILE, ArchiveBlobs(self.output), add_it)
+        return LayoutDestination(self.output.where, PROFILE, ArchiveBlobs(self.output), add_image)
 
     def keeping(self, image: ImageEntry, references: tuple[Reference, ...]) -> LayoutDestination:
-        """Return where *image* goes, which may be an index.
+        """Return the destination of *image*, which may be an index.
 
-        ``manifest.json`` names the platform of it that it named before.
+        ``manifest.json`` lists the same platform of it as before.
         """
         platforms: list[RawManifest] = []
         config = image.config if isinstance(image, DockerImage) else None
 
-        def add_it(top: RawManifest) -> None:
+        def add_image(top: RawManifest) -> None:
             named = [m for m in platforms if Manifest.parse(m).config.digest == config]
             self._add(_Image(top, next(iter(named or platforms))), references)
 
         blobs = ArchiveBlobs(self.output)
-        return _Keeping(self.output.where, _KEEPING_PROFILE, blobs, add_it, platforms.append)
+        return _KeptImageDestination(
+            self.output.where, _KEEPING_PROFILE, blobs, add_image, platforms.append
+        )
 
     def _add(self, image: _Image, references: tuple[Reference, ...]) -> None:
         require_sha256(Manifest.parse(image.shown).config.digest, self.output.where)
         self._images.add(image.top.digest, image, references)
 
     def finish(self) -> bool:
-        """Append both tables of contents."""
+        """Append both tables of contents; return False if there are no images."""
         images = list(self._images)
         entries = [entry for image, names in images for entry in _entries(image.top, names)]
         self.output.add(INDEX_FILE, replace(EMPTY_INDEX, manifests=tuple(entries)).serialize().data)
         items = [_item(image.shown, names) for image, names in images]
+        # Like Docker, use the hex digest of the top layer.
         top_layers = {
             name: item.layers[-1].rpartition("/")[2]
             for item in items
@@ -121,7 +124,7 @@ class DualBody:
 
 
 def _entries(image: RawManifest, names: tuple[str, ...]) -> list[Descriptor]:
-    """Entries of ``index.json``: the full name for containerd, and the tag, as Docker writes them."""
+    """Return entries for ``index.json`` as Docker writes them: containerd's full name, and the tag."""
     return [
         replace(
             image.descriptor,

@@ -1,4 +1,4 @@
-"""What docker archives are known by; apart, because asking for it is light and reading and writing are not."""
+"""Constants of the docker archive format, apart from the slow imports of readers and writers."""
 
 from enum import Enum
 
@@ -7,7 +7,7 @@ REPOSITORIES_FILE = "repositories"
 
 
 class DockerFormat(Enum):
-    """How a docker archive is laid out."""
+    """The format in which a docker archive is written."""
 
-    DUAL = "dual"  # a docker archive and an OCI layout at once, as Docker writes it since 25
-    CLASSIC = "classic"  # plain layers and per-layer legacy files, as skopeo writes it
+    DUAL = "dual"  # a docker archive and an OCI layout at once, as Docker writes since version 25
+    CLASSIC = "classic"  # plain layers and per-layer legacy files, as skopeo writes

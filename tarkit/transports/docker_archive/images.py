@@ -1,4 +1,4 @@
-"""The images of a docker archive: the items of ``manifest.json``, each joined with its OCI half."""
+"""Match the items of ``manifest.json`` with the images of the OCI half."""
 
 from __future__ import annotations
 
@@ -11,48 +11,49 @@ from tarkit.layout.names import CONTAINERD_NAME, normalized
 from tarkit.protocols import UnreadableImage
 from tarkit.tar.archive import Archive
 from tarkit.transports.docker_archive.classic import read_config
-from tarkit.transports.docker_archive.dual import Half, OCIHalf
+from tarkit.transports.docker_archive.dual import IndexedImage, OCIHalf
 from tarkit.transports.docker_archive.items import DockerImage, ManifestItem, UnreadableItem
 
 Images = Sequence[DockerImage | UnreadableImage]
 
 
 def images_of(
-    items: Sequence[ManifestItem | UnreadableItem], archive: Archive, half: OCIHalf | None
+    items: Sequence[ManifestItem | UnreadableItem], archive: Archive, oci: OCIHalf | None
 ) -> Images:
-    """Return the images of *items*, each at its position, and behind them what only *half* has."""
-    joined = None if half is None else _Joined(archive, half)
+    """Return the images of *items* in order, followed by those that only *oci* lists."""
+    matcher = None if oci is None else _Matcher(archive, oci)
     images: list[DockerImage | UnreadableImage] = []
+    # These follow all items, so that the positions of items do not change.
     behind: list[DockerImage] = []
     for position, item in enumerate(items):
         if isinstance(item, UnreadableItem):
             images.append(UnreadableImage(position, (), item.error))
-        elif joined is None:
+        elif matcher is None:
             images.append(DockerImage(position, item.repo_tags, item))
         else:
-            first, *others = joined.images(position, item)
+            first, *others = matcher.images(position, item)
             images.append(first)
             behind += others
-    if joined is not None:
-        behind += joined.unlisted()
+    if matcher is not None:
+        behind += matcher.unlisted()
     images += [replace(image, index=at) for at, image in enumerate(behind, len(images))]
     return images
 
 
-class _Joined:
-    """Both halves of *archive*, and how far they were matched with each other."""
+class _Matcher:
+    """Both halves of *archive*, with the names and indexes matched so far."""
 
-    def __init__(self, archive: Archive, half: OCIHalf) -> None:
+    def __init__(self, archive: Archive, oci: OCIHalf) -> None:
         self._archive = archive
-        self._half = half
+        self._oci = oci
         self._names: set[str | None] = set()
         self._used: set[Digest] = set()
 
     def images(self, position: int, item: ManifestItem) -> Iterator[DockerImage]:
-        """Yield the image that *item* is one platform of.
+        """Yield the image of which *item* is one platform.
 
-        If its names stand for different indexes, these are as many images: for those that share
-        a platform, containerd writes one item.
+        Yield several if the item's names denote different indexes, since containerd writes one item
+        for images that share a platform.
         """
         self._names.update(map(normalized, item.repo_tags))
         try:
@@ -60,33 +61,42 @@ class _Joined:
         except (VerificationError, RefusedError) as error:
             yield DockerImage(position, item.repo_tags, item, error=error)
             return
+        # A manifest with another number of layers contradicts the item and is not used.
         key = config, len(item.layers)
-        named = [(name, self._half.named(name, config)) for name in item.repo_tags]
-        whole = {name: half for name, half in named if half and key in half.manifests}
-        rest = next(iter(whole.values()), None) or self._half.holding(*key)
+        named = [(name, self._oci.named(name, config)) for name in item.repo_tags]
+        complete = {
+            name: indexed for name, indexed in named if indexed and key in indexed.manifests
+        }
+        # Names without a complete image of their own get any image with this config.
+        rest = next(iter(complete.values()), None) or self._oci.holding(*key)
         if rest is None:
-            damage = next((half.damage for _, half in named if half and half.damage), None)
+            damage = next(
+                (indexed.damage for _, indexed in named if indexed and indexed.damage), None
+            )
             yield DockerImage(position, item.repo_tags, item, error=damage)
             return
-        groups: dict[Digest, tuple[Half, list[str]]] = {}
+        groups: dict[Digest, tuple[IndexedImage, list[str]]] = {}
         for name in item.repo_tags:
-            half = whole.get(name, rest)
-            groups.setdefault(half.image.descriptor.digest, (half, []))[1].append(name)
+            indexed = complete.get(name, rest)
+            groups.setdefault(indexed.entry.descriptor.digest, (indexed, []))[1].append(name)
         self._used |= groups.keys()
-        for half, names in groups.values() or [(rest, [])]:
-            self._used.add(half.image.descriptor.digest)
-            yield DockerImage(position, tuple(names), item, half.top(half.manifests[key]), config)
+        # An unnamed item has no groups, but still one image.
+        for indexed, names in groups.values() or [(rest, [])]:
+            self._used.add(indexed.entry.descriptor.digest)
+            yield DockerImage(
+                position, tuple(names), item, indexed.top(indexed.manifests[key]), config
+            )
 
     def unlisted(self) -> Iterator[DockerImage]:
-        """Yield the images whose full names the OCI half only has."""
-        found: dict[Digest, tuple[Half, dict[str, None]]] = {}
-        for half in self._half.halves:
-            entry = half.image.descriptor
+        """Yield the images whose full names only the OCI half lists."""
+        found: dict[Digest, tuple[IndexedImage, dict[str, None]]] = {}
+        for indexed in self._oci.images:
+            entry = indexed.entry.descriptor
             full = entry.annotations.get(CONTAINERD_NAME, "")
-            if half.manifests and entry.digest not in self._used and self._is_new(full):
-                found.setdefault(entry.digest, (half, {}))[1][full] = None
-        for half, names in found.values():
-            top = half.top(next(iter(half.manifests.values())))
+            if indexed.manifests and entry.digest not in self._used and self._is_new(full):
+                found.setdefault(entry.digest, (indexed, {}))[1][full] = None
+        for indexed, names in found.values():
+            top = indexed.top(next(iter(indexed.manifests.values())))
             yield DockerImage(0, tuple(names), None, top)
 
     def _is_new(self, full: str) -> bool:

@@ -1,4 +1,4 @@
-"""``manifest.json``: what a docker archive says it holds."""
+"""Parse ``manifest.json``, a docker archive's table of contents, and select images from it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST_UNREADABLE = 1000  # a list of a million items "{}" must not become a mill
 class ManifestItem:
     """One image of ``manifest.json``: the paths of its config and layers in the archive, and its names.
 
-    ``layer_sources`` tells, by diff ID, what a layer was before it was put into the archive.
+    ``layer_sources`` maps diff IDs to the descriptors of the layers before they were saved.
     """
 
     config: str
@@ -40,12 +40,13 @@ class ManifestItem:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any], *, where: str) -> Self:
-        """Read an item; keys are matched as Go's readers match them, whatever their case."""
+        """Parse an item. Like Go, match keys regardless of case, but prefer exact matches."""
+        # Exact keys are applied last, so they win over other spellings.
         folded = {_KEYS.get(key.lower(), key): value for key, value in document.items()}
         folded.update({key: document[key] for key in _KEYS.values() if key in document})
         config = get_string(folded, "Config", where=where)
         if not config:
-            raise MalformedError("an image without 'Config'", where=where)
+            raise MalformedError("an image has no 'Config'", where=where)
         return cls(
             config=config,
             repo_tags=get_strings(folded, "RepoTags", where=where),
@@ -60,7 +61,7 @@ class ManifestItem:
         )
 
     def to_json(self) -> JSON:
-        """The item as ``docker save`` writes it; an image without names has an empty list of them."""
+        """Return the item as ``docker save`` writes it; without names, ``RepoTags`` is an empty list."""
         document: JSON = {
             "Config": self.config,
             "RepoTags": list(self.repo_tags),
@@ -77,22 +78,22 @@ class ManifestItem:
 
     @property
     def label(self) -> str:
-        """What to call the image in a message."""
+        """The name of the image in messages."""
         return ", ".join(self.repo_tags) or self.config
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableItem:
-    """An item of ``manifest.json`` that breaks the format: its ``position``, and the ``error``."""
+    """A malformed item of ``manifest.json``: its ``position``, and the ``error``."""
 
     position: int
     error: TarkitError
 
 
 def parse_items(data: bytes, *, where: str) -> tuple[ManifestItem | UnreadableItem, ...]:
-    """Return the items of a ``manifest.json``; one that cannot be read hides no other.
+    """Return the items of a ``manifest.json``, with an :class:`UnreadableItem` for each malformed one.
 
-    Raises :class:`MalformedError` if this is no list, or none of its items can be read.
+    Raises :class:`MalformedError` if *data* is not a list, or no item is readable.
     """
     document = parse_json(data, where=where)
     if not isinstance(document, list):
@@ -103,7 +104,7 @@ def parse_items(data: bytes, *, where: str) -> tuple[ManifestItem | UnreadableIt
         try:
             items.append(ManifestItem.from_json(as_object(item, where=where), where=where))
         except (MalformedError, UnsupportedError) as error:
-            bad += 1
+            bad += 1  # a counter, since counting in the list each time would be quadratic
             if bad > _MOST_UNREADABLE:
                 raise
             items.append(UnreadableItem(position, error))
@@ -116,8 +117,8 @@ def parse_items(data: bytes, *, where: str) -> tuple[ManifestItem | UnreadableIt
 class DockerImage(ImageEntry):
     """An image of a docker archive: its ``item`` in ``manifest.json``, and its ``top`` in ``index.json``.
 
-    Either may be missing. ``config`` is that of the item, if it was looked at. ``error`` says why
-    the image cannot be read although it is listed.
+    Either may be None. ``config`` is the digest of the item's config, if it was read. ``error`` is
+    the reason if the image is listed but unreadable.
     """
 
     item: ManifestItem | None
@@ -131,8 +132,8 @@ def catalog_of(
 ) -> Catalog[DockerImage]:
     """Return the catalog of *images*.
 
-    Names compare in full, as Docker writes them out; a tag alone will do if one image only has it.
-    A name that Docker would not take has to be written as it is.
+    Names are compared as full references; a tag alone also selects an image if it is unique.
+    Names that are not valid references must match verbatim.
     """
     return Catalog(
         images, (Spelling(_in_full, _full_key), Spelling(_tags, str), EXACT), where=where
@@ -142,10 +143,10 @@ def catalog_of(
 def choose_item(
     items: Sequence[ManifestItem], name: str | None, index: int | None, *, where: str
 ) -> tuple[int, tuple[str, ...]]:
-    """Return the position of the item of that *name* or *index*, or of the only one; and its names.
+    """Return the position and the names of the item with that *name* or *index*, or of the only item.
 
-    An item found by a name goes by that name only. Raises :class:`ImageNotFoundError`,
-    :class:`AmbiguousImageError`, and :class:`UsageError` for what can be no name here.
+    An item selected by name gets just that name. Raises :class:`ImageNotFoundError`,
+    :class:`AmbiguousImageError`, and :class:`UsageError` for an invalid name.
     """
     images = [DockerImage(at, item.repo_tags, item) for at, item in enumerate(items)]
     image, by_name = choose_image(catalog_of(images, where=where), name, index, where=where)
@@ -155,9 +156,9 @@ def choose_item(
 def choose_image(
     catalog: Catalog[DockerImage], name: str | None, index: int | None, *, where: str
 ) -> tuple[DockerImage, str | None]:
-    """Return the image of that *name* or *index*, or the only one; and the name it was found by.
+    """Return the image with that *name* or *index*, or the only one, and the name that matched.
 
-    Raises as :func:`choose_item` does.
+    Raises the errors of :func:`choose_item`.
     """
     if name is not None and not catalog.matches(name):
         _require_name(name, where)
@@ -171,7 +172,7 @@ def _require_name(name: str, where: str) -> None:
         message = f"{name[:300]!r} is neither an image name nor a tag"
         raise UsageError(message, where=where) from None
     if reference.digest:
-        message = f"{name!r} names a digest, and a docker archive knows images by tag only"
+        message = f"{name!r} has a digest, but docker archives name images by tag only"
         raise UsageError(message, where=where)
 
 

@@ -1,4 +1,4 @@
-"""The layers of a classic docker archive: which member is which diff ID, and how it is compressed."""
+"""Find and describe the layers of a classic docker archive: member, diff ID and compression."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ _NAMED_BY_DIGEST = re.compile(r"(?:.*/)?([0-9a-f]{64})\.tar\.gz")
 def layer_members(
     archive: Archive, item: ManifestItem, diff_ids: Sequence[Digest]
 ) -> dict[Digest, tuple[str, Member]]:
-    """The member that holds each of *diff_ids*, and the path it goes by.
+    """Return the member of each of *diff_ids*, and its path in *item*.
 
-    A layer may occur twice, and only one of its paths need be there.
+    A layer may be listed several times; at least one of its paths must exist.
     Raises :class:`SharedLayerError` and :class:`MemberNotFoundError`.
     """
     owners: dict[str | int, Digest] = {}
     members: dict[Digest, tuple[str, Member]] = {}
     for path, diff_id in zip(item.layers, diff_ids, strict=True):
         member = archive.find(path)
+        # Two paths may be links to one member; the offset identifies it.
         owner = owners.setdefault(path if member is None else member.offset, diff_id)
         if owner != diff_id:
             raise SharedLayerError(
-                f"layer {path!r} stands for two diff IDs, {owner} and {diff_id}",
+                f"layer {path!r} is listed for two diff IDs, {owner} and {diff_id}",
                 where=archive.where,
             )
         if member is not None:
             members.setdefault(diff_id, (path, member))
     for path, diff_id in zip(item.layers, diff_ids, strict=True):
         if diff_id not in members:
-            raise MemberNotFoundError(f"layer {path!r} is not in it", where=archive.where)
+            raise MemberNotFoundError(f"layer {path!r} is missing", where=archive.where)
     return members
 
 
 def describe_layer(
     archive: Archive, path: str, member: Member, diff_id: Digest, source: Descriptor | None
 ) -> Descriptor:
-    """The descriptor of the layer in *member*.
+    """Return the descriptor of the layer in *member*.
 
-    Plain layers are their own diff ID. A compressed one is described by *source*, what
-    ``LayerSources`` says of it, or by its name if that is a digest, as crane writes it; both are
-    claims that the copy checks. A name that is the diff ID says nothing of the compressed bytes.
-    Otherwise the layer is read once, which proves the diff ID too.
+    The digest of an uncompressed layer is its diff ID. That of a compressed layer is taken from
+    *source*, its entry in ``LayerSources``, or from its path if that is a digest, as crane writes
+    it; the copy verifies both. Otherwise the layer is read once, which verifies the diff ID too.
     """
     compression = archive.compression_of(member)
     if compression is Compression.NONE:
@@ -61,11 +61,13 @@ def describe_layer(
     media_type = _media_type(compression)
     if source is not None and source.size == member.size and source.digest != diff_id:
         return Descriptor(media_type, source.digest, source.size)
+    # A path that is the diff ID says nothing about the compressed bytes.
     claim = _NAMED_BY_DIGEST.fullmatch(path)
     named = Digest("sha256", claim[1]) if claim else diff_id
     if named != diff_id and compression is Compression.GZIP:
         return Descriptor(media_type, named, member.size)
     where = f"{archive.where}: layer {path}"
+    # Hash compressed and decompressed bytes in one pass; packed.verify() reads any trailing bytes.
     packed = VerifyingReader(archive.open_member(member), where=where)
     with VerifyingReader(
         decompress(packed, compression, where=where), digest=diff_id, where=where
@@ -76,9 +78,9 @@ def describe_layer(
 
 
 def _media_type(compression: Compression) -> str:
-    """Docker's layer type for *compression*; bzip2 and xz have none, and go by the plain type.
+    """Return Docker's layer type for *compression*, or that of plain layers for bzip2 and xz.
 
-    The bytes decide what a layer is compressed with, so the engine recompresses those two.
+    The engine detects compression from the bytes, and recompresses those two.
     """
     if compression is Compression.ZSTD:
         return media_types.DOCKER_LAYER_ZSTD

@@ -1,6 +1,6 @@
-"""Archives from before Docker 1.10: a file ``repositories`` and a directory for each layer.
+"""Read archives from before Docker 1.10: a file ``repositories`` and a directory for each layer.
 
-``<id>/json`` describes a layer and names its ``parent``, ``<id>/layer.tar`` holds it.
+``<id>/json`` describes a layer and names its ``parent``; ``<id>/layer.tar`` is its content.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOST_LAYERS = _MOST_IMAGES = 1000
 
 
 def legacy_items(archive: Archive) -> tuple[ManifestItem, ...]:
-    """The images that ``repositories`` names. Their ``config`` is the ID of their top layer."""
+    """Return the images in ``repositories``; the ``config`` of each is the ID of its top layer."""
     where = f"{archive.where}: {REPOSITORIES_FILE}"
     document = parse_object(archive.read(REPOSITORIES_FILE, METADATA_LIMIT), where=where)
     tags: dict[str, list[str]] = {}
@@ -45,7 +45,7 @@ def legacy_items(archive: Archive) -> tuple[ManifestItem, ...]:
 
 
 class LegacyLayers:
-    """The layers of such an archive; what was read of one is remembered, since images share them."""
+    """The layers of such an archive, each read once and cached, since images share layers."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
@@ -53,10 +53,10 @@ class LegacyLayers:
         self._diff_ids: dict[str, Digest] = {}
 
     def image(self, item: ManifestItem) -> ClassicImage:
-        """Return the image of *item*, whose layers are all read for it."""
+        """Return the image of *item*, after reading all its layers."""
         chain = self._chain(item.config)
         config = config_from_v1(
-            # Each has a layer here, even if it was marked as having none in a registry.
+            # In these archives each entry has a layer; "throwaway" only holds in registries.
             [{**self._describe(layer), "throwaway": False} for layer in chain],
             [self._diff_id(layer) for layer in chain],
             where=self._archive.where,
@@ -65,7 +65,7 @@ class LegacyLayers:
         return ClassicImage(self._archive, replace(item, layers=layers), config)
 
     def _chain(self, layer_id: str) -> list[str]:
-        """The layer and all below it, bottom first."""
+        """Return the IDs of the layer and all its ancestors, bottom first."""
         chain: dict[str, None] = {}
         while layer_id:
             if layer_id in chain:
@@ -98,7 +98,7 @@ class LegacyLayers:
     def _read(self, path: str) -> Digest:
         member = self._archive.find(path)
         if member is None:
-            raise MemberNotFoundError(f"layer {path!r} is not in it", where=self._archive.where)
+            raise MemberNotFoundError(f"layer {path!r} is missing", where=self._archive.where)
         where = f"{self._archive.where}: layer {path}"
         compression = self._archive.compression_of(member)
         stream = decompress(self._archive.open_member(member), compression, where=where)

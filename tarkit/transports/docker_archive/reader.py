@@ -1,4 +1,4 @@
-"""Reading docker archives of every age."""
+"""Read docker archives of all versions."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tarkit.transports.docker_archive.legacy import LegacyLayers, legacy_items
 
 
 class DockerArchiveReader(ArchiveHolder):
-    """The images of a docker archive of any age.
+    """The images of a docker archive of any version.
 
-    ``manifest`` holds the items of ``manifest.json`` that can be read, as they are.
+    ``manifest`` holds the readable items of ``manifest.json``, unchanged.
     """
 
     manifest: tuple[ManifestItem, ...]
@@ -50,15 +50,16 @@ class DockerArchiveReader(ArchiveHolder):
         if self.archive.candidates(MANIFEST_FILE):
             data = self.archive.read(MANIFEST_FILE, METADATA_LIMIT)
             return parse_items(data, where=f"{self.where}: {MANIFEST_FILE}")
+        # Writers append manifest.json last, so without an end-of-archive marker it may be cut off.
         if not self.archive.trailer:
             raise TruncatedError(
-                "the archive is cut short before its manifest.json", where=self.where
+                "truncated: the archive ends before manifest.json", where=self.where
             )
-        raise MalformedError("no manifest.json, so this is not a docker archive", where=self.where)
+        raise MalformedError("not a docker archive: manifest.json is missing", where=self.where)
 
     @cached_property
     def _half(self) -> OCIHalf | None:
-        """The OCI layout that the archive may be as well."""
+        """The OCI half of the archive, if there is one."""
         return None if self._is_legacy else OCIHalf.of(self.archive, alone=len(self._items) == 1)
 
     @cached_property
@@ -79,11 +80,11 @@ class DockerArchiveReader(ArchiveHolder):
         names = image.names if by_name is None else (by_name,)
         if image.top is not None and self._half is not None:
             return self._half.source(image.top, names)
-        assert image.item is not None  # an image is in one half at least
+        assert image.item is not None  # every image is in at least one half
         return ClassicSource(self._classic(image.item), names)
 
     def _classic(self, item: ManifestItem) -> ClassicImage:
-        """Return the image of *item*; archives may tag one image thousands of times."""
+        """Return the image of *item*, cached: an archive may tag one image thousands of times."""
         key = item.config, item.layers
         if self._latest is None or self._latest[0] != key:
             if self._is_legacy:

@@ -1,4 +1,4 @@
-"""Writing docker archives, dual or classic."""
+"""Write docker archives, dual or classic."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from tarkit.transports.docker_archive.format import DockerFormat
 
 
 class DockerArchiveWriter:
-    """Makes a docker archive of any number of images, in place of the file that may be at its path.
+    """Writes a docker archive of any number of images, replacing an existing file.
 
-    Layers that images share are stored once; an image that is committed twice is one item with
-    the names of both.
+    Shared layers are stored once. An image that is committed twice becomes one item with the names
+    of both commits.
     """
 
-    def __init__(self, output: ArchiveOutput, contents: ArchiveBody) -> None:
+    def __init__(self, output: ArchiveOutput, body: ArchiveBody) -> None:
         self.where = output.where
         self._output = output
-        self._contents = contents
+        self._body = body
 
     @classmethod
     def open(cls, path: str | Path, format: DockerFormat = DockerFormat.DUAL) -> Self:
-        """Begin writing to *path*, or to standard output where that is ``-``."""
+        """Begin writing to *path*, or to standard output if that is ``-``."""
         return cls.over(ArchiveOutput(path), format)
 
     @classmethod
     def over(cls, output: ArchiveOutput, format: DockerFormat) -> Self:
-        """Begin to fill *output*."""
+        """Begin writing to *output*."""
         kind = DualBody if format is DockerFormat.DUAL else ClassicBody
         return cls(output, kind(output))
 
     def destination(self, *names: str) -> Destination:
-        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for what Docker takes for no name."""
-        return self._contents.destination(_references(names))
+        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for a name invalid in Docker."""
+        return self._body.destination(_references(names))
 
     def keep_list(self, reader: Reader) -> None:
-        """Keep nothing: a docker archive says nothing of all its images together."""
+        """Do nothing: docker archives have no metadata besides that of their images."""
 
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
-        """See :class:`tarkit.protocols.KeepingWriter`; an index is kept in the OCI half."""
-        return self._contents.keeping(image, _references(names))
+        """See :class:`tarkit.protocols.KeepingWriter`; the OCI half of a dual archive keeps indexes."""
+        return self._body.keeping(image, _references(names))
 
     def __enter__(self) -> Self:
         return self
@@ -59,9 +59,9 @@ class DockerArchiveWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Publish the archive, unless the block ended in an error or nothing was committed."""
+        """Publish the archive, unless the block raised an error or nothing was committed."""
         with self._output as output:
-            if kind is None and self._contents.finish():
+            if kind is None and self._body.finish():
                 output.publish()
 
 

@@ -1,1 +1,1 @@
-"""A Docker daemon's images, over the Engine API: ``docker-daemon:NAME[:TAG]``, ``docker-daemon:sha256:ID``."""
+"""Docker daemon images, over the Engine API: ``docker-daemon:NAME[:TAG]``, ``docker-daemon:sha256:ID``."""

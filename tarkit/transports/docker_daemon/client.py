@@ -1,4 +1,4 @@
-"""The few calls of the Docker Engine API that move images."""
+"""The Docker Engine API calls that list, save and load images."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from tarkit.image.document import (
     parse_object,
 )
 from tarkit.streams.chunks import read_bounded
-from tarkit.transports.docker_daemon.connection import Body, answered
+from tarkit.transports.docker_daemon.connection import Body, response_to
 from tarkit.transports.docker_daemon.daemon import Daemon
 
 _LIST_LIMIT = 64 << 20
 _UNNAMED = "<none>:<none>"
-_SHOWN = 500
+_SHOWN = 500  # characters of a daemon's message
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonImage:
     """An image of the daemon: its ``id``, and its ``tags`` as the daemon writes them, sorted.
 
-    The ID is the config's digest, or that of the manifest or index where containerd stores the images.
+    The ID is the digest of the config, or with the containerd image store, of the manifest or index.
     """
 
     id: Digest
@@ -40,7 +40,7 @@ class DaemonImage:
 
     @classmethod
     def from_json(cls, document: object, *, where: str) -> DaemonImage:
-        """Read an entry of the daemon's list, or what it says of one image."""
+        """Parse an entry of the daemon's image list, or its description of one image."""
         entry = as_object(document, where=where)
         tags = get_strings(entry, "RepoTags", where=where)
         return cls(
@@ -50,11 +50,11 @@ class DaemonImage:
 
 
 class DaemonClient:
-    """Speaks to *daemon*, with a connection for each call: any thread may use it.
+    """A client of *daemon*. It opens a connection for each call, so any thread may use it.
 
-    Every method raises :class:`~tarkit.errors.TransportError` where the daemon is not there, does
-    not answer in time, breaks off or fails, and :class:`~tarkit.errors.AuthenticationError` where
-    it, or its socket, denies access.
+    Every method raises :class:`~tarkit.errors.TransportError` if the daemon cannot be reached, does
+    not answer in time, closes the connection early or fails, and
+    :class:`~tarkit.errors.AuthenticationError` if it, or its socket, denies access.
     """
 
     def __init__(self, daemon: Daemon) -> None:
@@ -62,12 +62,12 @@ class DaemonClient:
         self.where = daemon.host
 
     def ping(self) -> None:
-        """Make sure that the daemon is there and lets us in."""
-        with answered(self._daemon, "/_ping") as body:
+        """Check that the daemon is reachable and grants access."""
+        with response_to(self._daemon, "/_ping") as body:
             read_bounded(body, METADATA_LIMIT, where=self.where)
 
     def images(self) -> tuple[DaemonImage, ...]:
-        """The images there are, in an order of their names."""
+        """Return all images, sorted by name; unnamed ones come last."""
         listed = self._json("/images/json", _LIST_LIMIT)
         if not isinstance(listed, list):
             raise MalformedError("not a list of images", where=self.where)
@@ -75,52 +75,52 @@ class DaemonClient:
         return tuple(sorted(images, key=lambda image: (not image.tags, image.tags, str(image.id))))
 
     def find(self, name: str) -> DaemonImage:
-        """The image of that *name* or ID; raises :class:`ImageNotFoundError`."""
+        """Return the image with that *name* or ID; raises :class:`ImageNotFoundError`."""
         try:
             document = self._json(f"/images/{_quoted(name)}/json", METADATA_LIMIT)
         except ImageNotFoundError:
             raise ImageNotFoundError(
                 f"the Docker daemon has no image {name!r}",
                 where=self.where,
-                hint="'tarkit list docker-daemon:' shows what it has",
+                hint="'tarkit list docker-daemon:' lists its images",
             ) from None
         return DaemonImage.from_json(document, where=self.where)
 
     @contextmanager
     def save(self, name: str) -> Iterator[Body]:
-        """The docker archive that the daemon makes of the image *name*, as it comes in."""
+        """Request the image *name* as a docker archive and yield the stream."""
         path = f"/images/{_quoted(name)}/get"
-        with answered(self._daemon, path, patience=self._daemon.work_timeout) as body:
+        with response_to(self._daemon, path, stall_timeout=self._daemon.work_timeout) as body:
             yield body
 
     def load(self, archive: BinaryIO) -> None:
-        """Have the daemon load the images of the docker archive in the file *archive*.
+        """Load the images of the docker archive in the file *archive*.
 
-        Raises :class:`TransportError` where it says, in the middle of an answer that began well,
-        that it did not.
+        Raises :class:`TransportError` if the daemon reports a failure, which it may do in the body
+        of a response whose status is 200.
         """
-        with answered(
+        with response_to(
             self._daemon,
             "/images/load?quiet=1",
             upload=archive,
-            patience=self._daemon.work_timeout,
+            stall_timeout=self._daemon.work_timeout,
         ) as body:
-            said = read_bounded(body, METADATA_LIMIT, where=self.where)
-        for line in said.splitlines():
+            messages = read_bounded(body, METADATA_LIMIT, where=self.where)
+        for line in messages.splitlines():
             if reason := failure_in(line):
                 raise TransportError(
-                    f"the Docker daemon did not load it: {reason}", where=self.where
+                    f"the Docker daemon failed to load the archive: {reason}", where=self.where
                 )
 
     def _json(self, path: str, limit: int) -> Any:
-        with answered(self._daemon, path) as body:
+        with response_to(self._daemon, path) as body:
             return parse_json(
                 read_bounded(body, limit, where=self.where), where=self.where, limit=limit
             )
 
 
 def failure_in(line: bytes) -> str:
-    """The reason in *line*, where that is one of the daemon's messages and tells of a failure."""
+    """Return the reason if *line* is a JSON message that reports a failure, or an empty string."""
     if not line.strip():
         return ""
     try:

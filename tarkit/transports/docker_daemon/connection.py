@@ -1,4 +1,4 @@
-"""One request to a daemon and its answer, over a Unix socket or TCP."""
+"""Send one request to a daemon and read the response, over a Unix socket or TCP."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from tarkit.streams.chunks import read_bounded
 from tarkit.streams.sockets import Allowance, Patient, connected
 from tarkit.transports.docker_daemon.daemon import Daemon
 from tarkit.transports.docker_daemon.failures import (
-    broken_off,
+    closed_early,
     from_answer,
     from_connecting,
-    told,
+    translated_errors,
 )
 
 if TYPE_CHECKING:
     import ssl
 
-_LONGEST = 1 << 30  # raw bytes of an answer that is no image; its readers have limits of their own
+# Raw bytes of a response other than an image, chunk framing included. Readers set lower limits.
+_LONGEST = 1 << 30
 
 
 class Body:
-    """The body of an answer as it comes in; what breaks off raises, and so does what takes too long.
+    """The body of a response; reading raises :class:`TransportError` if it is truncated or late.
 
-    All of it has *seconds*, or else each read has as long as the connection allows.
+    *allowance* limits the whole body, or with *each*, every single read.
     """
 
     def __init__(
@@ -42,48 +43,50 @@ class Body:
         self._each = each
 
     def read(self, size: int = -1, /) -> bytes:
-        """Up to *size* bytes, or what is at hand where it is negative; none at the end only."""
+        """Return up to *size* bytes, or any available bytes if negative; empty only at the end."""
         if self._each:
             self._allowance.renew(CHUNK_SIZE * 2)
-        with told(self._where):
+        with translated_errors(self._where):
             try:
                 data = self._response.read1(size)
             except TimeoutError:
                 if self._each:
                     raise
                 raise TransportError(
-                    "the Docker daemon gives no whole answer in time", where=self._where
+                    "the Docker daemon did not finish its response in time", where=self._where
                 ) from None
+        # http.client ends a short body silently; length is what Content-Length still promises.
         if not data and size and self._response.length:
-            raise broken_off(self._where)
+            raise closed_early(self._where)
         return data
 
 
 @contextlib.contextmanager
-def answered(
-    daemon: Daemon, path: str, *, upload: BinaryIO | None = None, patience: float = 0
+def response_to(
+    daemon: Daemon, path: str, *, upload: BinaryIO | None = None, stall_timeout: float = 0
 ) -> Iterator[Body]:
-    """The daemon's answer to a GET of *path*, or to a POST of all of *upload*, while the block lasts.
+    """GET *path*, or POST all of *upload* to it, and yield the body of the response.
 
-    It may rest for *patience* seconds at a time; without, all of it has the daemon's
-    ``answer_timeout``. Raises :class:`ImageNotFoundError` for a 404, and what else the daemon, or
-    its absence, makes of it.
+    The whole response must arrive within the daemon's ``answer_timeout``; with *stall_timeout*, it
+    may instead take any time but never pause for more seconds than that.
+    Raises :class:`ImageNotFoundError` for a 404, and the errors that :class:`DaemonClient
+    <tarkit.transports.docker_daemon.client.DaemonClient>` lists.
     """
-    seconds = patience or daemon.answer_timeout
+    seconds = stall_timeout or daemon.answer_timeout
     allowance = Allowance(daemon.host, seconds)
     with contextlib.closing(_connected(daemon, allowance, seconds)) as connection:
-        with told(daemon.host):
+        with translated_errors(daemon.host):
             _send(connection, path, upload)
-            allowance.renew()
+            allowance.renew()  # the upload has used its own time
             response = connection.getresponse()
         with contextlib.closing(response):
             allowance.expect(_LONGEST)
             if response.status != 200:
-                said = read_bounded(
+                explanation = read_bounded(
                     Body(response, daemon.host, allowance), METADATA_LIMIT, where=daemon.host
                 )
-                raise from_answer(response.status, said, daemon.host)
-            yield Body(response, daemon.host, allowance, each=bool(patience))
+                raise from_answer(response.status, explanation, daemon.host)
+            yield Body(response, daemon.host, allowance, each=bool(stall_timeout))
 
 
 def _connected(daemon: Daemon, allowance: Allowance, seconds: float) -> HTTPConnection:
@@ -138,7 +141,7 @@ class _UnixConnection(HTTPConnection):
     def connect(self) -> None:
         if not hasattr(socket, "AF_UNIX"):
             raise UnsupportedError(
-                "Python has no Unix sockets here",
+                "Python does not support Unix sockets on this platform",
                 where=self._path,
                 hint="set DOCKER_HOST to tcp://host:port",
             )
@@ -156,5 +159,5 @@ def _send(connection: HTTPConnection, path: str, upload: BinaryIO | None) -> Non
     headers["Content-Length"] = str(upload.seek(0, 2))
     upload.seek(0)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        # a daemon that refuses may close before it has everything: it has said why
+        # A daemon that refuses may close the connection early; its response holds the reason.
         connection.request("POST", path, body=upload, headers=headers)

@@ -1,4 +1,4 @@
-"""Contexts, as Docker's command line keeps them: named daemons below ``~/.docker/contexts``."""
+"""Read the Docker command line's contexts: named daemons in ``~/.docker/contexts``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A context's daemon: its *host*, and the directory that has its TLS files where it wants TLS."""
+    """A context's daemon: its ``host``, and the directory of its TLS files, which may be missing."""
 
     host: str
     skip_verify: bool
@@ -24,28 +24,29 @@ class Context:
 
 
 def current_context(config: Path, name: str | None = None) -> Context | None:
-    """The context called *name*, or else the current one of *config*, Docker's directory; ``None`` for the default.
+    """Return the context *name*, or the current one, from Docker's *config* directory.
 
-    Raises :class:`NotFoundError` where it is not there, and :class:`MalformedError`.
+    Return None for the default context. Raises :class:`NotFoundError` if the context is missing,
+    and :class:`MalformedError`.
     """
     name = name or _current_name(config / "config.json")
     if name in ("", _DEFAULT):
         return None
-    directory = hashlib.sha256(name.encode()).hexdigest()  # Docker's own file names for contexts
+    directory = hashlib.sha256(name.encode()).hexdigest()  # Docker's file naming
     path = config / "contexts" / "meta" / directory / "meta.json"
     document = _read(path)
     if document is None:
         raise NotFoundError(
             f"Docker has no context {name[:100]!r}",
             where=str(config / "contexts"),
-            hint="see 'docker context ls'; DOCKER_CONTEXT or DOCKER_HOST chooses another",
+            hint="'docker context ls' lists contexts; set DOCKER_CONTEXT or DOCKER_HOST",
         )
     where = str(path)
     endpoints = get_object(document, "Endpoints", where=where)
     docker = get_object(endpoints, "docker", where=where)
     host = get_string(docker, "Host", where=where)
     if not host:
-        raise MalformedError("a context without a Docker host", where=where)
+        raise MalformedError("the context has no Docker host", where=where)
     return Context(
         host,
         skip_verify=docker.get("SkipTLSVerify") is True,

@@ -1,4 +1,4 @@
-"""Where a Docker daemon listens: as DOCKER_HOST says, or Docker's current context, or by default."""
+"""Find the address of the Docker daemon: DOCKER_HOST, Docker's current context, or the default."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _PLAIN_PORT, _TLS_PORT = 2375, 2376
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """A *directory* with ``ca.pem``, ``cert.pem`` and ``key.pem``, each where there is need of it.
+    """A ``directory`` with ``ca.pem``, ``cert.pem`` and ``key.pem``, each optional.
 
-    Without *verify* anybody is believed to be the daemon.
+    Unless ``verify`` is true, the daemon's certificate is not checked.
     """
 
     directory: Path
@@ -31,10 +31,10 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon that listens at *host*, as ``unix:///path`` or ``tcp://name:port``, with *tls* or without.
+    """A daemon that listens at ``host``, a ``unix:///path`` or ``tcp://name:port``, with optional ``tls``.
 
-    How long, in seconds, it may take to answer a call, to give an answer, and to send or take
-    the next bytes of an image: it packs and unpacks images without a word.
+    The timeouts, in seconds, limit connecting, receiving a whole response, and each pause while an
+    image is sent or received. The last is long, since the daemon packs and unpacks images silently.
     """
 
     host: str
@@ -45,11 +45,11 @@ class Daemon:
 
     @classmethod
     def find(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """The daemon that Docker's own command line would speak to.
+        """Return the daemon that Docker's own command line would use.
 
-        DOCKER_HOST comes first, with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; then the context that
-        DOCKER_CONTEXT or Docker's config (in DOCKER_CONFIG or ``~/.docker``) names; then the
-        default socket. Raises :class:`~tarkit.errors.NotFoundError` for a context that is not there.
+        In order of precedence: DOCKER_HOST, with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH; the
+        context named by DOCKER_CONTEXT or Docker's config (in DOCKER_CONFIG or ``~/.docker``); the
+        default socket. Raises :class:`~tarkit.errors.NotFoundError` if the context is missing.
         """
         config = _config_directory(environment)
         host = environment.get("DOCKER_HOST", "")
@@ -63,9 +63,9 @@ class Daemon:
 
     @property
     def socket_path(self) -> str | None:
-        """The Unix socket it listens on; ``None`` where it is reached by TCP.
+        """The path of the daemon's Unix socket, or None if it listens on TCP.
 
-        Raises :class:`UnsupportedError` for any other kind of host.
+        Raises :class:`UnsupportedError` for any other scheme.
         """
         scheme, _, rest = self.host.partition("://")
         if scheme == "unix":
@@ -76,28 +76,29 @@ class Daemon:
         if scheme == "ssh":
             hint = "forward its socket with 'ssh -L', and set DOCKER_HOST to unix:///path/to/socket"
         raise UnsupportedError(
-            f"tarkit does not reach daemons by {scheme[:20]!r}",
+            f"unsupported scheme {scheme[:20]!r} in the daemon's address",
             where="the Docker daemon",
             hint=hint,
         )
 
     @property
     def address(self) -> tuple[str, int]:
-        """The host name and port of a daemon reached by TCP; raises :class:`UsageError`."""
+        """The host name and port of a daemon on TCP; raises :class:`UsageError` if malformed."""
         try:
             parts = urlsplit(self.host)
             host, port = parts.hostname, parts.port
         except ValueError:
             host, port = None, None
         if not host or "@" in self.host or parts.path not in ("", "/"):
-            raise UsageError("its address is not tcp://host:port", where="the Docker daemon")
+            # Not shown: the address may hold a password.
+            raise UsageError("the address is not tcp://host:port", where="the Docker daemon")
         return host, port or (_TLS_PORT if self.tls else _PLAIN_PORT)
 
 
 def _config_directory(environment: Mapping[str, str]) -> Path:
     if configured := environment.get("DOCKER_CONFIG"):
         return Path(configured)
-    return (home_directory() or Path(os.devnull)) / ".docker"  # below the latter nothing is
+    return (home_directory() or Path(os.devnull)) / ".docker"  # without a home, a missing path
 
 
 def _tls_of(context: Context) -> TlsFiles | None:

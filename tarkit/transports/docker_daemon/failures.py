@@ -1,4 +1,4 @@
-"""What goes wrong with a daemon, as tarkit's errors: one line each, with what to do."""
+"""Translate failures of a daemon into tarkit's errors, each with a hint."""
 
 from __future__ import annotations
 
@@ -17,36 +17,39 @@ from tarkit.errors import (
 )
 from tarkit.image.document import get_string, parse_object
 
-_SHOWN = 500
-_FIND = "say where it listens with DOCKER_HOST, or with a context"
+_SHOWN = 500  # characters of a daemon's message
+_FIND = "set its address with DOCKER_HOST or a Docker context"
 
 
 def from_connecting(error: OSError, host: str) -> TarkitError:
-    """Why there is no connection to the daemon at *host*."""
+    """Return the error for a failed connection to the daemon at *host*."""
     match error:
+        # Subclasses of OSError come before the errors they derive from.
         case PermissionError():
             return AuthenticationError(
-                "permission denied to speak to the Docker daemon",
+                "permission denied for the Docker daemon's socket",
                 where=host,
                 hint="run as root, or as a member of the socket's group (docker)",
             )
         case FileNotFoundError() | NotADirectoryError() | ConnectionRefusedError():
             return TransportError(
-                "no Docker daemon listens there", where=host, hint=f"start it, or {_FIND}"
+                "no Docker daemon is listening", where=host, hint=f"start it, or {_FIND}"
             )
-        case TimeoutError() | BlockingIOError():  # the latter from a socket whose queue is full
-            return TransportError("the Docker daemon does not take calls in time", where=host)
+        case TimeoutError() | BlockingIOError():  # the latter if a Unix socket's queue is full
+            return TransportError(
+                "the Docker daemon did not accept the connection in time", where=host
+            )
         case ssl.SSLCertVerificationError():
             return TransportError(
                 f"the daemon's certificate is not trusted: {error.verify_message}",
                 where=host,
-                hint="put its CA's certificate into DOCKER_CERT_PATH as ca.pem",
+                hint="store its CA certificate as ca.pem in DOCKER_CERT_PATH",
             )
         case ssl.SSLError():
             return TransportError(
-                f"no TLS connection ({error.reason or 'the handshake failed'})",
+                f"the TLS connection failed ({error.reason or 'no reason given'})",
                 where=host,
-                hint="DOCKER_TLS_VERIFY asks for TLS: unset it for a daemon without",
+                hint="unset DOCKER_TLS_VERIFY if the daemon does not use TLS",
             )
         case socket.gaierror():
             return TransportError("unknown host", where=host, hint=_FIND)
@@ -54,23 +57,23 @@ def from_connecting(error: OSError, host: str) -> TarkitError:
 
 
 @contextlib.contextmanager
-def told(where: str) -> Iterator[None]:
-    """Turn what breaks in the middle of a request to the daemon at *where* into tarkit's errors."""
+def translated_errors(where: str) -> Iterator[None]:
+    """Raise tarkit's errors for failures during a request to the daemon at *where*."""
     try:
         yield
     except TimeoutError:
-        raise TransportError("the Docker daemon does not answer in time", where=where) from None
-    except ssl.SSLError as error:  # TLS 1.3 tells of a refused certificate at the first read
+        raise TransportError("the Docker daemon did not answer in time", where=where) from None
+    except ssl.SSLError as error:  # in TLS 1.3, a refused certificate surfaces at the first read
         raise TransportError(
-            f"the daemon ended the TLS connection ({error.reason or 'without a reason'})",
+            f"the daemon closed the TLS connection ({error.reason or 'no reason given'})",
             where=where,
-            hint="it may want a client's certificate: cert.pem and key.pem in DOCKER_CERT_PATH",
+            hint="it may require a client certificate: cert.pem and key.pem in DOCKER_CERT_PATH",
         ) from None
     except (IncompleteRead, RemoteDisconnected, ConnectionError):
-        raise broken_off(where) from None
-    except (HTTPException, ValueError, AttributeError):  # http.client, on nonsense
+        raise closed_early(where) from None
+    except (HTTPException, ValueError, AttributeError):  # http.client raises all of these
         raise TransportError(
-            "no HTTP that can be understood, so this is no Docker daemon", where=where
+            "malformed HTTP response; this is not a Docker daemon", where=where
         ) from None
     except OSError as error:
         raise TransportError(
@@ -78,13 +81,13 @@ def told(where: str) -> Iterator[None]:
         ) from None
 
 
-def broken_off(where: str) -> TransportError:
-    """The connection ended before the answer did."""
-    return TransportError("the connection to the Docker daemon broke off", where=where)
+def closed_early(where: str) -> TransportError:
+    """Return the error for a connection that ended before the response was complete."""
+    return TransportError("the Docker daemon closed the connection early", where=where)
 
 
 def from_answer(status: int, body: bytes, where: str) -> TarkitError:
-    """An answer of *status* that is not a success; a 404 means an image."""
+    """Return the error for a response whose *status* is not 200; a 404 means a missing image."""
     said = explanation(body)
     match status:
         case 401 | 403:
@@ -93,13 +96,13 @@ def from_answer(status: int, body: bytes, where: str) -> TarkitError:
             return ImageNotFoundError(f"not found{said}", where=where)
         case 400 if "HTTPS server" in said:
             return TransportError(
-                "the daemon wants TLS", where=where, hint="set DOCKER_TLS_VERIFY=1"
+                "the daemon requires TLS", where=where, hint="set DOCKER_TLS_VERIFY=1"
             )
     return TransportError(f"the Docker daemon refused ({status}){said}", where=where)
 
 
 def explanation(body: bytes) -> str:
-    """What the daemon says itself, cut short; perhaps nothing."""
+    """Return the daemon's own message, shortened, after a colon; empty if there is none."""
     try:
         text = get_string(parse_object(body), "message", where=None)
     except VerificationError:

@@ -1,4 +1,4 @@
-"""What images are called at a daemon: a name, in full, or an ID."""
+"""The names of images at a daemon: a full reference, or an ID."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ ID_PREFIX = "sha256:"
 _ID = re.compile(rf"(?:{ID_PREFIX})?([0-9a-f]{{64}})")
 
 
-def asked_name(text: str) -> str:
-    """The name to ask the daemon for: a reference in full, with a tag or digest, or ``sha256:ID``.
+def lookup_name(text: str) -> str:
+    """Return *text* as a daemon looks it up: a full reference with a tag or digest, or ``sha256:ID``.
 
-    Raises :class:`UsageError`.
+    Raises :class:`UsageError` if it is neither.
     """
     if match := _ID.fullmatch(text):
         return ID_PREFIX + match[1]
     return str(Reference.parse(text).tagged())
 
 
-def given_name(text: str) -> str:
-    """A name to give to an image; raises :class:`UsageError` for an ID, which nobody can choose."""
+def require_name(text: str) -> str:
+    """Return *text*; raises :class:`UsageError` for an ID, which cannot be assigned to an image."""
     if _ID.fullmatch(text):
         raise UsageError(
-            f"{text!r} is an image ID, and an image is written under a name",
+            f"cannot write an image under the ID {text!r}",
             hint="write docker-daemon:NAME:TAG",
         )
     return text

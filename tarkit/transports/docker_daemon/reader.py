@@ -1,34 +1,29 @@
-"""Reading images from a Docker daemon."""
+"""Read images from a Docker daemon."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import cached_property
 from types import TracebackType
 from typing import Self
 
-from tarkit.errors import (
-    AmbiguousImageError,
-    DigestMismatchError,
-    ImageNotFoundError,
-    UsageError,
-    listed,
-)
+from tarkit.errors import DigestMismatchError, UsageError, listed
 from tarkit.image.digest import Digest, blob_name
 from tarkit.protocols import ImageEntry, Source
+from tarkit.selection.catalog import EXACT, Catalog
 from tarkit.tar.archive import Archive
 from tarkit.transports.docker_archive.classic import read_config
 from tarkit.transports.docker_archive.items import DockerImage
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.transports.docker_daemon.client import DaemonClient, DaemonImage
 from tarkit.transports.docker_daemon.daemon import Daemon
-from tarkit.transports.docker_daemon.names import ID_PREFIX, asked_name
+from tarkit.transports.docker_daemon.names import ID_PREFIX, lookup_name
 from tarkit.transports.docker_daemon.saving import saved_archive
 
 
 class DockerDaemonReader:
-    """The images of a daemon. Each that is read arrives as a docker archive, and stays until the end."""
+    """The images of a daemon. Each image read is spooled as a docker archive until the reader closes."""
 
     def __init__(self, client: DaemonClient, *, keep_data: bool = True) -> None:
         self.where = client.where
@@ -38,14 +33,14 @@ class DockerDaemonReader:
 
     @classmethod
     def open(cls, daemon: Daemon | None = None, *, keep_data: bool = True) -> Self:
-        """Turn to *daemon*, or to the one that Docker's command line would speak to.
+        """Open *daemon*, or the one that Docker's command line would use; sends no request yet.
 
-        Without *keep_data* only the metadata of images can be read. Nothing is asked yet.
+        Unless *keep_data*, only the metadata of images can be read.
         """
         return cls(DaemonClient(daemon or Daemon.find()), keep_data=keep_data)
 
     def images(self) -> Sequence[ImageEntry]:
-        """The images there are, without a look into them; one without a name goes by its ID."""
+        """Return all images by their tags, or by ID if they have none; none is downloaded."""
         return tuple(
             ImageEntry(at, image.tags or (str(image.id),)) for at, image in enumerate(self._images)
         )
@@ -55,46 +50,36 @@ class DockerDaemonReader:
         return self._client.images()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> Source:
-        """The image of that *name* or ID (``sha256:…``), or position among :meth:`images`, or the only one.
+        """Return the image with that *name* or ID (``sha256:…``), or position; else the only image.
 
         Raises :class:`ImageNotFoundError`, :class:`AmbiguousImageError`, and
-        :class:`DigestMismatchError` for another image than the one that was asked for.
+        :class:`DigestMismatchError` if the daemon sends a different image.
         """
-        asked = self._asked(name, index)
-        image = self._client.find(asked)
-        archive = saved_archive(self._client, asked, keep_data=self._keep_data)
+        wanted = self._lookup_name(name, index)
+        image = self._client.find(wanted)
+        archive = saved_archive(self._client, wanted, keep_data=self._keep_data)
         reader = DockerArchiveReader(self._archives.enter_context(archive))
-        if asked.startswith(ID_PREFIX) or "@" in asked:
+        # An archive saved by ID or digest does not state the name that was asked for.
+        if wanted.startswith(ID_PREFIX) or "@" in wanted:
             return reader.source(index=_position(reader, image.id))
-        return reader.source(asked)
+        return reader.source(wanted)
 
     def archive(self, name: str | None = None) -> Archive:
-        """The docker archive that the daemon makes of an image, found as by :meth:`source`; the caller's to close."""
-        asked = self._asked(name, None)
-        self._client.find(asked)
-        return saved_archive(self._client, asked, keep_data=self._keep_data)
+        """Save an image, selected as by :meth:`source`, as a docker archive; the caller closes it."""
+        wanted = self._lookup_name(name, None)
+        self._client.find(wanted)
+        return saved_archive(self._client, wanted, keep_data=self._keep_data)
 
-    def _asked(self, name: str | None, index: int | None) -> str:
-        return asked_name(self._chosen(index) if name is None else name)
+    def _lookup_name(self, name: str | None, index: int | None) -> str:
+        # The daemon resolves names itself, which saves listing all its images.
+        if name is None:
+            name = self._catalog.choose(None, index)[0].names[0]
+        return lookup_name(name)
 
-    def _chosen(self, index: int | None) -> str:
-        images = self.images()
-        if index is not None and 0 <= index < len(images):
-            return images[index].names[0]
-        if index is None and len(images) == 1:
-            return images[0].names[0]
-        labels = list(map(_offered, self._images))
-        if index is not None or not images:
-            wanted = "no image" if index is None else f"no image @{index}"
-            count = f"{len(images)} image{'' if len(images) == 1 else 's'}"
-            raise ImageNotFoundError(
-                f"{wanted}: the daemon has {count}", where=self.where, available=labels
-            )
-        raise AmbiguousImageError(
-            f"the daemon has {len(images)} images and none was named",
-            where=self.where,
-            available=labels,
-        )
+    @cached_property
+    def _catalog(self) -> Catalog[ImageEntry]:
+        images = [ImageEntry(at, _selectors(image)) for at, image in enumerate(self._images)]
+        return Catalog(images, (EXACT,), where=self.where)
 
     def __enter__(self) -> Self:
         return self
@@ -105,23 +90,28 @@ class DockerDaemonReader:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Let go of what was spooled."""
+        """Close the spooled archives."""
         self._archives.close()
 
 
-def _offered(image: DaemonImage) -> str:
-    """Return a name that selects *image*: a tag that is one, or else its ID."""
-    for tag in image.tags:
-        with suppress(UsageError):
-            asked_name(tag)
-            return tag
-    return str(image.id)
+def _selectors(image: DaemonImage) -> tuple[str, ...]:
+    """Return the names that select *image*: its valid tags, or its ID if there are none."""
+    return tuple(filter(_is_name, image.tags)) or (str(image.id),)
+
+
+def _is_name(tag: str) -> bool:
+    try:
+        lookup_name(tag)
+    except UsageError:
+        return False
+    return True
 
 
 def _position(reader: DockerArchiveReader, image_id: Digest) -> int:
-    """Return where in the archive the image *image_id* is: by its config, or by its manifest or index.
+    """Return the position of the image whose config, manifest or index has the digest *image_id*.
 
-    An index of which the daemon has one platform is in the archive, but is not the image there.
+    If the daemon has only one platform of an index, the archive lists that platform's manifest and
+    holds the index just as a blob.
     """
     images = [image for image in reader.catalog.images if isinstance(image, DockerImage)]
     configs = [_config(reader, image) for image in images]

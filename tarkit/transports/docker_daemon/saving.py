@@ -1,4 +1,4 @@
-"""Images as the daemon sends them: a docker archive, which may end in the middle with a reason."""
+"""Save an image as a docker archive; the daemon may stop in the middle and append a reason."""
 
 from __future__ import annotations
 
@@ -8,42 +8,41 @@ from tarkit.streams.chunks import Readable
 from tarkit.tar.archive import Archive
 from tarkit.transports.docker_daemon.client import DaemonClient, failure_in
 
-_REMEMBERED = 4096
+_TAIL_SIZE = 4096
 
 
 def saved_archive(client: DaemonClient, name: str, *, keep_data: bool = True) -> Archive:
-    """The archive that the daemon makes of the image *name*.
+    """Return the image *name* as a docker archive.
 
-    Its table of contents comes last, so its layers are spooled, unless not to *keep_data*.
-    Raises :class:`TransportError` where the daemon fails half-way, and what
-    :meth:`Archive.from_stream` raises.
+    Its ``manifest.json`` follows the layers, so these are spooled, unless *keep_data* is false.
+    Raises :class:`TransportError` if the daemon fails midway, and the errors of
+    :meth:`Archive.from_stream`.
     """
     where = f"docker-daemon:{name}"
     with client.save(name) as body:
-        heard = _Heard(body)
+        recorder = _TailRecorder(body)
         try:
-            archive = Archive.from_stream(heard, keep_data=keep_data, where=where)
+            archive = Archive.from_stream(recorder, keep_data=keep_data, where=where)
         except VerificationError:
-            heard.read(CHUNK_SIZE)  # the reason is longer than what broke the archive
-            _check(heard, where)
+            # The archive failed within the daemon's message: read the rest of it.
+            recorder.read(CHUNK_SIZE)
+            _check(recorder, where)
             raise
         try:
-            _check(heard, where)
+            _check(recorder, where)
         except TransportError:
             archive.close()
             raise
     return archive
 
 
-def _check(heard: _Heard, where: str) -> None:
-    if reason := failure_in(heard.last_line):
-        raise TransportError(
-            f"the Docker daemon failed while it saved the image: {reason}", where=where
-        )
+def _check(recorder: _TailRecorder, where: str) -> None:
+    if reason := failure_in(recorder.last_line):
+        raise TransportError(f"the Docker daemon failed to save the image: {reason}", where=where)
 
 
-class _Heard:
-    """A *stream* whose last bytes are remembered: there the daemon says why it stopped."""
+class _TailRecorder:
+    """A *stream* that records its last bytes, in which a failing daemon reports the reason."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
@@ -51,10 +50,11 @@ class _Heard:
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._stream.read(size)
-        self._tail = (self._tail + data[-_REMEMBERED:])[-_REMEMBERED:]
+        self._tail = (self._tail + data[-_TAIL_SIZE:])[-_TAIL_SIZE:]
         return data
 
     @property
     def last_line(self) -> bytes:
+        # The message has no separator from the truncated archive before it.
         start = self._tail.rfind(b'{"errorDetail"')
         return self._tail[start:] if start >= 0 else b""

@@ -1,4 +1,4 @@
-"""TLS to a daemon, with the files that Docker's command line uses."""
+"""Configure TLS for a daemon from the files that Docker's command line uses."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def tls_context(files: TlsFiles) -> ssl.SSLContext:
-    """A context that trusts the system's roots and ``ca.pem``, and presents ``cert.pem`` with ``key.pem``.
+    """Return a context that trusts the system's roots and ``ca.pem``, and presents ``cert.pem``.
 
-    Raises :class:`PathNotFoundError` for one of a pair without the other, and :class:`MalformedError`.
+    Raises :class:`PathNotFoundError` if only one of ``cert.pem`` and ``key.pem`` exists, and
+    :class:`MalformedError`.
     """
     authority, certificate, key = (
         files.directory / name for name in ("ca.pem", "cert.pem", "key.pem")
@@ -24,16 +25,18 @@ def tls_context(files: TlsFiles) -> ssl.SSLContext:
     context = client_context(verify=files.verify)
     for path, other in ((certificate, key), (key, certificate)):
         if path.exists() and not other.exists():
-            raise PathNotFoundError(f"{path.name} is there without it", where=str(other))
+            raise PathNotFoundError(f"missing, but {path.name} exists", where=str(other))
     try:
         if authority.exists():
             context.load_verify_locations(cafile=authority)
-        if certificate.exists():  # an encrypted key is an error and never a prompt
+        if (
+            certificate.exists()
+        ):  # the empty password fails for an encrypted key instead of prompting
             context.load_cert_chain(certificate, key, password=lambda: "")
-    except (ssl.SSLError, ValueError) as error:  # the first is an OSError as well
-        reason = getattr(error, "reason", None) or "it cannot be read"
+    except (ssl.SSLError, ValueError) as error:  # before OSError, the base of SSLError
+        reason = getattr(error, "reason", None) or "unreadable"
         raise MalformedError(
-            f"no certificates that can be used: {reason}", where=str(files.directory)
+            f"unusable certificates: {reason}", where=str(files.directory)
         ) from None
     except OSError as error:
         raise from_os_error(error, files.directory) from None

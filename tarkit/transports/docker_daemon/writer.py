@@ -1,4 +1,4 @@
-"""Writing images to a Docker daemon."""
+"""Write images to a Docker daemon."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.docker_archive.writer import DockerArchiveWriter
 from tarkit.transports.docker_daemon.client import DaemonClient
 from tarkit.transports.docker_daemon.daemon import Daemon
-from tarkit.transports.docker_daemon.names import given_name
+from tarkit.transports.docker_daemon.names import require_name
 
 
 class DockerDaemonWriter:
-    """Makes a docker archive of any number of images, which the daemon loads once it is whole."""
+    """Writes a docker archive of any number of images, which the daemon loads once it is complete."""
 
     def __init__(self, client: DaemonClient, format: DockerFormat) -> None:
         self.where = client.where
@@ -24,17 +24,17 @@ class DockerDaemonWriter:
 
     @classmethod
     def open(cls, daemon: Daemon | None = None, format: DockerFormat = DockerFormat.DUAL) -> Self:
-        """Turn to *daemon*, or to the one that Docker's command line would speak to.
+        """Open *daemon*, or the one that Docker's command line would use.
 
-        Raises :class:`TransportError` where it is not there: better now than after the work.
+        Raises :class:`TransportError` if it cannot be reached, before any work is done.
         """
         client = DaemonClient(daemon or Daemon.find())
         client.ping()
         return cls(client, format)
 
     def destination(self, *names: str) -> Destination:
-        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for what is no name, or an ID."""
-        return self._archive.destination(*map(given_name, names))
+        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for an invalid name or an ID."""
+        return self._archive.destination(*map(require_name, names))
 
     def __enter__(self) -> Self:
         return self
@@ -45,8 +45,8 @@ class DockerDaemonWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Have the images loaded, unless the block ended in an error or nothing was committed.
+        """Load the images, unless the block raised an error or nothing was committed.
 
-        Raises :class:`TransportError` where the daemon does not load them.
+        Raises :class:`TransportError` if the daemon fails to load them.
         """
         self._archive.__exit__(kind, error, traceback)

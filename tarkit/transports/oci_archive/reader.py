@@ -1,4 +1,4 @@
-"""Reading an OCI layout in a tar, in place."""
+"""Read an OCI layout in a tar, in place."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class OCIArchiveReader(ArchiveHolder):
         return self._layout.images()
 
     def listing(self) -> Index:
-        """What ``index.json`` lists, and what it says of all images together."""
+        """Return ``index.json`` as a list of images, with its annotations and unknown fields."""
         return self._layout.listing()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> ArchiveSource:

@@ -1,4 +1,4 @@
-"""Writing an OCI layout straight into a tar, ``index.json`` last."""
+"""Write an OCI layout directly into a tar, ``index.json`` last."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tarkit.transports.oci_archive.reader import OCIArchiveReader
 
 
 class OCIArchiveWriter:
-    """Makes an OCI archive of any number of images, in place of the file that may be at *path*."""
+    """Writes an OCI archive of any number of images, replacing an existing file."""
 
     def __init__(self, output: ArchiveOutput) -> None:
         self.where = output.where
@@ -30,16 +30,16 @@ class OCIArchiveWriter:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Begin writing to *path*, or to standard output where that is ``-``."""
+        """Begin writing to *path*, or to standard output if that is ``-``."""
         return cls(ArchiveOutput(path))
 
     def destination(self, *names: str) -> LayoutDestination:
         """See :class:`tarkit.protocols.Writer`."""
 
-        def list_it(manifest: RawManifest) -> None:
+        def add_entries(manifest: RawManifest) -> None:
             self._entries += named_entries(manifest, names)
 
-        return self._destination(list_it)
+        return self._destination(add_entries)
 
     def keep_list(self, reader: Reader) -> None:
         """See :class:`tarkit.protocols.KeepingWriter`."""
@@ -51,11 +51,11 @@ class OCIArchiveWriter:
         if not isinstance(image, LayoutImage) or tuple(names) != image.names[: len(names) or 1]:
             return self.destination(*names)
 
-        def list_it(manifest: RawManifest) -> None:
+        def add_entries(manifest: RawManifest) -> None:
             now = manifest.descriptor
             self._kept.append(image.descriptor.with_content(now.media_type, now.digest, now.size))
 
-        return self._destination(list_it)
+        return self._destination(add_entries)
 
     def _destination(self, on_commit: Callable[[RawManifest], None]) -> LayoutDestination:
         return LayoutDestination(self.where, ARCHIVE_PROFILE, ArchiveBlobs(self._output), on_commit)
@@ -69,7 +69,7 @@ class OCIArchiveWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Publish the archive, unless the block ended in an error or nothing was committed."""
+        """Publish the archive, unless the block raised an error or nothing was committed."""
         with self._output as output:
             if kind is None and (self._kept or self._entries):
                 kept = replace(self._list, manifests=tuple(self._kept))

@@ -1,4 +1,4 @@
-"""The blobs of a layout directory that is being written: existing ones and staged ones."""
+"""The blobs of a layout directory during writing: existing and staged ones."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from tarkit.transports.oci_layout.reader import DirectoryFiles
 
 
 class StagedBlobs:
-    """Blobs go to the directory *staging*; those of the layout at *path*, if any, are reused.
+    """Writes blobs to the directory *staging*, and reuses those of the layout at *path*, if any.
 
-    With *verify_existing*, those are hashed before they are reused, and layers unpacked if their
-    diff ID matters; otherwise their size decides, and what the layout's images say of them.
+    With *verify_existing*, existing blobs are hashed before reuse, and layers found by diff ID are
+    decompressed and hashed too. Otherwise their size, and the diff IDs in the configs of the
+    layout's images, are trusted.
     """
 
     def __init__(self, path: Path | None, staging: Directory, *, verify_existing: bool) -> None:
@@ -42,7 +43,7 @@ class StagedBlobs:
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
         """See :class:`tarkit.layout.destination.LayoutBlobs`."""
-        if is_acceptable(descriptor.media_type, compressions) and self._is_there(descriptor):
+        if is_acceptable(descriptor.media_type, compressions) and self._reuse(descriptor):
             return descriptor
         return self._find_layer(diff_id, compressions) if diff_id else None
 
@@ -54,38 +55,39 @@ class StagedBlobs:
     def moved_to(
         self, layout: BlobWriter, needed: Callable[[], Container[Digest]]
     ) -> Iterator[None]:
-        """Move what is staged to *layout*, and out again if the block fails.
+        """Move the staged blobs to *layout*, and remove them again if the block fails.
 
-        What *layout* held before stays in any case, and what is *needed* by then. Raises
-        :class:`RefusedError` if blobs that were reused have been removed meanwhile.
+        Blobs that *layout* held before, or that are *needed* at the time of the failure, stay.
+        Raises :class:`RefusedError` if another process has removed blobs that were reused.
         """
         for digest in self._reused:
             if layout.size(digest) is None:
-                problem = f"blob {digest} was removed by another process meanwhile"
+                problem = f"another process removed blob {digest} during the copy"
                 raise RefusedError(problem, where=str(self._path), hint="try again")
+        # Only these may be removed after a failure.
         new = [digest for digest in self.staged.digests() if layout.size(digest) is None]
         try:
             layout.adopt(self.staged)
             yield
         except BaseException:
-            with suppress(TarkitError):  # as long as nobody can say what is needed, all stays
+            with suppress(TarkitError):  # if needed() fails, remove nothing
                 kept = needed()
                 for digest in new:
                     if digest not in kept:
                         layout.remove(digest)
             raise
 
-    def _is_there(self, blob: Descriptor) -> bool:
+    def _reuse(self, blob: Descriptor) -> bool:
         if self.staged.size(blob.digest) == blob.size:
             return True
         if self._path is None or BlobStore(self._path).size(blob.digest) != blob.size:
             return False
-        if self._verify_existing and not self._is_sound(blob):
+        if self._verify_existing and not self._is_intact(blob):
             return False
         self._reused.add(blob.digest)
         return True
 
-    def _is_sound(self, blob: Descriptor) -> bool:
+    def _is_intact(self, blob: Descriptor) -> bool:
         with VerifyingReader(self._open(blob), digest=blob.digest) as reader:
             try:
                 reader.verify()
@@ -99,13 +101,13 @@ class StagedBlobs:
         for layer in self._known_layers.get(diff_id, ()):
             if (
                 layer_compression(layer.media_type) in compressions
-                and self._is_there(layer)
-                and (not self._verify_existing or self._holds(layer, diff_id))
+                and self._reuse(layer)
+                and (not self._verify_existing or self._has_diff_id(layer, diff_id))
             ):
                 return layer
         return None
 
-    def _holds(self, layer: Descriptor, diff_id: Digest) -> bool:
+    def _has_diff_id(self, layer: Descriptor, diff_id: Digest) -> bool:
         plain = decompress(self._open(layer), layer_compression(layer.media_type))
         with VerifyingReader(plain, digest=diff_id) as reader:
             try:
@@ -115,7 +117,7 @@ class StagedBlobs:
         return True
 
     def _open(self, blob: Descriptor) -> BinaryIO:
-        assert self._path is not None  # or it would not be there
+        assert self._path is not None  # only blobs of an existing layout are opened
         return BlobStore(self._path).open(blob.digest)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Reading an OCI layout directory."""
+"""Read an OCI layout directory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tarkit.streams.files import FOLLOW_LINKS_HINT, read_file, require_inside
 
 
 class DirectoryFiles:
-    """A layout's files in a directory; links out of it are refused unless *follow_links*."""
+    """The files of a layout directory; links out of it raise an error unless *follow_links*."""
 
     def __init__(self, path: Path, *, where: str | None = None, follow_links: bool = False) -> None:
         self.where = where or str(path)
@@ -54,8 +54,8 @@ class OCILayoutReader:
     def open(cls, path: str | Path, *, follow_links: bool = False) -> Self:
         """Open the layout at *path*; raises :class:`PathNotFoundError` and :class:`MalformedError`.
 
-        With *follow_links*, files may be links out of the layout. Everything but ``index.json`` is
-        held to its digest, wherever it is.
+        With *follow_links*, files may be links out of the layout. All blobs are verified against
+        their digests regardless.
         """
         path = Path(path)
         if not path.is_dir():

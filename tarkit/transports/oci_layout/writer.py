@@ -1,4 +1,4 @@
-"""Writing an OCI layout directory: staged beside it, moved in at the end, the index last."""
+"""Write an OCI layout directory: stage blobs, then move them in, the index last."""
 
 from __future__ import annotations
 
@@ -32,24 +32,26 @@ _NEW = "layout"
 
 
 class OCILayoutWriter:
-    """Adds images to the OCI layout at *path*, or makes a new one.
+    """Adds images to the OCI layout at *path*, or creates a new one.
 
     Blobs are written to a staging directory on the same filesystem. A new layout appears by one
-    rename; an existing one gets the blobs first and its ``index.json`` last, under a lock, so that
-    any number of writers can add to it at once and readers never see half of anything. A writer
-    that fails takes its blobs out again.
+    rename. An existing layout is updated under a lock, blobs first and ``index.json`` last, so any
+    number of writers can add to it concurrently and readers never see a partial image. If a write
+    fails, its blobs are removed.
 
-    With *verify_existing*, a blob that is there already is reused only after it was hashed;
-    otherwise its size decides.
+    With *verify_existing*, existing blobs are hashed before reuse; otherwise a matching size is
+    enough.
     """
 
-    def __init__(self, path: Path, place: _Place, stack: ExitStack, verify_existing: bool) -> None:
+    def __init__(
+        self, path: Path, directories: _Directories, stack: ExitStack, verify_existing: bool
+    ) -> None:
         self.where = str(path)
         self._path = path
-        self._place = place
+        self._directories = directories
         self._stack = stack
-        reused = path if place.layout else None
-        self._blobs = StagedBlobs(reused, place.new, verify_existing=verify_existing)
+        reused = path if directories.layout else None
+        self._blobs = StagedBlobs(reused, directories.new, verify_existing=verify_existing)
         stack.enter_context(self._blobs.staged)
         self._entries: list[Descriptor] = []
 
@@ -57,21 +59,21 @@ class OCILayoutWriter:
     def open(cls, path: str | Path, *, verify_existing: bool = False) -> Self:
         """Begin writing.
 
-        Raises :class:`RefusedError` if *path* holds something else, or if its blobs would be written
-        to another place, where links lead.
+        Raises :class:`RefusedError` if *path* holds anything but a layout, and
+        :class:`UnsafePathError` if links in it would lead writes out of it.
         """
         path = Path(path)
         with ExitStack() as stack:
-            place = _Place.open(path, stack)
-            return cls(path, place, stack.pop_all(), verify_existing)
+            directories = _Directories.open(path, stack)
+            return cls(path, directories, stack.pop_all(), verify_existing)
 
     def destination(self, *names: str) -> LayoutDestination:
         """See :class:`tarkit.protocols.Writer`."""
 
-        def list_it(manifest: RawManifest) -> None:
+        def add_entries(manifest: RawManifest) -> None:
             self._entries += named_entries(manifest, names)
 
-        return LayoutDestination(self.where, DIRECTORY_PROFILE, self._blobs, list_it)
+        return LayoutDestination(self.where, DIRECTORY_PROFILE, self._blobs, add_entries)
 
     def __enter__(self) -> Self:
         return self
@@ -82,32 +84,34 @@ class OCILayoutWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Publish what was committed, unless the block ended in an error."""
+        """Publish the committed images, unless the block raised an error."""
         with self._stack:
             if kind is None and self._entries:
                 with os_errors(self._path):
                     self._publish()
 
     def _publish(self) -> None:
-        layout = self._place.layout
+        layout = self._directories.layout
         if layout is not None:
             _require_same(layout, self._path)
             self._add_to(layout)
-        elif not self._publish_whole():  # another writer was first
-            with self._place.parent.open_directory(self._path.name) as other:
+        elif not self._publish_new():  # another writer created the path first
+            with self._directories.parent.open_directory(self._path.name) as other:
                 _require_layout(other, self._path)
                 self._add_to(other)
 
     def _add_to(self, layout: Directory) -> None:
         with locked_directory(layout), BlobWriter(layout) as blobs:
-            if layout.lookup(MARKER_FILE) is None:  # whenever this ends, it is a layout
+            # An interruption after the marker is written leaves a valid, empty layout.
+            if layout.lookup(MARKER_FILE) is None:
                 write_file(layout, INDEX_FILE, EMPTY_INDEX.serialize().data)
                 write_file(layout, MARKER_FILE, MARKER)
             old = self._read(layout)
-            if old.is_flat():
+            if old.is_flat():  # the new index lists the old one, which must become a blob
                 self._blobs.put(VerifyingReader(io.BytesIO(old.top.data)))
             index = with_entries(old.listing(), self._entries)
 
+            # Read again, since a writer without the lock may have changed the index.
             def needed() -> set[Digest]:
                 return referenced(self._read(layout))
 
@@ -118,16 +122,16 @@ class OCILayoutWriter:
     def _read(self, layout: Directory) -> Layout:
         return Layout.read(DirectoryFiles(layout.reference, where=self.where))
 
-    def _publish_whole(self) -> bool:
-        """Make the staged layout the one at the path; false if something else has been put there."""
-        new, parent, name = self._place.new, self._place.parent, self._path.name
+    def _publish_new(self) -> bool:
+        """Rename the staged layout to the path; return False if the path exists by now."""
+        new, parent, name = self._directories.new, self._directories.parent, self._path.name
         index = with_entries(EMPTY_INDEX, self._entries).serialize()
         write_file(new, MARKER_FILE, MARKER, durable=False)
         write_file(new, INDEX_FILE, index.data, durable=False)
         self._blobs.staged.sync()
         new.sync()
         try:
-            self._place.staging.publish(_NEW, parent, name, expected=new.status())
+            self._directories.staging.publish(_NEW, parent, name, expected=new.status())
         except OSError:
             if parent.lookup(name) is None:
                 raise
@@ -136,8 +140,8 @@ class OCILayoutWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Open directories: an existing *layout*, the *parent* of the *staging* directory, and in that the *new* one."""
+class _Directories:
+    """Open directories: an existing *layout*, the *parent* of the *staging* directory, and *new* inside that."""
 
     layout: Directory | None
     parent: Directory
@@ -146,11 +150,11 @@ class _Place:
 
     @classmethod
     def open(cls, path: Path, stack: ExitStack) -> Self:
-        """Open all that writing to *path* needs until *stack* is closed."""
+        """Open the directories needed to write to *path*; *stack* closes them."""
         with os_errors(path):
             layout = stack.enter_context(Directory.open(path)) if path.is_dir() else None
             if layout is not None:
-                with locked_directory(layout):  # another writer may be about to make it a layout
+                with locked_directory(layout):  # another writer may be initialising it
                     _require_layout(layout, path)
                 parent = layout
             else:
@@ -163,27 +167,27 @@ class _Place:
 
 
 def _require_layout(layout: Directory, path: Path) -> None:
-    """Raise :class:`RefusedError` unless *layout* is empty, or a layout that can be read and written to."""
+    """Raise an error unless *layout* is empty, or a readable layout without links out of it."""
     if layout.lookup(MARKER_FILE) is not None:
         Layout.read(DirectoryFiles(path))
         with BlobWriter(layout) as blobs:
             blobs.require_inside()
     elif not is_vacant(layout):
-        raise _other_thing(path)
+        raise _not_a_layout(path)
 
 
 def _require_free(path: Path) -> None:
     if os.path.lexists(path):
-        raise _other_thing(path)
+        raise _not_a_layout(path)
 
 
 def _require_same(layout: Directory, path: Path) -> None:
-    """Raise :class:`RefusedError` if *path* does not lead to *layout* any more."""
+    """Raise :class:`RefusedError` if *path* no longer refers to *layout*."""
     if not os.path.samestat(layout.status(), path.stat()):
-        raise RefusedError("somebody has put another directory in its place", where=str(path))
+        raise RefusedError("another process replaced the directory", where=str(path))
 
 
-def _other_thing(path: Path) -> RefusedError:
+def _not_a_layout(path: Path) -> RefusedError:
     return RefusedError(
         "exists and is not an OCI layout", where=str(path), hint="name a new or empty directory"
     )

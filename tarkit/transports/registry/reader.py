@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from tarkit.errors import ImageNotFoundError
 from tarkit.image.reference import Reference
 from tarkit.protocols import ImageEntry
+from tarkit.selection.catalog import EXACT, Catalog
 from tarkit.transports.registry.names import named
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.repository import Repository
@@ -41,12 +41,8 @@ class RegistryReader:
     def source(self, name: str | None = None, *, index: int | None = None) -> RegistrySource:
         """See :class:`tarkit.protocols.Reader`; without a name, the tag ``latest``."""
         if index is not None:
-            images = self.images()
-            if not 0 <= index < len(images):
-                raise ImageNotFoundError(
-                    f"no image @{index}: it holds {len(images)} tags", where=self.where
-                )
-            name = images[index].names[0]
+            catalog = Catalog(self.images(), (EXACT,), where=self.where)
+            name = catalog.choose(None, index)[0].names[0]
         return RegistrySource(self._repository, named(self._reference, name))
 
     def __enter__(self) -> Self:

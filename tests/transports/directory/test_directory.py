@@ -1,4 +1,4 @@
-"""Loose files: skopeo's ``dir:``, both ways."""
+"""Read and write skopeo's ``dir:`` images."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ ONE = make_image("base", "one")
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """An image in loose files, made from the layout beside it."""
+    """A ``dir:`` image, copied from the layout beside it."""
     write_files(tmp_path / "layout", layout_of(ONE))
     copy(f"oci:{tmp_path / 'layout'}", f"dir:{tmp_path / 'image'}")
     return tmp_path / "image"
 
 
-def test_the_files_are_skopeos(image: Path) -> None:
+def test_the_files_match_skopeo(image: Path) -> None:
     files = read_files(image)
     assert files["version"] == b"Directory Transport Version: 1.1\n"
     assert files[ONE.digest[7:]] == ONE.config
@@ -72,17 +72,17 @@ def test_an_index_has_its_manifests_beside_it(tmp_path: Path) -> None:
         assert sha256(files[f"{child['digest'][7:]}.manifest.json"]) == child["digest"]
 
 
-def test_it_has_one_image_without_a_name(image: Path) -> None:
+def test_it_holds_one_unnamed_image(image: Path) -> None:
     with DirectoryReader.open(image) as reader:
         assert [entry.names for entry in reader.images()] == [()]
         assert reader.source(index=0).names == ()
-        with pytest.raises(ImageNotFoundError, match="it holds one image, without a name"):
+        with pytest.raises(ImageNotFoundError, match="the directory holds one unnamed image"):
             reader.source("x")
-        with pytest.raises(ImageNotFoundError, match="it holds one image, without a name"):
+        with pytest.raises(ImageNotFoundError, match="the directory holds one unnamed image"):
             reader.source(index=1)
 
 
-def test_it_takes_the_place_of_another(image: Path) -> None:
+def test_an_existing_image_is_replaced(image: Path) -> None:
     two = make_image("base", "two")
     write_files(image.parent / "layout-two", layout_of(two))
     copy(f"oci:{image.parent / 'layout-two'}", f"dir:{image}")
@@ -92,7 +92,7 @@ def test_it_takes_the_place_of_another(image: Path) -> None:
     assert leftovers(image.parent) == []
 
 
-def test_a_link_leads_to_the_place(image: Path) -> None:
+def test_a_link_to_the_directory_is_followed(image: Path) -> None:
     link = image.parent / "link"
     link.symlink_to(image.name)
     two = make_image("base", "two")
@@ -129,12 +129,12 @@ def test_an_empty_directory_is_filled(image: Path, before: bool) -> None:
     assert read_files(image.parent / "new") == read_files(image)
 
 
-def test_something_else_in_the_way_is_left_alone(image: Path) -> None:
+def test_anything_else_at_the_path_is_kept(image: Path) -> None:
     (image.parent / "other").mkdir()
     (image.parent / "other" / "file").write_bytes(b"mine")
     (image.parent / "file").write_bytes(b"mine")
     for name in ("other", "file"):
-        with pytest.raises(RefusedError, match="exists and does not hold an image"):
+        with pytest.raises(RefusedError, match="exists and is not a dir: image"):
             copy(f"dir:{image}", f"dir:{image.parent / name}")
     assert listing(image.parent / "other") == ["file"]
 
@@ -150,20 +150,20 @@ def test_a_failure_leaves_the_old_image(image: Path) -> None:
     assert leftovers(image.parent) == []
 
 
-def test_nothing_committed_is_nothing_written(tmp_path: Path) -> None:
+def test_nothing_is_written_without_a_commit(tmp_path: Path) -> None:
     with DirectoryWriter.open(tmp_path / "image"):
         pass
     assert listing(tmp_path) == []
 
 
-def test_what_is_no_image(tmp_path: Path) -> None:
+def test_not_an_image(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError):
         DirectoryReader.open(tmp_path / "gone")
-    with pytest.raises(MalformedError, match=r"no manifest\.json"):
+    with pytest.raises(MalformedError, match=r"manifest\.json is missing"):
         DirectoryReader.open(tmp_path)
 
 
-def test_a_blob_that_is_missing_or_altered(image: Path) -> None:
+def test_missing_and_altered_blobs(image: Path) -> None:
     config = image / ONE.digest[7:]
     config.write_bytes(ONE.config.replace(b"linux", b"linus"))
     with pytest.raises(DigestMismatchError):
@@ -182,7 +182,7 @@ def test_a_link_out_is_refused(image: Path) -> None:
         copy(f"dir:{image}", f"dir:{image.parent / 'out'}")
 
 
-def test_a_child_that_was_altered(tmp_path: Path) -> None:
+def test_an_altered_child_manifest(tmp_path: Path) -> None:
     layout, index, _ = multi_platform("amd64")
     write_files(tmp_path / "layout", layout.finish(named(index, "x")))
     copy(f"oci:{tmp_path / 'layout'}", f"dir:{tmp_path / 'image'}", all=True)
@@ -204,7 +204,7 @@ def test_modes_do_not_depend_on_the_umask(image: Path) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
-def test_docker_manifests_stay_dockers(tmp_path: Path) -> None:
+def test_docker_manifests_are_kept(tmp_path: Path) -> None:
     layout = Layout()
     entry = layout.image(ONE, docker=True)
     write_files(tmp_path / "layout", layout.finish(entry))

@@ -49,7 +49,7 @@ def blob(data: bytes) -> VerifyingReader:
 
 
 def put_image(image: Destination, label: str) -> None:
-    """Put an image of one layer, and commit it."""
+    """Write an image of one layer and commit it."""
     layer = image.put_blob(blob(LAYER), media_types.OCI_LAYER)
     stored = image.put_blob(blob(config(label)), media_types.OCI_CONFIG)
     image.put_manifest(Manifest(media_types.OCI_MANIFEST, stored, (layer,)).serialize())
@@ -58,7 +58,7 @@ def put_image(image: Destination, label: str) -> None:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """An archive with the images ``one:1``, ``two:1`` and ``two:2``, the last two being the same."""
+    """An archive with the images ``one:1``, ``two:1`` and ``two:2``; the last two are the same image."""
     path = tmp_path / "images.tar"
     with DockerArchiveWriter.open(path) as writer:
         put_image(writer.destination("one:1"), "one")
@@ -72,7 +72,7 @@ def reader(archive: Path) -> Iterator[DockerArchiveReader]:
         yield reader
 
 
-def test_the_classes_are_what_the_protocols_ask_for(archive: Path, tmp_path: Path) -> None:
+def test_the_classes_implement_the_protocols(archive: Path, tmp_path: Path) -> None:
     with DockerArchiveReader.open(archive) as opened:
         reader: Reader = opened
         source: Source = reader.source("one:1")
@@ -83,7 +83,7 @@ def test_the_classes_are_what_the_protocols_ask_for(archive: Path, tmp_path: Pat
     assert destination.where == str(tmp_path / "new.tar")
 
 
-def test_the_manifest_is_there_once_the_archive_is_open(reader: DockerArchiveReader) -> None:
+def test_the_manifest_is_read_on_opening(reader: DockerArchiveReader) -> None:
     names = [item.repo_tags for item in reader.manifest]
     assert names == [
         ("docker.io/library/one:1",),
@@ -101,7 +101,7 @@ def test_an_item_has_every_field(corpus: Path) -> None:
     assert item.parent == ""
 
 
-def test_a_stream_may_be_closed_once_it_was_read(archive: Path) -> None:
+def test_a_stream_may_be_closed_after_reading(archive: Path) -> None:
     stream = io.BytesIO(archive.read_bytes())
     with DockerArchiveReader.from_stream(stream) as reader:
         stream.close()
@@ -133,7 +133,7 @@ def test_choosing_an_item(reader: DockerArchiveReader) -> None:
 
     assert label("one:1") == label("docker.io/library/one:1") == label(index=0) == "one"
     assert label("two:2") == label("two:1") == label(index=1) == "two"
-    assert label("2") == "two"  # a tag that one image only has
+    assert label("2") == "two"  # a unique tag
     with pytest.raises(AmbiguousImageError) as ambiguous:
         reader.source()
     assert len(ambiguous.value.available) == 2
@@ -181,7 +181,7 @@ def test_a_failing_stream_never_becomes_visible(tmp_path: Path) -> None:
     assert b"altered" not in path.read_bytes()
 
 
-def test_a_blob_is_reused_only_where_it_is(tmp_path: Path) -> None:
+def test_a_blob_is_reused_only_if_stored(tmp_path: Path) -> None:
     with DockerArchiveWriter.open(tmp_path / "images.tar") as writer:
         image = writer.destination("one:1")
         layer = image.put_blob(blob(LAYER), media_types.OCI_LAYER)

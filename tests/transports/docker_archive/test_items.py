@@ -1,4 +1,4 @@
-"""``manifest.json``: how it is read, and which image a name means."""
+"""``manifest.json``: parsing, and selecting images by name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def parse(document: object) -> list[ManifestItem]:
     return [item for item in items if isinstance(item, ManifestItem)]
 
 
-def test_what_is_read_is_written_again() -> None:
+def test_items_round_trip() -> None:
     source = {"mediaType": "application/vnd.example", "size": 3, "digest": DIGEST}
     full = ITEM | {"Parent": DIGEST, "LayerSources": {DIGEST: source}}
     for document in (ITEM, full):
@@ -98,13 +98,13 @@ def test_names_compare_in_full(tag: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "UPPER:1", "a b", "x@sha256:1", "::::", "\ud800"])
-def test_a_malformed_name_stands_in_nobodys_way(bad: str) -> None:
+def test_a_malformed_name_does_not_hide_others(bad: str) -> None:
     items = [item(bad), item("one:1", bad)]
     assert choose(items, "one:1") == (1, ("one:1",))
     assert choose(items, index=0) == (0, (bad,))
 
 
-def test_a_tag_that_several_have_is_ambiguous_and_the_full_name_works() -> None:
+def test_a_shared_tag_is_ambiguous_and_the_full_name_works() -> None:
     items = [item("one:latest"), item("two:latest", "again:latest")]
     with pytest.raises(AmbiguousImageError, match="several images are named 'latest'") as caught:
         choose(items, "latest")
@@ -112,12 +112,12 @@ def test_a_tag_that_several_have_is_ambiguous_and_the_full_name_works() -> None:
     assert choose(items, "two:latest") == (1, ("two:latest",))
 
 
-def test_a_tag_twice_on_one_image_is_not() -> None:
+def test_a_tag_twice_on_one_image_is_not_ambiguous() -> None:
     position, names = choose([item("one:v", "two:v"), item("three:w")], "v")
     assert (position, names) == (0, ("one:v",))
 
 
-def test_a_name_is_looked_for_before_a_tag() -> None:
+def test_names_take_precedence_over_tags() -> None:
     assert choose([item("x:one"), item("one:latest")], "one") == (1, ("one:latest",))
 
 
@@ -129,24 +129,24 @@ def test_no_selector() -> None:
         choose([item("a:1"), item("b:2")])
 
 
-def test_a_position_beyond_the_end_counts() -> None:
+def test_a_position_beyond_the_end_reports_the_number_of_images() -> None:
     with pytest.raises(
         ImageNotFoundError, match=r"^a\.tar: no image @1: found 1 image; available: a:1$"
     ):
         choose([item("a:1")], index=1)
 
 
-def test_a_name_that_is_not_there() -> None:
+def test_an_unknown_name() -> None:
     with pytest.raises(ImageNotFoundError, match=r"no image 'b'; available: a:1"):
         choose([item("a:1")], "b")
 
 
 @pytest.mark.parametrize("name", ["a@" + DIGEST, "a:1@" + DIGEST])
 def test_digests_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="names a digest"):
+    with pytest.raises(UsageError, match="has a digest"):
         choose([item("a:1")], name)
 
 
-def test_what_is_no_name() -> None:
+def test_an_invalid_name() -> None:
     with pytest.raises(UsageError, match="neither an image name nor a tag"):
         choose([item("a:1")], "Not/A name")

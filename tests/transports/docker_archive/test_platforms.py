@@ -46,7 +46,7 @@ def entry(descriptor: Doc, full: str) -> Doc:
 
 
 def item(layout: Layout, manifest: Doc, *tags: str) -> Doc:
-    """What ``manifest.json`` says of one platform."""
+    """Return the ``manifest.json`` item of one platform."""
     document = json.loads(layout.files[path_of(manifest)])
     return {
         "Config": path_of(document["config"]),
@@ -56,7 +56,7 @@ def item(layout: Layout, manifest: Doc, *tags: str) -> Doc:
 
 
 class Saved:
-    """What ``docker save`` makes of one image of several platforms."""
+    """The output of ``docker save`` for one image of several platforms."""
 
     def __init__(self, *architectures: str) -> None:
         self.layout = Layout()
@@ -97,7 +97,7 @@ def test_one_image_stays_one_image_with_all_its_platforms(
 
 
 @pytest.mark.parametrize("name", ["", ":app:1", ":1", ":docker.io/library/app:1", ":@0"])
-def test_all_of_it_is_copied(saved: Saved, tmp_path: Path, name: str) -> None:
+def test_all_platforms_are_copied(saved: Saved, tmp_path: Path, name: str) -> None:
     result = copy(saved.write(tmp_path / "a.tar") + name, f"oci:{tmp_path / 'out'}:x", all=True)
     assert str(result.descriptor.digest) == saved.index["digest"]
     files = read_files(tmp_path / "out")
@@ -124,8 +124,8 @@ def test_both_halves_agree(saved: Saved, tmp_path: Path) -> None:
     assert verify(str(tmp_path / "a.tar")).findings == ()
 
 
-def test_a_single_platform_that_was_saved_is_the_image_itself(saved: Saved) -> None:
-    """Docker keeps the index of an image of which it has one platform."""
+def test_a_single_saved_platform_is_the_image(saved: Saved) -> None:
+    """Docker also keeps the index of an image with just one stored platform."""
     files = saved.files()
     for architecture in ("arm64", "s390x"):
         del files[path_of(saved.manifests[architecture])]
@@ -134,7 +134,7 @@ def test_a_single_platform_that_was_saved_is_the_image_itself(saved: Saved) -> N
         assert str(source.manifest().digest) == saved.manifests["amd64"]["digest"]
 
 
-def test_platforms_that_are_missing_do_not_hide_those_that_are_there(
+def test_missing_platforms_do_not_hide_stored_ones(
     saved: Saved, tmp_path: Path, tarkit: Tarkit
 ) -> None:
     files = saved.files()
@@ -149,7 +149,7 @@ def test_platforms_that_are_missing_do_not_hide_those_that_are_there(
     assert tarkit("copy", "--all", "--sparse=strip", tmp_path / "a.tar", out).code == 0
 
 
-def test_attestations_go_along_and_are_no_platform(tmp_path: Path, tarkit: Tarkit) -> None:
+def test_attestations_are_copied_but_are_no_platform(tmp_path: Path, tarkit: Tarkit) -> None:
     layout = Layout()
     image = layout.image(make_image("one"))
     statement = layout.image(make_image("statement"), annotations={"a": "b"})
@@ -170,8 +170,8 @@ def test_attestations_go_along_and_are_no_platform(tmp_path: Path, tarkit: Tarki
     assert check_layout(read_files(tmp_path / "one"))["manifests"][0]["digest"] == image["digest"]
 
 
-def test_images_that_share_a_platform_keep_their_own_others(tmp_path: Path) -> None:
-    """containerd writes one item for them, with the names of both or of the last."""
+def test_images_that_share_a_platform_stay_separate(tmp_path: Path) -> None:
+    """containerd writes one item for them, with the names of both images or of the last one."""
     layout = Layout()
     shared = on(layout.image(make_image("shared")), "linux/amd64")
     indexes = [
@@ -194,7 +194,7 @@ def test_images_that_share_a_platform_keep_their_own_others(tmp_path: Path) -> N
             assert verify(f"docker-archive:{tmp_path / 'a.tar'}:@{position}").ok
 
 
-def test_an_index_and_one_of_its_platforms_under_names_of_their_own(saved: Saved) -> None:
+def test_an_index_and_one_of_its_platforms_with_different_names(saved: Saved) -> None:
     files = saved.layout.finish(
         entry(saved.index, "docker.io/library/app:all"),
         entry(saved.manifests["amd64"], "docker.io/library/app:amd"),
@@ -230,7 +230,7 @@ def test_a_flat_index_without_names_is_one_image(saved: Saved) -> None:
 
 
 class TestNotWhole:
-    """An OCI half that disagrees with ``manifest.json``: that is read, and ``verify`` reports it."""
+    """If the OCI half contradicts ``manifest.json``, the latter is read and ``verify`` reports it."""
 
     image = make_image("one", "two")
 
@@ -263,14 +263,14 @@ class TestNotWhole:
         self.check(tmp_path, self.archive(layers=layers))
 
     @pytest.mark.parametrize("count", [1, 3])
-    def test_another_number_of_layers(self, tmp_path: Path, count: int) -> None:
+    def test_a_different_number_of_layers(self, tmp_path: Path, count: int) -> None:
         layout = Layout()
         whole = layout.image(self.image, pack=None)
         layers = json.loads(layout.files[path_of(whole)])["layers"]
         self.check(tmp_path, self.archive(layers=(layers * 2)[:count]))
 
     @pytest.mark.parametrize("at", [0, 1])
-    def test_a_blob_that_is_missing_or_of_another_size(self, tmp_path: Path, at: int) -> None:
+    def test_a_missing_blob_or_wrong_size(self, tmp_path: Path, at: int) -> None:
         files = self.archive()
         name = f"blobs/sha256/{self.image.diff_ids[at][7:]}"
         self.check(tmp_path, {n: data for n, data in files.items() if n != name})
@@ -279,7 +279,7 @@ class TestNotWhole:
     @pytest.mark.parametrize(
         "name", ["index.json", "oci-layout", "blobs"], ids=["index", "marker", "manifest"]
     )
-    def test_a_document_that_is_broken(self, tmp_path: Path, name: str) -> None:
+    def test_a_malformed_document(self, tmp_path: Path, name: str) -> None:
         files = self.archive(**({"layers": "none"} if name == "blobs" else {}))
         self.check(tmp_path, files if name == "blobs" else files | {name: b"{"})
 
@@ -298,7 +298,9 @@ class TestNotWhole:
         self.check(tmp_path, files)
 
 
-def test_one_bad_item_hides_no_other(saved: Saved, tmp_path: Path, tarkit: Tarkit) -> None:
+def test_one_malformed_item_does_not_hide_others(
+    saved: Saved, tmp_path: Path, tarkit: Tarkit
+) -> None:
     files = saved.files()
     files["manifest.json"] = dump([{}, *json.loads(files["manifest.json"]), {"Config": "gone"}])
     (tmp_path / "a.tar").write_bytes(tar(files))
@@ -313,7 +315,7 @@ def test_one_bad_item_hides_no_other(saved: Saved, tmp_path: Path, tarkit: Tarki
 
 
 class TestAdding:
-    """Adding an image to an archive keeps the platforms of those it holds."""
+    """Adding an image to an archive keeps all platforms of the existing images."""
 
     def test_every_platform_is_kept(self, saved: Saved, tmp_path: Path, tarkit: Tarkit) -> None:
         where = saved.write(tmp_path / "a.tar")

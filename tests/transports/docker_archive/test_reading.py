@@ -1,4 +1,4 @@
-"""Docker archives of every shape."""
+"""Read docker archives of all formats and versions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def manifest_of(reader: DockerArchiveReader, name: str | None = None) -> Manifes
 
 
 def check(reader: DockerArchiveReader, image: Image, name: str | None = None) -> Manifest:
-    """The manifest of the image, whose config and layers are what they should be."""
+    """Return the manifest of the image after checking its config and layers."""
     source = reader.source(name)
     manifest = Manifest.parse(select_image(source))
     assert read_config(source, manifest) == image.config
@@ -79,7 +79,7 @@ def one(**changes: Any) -> Members:
     return with_item(classic_files((ONE, ["one:1"])), **changes)
 
 
-def test_plain_layers_are_their_own_diff_ids() -> None:
+def test_the_digests_of_plain_layers_are_their_diff_ids() -> None:
     with opened(one()) as reader:
         manifest = check(reader, ONE)
     assert manifest.media_type == mt.DOCKER_MANIFEST
@@ -88,12 +88,12 @@ def test_plain_layers_are_their_own_diff_ids() -> None:
     assert {layer.media_type for layer in manifest.layers} == {mt.DOCKER_LAYER}
 
 
-def test_the_same_manifest_every_time() -> None:
+def test_the_manifest_is_deterministic() -> None:
     with opened(one()) as first, opened(one()) as second:
         assert first.source().manifest() == second.source().manifest()
 
 
-def test_the_items_are_there_as_they_are() -> None:
+def test_the_items_are_unchanged() -> None:
     with opened(one(RepoTags=["a:1", "b:2"])) as reader:
         assert reader.manifest[0].repo_tags == ("a:1", "b:2")
         assert reader.images()[0].names == ("a:1", "b:2")
@@ -110,7 +110,7 @@ def test_names_compare_after_cleaning(prefix: str) -> None:
         check(reader, ONE)
 
 
-def test_layers_as_crane_writes_them() -> None:
+def test_layers_named_by_digest_like_cranes() -> None:
     packed = [squeeze(layer) for layer in ONE.layers]
     paths = [f"{sha256(data)[7:]}.tar.gz" for data in packed]
     config = ONE.digest
@@ -199,7 +199,7 @@ def test_a_link_with_an_absolute_target_leads_to_a_member() -> None:
         check(reader, ONE)
 
 
-def test_a_compressed_layer_that_holds_something_else() -> None:
+def test_a_compressed_layer_with_wrong_content() -> None:
     name = f"{ONE.diff_ids[0][7:]}/layer.tar"
     members = one() | {name: squeeze(b"something else" * 50)}
     with opened(members) as reader, pytest.raises(DigestMismatchError, match=r"layer\.tar"):
@@ -219,8 +219,8 @@ def test_layer_sources_describe_compressed_layers() -> None:
     assert (str(second.digest), second.media_type) == (ONE.diff_ids[1], mt.DOCKER_LAYER)
 
 
-def test_layer_sources_of_layers_that_were_unpacked_say_nothing() -> None:
-    """Docker's classic store saves layers unpacked, and tells what they were pulled as."""
+def test_layer_sources_of_unpacked_layers_are_ignored() -> None:
+    """Docker's classic store saves layers uncompressed, with the descriptors they were pulled by."""
     sources = {
         diff_id: {"mediaType": mt.OCI_LAYER_GZIP, "size": 1, "digest": "sha256:" + "0" * 64}
         for diff_id in ONE.diff_ids
@@ -230,7 +230,7 @@ def test_layer_sources_of_layers_that_were_unpacked_say_nothing() -> None:
     assert [str(layer.digest) for layer in manifest.layers] == ONE.diff_ids
 
 
-def test_a_lie_in_layer_sources_is_found_out(tmp_path: Path) -> None:
+def test_wrong_layer_sources_are_detected(tmp_path: Path) -> None:
     packed = squeeze(ONE.layers[0])
     source = {"mediaType": mt.OCI_LAYER_GZIP, "size": len(packed), "digest": "sha256:" + "0" * 64}
     members = one(LayerSources={ONE.diff_ids[0]: source}) | {
@@ -248,19 +248,19 @@ def test_a_link_out_of_the_archive_or_to_itself(target: str) -> None:
         reader.source().manifest()
 
 
-def test_a_link_to_nothing() -> None:
+def test_a_dangling_link() -> None:
     members = one() | {f"{ONE.diff_ids[0][7:]}/layer.tar": Link("../gone/layer.tar")}
     with opened(members) as reader, pytest.raises(MemberNotFoundError):
         reader.source().manifest()
 
 
-def test_a_config_named_by_a_digest_it_does_not_have() -> None:
+def test_a_config_named_by_a_wrong_digest() -> None:
     members = one() | {f"{ONE.digest[7:]}.json": ONE.config + b" "}
     with opened(members) as reader, pytest.raises(DigestMismatchError):
         reader.source()
 
 
-def test_any_other_name_of_a_config_proves_nothing() -> None:
+def test_other_config_names_are_not_verified() -> None:
     with opened(one(Config="any.json") | {"any.json": ONE.config + b" "}) as reader:
         assert str(manifest_of(reader).config.digest) == sha256(ONE.config + b" ")
 
@@ -274,7 +274,7 @@ def test_any_other_name_of_a_config_proves_nothing() -> None:
     ],
     ids=str,
 )
-def test_members_that_are_not_there(change: Doc, kind: type[TarkitError]) -> None:
+def test_missing_members(change: Doc, kind: type[TarkitError]) -> None:
     with opened(one(**change)) as reader, pytest.raises(kind):
         reader.source().manifest()
 
@@ -287,7 +287,7 @@ def test_documents_too_large_to_read() -> None:
         reader.source()
 
 
-def test_two_manifests_that_differ_are_two_images_to_two_readers() -> None:
+def test_conflicting_manifests_are_refused() -> None:
     data = tar(one())
     end = max(index for index, byte in enumerate(data) if byte) // 512 * 512 + 512
     second = tar({"manifest.json": b"[]"})
@@ -298,14 +298,14 @@ def test_two_manifests_that_differ_are_two_images_to_two_readers() -> None:
 
 
 def test_an_archive_without_a_manifest() -> None:
-    with pytest.raises(MalformedError, match=r"no manifest\.json, so this is not a docker archive"):
+    with pytest.raises(MalformedError, match=r"manifest\.json is missing"):
         opened(tar({"file": b""}))
-    with pytest.raises(TruncatedError, match=r"cut short before its manifest\.json"):
+    with pytest.raises(TruncatedError, match=r"ends before manifest\.json"):
         opened(tar({"file": b"x" * 600})[:1536])
 
 
 class TestDual:
-    """Archives that are OCI layouts too."""
+    """Archives that are also OCI layouts."""
 
     def archive(self, *, full: str = "docker.io/library/one:1", **how: Any) -> tuple[Members, Doc]:
         layout = Layout()
@@ -327,7 +327,7 @@ class TestDual:
                 members[f"blobs/sha256/{entry['digest'][7:]}"]  # type: ignore[arg-type]
             )
 
-    def test_it_is_found_in_a_nested_index_that_lacks_its_other_children(self) -> None:
+    def test_it_is_found_in_an_incomplete_nested_index(self) -> None:
         layout = Layout()
         entry = layout.image(ONE)
         absent = {"mediaType": mt.OCI_MANIFEST, "digest": "sha256:" + "0" * 64, "size": 9}
@@ -336,13 +336,13 @@ class TestDual:
         with opened(members) as reader:
             assert str(reader.source().manifest().digest) == entry["digest"]
 
-    def test_without_it_the_classic_half_is_read(self) -> None:
+    def test_otherwise_the_classic_half_is_read(self) -> None:
         members, entry = self.archive()
         del members[f"blobs/sha256/{entry['digest'][7:]}"]
         with opened(members) as reader:
             assert check(reader, ONE).media_type == mt.DOCKER_MANIFEST
 
-    def test_indexes_that_fan_out_are_walked_once(self) -> None:
+    def test_shared_nested_indexes_are_walked_once(self) -> None:
         layout = Layout()
         entry: Doc = layout.image(make_image("other"))
         for level in range(6):
@@ -351,7 +351,7 @@ class TestDual:
         with opened(members) as reader:
             assert check(reader, ONE).media_type == mt.DOCKER_MANIFEST
 
-    def test_a_manifest_that_was_altered_is_an_error(self) -> None:
+    def test_an_altered_manifest_is_an_error(self) -> None:
         members, entry = self.archive()
         name = f"blobs/sha256/{entry['digest'][7:]}"
         data = members[name]
@@ -373,7 +373,7 @@ TOP = {
 
 
 class TestBeforeDocker110:
-    """Archives that have ``repositories`` and no ``manifest.json``."""
+    """Archives with ``repositories`` but no ``manifest.json``."""
 
     def archive(self, **changes: bytes | Link) -> Members:
         return {
@@ -419,7 +419,7 @@ class TestBeforeDocker110:
     )
     @pytest.mark.parametrize("format", DockerFormat)
     @pytest.mark.parametrize("name", ["oci:{}", "docker-archive:{}", "dir:{}", "oci-archive:{}"])
-    def test_what_is_written_of_it_breaks_no_rule(
+    def test_copies_of_it_pass_verification(
         self, tmp_path: Path, bottom: Doc, name: str, format: DockerFormat
     ) -> None:
         (tmp_path / "old.tar").write_bytes(tar(self.archive(bottom__json=dump(bottom))))
@@ -431,12 +431,12 @@ class TestBeforeDocker110:
     @pytest.mark.parametrize(
         ("parent", "kind"), [("top", MalformedError), ("gone", MemberNotFoundError)]
     )
-    def test_a_parent_that_cannot_be(self, parent: str, kind: type[TarkitError]) -> None:
+    def test_an_impossible_parent(self, parent: str, kind: type[TarkitError]) -> None:
         members = self.archive(bottom__json=dump({"id": "bottom", "parent": parent}))
         with pytest.raises(kind), opened(members) as reader:
             reader.source("one:1")
 
-    def test_a_layer_that_is_missing(self) -> None:
+    def test_a_missing_layer(self) -> None:
         members = self.archive()
         del members["top/layer.tar"]
         with opened(members) as reader, pytest.raises(MemberNotFoundError):

@@ -1,4 +1,4 @@
-"""Docker archives written: both formats, any number of images, the same bytes every time."""
+"""Write docker archives: both formats, any number of images, deterministic bytes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def save(tmp_path: Path) -> Path:
 def write(
     source: Path, out: Path, format: DockerFormat, *steps: tuple[int, list[str]], **options: object
 ) -> list[Doc]:
-    """Write the images of those positions under those names; the items of ``manifest.json``."""
+    """Write the images at the given positions under names; return the items of ``manifest.json``."""
     with (
         DockerArchiveReader.open(source) as reader,
         DockerArchiveWriter.open(out, format) as writer,
@@ -81,7 +81,7 @@ def test_shared_layers_are_stored_once(save: Path, tmp_path: Path, format: Docke
     items = write(save, tmp_path / "out.tar", format, (0, ["one:1"]), (1, ["two:1", "two:2"]))
     assert tags(items) == [["one:1"], ["two:1", "two:2"]]
     assert items[0]["Layers"][0] == items[1]["Layers"][0]
-    files = untar(tmp_path / "out.tar")  # which checks that nothing is there twice
+    files = untar(tmp_path / "out.tar")  # also checks that no member is duplicated
     assert list(files.values()).count(ONE.layers[0]) == 1
     for item, image in zip(items, (ONE, TWO), strict=True):
         assert files[item["Config"]] == image.config
@@ -102,9 +102,7 @@ def test_the_same_image_twice_is_one_item(save: Path, tmp_path: Path, format: Do
 
 
 @both_formats
-def test_a_name_is_taken_from_whoever_had_it(
-    save: Path, tmp_path: Path, format: DockerFormat
-) -> None:
+def test_a_name_moves_to_the_latest_image(save: Path, tmp_path: Path, format: DockerFormat) -> None:
     steps = [(0, ["a:1", "b:1"]), (1, ["b:1"])]
     assert tags(write(save, tmp_path / "1.tar", format, *steps)) == [["a:1"], ["b:1"]]
     steps = [(0, ["a:1"]), (1, ["a:1"])]
@@ -115,7 +113,7 @@ def test_a_name_is_taken_from_whoever_had_it(
 
 @both_formats
 @pytest.mark.parametrize("name", ["a@sha256:" + "0" * 64, "Not A Name", ""])
-def test_what_docker_takes_for_no_name(tmp_path: Path, format: DockerFormat, name: str) -> None:
+def test_names_that_docker_rejects(tmp_path: Path, format: DockerFormat, name: str) -> None:
     with (
         DockerArchiveWriter.open(tmp_path / "out.tar", format) as writer,
         pytest.raises(UsageError),
@@ -125,14 +123,14 @@ def test_what_docker_takes_for_no_name(tmp_path: Path, format: DockerFormat, nam
 
 
 @both_formats
-def test_nothing_committed_is_nothing_written(tmp_path: Path, format: DockerFormat) -> None:
+def test_nothing_is_written_without_a_commit(tmp_path: Path, format: DockerFormat) -> None:
     with DockerArchiveWriter.open(tmp_path / "out.tar", format):
         pass
     assert listing(tmp_path) == []
 
 
 @both_formats
-def test_an_error_keeps_what_was_there(tmp_path: Path, format: DockerFormat) -> None:
+def test_an_error_keeps_the_existing_file(tmp_path: Path, format: DockerFormat) -> None:
     (tmp_path / "out.tar").write_bytes(b"before")
 
     def fail() -> None:
@@ -147,13 +145,13 @@ def test_an_error_keeps_what_was_there(tmp_path: Path, format: DockerFormat) -> 
 
 
 def put(destination: Destination, data: bytes, media_type: str, expected: bytes) -> Descriptor:
-    """Put *data*, which should be *expected*."""
+    """Put *data*, verified against *expected*."""
     blob = VerifyingReader(io.BytesIO(data), digest=Digest.of(expected), size=len(expected))
     return destination.put_blob(blob, media_type)
 
 
 def put_image(destination: Destination, image: Image) -> Descriptor:
-    """Write an image of one's own, as a user of the library does."""
+    """Write an image from memory, as users of the library do."""
     layers = []
     for layer in image.layers:
         descriptor = Descriptor.of(layer, mt.DOCKER_LAYER)
@@ -187,7 +185,7 @@ def test_a_failing_stream_never_becomes_visible_and_the_retry_works(
 
 
 @both_formats
-def test_a_blob_that_is_put_twice_is_there_once(tmp_path: Path, format: DockerFormat) -> None:
+def test_a_blob_put_twice_is_stored_once(tmp_path: Path, format: DockerFormat) -> None:
     with DockerArchiveWriter.open(tmp_path / "out.tar", format) as writer:
         destination = writer.destination("one:1")
         for _ in range(2):
@@ -200,14 +198,14 @@ def test_one_config_with_two_sets_of_layers(tmp_path: Path) -> None:
     other = Image((ONE.layers[0], TWO.layers[1]), ONE.config)
     with DockerArchiveWriter.open(tmp_path / "out.tar", DockerFormat.CLASSIC) as writer:
         put_image(writer.destination("one:1"), ONE)
-        with pytest.raises(MalformedError, match="comes with two sets of layers"):
+        with pytest.raises(MalformedError, match="is used with two sets of layers"):
             put_image(writer.destination("one:1"), other)
     (item,) = json.loads(untar(tmp_path / "out.tar")["manifest.json"])
     assert item["RepoTags"] == ["docker.io/library/one:1"]
 
 
 @both_formats
-def test_members_belong_to_nobody_and_have_no_time(
+def test_members_have_no_owner_and_no_time(
     save: Path, tmp_path: Path, format: DockerFormat
 ) -> None:
     write(save, tmp_path / "out.tar", format, (0, ["one:1"]))
@@ -219,7 +217,7 @@ def test_members_belong_to_nobody_and_have_no_time(
 
 
 @both_formats
-def test_source_date_epoch_is_everybodys_time(
+def test_source_date_epoch_sets_the_time_of_all_members(
     save: Path, tmp_path: Path, format: DockerFormat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -231,7 +229,7 @@ def test_source_date_epoch_is_everybodys_time(
 @pytest.mark.parametrize(
     "value", ["yesterday", "-1", "1.5", "9" * 20, "0" * 5000, "0" * 20 + "9" * 21]
 )
-def test_a_source_date_epoch_that_is_no_number(
+def test_a_malformed_source_date_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
@@ -279,7 +277,7 @@ def test_the_same_bytes_in_any_environment(
     assert len(outputs) == 1
 
 
-def test_classic_archives_are_skopeos_byte_for_byte(corpus: Path, tmp_path: Path) -> None:
+def test_classic_archives_match_skopeo_byte_for_byte(corpus: Path, tmp_path: Path) -> None:
     original = corpus / "skopeo-docker-archive.tar"
     with DockerArchiveReader.open(original) as reader:
         names = list(reader.images()[0].names)
@@ -314,7 +312,7 @@ def test_a_dual_archive_keeps_manifests_and_compressed_layers(tmp_path: Path) ->
     assert result.descriptor.digest.matches(again[f"blobs/sha256/{result.descriptor.digest.hex}"])
 
 
-def test_a_dual_archive_makes_zstd_gzip_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_dual_archive_recompresses_zstd_by_default(tmp_path: Path) -> None:
     write_files(tmp_path / "layout", layout_of(ONE))
     copy(
         f"oci:{tmp_path / 'layout'}",
@@ -341,7 +339,7 @@ def test_several_platforms_under_one_name_each(tmp_path: Path) -> None:
     assert tags(items) == [["app:amd64"], ["app:arm64"]]
 
 
-def test_an_image_of_no_layers(tmp_path: Path) -> None:
+def test_an_image_without_layers(tmp_path: Path) -> None:
     empty = image_of((), history=[])
     save = docker_archive(tmp_path / "save.tar", (empty, ["none:1"]))
     for format in DockerFormat:

@@ -1,4 +1,4 @@
-"""A daemon for every test, known to the environment and to nothing of this machine."""
+"""A fake daemon for every test, isolated from this machine's Docker configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tarkit.transports.docker_daemon.daemon import Daemon
 from tests.transports.docker_daemon.fake_daemon import FakeDaemon, fake_daemon
 
 if os.name == "nt":
-    collect_ignore_glob = ["test_*.py"]  # Python has no Unix sockets there
+    collect_ignore_glob = ["test_*.py"]  # Python does not support Unix sockets there
 
 
 @pytest.fixture(autouse=True)
@@ -25,14 +25,14 @@ def no_daemon_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def socket_path() -> Iterator[Path]:
-    """Where a socket can be: its path has at most 107 bytes."""
+    """A path for a socket, which may have at most 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="tarkit-") as directory:
         yield Path(directory) / "docker.sock"
 
 
 @pytest.fixture
 def daemon(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDaemon]:
-    """An empty daemon, which DOCKER_HOST names."""
+    """An empty daemon; DOCKER_HOST is its address."""
     with fake_daemon(socket_path) as server:
         monkeypatch.setenv("DOCKER_HOST", server.host)
         yield server
@@ -40,5 +40,5 @@ def daemon(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeD
 
 @pytest.fixture
 def hasty(daemon: FakeDaemon) -> Daemon:
-    """The way to it, for who has little patience."""
+    """The daemon with short timeouts."""
     return Daemon(daemon.host, connect_timeout=5, answer_timeout=1, work_timeout=1)

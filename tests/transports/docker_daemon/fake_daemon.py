@@ -1,4 +1,4 @@
-"""A Docker daemon of the tests' own: the Engine API over images in memory, which misbehaves on request."""
+"""A fake Docker daemon: the Engine API over images in memory, which misbehaves on request."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from urllib.parse import unquote
 
 from tests.builders import Doc, Image, classic_files, dump, tar
 
-PIECE = 32 << 10  # what dockerd writes at a time
+PIECE = 32 << 10  # dockerd's write size
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An image of the daemon: its ID, its tags in short, and what it is saved as."""
+    """An image of the daemon: its ID, its short tags, and its saved archive."""
 
     id: str
     tags: tuple[str, ...]
@@ -38,7 +38,7 @@ class Kept:
 
 @dataclass(slots=True)
 class FakeDaemon:
-    """What the daemon has, what it was asked, what it loaded, and how it is to behave by an address's end."""
+    """The daemon's images, the requests it got, the archives it loaded, and overrides by URL suffix."""
 
     host: str
     images: list[Kept] = field(default_factory=list)
@@ -48,13 +48,13 @@ class FakeDaemon:
     released: threading.Event = field(default_factory=threading.Event)
 
     def add(self, image: Image, *tags: str, id: str = "") -> Kept:
-        """Have *image*, as Docker before 25 saves it."""
+        """Add *image*, saved in the format of Docker before 25."""
         kept = Kept(id or image.digest, tags, tar(classic_files((image, tags))))
         self.images.append(kept)
         return kept
 
     def act(self, end: str, act: Callable[[Handler], None]) -> None:
-        """Answer requests for what ends with *end* by *act*."""
+        """Answer requests whose path ends with *end* by calling *act*."""
         self.acts[end] = act
 
 
@@ -100,14 +100,14 @@ class Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers["Content-Length"]))
 
     def answer(self, status: int, data: bytes, length: int | None = None) -> None:
-        """Answer with *data*, which is said to be of that *length*."""
+        """Answer with *data*, stating *length* as its size."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(data) if length is None else length))
         self.end_headers()
         self.wfile.write(data)
 
     def stream(self, data: bytes, *, end: bool = True) -> None:
-        """Answer with *data* in chunks, and with an *end* or without."""
+        """Answer with *data* in chunks; omit the last chunk unless *end*."""
         self.send_response(200)
         self.send_header("Content-Type", "application/x-tar")
         self.send_header("Transfer-Encoding", "chunked")
@@ -119,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
     def rest(self) -> None:
-        """Do nothing until the test is over."""
+        """Do nothing until the test ends."""
         self.daemon.released.wait(self.timeout)
 
     def drop(self) -> None:
@@ -143,7 +143,7 @@ Act = Callable[[Handler], None]
 
 
 def after_upload(act: Act) -> Act:
-    """Take the whole upload, and then *act*."""
+    """Receive the whole upload, then *act*."""
 
     def taking(handler: Handler) -> None:
         handler.body()
@@ -174,5 +174,5 @@ def fake_daemon(socket_path: Path) -> Iterator[FakeDaemon]:
 
 
 def failing(message: str) -> bytes:
-    """How the daemon says, inside an answer that began well, that it failed."""
+    """Return the message with which the daemon reports a failure in a response of status 200."""
     return json.dumps({"errorDetail": {"message": message}, "error": message}).encode() + b"\r\n"

@@ -1,4 +1,4 @@
-"""Where the daemon is: the environment, Docker's contexts, and what is no address."""
+"""The daemon's address: the environment, Docker's contexts, and malformed addresses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.builders import Doc, dump
 
 
 def add_context(config: Path, name: str, docker: Doc, *, tls: bool = False) -> Path:
-    """Have a context; the directory of its TLS files."""
+    """Create a context and return the directory of its TLS files."""
     directory = hashlib.sha256(name.encode()).hexdigest()
     meta = config / "contexts" / "meta" / directory / "meta.json"
     meta.parent.mkdir(parents=True)
@@ -37,15 +37,15 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the default there is a named pipe")
-def test_without_a_word_it_is_the_default_socket() -> None:
+def test_the_default_is_the_default_socket() -> None:
     assert Daemon.find() == Daemon("unix:///var/run/docker.sock")
 
 
-def test_docker_host_names_it() -> None:
+def test_docker_host() -> None:
     assert Daemon.find({"DOCKER_HOST": "unix:///x"}) == Daemon("unix:///x")
 
 
-def test_who_has_no_home_has_no_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_there_are_no_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -80,7 +80,7 @@ def test_docker_host_comes_before_every_context(config: Path) -> None:
     assert Daemon.find(environment).host == "unix:///x"
 
 
-def test_a_context_that_is_not_there_is_an_error(config: Path) -> None:
+def test_a_missing_context_is_an_error(config: Path) -> None:
     use_context(config, "gone")
     with pytest.raises(NotFoundError, match="no context 'gone'"):
         Daemon.find()
@@ -97,19 +97,19 @@ def test_a_malformed_context_is_an_error(config: Path, data: bytes) -> None:
         Daemon.find({"DOCKER_CONTEXT": "bad"})
 
 
-def test_a_context_brings_its_tls_files(config: Path) -> None:
+def test_a_context_has_tls_files(config: Path) -> None:
     files = add_context(config, "remote", {"Host": "tcp://far:2376"}, tls=True)
     assert Daemon.find({"DOCKER_CONTEXT": "remote"}).tls == TlsFiles(files)
 
 
-def test_a_context_may_trust_anybody(config: Path) -> None:
+def test_a_context_may_skip_verification(config: Path) -> None:
     add_context(config, "remote", {"Host": "tcp://far:2376", "SkipTLSVerify": True})
     found = Daemon.find({"DOCKER_CONTEXT": "remote"})
     assert found.tls is not None
     assert not found.tls.verify
 
 
-def test_the_environment_asks_for_tls(config: Path) -> None:
+def test_the_environment_enables_tls(config: Path) -> None:
     environment = {"DOCKER_HOST": "tcp://far", "DOCKER_TLS_VERIFY": "1"}
     assert Daemon.find(environment) == Daemon("tcp://far", TlsFiles(config))
     environment["DOCKER_CERT_PATH"] = "/certificates"
@@ -136,7 +136,7 @@ def test_a_tcp_host_has_an_address(
     "host",
     ["tcp://", "tcp://:1", "tcp://far:port", "tcp://far:70000", "tcp://far/path", "tcp://[x"],
 )
-def test_what_is_no_address_is_said(host: str) -> None:
+def test_a_malformed_address_is_an_error(host: str) -> None:
     with pytest.raises(UsageError, match="tcp://host:port"):
         assert Daemon(host).address
 
@@ -148,12 +148,12 @@ def test_a_password_in_an_address_is_refused_and_not_shown() -> None:
 
 
 @pytest.mark.parametrize("host", ["npipe:////./pipe/docker_engine", "fd://", "far:2375"])
-def test_other_ways_are_unsupported(host: str) -> None:
+def test_other_schemes_are_unsupported(host: str) -> None:
     with pytest.raises(UnsupportedError, match="set DOCKER_HOST to unix://"):
         assert Daemon(host).socket_path
 
 
-def test_ssh_is_unsupported_with_a_way_out() -> None:
+def test_ssh_is_unsupported_with_a_hint() -> None:
     with pytest.raises(UnsupportedError, match="ssh -L") as caught:
         assert Daemon("ssh://me:secret@far").socket_path
     assert "secret" not in str(caught.value)

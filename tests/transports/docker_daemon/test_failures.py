@@ -1,4 +1,4 @@
-"""A daemon that is absent, refuses, breaks off, dawdles or talks nonsense: one typed line, and no hang."""
+"""A daemon that is absent, refuses, disconnects, stalls or sends garbage: a typed error, no hang."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ from tests.transports.docker_daemon.fake_daemon import (
 NAME = "docker.io/library/app:1"
 
 
-def test_no_socket_says_what_to_do(socket_path: Path) -> None:
-    with pytest.raises(TransportError, match="no Docker daemon listens there; start it, or say"):
+def test_a_missing_socket_has_a_hint(socket_path: Path) -> None:
+    with pytest.raises(TransportError, match="no Docker daemon is listening; start it, or set"):
         DaemonClient(Daemon(f"unix://{socket_path}")).ping()
 
 
-def test_a_socket_that_nobody_listens_on_is_as_good_as_none(socket_path: Path) -> None:
+def test_a_socket_without_a_listener_is_reported_as_missing(socket_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as abandoned:
         abandoned.bind(str(socket_path))
-    with pytest.raises(TransportError, match="no Docker daemon listens there"):
+    with pytest.raises(TransportError, match="no Docker daemon is listening"):
         DaemonClient(Daemon(f"unix://{socket_path}")).ping()
 
 
-def test_a_refused_connection_is_said() -> None:
+def test_a_refused_connection_is_reported() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         host = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
-        with pytest.raises(TransportError, match="no Docker daemon listens there"):
+        with pytest.raises(TransportError, match="no Docker daemon is listening"):
             DaemonClient(Daemon(host)).ping()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere such a socket refuses at once")
-def test_a_socket_whose_queue_is_full_is_no_hang(socket_path: Path) -> None:
+def test_a_socket_with_a_full_queue_does_not_hang(socket_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as first:
         busy.bind(str(socket_path))
         busy.listen(0)
@@ -72,7 +72,7 @@ def test_a_socket_whose_queue_is_full_is_no_hang(socket_path: Path) -> None:
             ).ping()
 
 
-def test_a_socket_that_is_not_ours_is_a_matter_of_permission() -> None:
+def test_an_inaccessible_socket_is_a_permission_error() -> None:
     error = from_connecting(PermissionError(13, "Permission denied"), "unix:///x")
     assert isinstance(error, AuthenticationError)
     assert "group" in str(error)
@@ -95,7 +95,7 @@ def test_a_path_too_long_for_a_socket_is_one_line() -> None:
         (503, TransportError),
     ],
 )
-def test_a_refusal_is_said_in_the_daemons_words(
+def test_a_refusal_includes_the_daemons_message(
     daemon: FakeDaemon, status: int, kind: type[TarkitError]
 ) -> None:
     daemon.act("/_ping", answering(status, dump({"message": "not\ntoday"})))
@@ -104,7 +104,7 @@ def test_a_refusal_is_said_in_the_daemons_words(
     assert "\n" not in str(caught.value)
 
 
-def test_a_daemon_that_wants_tls_is_recognised(daemon: FakeDaemon) -> None:
+def test_a_daemon_that_requires_tls_is_recognised(daemon: FakeDaemon) -> None:
     text = b"Client sent an HTTP request to an HTTPS server.\n"
     daemon.act("/_ping", answering(400, text))
     with pytest.raises(TransportError, match="set DOCKER_TLS_VERIFY=1"):
@@ -144,17 +144,17 @@ def sending(data: bytes) -> Act:
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (Handler.drop, "broke off"),
-        (sending(b"\x15\x03\x01\x00\x02"), "no HTTP"),
-        (sending(b"HTTP/1.1 20"), "no HTTP"),
-        (answering(200, b"half", 8), "broke off"),
-        (lambda handler: handler.stream(b"half", end=False), "broke off"),
-        (Handler.rest, "does not answer in time"),
+        (Handler.drop, "closed the connection early"),
+        (sending(b"\x15\x03\x01\x00\x02"), "malformed HTTP"),
+        (sending(b"HTTP/1.1 20"), "malformed HTTP"),
+        (answering(200, b"half", 8), "closed the connection early"),
+        (lambda handler: handler.stream(b"half", end=False), "closed the connection early"),
+        (Handler.rest, "did not answer in time"),
         (half_and_silence, "in time"),
     ],
     ids=["drop", "tls", "half a status", "half", "half a chunk", "silence", "half and silence"],
 )
-def test_what_is_no_whole_answer_is_an_error(
+def test_an_incomplete_response_is_an_error(
     daemon: FakeDaemon, hasty: Daemon, act: Act, message: str
 ) -> None:
     daemon.act("/_ping", act)
@@ -162,7 +162,7 @@ def test_what_is_no_whole_answer_is_an_error(
         DaemonClient(hasty).ping()
 
 
-def test_an_answer_that_drips_is_not_waited_for(daemon: FakeDaemon, hasty: Daemon) -> None:
+def test_a_trickling_response_times_out(daemon: FakeDaemon, hasty: Daemon) -> None:
     def drip(handler: Handler) -> None:
         handler.answer(200, b"", 1 << 20)
         while not handler.daemon.released.is_set():
@@ -170,7 +170,7 @@ def test_an_answer_that_drips_is_not_waited_for(daemon: FakeDaemon, hasty: Daemo
             time.sleep(0.02)
 
     daemon.act("/_ping", drip)
-    with pytest.raises(TransportError, match="no whole answer in time"):
+    with pytest.raises(TransportError, match="did not finish its response in time"):
         DaemonClient(hasty).ping()
 
 
@@ -185,7 +185,7 @@ def test_an_answer_that_drips_is_not_waited_for(daemon: FakeDaemon, hasty: Daemo
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
     ],
 )
-def test_answers_without_end(daemon: FakeDaemon, start: bytes, piece: bytes) -> None:
+def test_endless_responses_are_limited(daemon: FakeDaemon, start: bytes, piece: bytes) -> None:
     sent = [0]
 
     def babble(handler: Handler) -> None:
@@ -236,20 +236,20 @@ def test_a_cancellation_ends_an_upload(daemon: FakeDaemon) -> None:
 
 @pytest.fixture
 def archive(daemon: FakeDaemon) -> bytes:
-    """What the daemon saves its image as."""
+    """The archive in which the daemon saves its image."""
     return daemon.add(make_image("one", "two"), "app:1").archive
 
 
-def test_an_image_that_breaks_off_leaves_nothing(
+def test_an_interrupted_image_leaves_nothing(
     daemon: FakeDaemon, archive: bytes, tmp_path: Path
 ) -> None:
     daemon.act("/get", lambda handler: handler.stream(archive[:5000], end=False))
-    with pytest.raises(TransportError, match="broke off"):
+    with pytest.raises(TransportError, match="closed the connection early"):
         copy("docker-daemon:app:1", f"oci:{tmp_path / 'out'}:x")
     assert listing(tmp_path) == []
 
 
-def test_an_image_that_stalls_is_no_hang(daemon: FakeDaemon, archive: bytes, hasty: Daemon) -> None:
+def test_a_stalled_image_does_not_hang(daemon: FakeDaemon, archive: bytes, hasty: Daemon) -> None:
     def stall(handler: Handler) -> None:
         handler.stream(archive[:5000], end=False)
         handler.rest()
@@ -267,11 +267,11 @@ def test_an_image_that_ends_early_is_truncated(daemon: FakeDaemon, archive: byte
 
 @pytest.mark.parametrize("cut", [0, 512, 5000, 5120, 10_240, None])
 @pytest.mark.parametrize("words", ["disk full", "disk full " * 200])
-def test_the_reason_in_the_middle_of_an_image_is_the_error(
+def test_an_error_message_inside_an_image_is_reported(
     daemon: FakeDaemon, archive: bytes, cut: int | None, words: str
 ) -> None:
     daemon.act("/get", lambda handler: handler.stream(archive[:cut] + failing(words)))
-    with pytest.raises(TransportError, match="failed while it saved the image: disk full"):
+    with pytest.raises(TransportError, match="failed to save the image: disk full"):
         saved_archive(DaemonClient(Daemon(daemon.host)), NAME)
 
 
@@ -286,7 +286,7 @@ def test_a_daemon_that_cannot_save_says_so(daemon: FakeDaemon, archive: bytes) -
 
 @pytest.fixture
 def load(tmp_path: Path, daemon: FakeDaemon, hasty: Daemon) -> Callable[[], None]:
-    """Load an archive larger than any socket's buffer, with little patience."""
+    """Load an archive larger than any socket buffer, with short timeouts."""
     path = docker_archive(
         tmp_path / "large.tar", (image_of([tar({"large": bytes(4 << 20)})]), ["app:1"])
     )
@@ -303,7 +303,7 @@ def test_an_archive_is_loaded(daemon: FakeDaemon, load: Callable[[], None], tmp_
     assert daemon.loads == [(tmp_path / "large.tar").read_bytes()]
 
 
-def test_a_refusal_before_the_end_of_the_upload_is_heard(
+def test_a_refusal_during_the_upload_is_reported(
     daemon: FakeDaemon, load: Callable[[], None]
 ) -> None:
     daemon.act("/load?quiet=1", answering(403, dump({"message": "policy"})))
@@ -314,17 +314,20 @@ def test_a_refusal_before_the_end_of_the_upload_is_heard(
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (Handler.drop, "broke off"),
-        (after_upload(Handler.drop), "broke off"),
-        (after_upload(lambda handler: handler.stream(b"{", end=False)), "broke off"),
+        (Handler.drop, "closed the connection early"),
+        (after_upload(Handler.drop), "closed the connection early"),
+        (
+            after_upload(lambda handler: handler.stream(b"{", end=False)),
+            "closed the connection early",
+        ),
         (Handler.rest, "in time"),
         (after_upload(Handler.rest), "in time"),
         (after_upload(answering(200, failing(""))), "unknown error"),
-        (after_upload(answering(200, b'{"error": "old"}')), "it: old"),
+        (after_upload(answering(200, b'{"error": "old"}')), "archive: old"),
     ],
     ids=["drop", "drop late", "half", "never reads", "never answers", "no reason", "old reason"],
 )
-def test_a_load_that_does_not_end_well_is_an_error(
+def test_a_failed_load_is_an_error(
     daemon: FakeDaemon, load: Callable[[], None], act: Act, message: str
 ) -> None:
     daemon.act("/load?quiet=1", act)
@@ -333,14 +336,14 @@ def test_a_load_that_does_not_end_well_is_an_error(
 
 
 @pytest.mark.parametrize("said", [b"", b"\r\n", b"Loaded", b"[1]", b'{"stream": 1}', b"\xff{"])
-def test_what_a_load_says_otherwise_is_no_failure(
+def test_other_messages_of_a_load_are_no_failure(
     daemon: FakeDaemon, load: Callable[[], None], said: bytes
 ) -> None:
     daemon.act("/load?quiet=1", after_upload(answering(200, said)))
     load()
 
 
-def test_a_daemon_that_is_not_there_is_noticed_before_the_work(
+def test_a_missing_daemon_is_noticed_before_copying(
     tmp_path: Path, socket_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{socket_path}")

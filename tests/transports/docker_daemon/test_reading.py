@@ -1,4 +1,4 @@
-"""Images from a daemon: found by name or ID, checked, and copied as any other."""
+"""Images from a daemon: selected by name or ID, verified and copied."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_images_are_listed_by_all_their_names(daemon: FakeDaemon) -> None:
     assert daemon.requests == ["GET /images/json"]
 
 
-def test_an_image_whose_tag_was_taken_goes_by_its_id(daemon: FakeDaemon) -> None:
+def test_an_untagged_image_is_listed_by_its_id(daemon: FakeDaemon) -> None:
     kept = daemon.add(make_image("a"), "<none>:<none>")
     with DockerDaemonReader.open() as reader:
         assert [entry.names for entry in reader.images()] == [(kept.id,)]
@@ -86,14 +86,14 @@ def test_an_image_is_copied_by_its_id(daemon: FakeDaemon, tmp_path: Path, prefix
 
 @pytest.fixture
 def containerd_image(daemon: FakeDaemon, corpus: Path) -> Kept:
-    """An image in a store of containerd's, whose ID is its manifest's digest."""
+    """An image in a containerd image store, where its ID is the manifest's digest."""
     archive = (corpus / "docker-29-ctrd-save.tar").read_bytes()
     daemon.images.append(Kept(CONTAINERD_MANIFEST, ("corpus/alpha:one",), archive))
     return daemon.images[0]
 
 
 @pytest.mark.parametrize("name", ["corpus/alpha:one", CONTAINERD_MANIFEST])
-def test_containerds_images_keep_their_manifest(containerd_image: Kept, name: str) -> None:
+def test_containerd_images_keep_their_manifest(containerd_image: Kept, name: str) -> None:
     with open_source(f"docker-daemon:{name}") as image:
         assert str(image.manifest().digest) == CONTAINERD_MANIFEST
     assert config_of(f"docker-daemon:{name}") == CONTAINERD_CONFIG
@@ -113,8 +113,11 @@ def test_the_only_image_needs_no_name(daemon: FakeDaemon) -> None:
     assert config_of("docker-daemon:") == image.digest
 
 
-def test_no_image_and_several_are_errors_without_a_name(daemon: FakeDaemon) -> None:
-    with pytest.raises(ImageNotFoundError, match="0 images"), open_source("docker-daemon:"):
+def test_a_name_is_required_unless_there_is_one_image(daemon: FakeDaemon) -> None:
+    with (
+        pytest.raises(ImageNotFoundError, match="it holds no image"),
+        open_source("docker-daemon:"),
+    ):
         pass
     daemon.add(make_image("one"), "app:1")
     daemon.add(make_image("two"), "app:2")
@@ -128,33 +131,33 @@ def test_an_image_is_found_by_its_position(daemon: FakeDaemon) -> None:
     daemon.add(make_image("one"), "app:1")
     with DockerDaemonReader.open() as reader:
         assert inspect_image(reader.source(index=1)).name == "app:2"
-        with pytest.raises(ImageNotFoundError, match="no image @2: the daemon has 2 images"):
+        with pytest.raises(ImageNotFoundError, match="no image @2: it holds 2 images"):
             reader.source(index=2)
         with pytest.raises(ImageNotFoundError):
             reader.source(index=-1)
 
 
-def test_an_image_that_is_not_there_leaves_nothing(daemon: FakeDaemon, tmp_path: Path) -> None:
+def test_a_missing_image_leaves_nothing(daemon: FakeDaemon, tmp_path: Path) -> None:
     with pytest.raises(ImageNotFoundError, match=r"no image 'docker.io/library/app:latest'"):
         copy("docker-daemon:app", f"oci:{tmp_path / 'out'}:x")
     assert listing(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", ["App", "app:", "@0", "app@sha256:1"])
-def test_what_is_no_name_is_not_asked_for(daemon: FakeDaemon, name: str) -> None:
+def test_an_invalid_name_is_not_requested(daemon: FakeDaemon, name: str) -> None:
     with pytest.raises(UsageError), open_source(f"docker-daemon:{name}"):
         pass
     assert daemon.requests == []
 
 
-def test_another_image_than_the_one_asked_for_is_noticed(daemon: FakeDaemon) -> None:
+def test_a_different_image_is_an_error(daemon: FakeDaemon) -> None:
     wanted = make_image("wanted").digest
     daemon.add(make_image("another"), id=wanted)
     with pytest.raises(DigestMismatchError, match=wanted), open_source(f"docker-daemon:{wanted}"):
         pass
 
 
-def test_another_name_than_the_one_asked_for_is_noticed(daemon: FakeDaemon) -> None:
+def test_a_different_name_is_an_error(daemon: FakeDaemon) -> None:
     image = make_image("one")
     other = daemon.add(image, "other:1")
     daemon.images = [Kept(other.id, ("app:1",), other.archive)]
@@ -182,7 +185,7 @@ def test_an_image_is_verified(daemon: FakeDaemon) -> None:
     assert [finding.rule for finding in report.findings] == ["diff-id-mismatch"]
 
 
-def test_an_image_that_is_not_there_cannot_be_verified(daemon: FakeDaemon) -> None:
+def test_verifying_a_missing_image_fails(daemon: FakeDaemon) -> None:
     with pytest.raises(ImageNotFoundError):
         verify("docker-daemon:app:1")
 
@@ -198,7 +201,7 @@ def test_a_malformed_list_is_an_error(daemon: FakeDaemon, document: object) -> N
 
 @pytest.fixture
 def platforms(daemon: FakeDaemon) -> tuple[Kept, Doc]:
-    """An image of two platforms in a store of containerd's, whose ID is its index's digest."""
+    """An image of two platforms in a containerd image store, where its ID is the index's digest."""
     layout, index, _ = multi_platform("amd64", "arm64")
     full = "docker.io/library/app:1"
     files = layout.finish(named(index, "1", full))
@@ -229,7 +232,7 @@ def test_every_platform_of_an_image_is_read(
     assert verify(location).findings == ()
 
 
-def test_an_error_offers_an_id_where_a_tag_is_no_name(daemon: FakeDaemon) -> None:
+def test_an_error_offers_the_id_of_an_image_with_an_invalid_tag(daemon: FakeDaemon) -> None:
     odd = daemon.add(make_image("one"), "Odd:1")
     daemon.add(make_image("two"), "app:2")
     with pytest.raises(AmbiguousImageError) as caught, open_source("docker-daemon:"):

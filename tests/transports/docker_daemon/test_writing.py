@@ -1,4 +1,4 @@
-"""Images for a daemon: loaded whole, under their names, or not at all."""
+"""Images written to a daemon: loaded completely, under their names, or not at all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.transports.docker_daemon.fake_daemon import FakeDaemon, after_upload,
 
 
 def loaded(daemon: FakeDaemon, tmp_path: Path) -> dict[str, bytes]:
-    """The files of the one archive that the daemon was given."""
+    """Return the files of the only archive that the daemon received."""
     (archive,) = daemon.loads
     path = tmp_path / "loaded.tar"
     path.write_bytes(archive)
@@ -83,7 +83,7 @@ def test_several_images_are_loaded_at_once(daemon: FakeDaemon, tmp_path: Path) -
     assert tags == [["docker.io/library/app:1"], ["docker.io/library/app:2"]]
 
 
-def test_a_classic_archive_is_loaded_where_it_is_asked_for(
+def test_a_classic_archive_is_loaded_on_request(
     daemon: FakeDaemon, tmp_path: Path, layout: str
 ) -> None:
     copy(layout, "docker-daemon:app", format=DockerFormat.CLASSIC)
@@ -91,13 +91,13 @@ def test_a_classic_archive_is_loaded_where_it_is_asked_for(
 
 
 @pytest.mark.parametrize("name", [f"sha256:{'0' * 64}", "0" * 64, f"app@sha256:{'0' * 64}", "App"])
-def test_an_image_is_written_under_a_name_only(daemon: FakeDaemon, layout: str, name: str) -> None:
+def test_an_id_is_no_destination(daemon: FakeDaemon, layout: str, name: str) -> None:
     with pytest.raises(UsageError):
         copy(layout, f"docker-daemon:{name}")
     assert daemon.loads == []
 
 
-def test_nothing_is_loaded_of_an_image_that_fails(
+def test_nothing_is_loaded_if_the_copy_fails(
     daemon: FakeDaemon, tmp_path: Path, image: Image
 ) -> None:
     files = layout_of(image)
@@ -109,7 +109,7 @@ def test_nothing_is_loaded_of_an_image_that_fails(
     assert daemon.loads == []
 
 
-def test_nothing_is_loaded_where_nothing_was_committed(daemon: FakeDaemon) -> None:
+def test_nothing_is_loaded_without_a_commit(daemon: FakeDaemon) -> None:
     with open_writer(Location.parse("docker-daemon:app")):
         pass
     assert daemon.requests == ["GET /_ping"]
@@ -127,8 +127,10 @@ def test_no_file_is_left_behind(
     assert listing(tmp_path / "temporary") == []
 
 
-def test_a_refusal_inside_a_good_answer_is_an_error(daemon: FakeDaemon, layout: str) -> None:
+def test_a_failure_reported_with_status_200_is_an_error(daemon: FakeDaemon, layout: str) -> None:
     answer = b'{"stream":"Loading layer"}\r\n\r\n' + failing("no space left\non device")
     daemon.act("/load?quiet=1", after_upload(answering(200, answer)))
-    with pytest.raises(TransportError, match=r"did not load it: no space left on device$"):
+    with pytest.raises(
+        TransportError, match=r"failed to load the archive: no space left on device$"
+    ):
         copy(layout, "docker-daemon:app")

@@ -1,4 +1,4 @@
-"""``tox -e bench``: tarkit and its peers as whole processes, in turn, on one image; writes docs/benchmarks.md."""
+"""``tox -e bench``: run tarkit and other tools alternately on one image, and write docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ VERSIONS = (("skopeo", "--version"), ("umoci", "--version"), ("mkfs.ext4", "-V")
 
 
 def section(title: str, rows: Iterable[Row], subject: Subject) -> tuple[str, list[Result]]:
-    """Measure *rows*, one after the other; the table under its title, and what came of them."""
+    """Measure *rows* one after the other; return the table under its title, and the results."""
     results = [measure(row, subject) for row in rows]
     return f"## {title}\n\n{HEADING}\n" + "\n".join(map(line, results)) + "\n", results
 
 
 def report(subject: Subject, sections: list[str]) -> str:
-    """The page: what was measured on what, and the tables."""
+    """Return the page: the environment and the tables."""
     body = "\n".join(sections)
     return f"""\
 # Benchmarks
@@ -54,20 +54,20 @@ another, so a tree made where one was just removed would measure that.
 
 
 def version(command: tuple[str, ...]) -> str:
-    """What a peer calls itself, on the first line it prints."""
+    """Return the version of a tool: the first line of its output."""
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     return (answer.stdout + answer.stderr).strip().splitlines()[0]
 
 
 def processor() -> str:
-    """What the processor calls itself."""
+    """Return the name of the processor."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [text.partition(":")[2].strip() for text in lines if text.startswith("model name")]
     return names[0] if names else platform.machine()
 
 
 def main() -> int:
-    """Measure everything and write the page as its parts come; 1 where a row does not hold."""
+    """Measure everything, updating the page after each part; return 1 if a row misses its target."""
     with tempfile.TemporaryDirectory(prefix="tarkit-bench-") as directory, running() as registry:
         subject = build_subject(Path(directory))
         places = [Path(directory, name) for name in ("formats", "files", "registries")]
@@ -85,7 +85,8 @@ def main() -> int:
             texts.append(text)
             results += measured
             REPORT.write_text(report(subject, texts), encoding="utf-8")
-    last, headers = headers_section()  # last: what this process takes counts for its children too
+    # last, because memory of this process would also count for its children
+    last, headers = headers_section()
     page = report(subject, [*texts, last])
     REPORT.write_text(page, encoding="utf-8")
     print(page)

@@ -1,4 +1,4 @@
-"""Headers read in this process, beside the standard library reading the same bytes."""
+"""Compare reading headers with the standard library, in this process, on the same bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAIRS = 9
 
 @dataclass(frozen=True, slots=True)
 class HeaderResult:
-    """Members a second, medians of both sides' runs in turn."""
+    """Members per second: the medians of alternating runs of both sides."""
 
     dialect: str
     ours: float
@@ -36,7 +36,7 @@ class HeaderResult:
 
 
 def headers_section() -> tuple[str, list[HeaderResult]]:
-    """The table under its title, and what came of each dialect."""
+    """Return the table under its title, and the result for each dialect."""
     results = [measured(name, layer(dialect)) for name, dialect in DIALECTS.items()]
     lines = [
         f"| {each.dialect} | {each.ours:,.0f} | {each.theirs:,.0f} "
@@ -51,7 +51,7 @@ def headers_section() -> tuple[str, list[HeaderResult]]:
 
 
 def measured(name: str, archive: bytes) -> HeaderResult:
-    """Both sides on *archive*."""
+    """Measure both sides on *archive*."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(_PAIRS):
         for side, read in enumerate((by_tarkit, by_tarfile)):
@@ -61,7 +61,7 @@ def measured(name: str, archive: bytes) -> HeaderResult:
 
 
 def duration(read: Callable[[bytes], int], archive: bytes) -> float:
-    """Seconds that *read* takes for all of *archive*."""
+    """Return the time in seconds that *read* takes for *archive*."""
     begin = time.perf_counter()
     if read(archive) != MEMBERS:
         raise RuntimeError(f"{read.__name__} did not find {MEMBERS} members")
@@ -69,7 +69,7 @@ def duration(read: Callable[[bytes], int], archive: bytes) -> float:
 
 
 def layer(dialect: int) -> bytes:
-    """An archive of small files, written by tarfile; pax headers come with their fractions of seconds."""
+    """Return an archive of small files, written by tarfile; fractions of seconds cause pax headers."""
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w", format=dialect) as tar:
         for number in range(MEMBERS):
@@ -88,6 +88,6 @@ def by_tarkit(archive: bytes) -> int:
 
 
 def by_tarfile(archive: bytes) -> int:
-    """Count the members with the standard library, which reads as a stream too."""
+    """Count the members with the standard library, also as a stream."""
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r|") as tar:
         return sum(1 for _ in tar)

@@ -1,4 +1,4 @@
-"""How fast the raw libraries are here: what no copy can beat."""
+"""The speed of the raw libraries on this machine, which limits every copy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 
 
 def measured_apart(sample: Path, size: int, output_size: int, codec: Compression) -> float:
-    """:func:`copy_limit`, in a process of its own: its memory would count as that of later children."""
+    """Run :func:`copy_limit` in a separate process, because memory of this one counts for later children."""
     command = [
         sys.executable,
         "-m",
@@ -31,7 +31,7 @@ def measured_apart(sample: Path, size: int, output_size: int, codec: Compression
 
 
 def copy_limit(sample: Path, size: int, output_size: int, codec: Compression) -> float:
-    """Seconds that hashing *size* bytes, packing them and hashing the *output_size* take on all processors."""
+    """Return the seconds that hashing *size* bytes, compressing them and hashing *output_size* bytes take on all processors."""
     with sample.open("rb") as file:
         data = file.read(SAMPLE_SIZE)
     hashing = seconds_a_byte(data, lambda chunk: hashlib.sha256(chunk))
@@ -40,7 +40,7 @@ def copy_limit(sample: Path, size: int, output_size: int, codec: Compression) ->
 
 
 def seconds_a_byte(data: bytes, work: Callable[[bytes], object]) -> float:
-    """The CPU seconds *work* takes for a byte of *data*."""
+    """Return the CPU seconds that *work* takes per byte of *data*."""
     begin = time.process_time()
     for start in range(0, len(data), CHUNK):
         work(data[start : start + CHUNK])
@@ -48,7 +48,7 @@ def seconds_a_byte(data: bytes, work: Callable[[bytes], object]) -> float:
 
 
 def raw_codec(codec: Compression) -> Callable[[bytes], object]:
-    """The codec by itself, at the level tarkit uses by default."""
+    """Return the bare codec, at tarkit's default level."""
     if codec is Compression.GZIP:
         from isal import isal_zlib
 

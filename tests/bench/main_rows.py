@@ -1,4 +1,4 @@
-"""The main job: one format into another, beside skopeo."""
+"""The main task: converting formats, compared with skopeo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.bench.table import SKOPEO, TARKIT, Row, remover
 
 
 def rows(subject: Subject, work: Path) -> Iterator[Row]:
-    """The table of the main job. Inputs that a row needs are made by skopeo, as the row is reached."""
+    """Return the rows of the main table. skopeo creates a row's inputs just before the row."""
     image = f"docker-archive:{subject.archive}"
     ours, theirs = work / "ours", work / "theirs"
     clean_ours, clean_theirs = remover(ours), remover(theirs)
@@ -85,6 +85,6 @@ def rows(subject: Subject, work: Path) -> Iterator[Row]:
 
 
 def startup_rows() -> Iterator[Row]:
-    """What starting costs, over a bare interpreter."""
+    """Return rows for the start-up time, compared with a bare interpreter."""
     bare = Side((sys.executable, "-c", "pass"))
     yield Row("`tarkit --version` / bare interpreter", Side((*TARKIT, "--version")), bare, 3.0)

@@ -1,4 +1,4 @@
-"""Whole processes, measured: what they took of the clock, the processors and the memory."""
+"""Measure wall time, CPU time and memory of whole processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The medians of several pairs of runs, and the bytes each side wrote in the last of them."""
+    """The medians of several pairs of runs, and each side's output size in the last pair."""
 
     ours: Cost
     theirs: Cost
@@ -31,25 +31,25 @@ class Comparison:
 
     @property
     def wall_ratio(self) -> float:
-        """Our wall time over theirs."""
+        """Our wall time divided by theirs."""
         return self.ours.wall / self.theirs.wall
 
     @property
     def size_ratio(self) -> float | None:
-        """Our output's size over theirs; ``None`` where nothing was written."""
+        """Our output size divided by theirs, or None if nothing was written."""
         return self.our_bytes / self.their_bytes if self.their_bytes else None
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of a comparison: a command, what it writes, and what has to be done before each run."""
+    """One side of a comparison: a command, its output, and its preparation before each run."""
 
     command: Sequence[str | Path]
     output: Path | None = None
     prepare: Callable[[], object] = lambda: None
 
     def run(self) -> Cost:
-        """Run the command once; fails where it does."""
+        """Run the command once; raise an error if it fails."""
         self.prepare()
         os.sync()
         begin = time.perf_counter()
@@ -66,26 +66,25 @@ class Side:
         return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
     def written(self) -> int:
-        """The bytes of the output."""
+        """Return the size of the output in bytes."""
         return tree_size(self.output) if self.output else 0
 
 
 def compare(ours: Side, theirs: Side, *, pairs: int, warm: bool = True) -> Comparison:
-    """Run both sides in turn, *pairs* times, after one run of each that does not count, to *warm* up."""
+    """Run both sides alternately, *pairs* times; if *warm*, first run each once without counting it."""
     for side in (ours, theirs) if warm else ():
         side.run()
     costs: tuple[list[Cost], list[Cost]] = ([], [])
     for pair in range(pairs):
-        order = (
-            (0, 1) if pair % 2 else (1, 0)
-        )  # neither side always finds the caches as the other left them
+        # alternate the order, so that neither side always benefits from the other's caches
+        order = (0, 1) if pair % 2 else (1, 0)
         for which in order:
             costs[which].append((ours, theirs)[which].run())
     return Comparison(median(costs[0]), median(costs[1]), ours.written(), theirs.written())
 
 
 def median(costs: Sequence[Cost]) -> Cost:
-    """The median of each figure."""
+    """Return the median of each figure."""
     return Cost(
         statistics.median(cost.wall for cost in costs),
         statistics.median(cost.cpu for cost in costs),
@@ -94,7 +93,7 @@ def median(costs: Sequence[Cost]) -> Cost:
 
 
 def tree_size(path: Path) -> int:
-    """The bytes of a file, or of all files below a directory."""
+    """Return the size of a file, or of all files below a directory, in bytes."""
     if path.is_file():
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

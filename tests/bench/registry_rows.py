@@ -1,4 +1,4 @@
-"""Registries: pulling and pushing beside skopeo, against Debian's registry on the loopback interface."""
+"""Pulling and pushing, compared with skopeo, with Debian's registry on the loopback interface."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from tests.transports.registry.images import big_image
 
 SIZE = 330 << 20
 LAYERS = 6
-SKOPEO_MEMORY = Path("/var/lib/containers/cache")  # what skopeo, as root, knows of what is where
+SKOPEO_MEMORY = Path("/var/lib/containers/cache")  # skopeo's cache of blob locations, for root
 
 
 def registry_rows(registry: Registry, work: Path) -> Iterator[Row]:
-    """The table: each job with tarkit and with skopeo, on the same registry."""
-    with ProcessPoolExecutor(1) as other:  # a process that has held it all would count as ours
+    """Return the rows: each task with tarkit and with skopeo, on the same registry."""
+    # memory of this process would also count for the measured ones
+    with ProcessPoolExecutor(1) as other:
         layout = other.submit(big_image, work / "image", SIZE, layers=LAYERS).result()
     source, name = f"{layout}:x", f"docker://{registry.address}/bench/app:v1"
     ours, theirs = work / "ours", work / "theirs"

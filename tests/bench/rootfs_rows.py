@@ -1,4 +1,4 @@
-"""Layers as files: directories, tars and ext4 images, beside umoci, tar and mkfs."""
+"""Writing directories, tars and ext4 images, compared with umoci, tar and mkfs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENTRIES = 50_000
 
 
 def rootfs_rows(subject: Subject, work: Path) -> Iterator[Row]:
-    """The table. The peers need root, and the disk for what they unpack."""
+    """Return the rows. The other tools need root, and disk space to unpack."""
     bundle = work / "bundle"
     archive = f"docker-archive:{subject.archive}"
     layout = layout_of(archive, work / "layers")
@@ -63,13 +63,13 @@ def rootfs_rows(subject: Subject, work: Path) -> Iterator[Row]:
 
 
 def layout_of(archive: str, path: Path) -> str:
-    """*archive* as an OCI layout at *path*, its layers packed by skopeo; the image in it."""
+    """Convert *archive* with skopeo to an OCI layout at *path*; return the location of its image."""
     subprocess.run([*SKOPEO, "copy", "-q", archive, f"oci:{path}:x"], check=True)
     return f"{path}:x"
 
 
 def ls_row(archive: str, work: Path) -> Row:
-    """Listing all files, where the peer has to take the archive apart first."""
+    """Return the row for listing all files; the other tool must unpack the archive first."""
     parts = work / "parts"
     listing = f"skopeo --insecure-policy copy -q {archive} dir:{parts}"
     listing += f" && for layer in {parts}/*; do tar tf $layer 2>/dev/null || :; done"
@@ -83,7 +83,7 @@ def ls_row(archive: str, work: Path) -> Row:
 
 
 def directory_row(work: Path) -> Row:
-    """One directory of very many files, which mkfs takes minutes for."""
+    """Return the row for one directory of very many files, which takes mkfs minutes."""
     layer = io.BytesIO()
     tree, ours, theirs = work / "many", work / "ours.ext4", work / "theirs.ext4"
     (tree / "many").mkdir(parents=True)

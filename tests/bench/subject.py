@@ -1,4 +1,4 @@
-"""The image that is measured: this machine's own /usr, in three layers, as Docker 20.10 would save it."""
+"""The measured image: this machine's /usr in three layers, in the format of Docker 20.10."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 
-LAYERS = (  # where from, and about how many bytes
+LAYERS = (  # source, and approximate size in bytes
     (("/usr/share",), 120_000_000),
     (("/usr/lib",), 160_000_000),
     (("/usr/include", "/usr/bin", "/usr/sbin"), 80_000_000),
@@ -23,7 +23,7 @@ LARGEST_FILE = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The archive, how many files it holds, and how many bytes its layers have."""
+    """The archive, its number of files, and the size of its layers in bytes."""
 
     archive: Path
     files: int
@@ -33,8 +33,8 @@ class Subject:
 def build_subject(directory: Path, *, in_order: bool = True) -> Subject:
     """Write ``image.tar`` into *directory*.
 
-    Its layers are *in_order* as Docker's and nearly everyone's are: by name, each directory before
-    what it holds. Otherwise a directory's files come before its subdirectories.
+    With *in_order*, layers are sorted by name like Docker's, each directory before its contents.
+    Otherwise a directory's files come before its subdirectories.
     """
     layers, files = [], 0
     for number, (roots, limit) in enumerate(LAYERS):
@@ -78,9 +78,9 @@ def build_subject(directory: Path, *, in_order: bool = True) -> Subject:
 def write_layer(
     path: Path, roots: tuple[str, ...], limit: int, key: Callable[[Path], tuple[str, ...]]
 ) -> int:
-    """Fill a layer from *roots* until it holds *limit* bytes, sorted by *key*; how many files that were.
+    """Fill a layer from *roots*, sorted by *key*, up to *limit* bytes; return the number of files.
 
-    The directories that they are in come with them.
+    Their parent directories are included.
     """
     files, total = [], 0
     for file in chain.from_iterable(map(regular_files, roots)):
@@ -96,13 +96,13 @@ def write_layer(
 
 
 def files_first_key(path: Path) -> tuple[str, ...]:
-    """For the order of :func:`os.walk`."""
+    """Return the sort key for the order of :func:`os.walk`."""
     is_directory = path.is_dir() and not path.is_symlink()
     return path.parts if is_directory else (*path.parts[:-1], "", path.name)
 
 
 def regular_files(root: str) -> Iterator[Path]:
-    """The files and links below *root*, in order, but for the very large ones."""
+    """Return the files and links below *root*, sorted, except very large ones."""
     for directory, names, files in os.walk(root):
         names.sort()
         for name in sorted(files):
@@ -112,6 +112,6 @@ def regular_files(root: str) -> Iterator[Path]:
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file, in hex."""
+    """Return the digest of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""What a table of benchmarks is made of: rows to measure, and what came of them."""
+"""Rows of a benchmark table, and their results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEMORY_TARGET = 100 << 20
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table: the work, both sides, and what the ratios are to stay below."""
+    """A row of the table: the task, both sides, and the limits of the ratios."""
 
     work: str
     ours: Side
@@ -31,13 +31,13 @@ class Row:
     wall_target: float
     size_target: float | None = None
     memory_target: int = MEMORY_TARGET
-    pairs: int | None = None  # for what takes minutes; without a run that does not count
+    pairs: int | None = None  # for runs that take minutes: no warm-up run
     codec: Compression | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a row; ``limit`` is the share of the wall time that raw hashing and packing need."""
+    """The result of a row; ``limit`` is the share of the wall time that raw hashing and compression need."""
 
     row: Row
     comparison: Comparison
@@ -45,7 +45,7 @@ class Result:
 
     @property
     def holds(self) -> bool:
-        """Whether every target is met."""
+        """Return whether every target is met."""
         size = self.comparison.size_ratio
         return (
             self.comparison.wall_ratio <= self.row.wall_target
@@ -55,7 +55,7 @@ class Result:
 
 
 def remover(*paths: Path) -> Callable[[], None]:
-    """Removes *paths*, for a run that is to begin from nothing."""
+    """Return a function that removes *paths*, so that a run starts without output."""
 
     def remove() -> None:
         for path in paths:
@@ -68,10 +68,10 @@ def remover(*paths: Path) -> Callable[[], None]:
 
 
 def put_aside(*paths: Path) -> Callable[[], None]:
-    """Renames *paths*, for a run that is to begin from nothing, on a filesystem that deleted nothing.
+    """Return a function that renames *paths*, so that a run starts without output and without deletions.
 
-    ext4 looks at every inode that was deleted in the last minutes before it takes another one. So a
-    tree made where one was just removed measures that, in either tool.
+    ext4 checks every recently deleted inode before it allocates another one. Creating a tree just
+    after one was removed would measure these checks, with either tool.
     """
 
     def move() -> None:
@@ -83,7 +83,7 @@ def put_aside(*paths: Path) -> Callable[[], None]:
 
 
 def measure(row: Row, subject: Subject | None = None) -> Result:
-    """Measure one row, and how near it is to what the libraries allow."""
+    """Measure one row, and compare it with the limit of the libraries."""
     print(f"{row.work} …", file=sys.stderr, end=" ", flush=True)
     comparison = compare(row.ours, row.theirs, pairs=row.pairs or PAIRS, warm=row.pairs is None)
     limit = None
@@ -95,7 +95,7 @@ def measure(row: Row, subject: Subject | None = None) -> Result:
 
 
 def line(result: Result) -> str:
-    """A line of the table."""
+    """Return a line of the table."""
     ours, theirs = result.comparison.ours, result.comparison.theirs
     size, size_target = result.comparison.size_ratio, result.row.size_target
     cells = (

@@ -1,4 +1,4 @@
-"""The inner parts that every copy goes through: hashing and counting, packing, unpacking."""
+"""Benchmarks of functions that every copy uses: hashing, compression, decompression."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZE = 16 << 20
 
 @pytest.fixture(scope="module")
 def data() -> bytes:
-    """Bytes that pack to about a third, as layers do."""
+    """Return bytes that compress to about a third, like layers."""
     words = [random.Random(n).randbytes(12) for n in range(4096)]
     choose = random.Random(0)
     return b"".join(choose.choices(words, k=SIZE // 12))

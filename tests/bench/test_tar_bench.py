@@ -1,4 +1,4 @@
-"""How fast headers are read, beside the standard library reading the same bytes."""
+"""The speed of reading headers, compared with the standard library on the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A virtual machine that boots an ext4 image: Debian's kernel, and an initrd of busybox and virtio."""
+"""Boot an ext4 image in a virtual machine with Debian's kernel and an initrd of busybox and virtio."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ COMMAND_LINE = "console=ttyS0 quiet panic=-1 rdinit=/init start={start}"
 
 
 def boot(image: Path, start: str) -> str:
-    """What a machine whose disk is *image* says on its console, from the program *start* on to its end."""
+    """Boot a machine with the disk *image* and return its console output from the program *start* on."""
     qemu = find_tool("qemu-system-x86_64")
     release = kernel_release()
     initrd = image.with_suffix(".initrd")
     initrd.write_bytes(build_initrd(release))
     return qemu(
-        *("-accel", "tcg", "-m", "512"),  # three seconds, and on any machine; a nested KVM may hang
-        *("-rtc", "base=2024-01-01T00:00:00"),  # not a second ahead of e2fsck's clock
+        *("-accel", "tcg", "-m", "512"),  # three seconds on any machine; a nested KVM may hang
+        *("-rtc", "base=2024-01-01T00:00:00"),  # e2fsck's clock must not be behind
         *("-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"),
         *("-kernel", f"/boot/vmlinuz-{release}", "-initrd", initrd),
         *("-append", COMMAND_LINE.format(start=start)),
@@ -37,7 +37,7 @@ def boot(image: Path, start: str) -> str:
 
 
 def kernel_release() -> str:
-    """The newest kernel whose package is installed."""
+    """Return the release of the newest installed kernel package."""
     kernels = sorted(Path("/boot").glob("vmlinuz-*"))
     if not kernels or not BUSYBOX.exists():
         unavailable("no kernel package, or no static busybox, is installed")
@@ -45,7 +45,7 @@ def kernel_release() -> str:
 
 
 def build_initrd(release: str) -> bytes:
-    """A cpio archive with what it takes to mount the image."""
+    """Return a cpio archive with everything needed to mount the image."""
     modules = [path.read_bytes() for path in modules_of(Path("/lib/modules", release))]
     directories = ("bin", "dev", "image", "modules")
     files = {f"modules/{number:02}.ko": data for number, data in enumerate(modules)}
@@ -60,7 +60,7 @@ def build_initrd(release: str) -> bytes:
 
 
 def modules_of(directory: Path) -> list[Path]:
-    """The files of all that :data:`MODULES` need, in the order to load them; those built in need none."""
+    """Return the files of :data:`MODULES` and their dependencies in load order, except built-in ones."""
     needs = {}
     for line in (directory / "modules.dep").read_text().splitlines():
         name, _, rest = line.partition(":")
@@ -73,7 +73,7 @@ def modules_of(directory: Path) -> list[Path]:
 
 
 def cpio_member(name: str, mode: int, data: bytes = b"") -> bytes:
-    """A member of a cpio archive of the new ASCII format."""
+    """Return a member of a cpio archive in the new ASCII format."""
     encoded = os.fsencode(name) + b"\0"
     fields = (0, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(encoded), 0)
     head = b"070701" + b"".join(b"%08X" % value for value in fields) + encoded

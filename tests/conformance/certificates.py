@@ -1,4 +1,4 @@
-"""Certificates for tests, made by openssl and signed by a throw-away authority."""
+"""Certificates for tests, created by openssl and signed by a temporary authority."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.conformance.tools import find_tool
 
 
 def make_authority(directory: Path) -> None:
-    """Make ``ca.pem`` and ``ca-key.pem`` in *directory*."""
+    """Create ``ca.pem`` and ``ca-key.pem`` in *directory*."""
     find_tool("openssl")(
         "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
         "-subj", "/CN=throw-away CA", "-addext", "keyUsage=critical,keyCertSign",
@@ -17,7 +17,7 @@ def make_authority(directory: Path) -> None:
 
 
 def sign(authority: Path, directory: Path, *extensions: str) -> None:
-    """Make ``cert.pem`` and ``key.pem`` in *directory*, signed by the authority, whose ``ca.pem`` is put beside."""
+    """Create ``cert.pem`` and ``key.pem`` in *directory*, signed by the authority, and copy its ``ca.pem``."""
     openssl = find_tool("openssl")
     directory.mkdir()
     (directory / "ca.pem").write_bytes((authority / "ca.pem").read_bytes())

@@ -1,4 +1,4 @@
-"""Turns the results of test_compatibility.py into a page.
+"""Convert the results of test_compatibility.py to docs/compatibility.md.
 
 ``python -m tests.conformance.compatibility bookworm=FILE trixie=FILE > docs/compatibility.md``
 """
@@ -61,7 +61,7 @@ def rows(table: Table) -> Iterator[str]:
 
 
 def page(runs: dict[str, dict[str, Table]]) -> str:
-    """Return the whole page for the *runs*, by the name of the release."""
+    """Return the page for the *runs*, keyed by release name."""
     lines = [INTRODUCTION.rstrip()]
     for release, tables in runs.items():
         lines += ["", f"## Debian {release}"]

@@ -1,4 +1,4 @@
-"""The real tools as fixtures: skipped where absent, demanded where ``TARKIT_REQUIRE_TOOLS=1``."""
+"""The real tools as fixtures. A missing tool skips the test, or fails it if ``TARKIT_REQUIRE_TOOLS=1``."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.conformance.tools import (
 
 @pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], Tool]:
-    """Ask for any other program by its name."""
+    """Return a function that finds any other program by name."""
     return find_tool
 
 
 @pytest.fixture(scope="session")
 def skopeo() -> Tool:
-    """skopeo, whatever this machine's signature policy is."""
+    """skopeo, independent of this machine's signature policy."""
     return find_tool("skopeo").with_options("--insecure-policy")
 
 
@@ -36,7 +36,7 @@ def umoci() -> Tool:
 
 @pytest.fixture
 def podman() -> Iterator[Tool]:
-    """podman with an empty store of its own for each test."""
+    """podman with a new, empty store for each test."""
     program = find_tool("podman")
     with scratch_directory() as directory:
         yield program.with_options(
@@ -46,14 +46,14 @@ def podman() -> Iterator[Tool]:
 
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Tool]:
-    """A client of one daemon for the session. It never reads a layer it holds: see ``fresh_docker``."""
+    """A client of one daemon for the session, which skips layers it already has; see ``fresh_docker``."""
     with running_dockerd() as client:
         yield client
 
 
 @pytest.fixture
 def fresh_docker() -> Iterator[Tool]:
-    """A client of a daemon started for this test, which holds no layer yet."""
+    """A client of a daemon started for this test, without any layers."""
     with running_dockerd() as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""Tools that take an image in, each behind the same question: what became of it?"""
+"""Tools that load an image, with one interface that reports how they see it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.conformance.tools import (
 
 NAME = "example.org/hello:1"
 
-# the default limits are higher than some machines let even root go; crun refuses hybrid cgroups
+# the default limits exceed those of some machines, even for root; crun refuses hybrid cgroups
 _CONFIG = """
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -44,14 +44,14 @@ class Loaded:
 
 
 class Consumer(Protocol):
-    """A tool with an empty store of its own."""
+    """A tool with its own empty store."""
 
     def version(self) -> str:
         """Return the tool's version."""
         ...
 
     def load(self, location: str) -> Loaded:
-        """Load the image at *location* (``transport:path[:name]``), run it, and forget it again.
+        """Load the image at *location* (``transport:path[:name]``), run it, and remove it.
 
         Fails the test if the tool refuses the image.
         """
@@ -90,7 +90,7 @@ class Docker:
         self.docker("rmi", "--force", "hello:latest", reference)
 
     def inspect_and_forget(self, name: str) -> Loaded:
-        """Say what the image *name* is, run it, and remove it."""
+        """Inspect the image *name*, run it, and remove it."""
         found = json.loads(self.docker("image", "inspect", name))[0]
         output = self.docker("run", "--rm", "--network", "none", name)
         self.docker("rmi", "--force", name)
@@ -143,7 +143,7 @@ class Podman:
         self.podman("rmi", "--force", "hello:latest")
 
     def inspect_and_forget(self, image: str) -> Loaded:
-        """Say what *image* is, run it, and remove it."""
+        """Inspect *image*, run it, and remove it."""
         found = json.loads(self.podman("image", "inspect", image))[0]
         output = self.podman("run", "--rm", "--network", "none", image)
         self.podman("rmi", "--force", image)
@@ -153,7 +153,7 @@ class Podman:
 
 @dataclass(frozen=True, slots=True)
 class Buildah:
-    """buildah, which runs in a chroot and so needs nothing of the machine."""
+    """buildah, which runs in a chroot and needs no support from the machine."""
 
     buildah: Tool
 
@@ -173,7 +173,7 @@ class Buildah:
 
 @dataclass(frozen=True, slots=True)
 class Skopeo:
-    """skopeo, which reads an image and runs nothing."""
+    """skopeo, which reads an image but cannot run it."""
 
     skopeo: Tool
 
@@ -219,7 +219,7 @@ def docker_classic() -> Iterator[Docker]:
 
 @contextmanager
 def docker_containerd() -> Iterator[Docker]:
-    """Start dockerd with the containerd image store, which Docker has had since version 24."""
+    """Start dockerd with the containerd image store (Docker 24 and later)."""
     version = find_tool("dockerd")("--version").split()[2].rstrip(",")
     if int(version.partition(".")[0]) < 24:
         pytest.skip(f"Docker {version} has no containerd image store")
@@ -239,7 +239,7 @@ def containerd() -> Iterator[Containerd]:
 
 @contextmanager
 def _stored(name: str) -> Iterator[Tool]:
-    """Give the program *name* of containers/storage an empty store."""
+    """Return the program *name*, which uses containers/storage, with an empty store."""
     program = find_tool(name)
     with scratch_directory() as directory:
         config = directory / "containers.conf"
@@ -252,25 +252,25 @@ def _stored(name: str) -> Iterator[Tool]:
 
 @contextmanager
 def podman() -> Iterator[Podman]:
-    """Give podman an empty store."""
+    """Return podman with an empty store."""
     with _stored("podman") as tool:
         yield Podman(tool)
 
 
 @contextmanager
 def buildah() -> Iterator[Buildah]:
-    """Give buildah an empty store."""
+    """Return buildah with an empty store."""
     with _stored("buildah") as tool:
         yield Buildah(tool)
 
 
 @contextmanager
 def skopeo() -> Iterator[Skopeo]:
-    """Find skopeo; it keeps nothing."""
+    """Return skopeo, which has no store."""
     yield Skopeo(find_tool("skopeo").with_options("--insecure-policy"))
 
 
 @contextmanager
 def umoci() -> Iterator[Umoci]:
-    """Find umoci; it keeps nothing."""
+    """Return umoci, which has no store."""
     yield Umoci(find_tool("umoci"))

@@ -1,4 +1,4 @@
-"""What checks ext4 images: e2fsck, and the kernel where it lets us mount."""
+"""Check ext4 images with e2fsck, and with the kernel if it allows mounts."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CLEAN = re.compile(
 
 
 def check(image: Path) -> None:
-    """e2fsck has nothing to say about *image*."""
+    """Fail unless e2fsck finds no problem in *image*."""
     said = find_tool("e2fsck")("-fn", image)
     assert CLEAN.fullmatch(said), said
 
 
 @contextmanager
 def mounted(image: Path, *options: str) -> Iterator[Path]:
-    """Where *image* is mounted while the block runs."""
+    """Mount *image* for the block and return the mount point."""
     if os.geteuid() != 0:
         unavailable("mounting needs root")
     place = image.with_suffix(".mounted")

@@ -1,4 +1,4 @@
-"""Debian's registry as the tests need it: with a password, with TLS, and with its log to read."""
+"""Debian's registry with a password, with TLS, and with a readable log."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _HTPASSWD = f"{USER}:$2y$05$abcdefghijklmnopqrstuuD3mHdCr44zlIZ.VZCaYRpfQhXMYnEo
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry at work: its ``host:port``, and its log."""
+    """A running registry: its ``host:port`` and its log."""
 
     address: str
     log: Path
 
     def requests(self, method: str, part: str) -> list[str]:
-        """The lines of its access log of that *method* with *part* in them."""
+        """Return the lines of the access log with this *method* that contain *part*."""
         lines = self.log.read_text(errors="replace").splitlines()
         return [line for line in lines if f'"{method} ' in line and part in line]
 
 
 @dataclass(frozen=True)
 class Authority:
-    """A throw-away certificate authority's files: ``ca.crt``, and what it signed."""
+    """The files of a temporary certificate authority: ``ca.crt`` and the certificates it signed."""
 
     directory: Path
 
@@ -49,7 +49,7 @@ class Authority:
         return authority
 
     def sign(self, name: str, *extensions: str) -> None:
-        """Make ``name.crt`` and ``name.key``."""
+        """Create ``name.crt`` and ``name.key``."""
         openssl, directory = find_tool("openssl"), self.directory
         openssl(
             "req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}",
@@ -67,7 +67,7 @@ class Authority:
 def running(
     *, password: bool = False, tls: Authority | None = None, client_certificates: bool = False
 ) -> Iterator[Registry]:
-    """An empty registry on the loopback interface."""
+    """Run an empty registry on the loopback interface."""
     with scratch_directory() as directory:
         http = ["http:", "  addr: 127.0.0.1:0"]
         if tls:

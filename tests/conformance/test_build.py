@@ -1,4 +1,4 @@
-"""Images built from images, as the kernel, e2fsprogs and a booting machine see them."""
+"""Built ext4 images, checked by the kernel, e2fsprogs and a booting machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOST_AND_FOUND = "/lost+found"
 
 
 def facts_of(image: Path) -> Facts:
-    """What is in *image*, mounted, but for its lost+found."""
+    """Mount *image* and return facts about its files, except lost+found."""
     with mounted(image, "ro") as place:
         facts = facts_of_directory(place)
     return {path: fact for path, fact in facts.items() if not path.startswith(LOST_AND_FOUND)}
@@ -102,7 +102,7 @@ def test_hidden_layers_make_a_clean_image(tmp_path: Path) -> None:
 
 
 def many(names: Iterator[str], data: bytes = b"") -> bytes:
-    """A layer of empty directories for names that end with a slash, and files for the others."""
+    """Return a layer with an empty directory for each name that ends with a slash, and a file for each other name."""
     return pack([directory(n[:-1]) if n.endswith("/") else file(n, data) for n in names])
 
 
@@ -156,7 +156,7 @@ def test_4_gib_of_data(tmp_path: Path) -> None:
 
 
 def dense_archive(directory: Path, size: int, block: bytes) -> str:
-    """A docker-archive of a layer with a file of *size* bytes, made of *block*s."""
+    """Write a docker-archive of one layer with a file of *size* bytes that repeats *block*."""
     import hashlib
     import io
     import json
@@ -229,7 +229,7 @@ echo o >/proc/sysrq-trigger 2>&1
 
 @pytest.fixture(scope="module")
 def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Debian root, as debootstrap makes it from the mirror that this machine uses."""
+    """A Debian root created by debootstrap from this machine's mirror."""
     debootstrap = find_tool("debootstrap")
     if platform.freedesktop_os_release().get("ID") != "debian":
         unavailable("no Debian, whose mirror could be used")

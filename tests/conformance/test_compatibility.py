@@ -1,4 +1,4 @@
-"""Every form tarkit writes in every tool's hands, and the reverse; the results become docs/compatibility.md.
+"""Every form that tarkit writes, read by every tool, and the reverse; the results are in docs/compatibility.md.
 
 If ``TARKIT_COMPATIBILITY`` names a file, each result is appended to it as a line of JSON, which
 ``python -m tests.conformance.compatibility`` turns into the page.
@@ -56,7 +56,7 @@ GREETING = "Hello from a very small image.\n"
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One way in which tarkit writes an image; ``template`` is a Location without its path."""
+    """A form in which tarkit writes an image; ``template`` is a Location without its path."""
 
     template: str
     compression: LayerCompression = LayerCompression.AUTO
@@ -90,7 +90,7 @@ TOOLS: dict[str, tuple[Callable[[], AbstractContextManager[Consumer]], list[str]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A form that a tool refuses, in all versions or in those before ``fixed``."""
+    """A form that a tool refuses, in all versions or in versions before ``fixed``."""
 
     reason: str
     fixed: tuple[int, ...] = (10**6,)
@@ -101,14 +101,14 @@ class Limit:
 
 
 _NO_MANIFEST_JSON = Limit("reads manifest.json only")
-# Such a pair must fail, so that this list stays true.
+# These pairs must fail, so that the list stays correct.
 LIMITS = {
     ("docker, classic store", "oci-archive"): _NO_MANIFEST_JSON,
     ("docker, classic store", "oci-archive, zstd"): _NO_MANIFEST_JSON,
     ("docker, classic store", "docker-archive, zstd"): Limit("cannot read zstd", (23,)),
     ("umoci", "oci, zstd"): Limit("cannot read zstd", (0, 6)),
 }
-# These tools derive a manifest of their own from manifest.json.
+# These tools derive a new manifest from manifest.json.
 NEW_MANIFEST = {
     *(("skopeo", form) for form in FORMS if form.startswith("docker-archive")),
     ("podman", "docker-archive, classic"),
@@ -117,7 +117,7 @@ NEW_MANIFEST = {
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Appends results to a file, or nowhere."""
+    """Append results to a file, if there is one."""
 
     path: Path | None
 
@@ -316,7 +316,7 @@ PRODUCERS: dict[str, tuple[str, Producer]] = {
     },
     "umoci repack, oci": ("umoci", _umoci_repack),
 }
-OTHER_IMAGES = ("umoci repack, oci", "docker buildx")  # these add or make layers
+OTHER_IMAGES = ("umoci repack, oci", "docker buildx")  # these add or create layers
 
 
 @pytest.mark.parametrize("producer", PRODUCERS)

@@ -1,4 +1,4 @@
-"""Images out of a real dockerd and into it, and what it says when it will not."""
+"""Copy images from and to a real dockerd, including its error messages."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ LARGE = 64 << 20
 
 
 def host_of(docker: Tool) -> str:
-    """Where the daemon of the client *docker* listens."""
+    """Return the address of the daemon of the client *docker*."""
     return docker.command[-1]
 
 
 @pytest.fixture
 def daemon(docker: Tool, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tool]:
-    """The daemon without any image, and known to the environment."""
+    """The daemon without images, with ``DOCKER_HOST`` set to its address."""
     monkeypatch.setenv("DOCKER_HOST", host_of(docker))
     yield docker
     forget_images(docker)
@@ -157,7 +157,7 @@ def make_large_layer(directory: Path) -> Path:
     return directory / "large.tar"
 
 
-def test_an_image_that_is_not_there(daemon: Tool) -> None:
+def test_a_missing_image_is_not_found(daemon: Tool) -> None:
     with (
         pytest.raises(ImageNotFoundError, match=r"no image 'docker.io/library/nothing:latest'"),
         open_source("docker-daemon:nothing"),
@@ -165,7 +165,7 @@ def test_an_image_that_is_not_there(daemon: Tool) -> None:
         pass
 
 
-def test_a_load_that_the_daemon_refuses(daemon: Tool, tmp_path: Path) -> None:
+def test_a_refused_load_is_reported(daemon: Tool, tmp_path: Path) -> None:
     image = image_of([b"not a layer" * 1000])
     archive = docker_archive(tmp_path / "odd.tar", (image, ["odd:1"]))
     with pytest.raises(TransportError, match="the Docker daemon failed to load the archive: "):
@@ -181,7 +181,7 @@ def free_port() -> int:
         return port
 
 
-def test_a_daemon_behind_tls_wants_to_know_whom_it_serves(fixtures: Path, tmp_path: Path) -> None:
+def test_a_daemon_with_tls_requires_a_client_certificate(fixtures: Path, tmp_path: Path) -> None:
     make_authority(tmp_path)
     sign(tmp_path, tmp_path / "server", "subjectAltName=IP:127.0.0.1")
     sign(tmp_path, tmp_path / "client", "extendedKeyUsage=clientAuth")
@@ -211,7 +211,7 @@ def test_a_daemon_behind_tls_wants_to_know_whom_it_serves(fixtures: Path, tmp_pa
                 reader.images()
 
 
-def test_the_guide_does_what_it_says(
+def test_examples_of_the_guide_work(
     daemon: Tool, fixtures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daemon("load", "--input", fixtures / "hello.tar")

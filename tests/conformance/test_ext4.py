@@ -1,4 +1,4 @@
-"""Images as e2fsprogs and the kernel see them."""
+"""ext4 images, checked by e2fsprogs and the kernel."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def image(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("size", ["auto", "min", 1024 * MIB])
-def test_everything_is_as_it_was_put_in(
+def test_e2fsprogs_reads_everything_that_was_written(
     image: Path, profile: Ext4Profile, size: SizePolicy
 ) -> None:
     tree = every_kind()
@@ -69,7 +69,7 @@ xattr_names = st.text("abcdefghij_.", min_size=1, max_size=40).map(
 
 @st.composite
 def nodes(draw: st.DrawFn, tree: Tree, children: st.SearchStrategy[Ext4Node] | None) -> Ext4Node:
-    """A node of any kind; with *children*, a directory."""
+    """Generate a node of any kind, or a directory if *children* are given."""
     kinds = [stat.S_IFREG, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR]
     kind = stat.S_IFDIR if children is not None else draw(st.sampled_from(kinds))
     node = Ext4Node(
@@ -99,7 +99,7 @@ def trees(draw: st.DrawFn) -> Tree:
 
 @given(tree=trees(), profile=st.sampled_from(PROFILES))
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
-def test_any_tree_is_as_it_was_put_in(
+def test_e2fsprogs_reads_random_trees(
     tree: Tree, profile: Ext4Profile, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     image = tmp_path_factory.mktemp("any") / "image.ext4"
@@ -141,7 +141,7 @@ def test_the_features_are_those_of_mkfs(image: Path, tmp_path: Path, size: int) 
         assert re.findall(pattern, mine, re.M) == re.findall(pattern, theirs, re.M)
 
 
-def test_debugfs_gets_out_what_went_in(image: Path, tmp_path: Path) -> None:
+def test_debugfs_extracts_the_written_contents(image: Path, tmp_path: Path) -> None:
     tree = every_kind()
     tree.write(image, Ext4Options(timestamp=1_700_000_000))
     debugfs, out = find_tool("debugfs"), tmp_path / "out"
@@ -186,7 +186,7 @@ def test_times_from_1900_to_2500(image: Path) -> None:
 
 
 def at(year: int) -> int:
-    """The first moment of *year* and some nanoseconds."""
+    """Return the start of *year* plus some nanoseconds."""
     return int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 10**9 + 123_456_789
 
 

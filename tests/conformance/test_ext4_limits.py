@@ -1,4 +1,4 @@
-"""Images as e2fsprogs and the kernel see them where much is in them, or much has to be."""
+"""Large ext4 images and images with many files, checked by e2fsprogs and the kernel."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_zeros_become_holes(image: Path, profile: Ext4Profile) -> None:
         b"all": bytes(3 * MIB),
         b"ends": b"a" * 5_000 + bytes(40 * MIB) + b"z",
         b"tail": b"t" * 9_000 + bytes(MIB + 1),
-        b"many": (b"d" * 4096 + bytes(4096)) * 3_000,  # its map takes blocks of its own
+        b"many": (b"d" * 4096 + bytes(4096)) * 3_000,  # its extent tree needs extra blocks
         b"one": bytes(5),
     }
     tree.root = directory({name: tree.file(data) for name, data in held.items()})
@@ -138,7 +138,7 @@ def test_zeros_become_holes(image: Path, profile: Ext4Profile) -> None:
 
 @pytest.mark.parametrize("before", [0, 100_000, 170_000, 300_000])
 def test_a_file_longer_than_an_extent(image: Path, before: int) -> None:
-    """Of 36,000 blocks, in one stretch where superblocks' backups let it; 32,768 make an extent."""
+    """The file has 36,000 blocks, contiguous except for superblock backups; an extent has at most 32,768."""
     with Ext4Writer.open(image) as fs:
         first = fs.reserve(before * 4096)
         contents = fs.store((bytes([1 + i]) * MIB for i in range(141)), 141 * MIB)
@@ -199,16 +199,18 @@ UPKEEP: dict[str, list[tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("upkeep", UPKEEP)
-def test_upkeep_harms_nothing(image: Path, profile: Ext4Profile, upkeep: str) -> None:
+def test_maintenance_tools_keep_the_image_intact(
+    image: Path, profile: Ext4Profile, upkeep: str
+) -> None:
     tree = every_kind()
-    # the root of one index, and the node of the other, hold as much as they ever do
+    # the root of one index and a node of the other are as full as possible
     crowds = {b"506": crowd_of(506), b"509": crowd_of(509)}
     tree.root.children = {**tree.root.children, **crowds}
     tree.write(image, Ext4Options(profile=profile))
     for tool, *options in UPKEEP[upkeep]:
         command = [str(image) if option == "@" else option for option in options]
         done = find_tool(tool).attempt(*command, *([] if "@" in options else [image]))
-        assert done.returncode in (0, 1), done.stderr  # 1 is what e2fsck -D says
+        assert done.returncode in (0, 1), done.stderr  # e2fsck -D exits with 1
         assert "Please run" not in done.stdout + done.stderr
         check(image)
     with mounted(image) as place:
@@ -256,7 +258,7 @@ def test_a_full_disk_is_no_space(tmp_path: Path) -> None:
     find_tool("mount")("-t", "tmpfs", "-o", "size=4m", "none", disk)
     try:
         with Ext4Writer.open(disk / "image") as fs, pytest.raises(NoSpaceError, match="No space"):
-            fs.store([b"x" * MIB] * 40, 40 * MIB)  # more than can wait to be written
+            fs.store([b"x" * MIB] * 40, 40 * MIB)  # more than the write buffers hold
         with pytest.raises(NoSpaceError, match="No space"):
             Ext4Writer.open(disk / "image", Ext4Options(size=16 * MIB, sparse=False))
     finally:
@@ -268,7 +270,8 @@ def test_an_image_above_16_tib(tmp_path: Path) -> None:
         unavailable("mounting needs root")
     disk, tree = tmp_path / "disk", every_kind()
     disk.mkdir()
-    find_tool("mount")("-t", "tmpfs", "-o", "size=1g", "none", disk)  # few others take such files
+    # few other filesystems allow such large files
+    find_tool("mount")("-t", "tmpfs", "-o", "size=1g", "none", disk)
     try:
         tree.write(disk / "image", Ext4Options(size=17 * 2**40, profile="ro"))
         check(disk / "image")

@@ -31,7 +31,7 @@ STACKS = 1_050
 
 
 def by_stack(facts: Facts) -> dict[str, Facts]:
-    """Return *facts* by the directory of their stack, without times."""
+    """Return *facts* grouped by the directory of their stack, without times."""
     parted: dict[str, Facts] = defaultdict(dict)
     for path, fact in facts.items():
         stack = path.split("/")[1]
@@ -40,7 +40,7 @@ def by_stack(facts: Facts) -> dict[str, Facts]:
 
 
 def link_groups(top: Path) -> dict[str, list[list[str]]]:
-    """Return the paths that share an inode, by the directory of their stack."""
+    """Return the paths that share an inode, grouped by the directory of their stack."""
     inodes: dict[int, list[str]] = defaultdict(list)
     for path in top.rglob("*"):
         inodes[path.lstat().st_ino].append(str(path.relative_to(top)))
@@ -65,9 +65,7 @@ def assert_same(stacks: list[Stack], ours: Path, theirs: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random_links_and_whiteouts_are_what_umoci_makes_of_them(
-    umoci: Tool, tmp_path: Path, seed: int
-) -> None:
+def test_random_links_and_whiteouts_match_umoci(umoci: Tool, tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     stacks = [random_stack(random) for _ in range(STACKS)]
     compared = [stack for stack in stacks if not differs_for_a_reason(stack)]

@@ -1,4 +1,4 @@
-"""A layer of more than 4 GiB through every format, in little memory. Needs no tool, but time and room."""
+"""Copy a layer larger than 4 GiB to every format in little memory. Needs no tool, but time and disk space."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHUNK = 1 << 20
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A classic docker-archive whose one layer is a file of zeros, which take no room on the disk."""
+    """A classic docker-archive with one layer, a file of zeros that takes no disk space."""
     directory = tmp_path_factory.mktemp("large")
     if shutil.disk_usage(directory).free < ROOM_NEEDED:
         pytest.skip(f"less than {ROOM_NEEDED >> 30} GiB free in {directory}")
@@ -58,7 +58,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sparse_layer() -> bytes:
-    """The header of the layer's one file; its zeros and the trailer's follow."""
+    """Return the header of the layer's only file; its zeros and the trailer follow."""
     member = tarfile.TarInfo("zeros")
     member.size = LAYER_FILE_SIZE
     return member.tobuf()
@@ -74,7 +74,7 @@ def layer_digest(head: bytes) -> str:
 
 
 def copy_in_little_memory(*arguments: str) -> None:
-    """Run ``tarkit copy`` as a process of its own and hold its peak memory to the limit."""
+    """Run ``tarkit copy`` as a separate process and check its peak memory."""
     with tempfile.NamedTemporaryFile() as peak:
         command = [sys.executable, str(MEASURED), peak.name, "copy", "-q", *arguments]
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)

@@ -1,4 +1,4 @@
-"""Our output in the real tools' hands, and theirs in ours: the same config, the same diff IDs."""
+"""Real tools read our output and we read theirs, with the same config and diff IDs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tarkit import (
 from tests.conformance.tools import Tool
 
 GREETING = "Hello from a very small image.\n"
-SOURCES = [  # every producer of the corpus, and each shape it writes
+SOURCES = [  # every producer of the corpus, and each form it writes
     "docker-archive:docker-20.10-save.tar",
     "docker-archive:docker-20.10-save-multi.tar:corpus/alpha:two",
     "docker-archive:docker-29-graph-save.tar",
@@ -146,7 +146,7 @@ def docker_diff_ids(docker: Tool, name: str) -> list[str]:
 
 @pytest.fixture
 def clean_docker(docker: Tool) -> Iterator[Tool]:
-    """The daemon without any image, so that it has to read every layer."""
+    """The daemon without images, so that it must read every layer."""
     yield docker
     images = docker("images", "--quiet", "--all").split()
     if images:

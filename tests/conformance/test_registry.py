@@ -1,4 +1,4 @@
-"""A real registry, and skopeo beside us: what we push it pulls, what it pushes we pull."""
+"""A real registry: skopeo pulls our images and we pull skopeo's."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ME = Credentials(USER, PASSWORD)
 
 @pytest.fixture(autouse=True)
 def nobody_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No credentials, and no memory of skopeo's of what is where."""
+    """Remove all credentials and skopeo's cache of blob locations."""
     for name in ("REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -164,7 +164,7 @@ def test_a_whole_index_there_and_back_is_byte_for_byte_the_same(
         assert image.manifest().digest == pushed.descriptor.digest
 
 
-def test_nothing_is_sent_twice(plain: Registry, corpus: Path) -> None:
+def test_existing_blobs_are_not_sent_again(plain: Registry, corpus: Path) -> None:
     name = f"docker://{plain.address}/app:v1"
     first = copy(at(corpus, "docker-archive:docker-20.10-save.tar"), name)
     sent = len(plain.requests("PUT", "/blobs/"))
@@ -174,7 +174,7 @@ def test_nothing_is_sent_twice(plain: Registry, corpus: Path) -> None:
     assert len(plain.requests("PUT", "/blobs/")) == sent
 
 
-def test_blobs_are_mounted_from_the_neighbour(plain: Registry, corpus: Path) -> None:
+def test_blobs_are_mounted_from_other_repositories(plain: Registry, corpus: Path) -> None:
     origin = f"docker://{plain.address}/origin:v1"
     copy(at(corpus, "oci:umoci-oci:two"), origin)
     sent = len(plain.requests("PUT", "/blobs/"))
@@ -206,7 +206,7 @@ def test_an_image_is_verified_where_it_is(plain: Registry, corpus: Path) -> None
     assert not verify(name).ok
 
 
-def test_a_password_is_asked_for_and_taken(
+def test_login_with_a_password_works(
     skopeo: Tool, secured: Registry, corpus: Path, tmp_path: Path
 ) -> None:
     name = f"docker://{secured.address}/app:v1"
@@ -236,7 +236,7 @@ def test_files_of_credentials_are_shared_with_skopeo(
 
 
 def tarkit(*arguments: str, stdin: str = PASSWORD) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own, with all of the environment's state redirected."""
+    """Run the command line in a separate process with redirected state."""
     return subprocess.run(
         [sys.executable, "-m", "tarkit", *arguments],
         input=stdin, capture_output=True, text=True, check=False, env=dict(os.environ), timeout=60,
@@ -323,8 +323,8 @@ def test_a_pull_cut_at_nine_tenths_costs_little_more(plain: Registry, tmp_path: 
     assert blobs_of(tmp_path / "out") == blobs_of(tmp_path / "in")
 
 
-def test_a_push_that_is_cut_ends_well(plain: Registry, tmp_path: Path) -> None:
-    """Debian's registry forgets an upload whose connection broke, so it is sent anew."""
+def test_a_broken_push_is_repeated(plain: Registry, tmp_path: Path) -> None:
+    """Debian's registry forgets an upload if the connection breaks, so it is sent again."""
     layout = big_image(tmp_path / "in", SIZE)
     with relay(plain.address) as line:
         line.cut_up_at = SIZE * 9 // 10
@@ -357,7 +357,7 @@ def test_a_repeated_copy_with_zstd_sends_nothing(
 def test_artifacts_there_and_back(
     skopeo: Tool, plain: Registry, tmp_path: Path, kind: Callable[[Layout], Doc]
 ) -> None:
-    """skopeo takes what we push for the same: its copy of it has the same digest."""
+    """skopeo copies the artifact that we push with the same digest."""
     layout = Layout()
     top = kind(layout)
     write_files(tmp_path / "in", layout.finish(named(top, "x")))
@@ -387,7 +387,7 @@ def test_referrers_are_listed_under_a_tag(plain: Registry, tmp_path: Path) -> No
     assert str(found.digest) == signature["digest"]
 
 
-def test_a_digest_that_is_not_there_is_not_found(plain: Registry, corpus: Path) -> None:
+def test_a_missing_digest_is_not_found(plain: Registry, corpus: Path) -> None:
     name = f"docker://{plain.address}/app"
     copy(at(corpus, "oci:umoci-oci:one"), f"{name}:v1")
     with (

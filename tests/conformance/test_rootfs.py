@@ -1,4 +1,4 @@
-"""Files of images as umoci and Docker make them of the same layers, and as we do."""
+"""Files of images, compared with those that umoci and Docker extract from the same layers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.rootfs.trees import Facts, facts_of_directory, facts_of_image, facts_
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root unpacks everything")
 
-UNLISTED = {"/", "/opt"}  # in no layer, so umoci gives them the time of day
+UNLISTED = {"/", "/opt"}  # not in any layer, so umoci gives them the current time
 LOCATIONS = [
     ("docker-archive:docker-20.10-save.tar", "one"),
     ("docker-archive:docker-29-graph-save.tar", "one"),
@@ -53,7 +53,7 @@ def recorded(corpus: Path, name: str) -> Facts:
 
 
 def comparable(facts: Facts) -> Facts:
-    """*facts* as they were recorded: odd names escaped, times to 100 ns, none where nobody says any."""
+    """Return *facts* as recorded: odd names escaped, times to 100 ns, and no times that no layer sets."""
     result = {}
     for path, fact in facts.items():
         name = path.encode("utf-8", "backslashreplace").decode()
@@ -91,19 +91,19 @@ def test_the_tar_is_what_docker_exports(docker: Tool, corpus: Path, tmp_path: Pa
     assert theirs.keys() - own == ours.keys() - {"/"}
     for path in theirs.keys() - own - {"/dev", "/etc", "/opt"}:
         for facts in (theirs, ours):
-            facts[path]["xattrs"].pop("user.note", None)  # docker exports capabilities only
+            facts[path]["xattrs"].pop("user.note", None)  # docker exports only capabilities
             del facts[path]["mtime_ns"]
         assert theirs[path] == ours[path], path
 
 
 def natural(item: Item) -> list[tuple[bool, str]]:
-    """The order of real layers: parents first, whiteouts before their siblings."""
+    """Return the sort key of real layers: parents first, whiteouts before their siblings."""
     return [(not part.startswith(".wh."), part) for part in item.name.split("/")]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stack=stacks())
-def test_random_layers_are_what_umoci_makes_of_them(umoci: Tool, stack: list[list[Item]]) -> None:
+def test_random_layers_match_umoci(umoci: Tool, stack: list[list[Item]]) -> None:
     stack = [sorted(layer, key=natural) for layer in stack]
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
@@ -113,7 +113,7 @@ def test_random_layers_are_what_umoci_makes_of_them(umoci: Tool, stack: list[lis
             with open_source(f"oci:{top / 'layout'}") as source:
                 write_directory(source, top / "out")
         except TarkitError:
-            return  # a hard link to a directory, or to nothing
+            return  # a hard link to a directory or a missing file
         if theirs.returncode == 0:
             expected = facts_of_directory(top / "bundle" / "rootfs")
             assert untimed(facts_of_directory(top / "out")) == untimed(expected)
@@ -164,9 +164,9 @@ def test_squashfs_holds_the_image(
     require_tool("unsquashfs")("-dest", tmp_path / "theirs", tmp_path / "a.img")
     theirs, ours = (facts_of_directory(tmp_path / name) for name in ("theirs", "ours"))
     for fact in (*theirs.values(), *ours.values()):
-        fact["mtime_ns"] //= 10**9  # squashfs knows seconds only
+        fact["mtime_ns"] //= 10**9  # squashfs stores only seconds
     for facts in (theirs, ours):
-        del facts["/"]  # as old as its newest file
+        del facts["/"]  # the image has the time of its newest file
         del facts["/usr/lib/long-target"]  # mksquashfs 4.5 loses the last byte of a long target
     assert theirs == ours
 

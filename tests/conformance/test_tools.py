@@ -1,4 +1,4 @@
-"""The tools themselves, on files they are known to read: what fails here is no fault of tarkit's."""
+"""The tools themselves, on files that they can read: a failure here is not a bug in tarkit."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_registry_takes_and_gives(skopeo: Tool, registry: str, hello: Path) 
     )
 
 
-def test_an_absent_tool_fails_only_where_all_are_demanded(
+def test_a_missing_tool_fails_only_if_all_are_required(
     require_tool: Callable[[str], Tool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TARKIT_REQUIRE_TOOLS", raising=False)

@@ -1,4 +1,4 @@
-"""Extended attributes as the kernel takes them, and what each output keeps of them."""
+"""Extended attributes that the kernel accepts, and those that each output keeps."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def is_taken(path: Path, name: str, value: bytes) -> bool:
-    """Return whether Linux takes the attribute, and hands it out unless it is an empty list."""
+    """Return whether Linux accepts the attribute and, unless it is an empty list, returns it."""
     try:
         os.setxattr(path, name, value, follow_symlinks=False)
         if name not in ACLS:
@@ -111,7 +111,7 @@ def layer() -> list[Item]:
 
 
 def shown(place: Path) -> dict[str, dict[str, bytes]]:
-    """Return all attributes that Linux lists below *place*; it must hand out each of them."""
+    """Return all attributes that Linux lists below *place*; it must return the value of each."""
     return {
         name: {
             each: os.getxattr(place / name, each, follow_symlinks=False)

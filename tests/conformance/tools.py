@@ -1,4 +1,4 @@
-"""Other people's programs, as the tests run them: one call, an answer or a readable failure."""
+"""Run other programs in tests, with readable failures."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from typing import NoReturn
 
 import pytest
 
-TIMEOUT = 120  # seconds for one call of a tool
-PATIENCE = 60  # seconds for a daemon to answer
-SYSTEM_PATH = f"/usr/bin:/usr/sbin:{os.environ['PATH']}"  # the distribution's builds come first
+TIMEOUT = 120  # time limit in seconds for one call of a tool
+PATIENCE = 60  # time limit in seconds for a daemon to answer
+SYSTEM_PATH = f"/usr/bin:/usr/sbin:{os.environ['PATH']}"  # prefer the distribution's builds
 LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program with the arguments every call of it starts with; calling it runs it."""
+    """A program and its leading arguments; call it to run it."""
 
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, *arguments: str | Path, cwd: Path | None = None) -> str:
-        """Its standard output; the test fails with its standard error when it does."""
+        """Run it and return its standard output; if it fails, fail the test with its standard error."""
         result = self.attempt(*arguments, cwd=cwd)
         if result.returncode:
             command = " ".join(map(str, (*self.command, *arguments)))
@@ -40,7 +40,7 @@ class Tool:
     def attempt(
         self, *arguments: str | Path, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run it and say how it went, for calls that may fail."""
+        """Run it and return its result, for calls that may fail."""
         return subprocess.run(
             [*self.command, *map(str, arguments)],
             cwd=cwd,
@@ -53,12 +53,12 @@ class Tool:
         )
 
     def with_options(self, *options: str | Path, **env: str) -> Tool:
-        """The same program, every call of which starts with *options* as well."""
+        """Return the same program with *options* added to every call."""
         return Tool((*self.command, *map(str, options)), {**self.env, **env})
 
 
 def find_tool(name: str) -> Tool:
-    """The program *name* of this machine; without it the test is skipped, or fails where it must not be."""
+    """Return the program *name*; if it is missing, skip the test, or fail it if all tools are required."""
     path = shutil.which(name, path=SYSTEM_PATH)
     if path is None:
         unavailable(f"{name} is not installed")
@@ -66,7 +66,7 @@ def find_tool(name: str) -> Tool:
 
 
 def unavailable(reason: str) -> NoReturn:
-    """Skip the test; fail it when ``TARKIT_REQUIRE_TOOLS=1`` says that every tool is there."""
+    """Skip the test, or fail it if ``TARKIT_REQUIRE_TOOLS=1``."""
     if os.environ.get("TARKIT_REQUIRE_TOOLS") == "1":
         pytest.fail(f"{reason}, and TARKIT_REQUIRE_TOOLS=1")
     pytest.skip(reason)
@@ -101,7 +101,7 @@ def running_dockerd(*more: str | Path, storage: str = "vfs") -> Iterator[Tool]:
 
 @contextmanager
 def running_containerd() -> Iterator[Tool]:
-    """A ``ctr`` client bound to a containerd of its own, with an empty store, gone afterwards."""
+    """Run a containerd with an empty store for the block; yield a ``ctr`` client bound to it."""
     client, daemon = find_tool("ctr"), find_tool("containerd")
     if os.geteuid() != 0:
         unavailable("containerd needs root")
@@ -121,7 +121,7 @@ def running_containerd() -> Iterator[Tool]:
 
 @contextmanager
 def running_registry() -> Iterator[str]:
-    """The ``host:port`` of an empty registry on the loopback interface, gone afterwards."""
+    """Run an empty registry on the loopback interface for the block; yield its ``host:port``."""
     program = find_tool("docker-registry")
     with scratch_directory() as directory:
         config, log = directory / "config.yml", directory / "log"
@@ -144,7 +144,7 @@ def scratch_directory() -> Iterator[Path]:
 
 @contextmanager
 def background(program: Tool, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """*program* at work, writing to *log*; ended with the test, and with a test run that is killed."""
+    """Run *program* with its output in *log*; stop it after the block, or if the test run is killed."""
     reins = find_tool("setpriv").with_options("--pdeathsig", "TERM")
     with (
         log.open("wb") as output,
@@ -167,7 +167,7 @@ def background(program: Tool, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def wait_until(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait for a daemon to answer; the test fails with its log when it ends first or takes too long."""
+    """Wait for a daemon to answer; if it exits or takes too long, fail the test with its log."""
     deadline = time.monotonic() + PATIENCE
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:

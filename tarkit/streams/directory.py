@@ -112,7 +112,12 @@ class Directory:
         Raises :class:`RefusedError` if anything but a new directory of ours is there then.
         """
         os.mkdir(self.at(name), 0o700, dir_fd=self.descriptor)
-        made = self.open_directory(name)
+        try:
+            made = self.open_directory(name)
+        except OSError:
+            with suppress(OSError):  # removes an empty directory only, and never follows a link
+                self.rmdir(name)
+            raise
         try:
             if made.names() or not self._could_have_made(made):
                 raise RefusedError(

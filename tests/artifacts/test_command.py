@@ -99,11 +99,11 @@ def test_notes_go_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--size", "huge"], 2, "no size 'huge'"),
+        (["--size", "huge"], 2, "invalid size 'huge'"),
         (["--size", "5"], 2, "size 5 is not a multiple of 4096 bytes; use 4096"),
         (["--ca-cert", __file__], 4, f"{__file__}: no certificate in PEM form"),
-        (["--profile", "fast"], 2, "no profile 'fast'"),
-        (["--uuid", "x"], 2, "'x' is no UUID"),
+        (["--profile", "fast"], 2, "unknown profile 'fast'"),
+        (["--uuid", "x"], 2, "invalid UUID 'x'"),
         (["--free", "95%"], 2, "95 percent free is not between 0 and 90"),
         (["--label", "x" * 17], 2, "is longer than 16 bytes"),
         (["--add", "nowhere"], 2, "--add takes SRC:DEST"),
@@ -131,14 +131,15 @@ def test_what_cannot_be_done_is_one_line(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_leaves_nothing(source: str, tmp_path: Path, number: signal.Signals) -> None:
     code = f"""
-import time
-from tarkit.cli.app import run
+import sys, time
+from tarkit.__main__ import main
 from tarkit.ext4 import Ext4Writer
 def finish(self, root, on_settled):
     print("writing", flush=True)
     time.sleep(60)
 Ext4Writer.finish = finish
-raise SystemExit(run(["ext4", {source!r}, {str(tmp_path / "out")!r}]))
+sys.argv = ["tarkit", "ext4", {source!r}, {str(tmp_path / "out")!r}]
+main()
 """
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -107,7 +107,7 @@ def test_a_hard_link_into_aufs_own_directory_gets_its_file() -> None:
 
 @pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh...", "d/.wh."])
 def test_a_whiteout_of_nothing_is_an_error(name: str) -> None:
-    with pytest.raises(MalformedError, match="whiteout of nothing"):
+    with pytest.raises(MalformedError, match="whiteout without a name"):
         merged(BASE, [file(name)])
 
 

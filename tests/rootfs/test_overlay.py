@@ -187,7 +187,7 @@ def test_an_overlay_is_known_by_what_it_does(tmp_path: Path) -> None:
 
     for change in (edit, lambda data: data, partial(edit), re.compile(b"x").sub):
         overlay = Overlay().edit("/a", change)  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match="give it a name"):
+        with pytest.raises(UsageError, match="pass a name"):
             overlay.digest()
     one, two = (Overlay().edit("/a", edit, name=name) for name in ("one", "two"))
     assert one.digest() != two.digest()

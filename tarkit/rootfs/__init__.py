@@ -1,1 +1,1 @@
-"""Layers as files: one merged tree, its contents, changes on top of it, and what it is written as."""
+"""Root filesystems: merge layers into one tree, read it, change it and write it out."""

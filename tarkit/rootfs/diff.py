@@ -1,4 +1,4 @@
-"""What differs between two images, path by path."""
+"""Compare the root filesystems of two images, path by path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tarkit.tar.sparse import logical
 
 
 class DifferenceKind(Enum):
-    """How a path differs."""
+    """The kind of difference at a path."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -29,8 +29,9 @@ class DifferenceKind(Enum):
 class Difference:
     """One path that differs: absolute, as in :class:`~tarkit.rootfs.filesystem.Entry`.
 
-    ``fields`` say in what, for a path both images have: ``type``, ``content``, ``target`` or
-    ``device`` where it ``CHANGED``, else ``mode``, ``owner``, ``mtime``, ``xattrs`` or ``links``.
+    ``fields`` names the differing fields if both images have the path: ``type``, ``content``,
+    ``target`` or ``device`` (only if ``CHANGED``), ``mode``, ``owner``, ``mtime``, ``xattrs``,
+    ``links``.
     """
 
     path: str
@@ -45,10 +46,10 @@ class _Pair(NamedTuple):
 
 
 def diff(old: FileSystem, new: FileSystem) -> list[Difference]:
-    """How *new* differs from *old*, sorted by path.
+    """Return the differences between *old* and *new*, sorted by path.
 
-    Contents are compared by their digests, and read, each layer once and verified, only where
-    metadata leaves it open. Raises as reading does.
+    Compare contents by digest, and read them only if metadata cannot decide; each layer is read at
+    most once, and verified. Raises the errors of reading layers.
     """
     pairs = list(_pairs(old.tree, new.tree))
     unclear = [pair for pair in pairs if _is_unclear(pair, old, new)]
@@ -63,7 +64,7 @@ def diff(old: FileSystem, new: FileSystem) -> list[Difference]:
 
 
 def _pairs(old: Tree, new: Tree) -> Iterator[_Pair]:
-    """Every path of either tree, parents first, siblings by name."""
+    """Yield every path of either tree, parents first, siblings by name."""
     pending = [_Pair(b"", old.root, new.root)]
     while pending:
         pair = pending.pop()
@@ -76,7 +77,7 @@ def _pairs(old: Tree, new: Tree) -> Iterator[_Pair]:
 
 
 def _regrouped(pairs: list[_Pair]) -> set[bytes]:
-    """The paths whose inodes have other names in one image than in the other."""
+    """Return the paths whose inodes have different sets of names in the two images."""
     names: dict[Node, list[bytes]] = {}
     for path, *nodes in pairs:
         for node in nodes:
@@ -86,7 +87,7 @@ def _regrouped(pairs: list[_Pair]) -> set[bytes]:
 
 
 def _is_unclear(pair: _Pair, old: FileSystem, new: FileSystem) -> bool:
-    """Whether only their contents can tell whether two files differ."""
+    """Return whether two files must be read to know if they differ."""
     if pair.old is None or pair.new is None:
         return False
     if pair.old.type is not MemberType.FILE or pair.new.type is not MemberType.FILE:
@@ -97,22 +98,22 @@ def _is_unclear(pair: _Pair, old: FileSystem, new: FileSystem) -> bool:
 
 
 def _identity(node: Node, files: FileSystem) -> tuple[Digest | object, int | None]:
-    """What two inodes share only where their contents are one: the layer, and the place in it."""
+    """Return the layer and offset of the content: inodes with the same identity have the same content."""
     layers = files.contents.layers.layers
     if node.place is None or node.place.layer >= len(layers):
-        return object(), None
+        return object(), None  # equal to nothing else
     return layers[node.place.layer].diff_id, node.place.offset
 
 
 def _digests(files: FileSystem, nodes: list[Node]) -> dict[Node | None, bytes]:
-    """The digests of the contents of *nodes*."""
+    """Return the digests of the contents of *nodes*."""
     hashes = _Hashes()
     files.contents.deliver(nodes, hashes)
     digests: dict[Node | None, bytes] = {}
     for node in nodes:
         if node.place is not None:
             digests[node] = hashes.digests[node.place]
-        else:  # nothing but a hole
+        else:  # the file is one hole, so no layer stores data that could reach the sink
             hasher = hashlib.sha256()
             with files.contents.open(node) as stream:
                 for chunk in chunks_of(stream):
@@ -122,7 +123,7 @@ def _digests(files: FileSystem, nodes: list[Node]) -> dict[Node | None, bytes]:
 
 
 class _Hashes:
-    """A sink that keeps digests."""
+    """A sink that hashes the data of each file."""
 
     def __init__(self) -> None:
         self.digests: dict[DataLocation, bytes] = {}
@@ -166,7 +167,7 @@ def _changed(old: Member, new: Member, *, content: bool) -> tuple[str, ...]:
 
 def _metadata(old: Node, new: Node, *, links: bool) -> tuple[str, ...]:
     before, after = old.member, new.member
-    both_links = before.type is after.type is MemberType.SYMLINK  # whose modes mean nothing
+    both_links = before.type is after.type is MemberType.SYMLINK  # their modes have no meaning
     differs = {
         "mode": before.mode != after.mode and not both_links,
         "owner": (before.uid, before.gid) != (after.uid, after.gid),
@@ -174,4 +175,4 @@ def _metadata(old: Node, new: Node, *, links: bool) -> tuple[str, ...]:
         "xattrs": dict(before.xattrs) != dict(after.xattrs),
         "links": links,
     }
-    return tuple(field for field, is_so in differs.items() if is_so)
+    return tuple(field for field, is_different in differs.items() if is_different)

@@ -1,4 +1,4 @@
-"""Patterns over the paths of a tree."""
+"""Match glob patterns against the paths of a tree."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Iterator
 
 from tarkit.rootfs.tree import Node, Tree
 
-_ANY_DEPTH = None  # what stands for ``**`` among the expressions
+_ANY_DEPTH = None  # represents ``**`` among the expressions
 
 
 def glob(tree: Tree, pattern: str) -> Iterator[tuple[bytes, Node]]:
-    """Every path of *tree* that matches *pattern*, and its inode, in the order of :meth:`Tree.walk`.
+    """Yield every path of *tree* that matches *pattern*, and its inode, in the order of :meth:`Tree.walk`.
 
-    ``*``, ``?`` and ``[…]`` match within one component, ``**`` any number of whole ones.
-    Links are matched by their names and not followed. A byte of a name that is not UTF-8 counts as
-    one character, which ``surrogateescape`` tells.
+    ``*``, ``?`` and ``[…]`` match within one component; ``**`` matches any number of components.
+    Links are matched by name and not followed. A byte that is not UTF-8 counts as one character.
     """
+    # A state is the number of pattern components that the path so far has matched; ``**`` allows
+    # several states at once, as in a nondeterministic automaton.
     steps = [_expression(part) for part in pattern.split("/") if part not in ("", ".")]
     pending = [(b"", tree.root, _reachable({0}, steps))]
     while pending:
@@ -37,7 +38,7 @@ def _expression(part: str) -> re.Pattern[str] | None:
 
 
 def _after(name: str, states: set[int], steps: list[re.Pattern[str] | None]) -> set[int]:
-    """How many steps are done after *name*, where *states* of them were done before it."""
+    """Return the states that *name* leads to from *states*."""
     after = set()
     for at in states:
         if at < len(steps):
@@ -50,7 +51,7 @@ def _after(name: str, states: set[int], steps: list[re.Pattern[str] | None]) -> 
 
 
 def _reachable(states: set[int], steps: list[re.Pattern[str] | None]) -> set[int]:
-    """*states*, and those that ``**`` matching nothing adds to them."""
+    """Return *states* and all states reached if ``**`` matches no component."""
     reachable = set(states)
     for at in sorted(states):
         while at < len(steps) and steps[at] is _ANY_DEPTH:

@@ -1,8 +1,8 @@
-"""Hard links of one layer: the file each entry refers to.
+"""Find the target of each hard link of a layer.
 
-A hard link refers to the file that is present when its entry is applied: one of the same layer
-that came earlier, or else one of the layers below, as it was before this layer's whiteouts and
-replacements. Only if neither exists, the link waits for a later entry of its layer.
+A hard link refers to the file that is present when its entry is applied: an earlier file of the
+same layer or, failing that, a file of the layers below as it was before this layer's whiteouts and
+replacements. If neither exists, the link waits for a later entry of its layer.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class _Waiting(NamedTuple):
 
 
 class HardLinks:
-    """Finds the targets of the hard links of layer *number*; adds each of them to *linked*.
+    """Finds the targets of the hard links of layer *number* and adds them to *linked*.
 
-    ``aufs`` holds, by path, the files that AUFS kept for links to refer to.
+    ``aufs`` maps paths to the files that AUFS stored as link targets.
     """
 
     def __init__(self, resolver: Resolver, number: int, linked: set[Node], *, strict: bool) -> None:
@@ -44,22 +44,23 @@ class HardLinks:
         self.aufs: dict[bytes, Node] = {}
 
     def note_lower(self, member: Member) -> None:
-        """Remember the target that link *member* has in the layers below.
+        """Record the target of link *member* in the layers below.
 
         Must be called before the layer hides or replaces anything.
         """
         if member.linkname in self._lower:
             return
         parts = split(member.linkname, strict=self._strict)
-        with suppress(UnsafePathError, LimitExceededError):  # the layer may put it right
+        # The layer may replace the offending link before the entry is applied.
+        with suppress(UnsafePathError, LimitExceededError):
             target = self._resolver.get(parts)
             if target is not None and target.children is None:
                 self._lower[member.linkname] = target
 
     def target(self, member: Member) -> Node | None:
-        """Return the inode that link *member* refers to, or None if it has to wait for it.
+        """Return the inode that link *member* refers to, or None if the link must wait.
 
-        Must be called before the entry of the link, or a directory for it, replaces anything.
+        Must be called before the link's entry, or its parent directory, replaces anything.
         """
         found = self._find(member)
         if found is None or found.children is not None or found in self._waiting:
@@ -68,9 +69,9 @@ class HardLinks:
         return found
 
     def wait(self, directory: Node, parts: Parts, member: Member) -> Node:
-        """Return an inode that stands for the target of link *member* until :meth:`bind_waiting`.
+        """Return a placeholder inode for the target of link *member* until :meth:`bind_waiting`.
 
-        The entry of the link is at *parts*, in *directory*.
+        The link's entry is at *parts*, in *directory*.
         """
         waiting = Node(_UNBOUND, self._number)
         path = [*self._resolver.real_parts(parts[:-1]), parts[-1]]
@@ -78,29 +79,29 @@ class HardLinks:
         return waiting
 
     def bind_waiting(self) -> None:
-        """Bind the links that waited; raises :class:`MalformedError` if a target does not exist."""
+        """Bind the waiting links; raises :class:`MalformedError` if a target does not exist."""
         bound: dict[Node, Node | None] = {}
         for inode, (directory, path, member) in self._waiting.items():
             self._follow(inode, bound)
             if directory.children is None or directory.children.get(path[-1]) is not inode:
-                continue  # the layer itself put something else there
+                continue  # a later entry of the layer replaced the link
             target = bound[inode]
             if target is not None and target.children is None:
                 self._linked.add(target)
                 self._resolver.put(directory, path[-1], target)
             elif self._resolver.get(path) is inode:
-                is_there = "a directory" if target else "which is not there"
+                kind = "directory" if target else "missing file"
                 raise MalformedError(
-                    f"a hard link to {shown(member.linkname)}, {is_there}", where=path_of(path)
+                    f"hard link to {kind} {shown(member.linkname)}", where=path_of(path)
                 )
 
     def _follow(self, inode: Node, bound: dict[Node, Node | None]) -> None:
-        """Add to *bound* where *inode* leads, and every waiting link on the way."""
+        """Add the targets of *inode* and of every waiting link in its chain to *bound*."""
         chain = []
         target: Node | None = inode
         while target is not None and target in self._waiting and target not in bound:
             chain.append(target)
-            bound[target] = None  # which it keeps if the links form a loop
+            bound[target] = None  # final if the links form a loop
             target = self._find(self._waiting[target].member)
         if target is not None:
             target = bound.get(target, target)

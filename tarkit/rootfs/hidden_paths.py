@@ -1,4 +1,7 @@
-"""What layers hide of those below them, as far as names alone tell."""
+"""Predict from names alone which paths are hidden by the layers above them.
+
+Links can make a prediction wrong, so only the merge decides; see :mod:`tarkit.rootfs.merge`.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,23 @@ from tarkit.rootfs.names import OPAQUE, WHITEOUT, split
 from tarkit.tar.member import Member, MemberType
 
 MAX_PREDICTED = 100
-"""Most components of a path that is looked up: each directory on the way costs another look."""
+"""Maximum number of slashes in a path to look up: each parent directory costs one lookup."""
 
 
 class HiddenPaths:
-    """What falls on a layer from those above it that were counted in."""
+    """The paths that the layers added so far hide in lower layers."""
 
     def __init__(self) -> None:
-        self._taken: dict[bytes, int] = {}  # by the highest layer that hides the path itself
-        self._closed: dict[bytes, int] = {}  # by the highest one that hides what is in a directory
-        self._directory: bytes | None = None  # the last one that was looked at
+        # Each path maps to the highest layer that hides it. _taken: the path itself; _closed: the
+        # entries of that directory.
+        self._taken: dict[bytes, int] = {}
+        self._closed: dict[bytes, int] = {}
+        # The result of the last call of _closes: consecutive files share their directory.
+        self._directory: bytes | None = None
         self._closed_by = -1
 
     def add(self, number: int, members: Iterable[Member]) -> None:
-        """Count in *members* of layer *number*."""
+        """Add the paths that *members* of layer *number* hide."""
         for member in members:
             parts = split(member.name)
             path = b"/".join(parts)
@@ -38,7 +44,7 @@ class HiddenPaths:
                 self._block(number, path)
 
     def close(self, number: int, directory: bytes) -> None:
-        """Hide what the layers below *number* have in *directory*."""
+        """Hide the entries of *directory* in the layers below *number*."""
         _raise(self._closed, directory, number)
         self._directory = None
 
@@ -50,8 +56,8 @@ class HiddenPaths:
         return self._taken.get(path, -1) > number or self._closes(path.rpartition(b"/")[0]) > number
 
     def _closes(self, directory: bytes) -> int:
-        """The highest layer below which nothing in *directory* is left."""
-        if directory != self._directory:  # as it is for one file after the other
+        """Return the highest layer that hides the entries of *directory*, or -1."""
+        if directory != self._directory:
             self._directory = directory
             self._closed_by = self._closed.get(b"", -1)
             while directory:
@@ -65,5 +71,5 @@ class HiddenPaths:
 
 
 def _raise(highest: dict[bytes, int], path: bytes, number: int) -> None:
-    """Have *path* stand in *highest* with *number* at least."""
+    """Raise the layer of *path* in *highest* to at least *number*."""
     highest[path] = max(number, highest.get(path, -1))

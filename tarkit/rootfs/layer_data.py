@@ -1,4 +1,4 @@
-"""The way from an inode to its data: in the image's layers, or in what was laid on top of them."""
+"""Read the data of inodes, from the image's layers or from an overlay."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tarkit.tar.sparse import SparseContent
 
 
 class LayerData:
-    """The data of *layers*, and of what :meth:`add` brings, which counts as one more layer on top."""
+    """The data of *layers* and of added files, which count as one more layer on top."""
 
     def __init__(self, layers: ImageLayers) -> None:
         self.layers = layers
@@ -28,16 +28,16 @@ class LayerData:
         self._open: dict[int, _SeekableLayer | ForwardData] = {}
 
     def add(self, data: bytes | Path) -> DataLocation:
-        """Keep *data*, or the name of the file that holds it; where it can be had."""
+        """Add *data*, or the path of a local file that contains it, and return its location."""
         self._added.append(data)
         return DataLocation(len(self.layers), len(self._added) - 1)
 
     def open(self, node: Node) -> BinaryIO:
-        """The logical content of the file *node*, seekable where it is stored in one piece in a plain layer.
+        """Open the logical content of the file *node*; seekable if a plain layer stores it unfragmented.
 
-        A compressed layer is read up to the file, so many files are best opened in the order of
-        their places. What is read so is not verified before the layer's end was reached; see
-        :meth:`deliver`. Raises :class:`MalformedError` for what is not a file.
+        A compressed layer is decompressed up to the file, so open many files in the order of their
+        locations. The content is not verified until the layer's end has been read; see
+        :meth:`deliver`. Raises :class:`MalformedError` if *node* is not a file.
         """
         member, place = node.member, node.place
         if node.type is not MemberType.FILE:
@@ -59,9 +59,9 @@ class LayerData:
         complete: bool = False,
         parallel: bool = False,
     ) -> None:
-        """Give *sink* the stored data of *nodes*, in one pass over each layer that holds any of them.
+        """Pass the stored data of *nodes* to *sink*, reading each layer that contains any of it once.
 
-        See :func:`tarkit.rootfs.passes.deliver`.
+        See :func:`tarkit.rootfs.passes.deliver` for *complete* and *parallel*.
         """
         members = {place: node.member for node in nodes if (place := node.place) is not None}
         added = sorted(place for place in members if place.layer == len(self.layers))
@@ -72,7 +72,7 @@ class LayerData:
                 sink.store(place, member, _exactly(stream, member.stored))
 
     def close(self) -> None:
-        """Close the layers that are open."""
+        """Close all open layers."""
         while self._open:
             self._open.popitem()[1].close()
 
@@ -93,7 +93,7 @@ class LayerData:
 
 
 def _exactly(stream: BinaryIO, size: int) -> Iterator[memoryview]:
-    """What *stream*, a file of this machine, holds; it must not have changed since it was looked at."""
+    """Yield the content of *stream*, a local file whose size must still be *size*."""
     left = size
     for chunk in chunks_of(stream):
         left -= len(chunk)
@@ -105,7 +105,7 @@ def _exactly(stream: BinaryIO, size: int) -> Iterator[memoryview]:
 
 
 class _SeekableLayer:
-    """A layer that is stored as it is."""
+    """An uncompressed layer in a seekable source."""
 
     random_access = True
 

@@ -1,4 +1,4 @@
-"""How much work and memory the layers of one image may take, however small they are when compressed."""
+"""Limit the work and memory that the layers of one image may take, however small they are compressed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from tarkit.errors import LimitExceededError
 from tarkit.tar.allowance import Allowance
 
 MAX_ENTRIES = 2_500_000
-"""Most entries that the layers of an image may have altogether: each takes up to 1.5 KiB of memory."""
+"""Maximum number of entries in all layers of an image; each takes up to 1.5 KiB of memory."""
 
 FREE_STEPS = 1_000_000
-"""Components of symbolic links and very deep paths that the merge follows in any image."""
+"""Number of components of symbolic links and very deep paths that the merge follows in any image."""
 
 STEPS_PER_ENTRY = 64
-"""Further components that it follows for each entry of the layers; shallower paths do not count."""
+"""Additional components allowed for each entry of the layers; shallower paths do not count."""
 
 _REASON = "the most that fit into 4 GiB of memory"
 
@@ -23,7 +23,7 @@ def entry_allowance() -> Allowance:
 
 
 class MergeLimits:
-    """Counts what a merge creates and follows; raises :class:`LimitExceededError` beyond the limits."""
+    """Counts the entries and steps of a merge; raises :class:`LimitExceededError` beyond the limits."""
 
     def __init__(self) -> None:
         self._entries = entry_allowance()
@@ -36,11 +36,11 @@ class MergeLimits:
         self._steps += STEPS_PER_ENTRY * count
 
     def add_directory(self) -> None:
-        """Count a directory that no entry lists."""
+        """Count a directory that no layer lists."""
         self._entries.take(1)
 
     def add_path(self, length: int) -> None:
-        """Count a path of *length* bytes that no entry spells out: each KiB counts as an entry."""
+        """Count a path of *length* bytes that is not the name of an entry: each KiB counts as an entry."""
         self._entries.take(length >> 10)
 
     def follow(self, steps: int) -> None:
@@ -48,6 +48,6 @@ class MergeLimits:
         self._followed += steps
         if self._followed > self._steps:
             raise LimitExceededError(
-                f"paths and symbolic links that take more than {self._steps} steps to follow",
+                f"paths and symbolic links take more than {self._steps} steps to follow",
                 limit=self._steps,
             )

@@ -1,8 +1,8 @@
-"""The merge: what the entries of layers, laid on one another, add up to. Pure; reads no data.
+"""Merge the entries of an image's layers into one tree. Pure: reads no data.
 
-A layer first hides what its whiteouts say, and then adds its entries in their order. So whiteouts
-never touch their own layer, wherever in it they stand. Specified in image-spec layer.md,
-"Applying Changesets"; where that is silent, umoci and Docker are followed.
+Each layer first applies all its whiteouts, then adds its entries in order, so whiteouts never
+affect their own layer, regardless of their position. See image-spec layer.md, "Applying
+Changesets"; if the specification is silent, the merge does as umoci and Docker do.
 """
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ from tarkit.tar.member import Member, MemberType
 
 
 def implied_directory(mtime_ns: int) -> Member:
-    """What a directory is that no layer lists."""
+    """Return the metadata of a directory that no layer lists."""
     return Member(b"", MemberType.DIRECTORY, mode=0o755, mtime_ns=mtime_ns)
 
 
 class Merger:
-    """Lays layers on one another, bottom first; :attr:`tree` is what they have become so far.
+    """Merges layers, bottom first, into :attr:`tree`.
 
-    Directories that are in no layer but on the way to something get mode 0755, owner 0:0 and
-    *mtime_ns*. Names that are absolute or lead out of the image are refused where *strict*, and
-    otherwise stop at its root.
+    Parent directories that no layer lists get mode 0755, owner 0:0 and *mtime_ns*. Absolute names
+    and names that leave the image are errors if *strict*; otherwise they are resolved inside its root.
     """
 
     def __init__(self, *, mtime_ns: int = 0, strict: bool = False) -> None:
@@ -49,7 +48,7 @@ class Merger:
         self._resolver = Resolver(self.tree, self._limits)
 
     def add(self, layer: int, members: Sequence[Member]) -> None:
-        """Lay the *members* of one more layer, number *layer*, on top.
+        """Apply *members*, the entries of layer number *layer*, on top of the tree.
 
         Raises :class:`MalformedError`, :class:`UnsupportedError` for entries of unknown types,
         :class:`UnsafePathError` and :class:`LimitExceededError`.
@@ -61,7 +60,7 @@ class Merger:
         )
 
     def count_links(self) -> None:
-        """Give every inode of several names the number of those that are left."""
+        """Set the link count of every hard-linked inode to the number of its remaining names."""
         for node in self._linked:
             node.links = 0
         if self._linked:
@@ -71,7 +70,7 @@ class Merger:
 
 
 class _Layer:
-    """One layer on its way into *tree*."""
+    """Applies one layer to *tree*."""
 
     def __init__(
         self,
@@ -91,15 +90,16 @@ class _Layer:
         self._links = links
 
     def add(self, members: Sequence[Member]) -> None:
-        """Hide what *members* hide, then lay the others on the tree."""
+        """Apply the whiteouts among *members*, then add the other entries."""
         entries: list[tuple[Parts, Member]] = []
         markers: list[tuple[Parts, bytes]] = []
         for member in members:
             parts = split(member.name, strict=self._strict)
             if WHITEOUT in member.name:
-                self._sort_out(parts, member, entries, markers)
+                self._sort(parts, member, entries, markers)
             else:
                 entries.append((parts, member))
+        # Whiteouts and entries of this layer may remove the targets, so look them up first.
         if self._tree.root.children:
             for _, member in entries:
                 if member.type is MemberType.HARDLINK:
@@ -108,12 +108,12 @@ class _Layer:
             listed = {b"/".join(p) for p, m in entries if m.type is MemberType.DIRECTORY}
             for parts, hidden in markers:
                 self._hide(parts[:-1], hidden, listed)
-        self._resolver.forget()
+        self._resolver.forget()  # the whiteouts may have removed links or directories
         for parts, member in entries:
             self._place(parts, member)
         self._links.bind_waiting()
 
-    def _sort_out(
+    def _sort(
         self,
         parts: Parts,
         member: Member,
@@ -121,7 +121,7 @@ class _Layer:
         markers: list[tuple[Parts, bytes]],
     ) -> None:
         if parts and is_private(parts):
-            if member.type is MemberType.FILE:  # AUFS kept the inodes of hard links here
+            if member.type is MemberType.FILE:  # AUFS stores the inodes of hard links here
                 self._links.aufs[b"/".join(parts)] = Node(member, self._number)
             return
         require_visible(parts[:-1])
@@ -132,9 +132,9 @@ class _Layer:
             markers.append((parts, hidden))
 
     def _hide(self, directory: Parts, hidden: bytes, listed: set[bytes]) -> None:
-        """Take *hidden*, or everything, out of what the layers below have in *directory*.
+        """Remove *hidden*, or all entries if it is ``OPAQUE``, from *directory* in the tree.
 
-        Where this layer lists a directory in place of a link, what the link led to is not meant.
+        If this layer replaces a link on the way with a directory, the link's target is unaffected.
         """
         node: Node | None = self._tree.root
         for depth, name in enumerate(directory, 1):
@@ -156,19 +156,20 @@ class _Layer:
     def _place(self, parts: Parts, member: Member) -> None:
         kind = member.type
         if kind is MemberType.OTHER:
-            raise UnsupportedError("an entry of an unknown type", where=path_of(parts))
+            raise UnsupportedError("entry of unknown type", where=path_of(parts))
         if not parts:
             if kind is not MemberType.DIRECTORY:
                 raise MalformedError("the root is not a directory", where="/")
             self._tree.root.member, self._tree.root.layer = member, self._number
             return
+        # Before make_directory, which may replace the target.
         target = self._links.target(member) if kind is MemberType.HARDLINK else None
         parent = self._resolver.make_directory(parts[:-1], self._implied, self._number)
         assert parent.children is not None
         name = parts[-1]
         if kind is MemberType.DIRECTORY:
             old = parent.children.get(name)
-            if old is not None and old.children is not None:
+            if old is not None and old.children is not None:  # new metadata, same entries
                 old.member, old.layer = member, self._number
                 return
             node = Node(member, self._number, {})
@@ -177,6 +178,8 @@ class _Layer:
         else:
             node = Node(member, self._number)
         if kind is MemberType.FILE and name not in parent.children:
-            parent.children[name] = node  # as most entries are; nothing else can change
+            parent.children[name] = (
+                node  # the common case: no path can change, so nothing to forget
+            )
         else:
             self._resolver.put(parent, name, node)

@@ -1,4 +1,4 @@
-"""Names in layers: where they lead, and which of them are whiteouts (image-spec layer.md)."""
+"""Split names of layer entries into components, and recognize whiteouts (image-spec layer.md)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from tarkit.errors import LimitExceededError, MalformedError, UnsafePathError
 from tarkit.tar.names import shown
 
 WHITEOUT = b".wh."
-"""How a name begins that hides the rest of it in the layers below."""
+"""Prefix of a whiteout; the rest of the name is hidden in the layers below."""
 
 OPAQUE = b".wh..wh..opq"
-"""The name that hides what the layers below have in its directory."""
+"""Opaque marker: hides all entries of its directory in the layers below."""
 
 HIDDEN = b".wh..wh."
-"""How the names begin that AUFS kept for itself."""
+"""Prefix of names that AUFS reserves for its own metadata."""
 
 MAX_DEPTH = 4096
-"""Most directories that a name may lead through."""
+"""Maximum number of components of a name."""
 
 _SPECIAL = frozenset((b"", b".", b".."))
 
@@ -24,29 +24,29 @@ Parts = list[bytes]
 
 
 def split(name: bytes, *, strict: bool = False) -> Parts:
-    """The components of *name*, in which ``..`` stops at the root.
+    """Return the components of *name*; ``..`` stops at the root.
 
-    Raises :class:`UnsafePathError` for names that are absolute or leave the root where *strict*,
-    and :class:`LimitExceededError` beyond :data:`MAX_DEPTH`.
+    Raises :class:`LimitExceededError` beyond :data:`MAX_DEPTH` and, if *strict*,
+    :class:`UnsafePathError` for names that are absolute or leave the root.
     """
     if strict and name.startswith(b"/"):
-        raise UnsafePathError("an absolute name", where=shown(name))
+        raise UnsafePathError("absolute name", where=shown(name))
     parts: Parts = name.rstrip(b"/").split(b"/")
     if not _SPECIAL.isdisjoint(parts):
-        parts = _cleaned(parts, name, strict=strict)
+        parts = _normalize(parts, name, strict=strict)
     if len(parts) > MAX_DEPTH:
         raise LimitExceededError(
-            f"a name of {len(parts)} components", limit=MAX_DEPTH, where=shown(name[:80])
+            f"name with {len(parts)} components", limit=MAX_DEPTH, where=shown(name[:80])
         )
     return parts
 
 
-def _cleaned(components: Parts, name: bytes, *, strict: bool) -> Parts:
+def _normalize(components: Parts, name: bytes, *, strict: bool) -> Parts:
     parts: Parts = []
     for part in components:
         if part == b"..":
             if strict and not parts:
-                raise UnsafePathError("a name that leads out of the image", where=shown(name))
+                raise UnsafePathError("name leads out of the image", where=shown(name))
             del parts[-1:]
         elif part and part != b".":
             parts.append(part)
@@ -54,9 +54,9 @@ def _cleaned(components: Parts, name: bytes, *, strict: bool) -> Parts:
 
 
 def hidden_name(parts: Parts) -> bytes | None:
-    """The name a whiteout hides, ``OPAQUE`` for an opaque marker, ``None`` for any other entry.
+    """Return the name that a whiteout hides, ``OPAQUE`` for an opaque marker, None for other entries.
 
-    Raises :class:`MalformedError` for a whiteout of nothing, or of ``.`` and ``..``.
+    Raises :class:`MalformedError` if the hidden name is empty, ``.`` or ``..``.
     """
     if not parts or not parts[-1].startswith(WHITEOUT):
         return None
@@ -64,23 +64,23 @@ def hidden_name(parts: Parts) -> bytes | None:
         return OPAQUE
     name = parts[-1][len(WHITEOUT) :]
     if name in (b"", b".", b".."):
-        raise MalformedError("a whiteout of nothing", where=path_of(parts))
+        raise MalformedError("whiteout without a name", where=path_of(parts))
     return name
 
 
 def is_private(parts: Parts) -> bool:
-    """Whether the entry is AUFS's own business, or lies below such a one; an opaque marker is not."""
+    """Return whether *parts* is, or is below, AUFS metadata; an opaque marker is not."""
     return any(part.startswith(HIDDEN) for part in parts[:-1]) or (
         parts[-1].startswith(HIDDEN) and parts[-1] != OPAQUE
     )
 
 
 def require_visible(parts: Parts) -> None:
-    """Raise :class:`MalformedError` where a whiteout's name would have to become a directory."""
+    """Raise :class:`MalformedError` if any of *parts*, names of directories, is a whiteout."""
     if any(part.startswith(WHITEOUT) for part in parts):
-        raise MalformedError("a whiteout with entries in it", where=path_of(parts))
+        raise MalformedError("a whiteout cannot contain entries", where=path_of(parts))
 
 
 def path_of(parts: Parts) -> str:
-    """The path of *parts* for a message."""
+    """Return the path of *parts* for a message."""
     return "/" + shown(b"/".join(parts))

@@ -1,4 +1,4 @@
-"""Passes over layers: every header, and on the way the data that nothing above is known to hide."""
+"""Read layers in single passes: all headers, and the data of files that no layer above hides."""
 
 from __future__ import annotations
 
@@ -10,60 +10,62 @@ from tarkit.rootfs.hidden_paths import HiddenPaths
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.tree import DataLocation
 from tarkit.streams.readahead import DEPTH
+from tarkit.streams.workers import Workers
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.reader import TarReader
 from tarkit.tar.tape import SeekingTape
 
-_JOBS = 2  # layers that are read at a time; each has a thread that reads ahead
+_JOBS = 2  # layers read in parallel; each also has threads that read ahead
 
 T = TypeVar("T")
-"""What reading a layer comes to."""
+"""The result of reading one layer."""
 
 
 class Sink(Protocol):
-    """Takes the data of files, as it goes by."""
+    """Receives the data of files while layers are read."""
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """Keep the stored bytes of *member*, which is at *place*: of a sparse one, its segments."""
+        """Store the data of *member*, located at *place*; *chunks* yields the segments of a sparse file."""
         ...
 
 
 def read_layers(layers: ImageLayers, sink: Sink, *, hidden: bool = False) -> list[list[Member]]:
-    """Return the entries of every layer, bottom first; read each once and verify it to its end.
+    """Read and verify each layer once; return the entries of every layer, bottom first.
 
-    *sink* gets the data of each file on the way, unless a layer above that was read before hides
-    it. That is a guess, good for all but links: only the merge knows what is needed, and
-    :func:`deliver` brings what was left out. With *hidden* the sink gets all data.
+    Pass the data of each file to *sink* unless a layer above that was already read hides it. This
+    is a prediction, which links can make wrong: only the merge knows which data is needed, and
+    :func:`deliver` reads any that was skipped. If *hidden*, pass all data.
     """
     entries: list[list[Member]] = [[] for _ in layers.layers]
-    shadow = HiddenPaths()
+    paths = HiddenPaths()
     for number in layers.reading_order():
         for reader, member in _members(layers, number):
             entries[number].append(member)
-            if has_data(member) and (hidden or not shadow.covers(number, member.name)):
+            if has_data(member) and (hidden or not paths.covers(number, member.name)):
                 sink.store(DataLocation(number, member.data_offset), member, reader.chunks())
-        if number and not hidden:  # nothing is below the first layer
-            shadow.add(number, entries[number])
+        if number and not hidden:  # the bottom layer hides nothing
+            paths.add(number, entries[number])
     return entries
 
 
 def expected_data(entries: Sequence[Sequence[Member]]) -> Iterator[tuple[DataLocation, Member]]:
-    """What :func:`read_layers` would give to a sink, in the order in which it reads from top to bottom."""
-    shadow = HiddenPaths()
+    """Yield the data that :func:`read_layers` would pass to a sink, in order from the top layer."""
+    hidden = HiddenPaths()
     for number in reversed(range(len(entries))):
         for member in entries[number]:
-            if has_data(member) and not shadow.covers(number, member.name):
+            if has_data(member) and not hidden.covers(number, member.name):
                 yield DataLocation(number, member.data_offset), member
-        shadow.add(number, entries[number])
+        hidden.add(number, entries[number])
 
 
 def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:
-    """The entries of every layer, bottom first; layers are read in parallel where that helps.
+    """Return the entries of every layer, bottom first.
 
-    Without *verified* data is passed over unread where the source allows that.
+    Layers are read in parallel unless the source is sequential. Unless *verified*, the data of
+    seekable plain layers is skipped unread.
     """
     order = layers.reading_order()
-    entries = {} if verified else _passed_over(layers, order)
+    entries = {} if verified else _read_seekable(layers, order)
     whole = [number for number in order if number not in entries]
     read = each_layer(
         layers, whole, lambda number: [member for _, member in _members(layers, number)]
@@ -73,21 +75,19 @@ def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:
 
 
 def each_layer(layers: ImageLayers, order: list[int], read: Callable[[int], T]) -> list[T]:
-    """What *read* gives for each layer of *order*, several at a time where the source allows."""
+    """Return the results of *read* for each layer of *order*; parallel unless the source is sequential."""
     if not order:
         return []
-    from tarkit.streams.workers import Workers
-
     with Workers(1 if layers.sequential else _JOBS, "layer") as pool:
         results = pool.map(read, order)
         pool.begin()
         return list(results)
 
 
-def _passed_over(layers: ImageLayers, order: list[int]) -> dict[int, list[Member]]:
-    """The entries of those layers whose data need not be read for them.
+def _read_seekable(layers: ImageLayers, order: list[int]) -> dict[int, list[Member]]:
+    """Return the entries of seekable plain layers, read without their data.
 
-    One after the other: parsing is nearly all there is to do, and two threads would take turns at it.
+    Not parallel: nearly all the work is parsing, for which two threads would compete for the GIL.
     """
     entries = {}
     for number in order:
@@ -108,10 +108,10 @@ def deliver(
     complete: bool = False,
     parallel: bool = False,
 ) -> None:
-    """Give *sink* the data of *members*, from each layer concerned in one pass, verified to its end.
+    """Pass the data of *members* to *sink*; read and verify each layer that contains any of it once.
 
-    Where *complete*, layers of which nothing is needed are verified too, unless they were before.
-    Only where *parallel* may several threads call the sink.
+    If *complete*, also verify the layers without needed data that have not been verified before.
+    If *parallel*, several threads may call the sink at the same time.
     """
     wanted: dict[int, list[DataLocation]] = {}
     for place in sorted(members):
@@ -136,7 +136,7 @@ def deliver(
 
 
 def _members(layers: ImageLayers, number: int) -> Iterator[tuple[TarReader, Member]]:
-    """Every member of layer *number*, and the reader that is at it; verifies the layer at its end."""
+    """Yield every member of layer *number* with the reader, positioned at its data; verify the layer."""
     with open_layer(layers, number) as reader:
         for member in reader:
             yield reader, member
@@ -144,17 +144,17 @@ def _members(layers: ImageLayers, number: int) -> Iterator[tuple[TarReader, Memb
 
 @contextmanager
 def open_layer(layers: ImageLayers, number: int, ahead: int = DEPTH) -> Iterator[TarReader]:
-    """A reader of layer *number*, which is read to its end and verified where the block succeeds.
+    """Open a reader of layer *number*; if the block succeeds, read the rest and verify the layer.
 
-    *ahead* is as :meth:`~tarkit.rootfs.layers.ImageLayers.open` has it.
+    For *ahead* see :meth:`~tarkit.rootfs.layers.ImageLayers.open`.
     """
     with layers.open(number, ahead) as stream:
         reader = TarReader(stream, where=layers.label(number), allowance=layers.allowance)
         yield reader
-        reader.pass_over()  # whoever asked for some members only has parsed the others before
+        reader.pass_over()  # skips parsing: a caller that stops early already has all entries
     layers.verified.add(number)
 
 
 def has_data(member: Member) -> bool:
-    """Whether *member* is a file with anything stored of it."""
+    """Return whether *member* is a file with stored data."""
     return member.stored > 0 and member.type is MemberType.FILE

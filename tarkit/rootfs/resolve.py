@@ -1,7 +1,7 @@
-"""Paths of entries while layers are merged: where they lead, and the directories on the way.
+"""Resolve the paths of entries during a merge, and create missing parent directories.
 
-Each entry lies behind the same few links as its siblings. So a directory that was reached through
-links is remembered until an entry might change where one of them leads.
+Siblings share the same few links in their path, so a directory reached through links is cached
+until an entry might change the target of one of them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ class Resolver:
         self._tree = tree
         self._limits = limits
         self._behind_links: dict[bytes, _Reached] = {}
-        self._last: Parts | None = None  # the path of the directory that was found last
+        # The last directory found; the next entry is most often in the same one.
+        self._last: Parts | None = None
         self._last_node = tree.root
 
     def forget(self) -> None:
-        """Forget which directories paths led to: some may lead elsewhere now."""
+        """Clear the caches, because some paths may now lead elsewhere."""
         self._last = None
         self._behind_links.clear()
 
     def put(self, directory: Node, name: bytes, node: Node) -> None:
-        """Make *node* the entry *name* of *directory*, in place of the old one."""
+        """Set the entry *name* of *directory* to *node*, replacing any old entry."""
         children = directory.children
         assert children is not None
         old = children.get(name)
@@ -59,7 +60,7 @@ class Resolver:
             self.forget()
 
     def get(self, parts: Parts) -> Node | None:
-        """Return the inode at *parts*, or None if nothing is there; follows links on the way only."""
+        """Return the inode at *parts*, or None if there is none; a link at its end is not followed."""
         if not parts:
             return self._tree.root
         directory = self.directory(parts[:-1])
@@ -71,23 +72,21 @@ class Resolver:
         return trail.names + trail.missing
 
     def make_directory(self, parts: Parts, member: Member, layer: int) -> Node:
-        """Return the directory at *parts*; any that is missing gets the metadata of *member*.
+        """Return the directory at *parts*; create missing directories with the metadata of *member*.
 
-        Follows links, and replaces anything else that is not a directory.
+        Follows links, and replaces files on the way.
         """
         found = self.directory(parts)
         if found is not None and found.children is not None:
             return found
         trail = self._trail(parts)
         if len(trail.nodes) + len(trail.missing) > MAX_DEPTH:
-            raise LimitExceededError(
-                f"a path of more than {MAX_DEPTH} directories", limit=MAX_DEPTH
-            )
+            raise LimitExceededError(f"path has more than {MAX_DEPTH} directories", limit=MAX_DEPTH)
         return self._make(trail, member, layer)
 
     def directory(self, parts: Parts) -> Node | None:
-        """Return the inode at *parts*, links followed, or None if nothing is there."""
-        if parts == self._last:  # as for each sibling after the first
+        """Return the inode at *parts*, following links, or None if there is none."""
+        if parts == self._last:
             return self._last_node
         if len(parts) > STEPS_PER_ENTRY:
             self._limits.follow(len(parts))
@@ -123,7 +122,7 @@ class Resolver:
 
     def _make(self, trail: Trail, member: Member, layer: int) -> Node:
         nodes, names, missing = trail.nodes, trail.names, trail.missing
-        while nodes[-1].children is None:
+        while nodes[-1].children is None:  # a file in the place of a directory is replaced
             missing.insert(0, names.pop())
             nodes.pop()
         require_visible(missing)
@@ -140,10 +139,10 @@ class Resolver:
 
 
 def _leads_on(node: Node) -> bool:
-    """Return whether paths may lead through *node*."""
+    """Return whether *node* can be on the way to another path: a directory or a symbolic link."""
     return node.children is not None or node.member.type is MemberType.SYMLINK
 
 
 def _length(names: Parts) -> int:
-    """Return the length of the path that consists of *names*."""
+    """Return the length in bytes of the path that consists of *names*."""
     return sum(map(len, names)) + len(names)

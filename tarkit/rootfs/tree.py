@@ -1,4 +1,4 @@
-"""The merged tree: inodes, and paths to them that never leave the image."""
+"""The merged tree of an image: inodes, and path resolution that never leaves the image."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tarkit.tar.member import Member, MemberType
 from tarkit.tar.names import MAX_HOPS
 
 MAX_TARGET = 4096
-"""Longest symbolic link in bytes that is followed; Linux takes no longer one."""
+"""Maximum length in bytes of a symbolic link to follow, as on Linux (``PATH_MAX``)."""
 
 
 class DataLocation(NamedTuple):
-    """Where a file's data is: the layer, from 0 at the bottom, and the offset in it, uncompressed."""
+    """The location of a file's data: the layer, 0 at the bottom, and the offset in the uncompressed layer."""
 
     layer: int
     offset: int
@@ -24,10 +24,10 @@ class DataLocation(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One inode. Names that lead to the same object are hard links; ``links`` counts them.
+    """One inode. Several names of the same object are hard links; ``links`` counts the names.
 
-    ``member`` is its metadata, ``layer`` the one that comes from. ``children`` are a directory's
-    entries by name, and ``None`` for everything else.
+    ``member`` holds the metadata, ``layer`` the number of the layer that contains it. ``children``
+    maps names to the entries of a directory and is None for all other types.
     """
 
     member: Member
@@ -37,23 +37,23 @@ class Node:
 
     @property
     def type(self) -> MemberType:
-        """What it is; never a hard link."""
+        """The type of the inode; never a hard link."""
         return self.member.type
 
     @property
     def place(self) -> DataLocation | None:
-        """Where its data is; ``None`` where it has none."""
+        """The location of the data, or None if there is none."""
         return DataLocation(self.layer, self.member.data_offset) if self.member.stored else None
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A directory tree from its ``root``."""
+    """A directory tree below ``root``."""
 
     root: Node
 
     def walk(self) -> Iterator[tuple[bytes, Node]]:
-        """Every path, without a slash in front, and its inode: parents first, siblings by name.
+        """Yield every path, without a leading slash, and its inode: parents first, siblings by name.
 
         The root's path is empty.
         """
@@ -67,7 +67,7 @@ class Tree:
                 pending += [(prefix + name, child) for name, child in below]
 
     def inodes(self) -> list[Node]:
-        """Every inode once, in no order that means anything."""
+        """Return every inode once, in unspecified order."""
         found = {self.root: None}
         pending = [self.root]
         while pending:
@@ -77,7 +77,7 @@ class Tree:
         return list(found)
 
     def parts(self, path: str | bytes) -> Parts:
-        """The components of *path*; ``..`` leads to where the directory before it is, links followed."""
+        """Return the components of *path*; links before a ``..`` are followed, as the kernel does."""
         if isinstance(path, str):
             path = path.encode("utf-8", "surrogateescape")
         parts = [part for part in path.split(b"/") if part not in (b"", b".")]
@@ -87,10 +87,10 @@ class Tree:
         return self.real_parts(parts[:end]) + parts[end:]
 
     def find(self, parts: Parts, *, follow: bool = True) -> Node:
-        """The inode at *parts*; a symbolic link at the end is followed where *follow*.
+        """Return the inode at *parts*; if *follow*, a symbolic link at the end is followed.
 
         Links are resolved inside the image. Raises :class:`PathNotFoundError`, and
-        :class:`UnsafePathError` for a loop of links.
+        :class:`UnsafePathError` if links form a loop.
         """
         node = self.get(parts, follow=follow)
         if node is None:
@@ -98,17 +98,17 @@ class Tree:
         return node
 
     def get(self, parts: Parts, *, follow: bool = True) -> Node | None:
-        """As :meth:`find`, with ``None`` where there is nothing."""
+        """Return the inode at *parts* as :meth:`find` does, or None if it does not exist."""
         trail = self.trail(parts, follow=follow)
         return None if trail.missing else trail.nodes[-1]
 
     def real_parts(self, parts: Parts) -> Parts:
-        """*parts* with every link on the way followed, also where the end of it does not exist."""
+        """Return *parts* with all links followed, even if the path does not exist."""
         trail = self.trail(parts)
         return trail.names + trail.missing
 
     def trail(self, parts: Parts, *, follow: bool = True) -> Trail:
-        """The way to *parts*, one component at a time, as the kernel goes it."""
+        """Resolve *parts* component by component, as the kernel does, and return the steps."""
         trail = Trail([self.root], [], [])
         pending = parts[::-1]
         hops = 0
@@ -128,10 +128,11 @@ class Tree:
     def _follow(self, link: Node, hops: int, trail: Trail, pending: Parts, parts: Parts) -> None:
         target = link.member.linkname
         if hops > MAX_HOPS:
-            raise UnsafePathError("a loop of symbolic links", where=path_of(parts))
+            raise UnsafePathError("loop of symbolic links", where=path_of(parts))
+        # Each link adds components to *pending*, so limit both.
         if len(target) > MAX_TARGET or len(pending) + len(trail.missing) > MAX_DEPTH:
             raise LimitExceededError(
-                "a symbolic link too long to follow", limit=MAX_TARGET, where=path_of(parts)
+                "symbolic link too long to follow", limit=MAX_TARGET, where=path_of(parts)
             )
         if target.startswith(b"/"):
             trail.reset()
@@ -142,9 +143,9 @@ class Tree:
 
 @dataclass(slots=True)
 class Trail:
-    """The way from the root to a path: the inodes passed, their names, and the names beyond them.
+    """A resolved path: the inodes from the root, their names, and the names that do not exist.
 
-    ``steps`` counts the components of the links that were followed.
+    ``steps`` counts the components of all links followed.
     """
 
     nodes: list[Node]
@@ -153,12 +154,12 @@ class Trail:
     steps: int = 0
 
     def child(self, name: bytes) -> Node | None:
-        """The entry of that name, where the way so far exists."""
+        """Return the entry *name* of the current directory, or None if it does not exist."""
         children = self.nodes[-1].children
         return children.get(name) if children and not self.missing else None
 
     def down(self, name: bytes, child: Node | None) -> None:
-        """Go to *name*, which is *child* where it exists."""
+        """Go to *name*; *child* is its inode, or None if it does not exist."""
         if child is None:
             self.missing.append(name)
         else:
@@ -166,7 +167,7 @@ class Trail:
             self.names.append(name)
 
     def up(self) -> None:
-        """Go to the parent; the root is its own."""
+        """Go to the parent directory; the parent of the root is the root."""
         if self.missing:
             self.missing.pop()
         elif self.names:

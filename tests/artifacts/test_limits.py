@@ -51,18 +51,18 @@ REFUSED: dict[str, tuple[Sequence[Item], str]] = {
     "name": ([file("d/" + "n" * 256)], "a name of 256 bytes is too long"),
     "name of a directory": ([file("n" * 300 + "/a")], "/n+: a name of 300 bytes is too long"),
     "name of a link": ([file("a"), hard("b" * 999, "a")], "a name of 999 bytes is too long"),
-    "long target": ([link("l", "t" * 4096)], "/l: a link to a path of 4096 bytes is too long"),
+    "long target": ([link("l", "t" * 4096)], "/l: a link target of 4096 bytes is too long"),
     "very long target": ([link("l", "t/" * 40_000)], "80000 bytes is too long"),
-    "no target": ([directory("d"), link("d/l", "")], "/d/l: a symbolic link to nothing"),
+    "no target": ([directory("d"), link("d/l", "")], "/d/l: symbolic link with an empty target"),
     "links": (
         [file("a", "x"), *(hard(f"{n}", "a") for n in range(LINKS))],
         f"{LINKS + 1} hard links are too many",
     ),
-    "major": ([char("null", 1 << 12, 3)], "/null: the device 4096:3"),
-    "minor": ([block("disk", 8, 1 << 20)], "/disk: the device 8:1048576"),
-    "owner": ([file("a", "x", uid=(1 << 32) - 1)], "/a: the owner 4294967295:0"),
-    "group": ([directory("a", gid=(1 << 32) - 1)], "/a: the owner 0:4294967295"),
-    "owner of the root": ([directory(".", uid=(1 << 32) - 1)], "/: the owner 4294967295:0"),
+    "major": ([char("null", 1 << 12, 3)], "/null: invalid device number 4096:3"),
+    "minor": ([block("disk", 8, 1 << 20)], "/disk: invalid device number 8:1048576"),
+    "owner": ([file("a", "x", uid=(1 << 32) - 1)], "/a: invalid owner 4294967295:0"),
+    "group": ([directory("a", gid=(1 << 32) - 1)], "/a: invalid owner 0:4294967295"),
+    "owner of the root": ([directory(".", uid=(1 << 32) - 1)], "/: invalid owner 4294967295:0"),
 }
 
 

@@ -1,4 +1,4 @@
-"""A model of extracting layers entry by entry, as umoci does it, and random stacks for it."""
+"""A model that extracts layers entry by entry, as umoci does, and random stacks to test it with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Stack = list[list[Item]]
 
 
 class InOrder(Model):
-    """Whiteouts remove files when their entry comes, except those that their layer brought."""
+    """Whiteouts take effect in the order of entries, but spare files of their own layer."""
 
     def apply(self, layer: Sequence[Item]) -> None:
         self.begin_layer()
@@ -58,7 +58,7 @@ class InOrder(Model):
         if item.kind != tarfile.LNKTYPE:
             return self.new_inode(item)
         before = dict(self.inodes)
-        self.remove(path)  # umoci looks for the target after that
+        self.remove(path)  # umoci looks up the target after the removal
         try:
             target = self.lookup(item.target)
         finally:
@@ -85,11 +85,11 @@ def random_stack(random: Random) -> Stack:
 
 
 def depends_on_whiteout_order(stack: Stack) -> bool:
-    """Return whether umoci's result depends on where in their layers whiteouts come.
+    """Return whether umoci's result depends on the position of whiteouts in their layers.
 
-    Layers are sets of changes (image-spec, layer.md), so tarkit applies whiteouts first. With umoci
-    a whiteout finds what earlier entries left: links it goes through may be new, or replaced; an entry
-    may have gone through a link that is hidden later. Hard links count as the files they refer to.
+    Layers are sets of changes (image-spec, layer.md), so tarkit applies whiteouts first. In umoci
+    earlier entries affect a whiteout: links on its path may be new or replaced, and an earlier entry
+    may use a link that is hidden later. Hard links are treated as the files they refer to.
     """
     plain = _without_hard_links(stack)
     early = [sorted(layer, key=lambda item: not _is_whiteout(item)) for layer in plain]
@@ -102,7 +102,7 @@ def depends_on_whiteout_order(stack: Stack) -> bool:
 def hides_through_replaced_link(stack: Stack) -> bool:
     """Return whether a whiteout is below a link that its own layer replaces by a directory.
 
-    For tarkit it concerns the directory, wherever it comes; for umoci only if the directory comes first.
+    In tarkit it applies to the directory in any order, in umoci only if the directory comes first.
     """
     model = InOrder()
     for layer in stack:
@@ -187,7 +187,7 @@ def side_by_side(stacks: Sequence[Stack]) -> list[bytes]:
 
 
 def _below(prefix: str, stack: Stack) -> Stack:
-    """Return *stack* in the directory *prefix*."""
+    """Return *stack* moved into the directory *prefix*."""
 
     def move(item: Item) -> Item:
         target = item.target

@@ -1,4 +1,4 @@
-"""Layers for tests, written with the standard library, and sources of images made of them."""
+"""Build layers with the standard library, and sources of images with these layers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIME = 1_700_000_000
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An entry of a layer, to be written by tarfile."""
+    """An entry of a layer to write with tarfile."""
 
     name: str
     kind: bytes = tarfile.REGTYPE
@@ -66,7 +66,7 @@ def block(name: str, major: int, minor: int) -> Item:
 
 
 def unaligned(name: str) -> Item:
-    """A sparse file of 2000 bytes whose two runs of data end within a block."""
+    """Return a sparse file of 2000 bytes with two segments that do not end at block boundaries."""
     return file(
         f"GNUSparseFile.0/{name}",
         b"A" * 100 + b"B" * 100,
@@ -81,7 +81,7 @@ def unaligned(name: str) -> Item:
 
 
 def pack(items: Sequence[Item]) -> bytes:
-    """A layer of *items*, in their order."""
+    """Return a layer of *items*, in the given order."""
     output = io.BytesIO()
     with tarfile.open(
         fileobj=output, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape"
@@ -98,12 +98,12 @@ def pack(items: Sequence[Item]) -> bytes:
 
 
 def members(*items: Item) -> list[Member]:
-    """*items* as a layer that was read."""
+    """Return *items* as the members of a parsed layer."""
     return list(TarReader(io.BytesIO(pack(items))))
 
 
 def merge(layers: Sequence[Sequence[Member]], *, mtime_ns: int = 0, strict: bool = False) -> Tree:
-    """What *layers*, bottom first, add up to."""
+    """Return the merged tree of *layers*, bottom first."""
     merger = Merger(mtime_ns=mtime_ns, strict=strict)
     for number, layer in enumerate(layers):
         merger.add(number, layer)
@@ -115,7 +115,7 @@ def merge(layers: Sequence[Sequence[Member]], *, mtime_ns: int = 0, strict: bool
 def source_of(
     directory: Path, *layers: Sequence[Item] | bytes, compressed: bool = True
 ) -> Iterator[Source]:
-    """An image of *layers*, bottom first: in a layout as gzip, or plain in a docker archive."""
+    """Return an image of *layers*, bottom first: gzip in an OCI layout, or plain in a docker archive."""
     image = image_of([each if isinstance(each, bytes) else pack(each) for each in layers])
     if compressed:
         write_files(directory / "layout", layout_of(image, pack=squeeze))

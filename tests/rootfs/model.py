@@ -1,4 +1,4 @@
-"""A filesystem of strings and dicts that layers are applied to in the plainest way there is."""
+"""The simplest possible model of applying layers: a filesystem of strings and dicts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Path = tuple[str, ...]
 
 
 class RefusedByModelError(Exception):
-    """The layers mean nothing."""
+    """The layers are invalid."""
 
 
 @dataclass(eq=False)
@@ -24,7 +24,7 @@ class Inode:
 
 
 class Model:
-    """All paths there are, the root's is empty."""
+    """All paths of the filesystem; the root's is empty."""
 
     def __init__(self) -> None:
         self.inodes: dict[Path, Inode] = {(): Inode("dir", 0o755)}
@@ -65,11 +65,11 @@ class Model:
         return Inode("file", item.data)
 
     def present(self, name: str, lower: Mapping[str, Inode | None] | None = None) -> Inode | None:
-        """The file that a hard link to *name* can refer to now, or else the one among *lower*."""
+        """Return the file that a hard link to *name* can refer to now, or else the one in *lower*."""
         try:
             found = self.lookup(name)
         except RefusedByModelError:
-            if lower is None:  # the layer may put an end to the loop
+            if lower is None:  # a later entry of the layer may break the loop
                 return None
             raise
         if found is None or found.kind == "dir":
@@ -93,7 +93,7 @@ class Model:
             self.remove(child)
 
     def target(self, inode: Inode) -> Inode | None:
-        """What *inode*, which waited for it, refers to at the end of the layer."""
+        """Return the target of *inode*, a waiting link, at the end of the layer."""
         seen = []
         found: Inode | None = inode
         while found is not None and found.kind == "waiting":
@@ -104,7 +104,7 @@ class Model:
         return found
 
     def lookup(self, name: str) -> Inode | None:
-        """What is at *name*, the link itself where it is one."""
+        """Return the inode at *name*; a link at its end is not followed."""
         parts = tuple(name.split("/"))
         return self.inodes.get((*self.resolve(parts[:-1]), parts[-1]))
 
@@ -116,7 +116,7 @@ class Model:
             del self.inodes[each]
 
     def make_parent(self, path: Path) -> Path:
-        """Where *path* really is, with directories made on the way to it."""
+        """Return *path* with links resolved; create its parent directories."""
         parent = self.resolve(path[:-1])
         for length in range(1, len(parent) + 1):
             if self.kind(parent[:length]) != "dir":
@@ -125,7 +125,7 @@ class Model:
         return (*parent, path[-1])
 
     def resolve(self, path: Path, budget: int = 40) -> Path:
-        """*path* without links, of which every one costs."""
+        """Return *path* with links resolved; each link reduces *budget*."""
         done: Path = ()
         for at, part in enumerate(path):
             if part == "..":

@@ -1,4 +1,4 @@
-"""Random stacks of layers, as producers could write them: parents before children, links to anywhere."""
+"""Random stacks of layers that a builder could write: parents before children, arbitrary links."""
 
 from __future__ import annotations
 

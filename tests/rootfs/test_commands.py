@@ -1,4 +1,4 @@
-"""ls, cat, diff and rootfs, as they are called."""
+"""The commands ls, cat, diff and rootfs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_ls_lists_everything(image: str, capsys: pytest.CaptureFixture[str]) -> 
     assert "1,3" in lines[5]
 
 
-def test_ls_begins_where_it_is_told(image: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ls_of_a_path_lists_that_subtree(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     entries = json_of(capsys, "ls", image, "etc")["entries"]
     assert [entry["path"] for entry in entries] == ["/etc", "/etc/motd"]
     assert entries[1] | {"mtime_ns": 0} == {
@@ -59,9 +59,7 @@ def test_ls_begins_where_it_is_told(image: str, capsys: pytest.CaptureFixture[st
     assert run(["ls", image, "nowhere"]) == 3
 
 
-def test_ls_tells_what_is_left_of_each_layer(
-    image: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ls_summarizes_each_layer(image: str, capsys: pytest.CaptureFixture[str]) -> None:
     layers = json_of(capsys, "ls", image, "--layers")["layers"]
     assert [(layer["entries"], layer["bytes"]) for layer in layers] == [(4, 9), (2, 8)]
 
@@ -74,7 +72,7 @@ def test_cat_follows_links(image: str, capfdbinary: pytest.CaptureFixture[bytes]
 
 
 @pytest.mark.parametrize(("path", "code"), [("/old", 3), ("/etc", 6), ("/null", 6)])
-def test_cat_of_what_is_no_file(image: str, path: str, code: int) -> None:
+def test_cat_fails_if_the_path_is_not_a_file(image: str, path: str, code: int) -> None:
     assert run(["cat", image, path]) == code
 
 
@@ -133,11 +131,11 @@ def test_rootfs_makes_a_tar_or_a_stream(
         ["out.tar.xz"],
     ],
 )
-def test_options_that_do_not_go_together(image: str, options: list[str]) -> None:
+def test_conflicting_options_are_rejected(image: str, options: list[str]) -> None:
     assert run(["rootfs", image, *options]) == 2
 
 
-def test_a_place_that_cannot_be_is_named(
+def test_errors_name_an_invalid_output_path(
     image: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -146,7 +144,7 @@ def test_a_place_that_cannot_be_is_named(
 
 
 @pytest.mark.parametrize("command", ["squashfs", "erofs"])
-def test_a_missing_program_is_named(
+def test_errors_name_a_missing_program(
     command: str,
     image: str,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""Two images compared."""
+"""Compare two images."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def prepared(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_difference_is_told_once(tmp_path: Path) -> None:
+def test_each_difference_is_reported_once(tmp_path: Path) -> None:
     found = compared(prepared(tmp_path), [OLD], [NEW])
     assert [(d.path, d.kind.value, d.fields) for d in found] == [
         ("/a", "metadata", ("links",)),
@@ -80,7 +80,7 @@ def test_every_difference_is_told_once(tmp_path: Path) -> None:
     ]
 
 
-def test_how_layers_are_cut_and_stored_does_not_matter(tmp_path: Path) -> None:
+def test_the_division_into_layers_does_not_matter(tmp_path: Path) -> None:
     cut = [OLD[:3], OLD[3:], [file("same", "x" * 2000)]]
     assert compared(prepared(tmp_path), [OLD], cut, plain=True) == []
 
@@ -95,14 +95,14 @@ def test_holes_are_zeros(tmp_path: Path) -> None:
     assert compared(prepared(tmp_path), [[sparse(8, "hi")]], [new]) == []
 
 
-def test_a_changed_name_of_a_shared_inode_is_told_of_that_name(tmp_path: Path) -> None:
+def test_a_changed_name_of_a_shared_inode_is_reported_for_that_name(tmp_path: Path) -> None:
     old = [file("a", "one"), file("b", "two")]
     found = compared(prepared(tmp_path), [old], [[file("a", "one"), hard("b", "a")]])
     kinds = {difference.path: difference.kind for difference in found}
     assert kinds == {"/a": DifferenceKind.METADATA, "/b": DifferenceKind.CHANGED}
 
 
-def test_names_that_are_grouped_otherwise_are_other_links(tmp_path: Path) -> None:
+def test_names_grouped_differently_are_different_links(tmp_path: Path) -> None:
     old = [file("a", "x"), file("b", "x"), hard("c", "a"), hard("d", "b")]
     new = [file("a", "x"), file("b", "x"), hard("c", "b"), hard("d", "a")]
     found = compared(prepared(tmp_path), [old], [new])

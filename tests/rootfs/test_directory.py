@@ -1,4 +1,4 @@
-"""Images unpacked into directories, also by layers that mean harm."""
+"""Unpack images into directories, including hostile layers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_layers_become_one_directory(tmp_path: Path, compressed: bool) -> None:
     assert not list(tmp_path.glob(".tarkit*"))
 
 
-def test_data_an_upper_layer_seemed_to_hide_is_fetched(tmp_path: Path) -> None:
+def test_data_mispredicted_as_hidden_is_read_again(tmp_path: Path) -> None:
     base = [file("a", "shared"), hard("b", "a"), directory("x"), file("x/f", "kept")]
     upper = [file("a", "new"), link("x2", "x")]
     top, _ = unpack(tmp_path, base, upper)
@@ -86,7 +86,7 @@ def test_data_an_upper_layer_seemed_to_hide_is_fetched(tmp_path: Path) -> None:
     assert (top / "b").stat().st_nlink == 1
 
 
-def test_hard_links_of_everything_share_their_inode(tmp_path: Path) -> None:
+def test_hard_links_of_every_type_share_their_inode(tmp_path: Path) -> None:
     layer = [
         file("a", "x"),
         hard("b", "a"),
@@ -111,7 +111,7 @@ def test_times_are_kept_to_the_nanosecond(tmp_path: Path) -> None:
     assert (top / "far").stat().st_mtime_ns == 13_569_465_600 * 10**9
 
 
-def test_unlisted_directories_are_as_old_as_asked(
+def test_unlisted_directories_have_the_source_date_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "77")
@@ -174,14 +174,14 @@ def test_root_keeps_everything(tmp_path: Path) -> None:
 def unpack_without_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *layer: Item, rootless: bool = False
 ) -> tuple[Facts, RootfsResult]:
-    """What somebody gets who is not root, by the word of geteuid at least."""
+    """Unpack with a patched ``geteuid`` that reports a user other than root."""
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     monkeypatch.setattr(os, "getegid", lambda: 12345)
     top, result = unpack(tmp_path, layer, rootless=rootless)
     return facts_of_directory(top), result
 
 
-def test_without_root_a_summary_says_what_is_missing(
+def test_without_root_notes_list_lost_metadata(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer = [
@@ -194,14 +194,14 @@ def test_without_root_a_summary_says_what_is_missing(
     assert "/null" not in facts
     assert facts["/b"]["mode"] == 0o755
     assert [note.partition(" of")[0] for note in result.notes] == [
-        "1 device nodes were left out; only root can make them",
+        "1 device nodes were left out; only root can create them",
         "owners",
         "set-id bits",
     ]
 
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="there are no such attributes here")
-def test_an_entry_counts_once_however_many_attributes_it_loses(
+def test_an_entry_that_loses_several_attributes_counts_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*arguments: object, **options: object) -> None:
@@ -224,23 +224,23 @@ def test_rootless_keeps_owners_in_attributes(
     assert result.notes == ()
 
 
-def test_an_owner_no_file_can_have_is_refused(tmp_path: Path) -> None:
+def test_invalid_owners_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="4294967295"):
         unpack(tmp_path, [file("a", pax={"uid": "4294967295"})])
 
 
 @as_root
 @pytest.mark.parametrize(("major", "minor"), [(1 << 12, 0), (0, 1 << 20), ((1 << 32) - 1, 0)])
-def test_a_device_that_cannot_be_is_refused(tmp_path: Path, major: int, minor: int) -> None:
+def test_invalid_device_numbers_are_refused(tmp_path: Path, major: int, minor: int) -> None:
     numbers = {"SCHILY.devmajor": str(major), "SCHILY.devminor": str(minor)}
     item = Item("dev", tarfile.CHRTYPE, pax=numbers)
-    with pytest.raises(UnsupportedError, match=f"the device {major}:{minor}, which Linux cannot"):
+    with pytest.raises(UnsupportedError, match=f"invalid device number {major}:{minor}"):
         unpack(tmp_path, [item])
     assert "out" not in listing(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="there are no such attributes here")
-def test_access_control_lists_of_where_it_goes_are_not_the_images(tmp_path: Path) -> None:
+def test_default_acls_of_the_destination_are_not_inherited(tmp_path: Path) -> None:
     entries = [(0x01, 7, ALL_IDS), (0x02, 7, 1234), (0x04, 5, ALL_IDS), (0x10, 7, ALL_IDS)]
     entries.append((0x20, 5, ALL_IDS))
     acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
@@ -254,7 +254,7 @@ def test_access_control_lists_of_where_it_goes_are_not_the_images(tmp_path: Path
 
 
 @pytest.mark.parametrize("there", ["file", "full", "dangling"])
-def test_what_is_there_already_is_left_alone(tmp_path: Path, there: str) -> None:
+def test_an_occupied_path_is_left_alone(tmp_path: Path, there: str) -> None:
     target = tmp_path / "out"
     match there:
         case "file":
@@ -269,7 +269,7 @@ def test_what_is_there_already_is_left_alone(tmp_path: Path, there: str) -> None
     assert not (target / "a").exists()
 
 
-def test_an_empty_directory_is_taken(tmp_path: Path) -> None:
+def test_an_empty_directory_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     top, _ = unpack(tmp_path, [file("a")])
     assert names(top) == ["a"]
@@ -295,7 +295,7 @@ def test_deep_trees_need_neither_recursion_nor_descriptors(tmp_path: Path) -> No
         remove_tree(outer, top.name, directory)  # pytest's own removal recurses
 
 
-def test_a_deep_tree_that_fails_goes_away_whole(tmp_path: Path) -> None:
+def test_a_deep_tree_is_removed_on_failure(tmp_path: Path) -> None:
     bad = [file("x"), file("y", "late")]
     deep = [file("d/" * 1500 + "f", "deep")]
     with source_of(tmp_path, deep, pack(bad)[:700]) as source, pytest.raises(VerificationError):
@@ -304,8 +304,10 @@ def test_a_deep_tree_that_fails_goes_away_whole(tmp_path: Path) -> None:
     assert not [name for name in listing(tmp_path) if name.startswith(".")]
 
 
-def test_what_is_hidden_is_not_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The link hides nothing by its name, so the data below it is unpacked before the merge tells."""
+def test_lost_metadata_of_hidden_files_is_not_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of the link hides nothing, so the data below it is unpacked before the merge."""
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     monkeypatch.setattr(os, "getegid", lambda: 12345)
     layers = [[file("u/s", "x", 0o4755), link("l", "u")], [file("l/.wh.s")]]
@@ -313,7 +315,7 @@ def test_what_is_hidden_is_not_missed(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [note.partition(" entries")[0] for note in result.notes] == ["owners of 3"]
 
 
-def test_times_the_disk_cannot_tell_are_told(
+def test_times_the_disk_cannot_store_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     far = 99_999_999_999
@@ -335,15 +337,15 @@ def test_a_mount_point_is_refused_before_anything_is_read(
     monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "disk")
     with (
         source_of(tmp_path, [file("a")]) as source,
-        pytest.raises(RefusedError, match="something is mounted there; name a directory in it"),
+        pytest.raises(RefusedError, match="is a mount point; name a directory inside it"),
     ):
         write_directory(source, tmp_path / "disk")
 
 
 @as_root
-def test_what_fails_in_a_deep_tree_is_what_is_told(tmp_path: Path) -> None:
+def test_the_error_in_a_deep_tree_is_the_one_reported(tmp_path: Path) -> None:
     deep = [file("/".join(["n" * 200] * 40)), char("z", 5000, 0)]
-    with pytest.raises(UnsupportedError, match="the device 5000:0"):
+    with pytest.raises(UnsupportedError, match="invalid device number 5000:0"):
         unpack(tmp_path, deep)
     assert not [name for name in listing(tmp_path) if name.startswith((".", "out"))]
 
@@ -380,7 +382,7 @@ def test_a_truncated_layer_is_an_error(tmp_path: Path) -> None:
 
 
 def raw(*members: tuple[str, bytes, str]) -> bytes:
-    """A layer of names that tarfile itself would not extract: name, type, target."""
+    """Return a layer of (name, type, target) with names that tarfile would not extract."""
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w") as archive:
         for name, kind, target in members:
@@ -475,7 +477,7 @@ def test_an_overlay_does_not_leave_the_image_either(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "etc" / "x").read_text() == "x!"
 
 
-def test_a_system_without_such_directories_is_told(
+def test_systems_without_posix_directories_are_unsupported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "supports_dir_fd", set())

@@ -1,4 +1,4 @@
-"""The library's view of an image: paths, metadata, contents, patterns."""
+"""FileSystem: paths, metadata, contents, patterns."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ def files(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[FileSystem
         yield opened
 
 
-def test_compressed_layers_are_asked_for_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compressed_layers_are_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with source_of(tmp_path, LOWER, UPPER) as source:
         asked: list[Descriptor] = []
         open_blob = source.open_blob
@@ -76,7 +74,7 @@ def test_compressed_layers_are_asked_for_once(
         )
 
 
-def test_walking_goes_parents_first_and_by_name(files: FileSystem) -> None:
+def test_walk_yields_parents_first_sorted_by_name(files: FileSystem) -> None:
     assert [entry.path for entry in files.walk()] == [
         "/", "/dev", "/dev/null", "/etc", "/etc/motd", "/latin-\udce9", "/lib", "/loop", "/up",
         "/usr", "/usr/lib", "/usr/lib/a.so", "/usr/lib/b.so", "/usr/lib/c.so",
@@ -86,7 +84,7 @@ def test_walking_goes_parents_first_and_by_name(files: FileSystem) -> None:
     ]  # fmt: skip
 
 
-def test_an_entry_tells_everything(files: FileSystem) -> None:
+def test_an_entry_holds_all_metadata(files: FileSystem) -> None:
     motd = files.stat("/etc/motd")
     assert (motd.path, motd.type, motd.mode) == ("/etc/motd", MemberType.FILE, 0o644)
     assert (motd.size, motd.layer, motd.links) == (9, 1, 1)
@@ -119,7 +117,7 @@ def test_text_that_is_not_utf8_is_escaped(files: FileSystem) -> None:
     assert files.read_text(b"latin-\xe9") == "\udce9t\udce9"
 
 
-def test_what_is_not_there_or_no_file(files: FileSystem) -> None:
+def test_missing_paths_and_other_types_are_errors(files: FileSystem) -> None:
     assert not files.exists("nothing")
     for path in ("nothing", "etc/motd/x", "usr/lib/none"):
         with pytest.raises(PathNotFoundError):
@@ -133,7 +131,7 @@ def test_what_is_not_there_or_no_file(files: FileSystem) -> None:
         files.read_bytes("etc/motd", limit=3)
 
 
-def test_plain_layers_are_read_anywhere(tmp_path: Path) -> None:
+def test_files_of_plain_layers_are_seekable(tmp_path: Path) -> None:
     with (
         source_of(tmp_path, LOWER, compressed=False) as source,
         FileSystem.of(source) as files,
@@ -168,7 +166,7 @@ def test_patterns_match_characters(tmp_path: Path) -> None:
         assert [entry.path for entry in files.glob("caf?/[ñ-ó]")] == ["/café/ñ"]
 
 
-def test_sparse_files_read_as_they_are_meant(tmp_path: Path) -> None:
+def test_sparse_files_read_with_their_holes(tmp_path: Path) -> None:
     sparse = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.name": "s"}
     sparse |= {"GNU.sparse.size": "12", "GNU.sparse.map": "4,5"}
     layer = [file("GNUSparseFile.0/s", "hello", pax=sparse)]
@@ -193,7 +191,7 @@ def test_an_artifact_has_no_files(tmp_path: Path) -> None:
 
 
 class Recorder:
-    """A sink that remembers."""
+    """A sink that records its calls."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[bytes, bytes]] = []
@@ -202,7 +200,7 @@ class Recorder:
         self.seen.append((member.name, b"".join(chunks)))
 
 
-def test_data_comes_top_down_without_what_is_hidden(tmp_path: Path) -> None:
+def test_visible_data_is_delivered_from_the_top_layer(tmp_path: Path) -> None:
     lower = [file("a", "1"), file("d/x", "2"), file("d/y", "3"), file("e/x", "4"), file("k", "5")]
     middle = [file("a", "6"), file("d/.wh..wh..opq"), directory("k"), file("new", "7")]
     upper = [file("e", "8"), file(".wh.new")]
@@ -213,20 +211,20 @@ def test_data_comes_top_down_without_what_is_hidden(tmp_path: Path) -> None:
     assert [len(layer) for layer in entries] == [5, 4, 2]
 
 
-def test_a_shadow_falls_on_what_lies_below_only() -> None:
-    shadow = HiddenPaths()
-    shadow.add(1, members(file("a"), file(".wh.b"), directory("d"), file("e/.wh..wh..opq")))
-    assert shadow.covers(0, b"./a")
-    assert shadow.covers(0, b"b/x")
-    assert shadow.covers(0, b"e/x/y")
-    assert not shadow.covers(0, b"e")
-    assert not shadow.covers(0, b"d/x")
-    assert not shadow.covers(1, b"a")
-    assert not shadow.covers(0, b"c")
-    shadow.add(2, members(file("c"), file(".wh.d")))
-    assert shadow.covers(1, b"c")
-    assert shadow.covers(0, b"d/x")
-    assert not shadow.covers(1, b"a")
+def test_a_hidden_falls_on_what_lies_below_only() -> None:
+    hidden = HiddenPaths()
+    hidden.add(1, members(file("a"), file(".wh.b"), directory("d"), file("e/.wh..wh..opq")))
+    assert hidden.covers(0, b"./a")
+    assert hidden.covers(0, b"b/x")
+    assert hidden.covers(0, b"e/x/y")
+    assert not hidden.covers(0, b"e")
+    assert not hidden.covers(0, b"d/x")
+    assert not hidden.covers(1, b"a")
+    assert not hidden.covers(0, b"c")
+    hidden.add(2, members(file("c"), file(".wh.d")))
+    assert hidden.covers(1, b"c")
+    assert hidden.covers(0, b"d/x")
+    assert not hidden.covers(1, b"a")
 
 
 @pytest.mark.parametrize("plain", [False, True])

@@ -1,4 +1,4 @@
-"""Random stacks of hard links, whiteouts and replacements: one result, whoever asks for it."""
+"""Random stacks of hard links, whiteouts and replacements: all outputs agree."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.rootfs.trees import Facts, facts_of_directory, facts_of_image, facts_
 
 
 def facts_of_files(facts: Facts) -> Facts:
-    """Return what matters of each path in *facts*, which anyone may write to a disk."""
+    """Return the properties of each path in *facts* that do not require root."""
     keys = ("type", "size", "sha256", "nlink", "target")
     return {
         path: {key: fact[key] for key in keys if key in fact}
@@ -32,7 +32,7 @@ def facts_of_files(facts: Facts) -> Facts:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_merge_is_what_extracting_entry_by_entry_gives(seed: int) -> None:
+def test_the_merge_agrees_with_extraction_in_order(seed: int) -> None:
     random = Random(seed)
     compared = 0
     for _ in range(150):

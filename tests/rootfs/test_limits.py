@@ -1,4 +1,4 @@
-"""Small layers that would take long, or much memory: work is counted, and bounded."""
+"""Small layers that would take much time or memory: work is counted and limited."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def plain(name: str) -> Member:
 
 
 def chain_of_symlinks(target: str) -> list[Member]:
-    """Return 39 links, each to the next by a long way, and the last one to *target*."""
+    """Return 39 links, each to the next through a long path, and the last one to *target*."""
     return [symlink(f"l{n}", "./" * 2040 + (f"l{n + 1}" if n < 38 else target)) for n in range(39)]
 
 
@@ -77,7 +77,7 @@ def test_a_chain_of_hard_links_takes_linear_time(
 def test_a_chain_of_hard_links_to_nothing_takes_linear_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The chain is gone in the end, so it is no error."""
+    """No error, because the chain is removed in the end."""
     chain = [hardlink(f"d/h{n + 1}", f"d/h{n}") for n in reversed(range(SIZE))]
     lookups = Counter(monkeypatch, Resolver, "get")
     merge([[*chain, plain("d")]])
@@ -97,12 +97,12 @@ def test_long_symbolic_links_are_followed_once_for_all_files_behind_them(
 
 
 @pytest.mark.parametrize("target", ["r", "r/missing"])
-def test_following_links_again_and_again_is_limited(target: str) -> None:
+def test_following_links_repeatedly_is_limited(target: str) -> None:
     step = [symlink("other", "x"), plain("l0/f")]
-    with pytest.raises(LimitExceededError, match="symbolic links that take more"):
+    with pytest.raises(LimitExceededError, match="symbolic links take more"):
         merge([[plain("r/x"), *chain_of_symlinks(target), *step * SIZE]])
     missing = [hardlink(f"h{n}", "l0/missing/f") for n in range(SIZE)]
-    with pytest.raises(LimitExceededError, match="symbolic links that take more"):
+    with pytest.raises(LimitExceededError, match="symbolic links take more"):
         merge([[plain("r/x"), *chain_of_symlinks("r"), *missing]])
 
 
@@ -113,10 +113,10 @@ def test_very_deep_paths_are_limited() -> None:
         merge([[plain(f"{deep}{n}/f") for n in range(300)]])
 
 
-def test_links_of_images_as_they_are_stay_far_below_the_limit(
+def test_links_of_real_images_stay_far_below_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A link changes after every file, so nothing is remembered."""
+    """A link changes after every file, so nothing can be cached."""
     layer = [symlink("lib", "usr/lib"), symlink("usr/lib", "../opt/lib")]
     for number in range(SIZE):
         layer += [symlink(f"s{number}", "x"), plain(f"lib/f{number}")]
@@ -211,16 +211,16 @@ class CountingDict(dict[bytes, int]):
 
 
 def test_deep_paths_are_not_looked_up_directory_by_directory() -> None:
-    shadow = HiddenPaths()
-    shadow.add(1, [plain("a/.wh.b")])
-    shadow._closed = closed = CountingDict(shadow._closed)
+    hidden = HiddenPaths()
+    hidden.add(1, [plain("a/.wh.b")])
+    hidden._closed = closed = CountingDict(hidden._closed)
     for number in range(100):
-        assert not shadow.covers(0, f"{number}/{'d/' * 4000}f".encode())
+        assert not hidden.covers(0, f"{number}/{'d/' * 4000}f".encode())
     assert closed.lookups < 1_000
-    assert shadow.covers(0, b"a/b/" + b"d/" * 90 + b"f")
+    assert hidden.covers(0, b"a/b/" + b"d/" * 90 + b"f")
 
 
-def test_limits_follow_counts_what_a_walk_tells() -> None:
+def test_limits_count_the_steps_of_links() -> None:
     tree = merge([[*chain_of_symlinks("r"), plain("r/f")]])
     counted = MergeLimits()
     for _ in range(12):

@@ -1,4 +1,4 @@
-"""The rules of the merge, each with the smallest layers that show it."""
+"""The rules of the merge, each shown with the smallest possible layers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def at(tree: Tree, path: str) -> Node:
 
 
 def origin(tree: Tree, path: str) -> int:
-    """The layer that *path* comes from."""
+    """Return the number of the layer that contains *path*."""
     return at(tree, path).layer
 
 
@@ -38,7 +38,7 @@ BASE = [directory("d"), file("d/a", "a"), file("d/b", "b"), directory("d/sub"), 
 
 @pytest.mark.parametrize("order", [1, -1])
 class TestWhiteouts:
-    """Whatever stands first, the whiteout or what it does not touch."""
+    """Each test runs with the whiteout before and after the other entries."""
 
     def test_a_whiteout_hides_the_name_below(self, order: int) -> None:
         tree = merged(BASE, [file("d/.wh.a"), file("d/c")][::order])
@@ -59,7 +59,7 @@ class TestWhiteouts:
     def test_what_a_layer_adds_below_its_own_whiteout_stays(self, order: int) -> None:
         tree = merged([directory("d", 0o700), file("d/a")], [file(".wh.d"), file("d/c")][::order])
         assert paths(tree) == ["d", "d/c"]
-        assert at(tree, "d").member.mode == 0o755  # nobody listed the new one
+        assert at(tree, "d").member.mode == 0o755  # no layer lists the new one
 
     def test_an_opaque_marker_hides_what_is_below_and_no_sibling(self, order: int) -> None:
         tree = merged(BASE, [file("d/.wh..wh..opq"), file("d/c"), directory("d/sub")][::order])
@@ -90,12 +90,12 @@ def test_a_whiteout_does_not_reach_into_the_layers_above() -> None:
     assert paths(merged([file("a")], [file(".wh.a")], [file("a")])) == ["a"]
 
 
-def test_markers_of_nothing_do_no_harm() -> None:
+def test_whiteouts_of_missing_paths_are_harmless() -> None:
     upper = [file(".wh.none"), file("no/.wh.none"), file("a/.wh.none"), file("no/.wh..wh..opq")]
     assert paths(merged([file("a")], upper)) == ["a"]
 
 
-def test_what_aufs_kept_for_itself_is_hidden() -> None:
+def test_aufs_metadata_is_hidden() -> None:
     layer = [file(".wh..wh.aufs"), directory(".wh..wh.plnk"), file(".wh..wh.plnk/1.2"), file("a")]
     assert paths(merged(layer)) == ["a"]
 
@@ -106,18 +106,18 @@ def test_a_hard_link_into_aufs_own_directory_gets_its_file() -> None:
 
 
 @pytest.mark.parametrize("name", [".wh.", ".wh..", ".wh...", "d/.wh."])
-def test_a_whiteout_of_nothing_is_an_error(name: str) -> None:
-    with pytest.raises(MalformedError, match="whiteout of nothing"):
+def test_a_whiteout_without_a_name_is_an_error(name: str) -> None:
+    with pytest.raises(MalformedError, match="whiteout without a name"):
         merged(BASE, [file(name)])
 
 
-def test_a_whiteout_with_entries_in_it_is_an_error() -> None:
-    with pytest.raises(MalformedError, match="entries in it"):
+def test_an_entry_below_a_whiteout_is_an_error() -> None:
+    with pytest.raises(MalformedError, match="cannot contain entries"):
         merged([file(".wh.a/b")])
 
 
-def test_a_link_cannot_bring_a_whiteouts_name_in() -> None:
-    with pytest.raises(MalformedError, match="entries in it"):
+def test_a_link_cannot_introduce_the_name_of_a_whiteout() -> None:
+    with pytest.raises(MalformedError, match="cannot contain entries"):
         merged([link("a", ".wh.b"), file("a/c")])
 
 
@@ -154,7 +154,7 @@ def test_a_link_longer_than_any_system_follows_is_not_followed() -> None:
         merge([layer])
 
 
-def test_directory_file_directory_does_not_bring_the_first_children_back() -> None:
+def test_directory_file_directory_does_not_restore_the_first_children() -> None:
     tree = merged(BASE, [file("d", "file")], [directory("d"), file("d/new")])
     assert paths(tree) == ["d", "d/new"]
 
@@ -165,7 +165,7 @@ def test_a_directory_on_a_directory_changes_its_metadata_and_keeps_the_rest() ->
     assert "d/sub/x" in paths(tree)
 
 
-def test_parents_nobody_listed_are_plain() -> None:
+def test_unlisted_parents_have_default_metadata() -> None:
     tree = merge([members(file("a/b/c"))], mtime_ns=7)
     for path in ("a", "a/b"):
         meta = at(tree, path).member
@@ -190,7 +190,7 @@ def test_names_stop_at_the_root(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["../a", "/a", "x/../../a"])
-def test_names_that_leave_the_root_are_refused_where_asked(name: str) -> None:
+def test_names_that_leave_the_root_are_refused_if_strict(name: str) -> None:
     with pytest.raises(UnsafePathError):
         merged([file(name)], strict=True)
 
@@ -335,7 +335,7 @@ def test_the_last_of_two_entries_counts() -> None:
     assert at(merged([file("a", "1"), file("a", "22")]), "a").member.size == 2
 
 
-def test_paths_that_lead_nowhere() -> None:
+def test_missing_paths_are_not_found() -> None:
     tree = merged([file("a"), link("b", "none")])
     for path in ("none", "a/x", "b"):
         with pytest.raises(PathNotFoundError):

@@ -69,5 +69,5 @@ def kind_and_value(node: Node) -> tuple[str, object]:
 @given(stacks())
 @example([[file("a", "x"), hard("b", "a")], [file("a", "yy"), file("c/.wh.b"), hard("b", "a")]])
 @example([[link("a", "b"), directory("b")], [file("a/.wh..wh..opq"), directory("a"), file("a/c")]])
-def test_the_merge_is_what_applying_layers_one_by_one_would_be(stack: list[list[Item]]) -> None:
+def test_the_merge_agrees_with_the_model(stack: list[list[Item]]) -> None:
     assert actual(stack) == expected(stack)

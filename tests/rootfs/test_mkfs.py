@@ -1,6 +1,6 @@
-"""Files that other programs make of an image: how they appear, and what is said where they cannot.
+"""Write squashfs and erofs files: publication and errors.
 
-The programs here stand in for the real ones, which tests/conformance calls.
+Fake programs replace the real ones, which tests/conformance runs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OLD_EROFS = f'[ "$1" = --help ] && exit\n{LAST_TWO}\ntar -cf "$1" -C "$2" .'
 
 @pytest.fixture(autouse=True)
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where programs are looked for first; the umask is one that hides everything from others."""
+    """The first directory of ``PATH``; the umask denies others all access."""
     path = tmp_path / "bin"
     path.mkdir()
     (tmp_path / "out").mkdir()
@@ -57,7 +57,7 @@ def install(program: Path, script: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_file_like_any_other_output(source: Source, name: str) -> None:
+def test_the_file_is_published_like_other_outputs(source: Source, name: str) -> None:
     write, _ = WRITERS[name]
     write(source, Path("a.img"))
     assert stat.S_IMODE(Path("a.img").stat().st_mode) == 0o644
@@ -73,7 +73,7 @@ def test_a_file_like_any_other_output(source: Source, name: str) -> None:
 def test_an_erofs_of_a_directory(programs: Path, source: Source) -> None:
     install(programs / "mkfs.erofs", OLD_EROFS)
     result = write_erofs(source, Path("a.img"))
-    assert "the image was unpacked first" in result.notes[0]
+    assert "unpacked the image first" in result.notes[0]
     assert stat.S_IMODE(Path("a.img").stat().st_mode) == 0o644
     assert listing(Path()) == ["a.img"]
     with tarfile.open("a.img") as tar:
@@ -90,7 +90,9 @@ def test_a_program_that_fails_says_why(programs: Path, source: Source, name: str
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_place_that_was_taken_meanwhile(programs: Path, source: Source, name: str) -> None:
+def test_a_destination_taken_meanwhile_is_an_error(
+    programs: Path, source: Source, name: str
+) -> None:
     write, script = WRITERS[name]
     install(programs / name, f"{script}\nmkdir a.img")
     with pytest.raises(TarkitError, match=r"a\.img: Is a directory"):
@@ -98,14 +100,14 @@ def test_a_place_that_was_taken_meanwhile(programs: Path, source: Source, name: 
     assert listing(Path()) == ["a.img"]
 
 
-def test_a_directory_that_cannot_be_made(programs: Path, source: Source) -> None:
+def test_a_failed_unpack_is_an_error(programs: Path, source: Source) -> None:
     install(programs / "mkfs.erofs", "for inner in .tarkit-*/.wh*; do touch $inner/root; done")
     with pytest.raises(RefusedError, match="root: exists already"):
         write_erofs(source, Path("a.img"))
     assert listing(Path()) == []
 
 
-def test_a_full_disk_is_one(programs: Path, source: Source) -> None:
+def test_a_full_disk_is_reported(programs: Path, source: Source) -> None:
     install(programs / "mksquashfs", "echo Failed to write: No space left on device; exit 1")
     with pytest.raises(NoSpaceError, match="Failed to write"):
         write_squashfs(source, Path("a.img"))
@@ -129,7 +131,7 @@ def content(size: int, *places: int) -> bytes:
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_sparse_members_are_handed_over_whole(tmp_path: Path, name: str) -> None:
+def test_sparse_members_are_expanded(tmp_path: Path, name: str) -> None:
     write, _ = WRITERS[name]
     layer = [
         file("before", b"b" * 700),
@@ -153,7 +155,9 @@ def test_sparse_members_are_handed_over_whole(tmp_path: Path, name: str) -> None
     }
 
 
-def test_a_program_that_reads_no_more_says_why(programs: Path, tmp_path: Path) -> None:
+def test_the_error_of_a_program_that_stops_reading_is_reported(
+    programs: Path, tmp_path: Path
+) -> None:
     install(programs / "mksquashfs", "head -c 100 >/dev/null; echo enough >&2; exit 3")
     layer = pack([sparse("large", 50_000_000, 0)])
     with (
@@ -165,13 +169,13 @@ def test_a_program_that_reads_no_more_says_why(programs: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("name", "lost"), [("mksquashfs", 5), ("mkfs.erofs", 3)])
-def test_attributes_that_get_lost_are_counted(tmp_path: Path, name: str, lost: int) -> None:
+def test_lost_attributes_are_counted(tmp_path: Path, name: str, lost: int) -> None:
     write, _ = WRITERS[name]
     list_ = acl().decode("utf-8", "surrogateescape")
     layer = [
-        attributed(directory("."), user__root="r"),  # mksquashfs takes none of these
+        attributed(directory("."), user__root="r"),  # mksquashfs ignores these
         attributed(directory("d"), user__a="1", trusted__b="2"),
-        attributed(directory("e"), system__posix_acl_default=list_),  # squashfs has no place for it
+        attributed(directory("e"), system__posix_acl_default=list_),  # squashfs cannot store it
         attributed(file("f"), user__a="1"),
         attributed(file("g"), system__posix_acl_default=list_, user__b="kept"),
         attributed(link("l", "f"), user__a="1", trusted__b="2"),

@@ -1,4 +1,4 @@
-"""Changes on top of an image."""
+"""Overlays: changes on top of an image."""
 
 from __future__ import annotations
 
@@ -62,14 +62,16 @@ def test_a_file_is_added_through_the_images_links(tmp_path: Path) -> None:
         assert files.stat("opt").mtime_ns == 0
 
 
-def test_times_are_no_later_than_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_are_at_most_the_source_date_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000")
     (tmp_path / "f").write_text("x")
     with changed(tmp_path, Overlay().add(tmp_path / "f", "/f")) as files:
         assert files.stat("f").mtime_ns == 1000 * 10**9
 
 
-def test_what_is_being_staged_is_no_part_of_a_tree(tmp_path: Path) -> None:
+def test_staging_directories_are_not_added(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "file").write_text("x")
@@ -79,7 +81,7 @@ def test_what_is_being_staged_is_no_part_of_a_tree(tmp_path: Path) -> None:
             assert [entry.path for entry in files.walk("/src")] == ["/src", "/src/file"]
 
 
-def test_a_tree_is_laid_over_what_is_there(tmp_path: Path) -> None:
+def test_a_tree_is_merged_with_existing_files(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "bin").mkdir(parents=True)
     (tree / "etc").mkdir(mode=0o700)
@@ -93,8 +95,8 @@ def test_a_tree_is_laid_over_what_is_there(tmp_path: Path) -> None:
         assert files.read_text("etc/link") == files.read_text("etc/keep") == "kept"
 
 
-def test_dots_lead_back_from_where_a_link_leads(tmp_path: Path) -> None:
-    """As the kernel goes: ``/bin`` is a link to ``usr/bin``."""
+def test_dot_dot_leads_to_the_parent_of_a_link_target(tmp_path: Path) -> None:
+    """As the kernel resolves them: ``/bin`` is a link to ``usr/bin``."""
     overlay = Overlay().write("/bin/../new", b"x").remove("/bin/../../etc/keep")
     with changed(tmp_path, overlay) as files:
         assert files.read_text("/usr/new") == "x"
@@ -103,7 +105,7 @@ def test_dots_lead_back_from_where_a_link_leads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["/etc", "..", "/bin", "/etc/hosts/below", "/hosts/below"])
-def test_a_file_takes_no_more_than_a_files_place(tmp_path: Path, place: str) -> None:
+def test_a_file_replaces_only_a_file(tmp_path: Path, place: str) -> None:
     """``/bin`` is a link to a directory, and ``/hosts`` one to a file."""
     (tmp_path / "f").write_text("x")
     for overlay in (Overlay().add(tmp_path / "f", place), Overlay().write(place, b"")):
@@ -111,7 +113,7 @@ def test_a_file_takes_no_more_than_a_files_place(tmp_path: Path, place: str) -> 
             pass
 
 
-def test_a_tree_takes_no_files_place(tmp_path: Path) -> None:
+def test_a_directory_does_not_replace_a_file(tmp_path: Path) -> None:
     (tmp_path / "tree" / "hosts").mkdir(parents=True)
     overlay = Overlay().add(tmp_path / "tree", "/etc")
     with pytest.raises(RefusedError, match="a file of the image"), changed(tmp_path, overlay):
@@ -120,7 +122,7 @@ def test_a_tree_takes_no_files_place(tmp_path: Path) -> None:
         assert files.stat("/etc/hosts").type is MemberType.DIRECTORY
 
 
-def test_a_file_takes_the_place_of_a_link(tmp_path: Path) -> None:
+def test_a_file_replaces_a_link(tmp_path: Path) -> None:
     with changed(tmp_path, Overlay().write("/hosts", b"new")) as files:
         assert files.read_text("/hosts") == "new"
         assert files.read_text("/etc/hosts") == "localhost\n"
@@ -150,7 +152,7 @@ def test_attributes_of_the_file_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_what_somebody_elses_file_may_do_root_s_may_not(tmp_path: Path) -> None:
+def test_files_of_other_owners_lose_set_id_bits(tmp_path: Path) -> None:
     for name, owner in (("mine", 0), ("theirs", 12_345)):
         (tmp_path / name).write_text("x")
         os.chown(tmp_path / name, owner, owner)
@@ -160,7 +162,7 @@ def test_what_somebody_elses_file_may_do_root_s_may_not(tmp_path: Path) -> None:
         assert [files.stat(name).mode for name in ("mine", "theirs")] == [0o6755, 0o755]
 
 
-def test_a_link_is_told_from_a_file_that_holds_what_looks_like_it(tmp_path: Path) -> None:
+def test_a_link_and_a_file_with_the_same_bytes_have_different_digests(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("payload")
     (tmp_path / "x").chmod(0o777)
     os.utime(tmp_path / "x", ns=(0, 0))
@@ -179,34 +181,34 @@ def test_a_link_is_told_from_a_file_that_holds_what_looks_like_it(tmp_path: Path
     assert len({before, file_digest, tree.digest()}) == 3
 
 
-def test_an_overlay_is_known_by_what_it_does(tmp_path: Path) -> None:
-    """Two edits that nothing tells apart must not pass for one."""
+def test_the_digest_identifies_the_changes(tmp_path: Path) -> None:
+    """Two edits that cannot be distinguished must not have the same digest."""
 
     def edit(data: bytes) -> bytes:
         return data
 
     for change in (edit, lambda data: data, partial(edit), re.compile(b"x").sub):
         overlay = Overlay().edit("/a", change)  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match="give it a name"):
+        with pytest.raises(UsageError, match="pass a name"):
             overlay.digest()
     one, two = (Overlay().edit("/a", edit, name=name) for name in ("one", "two"))
     assert one.digest() != two.digest()
     assert Overlay().edit("/a", bytes.upper).digest() != Overlay().edit("/a", bytes.lower).digest()
 
 
-def test_what_is_to_be_added_must_be_there_and_plain(tmp_path: Path) -> None:
+def test_added_paths_must_exist_and_have_a_supported_type(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError), changed(tmp_path, Overlay().add(tmp_path / "no", "/a")):
         pass
     with pytest.raises(UnsupportedError), changed(tmp_path, Overlay().add("/dev/null", "/a")):
         pass
 
 
-def test_paths_are_removed_with_what_is_below(tmp_path: Path) -> None:
+def test_paths_are_removed_recursively(tmp_path: Path) -> None:
     with changed(tmp_path, Overlay().remove("/bin").remove("usr").remove("hosts")) as files:
         assert [entry.path for entry in files.walk()] == ["/", "/etc", "/etc/hosts", "/etc/keep"]
 
 
-def test_removing_what_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_removing_a_missing_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError), changed(tmp_path, Overlay().remove("/none")):
         pass
     with pytest.raises(RefusedError), changed(tmp_path, Overlay().remove("/")):
@@ -235,7 +237,7 @@ def test_a_change_that_fails_leaves_no_layer_open(tmp_path: Path) -> None:
     assert len(listing(Path("/proc/self/fd"))) == before
 
 
-def test_changes_see_the_ones_before_them(tmp_path: Path) -> None:
+def test_changes_see_earlier_changes(tmp_path: Path) -> None:
     overlay = Overlay().write("/new", b"a").edit("/new", lambda data: data * 2)
     overlay.remove("/etc/keep").write("/gone", b"").remove("/gone")
     with changed(tmp_path, overlay) as files:
@@ -296,6 +298,6 @@ def test_an_image_without_bundles_gets_one(tmp_path: Path) -> None:
         encode(CERTIFICATE).replace(b"\n-----END", b"\n!-----END") + encode(OTHER),
     ],
 )
-def test_what_is_no_certificate_is_refused(pem: bytes) -> None:
+def test_invalid_certificates_are_refused(pem: bytes) -> None:
     with pytest.raises(MalformedError):
         Overlay().add_certificate(pem)

@@ -1,4 +1,4 @@
-"""Images as one tar, read back by the standard library."""
+"""Write images as tars, read back with the standard library."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_tar_is_the_image(tmp_path: Path, compressed: bool) -> None:
         assert facts_of_tar(target) == facts_of_image(files)
 
 
-def test_it_does_not_depend_on_where_the_image_is(tmp_path: Path) -> None:
+def test_the_tar_does_not_depend_on_the_transport(tmp_path: Path) -> None:
     one = saved(tmp_path, BASE, UPPER).read_bytes()
     assert saved(tmp_path, BASE, UPPER, compressed=False).read_bytes() == one
 
@@ -87,7 +87,7 @@ def test_entries_are_sorted_and_targets_come_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".tar.gz", ".tgz", ".tar.zst"])
-def test_its_name_says_how_it_is_compressed(tmp_path: Path, suffix: str) -> None:
+def test_the_suffix_determines_the_compression(tmp_path: Path, suffix: str) -> None:
     plain = saved(tmp_path, BASE).read_bytes()
     target = tmp_path / f"out{suffix}"
     with source_of(tmp_path, BASE) as source:
@@ -100,7 +100,7 @@ def test_its_name_says_how_it_is_compressed(tmp_path: Path, suffix: str) -> None
         assert gzip.decompress(packed) == plain
 
 
-def test_a_pipe_gets_the_same(tmp_path: Path) -> None:
+def test_a_pipe_gets_the_same_bytes(tmp_path: Path) -> None:
     output = io.BytesIO()
     with source_of(tmp_path, BASE) as source:
         stream_tar(source, output)
@@ -120,7 +120,7 @@ def test_sparse_files_stay_sparse(tmp_path: Path) -> None:
 
 
 def test_segments_of_sparse_files_are_whole_blocks(tmp_path: Path) -> None:
-    """GNU tar looks for each at the start of one, whatever the layer had."""
+    """GNU tar expects each segment at the start of a block."""
     target = saved(tmp_path, [unaligned("s"), file("t", "after")])
     with target.open("rb") as stream:
         reader = TarReader(stream)
@@ -144,7 +144,7 @@ def test_an_altered_layer_leaves_nothing(tmp_path: Path, pack_layer: None) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["layout"]
 
 
-def test_a_layer_that_is_another_one_the_second_time(
+def test_a_layer_that_changes_between_passes_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: set[Descriptor] = set()

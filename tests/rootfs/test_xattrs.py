@@ -1,4 +1,4 @@
-"""Which extended attributes are kept; tests/conformance asks the kernel the same."""
+"""Which extended attributes are kept; tests/conformance compares with the kernel."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fate(kind: str, name: bytes, value: bytes) -> str:
         (DEFAULT, acl(), "directory"),
     ],
 )
-def test_the_kind_of_file_decides(name: bytes, value: bytes, kinds: str) -> None:
+def test_the_file_type_decides(name: bytes, value: bytes, kinds: str) -> None:
     expected = {kind: "kept" if kind in kinds.split() else "lost" for kind in KINDS}
     assert {kind: fate(kind, name, value) for kind in KINDS} == expected
 
@@ -44,7 +44,7 @@ def test_the_kind_of_file_decides(name: bytes, value: bytes, kinds: str) -> None
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", [ACCESS, DEFAULT])
 @pytest.mark.parametrize("value", [b"", acl([])])
-def test_an_empty_list_is_none(kind: str, name: bytes, value: bytes) -> None:
+def test_an_empty_acl_counts_as_absent(kind: str, name: bytes, value: bytes) -> None:
     assert fate(kind, name, value) == "nothing"
 
 
@@ -69,7 +69,7 @@ OWNER, USER, GROUP, MASK, OTHER = ENTRIES
         acl([OWNER, GROUP, (0x120, 0, NOBODY)]),
     ],
 )
-def test_what_is_no_list_is_lost(value: bytes) -> None:
+def test_invalid_acls_are_lost(value: bytes) -> None:
     assert fate("directory", ACCESS, value) == fate("directory", DEFAULT, value) == "lost"
 
 
@@ -86,10 +86,10 @@ def test_what_is_no_list_is_lost(value: bytes) -> None:
         (b"", "lost"),
     ],
 )
-def test_capabilities_are_of_a_version_linux_takes(value: bytes, expected: str) -> None:
+def test_capabilities_must_have_a_known_version(value: bytes, expected: str) -> None:
     assert fate("file", b"security.capability", value) == expected
 
 
-def test_what_is_kept_stays_beside_what_is_lost() -> None:
+def test_valid_attributes_are_kept_beside_lost_ones() -> None:
     xattrs = {b"user.a": b"1", b"trusted.a": b"2", ACCESS: acl([])}
     assert sort_xattrs(Member(b"x", MemberType.FIFO, xattrs=xattrs)) == ({b"trusted.a": b"2"}, True)

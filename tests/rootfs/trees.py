@@ -1,4 +1,4 @@
-"""Directories, tars and trees as comparable facts."""
+"""Convert directories, tars and trees to comparable facts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def sha256(data: bytes) -> str:
 
 
 def facts_of_directory(top: Path) -> Facts:
-    """Everything below *top*, by path, as the kernel tells it."""
+    """Return the facts of everything below *top*, by path, as reported by the kernel."""
     facts: Facts = {}
     pending = [os.fsencode(top)]
     while pending:
@@ -81,7 +81,7 @@ def facts_of_directory(top: Path) -> Facts:
 
 
 def facts_of_image(files: FileSystem) -> Facts:
-    """Everything in an image, by path, as the library tells it."""
+    """Return the facts of an image, by path, as reported by the library."""
     facts: Facts = {}
     for entry in files.walk():
         kind = TYPES[entry.type]
@@ -105,7 +105,7 @@ def facts_of_image(files: FileSystem) -> Facts:
 
 
 def facts_of_tar(path: Path) -> Facts:
-    """Everything in a tar, by path, as the standard library reads it; each path there is once."""
+    """Return the facts of a tar, by path, as read by the standard library; paths must be unique."""
     facts: Facts = {}
     links: dict[str, str] = {}
     with tarfile.open(path, errors="surrogateescape") as archive:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Write a root filesystem as a directory, tar, squashfs or erofs."""

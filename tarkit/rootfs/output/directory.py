@@ -1,9 +1,9 @@
-"""An image unpacked into a directory.
+"""Unpack an image into a directory.
 
-Files are made in a workshop first, by number, while the layers go by once. When the merge knows
-what they are called, the directories are made, and the files moved into them. So no name in a
-layer is resolved on this machine at all, whatever links the layers bring; directories are entered
-one component at a time, never through a link.
+While the layers are read, once, files are staged under numbers. After the merge has determined their
+paths, the directories are created and the files moved into them. So no name in a layer is ever
+resolved by the kernel, and links in layers are harmless; directories are entered one component at a
+time, never through a link.
 """
 
 from __future__ import annotations
@@ -37,8 +37,11 @@ _OPEN = OPEN | NO_LINK
 
 @dataclass(frozen=True, slots=True)
 class RootfsResult:
-    """What was written: ``entries``, hard links among them, the ``size`` of all files in bytes,
-    and ``notes`` on what could not be kept."""
+    """The result of writing a root filesystem.
+
+    ``entries`` is the number of entries including hard links, ``size`` the total size of all files
+    in bytes; ``notes`` lists metadata that could not be kept.
+    """
 
     entries: int
     size: int
@@ -56,35 +59,38 @@ def write_directory(
 ) -> RootfsResult:
     """Unpack *source*'s image, with *overlay* on top, as the directory *path*.
 
-    *path* must not exist yet or be empty; it appears when everything is in it. As root all
-    metadata is kept; see :mod:`tarkit.rootfs.output.attributes` for others, and for *rootless*. Raises
-    :class:`RefusedError`, :class:`UnsupportedError` on a system without POSIX directories, and
-    whatever reading the image or writing to the disk may bring.
+    *path* must not exist or be an empty directory; it appears when it is complete. Root keeps all
+    metadata; for other users and *rootless* see :mod:`tarkit.rootfs.output.attributes`. Raises
+    :class:`RefusedError` if *path* is occupied, :class:`UnsupportedError` on a system without POSIX
+    directories, and the errors of reading the image and writing to the disk.
     """
     if os.open not in os.supports_dir_fd:
-        raise UnsupportedError("a directory cannot keep an image's files on this system")
+        raise UnsupportedError(
+            "cannot unpack into a directory on this system: no POSIX directories"
+        )
     refuse_occupied(path)
     attributes = Attributes(rootless=rootless)
     path = path.absolute()
     with os_errors(path.parent):
         parent = Directory.open(path.parent)
-    with os_errors(path), parent, _Places.open(parent) as places:
-        workshop = FileStager(places.files, attributes)
+    with os_errors(path), parent, _Workspace.open(parent) as workspace:
+        stager = FileStager(workspace.files, attributes)
         with FileSystem.of(
-            source, platform=platform, overlay=overlay, sink=workshop, on_progress=on_progress
+            source, platform=platform, overlay=overlay, sink=stager, on_progress=on_progress
         ) as files:
             require_writable(files.tree)
             inodes = files.tree.inodes()
-            missing = [node for node in inodes if workshop.lacks(node)]
-            files.contents.deliver(missing, workshop)
-        entries = _build(files.tree, places.root, path, workshop, attributes)
-        places.publish(parent, path.name)
+            # data that a prediction wrongly took for hidden
+            missing = [node for node in inodes if stager.lacks(node)]
+            files.contents.deliver(missing, stager)
+        entries = _build(files.tree, workspace.root, path, stager, attributes)
+        workspace.publish(parent, path.name)
     size = sum(node.member.size for node in inodes if node.children is None)
     return RootfsResult(entries, size, attributes.notes())
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class _Workspace:
     """Open directories in a *staging* directory: one for *files* and the *root* of the tree."""
 
     staging: Directory
@@ -94,18 +100,20 @@ class _Places:
     @classmethod
     @contextlib.contextmanager
     def open(cls, parent: Directory) -> Iterator[Self]:
-        """Make them on the filesystem of *parent* for the block."""
+        """Create the directories on the filesystem of *parent*; remove them after the block."""
         with staging_directory(parent) as staging:
             spread_out(staging)
-            # at random, as ext4 decides by the name: much was just deleted where the last run's were
+            # ext4 chooses block groups by name. Random names avoid those of the last run, where
+            # many blocks may just have been freed.
             names = [f"{name}-{os.urandom(4).hex()}" for name in ("files", "root")]
             with staging.make(names[0], 0o700) as files, staging.make(names[1], 0o700) as root:
                 yield cls(staging, files, root)
 
     def publish(self, parent: Directory, name: str) -> None:
-        """Move the tree to *name* in *parent*; only root may move a directory that is read-only."""
+        """Move the tree to *name* in *parent*."""
         status = self.root.status()
         mode = stat.S_IMODE(status.st_mode)
+        # Only root can move a read-only directory, as its ".." changes.
         may_move = os.geteuid() == 0 or mode & stat.S_IWUSR
         if not may_move:
             os.fchmod(self.root.fileno(), mode | stat.S_IWUSR)
@@ -124,46 +132,44 @@ def refuse_occupied(path: Path) -> None:
     if occupied:
         raise RefusedError("exists already and is not an empty directory", where=str(path))
     if os.path.ismount(path):
-        raise RefusedError(
-            "something is mounted there", where=str(path), hint="name a directory in it"
-        )
+        raise RefusedError("is a mount point", where=str(path), hint="name a directory inside it")
 
 
 def _build(
-    tree: Tree, top: Directory, path: Path, workshop: FileStager, attributes: Attributes
+    tree: Tree, top: Directory, path: Path, stager: FileStager, attributes: Attributes
 ) -> int:
-    """Make the directories of *tree* in the open directory *top* and move everything into them.
+    """Create the directories of *tree* in the open directory *top* and move the staged files into them.
 
-    Returns the number of entries. *path* is what *top* is called in messages.
+    Return the number of entries. *path* stands for *top* in messages.
     """
     entries = 1
-    with contextlib.closing(_Descent(top, tree.root)) as place:
-        while (entry := place.next()) or not place.at_top:
+    with contextlib.closing(_Cursor(top, tree.root)) as cursor:
+        while (entry := cursor.next()) or not cursor.at_top:
             if entry is None:
-                place.leave(attributes)
+                cursor.leave(attributes)
                 continue
             name, node = entry
             entries += 1
             with os_errors(f"{path}: {shown(name)}"):
                 if node.children is None:
-                    workshop.move(node, place.descriptor, name)
+                    stager.move(node, cursor.descriptor, name)
                 else:
-                    place.enter(name, node)
-        attributes.apply(place.descriptor, tree.root.member)
+                    cursor.enter(name, node)
+        attributes.apply(cursor.descriptor, tree.root.member)
     return entries
 
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """A directory on the way down: its inode in the image and on the disk, and what is left in it."""
+    """A directory being built: its node, its pending entries, and its identity on the disk."""
 
     node: Node
     pending: Iterator[tuple[bytes, Node]]
     identity: tuple[int, int]
 
 
-class _Descent:
-    """A place in the tree that is being built: one open directory, however deep it lies."""
+class _Cursor:
+    """A position in the tree being built; keeps one directory open, regardless of the depth."""
 
     def __init__(self, top: Directory, root: Node) -> None:
         self.descriptor = os.open(".", _OPEN, dir_fd=top.fileno())
@@ -171,15 +177,15 @@ class _Descent:
 
     @property
     def at_top(self) -> bool:
-        """Whether it is the root."""
+        """Whether the current directory is the root."""
         return len(self._levels) == 1
 
     def next(self) -> tuple[bytes, Node] | None:
-        """The next entry of the directory, by name; ``None`` after the last."""
+        """Return the next entry of the directory, sorted by name, or None after the last."""
         return next(self._levels[-1].pending, None)
 
     def enter(self, name: bytes, node: Node) -> None:
-        """Make the directory *name* and go into it."""
+        """Create the directory *name* and enter it."""
         os.mkdir(name, 0o700, dir_fd=self.descriptor)
         child = os.open(name, _OPEN, dir_fd=self.descriptor)
         os.close(self.descriptor)
@@ -187,14 +193,17 @@ class _Descent:
         self._levels.append(self._level(node))
 
     def leave(self, attributes: Attributes) -> None:
-        """Give the finished directory its metadata and go back to the one it is in."""
+        """Set the metadata of the finished directory and return to its parent."""
         finished = self._levels.pop()
         parent = os.open("..", _OPEN, dir_fd=self.descriptor)
         attributes.apply(self.descriptor, finished.node.member)
         os.close(self.descriptor)
         self.descriptor = parent
+        # ".." leads elsewhere if another process has moved the directory
         if _identity(parent) != self._levels[-1].identity:
-            raise TransportError("somebody moves directories while they are being built")
+            raise TransportError(
+                "a directory was moved by another program while it was being written"
+            )
 
     def close(self) -> None:
         """Close the directory."""

@@ -1,7 +1,7 @@
-"""What no output holds, because Linux does not: the same for directories, tars and ext4 images.
+"""Limits of Linux filesystems, enforced for every output: directories, tars and filesystem images.
 
-A tar could say more, and so could some filesystems. Then an image would fit one output and not the
-other, and a file of it would be lost on the next machine.
+A tar and some filesystems could hold more, but then an image would fit some outputs and not others,
+and its files would be lost on the next machine.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ from tarkit.tar.member import Member, MemberType
 from tarkit.tar.names import shown
 
 MAX_NAME = 255
-"""Longest name in bytes, of one component of a path."""
+"""Maximum length of one component of a path, in bytes."""
 
 MAX_TARGET = 4095
-"""Longest target of a symbolic link in bytes."""
+"""Maximum length of the target of a symbolic link, in bytes."""
 
 MAX_LINKS = 65_000
-"""Most names of one file; ext4 counts no further, though others do."""
+"""Maximum number of hard links to one file: the limit of ext4, lower than that of others."""
 
-_OWNERS = range((1 << 32) - 1)  # the last number means "leave it" to chown(2)
+_OWNERS = range((1 << 32) - 1)  # chown(2) reserves 2**32 - 1 for "unchanged"
 _MAJORS, _MINORS = range(1 << 12), range(1 << 20)
-_SHOWN = 300  # bytes of a path
+_SHOWN = 300  # bytes of a path in a message
 _DEVICES = (MemberType.CHAR, MemberType.BLOCK)
 
 
 def require_writable(tree: Tree) -> None:
-    """Raise :class:`UnsupportedError`, with the path, for the first thing that no output holds."""
+    """Raise :class:`UnsupportedError` with the path of the first entry that no output can hold."""
     if not any(_problem(name, node) for name, node in _entries(tree)):
         return
-    for path, node in tree.walk():  # slower, as it knows the paths
+    for path, node in tree.walk():  # slower than _entries, which builds no paths
         problem = _problem(path.rpartition(b"/")[2], node)
         if problem:
-            raise UnsupportedError(problem, where=_where(path), hint="--remove leaves it out")
+            raise UnsupportedError(problem, where=_where(path), hint="leave it out with --remove")
 
 
 def _where(path: bytes) -> str:
-    """Return *path* for a message, which it must not fill."""
+    """Return *path* for a message, shortened if it is very long."""
     return "/" + (shown(path) if len(path) <= _SHOWN else shown(path[:_SHOWN]) + "…")
 
 
 def _entries(tree: Tree) -> Iterator[tuple[bytes, Node]]:
-    """Yield every inode with each of its names."""
+    """Yield every name and its inode."""
     yield b"", tree.root
     pending = [tree.root]
     while pending:
@@ -54,33 +54,33 @@ def _entries(tree: Tree) -> Iterator[tuple[bytes, Node]]:
 
 
 def _problem(name: bytes, node: Node) -> str | None:
-    """Return why no output holds *node* called *name*, or None."""
+    """Return why no output can hold *node* with *name*, or None if all can."""
     if len(name) > MAX_NAME:
-        return f"a name of {len(name)} bytes is too long, {MAX_NAME} is the most"
+        return f"a name of {len(name)} bytes is too long; the maximum is {MAX_NAME}"
     if b"\0" in name:
-        return "a name with a NUL in it"
+        return "name contains a NUL byte"
     if node.links > MAX_LINKS:
-        return f"{node.links} hard links are too many, {MAX_LINKS} is the most"
+        return f"{node.links} hard links are too many; the maximum is {MAX_LINKS}"
     return _inode_problem(node)
 
 
 def _inode_problem(node: Node) -> str | None:
     member = node.member
     if member.uid not in _OWNERS or member.gid not in _OWNERS:
-        return f"the owner {member.uid}:{member.gid}, which no file can have"
+        return f"invalid owner {member.uid}:{member.gid}"
     if member.type is MemberType.SYMLINK:
         return _target_problem(member.linkname)
     if member.type in _DEVICES and not _is_device(member):
-        return f"the device {member.devmajor}:{member.devminor}, which Linux cannot have"
+        return f"invalid device number {member.devmajor}:{member.devminor}"
     return None
 
 
 def _target_problem(target: bytes) -> str | None:
     if not target:
-        return "a symbolic link to nothing"
+        return "symbolic link with an empty target"
     if len(target) > MAX_TARGET:
-        return f"a link to a path of {len(target)} bytes is too long, {MAX_TARGET} is the most"
-    return "a symbolic link to a path with a NUL in it" if b"\0" in target else None
+        return f"a link target of {len(target)} bytes is too long; the maximum is {MAX_TARGET}"
+    return "target of a symbolic link contains a NUL byte" if b"\0" in target else None
 
 
 def _is_device(member: Member) -> bool:

@@ -1,7 +1,7 @@
-"""Images as squashfs or erofs, made by the programs that exist for it.
+"""Write images as squashfs or erofs with the standard programs.
 
-mksquashfs, and mkfs.erofs from 1.7 on, read the tar that :mod:`tarkit.rootfs.output.tarball` makes; an
-older mkfs.erofs is given a directory, for which owners and devices take root.
+mksquashfs, and mkfs.erofs since 1.7, read the tar of :mod:`tarkit.rootfs.output.tarball`. Older
+versions of mkfs.erofs need an unpacked directory, in which only root can keep owners and devices.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from tarkit.tar.spool import new_spool
 _IMAGE = "image"
 
 _LAST_TIME = (1 << 32) - 1  # squashfs counts seconds in 32 bits
-_LONGEST_TARGET = 100  # in bytes, that a tar's header holds
-_NAMESPACES = (b"user.", b"trusted.", b"security.")  # that squashfs has
+_LONGEST_TARGET = 100  # bytes: the linkname field of a tar header
+_NAMESPACES = (b"user.", b"trusted.", b"security.")  # supported by squashfs
 
 
 def write_squashfs(
@@ -45,10 +45,10 @@ def write_squashfs(
     overlay: Overlay | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RootfsResult:
-    """Write *source*'s image, with *overlay* on top, as the squashfs *path*, replacing what is there.
+    """Write *source*'s image, with *overlay* on top, as the squashfs *path*; replace an existing file.
 
-    Raises :class:`UnsupportedError` where mksquashfs is not installed, :class:`TransportError`
-    with its own words where it fails, and whatever reading the image may bring.
+    Raises :class:`UnsupportedError` if mksquashfs is not installed, :class:`TransportError` with
+    its error message if it fails, and the errors of reading the image.
     """
     program = find_program("mksquashfs", "squashfs-tools")
     with (
@@ -74,7 +74,10 @@ def write_erofs(
     overlay: Overlay | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RootfsResult:
-    """As :func:`write_squashfs`, with mkfs.erofs; its UUID derives from the image's digest."""
+    """Write *source*'s image as the erofs *path* with mkfs.erofs; see :func:`write_squashfs`.
+
+    The UUID of the filesystem is derived from the image's digest.
+    """
     program = find_program("mkfs.erofs", "erofs-utils")
     digest = select_image(source, platform).digest.hex
     options = [f"-T{source_date_epoch() or 0}", "--preserve-mtime", f"-U{_uuid(digest)}"]
@@ -90,7 +93,7 @@ def write_erofs(
             result = write_directory(
                 source, root, platform=platform, overlay=overlay, on_progress=on_progress
             )
-            note = "mkfs.erofs before 1.7 reads no tar and keeps no times: the image was unpacked first"
+            note = "mkfs.erofs is older than 1.7: unpacked the image first, file times are not kept"
             result = replace(result, notes=(note, *result.notes))
             run_program([program, *options, _path(staging), str(root)], directory=staging)
         _publish(staging, place)
@@ -98,12 +101,12 @@ def write_erofs(
 
 
 def _path(staging: Directory) -> str:
-    """The path of the image while it is written."""
+    """Return the temporary path of the image."""
     return str(staging.reference / _IMAGE)
 
 
 def _publish(staging: Directory, place: Output) -> None:
-    """Write the image to the disk and put it at *place*, with the mode that every output has."""
+    """Sync the image to disk and move it to *place*, with the same mode as every output."""
     with os_errors(place.path), staging.open_file(_IMAGE) as file:
         os.fchmod(file.fileno(), mode_at(place.directory, place.name))
         os.fsync(file.fileno())
@@ -112,33 +115,33 @@ def _publish(staging: Directory, place: Output) -> None:
 
 
 def _lost_in_squashfs(members: Sequence[Member]) -> Iterator[str]:
-    """What mksquashfs, of which 4.5 was tried, makes something else of."""
+    """Yield a note for each kind of metadata that mksquashfs changes (tested with 4.5)."""
     links = [member for member in members if member.type is MemberType.SYMLINK]
     if count := sum(len(member.linkname) > _LONGEST_TARGET for member in links):
         yield f"{count} links have targets of more than {_LONGEST_TARGET} bytes, which mksquashfs may cut"
     if count := sum(not 0 <= member.mtime_ns // 10**9 <= _LAST_TIME for member in members):
-        yield f"{count} entries have a time before 1970 or after 2106, which squashfs cannot tell"
+        yield f"{count} entries have a time before 1970 or after 2106, which squashfs cannot store"
     yield from lost_note(
         sum(_loses_xattrs(member, is_root=not i) for i, member in enumerate(members))
     )
     if members[0].uid or members[0].gid:
-        yield "the root directory's owner may be another: mksquashfs does not take it from a tar"
+        yield "the root directory's owner may differ: mksquashfs does not read it from a tar"
 
 
 def _loses_xattrs(member: Member, *, is_root: bool) -> bool:
-    """Return whether squashfs lacks attributes of *member*; mksquashfs takes none of the root's."""
+    """Return whether squashfs loses attributes of *member*; mksquashfs ignores those of the root."""
     kept, lost = sort_xattrs(member)
     return lost or any(is_root or not name.startswith(_NAMESPACES) for name in kept)
 
 
 def _root_options(root: Member) -> list[str]:
-    """What mksquashfs does not take from the tar: its first entry, the root directory."""
+    """Return the options for the root directory, whose entry in the tar mksquashfs ignores."""
     mode, uid, gid = f"{root.mode:o}", str(root.uid), str(root.gid)
     return ["-root-mode", mode, "-root-uid", uid, "-root-gid", gid]
 
 
 def _latest(members: Sequence[Member]) -> int:
-    """The time mksquashfs may use, in seconds: no later ones than this stay, so it is the latest."""
+    """Return the time in seconds to run mksquashfs at: the latest of all, as it clamps later ones."""
     asked = source_date_epoch()
     latest = max(member.mtime_ns for member in members) // 10**9
     return min(max(latest, 0), _LAST_TIME) if asked is None else asked
@@ -152,8 +155,8 @@ def _run_with(
     *,
     time: int | None = None,
 ) -> None:
-    """Run *command*, which reads *tar*, made of *file*, writes to *staging*, and takes *time* for now."""
-    if tar.is_as_it_came:
+    """Run *command* on *tar*, the plain form of *file*; it writes to *staging* and uses *time* as now."""
+    if tar.is_unchanged:
         file.seek(0)
         run_program(command, file.fileno(), directory=staging, time=time)
         return
@@ -162,6 +165,7 @@ def _run_with(
 
 
 def _uuid(hex_digest: str) -> str:
-    """A UUID (RFC 9562, version 8: of one's own making) from a digest."""
+    """Return a UUID derived from a digest (RFC 9562, version 8: custom)."""
+    # version 8 in digit 13, variant 8 in digit 17
     digits = f"{hex_digest[:12]}8{hex_digest[13:16]}8{hex_digest[17:32]}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

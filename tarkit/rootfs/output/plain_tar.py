@@ -1,7 +1,7 @@
-"""A tar that any program can read: no sparse members, and no attributes that Linux keeps to itself.
+"""Convert a tar for other programs: no sparse members, no attributes that Linux does not return.
 
-Programs that read tars know few dialects of sparse members. mksquashfs 4.5 calls those of POSIX form
-corrupt, so their holes are written out; the program finds them again.
+Programs support few dialects of sparse members, and mksquashfs 4.5 rejects the POSIX form as
+corrupt. So holes are written out as zeros, which the program detects again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ _WHERE = "the tar"
 
 
 class PlainTar:
-    """What *file*, an uncompressed tar, holds; ``members`` are as it came, and ``lost`` counts those
-    with attributes that are left out."""
+    """The plain form of *file*, an uncompressed tar.
+
+    ``members`` are the original members; ``lost`` counts those that lose attributes.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._data = FileData(file, _WHERE)
@@ -33,12 +35,12 @@ class PlainTar:
         self.lost = sum(sort_xattrs(member).lost for member in self.members)
 
     @property
-    def is_as_it_came(self) -> bool:
-        """Whether nothing has to be changed."""
+    def is_unchanged(self) -> bool:
+        """Whether the plain form is the same as the original."""
         return all(member.sparse is None for member in self.members) and not self.lost
 
     def chunks(self) -> Iterator[bytes | memoryview]:
-        """Yield the whole tar, with plain members in place of those that are not."""
+        """Yield the whole tar, with converted members; copy everything else unchanged."""
         position = 0
         for member in self.members:
             kept, lost = sort_xattrs(member)

@@ -1,4 +1,4 @@
-"""A tar of a merged tree on its way into a file: from front to back, or each piece to its place."""
+"""Write the tar of a merged tree into a file: from front to back, or each piece at its offset."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tarkit.tar.sparse import block_aligned, in_whole_blocks
 class TarEntry(NamedTuple):
     """A *path* of the image and the metadata of its inode.
 
-    *link* is the first name of the inode where this is another one; *place* is where its data is.
+    *link* is the first name of the inode if *path* is a later one; *place* is the location of its data.
     """
 
     path: bytes
@@ -34,12 +34,12 @@ class TarEntry(NamedTuple):
 
     @property
     def size(self) -> int:
-        """What it counts for among the files."""
+        """The size of the file in bytes; 0 for other types and for later names."""
         return self.meta.size if self.meta.type is MemberType.FILE and not self.link else 0
 
     @property
     def member(self) -> Member:
-        """What the tar says of it."""
+        """The member of the tar for this entry."""
         path, meta, link, _ = self
         if link:
             return Draft(
@@ -57,8 +57,8 @@ class TarEntry(NamedTuple):
 
 
 def entries_of(tree: Tree) -> Iterator[TarEntry]:
-    """What the tar of *tree* has, in its order."""
-    names: dict[Node, bytes] = {}  # of inodes with several: the first, which has the data
+    """Yield the entries of the tar of *tree*, in order."""
+    names: dict[Node, bytes] = {}  # first names of hard-linked inodes; their entries have the data
     for path, node in tree.walk():
         first = names.setdefault(node, path) if node.links > 1 else path
         if first is path:
@@ -68,25 +68,25 @@ def entries_of(tree: Tree) -> Iterator[TarEntry]:
 
 
 class ForwardTar:
-    """A tar written from front to back into the file *descriptor*; to be closed.
+    """Writes a tar from front to back into the file *descriptor*; must be closed.
 
-    A witness of layers (:class:`tarkit.rootfs.streaming_merge.Witness`); ``entries`` are what it saw. What
-    fails is raised by a later call, :meth:`finish` at the latest.
+    Implements :class:`tarkit.rootfs.streaming_merge.EntryObserver`; ``entries`` lists the observed
+    entries. Writing is asynchronous: a later call raises errors, at the latest :meth:`finish`.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._file = DirectWriter(descriptor, partial(os_errors, "the tar"))
         self._position = 0
-        self._gap = b""  # what the last data lacks of a whole block
+        self._gap = b""  # padding of the last data, written with the next headers
         self.entries: list[TarEntry] = []
 
-    def see(self, path: bytes, member: Member, link: bytes, place: DataLocation | None) -> None:
+    def observe(self, path: bytes, member: Member, link: bytes, place: DataLocation | None) -> None:
         """Write the headers of an entry."""
         entry = TarEntry(path, member, link, place)
         try:
             header = encode(entry.member)
         except TarkitError:
-            raise UnpredictedError from None  # perhaps it is not there at all
+            raise UnpredictedError from None  # no error if the entry turns out to be hidden
         self.entries.append(entry)
         self._write(self._gap + header)
         self._gap = b""
@@ -99,7 +99,7 @@ class ForwardTar:
         self._gap = bytes(padding(stored))
 
     def finish(self) -> None:
-        """End the tar with two empty blocks, and return when all of it is written."""
+        """End the tar with two empty blocks, and wait until all of it is written."""
         self._write(self._gap + bytes(2 * BLOCK_SIZE))
         self._file.flush()
 
@@ -108,12 +108,12 @@ class ForwardTar:
         self._position += len(data)
 
     def close(self) -> None:
-        """Stop, whatever is still to be written."""
+        """Stop and discard pending writes."""
         self._file.close()
 
 
 class _Stretch(NamedTuple):
-    """Entries from number *first* to before *end* that stand together in the tar, from *offset* on."""
+    """Consecutive entries of the tar, from number *first* to before *end*, starting at *offset*."""
 
     offset: int
     first: int
@@ -121,10 +121,10 @@ class _Stretch(NamedTuple):
 
 
 class TarPlan:
-    """Where everything goes that *entries*, those of a whole tar, are about.
+    """The offsets of all *entries* of a tar.
 
-    Each of ``stretches`` ends with the entry whose data is at the place it is listed under, and
-    ``rest`` is what has none behind it.
+    ``stretches`` maps the location of data to the entries whose headers precede it, of which the
+    last one has the data. ``rest`` contains the entries after the last data.
     """
 
     def __init__(self, entries: Sequence[TarEntry]) -> None:
@@ -143,16 +143,17 @@ class TarPlan:
 
 
 def _header_size(entry: TarEntry) -> int:
-    """How many bytes of headers *entry* has."""
-    if not entry.link and fits_ustar(entry.meta, entry.path + b"/"):  # as a directory has it
-        return BLOCK_SIZE  # the tar says nothing more of it than the layer did
+    """Return the size of the headers of *entry* in bytes."""
+    # Checks the longest form of the name: directories end in a slash. Saves encoding most entries.
+    if not entry.link and fits_ustar(entry.meta, entry.path + b"/"):
+        return BLOCK_SIZE
     return len(encode(entry.member))
 
 
 class PlacedTar:
-    """A tar laid out as *layout* says, in the file *descriptor*; a sink for data in any order.
+    """Writes a tar with the given *layout* into the file *descriptor*; a sink for data in any order.
 
-    Any number of threads may call it at once: each gathers what it writes.
+    Thread-safe: each thread has its own write buffer.
     """
 
     def __init__(self, descriptor: int, layout: TarPlan) -> None:
@@ -161,7 +162,7 @@ class PlacedTar:
         self._parts: dict[int, Gathered] = {}
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """See :class:`tarkit.rootfs.passes.Sink`; writes the headers before the data as well."""
+        """See :class:`tarkit.rootfs.passes.Sink`; also writes the headers that precede the data."""
         part = self._part()
         start = position = self._write_headers(part, self._layout.stretches[place])
         stored, pieces = _as_written(member, chunks)
@@ -173,14 +174,15 @@ class PlacedTar:
         part.write(position, bytes(padding(stored)))
 
     def finish(self) -> None:
-        """Write what is left, and two empty blocks for an end."""
+        """Write the remaining headers and two empty blocks, which end the tar."""
         rest = self._part()
         end = self._write_headers(rest, self._layout.rest)
         rest.write(end, bytes(2 * BLOCK_SIZE))
         for part in self._parts.values():
             part.flush()
         with os_errors("the tar"):
-            os.ftruncate(self._descriptor, end + 2 * BLOCK_SIZE)  # more may have been foreseen
+            # the predicted tar, already in the file, may have been longer
+            os.ftruncate(self._descriptor, end + 2 * BLOCK_SIZE)
 
     def _part(self) -> Gathered:
         thread = get_ident()
@@ -189,7 +191,7 @@ class PlacedTar:
         return self._parts[thread]
 
     def _write_headers(self, part: Gathered, stretch: _Stretch) -> int:
-        """Write the headers of *stretch*; where they end."""
+        """Write the headers of *stretch*; return the offset of their end."""
         position = stretch.offset
         for entry in self._layout.entries[stretch.first : stretch.end]:
             header = encode(entry.member)
@@ -201,7 +203,7 @@ class PlacedTar:
 def _as_written(
     member: Member, chunks: Iterator[memoryview]
 ) -> tuple[int, Iterator[bytes | memoryview]]:
-    """How many bytes the tar has of *member*'s data *chunks*, and which: a sparse one's in whole blocks."""
+    """Return the size of *member*'s data in the tar, and the data; sparse segments in whole blocks."""
     if not member.sparse:
         return member.stored, chunks
     segments, pieces = in_whole_blocks(chunks, member.sparse)

@@ -1,4 +1,4 @@
-"""Programs of this machine: found, fed, and heard if they fail."""
+"""Find and run programs of this machine, feed them data, and report their errors."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tarkit.streams.workers import start_thread
 
 
 def find_program(program: str, package: str) -> str:
-    """Return the path of *program*; raise :class:`UnsupportedError` with its *package* if there is none."""
+    """Return the path of *program*; raise :class:`UnsupportedError` naming its *package* if not found."""
     found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if found is None:
-        raise UnsupportedError(f"{program} is not installed", hint=f"it comes with {package}")
+        raise UnsupportedError(f"{program} is not installed", hint=f"install {package}")
     return found
 
 
@@ -35,7 +35,7 @@ def piped(chunks: Iterable[bytes | memoryview]) -> Iterator[int]:
                 for chunk in chunks:
                     write_all(pipe, chunk)
         except BrokenPipeError:
-            pass  # the program ended, and has said why
+            pass  # the program ended early; its exit code and messages tell why
         except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
             failures.append(error)
 
@@ -50,7 +50,7 @@ def piped(chunks: Iterable[bytes | memoryview]) -> Iterator[int]:
     finally:
         os.close(reading)
         thread.join()
-        if failures:  # the cause, whatever the program made of it
+        if failures:  # takes precedence over the program's error, which it caused
             raise failures[0]
 
 
@@ -61,19 +61,18 @@ def run_program(
     directory: Directory | None = None,
     time: int | None = None,
 ) -> str:
-    """Run *command*, which reads *stdin* and takes *time* for now; return its output.
+    """Run *command* with *stdin*, and *time* as ``SOURCE_DATE_EPOCH``; return its output.
 
-    It may write to *directory* through :attr:`Directory.reference`.
-
-    Raises :class:`NoSpaceError` or :class:`TransportError`, with the program's own words, if it fails.
+    The command may write to *directory* through :attr:`Directory.reference`. Raises
+    :class:`NoSpaceError` or :class:`TransportError` with the program's message if it fails.
     """
     environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
-    environment["LC_ALL"] = "C"  # one of its words is read here
+    environment["LC_ALL"] = "C"  # the message is searched for strerror(ENOSPC)
     if time is not None:
         environment["SOURCE_DATE_EPOCH"] = str(time)
     result = subprocess.run(
         command,
-        pass_fds=[directory.fileno()] if directory else [],  # the path leads through it
+        pass_fds=[directory.fileno()] if directory else [],  # reference is /proc/self/fd/N
         stdin=stdin,
         capture_output=True,
         env=environment,

@@ -1,11 +1,11 @@
-"""An image as one tar: sorted, one entry a path, the same bytes for the same image from anywhere.
+"""Write an image as one sorted tar with one entry per path: the same image always gives the same bytes.
 
-Where everything goes in it only the headers of all layers tell. Layers that are in order are read
-side by side, and the tar is written on the way as it can be foreseen; the merge then tells how much
-of that is right, which mostly is all of it. What is not is written in a second pass: each file to its
-place, with the headers in front of it, in the order in which the layers bring them. So each layer is
-read twice at most, and nothing is kept beside the output. Where that cannot be written at any place
-(a pipe, a compressed file), the tar is put together in a temporary file first.
+The offset of an entry depends on the headers of all layers. If the layers are sorted, they are read
+side by side and the predicted tar is written at once. The merge then determines how much of the
+prediction is right, usually all of it. The rest is written in a second pass: each file at its
+offset, with the headers that precede it, in the order of the layers. So each layer is read at most
+twice, without temporary copies. If the output is not seekable (a pipe, a compressed file), the tar
+is built in a temporary file first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tarkit.rootfs.output.limits import require_writable
 from tarkit.rootfs.output.predicted_tar import ForwardTar, PlacedTar, TarEntry, TarPlan, entries_of
 from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.rootfs.passes import read_headers
-from tarkit.rootfs.streaming_merge import can_be_read_abreast, read_abreast
+from tarkit.rootfs.streaming_merge import can_stream_merge, read_merged
 from tarkit.streams.atomic import atomic_file
 from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.streams.codecs import Compression, compress
@@ -42,10 +42,10 @@ def save_tar(
     overlay: Overlay | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RootfsResult:
-    """Write *source*'s image, with *overlay* on top, as the tar *path*, which appears when it is whole.
+    """Write *source*'s image, with *overlay* on top, as the tar *path*, which appears when complete.
 
-    *compression* is what the name of *path* says where it is ``None``. Raises whatever reading the
-    image or writing to the disk may bring.
+    If *compression* is None, the name of *path* determines it. Raises the errors of reading the
+    image and writing to the disk.
     """
     compression = compression_of(path) if compression is None else compression
     with atomic_file(path.absolute()) as file:
@@ -70,9 +70,10 @@ def stream_tar(
     overlay: Overlay | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RootfsResult:
-    """As :func:`save_tar`, to *output*, which may be a pipe: the tar is made in a temporary file first.
+    """Write the tar of *source*'s image to *output*, which may be a pipe; see :func:`save_tar`.
 
-    So nothing is written before the whole image has been read and verified.
+    The tar is built in a temporary file, so nothing is written to *output* before the whole image
+    has been read and verified.
     """
     with new_spool() as spool:
         result = write_tar(source, spool, platform, overlay, on_progress)
@@ -83,7 +84,7 @@ def stream_tar(
 
 
 def compression_of(path: Path) -> Compression:
-    """What a tar of that name is compressed with."""
+    """Return the compression for a tar with the name of *path*."""
     match path.suffix.lower():
         case ".gz" | ".tgz":
             return Compression.GZIP
@@ -100,21 +101,21 @@ def write_tar(
     overlay: Overlay | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RootfsResult:
-    """As :func:`save_tar`, into *file*: an empty one on the disk, open for writing."""
+    """Write the tar of *source*'s image into *file*, an empty file on disk; see :func:`save_tar`."""
     layers = ImageLayers.of(source, platform, on_progress)
     written: list[TarEntry] = []
-    if not (overlay and overlay.changes) and can_be_read_abreast(layers):
-        with closing(ForwardTar(file.fileno())) as foreseen:
-            read = read_abreast(layers, foreseen)
-            foreseen.finish()
-        written = foreseen.entries
+    if not (overlay and overlay.changes) and can_stream_merge(layers):
+        with closing(ForwardTar(file.fileno())) as predicted:
+            read = read_merged(layers, predicted)
+            predicted.finish()
+        written = predicted.entries
     else:
         read = read_headers(layers, verified=False)
     with FileSystem.merged(layers, read, overlay=overlay) as files:
         require_writable(files.tree)
         pairs = zip_longest(entries_of(files.tree), written)
         entries = written
-        if not all(entry == seen for entry, seen in pairs):
+        if not all(entry == predicted_entry for entry, predicted_entry in pairs):
             entries = list(entries_of(files.tree))
             _write_rest(files, entries, written, file.fileno())
     return RootfsResult(len(entries), sum(entry.size for entry in entries))
@@ -123,7 +124,10 @@ def write_tar(
 def _write_rest(
     files: FileSystem, entries: Sequence[TarEntry], written: Sequence[TarEntry], descriptor: int
 ) -> None:
-    """Write *entries* as the tar *descriptor*, but for as many as *written*, which is there, begins with."""
+    """Write *entries* as the tar *descriptor*, which already contains the entries *written*.
+
+    Offsets depend only on earlier entries, so the tar is right up to the first difference.
+    """
     pairs = zip(entries, written, strict=False)
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     layout = TarPlan(entries)

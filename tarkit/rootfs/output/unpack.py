@@ -1,7 +1,6 @@
-"""Unpacked files, made one by one where nothing else is, until the merge says what they are called.
+"""Stage unpacked files in a private directory until the merge has determined their paths.
 
-Nothing here is named by an image: files have numbers for names, so no path of a layer is ever
-followed on this machine.
+Staged files are named by number, so no path of a layer is ever resolved by the kernel.
 """
 
 from __future__ import annotations
@@ -20,21 +19,23 @@ from tarkit.tar.names import shown
 _CREATE = open_flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
 
 _BOX = 128
-"""Files that share a directory: so many that there are few directories, and so few that each is small."""
+"""Number of files per staging directory: keeps both the directories and their number small."""
 
 
 class FileStager:
-    """Makes everything that is not a directory in *directory*, an empty one; a sink for data.
+    """Creates everything except directories in *directory*, which must be empty; a sink for data.
 
-    What has data is made when that goes by, and what has none when it is asked for. Nobody else may
-    write to *directory*, so a name that was just made is what it was.
+    Files with data are created when the data arrives, everything else when it is moved. No other
+    process may write to *directory*, so staged names can be trusted.
     """
 
     def __init__(self, directory: Directory, attributes: Attributes) -> None:
         self._directory = os.fsencode(directory.reference)
         self._attributes = attributes
         self._made: dict[DataLocation, bytes] = {}
-        self._lost: dict[DataLocation, list[str]] = {}  # counted only of what no layer above hides
+        self._lost: dict[
+            DataLocation, list[str]
+        ] = {}  # counted when moved: hidden files do not count
         self._shared: dict[Node, bytes | None] = {}
         self._count = 0
         self.descriptor = directory.fileno()
@@ -46,11 +47,11 @@ class FileStager:
             self._lost[place] = lost
 
     def lacks(self, node: Node) -> bool:
-        """Whether the data of *node* has not gone by yet."""
+        """Return whether the data of *node* has not arrived yet."""
         return node.place is not None and node.place not in self._made
 
     def move(self, node: Node, directory: int, name: bytes) -> None:
-        """Put *node* at *name* of the open *directory*; an inode of several names gets another one."""
+        """Move *node* to *name* in the open *directory*, or link it if the inode has several names."""
         if node.links == 1:
             made = self._make(node)
             if made is not None:
@@ -69,7 +70,7 @@ class FileStager:
             )
 
     def _make(self, node: Node) -> bytes | None:
-        """The name of *node* in the workshop; ``None`` where it may not be made."""
+        """Return the staged name of *node*, or None if creating it is not permitted."""
         member = node.member
         if node.place is not None:
             self._attributes.skipped.update(self._lost.get(node.place, ()))
@@ -90,7 +91,7 @@ class FileStager:
         return name
 
     def _file(self, member: Member, chunks: Iterator[memoryview]) -> tuple[bytes, list[str]]:
-        """Make a file; its name, and what of *member* could not be kept."""
+        """Create a file; return its name and the kinds of metadata that could not be set."""
         name = self._next_name()
         descriptor = os.open(name, _CREATE, 0o600, dir_fd=self.descriptor)
         try:
@@ -104,15 +105,15 @@ class FileStager:
         return name, lost
 
     def _next_name(self) -> bytes:
-        box, place = divmod(self._count, _BOX)
-        if not place:
+        box, number = divmod(self._count, _BOX)
+        if not number:
             os.mkdir(b"%d" % box, 0o700, dir_fd=self.descriptor)
         self._count += 1
-        return b"%d/%d" % (box, place)
+        return b"%d/%d" % (box, number)
 
 
 def _write(descriptor: int, member: Member, chunks: Iterator[memoryview]) -> None:
-    """Write the data of *member* to an empty file, and leave holes for its blocks of zeros."""
+    """Write the data of *member* to an empty file; leave holes for blocks of zeros."""
     end = 0
     for offset, data in data_blocks(chunks, member.size, member.sparse):
         end = offset + len(data)

@@ -1,7 +1,7 @@
-"""Which extended attributes Linux hands out, by namespace and kind of file.
+"""Select the extended attributes that Linux returns, by namespace and type of file.
 
-What a filesystem stores of the others does harm: Linux lists such an attribute and then says that
-there is none, so overlayfs fails to copy the file up. So no output holds them.
+Others do harm if a filesystem stores them: Linux lists such an attribute but fails to read it, so
+overlayfs cannot copy the file up. So no output contains them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from tarkit.tar.member import NO_XATTRS, Member, MemberType
 _ACCESS, _DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
 _CAPABILITY = b"security.capability"
 _WITH_USER = (MemberType.FILE, MemberType.DIRECTORY)
+# struct vfs_cap_data of linux/capability.h: the first word is the version and the effective flag.
 _CAPABILITY_SIZES = {0x02000000: 20, 0x03000000: 24}  # by version
 _EFFECTIVE = 1
 
+# linux/posix_acl_xattr.h: a version, then entries of tag, permissions and user or group ID.
 _ACL_VERSION = struct.pack("<I", 2)
 _ACL_ENTRY = struct.Struct("<HHI")
-# The owner, users, the group, groups, the mask, others: with users or groups a mask is needed.
+# Tags in order: owner 01, users 02, group 04, groups 08, mask 10, others 20. Entries for users or
+# groups require a mask.
 _ACL_TAGS = re.compile(rb"\x01(?:\x04\x10?|\x02*\x04\x08*\x10)\x20")
-_NOBODY = 0xFFFFFFFF
+_NOBODY = 0xFFFFFFFF  # ACL_UNDEFINED_ID, invalid for named users and groups
 
 
 class Xattrs(NamedTuple):
@@ -34,7 +37,7 @@ class Xattrs(NamedTuple):
 
 
 def sort_xattrs(member: Member) -> Xattrs:
-    """Return the attributes of *member* that Linux hands out; an empty access control list is none."""
+    """Return the attributes of *member* that Linux returns; an empty access control list counts as absent."""
     if not member.xattrs:
         return Xattrs(NO_XATTRS, lost=False)
     present = {name: value for name, value in member.xattrs.items() if not _is_no_acl(name, value)}
@@ -43,7 +46,7 @@ def sort_xattrs(member: Member) -> Xattrs:
 
 
 def lost_note(count: int) -> Iterable[str]:
-    """Yield what to say if *count* entries lost attributes."""
+    """Yield a note if *count* entries, at least one, lost attributes."""
     if count:
         yield f"extended attributes of {count} entries were not kept"
 
@@ -66,7 +69,7 @@ def _is_usable(name: bytes, value: bytes, kind: MemberType) -> bool:
 
 
 def _is_acl(value: bytes) -> bool:
-    """Return whether *value* is an access control list in the form that Linux takes."""
+    """Return whether *value* is an access control list that Linux accepts."""
     entries = value[len(_ACL_VERSION) :]
     if not value.startswith(_ACL_VERSION) or len(entries) % _ACL_ENTRY.size:
         return False

@@ -1,4 +1,4 @@
-"""Files of this machine on their way into an image."""
+"""Add local files to an image."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class AddFiles:
-    """A change that puts the file *source*, or what the directory *source* holds, at *destination*.
+    """A change that adds the file *source*, or the contents of the directory *source*, at *destination*.
 
-    Owners become 0:0. Modes, ``user.`` attributes and file capabilities stay; set-id bits and
-    capabilities only where the file is root's or the caller's, as root's it becomes. Symbolic links
-    stay links and hard links among what is added stay one file. Times are the
-    files' own, at most ``SOURCE_DATE_EPOCH`` where that is set.
+    Owners become 0:0. Modes, ``user.`` attributes and file capabilities are kept, but set-id bits
+    and capabilities only if root or the caller owns the file, since they would give its owner
+    root's rights. Symbolic links and hard links between added files are preserved. Times are those
+    of the files, but at most ``SOURCE_DATE_EPOCH`` if it is set.
     """
 
     source: Path
@@ -88,16 +88,16 @@ def _put(work: OverlayContext, destination: str, found: _Found) -> None:
             target = os.fsencode(found.path.readlink())
             work.put(destination, replace(member, linkname=target))
         case MemberType.DIRECTORY:
-            there = work.get(destination)
-            if there is None or there.children is None:
+            existing = work.get(destination)
+            if existing is None or existing.children is None:
                 work.put(destination, member)
         case _:
-            raise UnsupportedError("neither a file, a directory nor a link", where=str(found.path))
+            raise UnsupportedError("not a file, directory or symbolic link", where=str(found.path))
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """One entry of what is added: *below* is where it is from the top, *first* another name it has there."""
+    """One entry to add: *below* is its path relative to the top, *first* an earlier name or None."""
 
     path: Path
     below: str
@@ -109,7 +109,7 @@ class _Found:
 
 
 def _found(top: Path) -> Iterator[_Found]:
-    """*top* and everything below it, parents first, siblings by name."""
+    """Yield *top* and everything below it, parents first, siblings by name."""
     first: dict[tuple[int, int], str] = {}
     pending = [top]
     while pending:
@@ -138,11 +138,11 @@ def _found(top: Path) -> Iterator[_Found]:
 
 
 def _xattrs(path: Path, kind: MemberType, *, trusted: bool) -> dict[bytes, bytes]:
-    """The attributes of *path* that are the file's and not the machine's."""
+    """Return the attributes of *path* that belong to the file and not to the machine."""
     if kind not in (MemberType.FILE, MemberType.DIRECTORY) or not hasattr(os, "listxattr"):
         return {}
     names: list[str] = []
-    with suppress(OSError):  # a filesystem without them
+    with suppress(OSError):  # the filesystem does not support attributes
         names = sorted(os.listxattr(path))
     kept = [name for name in names if name.startswith("user.") or (trusted and name == _CAPABILITY)]
     with os_errors(path):

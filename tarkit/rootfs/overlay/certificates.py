@@ -1,8 +1,8 @@
-"""CA certificates for an image's trust stores.
+"""Add CA certificates to an image's trust stores.
 
-Added to every bundle there is (Debian's and Alpine's, Red Hat's, SUSE's), and put where each
-distribution looks for certificates when it builds its bundle anew. An image without any bundle
-gets the one that most TLS libraries try first.
+Certificates are appended to every existing bundle (of Debian, Alpine, Red Hat and SUSE) and added to
+the directories from which distributions rebuild their bundles. An image without a bundle gets the
+one that most TLS libraries try first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BUNDLES = (
     "etc/ssl/cert.pem",
     "var/lib/ca-certificates/ca-bundle.pem",
 )
-"""Files that programs read all certificates from."""
+"""Certificate bundles read by programs."""
 
 ANCHORS = (
     "usr/local/share/ca-certificates",
@@ -35,7 +35,7 @@ ANCHORS = (
     "etc/pki/trust/anchors",
     "etc/ca-certificates/trust-source/anchors",
 )
-"""Directories that bundles are made from."""
+"""Directories from which distributions build the bundles."""
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _END = b"-----END CERTIFICATE-----"
@@ -45,18 +45,18 @@ _DER_SEQUENCE = b"\x30"
 
 @dataclass(frozen=True, slots=True)
 class AddCertificates:
-    """A change that has an image trust *certificates*, in DER."""
+    """A change that adds *certificates*, in DER, to the trust stores of an image."""
 
     certificates: tuple[bytes, ...]
 
     @classmethod
     def parse(cls, pem: bytes) -> Self:
-        """Read *pem*; raises :class:`MalformedError` where it holds no certificate."""
+        """Parse the certificates in *pem*; raises :class:`MalformedError` if there are none."""
         certificates = tuple(_decode(block) for block in _BLOCK.findall(pem))
         if not certificates:
-            raise MalformedError("no certificate in PEM form in it")
+            raise MalformedError("no certificate in PEM format")
         if len(certificates) < pem.count(_BEGIN):
-            raise MalformedError("a certificate that is not whole")
+            raise MalformedError("truncated certificate")
         return cls(tuple(dict.fromkeys(certificates)))
 
     def parts(self) -> Iterator[bytes]:
@@ -76,13 +76,13 @@ class AddCertificates:
                     _write(work, name, encode(certificate))
 
     def _extend(self, work: OverlayContext, path: str) -> None:
-        """Append what the bundle at *path* does not hold yet."""
+        """Append the missing certificates to the bundle at *path*."""
         node = work.get(path)
         if node is None:
             _write(work, path, b"".join(map(encode, self.certificates)))
             return
         if node.type is not MemberType.FILE:
-            raise RefusedError("is not a file, and certificates belong there", where=f"/{path}")
+            raise RefusedError("certificate bundle is not a file", where=f"/{path}")
         bundle = work.read(node, path)
         known = {b"".join(block.split()) for block in _BLOCK.findall(bundle)}
         missing = [c for c in self.certificates if base64.b64encode(c) not in known]
@@ -94,7 +94,7 @@ class AddCertificates:
 
 
 def encode(certificate: bytes) -> bytes:
-    """*certificate*, in DER, as PEM (RFC 7468)."""
+    """Return *certificate*, in DER, as PEM (RFC 7468)."""
     lines = base64.b64encode(certificate)
     wrapped = b"\n".join(lines[at : at + 64] for at in range(0, len(lines), 64))
     return _BEGIN + b"\n" + wrapped + b"\n" + _END + b"\n"
@@ -104,20 +104,20 @@ def _decode(block: bytes) -> bytes:
     try:
         certificate = base64.b64decode(b"".join(block.split()), validate=True)
     except binascii.Error:
-        raise MalformedError("a certificate that is not base64") from None
+        raise MalformedError("certificate is not valid base64") from None
     if certificate[:1] != _DER_SEQUENCE:
-        raise MalformedError("a certificate that is not DER")
+        raise MalformedError("certificate is not valid DER")
     if len(certificate) != _der_size(certificate):
-        raise MalformedError("a certificate that is not whole")
+        raise MalformedError("truncated certificate")
     return certificate
 
 
 def _der_size(value: bytes) -> int:
-    """How many bytes a DER *value* says that it has (X.690, 8.1.3)."""
+    """Return the size of the DER *value* in bytes according to its header (X.690, 8.1.3)."""
     short = value[1] if len(value) > 1 else 0
-    if short < 0x80:
+    if short < 0x80:  # short form: the length itself
         return 2 + short
-    count = short & 0x7F
+    count = short & 0x7F  # long form: the number of bytes of the length
     return 2 + count + int.from_bytes(value[2 : 2 + count], "big")
 
 

@@ -1,4 +1,4 @@
-"""An image while changes are laid on it, and the interface of a change."""
+"""The interface of a change, and the image it modifies."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
 
 EDIT_LIMIT = 64 << 20
-"""Largest file in bytes that can be edited; editing happens in memory."""
+"""Maximum size of a file to edit, in bytes; it is read into memory."""
 
 
 class Change(Protocol):
-    """One change, made to the image as the changes before it left it."""
+    """One change to an image; it sees the results of earlier changes."""
 
     def parts(self) -> Iterator[bytes]:
-        """Everything that decides what the change makes of an image, told apart from other changes."""
+        """Yield everything that determines the effect of the change, to be hashed."""
         ...
 
     def make(self, work: OverlayContext) -> None:
-        """Make the change on *work*."""
+        """Apply the change to *work*."""
         ...
 
 
 class OverlayContext:
-    """The image while an overlay is laid on it."""
+    """The image to which an overlay is being applied."""
 
     def __init__(self, contents: LayerData, merger: Merger) -> None:
         self._contents = contents
@@ -43,30 +43,33 @@ class OverlayContext:
         self.mtime_ns = (self._epoch or 0) * 1_000_000_000
 
     def get(self, path: str, *, follow: bool = True) -> Node | None:
-        """What is at *path* now, if anything is."""
+        """Return the inode currently at *path*, or None if there is none."""
         return self._tree.get(self._tree.parts(path), follow=follow)
 
     def find(self, path: str, *, follow: bool = True) -> Node:
-        """What is at *path* now; raises :class:`PathNotFoundError`."""
+        """Return the inode currently at *path*; raises :class:`PathNotFoundError`."""
         return self._tree.find(self._tree.parts(path), follow=follow)
 
     def real_path(self, path: str) -> str:
-        """*path* with all links on the way followed, also where nothing is at its end yet."""
+        """Return *path* with all links followed, even if the path does not exist."""
         parts = self._tree.real_parts(self._tree.parts(path))
         return b"/".join(parts).decode("utf-8", "surrogateescape")
 
     def read(self, node: Node, path: str) -> bytes:
-        """All of the file *node*, which is called *path* in messages."""
+        """Return the content of the file *node*; *path* is its name in messages.
+
+        Raises :class:`UnsupportedError` if *node* is not a file, and :class:`LimitExceededError`.
+        """
         if node.type is not MemberType.FILE:
             raise UnsupportedError("not a file", where=path)
         with self._contents.open(node) as stream:
             return read_bounded(stream, EDIT_LIMIT, where=path)
 
     def put(self, path: str, member: Member, data: bytes | Path = b"") -> None:
-        """Put *member* with its *data* at *path*; its name is taken from there.
+        """Put *member*, whose name is ignored, with *data* at *path*.
 
-        A time later than ``SOURCE_DATE_EPOCH`` becomes that one. A link at *path* is replaced.
-        Raises :class:`RefusedError` where a directory would have to go, or go for one.
+        Times later than ``SOURCE_DATE_EPOCH`` are set to it. A link at *path* is replaced. Raises
+        :class:`RefusedError` if a file would replace a directory or the other way round.
         """
         parts = self._tree.parts(path)
         require_visible(parts)
@@ -84,23 +87,26 @@ class OverlayContext:
         self._apply(named)
 
     def link(self, path: str, first: str) -> None:
-        """Give the file that was put at *first* another name, *path*."""
+        """Add the hard link *path* to the file that was put at *first*."""
         target = b"/".join(self._tree.parts(first))
         self.put(path, Member(b"", MemberType.HARDLINK, linkname=target))
 
     def rewrite(self, path: str, node: Node, data: bytes) -> None:
-        """Put *data* in the place of what *node*, the file at *path*, holds; metadata stays."""
+        """Replace the content of *node*, the file at *path*, with *data*; keep its metadata."""
         self.put(path, replace(node.member, size=len(data)), data)
 
     def remove(self, path: str) -> None:
-        """Remove what is at *path*; raises :class:`RefusedError` for the root."""
+        """Remove *path*; raises :class:`RefusedError` for the root."""
         parts = self._tree.parts(path)
         if not parts:
             raise RefusedError("the root cannot be removed", where="/")
         self._apply(Member(b"/".join([*parts[:-1], WHITEOUT + parts[-1]])))
 
     def _require_room(self, parts: Parts, kind: MemberType) -> None:
-        """Raise :class:`RefusedError` where more than a file, or a link, would go for what is put there."""
+        """Raise :class:`RefusedError` if an entry of type *kind* at *parts* would replace too much.
+
+        Only a file or a link may be replaced, and not by a directory.
+        """
         trail = self._tree.trail(parts, follow=kind is not MemberType.SYMLINK)
         where = path_of(trail.names)
         is_directory = kind is MemberType.DIRECTORY
@@ -112,8 +118,9 @@ class OverlayContext:
             raise RefusedError(
                 "a directory of the image is in the way",
                 where=where,
-                hint="name a path in it, or remove it first",
+                hint="name a path inside it, or remove it first",
             )
 
     def _apply(self, member: Member) -> None:
+        # All changes share the layer number after the image's last one.
         self._merger.add(len(self._contents.layers), [member])

@@ -1,4 +1,4 @@
-"""Changes of single paths: write a file, remove a path, edit a file."""
+"""Changes to single paths: write a file, remove a path, edit a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tarkit.tar.member import Member
 
 @dataclass(frozen=True, slots=True)
 class WriteFile:
-    """A change that puts a file holding *data* at *destination*, owned by 0:0."""
+    """A change that writes *data* to the file *destination*, owned by 0:0."""
 
     destination: str
     data: bytes
@@ -59,7 +59,7 @@ class EditFile:
         """See :class:`tarkit.rootfs.overlay.context.Change`."""
         if self.name is None:
             raise UsageError(
-                "nothing tells what this edit does", where=self.path, hint="give it a name"
+                "cannot identify the function of this edit", where=self.path, hint="pass a name"
             )
         yield os.fsencode(self.path)
         yield os.fsencode(self.name)

@@ -1,4 +1,4 @@
-"""Layers read side by side: a tar of them is the one that two passes give, and mostly takes one."""
+"""The streaming merge: the tar is the same as from two passes, and sorted layers are read once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def source_of(layers: Sequence[bytes], *, compressed: bool = True) -> FakeSource
 
 
 def layers_opened(source: FakeSource) -> int:
-    """How often a layer was, where there are no two of the same; the config is once."""
+    """Return how many layers were opened, if all differ; the config is opened once."""
     return len(source.opened) - 1
 
 
@@ -58,18 +58,18 @@ def outcome(source: FakeSource, path: Path) -> bytes | type[TarkitError]:
 
 
 def assert_right(source: FakeSource, layers: Sequence[bytes], path: Path) -> None:
-    """*source*'s tar is that of the same *layers* uncompressed, of which headers are read first."""
+    """Assert that *source* gives the same tar as uncompressed *layers*, whose headers are read first."""
     plain = source_of(layers, compressed=False)
     assert tar_of(source, path / "out.tar") == tar_of(plain, path / "plain.tar")
 
 
 def walked(layer: Sequence[Item]) -> list[Item]:
-    """*layer* in the order of whoever walks directories; whiteouts stand where what they hide stood."""
+    """Return *layer* in the order of a walk, with whiteouts at the position of the hidden entry."""
     return sorted(layer, key=lambda item: item.name.replace(".wh.", "").split("/"))
 
 
 def listed(layer: Sequence[Item]) -> list[Item]:
-    """*layer* in the order of its own names."""
+    """Return *layer* sorted by its own names."""
     return sorted(layer, key=lambda item: item.name.split("/"))
 
 
@@ -95,7 +95,7 @@ IN_ORDER: dict[str, Stack] = {
         [directory("d"), file("d/b"), directory("d/e"), file("d/e/f"), file("g", "kept")],
         [directory("d"), file(f"d/{OPAQUE}"), file("d/new", "x")],
     ],
-    "a whiteout of what a layer between has": [
+    "a whiteout between layers": [
         [file("a", "0"), file("b", "0")],
         [file("a", "1")],
         [file(".wh.a")],
@@ -140,14 +140,14 @@ TWICE: dict[str, Stack] = {
 
 
 @pytest.mark.parametrize("name", TWICE)
-def test_what_cannot_be_foreseen_comes_out_right(tmp_path: Path, name: str) -> None:
+def test_wrong_predictions_do_not_change_the_tar(tmp_path: Path, name: str) -> None:
     layers = [pack(layer) for layer in TWICE[name]]
     source = source_of(layers)
     assert_right(source, layers, tmp_path)
     assert layers_opened(source) > len(layers)
 
 
-def test_what_was_foreseen_wrongly_is_not_in_the_tar(tmp_path: Path) -> None:
+def test_mispredicted_entries_are_not_in_the_tar(tmp_path: Path) -> None:
     secret = b"secret" * 10_000
     lower = [directory("d"), file("d/!", secret)]
     upper = [directory("d"), file("d/-"), file(f"d/{OPAQUE}")]
@@ -165,12 +165,12 @@ def test_random_stacks_give_the_same_bytes_compressed_and_plain(
 ) -> None:
     top = tmp_path_factory.mktemp("stack")
     layers = [pack(order(layer)) for layer in stack]
-    foreseen = outcome(source_of(layers), top / "foreseen.tar")
-    assert foreseen == outcome(source_of(layers, compressed=False), top / "plain.tar")
+    predicted = outcome(source_of(layers), top / "predicted.tar")
+    assert predicted == outcome(source_of(layers, compressed=False), top / "plain.tar")
 
 
 @pytest.mark.parametrize("number", [24, 25])
-def test_many_layers_are_not_all_open_at_a_time(tmp_path: Path, number: int) -> None:
+def test_many_layers_are_not_opened_at_once(tmp_path: Path, number: int) -> None:
     layers = [pack([file(f"f{layer:02}", str(layer))]) for layer in range(number)]
     source = source_of(layers)
     assert_right(source, layers, tmp_path)
@@ -178,7 +178,7 @@ def test_many_layers_are_not_all_open_at_a_time(tmp_path: Path, number: int) -> 
 
 
 @pytest.mark.parametrize("number", [3, 4])
-def test_no_more_are_open_than_a_distant_source_gives(tmp_path: Path, number: int) -> None:
+def test_a_remote_source_limits_the_number_of_open_layers(tmp_path: Path, number: int) -> None:
     class Distant(FakeSource):
         most_open = 3
 
@@ -190,15 +190,15 @@ def test_no_more_are_open_than_a_distant_source_gives(tmp_path: Path, number: in
     assert layers_opened(source) == (3 if number == 3 else 8)
 
 
-def test_what_is_changed_on_top_is_not_foreseen(tmp_path: Path) -> None:
+def test_overlays_disable_the_prediction(tmp_path: Path) -> None:
     layers = [pack([file("a", "1"), file("c", "2")])]
     overlay = Overlay().write("/b", b"new")
     data = tar_of(source_of(layers), tmp_path / "out.tar", overlay)
     assert data == tar_of(source_of(layers, compressed=False), tmp_path / "plain.tar", overlay)
 
 
-def test_a_layer_that_is_cut_short_is_told_of_wherever_it_is_noticed(tmp_path: Path) -> None:
-    """Also where an entry before the cut has ended the guessing."""
+def test_truncated_layers_are_errors(tmp_path: Path) -> None:
+    """Even if an entry before the cut has ended the prediction."""
     whole = pack([file("b", "1"), file("a", "2"), file("c", "3" * 3_000_000)])
     source = source_of([pack([file("x", "1")]), whole[:2_000_000]])
     with pytest.raises(TruncatedError):
@@ -206,22 +206,20 @@ def test_a_layer_that_is_cut_short_is_told_of_wherever_it_is_noticed(tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
-def test_a_limit_of_the_reader_is_no_guess_gone_wrong(tmp_path: Path) -> None:
-    """What ends a layer's reading is raised, and not taken for a name that leads too deep."""
+def test_limits_of_the_reader_are_not_mispredictions(tmp_path: Path) -> None:
+    """An error of the reader is raised and not mistaken for a name that is too deep to predict."""
     layer = pack([file("a", pax={"comment": "x" * (9 << 20)}), file("b")])
     with pytest.raises(LimitExceededError):
         tar_of(source_of([layer]), tmp_path / "out.tar")
 
 
 @pytest.mark.parametrize("name", [".", "..", "a/.."])
-def test_a_root_that_is_no_directory_is_what_the_merge_says_of_it(
-    tmp_path: Path, name: str
-) -> None:
+def test_the_merge_reports_a_root_that_is_not_a_directory(tmp_path: Path, name: str) -> None:
     with pytest.raises(MalformedError, match="the root is not a directory"):
         tar_of(source_of([pack([file(name, "x")])]), tmp_path / "out.tar")
 
 
-def test_what_no_tar_can_hold_is_no_error_where_it_is_hidden(tmp_path: Path) -> None:
+def test_hidden_entries_that_no_tar_can_hold_are_no_error(tmp_path: Path) -> None:
     swelling = {"SCHILY.xattr." + "%" * (MAX_EXTENSION // 2): "x"}  # each is written as three bytes
     lower = [directory("d"), file("d/!", "1", pax=swelling)]
     layers = [pack(lower), pack([directory("d"), file("d/-"), file(f"d/{OPAQUE}")])]
@@ -231,17 +229,15 @@ def test_what_no_tar_can_hold_is_no_error_where_it_is_hidden(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", [".wh.x/..", ".wh.x/../b", "b/.wh.x/../.."])
-def test_a_whiteout_on_the_way_up_is_no_whiteout(tmp_path: Path, name: str) -> None:
+def test_whiteouts_before_dot_dot_are_not_whiteouts(tmp_path: Path, name: str) -> None:
     layers = [pack([directory("b"), directory(name), file("z", "1")])]
-    foreseen = outcome(source_of(layers), tmp_path / "out.tar")
-    assert foreseen == outcome(source_of(layers, compressed=False), tmp_path / "plain.tar")
+    predicted = outcome(source_of(layers), tmp_path / "out.tar")
+    assert predicted == outcome(source_of(layers, compressed=False), tmp_path / "plain.tar")
 
 
 @pytest.mark.parametrize("error", [TransportError("too many"), RuntimeError("no thread")])
-def test_layers_that_cannot_all_be_open_are_read_one_after_the_other(
-    tmp_path: Path, error: Exception
-) -> None:
-    """As of a registry that allows a client so many connections."""
+def test_layers_are_read_in_turn_if_not_all_can_be_opened(tmp_path: Path, error: Exception) -> None:
+    """A registry may limit the connections of a client."""
     layers = [pack([file(f"f{layer}", "x" * 5_000)]) for layer in range(5)]
     source = source_of(layers)
     open_blob, live = source.open_blob, set[int]()

@@ -9,13 +9,13 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from tarkit.errors import (
     PathNotFoundError,
     RefusedError,
 )
+from tarkit.streams.closeable import Closeable
 from tarkit.streams.directory import Directory, temporary_name
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.removal import remove_tree
@@ -42,7 +42,7 @@ class _PassingFile(io.FileIO):
         return len(view)
 
 
-class PendingFile:
+class PendingFile(Closeable):
     """A file being written for *directory* that has no name until :meth:`publish` gives it one.
 
     On Linux it has no name at all, so not even a killed process leaves anything behind; elsewhere,
@@ -109,16 +109,9 @@ class PendingFile:
             with self._hidden as hidden:
                 remove_tree(self._directory, hidden.path.name, hidden)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with contextlib.suppress(OSError):  # nobody needs what could not be flushed
+    def close(self) -> None:
+        """Close the file and remove it unless it was published."""
+        with contextlib.suppress(OSError):  # unpublished data may be lost
             self.file.close()
         self._forget()
 

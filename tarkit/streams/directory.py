@@ -13,10 +13,10 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from tarkit.errors import RefusedError, UnsafePathError
+from tarkit.streams.closeable import Closeable
 
 
 def open_flags(*names: str) -> int:
@@ -32,7 +32,7 @@ _NO_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF)
 """Filesystems without it, and directories that may not be read."""
 
 
-class Directory:
+class Directory(Closeable):
     """An open directory, to be closed; ``path`` is its name for messages.
 
     Methods take the name of one entry, raise :class:`OSError`, and never follow a link unless they
@@ -272,17 +272,6 @@ class Directory:
         if self.descriptor is not None and self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1  # and not None, which would stand for the path
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def temporary_name() -> str:

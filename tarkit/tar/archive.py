@@ -7,11 +7,11 @@ import io
 import os
 import stat
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundError, NotAnImageError
 from tarkit.streams.chunks import Readable, chunks_of, read_bounded
+from tarkit.streams.closeable import Closeable
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.uncached import read_at
@@ -26,7 +26,7 @@ MAX_HOLES = 64 << 30
 """Most bytes that a member's holes may stand for: they cost nothing to write and time to read."""
 
 
-class Archive:
+class Archive(Closeable):
     """An open archive: its members by name, their data by any thread; a context manager.
 
     Where :attr:`random_access` is false, members are cheap to read in the order of their
@@ -197,17 +197,6 @@ class Archive:
         """Let go of the file, or of the spool and what is in it."""
         if self._file is not None:
             self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _data(file: BinaryIO, compression: Compression, where: str) -> FileData | ForwardData:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tarkit.streams.chunks import Readable
+from tarkit.streams.closeable import Closeable
 from tarkit.tar.archive import Archive
 
 
-class ArchiveHolder:
+class ArchiveHolder(Closeable):
     """A context manager over an open *archive*, which may be compressed as a whole or come from a pipe."""
 
     archive: Archive
@@ -38,13 +38,6 @@ class ArchiveHolder:
             archive.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the archive."""
         self.archive.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
-from types import TracebackType
 from typing import Self
 
 from tarkit.errors import (
@@ -17,6 +16,7 @@ from tarkit.errors import (
 )
 from tarkit.image.digest import Digest, blob_name
 from tarkit.protocols import ImageEntry, Source
+from tarkit.streams.closeable import Closeable
 from tarkit.tar.archive import Archive
 from tarkit.transports.docker_archive.classic import read_config
 from tarkit.transports.docker_archive.items import DockerImage
@@ -27,7 +27,7 @@ from tarkit.transports.docker_daemon.names import ID_PREFIX, asked_name
 from tarkit.transports.docker_daemon.saving import saved_archive
 
 
-class DockerDaemonReader:
+class DockerDaemonReader(Closeable):
     """The images of a daemon. Each that is read arrives as a docker archive, and stays until the end."""
 
     def __init__(self, client: DaemonClient, *, keep_data: bool = True) -> None:
@@ -96,16 +96,8 @@ class DockerDaemonReader:
             available=labels,
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Let go of what was spooled."""
+    def close(self) -> None:
+        """Close the spooled archives."""
         self._archives.close()
 
 

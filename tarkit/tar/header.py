@@ -12,7 +12,7 @@ from zlib import adler32
 
 from tarkit.errors import MalformedError
 from tarkit.tar import BLOCK_SIZE, padding
-from tarkit.tar.member import NO_XATTRS, Draft, MemberType
+from tarkit.tar.member import NO_XATTRS, Member, MemberType
 
 MAX_SIZE = (1 << 63) - 1
 """Largest size or offset in bytes that any field may hold."""
@@ -31,7 +31,7 @@ DISTINCT = 1 << 14
 """Sizes, times and checksums that are remembered: a large layer's worth."""
 
 
-def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None) -> Draft:
+def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None) -> Member:
     """The member that header *block* describes; *name*, from an extension, overrides its own.
 
     Raises :class:`MalformedError` for a wrong checksum, and for numbers that are none or out of range.
@@ -49,7 +49,7 @@ def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None
         kind = MemberType.DIRECTORY
         data_offset += stored + padding(stored)  # readers skip its data, if it has any
         stored = 0
-    return Draft(
+    return Member(
         name, kind, mode, uid, gid, stored, _time(block[136:148]),
         linkname, uname, gname, devmajor, devminor,
         NO_XATTRS, None, offset, data_offset, stored,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tarkit.errors import MalformedError
 from tarkit.tar.header import DISTINCT, MAX_SIZE, device, owner
-from tarkit.tar.member import Draft
+from tarkit.tar.member import Member
 
 SPARSE = b"GNU.sparse."
 """How the keywords begin that describe a sparse member."""
@@ -90,8 +90,8 @@ def format_record(record: Record) -> bytes:
     return b"%d%s" % (size, body)
 
 
-def apply(draft: Draft, values: Mapping[bytes, bytes]) -> None:
-    """Change what *values* say otherwise than *draft*'s header does; its name is not looked at.
+def apply(member: Member, values: Mapping[bytes, bytes]) -> None:
+    """Change what *values* say otherwise than *member*'s header does; its name is not looked at.
 
     An empty value takes a record back (POSIX), except that an extended attribute may be empty.
     The character set (``hdrcharset``) plays no part: names stay bytes.
@@ -100,15 +100,15 @@ def apply(draft: Draft, values: Mapping[bytes, bytes]) -> None:
     for key, value in values.items():
         if field := _FIELDS.get(key):
             if value:
-                setattr(draft, field[0], field[1](value))
+                setattr(member, field[0], field[1](value))
         elif key.startswith(XATTRS):
             xattrs = True
-    if (size := values.get(b"size")) and draft.type.has_data:
-        draft.size = draft.stored = length(size)
-    if draft.linkname and not draft.type.is_link:
-        draft.linkname = b""
+    if (size := values.get(b"size")) and member.type.has_data:
+        member.size = member.stored = length(size)
+    if member.linkname and not member.type.is_link:
+        member.linkname = b""
     if xattrs:
-        draft.xattrs = _xattrs(values)
+        member.xattrs = _xattrs(values)
 
 
 def format_records(values: Mapping[bytes, bytes]) -> bytes:

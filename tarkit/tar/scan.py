@@ -66,7 +66,7 @@ class Scanner:
         try:
             block = self._tape.block()
             if block and block[0] and block[156] not in _NOT_PLAIN and not self._globals:
-                return parse(block, offset, offset + BLOCK_SIZE).finish()
+                return parse(block, offset, offset + BLOCK_SIZE)
             return self._extended(block, offset)
         except (VerificationError, UnsupportedError) as error:
             place = f"header at byte {offset}"
@@ -127,13 +127,13 @@ class Scanner:
         if extensions.linkname is not None:
             values = {**values, b"linkpath": extensions.linkname}
         name = extensions.name or values.get(b"GNU.sparse.name") or values.get(b"path") or None
-        draft = parse(block, offset, self._tape.position, name and pax.text(name))
-        pax.apply(draft, values)
+        member = parse(block, offset, self._tape.position, name and pax.text(name))
+        pax.apply(member, values)
         if block[156] == _OLD_GNU_SPARSE:
-            sparse.apply_old_gnu(draft, block, self._tape)
+            sparse.apply_old_gnu(member, block, self._tape)
         elif is_sparse:
-            sparse.apply_pax(draft, records, values, self._tape)
-        return draft.finish()
+            sparse.apply_pax(member, records, values, self._tape)
+        return member
 
     def _end(self) -> None:
         block = self._tape.block()

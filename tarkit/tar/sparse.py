@@ -12,7 +12,7 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable, chunks_of
 from tarkit.tar import BLOCK_SIZE, padding
 from tarkit.tar.header import MAX_SIZE, number
-from tarkit.tar.member import Draft, Member, MemberType, Segment
+from tarkit.tar.member import Member, MemberType, Segment
 from tarkit.tar.pax import Record, length
 from tarkit.tar.tape import Tape
 
@@ -23,8 +23,8 @@ _IN_RECORDS = {(b"0", b"0"), (b"0", b"1"), (None, None)}
 _IN_DATA = (b"1", b"0")
 
 
-def apply_old_gnu(draft: Draft, block: bytes, tape: Tape) -> None:
-    """Give *draft* the map in its header *block* (type ``S``) and the blocks that continue it."""
+def apply_old_gnu(member: Member, block: bytes, tape: Tape) -> None:
+    """Give *member* the map in its header *block* (type ``S``) and the blocks that continue it."""
     fields = _old_gnu_fields(block[386:482])
     size = number(block[483:495])
     more = block[482]
@@ -34,29 +34,29 @@ def apply_old_gnu(draft: Draft, block: bytes, tape: Tape) -> None:
         block = tape.take(BLOCK_SIZE)
         fields += _old_gnu_fields(block[:504])
         more = block[504]
-    draft.size = size
-    draft.sparse = checked(fields, size, draft.stored)
-    draft.data_offset = tape.position
+    member.size = size
+    member.sparse = checked(fields, size, member.stored)
+    member.data_offset = tape.position
 
 
 def apply_pax(
-    draft: Draft, records: Sequence[Record], values: Mapping[bytes, bytes], tape: Tape
+    member: Member, records: Sequence[Record], values: Mapping[bytes, bytes], tape: Tape
 ) -> None:
-    """Give *draft* the map that its pax *records* hold or announce."""
+    """Give *member* the map that its pax *records* hold or announce."""
     size = values.get(b"GNU.sparse.realsize") or values.get(b"GNU.sparse.size")
-    if not size or draft.type is not MemberType.FILE:
+    if not size or member.type is not MemberType.FILE:
         raise MalformedError("a sparse member without a size, or that is not a file")
     version = (values.get(b"GNU.sparse.major"), values.get(b"GNU.sparse.minor"))
     if version == _IN_DATA:
-        segments = _map_in_data(tape, draft.stored)
-        draft.stored -= tape.position - draft.data_offset
-        draft.data_offset = tape.position
+        segments = _map_in_data(tape, member.stored)
+        member.stored -= tape.position - member.data_offset
+        member.data_offset = tape.position
     elif version in _IN_RECORDS:
         segments = _map_in_records(records, values)
     else:
         raise UnsupportedError("a sparse member of an unknown version")
-    draft.size = length(size)
-    draft.sparse = checked(segments, draft.size, draft.stored)
+    member.size = length(size)
+    member.sparse = checked(segments, member.size, member.stored)
 
 
 def format_map(segments: Sequence[Segment], size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What readers of archives have in common: how they are opened, and that they close what they opened."""
+"""The base of readers of archives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tarkit.tar.archive import Archive
 
 
 class ArchiveHolder(Closeable):
-    """A context manager over an open *archive*, which may be compressed as a whole or come from a pipe."""
+    """A context manager over an open *archive*."""
 
     archive: Archive
     where: str
@@ -22,12 +22,15 @@ class ArchiveHolder(Closeable):
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Open the archive at *path*; raises :class:`PathNotFoundError` and :class:`VerificationError`."""
+        """Open the archive at *path*, plain or compressed.
+
+        Raises :class:`PathNotFoundError` and :class:`VerificationError`.
+        """
         return cls._over(Archive.open(Path(path)))
 
     @classmethod
     def from_stream(cls, stream: Readable, *, keep_data: bool = True) -> Self:
-        """Read the archive that *stream* brings; without *keep_data*, for its metadata only."""
+        """Read an archive from *stream*; without *keep_data*, keep its metadata only."""
         return cls._over(Archive.from_stream(stream, keep_data=keep_data))
 
     @classmethod

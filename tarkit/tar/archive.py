@@ -185,7 +185,7 @@ class Archive(Closeable):
             raise MemberNotFoundError(f"no member {shown(name)}", where=self.where)
         content = self._read(holders[0], limit)
         if any(self._read(other, limit) != content for other in holders[1:]):
-            raise MalformedError(f"has two different members {shown(name)}", where=self.where)
+            raise MalformedError(f"has two different {shown(name)}", where=self.where)
         return content
 
     def _read(self, member: Member, limit: int) -> bytes:

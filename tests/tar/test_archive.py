@@ -281,7 +281,7 @@ def test_copies_of_a_name_must_agree() -> None:
         assert len(archive.candidates("manifest.json")) == 2
     with (
         opened(file(b"manifest.json", b"[1]"), file(b"./manifest.json", b"[2]")) as archive,
-        pytest.raises(MalformedError, match=r"has two different members manifest\.json"),
+        pytest.raises(MalformedError, match=r"has two different manifest\.json"),
     ):
         archive.read("manifest.json", 10)
 

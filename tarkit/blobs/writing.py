@@ -5,12 +5,11 @@ from __future__ import annotations
 import stat
 from contextlib import ExitStack, suppress
 from threading import Lock
-from types import TracebackType
-from typing import Self
 
 from tarkit.image.digest import Digest
 from tarkit.streams.atomic import PendingFile
 from tarkit.streams.chunks import chunks_of
+from tarkit.streams.closeable import Closeable
 from tarkit.streams.directory import Directory
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.verify import VerifyingReader
@@ -18,7 +17,7 @@ from tarkit.streams.verify import VerifyingReader
 _BLOBS = "blobs"
 
 
-class BlobWriter:
+class BlobWriter(Closeable):
     """Writes blobs to ``blobs/<algorithm>/<hex>`` in the open directory *root*; close it after use.
 
     Safe to use from several threads. It never writes through a link out of *root*: a hostile
@@ -113,14 +112,3 @@ class BlobWriter:
             directory = self._root.open_inside(path) if exists else parent.make(name)
             self._opened[path] = self._stack.enter_context(directory)
         return self._opened[path]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from tarkit.ext4.contents import Reserved, store
 from tarkit.ext4.extents import extents_of
@@ -16,10 +15,11 @@ from tarkit.ext4.layout import plan_layout
 from tarkit.ext4.node import Ext4Node, FileExtents, Region
 from tarkit.ext4.options import Ext4Options
 from tarkit.ext4.space import MAX_BLOCKS, Run, Space, no_space
+from tarkit.streams.closeable import Closeable
 from tarkit.streams.uncached import Buffer
 
 
-class Ext4Writer:
+class Ext4Writer(Closeable):
     """Writes one ext4 image: :meth:`store` any number of times, then :meth:`finish` once.
 
     A context manager, for one thread. The same calls with the same options give the same bytes,
@@ -52,15 +52,8 @@ class Ext4Writer:
             image.close()
             raise
 
-    def __enter__(self) -> Ext4Writer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the image file."""
         self._image.close()
 
     def expect(self, data: int, inodes: int) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from tarkit.errors import RefusedError
 from tarkit.image.descriptor import Descriptor
@@ -14,6 +13,7 @@ from tarkit.image.digest import Digest, blob_name
 from tarkit.image.media_types import Compression
 from tarkit.streams.atomic import Output, PendingFile
 from tarkit.streams.chunks import chunks_of, write_all
+from tarkit.streams.closeable import Closeable
 from tarkit.streams.directory import Directory
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.standard import standard_output
@@ -25,7 +25,7 @@ from tarkit.tar.writer import TarWriter
 _MODE = 0o444
 
 
-class ArchiveOutput:
+class ArchiveOutput(Closeable):
     """The tar that an archive writer fills; replaces the file at *path* when published.
 
     If *path* is ``-``, the complete archive is written to standard output. With *deliver*, no file
@@ -116,15 +116,7 @@ class ArchiveOutput:
             self._pending.file.seek(0)
             self._deliver(self._pending.file)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Close files and discard an unpublished archive."""
         self._stack.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from tarkit.errors import TarkitError, UnsupportedError
@@ -20,6 +19,7 @@ from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.rootfs.passes import Sink, read_headers, read_layers
 from tarkit.rootfs.tree import Node, Tree
 from tarkit.streams.chunks import read_bounded
+from tarkit.streams.closeable import Closeable
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
 
@@ -71,7 +71,7 @@ class Entry:
         )  # fmt: skip
 
 
-class FileSystem:
+class FileSystem(Closeable):
     """The merged ``tree`` of an image and its ``contents``; a context manager.
 
     Paths are relative to the image's root, with or without a leading slash. Every method raises
@@ -201,17 +201,6 @@ class FileSystem:
     def close(self) -> None:
         """Close all open layers."""
         self.contents.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _text(value: bytes) -> str:

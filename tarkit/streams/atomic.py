@@ -1,4 +1,10 @@
-"""Files that appear under their name whole or not at all."""
+"""Files that appear under their name complete or not at all.
+
+Durability is one rule, and it lives here and in :mod:`tarkit.streams.directory`: a published file
+and the directory that holds its name are synced. :meth:`PendingFile.publish` syncs the content
+before the name appears; :meth:`Directory.publish` then moves it and syncs the directory. A caller
+that publishes many files passes ``durable=False`` and calls :meth:`Directory.sync` once at the end.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +15,13 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from tarkit.errors import (
     PathNotFoundError,
     RefusedError,
 )
+from tarkit.streams.closeable import Closeable
 from tarkit.streams.directory import Directory, temporary_name
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.removal import remove_tree
@@ -25,12 +31,13 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 FILE_MODE = 0o644
+"""Mode of a new file."""
 
-_UNNAMED = "file"
+_UNNAMED = "file"  # in the hidden directory
 
 
 class _PassingFile(io.FileIO):
-    """A file written from front to back and left alone then."""
+    """A file written once from front to back, past the page cache if possible."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         view = memoryview(data)
@@ -42,14 +49,15 @@ class _PassingFile(io.FileIO):
         return len(view)
 
 
-class PendingFile:
-    """A file being written for *directory* that has no name until :meth:`publish` gives it one.
+class PendingFile(Closeable):
+    """A file for *directory* without a name until :meth:`publish`; a context manager.
 
-    On Linux it has no name at all, so not even a killed process leaves anything behind; elsewhere,
-    and on filesystems without unnamed files, it is in a hidden directory until then. In any case it
-    gets its name from such a directory, which nobody else can get into: a temporary name in
-    *directory* itself could mean another file by the time it is renamed.
-    *read_back* is for files that are read, or written in any order, before that.
+    On Linux it is an unnamed file (``O_TMPFILE``), so a killed process leaves nothing behind.
+    Elsewhere, and on filesystems without unnamed files, it is in a hidden directory. It always moves
+    to its name from such a directory, which other users cannot enter: by the time of the move,
+    another file could have a temporary name in *directory* itself.
+
+    Set *read_back* to read the file, or to write it in any order, before it is published.
     """
 
     def __init__(self, directory: Directory, *, read_back: bool = False) -> None:
@@ -63,7 +71,7 @@ class PendingFile:
 
     def _open(self) -> int:
         if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # the filesystem may not support it
                 flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
                 return os.open(".", flags, 0o600, dir_fd=self._directory.descriptor)
         try:
@@ -73,15 +81,15 @@ class PendingFile:
             raise
 
     def _hide(self) -> Directory:
-        """Make the hidden directory."""
+        """Create the hidden directory."""
         self._hidden = self._directory.make(temporary_name(), 0o700)
         return self._hidden
 
     def publish(self, name: str, *, mode: int | None = None, durable: bool = True) -> None:
-        """Write everything to the disk and call it *name*, replacing the file of that name.
+        """Sync the file and move it to *name*, replacing an existing file.
 
-        It keeps the mode of that file, or gets 0644, unless *mode* is given. The name is on the disk
-        as well unless *durable* is false: then the caller has to sync the directory.
+        *mode* defaults to that of the existing file, or 0644. Unless *durable* is true, the caller
+        must sync the directory.
         """
         with os_errors(self._directory.path / name):
             self.file.flush()
@@ -98,7 +106,7 @@ class PendingFile:
         os.link(
             f"/proc/self/fd/{self.file.fileno()}",
             _UNNAMED,
-            src_dir_fd=hidden.descriptor,  # linkat() follows the /proc link only when it is given
+            src_dir_fd=hidden.descriptor,  # linkat() follows the /proc link only with AT_SYMLINK_FOLLOW
             dst_dir_fd=hidden.descriptor,
             follow_symlinks=True,
         )
@@ -109,22 +117,15 @@ class PendingFile:
             with self._hidden as hidden:
                 remove_tree(self._directory, hidden.path.name, hidden)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        with contextlib.suppress(OSError):  # nobody needs what could not be flushed
+    def close(self) -> None:
+        """Close the file and remove it unless it was published."""
+        with contextlib.suppress(OSError):  # unpublished data may be lost
             self.file.close()
         self._forget()
 
 
 def mode_at(directory: Directory, name: str) -> int:
-    """Return the mode of a new file *name*: that of the file it replaces, or 0644."""
+    """Return the mode for a new file *name*: that of the file it replaces, or 0644."""
     status = directory.lookup(name)
     if status is None or not stat.S_ISREG(status.st_mode):
         return FILE_MODE
@@ -132,10 +133,10 @@ def mode_at(directory: Directory, name: str) -> int:
 
 
 def output_path(path: Path) -> Path:
-    """Return the path that a file written to *path* gets, following links.
+    """Return *path* with links resolved, for a file to be written there.
 
-    Raises :class:`RefusedError` if something other than a file is there: a device must not be
-    replaced by one.
+    Raises :class:`RefusedError` if it exists and is not a regular file: a file must not replace a
+    device.
     """
     with os_errors(path):
         if path.exists() and not path.is_file():
@@ -145,7 +146,7 @@ def output_path(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The place of a file to be written: a *name* in an open *directory*. *path* is for messages."""
+    """The destination of a file: a *name* in an open *directory*. *path* is for messages."""
 
     directory: Directory
     name: str
@@ -154,7 +155,10 @@ class Output:
     @classmethod
     @contextlib.contextmanager
     def at(cls, path: Path) -> Iterator[Self]:
-        """Open the place of the output *path* for the block; raises as :func:`output_path` does."""
+        """Open the directory of *path* for the block.
+
+        Raises :class:`PathNotFoundError` if it is missing, and as :func:`output_path`.
+        """
         target = output_path(path)
         if not target.parent.is_dir():
             raise PathNotFoundError("no such directory", where=str(target.parent))
@@ -166,9 +170,9 @@ class Output:
 
 @contextlib.contextmanager
 def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
-    """Yield a file to write that takes the place of *path* when the block ends without an error.
+    """Yield a file to write, published at *path* when the block ends without an error.
 
-    *mode* is as for :meth:`PendingFile.publish`. Raises as :func:`output_path` does.
+    *mode* is that of :meth:`PendingFile.publish`. Raises as :meth:`Output.at`.
     """
     with Output.at(path) as output, PendingFile(output.directory) as pending:
         with os_errors(output.path):
@@ -177,7 +181,7 @@ def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
 
 
 def write_file(directory: Directory, name: str, data: bytes, *, durable: bool = True) -> None:
-    """Put *data* at *name* in *directory* at once, as :meth:`PendingFile.publish` does."""
+    """Write *data* to *name* in *directory* atomically; see :meth:`PendingFile.publish`."""
     with PendingFile(directory) as pending:
         with os_errors(directory.path / name):
             pending.file.write(data)

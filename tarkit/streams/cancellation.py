@@ -1,4 +1,4 @@
-"""Cancellation: a request to stop that reaches everything running inside it, in whatever thread."""
+"""Cancellation: a request to stop all work inside a block, in every thread."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Self
 from tarkit.errors import CancelledError
 
 SLICE = 0.1
-"""Seconds that any wait lasts before it looks for a cancellation again."""
+"""Longest wait in seconds between two checks for a cancellation."""
 
 _active: ContextVar[tuple[Cancellation, ...]] = ContextVar("active_cancellations", default=())
 
 
 class Cancellation:
-    """Stops the work done inside it.
+    """Stops the work done inside its block.
 
     ::
 
@@ -28,14 +28,14 @@ class Cancellation:
             copy_image(source, destination)  # raises CancelledError soon after cancel()
 
     Call :meth:`cancel` from any thread or signal handler. It also ends waits for a registry or a
-    daemon. One object can cover several blocks, in several threads; once cancelled, it stays so.
+    daemon. One object can cover several blocks in several threads, and stays cancelled.
     """
 
     def __init__(self) -> None:
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Stop everything that runs inside, within a fraction of a second."""
+        """Stop all work inside the block within a fraction of a second."""
         self._cancelled = True  # takes no lock, so a signal handler may call it
 
     @property
@@ -57,6 +57,8 @@ class Cancellation:
 
 
 class _Expiring(Cancellation):
+    """A cancellation that happens after some *seconds*."""
+
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self._end = time.monotonic() + seconds
@@ -85,7 +87,7 @@ def wait(event: threading.Event, seconds: float) -> bool:
 
 @contextmanager
 def shielded(seconds: float) -> Iterator[None]:
-    """Let the block clean up for at most *seconds*, even if the work around it was cancelled."""
+    """Protect the block, which cleans up, from cancellation for at most *seconds*."""
     token = _active.set((_Expiring(seconds),))
     try:
         yield

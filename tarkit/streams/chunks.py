@@ -1,4 +1,4 @@
-"""The base of every reader here: a binary stream made of the chunks a subclass produces."""
+"""The base of stream readers, and helpers that read and write in chunks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 class Readable(Protocol):
-    """The least a stream has to do: ``read`` up to *size* bytes, and none at its end only."""
+    """The minimal interface of an input stream."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Up to *size* bytes, all where it is negative; none at the end only."""
+        """Return up to *size* bytes, or all if it is negative; empty only at the end."""
         ...
 
 
 class ChunkReader(io.RawIOBase, BinaryIO):
-    """A readable stream over the chunks that :meth:`_chunk` returns; an empty one ends it.
+    """A readable stream over the chunks from :meth:`_chunk`; an empty one ends it.
 
-    Chunks are handed on whole where the caller asks for as much, so nothing is copied on the way.
-    Closing it closes the *stream* it reads from, where that can be closed.
+    A read that is large enough returns a chunk without a copy. Closing it also closes *stream*, its
+    input, if that has a ``close`` method.
     """
 
     def __init__(self, stream: Readable) -> None:
@@ -39,11 +39,11 @@ class ChunkReader(io.RawIOBase, BinaryIO):
         raise NotImplementedError
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Up to *size* bytes, perhaps fewer; all that is left where *size* is negative."""
+        """Return up to *size* bytes, or the rest if it is negative; empty only at the end."""
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(CHUNK_SIZE), b""))
         data = self._pending or self._chunk()
@@ -54,20 +54,20 @@ class ChunkReader(io.RawIOBase, BinaryIO):
         return data[:size]
 
     def peek(self, size: int) -> bytes:
-        """The next *size* bytes, fewer only at the end, without taking them."""
+        """Return the next *size* bytes without consuming them; fewer only at the end."""
         while len(self._pending) < size and (more := self._chunk()):
             self._pending += more
         return self._pending[:size]
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill *buffer* from the front; the number of bytes put there."""
+        """Read into *buffer*; return the number of bytes."""
         view = memoryview(buffer).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)
 
     def close(self) -> None:
-        """Close this stream and the one it reads from."""
+        """Close this stream and its input."""
         close = getattr(self._stream, "close", None)
         if not self.closed and close is not None:
             close()
@@ -75,32 +75,32 @@ class ChunkReader(io.RawIOBase, BinaryIO):
 
 
 def chunks_of(stream: Readable, size: int = CHUNK_SIZE) -> Iterator[bytes]:
-    """What *stream* holds, in pieces of at most *size* bytes."""
+    """Yield the content of *stream* in chunks of at most *size* bytes."""
     while chunk := stream.read(size):
         yield chunk
 
 
 def drain(stream: Readable) -> None:
-    """Read *stream* to its end, where it is checked."""
+    """Read *stream* to its end, so that its checks run."""
     for _ in chunks_of(stream):
         pass
 
 
 def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
-    """Write all of *data* to *file*, which may take less at a time.
+    """Write all of *data* to *file*, in several calls if necessary.
 
-    Raises :class:`BlockingIOError` where it would take something later only.
+    Raises :class:`BlockingIOError` if a non-blocking file is not ready.
     """
     view = memoryview(data)
     while view:
-        written: int | None = file.write(view)  # nothing is None where a raw file does not wait
+        written: int | None = file.write(view)  # None: a non-blocking raw file
         if written is None:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         view = view[written:]
 
 
 def read_bounded(stream: Readable, limit: int, *, where: str | None = None) -> bytes:
-    """All of *stream*; raises :class:`LimitExceededError` beyond *limit* bytes."""
+    """Return all of *stream*; raises :class:`LimitExceededError` if it exceeds *limit* bytes."""
     parts, total = [], 0
     while chunk := stream.read(min(CHUNK_SIZE, limit + 1 - total)):
         parts.append(chunk)

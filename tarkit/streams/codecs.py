@@ -1,9 +1,9 @@
-"""Compression both ways.
+"""Compression and decompression.
 
-The first bytes of a stream tell its compression, never a name or a media type. Readers follow
+The first bytes of a stream determine its compression, never a name or media type. Readers decode
 concatenated members and frames to the end. They raise :class:`TruncatedError` or
-:class:`MalformedError` if the input is damaged, and :class:`RefusedError` if it is sound but needs
-something that tarkit does not have: a dictionary, or more memory.
+:class:`MalformedError` if the input is damaged, and :class:`RefusedError` if it is valid but needs
+a dictionary or too much memory.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
 __all__ = ["SNIFF_SIZE", "Compression", "compress", "decompress", "detect", "require_level"]
 
 SNIFF_SIZE = 6
-"""Bytes that :func:`detect` needs to see."""
+"""Number of bytes that :func:`detect` needs."""
 
 _MAGIC = (
-    (b"\x1f\x8b", Compression.GZIP),
-    (b"\x28\xb5\x2f\xfd", Compression.ZSTD),
+    (b"\x1f\x8b", Compression.GZIP),  # RFC 1952, section 2.3.1
+    (b"\x28\xb5\x2f\xfd", Compression.ZSTD),  # RFC 8878, section 3.1.1
     (b"BZh", Compression.BZIP2),
     (b"\xfd7zXZ\x00", Compression.XZ),
 )
 _TOP_LEVELS = {Compression.GZIP: 9, Compression.ZSTD: 22}
-_ZSTD_WINDOW_LOG = 22
+_ZSTD_WINDOW_LOG = 22  # 4 MiB
 
 
 def detect(head: bytes) -> Compression:
-    """What a stream that begins with *head* is compressed with."""
+    """Return the compression of a stream that begins with *head*."""
     for magic, compression in _MAGIC:
         if head.startswith(magic):
             return compression
     if len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50:
-        return Compression.ZSTD  # a skippable frame comes first
+        return Compression.ZSTD  # begins with a skippable frame: 0x184D2A50 to 5F
     return Compression.NONE
 
 
 class _Plain(ChunkReader):
-    """A stream as it is."""
+    """An uncompressed stream."""
 
     def _chunk(self) -> bytes:
         return self._stream.read(CHUNK_SIZE)
@@ -62,7 +62,7 @@ class _Plain(ChunkReader):
 def decompress(
     stream: Readable, compression: Compression, *, where: str | None = None
 ) -> ChunkReader:
-    """What *stream*, compressed with *compression*, holds; closing it closes *stream*."""
+    """Return the decompressed content of *stream*; closing it closes *stream*."""
     match compression:
         case Compression.NONE:
             return _Plain(stream)
@@ -77,7 +77,7 @@ def decompress(
 
 
 def require_level(compression: Compression, level: int | None) -> None:
-    """Raise :class:`UsageError` for a *level* that *compression* does not have; it always has ``None``."""
+    """Raise :class:`UsageError` if *compression* lacks *level*; None is always valid."""
     top = _TOP_LEVELS.get(compression)
     if top is not None and level is not None and not 0 <= level <= top:
         raise UsageError(f"{compression.value} has the levels 0 to {top}, not {level}")
@@ -86,11 +86,11 @@ def require_level(compression: Compression, level: int | None) -> None:
 def compress(
     stream: Readable, compression: Compression, *, level: int | None = None
 ) -> ChunkReader:
-    """*stream*, compressed with gzip or zstd, or as it is; the same bytes at any number of threads.
+    """Return *stream* compressed; the bytes do not depend on the number of threads.
 
-    *level* is the codec's own; ``None`` is the level that suits moving images.
-    Raises :class:`UnsupportedError` for a codec that tarkit does not write, and
-    :class:`UsageError` for a level it does not have.
+    *level* is the codec's own; None selects a fast one that suits copying images.
+    Raises :class:`UnsupportedError` if tarkit does not write *compression*, and
+    :class:`UsageError` if it lacks *level*.
     """
     require_level(compression, level)
     match compression:
@@ -107,7 +107,7 @@ def compress(
 
 
 class _ZstdReader(ChunkReader):
-    """Decompresses zstd frames; a tracker beside the codec tells whether the last one is whole."""
+    """Decompresses zstd frames; a tracker detects if the last one is incomplete."""
 
     def __init__(self, stream: Readable, where: str | None) -> None:
         import zstandard
@@ -125,12 +125,12 @@ class _ZstdReader(ChunkReader):
         try:
             chunk = self._reader.read(CHUNK_SIZE)
         except self._error as error:
-            raise self._explained(str(error)) from None
+            raise self._translated(str(error)) from None
         if not chunk and not self._tracker.complete:
             raise TruncatedError("the zstd stream is cut short", where=self._where)
         return chunk
 
-    def _explained(self, message: str) -> TarkitError:
+    def _translated(self, message: str) -> TarkitError:
         if "not enough memory" in message:
             return RefusedError(
                 "not enough memory for the window of a zstd frame", where=self._where
@@ -169,17 +169,17 @@ class _ZstdCompressor(ChunkReader):
 
 
 def _require_memory(error: Exception) -> None:
-    """Raise :class:`MemoryError` if that is the meaning of zstd's *error*."""
+    """Raise :class:`MemoryError` if *error* of zstd means that."""
     if "not enough memory" in str(error):
         raise MemoryError(str(error)) from error
 
 
 def _zstd_parameters(level: int | None) -> ZstdCompressionParameters:
-    """What suits moving images, or what zstd has for *level*, in a window of 4 MiB or more.
+    """Return the parameters for *level*, or those for copying images, with a window of at least 4 MiB.
 
-    The first is zstd's fastest strategy, with 2^17 places for matches of seven bytes or more: on
-    layers it took a quarter less time than zstd's own level 3, and came out 10 % smaller. A level
-    asked for may be slow enough to need workers; their number does not change the bytes.
+    The latter are zstd's fastest strategy with a hash table of 2**17 entries and matches of at least
+    seven bytes: on layers it took a quarter less time than zstd's level 3, and the output was 10 %
+    smaller. Other levels use two workers, since they may be slow; the bytes stay the same.
     """
     from zstandard import ZstdCompressionParameters
 
@@ -191,7 +191,7 @@ def _zstd_parameters(level: int | None) -> ZstdCompressionParameters:
     return ZstdCompressionParameters.from_level(
         level,
         window_log=max(usual.window_log, _ZSTD_WINDOW_LOG),
-        job_size=2 << 20,  # with half of the window before it: 20 MiB where zstd's own take 60
+        job_size=2 << 20,  # overlapping by half a window: 20 MiB of memory, zstd's default takes 60
         overlap_log=8,
         threads=2,
     )

@@ -1,9 +1,8 @@
-"""Direct I/O: between the disk and our own memory, with no page cache on the way.
+"""Direct I/O, which bypasses the page cache.
 
-What is gone through once gains nothing from the cache, and every page there costs more than the copy
-into it. Linux does without where memory, offsets and sizes are multiples of the disk's blocks
-(``O_DIRECT``). What is not, and everything on other systems and on filesystems that do not know it,
-goes the way of :mod:`tarkit.streams.uncached`.
+Data that is used once gains nothing from the cache, and managing its pages costs more than copying.
+Linux bypasses it (``O_DIRECT``) if memory, offsets and sizes are multiples of the disk's blocks.
+Other requests, systems and filesystems use :mod:`tarkit.streams.uncached`.
 """
 
 from __future__ import annotations
@@ -20,34 +19,34 @@ from typing import NamedTuple
 from tarkit.streams.uncached import Buffer, read_at, write_at
 from tarkit.streams.workers import start_thread
 
-_ALIGNMENT = 64 << 10  # no page and no block of a filesystem is larger: none is written both ways
-_ROOM = 2 << 20  # in pieces of 1 MiB, reading layers into an ext4 image took 5 % longer
+_ALIGNMENT = 64 << 10  # the largest page or block: none is written partly direct, partly cached
+_ROOM = 2 << 20  # bytes per write; with 1 MiB, writing layers to an ext4 image took 5 % longer
 _BUFFERS = 6
 
 
 def new_buffer(size: int) -> mmap.mmap:
-    """Memory that begins where a page does, as direct I/O wants it."""
+    """Return memory aligned to a page, as direct I/O requires."""
     if not hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, size)
     buffer = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    # an ext4 image took 6 % less time so than with nine thousand small pages
+    # with huge pages an ext4 image took 6 % less time
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # from a kernel that has none
+        with suppress(OSError):  # the kernel may lack them
             buffer.madvise(mmap.MADV_HUGEPAGE)
     return buffer
 
 
 class DirectReader:
-    """Reads the file *descriptor*, which stays the caller's, at any offset; to be closed."""
+    """Reads the file *descriptor*, which the caller owns, at any offset; close it after use."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._direct = _opened_again(descriptor, os.O_RDONLY)
 
     def read_into(self, buffer: memoryview, offset: int) -> int:
-        """Fill *buffer*, part of a :func:`new_buffer`, from *offset* on.
+        """Read into *buffer*, part of a :func:`new_buffer`, from *offset*.
 
-        How much was there, less at the end only.
+        Return the number of bytes, less than the size of *buffer* only at the end.
         """
         done = 0
         while done < len(buffer):
@@ -62,7 +61,7 @@ class DirectReader:
             try:
                 return os.preadv(self._direct, [buffer], offset)
             except OSError as error:
-                if error.errno != errno.EINVAL:  # something is no multiple of a block
+                if error.errno != errno.EINVAL:  # something is not a multiple of a block
                     raise
         if hasattr(os, "preadv"):
             count = os.preadv(self._descriptor, [buffer], offset)
@@ -75,17 +74,17 @@ class DirectReader:
         return count
 
     def close(self) -> None:
-        """Close what was opened here."""
+        """Close the descriptor for direct I/O."""
         if self._direct is not None:
             os.close(self._direct)
             self._direct = None
 
 
 class DirectWriter:
-    """Writes the file *descriptor*, which stays the caller's, at any offset; to be closed.
+    """Writes the file *descriptor*, which the caller owns, at any offset; close it after use.
 
-    For one caller. What follows one another is gathered, and a thread writes it, in the order in
-    which it came. *errors* is entered for every write; what fails is raised by a later call.
+    For use by one thread. Adjacent data is gathered, and another thread writes it in order. *errors*
+    wraps every write; a later call raises the error of a failed write.
     """
 
     def __init__(
@@ -105,9 +104,10 @@ class DirectWriter:
         self._direct = _opened_again(descriptor, os.O_WRONLY)
 
     def write(self, offset: int, data: Buffer) -> None:
-        """Write *data* at *offset*; its memory may be used for something else at once."""
+        """Write *data* at *offset*; the caller may reuse its memory immediately."""
         if offset != self._end:
             self._hand_over()
+            # the buffer begins at an aligned offset, so its inner part can be written directly
             self._base = offset - offset % _ALIGNMENT
             self._start = self._end = offset
         size, at = len(data), offset - self._base
@@ -126,7 +126,7 @@ class DirectWriter:
                 self._base, at = self._end, 0
 
     def flush(self) -> None:
-        """Return when all of it is written."""
+        """Wait until everything is written."""
         self._hand_over()
         done = threading.Event()
         self._parts.put(done)
@@ -134,7 +134,7 @@ class DirectWriter:
         self._check()
 
     def close(self) -> None:
-        """Stop, whatever is still to be written."""
+        """Stop the thread and discard everything not written yet."""
         self._closing = True
         self._parts.put(None)
         self._thread.join()
@@ -143,7 +143,7 @@ class DirectWriter:
             self._direct = None
 
     def _hand_over(self) -> None:
-        """Give the thread what was gathered, and take an empty buffer."""
+        """Pass the buffer to the thread and take an empty one."""
         if self._start < self._end:
             self._parts.put(_Part(self._buffer, self._base, self._start, self._end))
             self._start = self._end
@@ -168,6 +168,7 @@ class DirectWriter:
             self._free.put(item.buffer)
 
     def _write_part(self, part: _Part) -> None:
+        """Write the aligned middle of *part* directly, and the rest through the cache."""
         start, end = part.start, part.end
         data = memoryview(part.buffer)[start - part.base : end - part.base]
         low, high = start + -start % _ALIGNMENT, end - end % _ALIGNMENT
@@ -179,17 +180,17 @@ class DirectWriter:
         write_at(self._descriptor, [data[done - start :]], done)
 
     def _write_direct(self, direct: int, data: memoryview, offset: int) -> int:
-        """How much of *data* is written at *offset* now: less than all where the disk is nearly full."""
+        """Write *data* at *offset*; return the number of bytes, fewer if the disk is nearly full."""
         try:
             return os.pwrite(direct, data, offset)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # blocks are larger than any that is known
+            if error.errno != errno.EINVAL:  # the blocks are larger than _ALIGNMENT
                 raise
             return 0
 
 
 class _Part(NamedTuple):
-    """The bytes of a file from *start* to before *end*, in *buffer*, whose own first byte is *base*'s."""
+    """The bytes *start* to *end* of a file, in a *buffer* that begins at offset *base*."""
 
     buffer: mmap.mmap
     base: int
@@ -198,7 +199,7 @@ class _Part(NamedTuple):
 
 
 def _opened_again(descriptor: int, access: int) -> int | None:
-    """The file *descriptor* once more, for direct I/O; ``None`` where that is not known."""
+    """Open the file *descriptor* again for direct I/O; return None if that is not supported."""
     if not hasattr(os, "O_DIRECT"):
         return None
     try:

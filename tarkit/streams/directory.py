@@ -1,9 +1,12 @@
-"""Directories held open, so that nobody leads their user astray by renaming or linking.
+"""Open directories, which are safe from other processes that rename entries or add links.
 
-Whoever may write to a directory may rename the entries of it at any time, and put others or links
-in their place. A path is resolved anew with every use; a descriptor reaches the directory that was
-opened, whatever its name is now. So everything that writes to a directory opens it once, and then
-names single entries in it, which are never followed if they are links.
+Any user with write access to a directory may rename its entries at any time and replace them with
+others or with links. Each use of a path resolves it again, but a descriptor always refers to the
+directory that was opened. So code that writes to a directory opens it once, then accesses single
+entries by name, never following links.
+
+With :mod:`tarkit.streams.atomic` this is the one place for durability: :meth:`Directory.publish`
+and :meth:`Directory.sync` put names on the disk.
 """
 
 from __future__ import annotations
@@ -13,14 +16,14 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from tarkit.errors import RefusedError, UnsafePathError
+from tarkit.streams.closeable import Closeable
 
 
 def open_flags(*names: str) -> int:
-    """Return the flags of ``os.open`` with those *names*, leaving out those the system lacks."""
+    """Combine the flags of ``os.open`` with these *names*, except those that the system lacks."""
     return sum(getattr(os, name, 0) for name in names)
 
 
@@ -29,15 +32,15 @@ NO_LINK = open_flags("O_NOFOLLOW")
 _CREATE = open_flags("O_RDWR", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
 
 _NO_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF)
-"""Filesystems without it, and directories that may not be read."""
+"""Errors of fsync on filesystems without it, and on directories opened with ``O_PATH``."""
 
 
-class Directory:
-    """An open directory, to be closed; ``path`` is its name for messages.
+class Directory(Closeable):
+    """An open directory; ``path`` is its name for messages.
 
-    Methods take the name of one entry, raise :class:`OSError`, and never follow a link unless they
-    say so. ``descriptor`` is ``None`` on systems whose calls take none, such as Windows; the path
-    stands in for it there.
+    Methods take the name of a single entry, raise :class:`OSError`, and follow links only if their
+    docstrings say so. ``descriptor`` is None on systems without ``dir_fd``, such as Windows; there
+    the path replaces it.
     """
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
@@ -48,7 +51,7 @@ class Directory:
     def open(cls, path: Path) -> Directory:
         """Open the directory at *path*, following links: the caller trusts the path.
 
-        A directory that may be written to but not read is enough for making files in it.
+        Write access is enough to create files in it; read access is not required.
         """
         try:
             return cls._opened(path, path, None)
@@ -61,7 +64,7 @@ class Directory:
     def _opened(cls, path: Path, name: str | Path, parent: int | None, flags: int = 0) -> Directory:
         if os.open in os.supports_dir_fd:
             return cls(path, os.open(name, OPEN | flags, dir_fd=parent))
-        os.scandir(path).close()  # raises what opening would
+        os.scandir(path).close()  # raises the errors of opening it
         return cls(path, None)
 
     def open_directory(self, name: str) -> Directory:
@@ -77,14 +80,16 @@ class Directory:
     def open_inside(self, name: str) -> Directory:
         """Open the directory at the relative path *name*, following links that stay inside this one.
 
-        Raises :class:`UnsafePathError` if a link leads out or nowhere, or changes meanwhile.
+        Raises :class:`UnsafePathError` if a link leads out, dangles or changes concurrently, and
+        :class:`RefusedError` if it leads to something else.
         """
         top = Path(os.path.realpath(self.reference))
         target = Path(os.path.realpath(self.reference / name))
         if not target.is_relative_to(top):
             raise UnsafePathError(
-                f"a link that leads out of {self.path.name!r}", where=str(self.path / name)
+                f"link that leads out of {self.path.name!r}", where=str(self.path / name)
             )
+        # descend from here step by step without following links, in case one appears meanwhile
         current = self.reopen()
         for part in target.relative_to(top).parts:
             with current as outer:
@@ -96,20 +101,20 @@ class Directory:
         try:
             return self.open_directory(name)
         except FileNotFoundError:
-            raise UnsafePathError("a link that leads nowhere", where=str(where)) from None
+            raise UnsafePathError("dangling link", where=str(where)) from None
         except NotADirectoryError:
             raise RefusedError("not a directory", where=str(where)) from None
 
     def reopen(self) -> Directory:
-        """Open this directory once more, with a descriptor that shares no lock with this one."""
+        """Open this directory again, with a descriptor that has its own locks."""
         return self._opened(
             self.path, self.path if self.descriptor is None else ".", self.descriptor
         )
 
     def make(self, name: str, mode: int = 0o755) -> Directory:
-        """Make the directory *name* with *mode* under any umask, and open it.
+        """Create the directory *name* with exactly *mode*, whatever the umask, and open it.
 
-        Raises :class:`RefusedError` if anything but a new directory of ours is there then.
+        Raises :class:`RefusedError` if another process has replaced it.
         """
         os.mkdir(self.at(name), 0o700, dir_fd=self.descriptor)
         try:
@@ -121,7 +126,7 @@ class Directory:
         try:
             if made.names() or not self._could_have_made(made):
                 raise RefusedError(
-                    "somebody else puts directories in the place of new ones", where=str(made.path)
+                    "another process replaced the new directory", where=str(made.path)
                 )
             if made.descriptor is not None:
                 os.fchmod(made.descriptor, mode)
@@ -131,7 +136,7 @@ class Directory:
         return made
 
     def ensure(self, name: str) -> Directory:
-        """Open the directory *name*, and make it for this user alone if it is not there.
+        """Open the directory *name*; create it with mode 0700 if it is missing.
 
         Raises :class:`UnsafePathError` if it is a link.
         """
@@ -140,11 +145,11 @@ class Directory:
                 os.mkdir(self.at(name), 0o700, dir_fd=self.descriptor)
             try:
                 return self.open_directory(name)
-            except FileNotFoundError:  # somebody has just removed it
+            except FileNotFoundError:  # removed since then
                 continue
 
     def _could_have_made(self, other: Directory) -> bool:
-        """Whether *other* is on this filesystem and of the owner that new entries here get."""
+        """Return whether *other* is on this filesystem and has the owner that new entries here get."""
         if self.descriptor is None:
             return True
         status = other.status()
@@ -153,7 +158,7 @@ class Directory:
         return status.st_uid == os.geteuid() or status.st_uid == self._new_owner()
 
     def _new_owner(self) -> int:
-        """The owner of a new file: some filesystems, such as vfat and NFS, do not give it to us."""
+        """Return the owner of new files, which may be another user on some filesystems (vfat, NFS)."""
         name = temporary_name()
         descriptor = self.create(name)
         try:
@@ -163,11 +168,11 @@ class Directory:
             self.unlink(name)
 
     def create(self, name: str) -> int:
-        """Make the file *name*, for this user alone, and return its descriptor."""
+        """Create the file *name* with mode 0600; return its descriptor."""
         return os.open(self.at(name), _CREATE, 0o600, dir_fd=self.descriptor)
 
     def open_file(self, name: str) -> BinaryIO:
-        """Open the file *name* for reading, without a buffer."""
+        """Open the file *name* for unbuffered reading, without waiting for a pipe."""
         flags = open_flags("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
         descriptor = os.open(self.at(name), flags, dir_fd=self.descriptor)
         return os.fdopen(descriptor, "rb", buffering=0)
@@ -177,11 +182,11 @@ class Directory:
         return os.listdir(self.path if self.descriptor is None else self.descriptor)  # noqa: PTH208
 
     def status(self) -> os.stat_result:
-        """Return the system's status of this directory."""
+        """Return the status of this directory."""
         return self.path.stat() if self.descriptor is None else os.fstat(self.descriptor)
 
     def lookup(self, name: str) -> os.stat_result | None:
-        """Return the system's status of the entry *name*, or ``None`` if there is none."""
+        """Return the status of the entry *name*, or None if it is missing."""
         try:
             return os.stat(self.at(name), dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
@@ -215,26 +220,26 @@ class Directory:
         expected: os.stat_result,
         durable: bool = True,
     ) -> None:
-        """Move *name*, which is the inode *expected*, to *new_name* in *target*, for all to see.
+        """Move *name*, which is the inode *expected*, to *new_name* in *target*.
 
-        The name is on the disk afterwards if *durable*. Raises :class:`RefusedError` if another
-        inode got it: where others may write, they can be quicker.
+        Sync *target* afterwards if *durable* is true. Raises :class:`RefusedError` if the new name is
+        another inode: other users with write access may have replaced it.
         """
         self.move(name, target, new_name)
         if target.descriptor is not None and not target.holds(new_name, expected):
             raise RefusedError(
-                "somebody else has put something in its place", where=str(target.path / new_name)
+                "another process replaced the new file", where=str(target.path / new_name)
             )
         if durable:
             target.sync()
 
     def touch(self, name: str) -> None:
-        """Give the entry *name* the current time."""
+        """Set the times of the entry *name* to now."""
         follow = os.utime not in os.supports_follow_symlinks
         os.utime(self.at(name), dir_fd=self.descriptor, follow_symlinks=follow)
 
     def unlink(self, name: str) -> None:
-        """Remove the entry *name*, which is no directory."""
+        """Remove the entry *name*, which is not a directory."""
         os.unlink(self.at(name), dir_fd=self.descriptor)
 
     def rmdir(self, name: str) -> None:
@@ -242,7 +247,7 @@ class Directory:
         os.rmdir(self.at(name), dir_fd=self.descriptor)
 
     def sync(self) -> None:
-        """Write the names in this directory to the disk, if the system knows how."""
+        """Write the names in this directory to the disk, if the system supports it."""
         if self.descriptor is not None:
             try:
                 os.fsync(self.descriptor)
@@ -251,17 +256,17 @@ class Directory:
                     raise
 
     def fileno(self) -> int:
-        """Return the descriptor, for callers on systems that have one."""
+        """Return the descriptor, on systems that have one."""
         assert self.descriptor is not None
         return self.descriptor
 
     def at(self, name: str) -> str | Path:
-        """What a call that takes ``dir_fd=self.descriptor`` is to be given for the entry *name*."""
+        """Return the path of the entry *name* for a call with ``dir_fd=self.descriptor``."""
         return self.path / name if self.descriptor is None else name
 
     @property
     def reference(self) -> Path:
-        """A path that leads here, for those that take nothing else: on Linux whatever the name is now."""
+        """A path to this directory for functions that need one; on Linux it survives renaming."""
         held = Path(f"/proc/self/fd/{self.descriptor}")
         return held if self.descriptor is not None and held.is_dir() else self.path
 
@@ -269,27 +274,16 @@ class Directory:
         status = self.lookup(name)
         if status is not None and stat.S_ISLNK(status.st_mode):
             raise UnsafePathError(
-                "a link, and none is followed to write something", where=str(self.path / name)
+                "is a link, which is not followed for writing", where=str(self.path / name)
             )
 
     def close(self) -> None:
         """Close the descriptor."""
         if self.descriptor is not None and self.descriptor >= 0:
             os.close(self.descriptor)
-            self.descriptor = -1  # and not None, which would stand for the path
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+            self.descriptor = -1  # not None, for which the path would be used
 
 
 def temporary_name() -> str:
-    """Return a hidden name that nobody can foresee."""
+    """Return an unpredictable hidden name."""
     return f".tarkit-{os.urandom(8).hex()}.tmp"

@@ -1,4 +1,4 @@
-"""Files that are opened only where they are files: no directory, no device, no pipe to wait on."""
+"""Opening of regular files only, never directories, devices or pipes."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from tarkit.streams.os_errors import os_errors
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """*path*, unbuffered, for reading.
+    """Open *path* for unbuffered reading.
 
-    Raises :class:`PathNotFoundError`, and :class:`MalformedError` for what is not a regular file.
+    Raises :class:`PathNotFoundError`, and :class:`MalformedError` if it is not a regular file.
     """
     with os_errors(path):
+        # O_NONBLOCK: opening a pipe does not wait for its writer
         descriptor = os.open(path, open_flags("O_RDONLY", "O_NONBLOCK", "O_BINARY"))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -28,29 +29,32 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """All of *path*, a small regular file; raises :class:`LimitExceededError` beyond *limit* bytes."""
+    """Return the content of *path*, a small file.
+
+    Raises as :func:`open_regular`, and :class:`LimitExceededError` if it exceeds *limit* bytes.
+    """
     with open_regular(path) as file:
         return read_bounded(file, limit, where=str(path))
 
 
-FOLLOW_LINKS_HINT = "--follow-links reads what such links lead to"
-"""What to do about links out of a directory that is read: Bazel's rules make layouts of them."""
+FOLLOW_LINKS_HINT = "use --follow-links to follow such links"
+"""Hint for links that lead out of a directory, as in layouts made by Bazel's rules."""
 
 
 def require_inside(path: Path, directory: Path, *, hint: str | None = None) -> None:
-    """Raise :class:`UnsafePathError`, with *hint*, if links lead from *path* out of *directory*, or in a circle."""
+    """Raise :class:`UnsafePathError` if links lead from *path* out of *directory*, or form a loop."""
     try:
         path.stat()
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise UnsafePathError("links in a circle", where=str(path)) from None
+            raise UnsafePathError("loop of links", where=str(path)) from None
     if not path.resolve().is_relative_to(directory.resolve()):
-        message = f"a link that leads out of {directory.name!r}"
+        message = f"link that leads out of {directory.name!r}"
         raise UnsafePathError(message, where=str(path), hint=hint)
 
 
 def home_directory() -> Path | None:
-    """The user's home directory; ``None`` for a user who has none, as in many containers."""
+    """Return the home directory of the user, or None if there is none, as in many containers."""
     try:
         return Path.home()
     except RuntimeError:

@@ -1,7 +1,7 @@
-"""gzip with every core: one member (RFC 1952) whose chunks are deflated side by side.
+"""Parallel gzip compression: one member (RFC 1952) with chunks deflated by several threads.
 
-Each chunk is deflated on its own and ends on a byte boundary (a sync flush), so the chunks join
-into one deflate stream. Chunk borders depend on the input alone: so do the bytes.
+Each chunk is deflated separately and ends on a byte boundary (a sync flush), so the chunks join into
+one deflate stream. The output depends on the input alone, since chunk borders do.
 """
 
 from __future__ import annotations
@@ -17,20 +17,24 @@ from typing import Any
 from tarkit.streams.chunks import ChunkReader, Readable
 from tarkit.streams.workers import Pool
 
-_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # deflate, no name, no time, unknown system
-_END = b"\x03\x00"  # an empty final block
+# ID1, ID2, CM (deflate), FLG, MTIME (none), XFL, OS (unknown): RFC 1952, section 2.3
+_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+_END = b"\x03\x00"  # an empty final block (RFC 1951, section 3.2.3)
+_TRAILER = struct.Struct("<II")  # CRC32 and ISIZE, the size modulo 2**32
 _MEMORY_LEVEL = 9
-_CHUNK_SIZE = 1 << 20  # part of the format: other borders, other bytes
+_CHUNK_SIZE = 1 << 20  # changing it changes the output
 _WORKERS = min(os.cpu_count() or 1, 8)
-_IN_FLIGHT = min(_WORKERS, 4) + 1  # of one stream: four workers deflate as fast as a thread hashes
-_LEVEL = 6  # zlib's own default; isal's 2, which packs half as fast again as its 3 and 2 % larger
-_ISAL_LEVELS = {0: 0, 1: 1, 2: 1}  # isal has four levels
+_IN_FLIGHT = (
+    min(_WORKERS, 4) + 1
+)  # chunks per stream; four workers deflate as fast as one thread hashes
+_LEVEL = 6  # zlib's default; with isal level 2, 1.5 times as fast as 3 for 2 % more output
+_ISAL_LEVELS = {0: 0, 1: 1, 2: 1}  # zlib's level to isal's, which are 0 to 3
 _ISAL_BEST = 3
 
 
 @cache
 def _codec() -> tuple[Any, bool]:
-    """zlib's interface, and whether it is isal's: several times faster, where there is a wheel."""
+    """Return isal's zlib module, several times faster, or zlib, and whether it is isal's."""
     try:
         from isal import isal_zlib
     except ImportError:
@@ -41,7 +45,7 @@ def _codec() -> tuple[Any, bool]:
 
 
 class _Workers:
-    """Threads shared by all compressors of the process, made when first used."""
+    """The threads shared by all compressors of the process, created on first use."""
 
     _lock = threading.Lock()
     _executor: Pool | None = None
@@ -55,7 +59,7 @@ class _Workers:
         try:
             return executor.submit(_deflate, chunk, level)
         except BaseException:
-            # interrupted while a thread began, perhaps before the pool had heard of it: this ends both
+            # a signal may have interrupted the start of a thread that the pool does not know yet
             executor.shutdown(wait=False)
             with cls._lock:
                 if cls._executor is executor:
@@ -64,7 +68,7 @@ class _Workers:
 
     @classmethod
     def forget(cls) -> None:
-        """Begin without threads, as a forked child does: those of its parent are not in it."""
+        """Drop the pool after a fork, since the child has none of the threads."""
         cls._lock = threading.Lock()
         cls._executor = None
 
@@ -82,7 +86,7 @@ def _deflate(chunk: bytes, level: int) -> bytes:
 
 
 class GzipCompressor(ChunkReader):
-    """*stream* as gzip. *level* is zlib's 0 to 9, or what comes nearest to it."""
+    """Compresses *stream* to gzip. *level* is zlib's, 0 to 9; isal uses its nearest one."""
 
     def __init__(self, stream: Readable, level: int | None = None) -> None:
         super().__init__(stream)
@@ -111,11 +115,11 @@ class GzipCompressor(ChunkReader):
             return self._queue.popleft().result()
         if self._state == "tail":
             self._state = "end"
-            return _END + struct.pack("<II", self._crc, self._size & 0xFFFFFFFF)
+            return _END + _TRAILER.pack(self._crc, self._size & 0xFFFFFFFF)
         return b""
 
     def _full_chunk(self) -> bytes:
-        """Exactly ``_CHUNK_SIZE`` bytes but at the end, however the input comes in."""
+        """Read exactly ``_CHUNK_SIZE`` bytes, fewer only at the end, in any number of reads."""
         chunk = self._stream.read(_CHUNK_SIZE)
         if len(chunk) in (0, _CHUNK_SIZE):
             return chunk
@@ -127,31 +131,31 @@ class GzipCompressor(ChunkReader):
 
 
 class ZlibDecompressor:
-    """zlib's gzip decompressor with the interface of bz2's, for where isal has no wheel."""
+    """zlib's gzip decompressor with the interface of bz2's, for platforms without isal."""
 
     def __init__(self) -> None:
         import zlib
 
-        self._zlib = zlib.decompressobj(31)
+        self._zlib = zlib.decompressobj(31)  # 16 + 15: gzip with the largest window
         self._filled = False
 
     @property
     def eof(self) -> bool:
-        """Whether the member's end was reached."""
+        """Whether the member has ended."""
         return self._zlib.eof
 
     @property
     def needs_input(self) -> bool:
-        """Whether more input is needed before there is more output."""
+        """Whether more output needs more input."""
         return not (self._zlib.unconsumed_tail or self._filled or self.eof)
 
     @property
     def unused_data(self) -> bytes:
-        """What came after the member's end."""
+        """The input after the member's end."""
         return self._zlib.unused_data
 
     def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
-        """Up to *max_length* bytes of output from *data* and what was left over."""
+        """Return up to *max_length* bytes of output from remaining input and *data*."""
         output = self._zlib.decompress(self._zlib.unconsumed_tail + data, max(max_length, 0))
         self._filled = len(output) == max_length
         return output

@@ -1,4 +1,4 @@
-"""The digest of a large file, while the disk gets it, and begun before all of it is written."""
+"""Digests of large files, computed while the file is synced or still being written."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tarkit.streams.direct import DirectReader, new_buffer
 from tarkit.streams.os_errors import from_os_error, os_errors
 from tarkit.streams.workers import start_thread
 
-_PIECE = 8 << 20  # read at a time: pieces of 2 MiB took as long as through the page cache
+_PIECE = 8 << 20  # bytes per read; 2 MiB were no faster than the page cache
 _BUFFERS = 3
 _ZEROS = bytes(CHUNK_SIZE)
 
 
 def file_digest(file: BinaryIO, where: object) -> Digest:
-    """The sha256 of all of *file*, which is called *where* in messages and is read once only."""
+    """Return the SHA-256 digest of *file*, which is called *where* in messages."""
     with closing(FileDigest(file, where)) as digest:
         return digest.finish()
 
 
 class FileDigest:
-    """The sha256 of *file*, which is called *where* in messages: a thread computes it, from the front.
+    """Computes the SHA-256 digest of *file*, which is called *where* in messages, on a thread.
 
-    It can begin while what comes later is still being written.
+    It can start while later parts of the file are still being written.
     """
 
     def __init__(self, file: BinaryIO, where: object) -> None:
@@ -46,11 +46,11 @@ class FileDigest:
             stack.pop_all()
 
     def begin(self, settled: int) -> None:
-        """Begin: the first *settled* bytes stay as they are."""
+        """Hash the first *settled* bytes, which must not change any more."""
         self._loader.load_to(settled)
 
     def finish(self) -> Digest:
-        """The digest of the whole file, which nobody changes any more."""
+        """Return the digest of the whole file, which must not change any more."""
         with os_errors(self._where):
             self._loader.load_to(os.fstat(self._descriptor).st_size)
             self._loader.end()
@@ -63,24 +63,24 @@ class FileDigest:
         try:
             for data in self._loader:
                 self._hasher.update(data)
-        except BaseException as error:  # noqa: BLE001  raised again where the digest is asked for
+        except BaseException as error:  # noqa: BLE001  raised again by finish()
             self._failure = error
 
     def close(self) -> None:
-        """End the threads, wherever they are."""
+        """Stop the threads."""
         self._loader.close()
         self._thread.join()
 
 
 @contextmanager
 def flushing(file: BinaryIO, where: object) -> Iterator[None]:
-    """Have *file*, which is called *where* in messages, written to the disk while the block runs."""
+    """Sync *file*, which is called *where* in messages, on a thread while the block runs."""
     failures: list[OSError] = []
 
     def flush() -> None:
         try:
             os.fsync(file.fileno())
-        except OSError as error:  # the system tells of it once, so it must not be lost here
+        except OSError as error:  # the system reports it once only, so keep it
             failures.append(error)
 
     thread = start_thread(flush, "flush", daemon=False)
@@ -93,9 +93,9 @@ def flushing(file: BinaryIO, where: object) -> Iterator[None]:
 
 
 class _Loader:
-    """A file's bytes in order, read by a thread into buffers that are used in turn.
+    """Iterates over the bytes of a file, which a thread reads into a few reused buffers.
 
-    Holes are not read, and no page stays in the cache. A view holds until the next is asked for.
+    Holes are not read, and no page stays in the cache. A view is valid until the next iteration.
     """
 
     def __init__(self, descriptor: int, where: str) -> None:
@@ -110,11 +110,11 @@ class _Loader:
         self._file = DirectReader(descriptor)
 
     def load_to(self, limit: int) -> None:
-        """Go on to byte *limit*."""
+        """Read up to byte *limit*."""
         self._limits.put(limit)
 
     def end(self) -> None:
-        """There is no more."""
+        """End the iteration after the bytes requested so far."""
         self._limits.put(None)
 
     def __iter__(self) -> Iterator[bytes | memoryview]:
@@ -128,7 +128,7 @@ class _Loader:
                 self._free.put(item.buffer)
 
     def close(self) -> None:
-        """Stop the thread; whoever waits for bytes gets no more."""
+        """Stop the thread and end the iteration."""
         self._free.put(None)
         self.end()
         self._thread.join()
@@ -143,14 +143,14 @@ class _Loader:
                     self._loaded.put(_Loaded(zeros=start - position))
                     for piece in range(start, end, _PIECE):
                         buffer = self._free.get()
-                        if buffer is None:  # nobody wants the rest
+                        if buffer is None:  # closed
                             return
                         self._loaded.put(self._piece(buffer, piece, min(end - piece, _PIECE)))
                     position = end
                 self._loaded.put(_Loaded(zeros=limit - position))
                 position = limit
             self._loaded.put(None)
-        except BaseException as error:  # noqa: BLE001  raised again where the bytes are asked for
+        except BaseException as error:  # noqa: BLE001  raised again by __iter__()
             self._loaded.put(error)
 
     def _piece(self, buffer: memoryview, start: int, size: int) -> _Loaded:
@@ -161,7 +161,7 @@ class _Loader:
 
 
 class _Loaded(NamedTuple):
-    """The next bytes of the file: so many zeros, or the first *size* of *buffer*."""
+    """The next bytes of the file: a number of *zeros*, then the first *size* bytes of *buffer*."""
 
     zeros: int = 0
     buffer: memoryview | None = None
@@ -169,7 +169,7 @@ class _Loaded(NamedTuple):
 
 
 def _data(descriptor: int, position: int, limit: int) -> Iterator[tuple[int, int]]:
-    """Where the file has data from *position* to *limit*, as far as the system can tell."""
+    """Yield start and end of each stretch of data between *position* and *limit*."""
     if not hasattr(os, "SEEK_DATA"):
         yield position, limit
         return
@@ -177,7 +177,7 @@ def _data(descriptor: int, position: int, limit: int) -> Iterator[tuple[int, int
         try:
             start = os.lseek(descriptor, position, os.SEEK_DATA)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole is left
+            if error.errno == errno.ENXIO:  # only a hole is left
                 return
             raise
         if start >= limit:

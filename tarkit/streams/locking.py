@@ -1,4 +1,4 @@
-"""One process at a time in a directory, without a lock file in it if the system can do without."""
+"""Locks on directories between processes, without lock files if the system has flock."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PATIENCE = 60.0  # seconds; the lock is held only while an index is written
 
 @contextlib.contextmanager
 def locked_directory(directory: Directory, patience: float = _PATIENCE) -> Iterator[None]:
-    """Hold *directory* for this process; raises :class:`LockedError` after waiting *patience* seconds.
+    """Lock *directory* for the block; raises :class:`LockedError` after *patience* seconds.
 
-    The lock goes with the process that holds it. If the system has no flock, a file
-    ``.tarkit-lock`` stands in for it.
+    The lock ends with the process that holds it. On systems without flock, a file ``.tarkit-lock``
+    in the directory replaces it.
     """
     try:
         import fcntl
@@ -30,7 +30,7 @@ def locked_directory(directory: Directory, patience: float = _PATIENCE) -> Itera
         return
     flags = fcntl.LOCK_EX | fcntl.LOCK_NB
     with os_errors(directory.path):
-        own = directory.reopen()  # a second lock of this process has to wait as well
+        own = directory.reopen()  # so that locks of one process exclude each other too
     with own:
         with os_errors(directory.path):
             _wait(directory.path, patience, lambda: fcntl.flock(own, flags))
@@ -39,9 +39,10 @@ def locked_directory(directory: Directory, patience: float = _PATIENCE) -> Itera
 
 @contextlib.contextmanager
 def locked_name(parent: Directory, name: str, patience: float = _PATIENCE) -> Iterator[None]:
-    """As :func:`locked_directory`, with a directory *name* in *parent* that goes when nobody wants it.
+    """Lock the directory *name* in *parent* for the block, creating it and removing it afterwards.
 
-    If the system has no flock, it stays, empty. Raises :class:`UnsafePathError` if it is a link.
+    On systems without flock it stays, empty. Raises as :func:`locked_directory`, and
+    :class:`UnsafePathError` if it is a link.
     """
     with contextlib.ExitStack() as stack:
         held = False
@@ -50,17 +51,17 @@ def locked_name(parent: Directory, name: str, patience: float = _PATIENCE) -> It
                 directory = attempt.enter_context(parent.ensure(name))
                 attempt.enter_context(locked_directory(directory, patience))
                 held = parent.holds(name, directory.status())
-                if held:  # and not removed by the process that held it before
+                if held:  # otherwise the previous holder has removed it, so try again
                     stack.push(attempt.pop_all())
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # without flock it holds the lock file
                 parent.rmdir(name)
 
 
 def try_lock(directory: Directory) -> bool:
-    """Lock *directory* until it is closed, unless another process holds it or there is no flock."""
+    """Lock *directory* until it is closed; return False if it is locked or the system has no flock."""
     try:
         import fcntl
     except ImportError:

@@ -1,4 +1,4 @@
-"""Decompressing gzip, bzip2 and xz: any number of members, one after the other, in bounded pieces."""
+"""Decompression of concatenated gzip, bzip2 and xz members in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,41 +11,43 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
 
 XZ_MEMORY_LIMIT = 128 << 20
-"""Bytes that a decoder of xz may take; ``xz -9`` needs 65 MiB."""
+"""Memory limit of the xz decoder in bytes; ``xz -9`` needs 65 MiB."""
 
-_FIRST_PIECE = 1 << 10
-_ENOUGH = 256 << 10  # bytes of output worth handing on: each chunk costs the threads behind it time
+_FIRST_PIECE = 1 << 10  # bytes of input; see MemberReader
+_ENOUGH = (
+    256 << 10
+)  # least output of a chunk in bytes, since each chunk has a cost for the consumer
 
 
 class Decompressor(Protocol):
-    """The interface that the decompressors of bz2, lzma and isal share."""
+    """The common interface of the decompressors of bz2, lzma and isal."""
 
     @property
     def eof(self) -> bool:
-        """Whether the member's end was reached."""
+        """Whether the member has ended."""
         ...
 
     @property
     def needs_input(self) -> bool:
-        """Whether more input is needed before there is more output."""
+        """Whether more output needs more input."""
         ...
 
     @property
     def unused_data(self) -> bytes:
-        """The input behind the member's end."""
+        """The input after the member's end."""
         ...
 
     def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
-        """Up to *max_length* bytes of output from *data* and from input left over."""
+        """Return up to *max_length* bytes of output from remaining input and *data*."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A format of members: its ``name``, how to begin a member, and the class of its own errors.
+    """A compression format: its ``name``, the factory of its decompressors and its error class.
 
-    ``unsupported`` maps words of an error that does not mean damage to an explanation. ``padded``
-    formats may have zeros between members.
+    ``unsupported`` maps words in the messages of errors other than corruption to an explanation.
+    ``padded`` formats may have zeros between members.
     """
 
     name: str
@@ -56,7 +58,7 @@ class Codec:
 
 
 def gzip_codec() -> Codec:
-    """Return isal's gzip, or zlib's where isal has no wheel."""
+    """Return isal's gzip, or zlib's if isal is not installed."""
     try:
         from isal import igzip_lib
     except ImportError:
@@ -81,13 +83,13 @@ def bzip2_codec() -> Codec:
 
 
 def xz_codec() -> Codec:
-    """Return the standard library's xz, within `XZ_MEMORY_LIMIT`."""
+    """Return the standard library's xz, limited to `XZ_MEMORY_LIMIT`."""
     import lzma
 
     words = {
-        "Memory usage limit": "an xz stream that takes more than "
+        "Memory usage limit": "the xz stream needs more than "
         f"{XZ_MEMORY_LIMIT >> 20} MiB of memory to decompress",
-        "unsupported options": "an xz stream with options that are not known",
+        "unsupported options": "the xz stream has unknown options",
     }
 
     def new() -> Decompressor:
@@ -97,10 +99,10 @@ def xz_codec() -> Codec:
 
 
 class MemberReader(ChunkReader):
-    """Decompresses *stream*, whose members are of *codec*.
+    """Decompresses *stream*, a sequence of members of *codec*.
 
-    A member gets its input in pieces that begin small and double. A decompressor copies whatever
-    follows its member, so with whole chunks a million empty members would take quadratic time.
+    Each member gets its input in pieces that start small and double. A decompressor copies the input
+    after its member, so with whole chunks a million empty members would take quadratic time.
     """
 
     def __init__(self, stream: Readable, codec: Codec, where: str | None) -> None:
@@ -108,9 +110,9 @@ class MemberReader(ChunkReader):
         self._codec, self._where = codec, where
         self._decompressor = codec.new()
         self._input = b""
-        self._position = 0  # of the first byte of the input that no member has got
+        self._position = 0  # in the input, of the first byte that no decompressor got
         self._piece = _FIRST_PIECE
-        self._first = True  # whether this is the first member
+        self._first = True  # whether the current member is the first one
 
     def _chunk(self) -> bytes:
         parts, size = [], 0
@@ -139,7 +141,7 @@ class MemberReader(ChunkReader):
         return piece
 
     def _next_member(self) -> bytes:
-        """Begin the next member; its first input, or nothing at the end of the stream."""
+        """Begin the next member; return its first input, or nothing at the end of the stream."""
         self._position -= len(self._decompressor.unused_data)
         self._piece = _FIRST_PIECE
         data = self._next_piece()
@@ -155,13 +157,13 @@ class MemberReader(ChunkReader):
         try:
             return self._decompressor.decompress(data, most)
         except self._codec.error as error:
-            raise self._explained(error) from None
+            raise self._translated(error) from None
 
-    def _explained(self, error: Exception) -> TarkitError:
+    def _translated(self, error: Exception) -> TarkitError:
         for words, explanation in self._codec.unsupported.items():
             if words in str(error):
                 return UnsupportedError(explanation, where=self._where)
-        behind = "" if self._first else ", or something else follows it"
+        behind = "" if self._first else ", or followed by something else"
         return MalformedError(
             f"the {self._codec.name} stream is corrupt{behind} ({error})", where=self._where
         )

@@ -1,4 +1,4 @@
-"""Errors of the operating system as tarkit's own."""
+"""Translation of operating system errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tarkit.errors import NoSpaceError, PathNotFoundError, TarkitError, Transpor
 
 @contextlib.contextmanager
 def os_errors(where: object) -> Iterator[None]:
-    """Turn what the operating system says about *where* into tarkit's errors."""
+    """Translate an :class:`OSError` of the block, which concerns *where*; see :func:`from_os_error`."""
     try:
         yield
     except OSError as error:
@@ -19,13 +19,14 @@ def os_errors(where: object) -> Iterator[None]:
 
 
 def from_os_error(error: OSError, where: object) -> TarkitError:
-    """*error* as one of tarkit's, in the system's words.
+    """Return *error* as a :class:`TarkitError` with the system's message.
 
-    :class:`NoSpaceError`, :class:`PathNotFoundError`, or :class:`TransportError` for all else.
+    It is a :class:`NoSpaceError`, a :class:`PathNotFoundError` or, for all other errors, a
+    :class:`TransportError`.
     """
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return NoSpaceError(f"no space left to write it ({reason})", where=str(where))
+        return NoSpaceError(f"no space left ({reason})", where=str(where))
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return PathNotFoundError(reason, where=str(where))
     return TransportError(reason, where=str(where))

@@ -1,4 +1,4 @@
-"""One stage of a pipeline on a thread of its own: what is read here overlaps with what the caller does."""
+"""Reading ahead on a thread, so that reading overlaps with the work of the caller."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from tarkit.streams.chunks import ChunkReader, Readable
 from tarkit.streams.workers import start_thread
 
 DEPTH = 4
-"""Chunks that wait for whoever reads, at the most."""
+"""Default number of chunks to read ahead."""
 
 
 class ReadAhead(ChunkReader):
-    """*stream*, read by a thread that stays at most *depth* chunks ahead.
+    """Reads *stream* on a thread that stays at most *depth* chunks ahead.
 
-    An error of *stream* is raised by the read that reaches it. Closing stops the thread first, even
-    if it waits for a registry or a daemon, and closes *stream* after, so nobody reads from a closed
-    stream.
+    The read that reaches an error of *stream* raises it. Closing first stops the thread, even if it
+    waits for a registry or a daemon, and then closes *stream*, so no closed stream is read.
     """
 
     def __init__(self, stream: Readable, depth: int = DEPTH) -> None:
@@ -51,7 +50,7 @@ class ReadAhead(ChunkReader):
         return item
 
     def _next(self) -> bytes | BaseException:
-        """Return the next item. A signal just before a wait does not end it, so none is long."""
+        """Return the next item, waiting in slices: a signal just before a wait does not interrupt it."""
         while True:
             try:
                 return self._queue.get(timeout=SLICE)

@@ -1,4 +1,4 @@
-"""Directories removed with all their contents, whatever their depth, their modes and their links."""
+"""Removal of directory trees of any depth, with any modes and links."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 from tarkit.streams.directory import NO_LINK, OPEN, Directory, open_flags
 
 _HANDLE = open_flags("O_PATH", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
-_ALL = 0o700  # the rights that emptying a directory takes
+_ALL = 0o700  # permissions needed to empty a directory
 
 
 def remove_tree(parent: Directory, name: str, directory: Directory) -> None:
-    """Empty the open *directory*, and remove it from *parent*, unless *name* means another by now.
+    """Empty the open *directory*, and remove it from *parent* if it is still called *name* there.
 
-    Whatever the system refuses to remove stays, and nothing is raised.
+    Entries that the system refuses to remove stay; no error is raised.
 
-    There is no recursion, no path that grows and one descriptor at a time: an image may nest deeper
-    than ``shutil.rmtree`` can follow and than ``PATH_MAX`` allows. Links are removed, never followed,
-    even if somebody puts them in the place of directories meanwhile. Other filesystems stay.
+    It uses no recursion, no growing paths and one descriptor at a time, since an image may nest
+    deeper than ``shutil.rmtree`` and ``PATH_MAX`` allow. Links are removed but never followed, even
+    if they replace directories concurrently. Other mounted filesystems are left alone.
     """
     if directory.descriptor is None:
         shutil.rmtree(directory.path, ignore_errors=True)
@@ -36,7 +36,7 @@ def remove_tree(parent: Directory, name: str, directory: Directory) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """A directory on the way down: its name, its inode, and the directories left in it."""
+    """A directory on the current path: its name, its inode and its remaining subdirectories."""
 
     name: bytes
     identity: tuple[int, int]
@@ -44,6 +44,7 @@ class _Level:
 
 
 def _empty(top: int) -> None:
+    """Remove everything in *top*, depth first, going down by name and up by ``..``."""
     current = os.dup(top)
     try:
         levels = [_level(b"", current)]
@@ -64,7 +65,7 @@ def _empty(top: int) -> None:
                 os.close(current)
                 current = above
                 if _identity(current) != levels[-1].identity:
-                    return  # somebody has moved the directory: this is another place
+                    return  # the directory was moved, so this is a different parent
                 with suppress(OSError):
                     os.rmdir(level.name, dir_fd=current)
     finally:
@@ -72,7 +73,7 @@ def _empty(top: int) -> None:
 
 
 def _level(name: bytes, directory: int) -> _Level:
-    """Remove everything from *directory* that is no directory itself."""
+    """Remove all entries of *directory* except subdirectories."""
     directories = []
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -85,7 +86,7 @@ def _level(name: bytes, directory: int) -> _Level:
 
 
 def _enter(name: bytes, parent: int, top: _Level) -> int | None:
-    """Open the directory *name* unless it cannot be opened or is on another filesystem than *top*."""
+    """Open the directory *name*; return None on errors or if it is on another filesystem than *top*."""
     with suppress(OSError), _opened(name, parent) as child:
         if _identity(child)[0] == top.identity[0]:
             return os.dup(child)
@@ -94,7 +95,7 @@ def _enter(name: bytes, parent: int, top: _Level) -> int | None:
 
 @contextmanager
 def _opened(name: bytes, parent: int) -> Iterator[int]:
-    """The directory *name*, open, with the rights that emptying it takes."""
+    """Open the directory *name* with the permissions needed to empty it."""
     try:
         descriptor = os.open(name, OPEN | NO_LINK, dir_fd=parent)
     except PermissionError:
@@ -108,14 +109,14 @@ def _opened(name: bytes, parent: int) -> Iterator[int]:
 
 
 def _allow(descriptor: int) -> None:
-    """Allow this user everything in an open directory."""
+    """Grant this user all permissions on an open directory."""
     if os.fstat(descriptor).st_mode & _ALL != _ALL:
         with suppress(OSError):
             os.fchmod(descriptor, _ALL)
 
 
 def _unlock(name: bytes, parent: int) -> None:
-    """Allow this user everything in the directory *name*, which cannot even be opened."""
+    """Grant this user all permissions on the directory *name*, which it cannot open."""
     if not hasattr(os, "O_PATH"):
         os.chmod(name, _ALL, dir_fd=parent, follow_symlinks=False)
         return

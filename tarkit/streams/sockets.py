@@ -1,4 +1,4 @@
-"""Sockets whose every wait can be cancelled and is counted against an allowance."""
+"""Sockets with cancellable waits and a limit on time and data per response."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _Addresses = list[tuple[Any, ...]]
 
-_HEAD = 1 << 20  # raw bytes of a response head, with the interim responses before it
-_PROGRESS = 64 << 10  # bytes: sending fewer is no progress
+_HEAD = 1 << 20  # limit in bytes for a response head, including interim responses
+_PROGRESS = 64 << 10  # least number of sent bytes that counts as progress
 _CONNECTING = {errno.EINPROGRESS} | ({errno.EWOULDBLOCK} if os.name == "nt" else set())
 
 
 class Allowance:
-    """The seconds of waiting and the raw bytes that one answer of *where* may cost.
+    """Limits the waiting time and the raw bytes of one response from *where*.
 
-    A peer that sends a byte now and then, or endless headers, makes progress by every single
-    read; it is the sum that must be bounded.
+    A peer that sends single bytes slowly, or endless headers, makes progress with every read, so
+    timeouts per read are not enough.
     """
 
     def __init__(self, where: str, seconds: float) -> None:
@@ -39,17 +39,17 @@ class Allowance:
         self.renew()
 
     def renew(self, size: int = 0) -> None:
-        """Start again, with room for a head and *size* bytes."""
+        """Reset both limits, allowing a head and *size* bytes."""
         self._waited = 0.0
         self._sent = 0
         self.expect(size)
 
     def expect(self, size: int) -> None:
-        """Make room for *size* more bytes in the time that is left."""
+        """Allow a head and *size* bytes from now on, in the remaining time."""
         self._room = _HEAD + size
 
     def require(self, waiting: float = 0.0) -> None:
-        """Raise :class:`TimeoutError` if nothing is left after *waiting* more seconds."""
+        """Raise :class:`TimeoutError` if *waiting* more seconds use up the remaining time."""
         if self._waited + waiting >= self._seconds:
             raise TimeoutError("timed out")
 
@@ -59,35 +59,35 @@ class Allowance:
         self.require()
 
     def received(self, size: int) -> None:
-        """Count *size* bytes; raises :class:`TransportError` if they are too many."""
+        """Count *size* bytes; raises :class:`TransportError` if they exceed the limit."""
         self._room -= size
         if self._room < 0:
-            raise TransportError("an answer that does not end", where=self._where)
+            raise TransportError("endless response", where=self._where)
 
     def sent(self, size: int) -> None:
-        """Start again after each real step forward of a request's body."""
+        """Count *size* sent bytes, and reset the limits after enough progress."""
         self._sent += size
         if self._sent >= _PROGRESS:
             self.renew()
 
 
 class Patient(socket.socket):
-    """Mixed into sockets: waits in slices, so that a cancellation and an allowance end any wait.
+    """A socket that waits in slices, so that a cancellation or an allowance ends any wait.
 
-    The timeout bounds each call as usual. Slices also mean that no signal is missed if it arrives
-    just before the system call.
+    The timeout applies to each call as usual. Slices also ensure that a signal just before a system
+    call is noticed.
     """
 
     allowance: Allowance | None = None
     _timeout: float | None = None
 
     def settimeout(self, value: float | None, /) -> None:
-        """Bound each call from now on."""
+        """Set the timeout of each call."""
         self._timeout = value
         super().settimeout(SLICE if value is None else min(value, SLICE))
 
     def gettimeout(self) -> float | None:
-        """Return what bounds each call."""
+        """Return the timeout of each call."""
         return self._timeout
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0, /) -> int:
@@ -112,7 +112,7 @@ class Patient(socket.socket):
         return size
 
     def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
-        """Send all of *data*; the timeout bounds each step."""
+        """Send all of *data*; the timeout applies to each call of :meth:`send`."""
         with memoryview(data) as view, view.cast("B") as left:
             sent = 0
             while sent < len(left):
@@ -142,7 +142,7 @@ class Patient(socket.socket):
             return self._patiently(attempt)
 
     def _patiently(self, attempt: Callable[[], T]) -> T:
-        """Repeat *attempt*, which waits for a slice, until it succeeds or has waited for too long."""
+        """Repeat *attempt*, which waits for a slice, until it succeeds or the time is up."""
         began = monotonic()
         while True:
             check()
@@ -170,7 +170,7 @@ def connected(
     allowance: Allowance | None = None,
     options: Iterable[tuple[int, int, int | bytes]] = (),
 ) -> Patient:
-    """Return a socket connected to *host*; *timeout* bounds the lookup and all its addresses together.
+    """Return a socket connected to *host*; *timeout* covers the lookup and all addresses together.
 
     Raises :class:`socket.gaierror`, :class:`TimeoutError` and other :class:`OSError`.
     """
@@ -178,6 +178,7 @@ def connected(
     addresses = _resolve(host, port, end)
     failure: OSError = OSError(f"{host} has no address")
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
+        # an address that does not answer must leave time for the others
         share = None if end is None else max(0.0, end - monotonic()) / (len(addresses) - number)
         connection = Patient(family, kind, protocol)
         try:
@@ -199,7 +200,7 @@ def connected(
 
 
 def _resolve(host: str, port: int, end: float | None) -> _Addresses:
-    """Look *host* up on a thread, since nothing can interrupt a lookup."""
+    """Look up *host* on a thread, since a lookup cannot be interrupted."""
     answers: SimpleQueue[_Addresses | OSError] = SimpleQueue()
 
     def look_up() -> None:
@@ -207,7 +208,7 @@ def _resolve(host: str, port: int, end: float | None) -> _Addresses:
             answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except OSError as error:
             answers.put(error)
-        except ValueError:  # no host name: a label of 64 characters, a NUL
+        except ValueError:  # an invalid name: a label over 63 characters, a NUL
             answers.put(socket.gaierror(socket.EAI_NONAME, "not a host name"))
 
     try:

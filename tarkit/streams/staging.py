@@ -1,4 +1,4 @@
-"""A directory for unfinished output, which goes away on every way out."""
+"""Directories for unfinished output, always removed in the end."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _OURS = ".tarkit-"
 _PREFIX = f"{_OURS}staging-"
 
 _INSIDE = ".wh..tarkit"
-"""The one entry of such a directory, which has everything else in it.
+"""The single entry of a staging directory, which contains everything else.
 
-It tells staging directories from others that somebody has given the name of one: names with this
-beginning are whiteouts, so no image can have one in its root.
+It distinguishes staging directories from others of the same name: since the prefix marks whiteouts,
+no image has such an entry in its root.
 """
 
 
 @contextlib.contextmanager
 def staging_directory(parent: Directory) -> Iterator[Directory]:
-    """Make a directory on the filesystem of *parent*, removed at the end of the block.
+    """Create a directory on the filesystem of *parent* and remove it at the end of the block.
 
-    Nobody else can reach anything in it, so its entries can be trusted even if *parent* cannot:
-    make the output there, and move it to its place with :meth:`Directory.publish`.
+    Other users cannot enter it, so its entries can be trusted even if those of *parent* cannot.
+    Create the output there, then move it to its name with :meth:`Directory.publish`.
 
-    A killed process cannot remove its own: the next one to stage in the same place does. A lock
-    held for the life of the process tells the living from the dead.
+    A killed process leaves its directory behind, and the next one to use *parent* removes it. A lock
+    for the lifetime of the process marks directories in use.
     """
     name = _PREFIX + os.urandom(8).hex()
     with contextlib.ExitStack() as locks, contextlib.ExitStack() as stack:
@@ -42,31 +42,31 @@ def staging_directory(parent: Directory) -> Iterator[Directory]:
             stack.callback(_remove, parent, name, outer)
             try_lock(outer)
         with os_errors(parent.path):
-            _forget_acls(outer)
+            _remove_acls(outer)
             inner = stack.enter_context(outer.make(_INSIDE, 0o700))
         yield inner
 
 
 def is_staging(path: Path) -> bool:
-    """Whether *path* has the name of such a directory, this process's or another's."""
+    """Return whether *path* has the name of a staging directory of any process."""
     return path.name.startswith(_PREFIX)
 
 
 def is_vacant(directory: Directory) -> bool:
-    """Whether *directory* is empty, apart from what is or was being staged in it."""
+    """Return whether *directory* is empty except for staging directories."""
     return all(name.startswith(_OURS) for name in directory.names())
 
 
 def _remove(parent: Directory, name: str, outer: Directory) -> None:
     try:
         remove_tree(parent, name, outer)
-    except (KeyboardInterrupt, SystemExit):  # a signal, which asks for the same
+    except (KeyboardInterrupt, SystemExit):  # a signal interrupted the removal: complete it
         remove_tree(parent, name, outer)
         raise
 
 
-def _forget_acls(directory: Directory) -> None:
-    """Remove the access control lists that *directory* inherited: they could let others write to it."""
+def _remove_acls(directory: Directory) -> None:
+    """Remove inherited access control lists, which could let other users write to *directory*."""
     if hasattr(os, "removexattr") and directory.descriptor is not None:
         for kind in ("access", "default"):
             with contextlib.suppress(OSError):  # there is none
@@ -74,7 +74,7 @@ def _forget_acls(directory: Directory) -> None:
 
 
 def _sweep(parent: Directory) -> None:
-    """Remove what killed processes of this user left in *parent*."""
+    """Remove staging directories of killed processes of this user from *parent*."""
     for name in parent.names():
         if name.startswith(_PREFIX):
             with (
@@ -86,7 +86,7 @@ def _sweep(parent: Directory) -> None:
 
 
 def _is_left(left: Directory, parent: Directory) -> bool:
-    """Whether *left* was made by :func:`staging_directory`: anybody can give it the name."""
+    """Return whether :func:`staging_directory` made *left*, since any user can choose its name."""
     status = left.status()
     return (
         hasattr(os, "geteuid")

@@ -1,4 +1,4 @@
-"""TLS over sockets whose waits can be cancelled."""
+"""TLS sockets with cancellable waits."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tarkit.streams.sockets import Patient
 
 class _PatientTls(Patient, ssl.SSLSocket):  # type: ignore[misc]  # the signatures differ in names only
     def do_handshake(self, block: bool = False) -> None:
-        """Shake hands; the timeout bounds the whole of it."""
+        """Perform the handshake; the timeout covers all of it."""
         try:
             self._patiently(lambda: super(Patient, self).do_handshake(block))
         except BaseException:
-            self.close()  # nobody else has this object yet
+            self.close()  # the caller does not have this object yet
             raise
 
 
 def client_context(*, verify: bool = True) -> ssl.SSLContext:
-    """Return a context that trusts the system's roots, or anybody if not to *verify*."""
+    """Return a context with the system's root certificates; without *verify* it trusts any server."""
     context = ssl.create_default_context()
     context.sslsocket_class = _PatientTls
     if not verify:

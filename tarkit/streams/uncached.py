@@ -1,8 +1,8 @@
-"""Files read and written at any offset; what is large is written past the page cache, where that is known.
+"""Reads and writes at any offset; large writes bypass the page cache if possible.
 
-What is gone through once only pushes out what others need, and ever new pages cost more than the
-copy into them: on a virtual machine 390 MB were on the disk after 0.25 s this way, and after 1.25 s
-through the cache. Linux can from 6.14 on, on most of its filesystems; elsewhere the cache is used.
+Data that is used once only evicts useful pages, and allocating pages costs more than copying: on a
+virtual machine, 390 MB were on the disk after 0.25 s, and after 1.25 s through the cache. Linux
+supports it since 6.14 on most filesystems.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from tarkit.streams import CHUNK_SIZE
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 LEAST = 64 << 10
-"""Bytes below which a write goes through the cache: it often shares a page with the next one."""
+"""Least size in bytes to bypass the cache: small writes often share a page with the next one."""
 
-_ENOUGH = 4 << 20  # a file written in pieces of 1 MiB was read back a fifth slower
-_WORTH_KEEPING = CHUNK_SIZE // 4  # so what is gathered keeps four times its size at the most
-_MOST_PIECES = 512  # no system takes fewer in one call
-_DONTCACHE = 0x80  # RWF_DONTCACHE of linux/fs.h, which the os module does not name yet
+_ENOUGH = 4 << 20  # bytes to gather; files written in pieces of 1 MiB were a fifth slower to read
+_WORTH_KEEPING = CHUNK_SIZE // 4  # so views keep at most four times their size in memory
+_MOST_PIECES = 512  # every system accepts as many in one call
+_DONTCACHE = 0x80  # RWF_DONTCACHE of linux/fs.h, missing in the os module
 _HAS_FLAGS = hasattr(os, "RWF_DSYNC")
 _seeking = threading.Lock()
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
-    """Up to *size* bytes from *offset*, by any thread; none behind the end only."""
+    """Return up to *size* bytes from *offset*, empty only after the end; any thread may call it."""
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, offset)
-    with _seeking:  # Windows has one position a file and no call that leaves it alone
+    with _seeking:  # Windows has no reads that leave the position of the file alone
         os.lseek(descriptor, offset, os.SEEK_SET)
         return os.read(descriptor, size)
 
 
 def write_at(descriptor: int, pieces: Sequence[Buffer], offset: int) -> None:
-    """Write all of *pieces*, one behind the other, from *offset* on, by any thread."""
+    """Write all of *pieces* contiguously at *offset*; any thread may call it."""
     total = sum(map(len, pieces))
     done = _write_some(descriptor, pieces, total, offset) if total else 0
     while done < total:  # the disk is nearly full
@@ -52,7 +52,7 @@ def _write_some(descriptor: int, pieces: Sequence[Buffer], size: int, offset: in
         try:
             return os.pwritev(descriptor, pieces, offset, _DONTCACHE)
         except OSError as error:
-            if error.errno != errno.EOPNOTSUPP:
+            if error.errno != errno.EOPNOTSUPP:  # an older kernel, or another filesystem
                 raise
     if hasattr(os, "pwritev"):
         return os.pwritev(descriptor, pieces, offset)
@@ -65,18 +65,18 @@ def _write_some(descriptor: int, pieces: Sequence[Buffer], size: int, offset: in
 
 
 def _is_kept(data: Buffer) -> bool:
-    """Whether *data* is not worth a copy: a large view of bytes, which stay what they are.
+    """Return whether to keep *data* without a copy: a large view of immutable bytes.
 
-    A small one would be all that keeps the large chunk in memory that it is a part of.
+    A small view would keep a much larger chunk in memory.
     """
     return len(data) >= _WORTH_KEEPING and isinstance(getattr(data, "obj", None), bytes)
 
 
 class Gathered:
-    """Writes at any offset, those that follow one another together; for one thread.
+    """Writes the file *descriptor* at any offset, combining adjacent writes; for one thread.
 
-    *descriptor* stays the caller's, who ends with :meth:`flush`. *errors* is entered for every
-    write to it. What is written may be reused at once, but for ``bytes``, which nobody changes.
+    The caller owns *descriptor*, and calls :meth:`flush` at the end. *errors* wraps every write to
+    it. Mutable buffers are copied, so the caller may reuse them immediately.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Gathered:
         self._end = offset + len(data)
 
     def flush(self) -> None:
-        """Write what was gathered."""
+        """Write the gathered data."""
         if self._pieces:
             with self._errors():
                 write_at(self._descriptor, self._pieces, self._start)

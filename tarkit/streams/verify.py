@@ -1,4 +1,4 @@
-"""The one place where content is checked against its digest and size."""
+"""Verification of content by digest and size, which happens only here."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tarkit.streams.cancellation import check
 from tarkit.streams.chunks import ChunkReader, Readable, drain
 from tarkit.streams.workers import start_thread
 
-_DEPTH = 8  # chunks that wait to be hashed
+_DEPTH = 8  # chunks waiting to be hashed
 
 
 class _HashAside:
-    """A hash that a thread of its own computes: whoever reads has the bytes at once."""
+    """A hash computed on a thread, so that the reader need not wait."""
 
     def __init__(self, algorithm: str) -> None:
         self._hasher = hashlib.new(algorithm)
@@ -29,31 +29,29 @@ class _HashAside:
             self._hasher.update(chunk)
 
     def update(self, chunk: bytes) -> None:
-        """Have *chunk* hashed, which is not empty."""
+        """Add *chunk*, which must not be empty."""
         self._queue.put(chunk)
 
     def hexdigest(self) -> str:
-        """The digest of everything; there is no more."""
+        """End the input; return the digest of all of it."""
         self.close()
         return self._hasher.hexdigest()
 
     def close(self) -> None:
-        """Let the thread end once it has hashed what it has."""
+        """Wait for the thread to hash the remaining chunks, and end it."""
         if self._thread.is_alive():
             self._queue.put(b"")
             self._thread.join()
 
 
 class VerifyingReader(ChunkReader):
-    """A stream that is hashed and counted as it is read, and checked at its end.
+    """Hashes and counts a stream as it is read, and checks it at the end.
 
-    Short, long and altered streams raise :class:`SizeMismatchError` or
-    :class:`DigestMismatchError` from the read that notices. Without *digest* or *size* there is
-    nothing to compare, and the reader tells what it saw. :attr:`algorithm` is that of *digest*,
-    sha256 by default; :attr:`expected` and :attr:`expected_size` are what there is to compare with.
-    :attr:`digest` exists only once the end was reached and the checks passed, so nothing can be
-    named by a digest it does not have. *aside* has another thread do the hashing, for a stream that
-    is long and whose reader has no time to lose.
+    Reads of a short, long or altered stream raise :class:`SizeMismatchError` or
+    :class:`DigestMismatchError`. Without *digest* or *size* the reader only computes them.
+    :attr:`algorithm` is that of *digest*, or sha256; :attr:`expected` and :attr:`expected_size` are
+    the given values. :attr:`digest` is available only after the checks have passed, so no content
+    gets the name of a wrong digest. With *aside* a thread hashes, which suits long streams.
     """
 
     def __init__(
@@ -76,13 +74,13 @@ class VerifyingReader(ChunkReader):
 
     @property
     def digest(self) -> Digest:
-        """The digest of the whole stream; an error in the program before its end."""
+        """The digest of the whole stream; raises :class:`RuntimeError` before its end."""
         if self._digest is None:
             raise RuntimeError("the digest of a stream is known only at its end")
         return self._digest
 
     def verify(self) -> None:
-        """Read what the consumer left, so that the checks take place."""
+        """Read the rest of the stream, so that the checks run."""
         drain(self)
 
     def _chunk(self) -> bytes:
@@ -102,7 +100,7 @@ class VerifyingReader(ChunkReader):
         return chunk
 
     def close(self) -> None:
-        """Close this stream and the one it reads from."""
+        """Close this stream and its input."""
         if isinstance(self._hasher, _HashAside):
             self._hasher.close()
         super().close()
@@ -115,6 +113,6 @@ class VerifyingReader(ChunkReader):
 
 
 def verified(stream: BinaryIO, digest: Digest, size: int | None) -> bytes:
-    """All of *stream*, a small one, checked; closes it."""
+    """Return the verified content of *stream*, a small one, and close it."""
     with VerifyingReader(stream, digest=digest, size=size) as reader:
         return reader.read()

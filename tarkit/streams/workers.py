@@ -1,4 +1,4 @@
-"""Threads: started one by one or in pools, and stopped from the moment they begin."""
+"""Threads and thread pools that fail cleanly and can be stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def start_thread(work: Callable[[], None], name: str, *, daemon: bool = True) -> Thread:
-    """Start a thread that does *work*; raise :class:`TransportError` if the system has none left."""
+    """Start a thread that calls *work*; raise :class:`TransportError` if the system refuses."""
     thread = Thread(target=work, name=name, daemon=daemon)
     try:
         thread.start()
@@ -27,9 +27,9 @@ def start_thread(work: Callable[[], None], name: str, *, daemon: bool = True) ->
 
 
 class Pool(ThreadPoolExecutor):
-    """Up to a number of threads: fewer if the system has no more.
+    """A thread pool that makes do with fewer threads if the system refuses more.
 
-    Raises :class:`TransportError` if it does not have a single one.
+    Submitting raises :class:`TransportError` if not even one can start.
     """
 
     def _adjust_thread_count(self) -> None:
@@ -41,11 +41,10 @@ class Pool(ThreadPoolExecutor):
 
 
 class Workers(Pool):
-    """Up to *count* threads, called *name*, that begin when :meth:`begin` says so.
+    """A pool of up to *count* threads, called *name*, that wait for :meth:`begin`.
 
-    A signal may interrupt whoever starts a thread just before the pool has heard of it, and the pool
-    would not wait for that one. So none works until all were started, and none does at all where it
-    does not come to that.
+    A signal may interrupt the start of a thread before the pool knows it, and the pool would not wait
+    for that thread. So no thread works until all have started, and none if that fails.
     """
 
     def __init__(self, count: int, name: str) -> None:
@@ -76,13 +75,13 @@ class Workers(Pool):
         return map(result_of, futures)
 
     def begin(self) -> None:
-        """Have the threads do what was submitted."""
+        """Let the threads work on the submitted tasks."""
         self._began.set()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """As the executor's; what has not begun is cancelled in any case.
+        """Shut down as the executor does; if :meth:`begin` was not called, cancel all tasks.
 
-        *cancel_futures* also ends the waits of running tasks for a registry or a daemon.
+        *cancel_futures* also cancels running tasks, even if they wait for a registry or a daemon.
         """
         if cancel_futures:
             self._cancellation.cancel()
@@ -97,12 +96,12 @@ class Workers(Pool):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Wait for the threads, or stop them if the block failed."""
+        """Wait for the threads, or cancel their tasks if the block failed."""
         self.shutdown(cancel_futures=kind is not None)
 
 
 def result_of(future: Future[T]) -> T:
-    """Return the result of *future*. A signal just before a wait does not end it, so none is long."""
+    """Return the result of *future*, waiting in slices: a signal just before a wait does not end it."""
     while not future.done():
         check()
         wait((future,), SLICE)
@@ -111,5 +110,5 @@ def result_of(future: Future[T]) -> T:
 
 def _no_thread(error: RuntimeError) -> TransportError:
     return TransportError(
-        str(error), hint="raise the limits of processes and memory (ulimit -u, -v)"
+        str(error), hint="raise the limits on processes and memory (ulimit -u, -v)"
     )

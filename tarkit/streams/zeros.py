@@ -1,7 +1,7 @@
-"""File data without its blocks of zeros, which a filesystem keeps as holes.
+"""File data without blocks of zeros, which become holes in a filesystem.
 
-What is left out depends on the content alone: neither on how it was cut into chunks nor on which of
-its zeros were holes of a sparse archive member.
+The result depends only on the content, not on its division into chunks or on the holes of a sparse
+archive member.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tarkit.streams.uncached import Buffer
 
 BLOCK = 4096
 MOST_HOLES = 1 << 16
-"""Roughly the most holes that one file gets: each of them takes memory."""
+"""Approximate limit on the holes of a file, since each one takes memory."""
 
 _ZEROS = bytes(CHUNK_SIZE)
 _ZERO_BLOCK = bytes(BLOCK)
@@ -28,14 +28,14 @@ Segments: TypeAlias = Sequence[tuple[int, int]]
 def data_blocks(
     chunks: Iterable[Buffer], size: int, segments: Segments | None = None
 ) -> Iterable[tuple[int, Buffer]]:
-    """Return the blocks of a file of *size* bytes that hold more than zeros, with their offsets.
+    """Return the nonzero blocks of a file of *size* bytes, with their offsets.
 
-    *chunks* are the file's content, or only that of its *segments* if it is sparse. Every piece
-    begins and ends with a block, or ends with the file. In files of more than 512 MiB short
-    stretches of zeros are among them, so that there are no more than :data:`MOST_HOLES` holes.
+    *chunks* are the content of the file, or only that of its *segments* if it is sparse. Each result
+    begins and ends on a block boundary, or ends with the file. In files over 512 MiB the results
+    include short stretches of zeros, so that there are at most :data:`MOST_HOLES` holes.
 
-    Raises :class:`TruncatedError` or :class:`SizeMismatchError` if *chunks* hold less or more data
-    than they should, and :class:`MalformedError` for segments that overlap or reach out.
+    Raises :class:`TruncatedError` or :class:`SizeMismatchError` if *chunks* have too little or too
+    much data, and :class:`MalformedError` if segments overlap or exceed the file.
     """
     if segments is not None:
         return _found_in(_with_holes(chunks, size, segments), size)
@@ -44,12 +44,12 @@ def data_blocks(
     if size and len(first) == size and _has_no_zeros(first):
         if any(map(len, stream)):
             raise SizeMismatchError(size, size + 1)
-        return ((0, first),)  # as it is for nearly all files, with less work
+        return ((0, first),)  # the fast path for nearly all files
     return _found_in(_exactly(chain((first,), stream), size), size)
 
 
 def _has_no_zeros(data: Buffer) -> bool:
-    """Return whether *data* surely has no block of zeros."""
+    """Return True if *data* has no block of zeros, by the first byte of each; may miss some."""
     return 0 not in bytes(memoryview(data)[::BLOCK])
 
 
@@ -60,11 +60,11 @@ def _found_in(pieces: Iterable[Buffer | int], size: int) -> Iterable[tuple[int, 
 
 
 def check_segments(segments: Segments, size: int) -> None:
-    """Raise :class:`MalformedError` unless *segments* are in order, apart and inside *size* bytes."""
+    """Raise :class:`MalformedError` unless *segments* are ordered, disjoint and within *size* bytes."""
     position = 0
     for offset, length in segments:
         if offset < position or length < 0 or offset + length > size:
-            raise MalformedError(f"a sparse file of {size} bytes has data at {offset}+{length}")
+            raise MalformedError(f"sparse file of {size} bytes with data at {offset}+{length}")
         position = offset + length
 
 
@@ -76,11 +76,11 @@ def _exactly(chunks: Iterable[Buffer], size: int) -> Iterator[Buffer]:
             raise SizeMismatchError(size, size - left)
         yield chunk
     if left:
-        raise TruncatedError(f"file contents end after {size - left} bytes, not {size}")
+        raise TruncatedError(f"file content ends after {size - left} of {size} bytes")
 
 
 def _with_holes(chunks: Iterable[Buffer], size: int, segments: Segments) -> Iterator[Buffer | int]:
-    """Yield *chunks*, which fill the *segments*, and the holes between them."""
+    """Yield *chunks*, the content of *segments*, and the holes between them."""
     check_segments(segments, size)
     data = _exactly(chunks, sum(length for _, length in segments))
     rest = memoryview(b"")
@@ -95,11 +95,11 @@ def _with_holes(chunks: Iterable[Buffer], size: int, segments: Segments) -> Iter
             left -= len(part)
         position = offset + length
     yield from _hole(position, size)
-    yield from (each for each in data if each)  # nothing, or an error
+    yield from (each for each in data if each)  # raises for excess data
 
 
 def _hole(start: int, end: int) -> Iterator[Buffer | int]:
-    """Yield the whole blocks of a hole as their size, and zeros for the blocks that it is part of."""
+    """Yield the size of a hole in whole blocks, with zeros for partial blocks on both sides."""
     first = min(start + -start % BLOCK, end)
     last = max(end - end % BLOCK, first)
     yield _ZEROS[: first - start]
@@ -108,9 +108,9 @@ def _hole(start: int, end: int) -> Iterator[Buffer | int]:
 
 
 def _blocks(pieces: Iterable[Buffer | int], size: int) -> Iterator[tuple[int, Buffer]]:
-    """Yield the blocks with data of a file that *pieces* add up to: content, and sizes of holes."""
+    """Yield the nonzero blocks of a file made of *pieces*: content, and sizes of holes."""
     position = 0
-    begun = b""  # of the block at that position, until all of it is there
+    begun = b""  # the incomplete block at that position
     for piece in pieces:
         if isinstance(piece, int):
             position += piece
@@ -135,7 +135,7 @@ def _blocks(pieces: Iterable[Buffer | int], size: int) -> Iterator[tuple[int, Bu
 
 
 def _data_in(view: memoryview, position: int) -> Iterator[tuple[int, Buffer]]:
-    """Yield the stretches of *view*, whole blocks at *position* of a file, between those of zeros."""
+    """Yield the nonzero stretches of *view*, whole blocks at *position* of a file."""
     firsts = bytes(view[::BLOCK])
     if not any(firsts) and bytes(view) == _ZEROS[: len(view)]:
         return
@@ -143,7 +143,7 @@ def _data_in(view: memoryview, position: int) -> Iterator[tuple[int, Buffer]]:
     at = firsts.find(0)
     while at >= 0:
         begin, end = at * BLOCK, min((at + 1) * BLOCK, len(view))
-        # nearly all have something in the last byte; views would be compared byte by byte
+        # the last byte rules out nearly all; bytes compare faster than views
         if not view[end - 1] and bytes(view[begin:end]) == _ZERO_BLOCK[: end - begin]:
             if start < begin:
                 yield position + start, view[start:begin]
@@ -156,7 +156,7 @@ def _data_in(view: memoryview, position: int) -> Iterator[tuple[int, Buffer]]:
 def _without_short_holes(
     pieces: Iterable[tuple[int, Buffer]], least: int
 ) -> Iterator[tuple[int, Buffer]]:
-    """Yield *pieces*, with zeros where fewer than *least* bytes lie between two of them."""
+    """Yield *pieces*, filling holes of fewer than *least* bytes with zeros."""
     position = -least
     for offset, data in pieces:
         if offset - position < least:

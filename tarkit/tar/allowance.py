@@ -1,4 +1,4 @@
-"""A limit on the number of members, in which those with long headers count more than once."""
+"""A limit on the number of members, in which a member with long headers counts more than once."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from tarkit.errors import LimitExceededError
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.member import Member
 
-_USUAL = 2 << 10  # bytes of extended headers: a long name, times and the attributes that files have
-_PLAIN = 1536  # bytes of memory that a plain member takes
-_ATTRIBUTE = 200  # and an extended attribute beside its name and value
-_SEGMENT = 130  # and a segment of a sparse member
+_USUAL = 2 << 10  # bytes of extended headers: enough for a long name, times and common attributes
+# Memory in bytes
+_PLAIN = 1536  # of a plain member
+_ATTRIBUTE = 200  # of an extended attribute, besides its name and value
+_SEGMENT = 130  # of a segment of a sparse member
 
 
 class Allowance:
-    """Counts *what* up to *limit*, and names the *reason* for the limit beyond it.
+    """Counts up to *limit*; errors name the things counted, *what*, and the *reason* for the limit.
 
-    Several readers may share one, and be in different threads: an inexact count does no harm.
+    Readers in several threads may share one, as an inexact count does no harm.
     """
 
     def __init__(self, limit: int, what: str, reason: str | None = None) -> None:
@@ -25,15 +26,12 @@ class Allowance:
         self._reason = reason
 
     def admit(self, member: Member) -> None:
-        """Count *member*, whose headers tell how much memory it takes.
-
-        Raises :class:`LimitExceededError` beyond the limit.
-        """
+        """Count *member* by the memory it takes; raises :class:`LimitExceededError`."""
         extended = member.data_offset - member.offset - BLOCK_SIZE
         self.take(1 if extended <= _USUAL else 1 + _memory(member) // _PLAIN)
 
     def take(self, count: int) -> None:
-        """Count *count* at once; raises :class:`LimitExceededError` beyond the limit."""
+        """Count *count* at once; raises :class:`LimitExceededError` if the limit is exceeded."""
         self._left -= count
         if self._left < 0:
             reason = f", {self._reason}" if self._reason else ""
@@ -43,7 +41,7 @@ class Allowance:
 
 
 def _memory(member: Member) -> int:
-    """Return how many bytes *member* takes that a plain one does not."""
+    """Return the memory in bytes that *member* takes beyond that of a plain one."""
     texts = (member.name, member.linkname, member.uname, member.gname)
     attributes = sum(_ATTRIBUTE + len(key) + len(value) for key, value in member.xattrs.items())
     return sum(map(len, texts)) + attributes + _SEGMENT * len(member.sparse or ())

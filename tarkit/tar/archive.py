@@ -1,4 +1,4 @@
-"""A tar file as named members, whether it is plain, compressed or comes through a pipe."""
+"""Tar archives as named members: plain files, compressed files and pipes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import io
 import os
 import stat
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundError, NotAnImageError
 from tarkit.streams.chunks import Readable, chunks_of, read_bounded
+from tarkit.streams.closeable import Closeable
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.uncached import read_at
@@ -23,15 +23,15 @@ from tarkit.tar.sparse import SparseContent
 from tarkit.tar.spool import Spooling, new_spool
 
 MAX_HOLES = 64 << 30
-"""Most bytes that a member's holes may stand for: they cost nothing to write and time to read."""
+"""Largest total size of the holes of a member in bytes: they are free to write but slow to read."""
 
 
-class Archive:
-    """An open archive: its members by name, their data by any thread; a context manager.
+class Archive(Closeable):
+    """An open archive, with members by name and data that any thread may read; a context manager.
 
-    Where :attr:`random_access` is false, members are cheap to read in the order of their
-    ``data_offset`` and dear in any other; small ones are at hand in any case.
-    ``size`` counts the bytes of the file or pipe, as ``compression`` left them.
+    If :attr:`random_access` is false, reading members in the order of their ``data_offset`` is fast
+    and any other order is slow; small members stay in memory. ``size`` is that of the file or pipe
+    in bytes, before decompression.
     """
 
     def __init__(
@@ -54,9 +54,10 @@ class Archive:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """The archive in *path*, plain or compressed as its first bytes say; a pipe is spooled.
+        """Open the archive at *path*, detecting compression by its first bytes; spool a pipe.
 
-        Raises :class:`PathNotFoundError`, and what :class:`~tarkit.tar.reader.TarReader` raises.
+        Raises :class:`PathNotFoundError`, :class:`NotAnImageError` for a directory, and as
+        :class:`~tarkit.tar.reader.TarReader`.
         """
         where = str(path)
         if path.is_dir():
@@ -72,10 +73,10 @@ class Archive:
 
     @classmethod
     def from_stream(cls, stream: Readable, *, keep_data: bool = True, where: str = "-") -> Self:
-        """The archive that *stream* brings, read to its very end; not closed.
+        """Read an archive from *stream* to its end, without closing it.
 
-        What arrives is spooled as it is, still compressed, to an unnamed temporary file. Without
-        *keep_data* nothing is, and only small members can be read.
+        An unnamed temporary file keeps the stream, still compressed. Without *keep_data* there is
+        no such file, and only small members can be read.
         """
         with contextlib.ExitStack() as stack:
             spool = stack.enter_context(new_spool()) if keep_data else None
@@ -83,7 +84,7 @@ class Archive:
             compression = detect(source.peek(SNIFF_SIZE))
             index = index_stream(decompress(source, compression, where=where), where=where)
             for _ in chunks_of(source):
-                pass  # a codec may stop before the end of its input
+                pass  # a decompressor may stop before the end of its input
             data = NoData(where) if spool is None else _data(spool, compression, where)
             stack.pop_all()
         return cls(index, data, spool, compression=compression, size=source.size, where=where)
@@ -101,52 +102,53 @@ class Archive:
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """All members, in the order of the archive."""
+        """All members in the order of the archive."""
         return self._index.members
 
     @property
     def random_access(self) -> bool:
-        """Whether members cost the same in any order."""
+        """Whether reading members is equally fast in any order."""
         return self._data.random_access
 
     @property
     def padded(self) -> bool:
-        """Whether the last block of the last member is whole."""
+        """Whether the last block of the last member is complete."""
         return self._index.padded
 
     @property
     def trailer(self) -> bool:
-        """Whether the two zero blocks that end an archive are there."""
+        """Whether two zero blocks end the archive."""
         return self._index.trailer
 
     @property
     def trailing(self) -> int:
-        """Bytes behind the end, from the first one that is not zero."""
+        """Number of bytes after the trailer, from the first one that is not zero."""
         return self._index.trailing
 
     @property
     def duplicates(self) -> tuple[bytes, ...]:
-        """Names that several members have, directories aside."""
+        """Names shared by several members; directories may repeat."""
         return self._names.duplicates
 
     def candidates(self, name: str | bytes) -> tuple[Member, ...]:
-        """All members of that name, as they are, in order; names compare after path-cleaning."""
+        """Return all members called *name* in order, without following links; compares cleaned names."""
         return self._names.candidates(name)
 
     def find(self, name: str | bytes) -> Member | None:
-        """The last member of that name, as extraction would leave it, with links followed.
+        """Return the last member called *name*, as extraction would leave it, following links.
 
-        Raises :class:`UnsafePathError` for a loop of links or one out of the archive, and
-        :class:`MemberNotFoundError` for one that leads nowhere.
+        Return None if there is none. Raises :class:`UnsafePathError` for a loop of links or a link
+        out of the archive, and :class:`MemberNotFoundError` for a dangling link.
         """
         return self._names.find(name)
 
     def open_member(self, member: Member) -> BinaryIO:
-        """The logical content of *member*, or of what it is a link to, as a stream of its own.
+        """Open the logical content of *member*, or of the target if it is a link.
 
-        Streams are independent of one another, and seekable where :attr:`random_access` is true
-        and the member not sparse. Raises as :meth:`find` does, :class:`MalformedError` for what
-        has no content, and :class:`UnsupportedError` where the data was not kept.
+        Streams are independent of each other, and seekable if :attr:`random_access` is true and the
+        member is not sparse. Raises as :meth:`find`, :class:`MalformedError` if the member is not a
+        file, :class:`LimitExceededError` if its holes exceed ``MAX_HOLES``, and
+        :class:`UnsupportedError` if the data was not kept.
         """
         member = self._names.resolve(member)
         if not member.type.has_data:
@@ -163,7 +165,7 @@ class Archive:
         return stored if member.sparse is None else SparseContent(stored, member)
 
     def compression_of(self, member: Member) -> Compression:
-        """What *member*, or what it is a link to, is compressed with; costs nothing."""
+        """Return the compression of *member*, or of its target, from its cached first bytes."""
         member = self._names.resolve(member)
         head = None if member.sparse else self._index.heads.get(member.data_offset)
         if head is None:
@@ -172,18 +174,18 @@ class Archive:
         return detect(head)
 
     def read(self, name: str | bytes, limit: int) -> bytes:
-        """All of the member called *name*, a small one.
+        """Return the content of the small member called *name*.
 
-        Raises :class:`MemberNotFoundError`, :class:`LimitExceededError` beyond *limit* bytes, and
-        :class:`MalformedError` where members of that name differ: two readers would then see two
-        different images.
+        Raises :class:`MemberNotFoundError`, :class:`LimitExceededError` if it exceeds *limit* bytes,
+        and :class:`MalformedError` if several members of that name differ: two tools would then see
+        two different images.
         """
         holders = self._names.holders(name)
         if not holders:
-            raise MemberNotFoundError(f"{shown(name)} is not in it", where=self.where)
+            raise MemberNotFoundError(f"no member {shown(name)}", where=self.where)
         content = self._read(holders[0], limit)
         if any(self._read(other, limit) != content for other in holders[1:]):
-            raise MalformedError(f"holds two different {shown(name)}", where=self.where)
+            raise MalformedError(f"has two different {shown(name)}", where=self.where)
         return content
 
     def _read(self, member: Member, limit: int) -> bytes:
@@ -194,20 +196,9 @@ class Archive:
             return read_bounded(stream, limit, where=self.where)
 
     def close(self) -> None:
-        """Let go of the file, or of the spool and what is in it."""
+        """Close the file, or delete the spool."""
         if self._file is not None:
             self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _data(file: BinaryIO, compression: Compression, where: str) -> FileData | ForwardData:

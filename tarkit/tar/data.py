@@ -1,4 +1,4 @@
-"""Where the data of an indexed archive is read from, at any offset and by any thread."""
+"""The data of an indexed archive, readable at any offset and by any thread."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class ArchiveData(Protocol):
 
     @property
     def random_access(self) -> bool:
-        """Whether every offset costs the same."""
+        """Whether reading is equally fast at every offset."""
         ...
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Up to *size* bytes from *offset*; none behind the end only."""
+        """Return up to *size* bytes from *offset*, empty only after the end."""
         ...
 
 
@@ -43,26 +43,23 @@ class FileData:
         self._where = where
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Up to *size* bytes from *offset*; none behind the end only."""
-        try:  # os_errors() takes longer than the call
+        """Return up to *size* bytes from *offset*, empty only after the end."""
+        try:  # entering os_errors() takes longer than the call
             return read_at(self._file.fileno(), size, offset)
         except OSError as error:
             raise from_os_error(error, self._where) from error
 
     def stream(self) -> Readable:
-        """Everything, in a stream of its own."""
+        """Return a new stream over the whole file."""
         return _FromStart(self)
 
     def tape(self) -> SeekingTape:
-        """Everything, for those who skip most of it."""
+        """Return a tape over the whole file, for callers that skip most of it."""
         return SeekingTape(_FromStart(self), os.fstat(self._file.fileno()).st_size)
 
 
 class ForwardData:
-    """A stream that can only be read onwards: what is behind it takes a new one.
-
-    *reopen* opens it at its first byte.
-    """
+    """A stream without random access: to read an earlier offset, *reopen* starts a new one."""
 
     random_access = False
 
@@ -73,7 +70,7 @@ class ForwardData:
         self._lock = threading.Lock()
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Up to *size* bytes from *offset*; none behind the end only."""
+        """Return up to *size* bytes from *offset*, empty only after the end."""
         with self._lock:
             if offset < self._position:
                 self._stream.close()
@@ -94,7 +91,7 @@ class ForwardData:
 
 
 class NoData:
-    """A pipe whose data went by."""
+    """The data of a pipe that was not kept."""
 
     random_access = False
 
@@ -102,14 +99,14 @@ class NoData:
         self._where = where
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Raises :class:`UnsupportedError`."""
+        """Raise :class:`UnsupportedError`."""
         raise UnsupportedError(
-            "its data was not kept as it went by", where=self._where, hint="save it to a file first"
+            "data of a pipe was not kept", where=self._where, hint="save it to a file first"
         )
 
 
 class _FromStart:
-    """A file as a stream of its own, at the first byte."""
+    """A stream over a file that starts at the first byte."""
 
     def __init__(self, file: FileData) -> None:
         self._file = file
@@ -126,10 +123,10 @@ class _FromStart:
 
 
 class StoredData(io.RawIOBase, BinaryIO):
-    """The stored bytes of one member as a stream; closing it leaves the archive open.
+    """The stored bytes of a member as a stream; closing it leaves the archive open.
 
-    Seekable where the archive is read at random. Raises :class:`TruncatedError` where the archive
-    has become shorter than its index.
+    It is seekable if *data* has random access. Reads raise :class:`TruncatedError` if the archive
+    was truncated after it was indexed.
     """
 
     def __init__(self, data: ArchiveData, member: Member, where: str) -> None:
@@ -141,29 +138,29 @@ class StoredData(io.RawIOBase, BinaryIO):
         self._at = 0
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Whether :meth:`seek` costs nothing."""
+        """Return whether :meth:`seek` works."""
         return self._data.random_access
 
     def tell(self) -> int:
-        """Bytes before the next one."""
+        """Return the current position."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to *offset*, counted from where *whence* says."""
+        """Set the position to *offset* relative to *whence*, as in :meth:`io.IOBase.seek`."""
         if not self.seekable():
             raise io.UnsupportedOperation("seek")
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         if base + offset < 0:
-            raise ValueError("a position before the start")
+            raise ValueError("negative position")
         self._at = base + offset
         return self._at
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Up to *size* bytes, perhaps fewer; all that is left where *size* is negative."""
+        """Return up to *size* bytes, or the rest if *size* is negative."""
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(CHUNK_SIZE), b""))
         wanted = min(size, self._size - self._at)
@@ -171,12 +168,12 @@ class StoredData(io.RawIOBase, BinaryIO):
             return b""
         data = self._data.read_at(self._start + self._at, wanted)
         if not data:
-            raise TruncatedError("the archive became shorter while it was read", where=self._where)
+            raise TruncatedError("the archive was truncated while it was read", where=self._where)
         self._at += len(data)
         return data
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill *buffer* from the front; the number of bytes put there."""
+        """Read into *buffer*; return the number of bytes."""
         view = memoryview(buffer).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data

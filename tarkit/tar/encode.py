@@ -1,7 +1,8 @@
-"""Members to headers: ustar where it fits, else pax records for what does not.
+"""Headers of members: one ustar block if everything fits, with pax records for the rest.
 
-The same member always gives the same bytes. Names are written as the bytes they are; where one
-that needs a record is not UTF-8, ``hdrcharset`` says so, as POSIX asks.
+The formats are those of POSIX.1-2017 (pax, "ustar Interchange Format" and "pax Extended Header").
+The same member always gives the same bytes. Names are written as raw bytes; if a name in a record
+is not UTF-8, an ``hdrcharset`` record announces binary names, as POSIX requires.
 """
 
 from __future__ import annotations
@@ -11,22 +12,25 @@ from typing import NamedTuple
 
 from tarkit.errors import LimitExceededError, MalformedError, UnsupportedError
 from tarkit.tar import padding, pax, sparse
-from tarkit.tar.header import MAX_SIZE, byte_sum
+from tarkit.tar.header import CHECKSUM, CHECKSUM_BLANKS, MAX_SIZE, SIZE, TYPE_FLAG, byte_sum
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.names import shown
 from tarkit.tar.scan import MAX_EXTENSION
 
-_NAME_SIZE = 100
+# Field sizes in bytes; tarkit.tar.header lists their offsets
+_NAME_SIZE = 100  # also of the link name
 _PREFIX_SIZE = 155
 _OWNER_SIZE = 32
-_NUMBER_LIMIT = 8**7
-_SIZE_LIMIT = 8**11
-_TIME_LIMIT = _SIZE_LIMIT * 1_000_000_000
+_PADDING_SIZE = 12
+_NUMBER_LIMIT = 8**7  # seven octal digits and a NUL: uid, gid, devmajor, devminor
+_SIZE_LIMIT = 8**11  # eleven octal digits and a NUL: size, mtime
+_TIME_LIMIT = _SIZE_LIMIT * 1_000_000_000  # in nanoseconds
+_MAGIC_AND_VERSION = b"ustar\x0000"
 _TEXT = (b"path", b"linkpath", b"uname", b"gname", b"GNU.sparse.name")
 
 
 def stored_size(member: Member) -> int:
-    """Bytes of data that a writer expects for *member*: its segments' where it is sparse."""
+    """Return the size of the data of *member* in bytes; holes of a sparse member do not count."""
     if not member.type.has_data:
         return 0
     if member.sparse is not None:
@@ -35,10 +39,10 @@ def stored_size(member: Member) -> int:
 
 
 def encode(member: Member) -> bytes:
-    """Everything of *member* in front of its data: pax header, ustar header, and a sparse one's map.
+    """Return everything before the data of *member*: pax header, ustar header and sparse map.
 
-    Raises :class:`MalformedError` for what no tar can hold, :class:`LimitExceededError` for more
-    records than a reader would take, and :class:`UnsupportedError` for a type nobody knows.
+    Raises :class:`MalformedError` if no tar can hold the member, :class:`LimitExceededError` if its
+    records exceed ``MAX_EXTENSION``, and :class:`UnsupportedError` if its type is unknown.
     """
     if member.type is MemberType.FILE and member.name.endswith(b"/"):
         raise MalformedError(
@@ -56,10 +60,10 @@ def encode(member: Member) -> bytes:
             ),
         )  # fmt: skip
     if member.type is MemberType.OTHER:
-        raise UnsupportedError("a member of an unknown type cannot be written")
+        raise UnsupportedError("cannot write a member of an unknown type")
     size = stored_size(member)
     if not 0 <= size <= MAX_SIZE:
-        raise MalformedError(f"a size of {size} bytes")
+        raise MalformedError(f"size out of range: {size} bytes")
     records = {pax.xattr_key(name): value for name, value in member.xattrs.items()}
     sparse_map = b""
     if member.sparse is not None:
@@ -72,7 +76,7 @@ def encode(member: Member) -> bytes:
 
 
 def fits_ustar(member: Member, name: bytes) -> bool:
-    """Whether one header block holds all of *member* under that *name*, as is so for nearly every one."""
+    """Return whether *member*, called *name*, fits one header block, as nearly every member does."""
     return (
         0 < len(name) <= _NAME_SIZE
         and len(member.linkname) <= _NAME_SIZE
@@ -92,14 +96,14 @@ def fits_ustar(member: Member, name: bytes) -> bool:
 
 
 def with_size(block: bytes, size: int) -> bytes:
-    """Header *block* with another size: octal below 8 GiB, GNU base-256 from there on."""
+    """Return header *block* with another size: octal below 8 GiB, else GNU base-256."""
     octal = size < _SIZE_LIMIT
     field = b"%011o\0" % size if octal else b"\x80" + size.to_bytes(11, "big")
-    return _summed(block[:124] + field + block[136:])
+    return _summed(block[: SIZE.start] + field + block[SIZE.stop :])
 
 
 def _block(member: Member, size: int, records: dict[bytes, bytes]) -> bytes:
-    """The ustar header; what does not fit it goes to *records*."""
+    """Return the ustar header; add values that do not fit to *records*."""
     prefix, name = _split(member, records)
     seconds, fraction = divmod(member.mtime_ns, 1_000_000_000)
     if fraction or not 0 <= seconds < _SIZE_LIMIT:
@@ -122,7 +126,11 @@ def _block(member: Member, size: int, records: dict[bytes, bytes]) -> bytes:
 
 
 class _Shared(NamedTuple):
-    """What many headers have in common: all but name, size, time and checksum."""
+    """The fields that many headers share: all but name, size, time and checksum.
+
+    ``before`` is mode to gid, ``behind`` the type flag to the end of the block, and ``sum`` the
+    checksum of both and of the blank checksum field.
+    """
 
     sum: int
     before: bytes
@@ -146,18 +154,19 @@ def _shared(
     fields = (
         flag,
         pax.text(link).ljust(_NAME_SIZE, b"\0"),
-        b"ustar\x0000",
+        _MAGIC_AND_VERSION,
         pax.text(uname).ljust(_OWNER_SIZE, b"\0"),
         pax.text(gname).ljust(_OWNER_SIZE, b"\0"),
         b"%07o\0%07o\0" % (devmajor, devminor),
         prefix.ljust(_PREFIX_SIZE, b"\0"),
-        bytes(12),
+        bytes(_PADDING_SIZE),
     )
     behind = b"".join(fields)
-    return _Shared(sum(before) + 8 * 32 + sum(behind), before, behind)
+    return _Shared(sum(before) + CHECKSUM_BLANKS + sum(behind), before, behind)
 
 
 def _pack(name: bytes, size: int, seconds: int, shared: _Shared) -> bytes:
+    """Return the header block of these fields, with its checksum."""
     numbers = b"%011o\0%011o\0" % (size, seconds)
     total = shared.sum + byte_sum(name) + byte_sum(numbers)
     name = name.ljust(_NAME_SIZE, b"\0")
@@ -165,11 +174,13 @@ def _pack(name: bytes, size: int, seconds: int, shared: _Shared) -> bytes:
 
 
 def _summed(block: bytes) -> bytes:
-    total = sum(block[:148]) + 8 * 32 + sum(block[156:])
-    return block[:148] + b"%06o\0 " % total + block[156:]
+    """Return header *block* with its checksum: six octal digits, a NUL and a space."""
+    before, behind = block[: CHECKSUM.start], block[CHECKSUM.stop :]
+    return before + b"%06o\0 " % (sum(before) + CHECKSUM_BLANKS + sum(behind)) + behind
 
 
 def _number(value: int, limit: int, key: bytes, records: dict[bytes, bytes]) -> int:
+    """Return *value* for a field below *limit*, or zero and add a record *key*."""
     if 0 <= value < limit:
         return value
     records[key] = b"%d" % value
@@ -177,20 +188,23 @@ def _number(value: int, limit: int, key: bytes, records: dict[bytes, bytes]) -> 
 
 
 def _text(value: bytes, size: int, key: bytes, records: dict[bytes, bytes]) -> bytes:
+    """Return *value* for a field of *size* bytes, cut if too long; the record *key* then holds it."""
     if len(value) > size:
         records[key] = value
     return pax.text(value)[:size]
 
 
 def _split(member: Member, records: dict[bytes, bytes]) -> tuple[bytes, bytes]:
-    """Prefix and name for the header, which a slash joins again."""
+    """Return prefix and name for the header; readers join them with a slash."""
     name = pax.text(member.name)
     if not name:
-        raise MalformedError("a member without a name")
-    if member.sparse is not None:  # what a reader that knows no sparse files will call it
+        raise MalformedError("member without a name")
+    if member.sparse is not None:
+        # the name that a reader without support for sparse files extracts the data to
         return b"GNUSparseFile.0", _base(name)
     if len(name) <= _NAME_SIZE:
         return b"", name
+    # the last slash that leaves both parts within their fields, and neither empty
     slash = name.rfind(b"/", 1, min(_PREFIX_SIZE + 1, len(name) - 1))
     if slash > 0 and len(name) - slash - 1 <= _NAME_SIZE:
         return name[:slash], name[slash + 1 :]
@@ -218,10 +232,10 @@ def _extended_header(member: Member, records: dict[bytes, bytes]) -> bytes:
         records[b"hdrcharset"] = b"BINARY"
     content = pax.format_records(records)
     if len(content) > MAX_EXTENSION:
-        raise LimitExceededError(f"an extended header of {len(content)} bytes", limit=MAX_EXTENSION)
+        raise LimitExceededError(f"extended header of {len(content)} bytes", limit=MAX_EXTENSION)
     header = Member(b"PaxHeaders.0/" + _base(member.name), size=len(content))
     block = _block(header, header.size, {})
-    flagged = _summed(block[:156] + b"x" + block[157:])
+    flagged = _summed(block[:TYPE_FLAG] + b"x" + block[TYPE_FLAG + 1 :])
     return flagged + content + bytes(padding(len(content)))
 
 

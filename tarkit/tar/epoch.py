@@ -1,4 +1,4 @@
-"""The one time that output may depend on beside its input's: ``SOURCE_DATE_EPOCH``, else 1970."""
+"""``SOURCE_DATE_EPOCH``, the only time from the environment that output may depend on."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import os
 from tarkit.errors import UsageError
 
 _VARIABLE = "SOURCE_DATE_EPOCH"
-_LAST = 1 << 40  # seconds; some 35,000 years
+_LAST = 1 << 40  # seconds; about 35,000 years
 
 
 def source_date_epoch() -> int | None:
-    """The seconds in ``SOURCE_DATE_EPOCH``, or ``None``; raises :class:`UsageError` for no number.
+    """Return ``SOURCE_DATE_EPOCH`` in seconds, or None if it is unset or empty.
 
-    Specified at https://reproducible-builds.org/specs/source-date-epoch/.
+    Raises :class:`UsageError` if it is not a number. Specified at https://reproducible-builds.org/specs/source-date-epoch/.
     """
     text = os.environ.get(_VARIABLE, "")
     if not text:

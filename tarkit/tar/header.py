@@ -1,7 +1,8 @@
-"""The 512-byte header block: v7, ustar and GNU, as POSIX.1-2017 (pax, "ustar Interchange Format") lays it out.
+"""Header blocks of 512 bytes in the v7, ustar and GNU dialects.
 
-Reading one costs little because most of a header repeats from member to member: the decoded forms
-of number fields, and of all that headers tend to share, are cached by their bytes.
+The layout is that of POSIX.1-2017 (pax, "ustar Interchange Format"); GNU's differences are in the
+GNU tar manual, "Basic Tar Format". Most of a header repeats from member to member, so decoded
+fields are cached by their bytes.
 """
 
 from __future__ import annotations
@@ -12,94 +13,115 @@ from zlib import adler32
 
 from tarkit.errors import MalformedError
 from tarkit.tar import BLOCK_SIZE, padding
-from tarkit.tar.member import NO_XATTRS, Draft, MemberType
+from tarkit.tar.member import NO_XATTRS, Member, MemberType
 
 MAX_SIZE = (1 << 63) - 1
 """Largest size or offset in bytes that any field may hold."""
 
 ZERO_BLOCK = bytes(BLOCK_SIZE)
 
+# Fields of a header block: offset, length
+#     name      0 100    chksum   148   8    uname    265  32
+#     mode    100   8    typeflag 156   1    gname    297  32
+#     uid     108   8    linkname 157 100    devmajor 329   8
+#     gid     116   8    magic    257   6    devminor 337   8
+#     size    124  12    version  263   2    prefix   345 155
+#     mtime   136  12
+# A v7 header ends with the link name. GNU uses "ustar  \0" as magic and version, and has other
+# fields instead of the prefix: atime 345 12, ctime 357 12, and the sparse map (tarkit.tar.sparse).
+NAME = slice(0, 100)
+_MODE_TO_GID = slice(100, 124)
+SIZE = slice(124, 136)
+_MTIME = slice(136, 148)
+CHECKSUM = slice(148, 156)
+TYPE_FLAG = 156
+_FROM_TYPE_FLAG = slice(156, BLOCK_SIZE)
+
+CHECKSUM_BLANKS = 8 * ord(" ")
+"""What the checksum field counts for in the checksum itself: eight spaces."""
+
 _TYPES = {
     **{kind.value: kind for kind in MemberType if kind is not MemberType.OTHER},
-    b"\0": MemberType.FILE,
-    b"7": MemberType.FILE,  # "contiguous"
-    b"S": MemberType.FILE,  # old GNU sparse
+    b"\0": MemberType.FILE,  # AREGTYPE: v7
+    b"7": MemberType.FILE,  # CONTTYPE: stored contiguously, on systems that can
+    b"S": MemberType.FILE,  # GNUTYPE_SPARSE
 }
 _REGULAR = frozenset({0, ord("0"), ord("7")})
 _OCTAL = b"01234567"
 DISTINCT = 1 << 14
-"""Sizes, times and checksums that are remembered: a large layer's worth."""
+"""Number of sizes, times and checksums to cache: enough for a large layer."""
 
 
-def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None) -> Draft:
-    """The member that header *block* describes; *name*, from an extension, overrides its own.
+def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None) -> Member:
+    """Return the member described by header *block*; *name*, from an extension, overrides its own.
 
-    Raises :class:`MalformedError` for a wrong checksum, and for numbers that are none or out of range.
+    Raises :class:`MalformedError` if the checksum is wrong or a number is malformed or out of range.
     """
     _check_sum(block)
     (
         mode, uid, gid, kind, has_data, linkname, uname, gname, devmajor, devminor, prefix,
-    ) = _shared(block[100:124] + block[156:])  # fmt: skip
-    stored = _size(block[124:136]) if has_data else 0
+    ) = _shared(block[_MODE_TO_GID] + block[_FROM_TYPE_FLAG])  # fmt: skip
+    stored = _size(block[SIZE]) if has_data else 0
     if name is None:
-        name = text(block[:100])
+        name = text(block[NAME])
         if prefix:
             name = prefix + b"/" + name
-    if name.endswith(b"/") and block[156] in _REGULAR:  # a directory, as v7 and BSD wrote it
+    if name.endswith(b"/") and block[TYPE_FLAG] in _REGULAR:  # a directory in v7 and BSD
         kind = MemberType.DIRECTORY
-        data_offset += stored + padding(stored)  # readers skip its data, if it has any
+        data_offset += stored + padding(stored)  # other readers skip its data, if any
         stored = 0
-    return Draft(
-        name, kind, mode, uid, gid, stored, _time(block[136:148]),
+    return Member(
+        name, kind, mode, uid, gid, stored, _time(block[_MTIME]),
         linkname, uname, gname, devmajor, devminor,
         NO_XATTRS, None, offset, data_offset, stored,
     )  # fmt: skip
 
 
 def extension_size(block: bytes) -> int:
-    """How many bytes follow header *block*, which is about the next one; raises as :func:`parse`."""
+    """Return the size of the data of *block*, the header of an extension; raises as :func:`parse`."""
     _check_sum(block)
-    _shared(block[100:124] + block[156:])  # nobody asks for its numbers, but they must be some
-    return _size(block[124:136])
+    _shared(block[_MODE_TO_GID] + block[_FROM_TYPE_FLAG])  # only checks the numbers
+    return _size(block[SIZE])
 
 
 def _check_sum(block: bytes) -> None:
-    """Raise :class:`MalformedError` unless the checksum of header *block* is right.
-
-    Its own field counts as blanks.
-    """
-    field = block[148:156]
+    """Raise :class:`MalformedError` unless the checksum of header *block* is correct."""
+    field = block[CHECKSUM]
     total = byte_sum(block[:256]) + byte_sum(block[256:])
-    if total != _right_sum(field) and number(field) != signed_sum(block):
-        raise MalformedError("the header's checksum is wrong")
+    if total != _expected_sum(field) and number(field) != signed_sum(block):
+        raise MalformedError("wrong header checksum")
 
 
 def byte_sum(data: bytes) -> int:
-    """The sum of up to 256 bytes.
+    """Return the sum of up to 256 bytes.
 
-    zlib adds faster than Python does, and Adler-32 is exact here: 255 * 256 is less than its modulus.
+    zlib adds faster than Python, and Adler-32 is exact here: 255 * 256 is less than its modulus.
     """
     return (adler32(data) & 0xFFFF) - 1
 
 
 def text(field: bytes) -> bytes:
-    """A text field up to its NUL, or all of it."""
+    """Return a text field up to its NUL, or all of it if it has none."""
     return field.partition(b"\0")[0]
 
 
 def number(field: bytes) -> int:
-    """A number field: octal, padded in any of the ways seen, or GNU base-256; blank is zero."""
+    """Decode a number field: octal with any padding, or GNU base-256; a blank field is zero.
+
+    Raises :class:`MalformedError` for anything else.
+    """
     digits = field.strip(b" \0")
     if digits.strip(_OCTAL):
         if field[0] & 0x80:
             return _base_256(field)
         digits = text(digits).rstrip(b" ")
         if digits.strip(_OCTAL):
-            raise MalformedError(f"a number field holds {field!r}")
+            raise MalformedError(f"malformed number field: {field!r}")
     return int(digits, 8) if digits else 0
 
 
 def _base_256(field: bytes) -> int:
+    """Decode a big-endian number in two's complement behind the marker bit."""
     bits = 8 * len(field) - 1
     value = int.from_bytes(field, "big") & ((1 << bits) - 1)
     return value - (1 << bits) if value >> (bits - 1) else value
@@ -107,50 +129,54 @@ def _base_256(field: bytes) -> int:
 
 @lru_cache(DISTINCT)
 def _size(field: bytes) -> int:
-    """A field of bytes."""
+    """Decode a size in bytes."""
     size = number(field)
     if not 0 <= size <= MAX_SIZE:
-        raise MalformedError(f"a size of {size} bytes")
+        raise MalformedError(f"size out of range: {size} bytes")
     return size
 
 
 @lru_cache(DISTINCT)
 def _time(field: bytes) -> int:
-    """A field of seconds, in nanoseconds."""
+    """Decode a time in seconds; return nanoseconds."""
     seconds = number(field)
     if not -MAX_SIZE <= seconds <= MAX_SIZE:
-        raise MalformedError(f"a time of {seconds} seconds")
+        raise MalformedError(f"time out of range: {seconds} seconds")
     return seconds * 1_000_000_000
 
 
 @lru_cache(DISTINCT)
-def _right_sum(field: bytes) -> int:
-    """What all bytes of a block must add up to whose checksum is *field*."""
-    return number(field) - len(field) * 32 + sum(field)
+def _expected_sum(field: bytes) -> int:
+    """Return the sum of all bytes of a block if *field* is its correct checksum."""
+    return number(field) - CHECKSUM_BLANKS + sum(field)
 
 
 def owner(value: int) -> int:
-    """A user or group id as the kernel's 32 bits; negative ones wrap, as chown(2) wraps them."""
+    """Return a user or group ID as 32 bits; negative ones wrap as in chown(2).
+
+    Raises :class:`MalformedError` if it has more.
+    """
     if not -(1 << 31) <= value < 1 << 32:
-        raise MalformedError(f"a user or group id of {value}")
+        raise MalformedError(f"user or group ID out of range: {value}")
     return value & 0xFFFFFFFF
 
 
 def device(value: int) -> int:
-    """A major or minor number, which has 32 bits at the most."""
+    """Return a major or minor number; raises :class:`MalformedError` if it exceeds 32 bits."""
     if not 0 <= value < 1 << 32:
-        raise MalformedError(f"a device number of {value}")
+        raise MalformedError(f"device number out of range: {value}")
     return value
 
 
 def signed_sum(block: bytes) -> int:
-    """The checksum as tars with signed characters computed it."""
-    high = sum(byte > 127 for byte in block[:148] + block[156:])
-    return sum(block[:148]) + sum(block[156:]) + 8 * 32 - 256 * high
+    """Return the checksum over signed bytes, as some old tars computed it."""
+    summed = block[: CHECKSUM.start] + block[CHECKSUM.stop :]
+    high = sum(byte > 127 for byte in summed)
+    return sum(summed) + CHECKSUM_BLANKS - 256 * high
 
 
 class _Shared(NamedTuple):
-    """What many headers have in common: all but name, size, time and checksum."""
+    """The fields that many headers share: all but name, size, time and checksum."""
 
     mode: int
     uid: int
@@ -167,9 +193,10 @@ class _Shared(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _shared(area: bytes) -> _Shared:
+    """Decode *area*: the header from mode to gid, then from the type flag to its end."""
     flag, linkname, magic, fields = area[24:25], area[25:125], area[125:133], area[133:]
     kind = _TYPES.get(flag, MemberType.OTHER)
-    known = magic.startswith(b"ustar")  # a v7 header ends with the link name
+    known = magic.startswith(b"ustar")  # v7 has none of the fields that follow
     is_device = known and kind in (MemberType.CHAR, MemberType.BLOCK)
     return _Shared(
         mode=number(area[:8]) & 0o7777,
@@ -187,10 +214,10 @@ def _shared(area: bytes) -> _Shared:
 
 
 def _prefix(magic: bytes, area: bytes) -> bytes:
-    """The part of the name before its last 100 bytes.
+    """Return the prefix field of *area*, which begins with it, or nothing if the dialect has none.
 
-    GNU headers keep times there; but Go before 1.8, and so Docker before 1.13, sometimes wrote a
-    prefix under GNU's magic, which then is no number.
+    GNU headers have a time there, but Go before 1.8, and thus Docker before 1.13, sometimes wrote a
+    prefix under GNU's magic. A prefix is not a number.
     """
     if magic.startswith(b"ustar\0"):
         return text(area[:155])

@@ -1,17 +1,17 @@
-"""What readers of archives have in common: how they are opened, and that they close what they opened."""
+"""The base of readers of archives."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tarkit.streams.chunks import Readable
+from tarkit.streams.closeable import Closeable
 from tarkit.tar.archive import Archive
 
 
-class ArchiveHolder:
-    """A context manager over an open *archive*, which may be compressed as a whole or come from a pipe."""
+class ArchiveHolder(Closeable):
+    """A context manager over an open *archive*."""
 
     archive: Archive
     where: str
@@ -22,12 +22,15 @@ class ArchiveHolder:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Open the archive at *path*; raises :class:`PathNotFoundError` and :class:`VerificationError`."""
+        """Open the archive at *path*, plain or compressed.
+
+        Raises :class:`PathNotFoundError` and :class:`VerificationError`.
+        """
         return cls._over(Archive.open(Path(path)))
 
     @classmethod
     def from_stream(cls, stream: Readable, *, keep_data: bool = True) -> Self:
-        """Read the archive that *stream* brings; without *keep_data*, for its metadata only."""
+        """Read an archive from *stream*; without *keep_data*, keep its metadata only."""
         return cls._over(Archive.from_stream(stream, keep_data=keep_data))
 
     @classmethod
@@ -38,13 +41,6 @@ class ArchiveHolder:
             archive.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Close the archive."""
         self.archive.close()

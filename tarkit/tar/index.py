@@ -1,4 +1,4 @@
-"""Everything an archive holds and where: one pass over it, after which members are looked up."""
+"""Indexes of archives: all members and their offsets, found in one pass."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from tarkit.tar.reader import TarReader
 from tarkit.tar.tape import Tape
 
 MAX_MEMBERS = 100_000
-"""Most members an index holds unless it is told otherwise; images have some dozens."""
+"""Default limit on the number of members; images have a few dozen."""
 
 KEEP_EACH = 1 << 20
-"""Largest member in bytes whose data :func:`index_stream` keeps."""
+"""Largest member in bytes that :func:`index_stream` keeps in memory."""
 
 KEEP_ALL = 32 << 20
-"""Most bytes that :func:`index_stream` keeps altogether."""
+"""Total size in bytes of the members that :func:`index_stream` keeps in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class TarIndex:
-    """All members in the order of the archive, how it ends, and what was kept of its data.
+    """All members in the order of the archive, its end, and the data kept in memory.
 
-    ``padded`` says whether the last block was whole, ``trailer`` whether the two zero blocks were
-    there, ``trailing`` how many bytes follow them from the first one that is not zero; ``kept`` has stored bytes by their ``data_offset``, and
-    ``heads`` the first few of those members that were not kept whole.
+    ``padded`` is true if the last block of the last member is complete, ``trailer`` if two zero
+    blocks follow it. ``trailing`` is the number of bytes after them, from the first one that is not
+    zero. ``kept`` maps ``data_offset`` to the stored bytes of small members, ``heads`` to the first
+    few bytes of the others.
     """
 
     members: tuple[Member, ...]
@@ -44,10 +45,10 @@ class TarIndex:
 
 
 def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = None) -> TarIndex:
-    """The index of a plain tar *file* with a descriptor: headers are read, data is passed over.
+    """Index a plain tar *file* by its headers, without reading data or moving its position.
 
-    Reads by offset, so the file's own position stays. Raises what
-    :meth:`~tarkit.tar.scan.Scanner.next` raises, and :class:`LimitExceededError` beyond *limit*.
+    Raises as :meth:`~tarkit.tar.scan.Scanner.next`, and :class:`LimitExceededError` if there are
+    more than *limit* members.
     """
     tape = FileData(file, where or "the archive").tape()
     return _index(tape, limit, where, None)
@@ -56,10 +57,7 @@ def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = 
 def index_stream(
     stream: Readable, *, limit: int = MAX_MEMBERS, where: str | None = None
 ) -> TarIndex:
-    """The index of a tar *stream*, read to its very end, with the data of small members kept.
-
-    Raises as :func:`index_file` does.
-    """
+    """Index a tar *stream*, read to its end, and keep small members; raises as :func:`index_file`."""
     return _index(stream, limit, where, _Kept())
 
 
@@ -79,7 +77,7 @@ def _index(stream: Readable | Tape, limit: int, where: str | None, kept: _Kept |
 
 
 def _head(chunks: Iterator[memoryview]) -> bytes:
-    """The first bytes of *chunks*, as many as tell a compression; a chunk may be a single byte."""
+    """Return enough of *chunks*, which may be single bytes, to detect a compression."""
     head = b""
     while len(head) < SNIFF_SIZE and (chunk := next(chunks, None)):
         head += chunk[: SNIFF_SIZE - len(head)]
@@ -87,9 +85,9 @@ def _head(chunks: Iterator[memoryview]) -> bytes:
 
 
 class _Kept:
-    """Data of small members, and the first bytes of all others.
+    """The data of small members, and the first bytes of all others.
 
-    The largest go first when it becomes too much, as metadata is small.
+    Beyond ``KEEP_ALL`` it drops the largest members, since metadata is small.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""One member of a tar archive, whatever dialect its header was written in."""
+"""A member of a tar archive, independent of the dialect of its header."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class MemberType(enum.Enum):
-    """What a member is; the value is its POSIX type flag."""
+    """The type of a member; the value is its POSIX ``typeflag``."""
 
     FILE = b"0"
     HARDLINK = b"1"
@@ -21,7 +21,7 @@ class MemberType(enum.Enum):
     BLOCK = b"4"
     DIRECTORY = b"5"
     FIFO = b"6"
-    OTHER = b"?"  # a vendor's type flag; its data is kept, its meaning is not known
+    OTHER = b"?"  # any other type flag: the data is kept, but its meaning is unknown
 
     @property
     def has_data(self) -> bool:
@@ -30,26 +30,31 @@ class MemberType(enum.Enum):
 
     @property
     def is_link(self) -> bool:
-        """Whether such a member names another one."""
+        """Whether a member of this type refers to another one."""
         return self in (MemberType.HARDLINK, MemberType.SYMLINK)
 
 
 class Segment(NamedTuple):
-    """A run of stored bytes of a sparse member: where it begins in the logical content, and how long it is."""
+    """A run of stored bytes of a sparse member, by its offset in the logical content."""
 
     offset: int
     length: int
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: a frozen dataclass sets its 17 fields through object.__setattr__, which takes longer
+# than decoding a header does. Only the functions that finish parsing a header assign to a field.
+@dataclass(slots=True, unsafe_hash=True)
 class Member:
-    """A member's metadata, after pax and GNU extensions were applied.
+    """The metadata of a member, with pax and GNU extensions applied.
 
-    Names are the bytes of the archive, neither cleaned nor decoded. ``mode`` holds the twelve
-    permission bits, ``mtime_ns`` nanoseconds since the epoch, ``size`` the logical size in bytes.
-    ``sparse`` lists what is stored of a sparse member (``None`` for all others); the rest is holes.
-    ``offset`` is where the first of its headers begins, ``data_offset`` where its ``stored`` bytes
-    do; writers ignore all three. Only ``FILE`` and ``OTHER`` members have data.
+    Treat it as immutable: use :func:`dataclasses.replace` for a changed copy. Names are the raw
+    bytes of the archive. ``mode`` holds the twelve permission bits, ``mtime_ns`` nanoseconds since
+    the epoch, ``size`` the logical size in bytes. ``sparse`` lists the stored segments of a sparse
+    member, with holes between them; it is None for all others. Only ``FILE`` and ``OTHER`` members
+    have data.
+
+    ``offset`` is the position of the first header in the archive, ``data_offset`` that of the data,
+    and ``stored`` the size of the data in bytes. Writers ignore these three.
     """
 
     name: bytes
@@ -69,37 +74,3 @@ class Member:
     offset: int = 0
     data_offset: int = 0
     stored: int = 0
-
-
-@dataclass(slots=True)
-class Draft:
-    """A :class:`Member` while its headers are still being read: the same fields, open to change.
-
-    A frozen dataclass sets its fields through ``object.__setattr__``, which takes longer than
-    decoding a header does. So a draft is filled, and then becomes the member it describes.
-    """
-
-    name: bytes
-    type: MemberType
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    mtime_ns: int
-    linkname: bytes
-    uname: bytes
-    gname: bytes
-    devmajor: int
-    devminor: int
-    xattrs: Mapping[bytes, bytes]
-    sparse: tuple[Segment, ...] | None
-    offset: int
-    data_offset: int
-    stored: int
-
-    def finish(self) -> Member:
-        """This very object, as a member; the draft is no more."""
-        member: Any = self
-        member.__class__ = Member
-        finished: Member = member
-        return finished

@@ -1,4 +1,4 @@
-"""Members by name: cleaned on both sides, links followed inside the archive only."""
+"""Lookup of members by cleaned name, following links inside the archive only."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tarkit.errors import MemberNotFoundError, UnsafePathError
 from tarkit.tar.member import Member, MemberType
 
 MAX_HOPS = 40
-"""Most links in a row that are followed; as many as Linux follows."""
+"""Longest chain of links to follow, as in Linux."""
 
 
 def clean(name: bytes) -> bytes | None:
     """Return *name* without ``.``, ``..`` and extra slashes, or None if it leads out of the archive.
 
-    A leading slash stands for the root of the archive, as in extraction.
+    A leading slash means the root of the archive, as in extraction.
     """
     parts: list[bytes] = []
     for part in name.split(b"/"):
@@ -31,8 +31,8 @@ def clean(name: bytes) -> bytes | None:
 class Names:
     """The members of an archive by their cleaned names.
 
-    If no member has a name, backslashes count as slashes, as tools on Windows write them.
-    Members whose names lead out of the archive cannot be found.
+    If no member has the name, backslashes count as slashes, since tools on Windows write them.
+    Members whose names lead out of the archive are ignored.
     """
 
     def __init__(self, members: Sequence[Member], where: str | None = None) -> None:
@@ -44,7 +44,7 @@ class Names:
 
     @property
     def duplicates(self) -> tuple[bytes, ...]:
-        """Names that several members have, directories aside, in the order of the archive."""
+        """Names shared by several members, in the order of the archive; directories may repeat."""
         return tuple(
             name
             for name, members in self._members.items()
@@ -52,10 +52,10 @@ class Names:
         )
 
     def candidates(self, name: str | bytes) -> tuple[Member, ...]:
-        """All members of that name as they are, in order."""
+        """Return all members called *name* in order, without following links."""
         try:
             raw = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
-        except UnicodeEncodeError:  # JSON can spell surrogates that no name can hold
+        except UnicodeEncodeError:  # a lone surrogate from JSON, which no name contains
             return ()
         key = clean(raw)
         return () if key is None else self._named(key)
@@ -68,7 +68,7 @@ class Names:
 
     @cached_property
     def _slashed(self) -> dict[bytes, list[Member]]:
-        """The members with backslashes in their names, as if these were slashes."""
+        """The members with backslashes in their names, by those names with slashes instead."""
         members: dict[bytes, list[Member]] = {}
         for name, found in self._members.items():
             if b"\\" in name and (slashed := clean(_slashed(name))) is not None:
@@ -76,31 +76,31 @@ class Names:
         return members
 
     def find(self, name: str | bytes) -> Member | None:
-        """The last member of that name, as extraction would leave it, with links followed.
+        """Return the last member called *name*, as extraction would leave it, following links.
 
-        Raises :class:`UnsafePathError` for a name that leads out of the archive, and for an absolute
-        name that no member has.
+        Return None if there is none. Raises :class:`UnsafePathError` if *name* leads out of the
+        archive, or is absolute and no member has it, and as :meth:`resolve`.
         """
         self._require_inside(name)
         found = self.candidates(name)
         return self.resolve(found[-1]) if found else None
 
     def resolve(self, member: Member) -> Member:
-        """What *member* stands for: itself, or what its chain of links ends at.
+        """Return *member*, or the member at the end of its chain of links.
 
-        Raises :class:`UnsafePathError` for a loop and for a target outside the archive, and
-        :class:`MemberNotFoundError` where the target is not there.
+        Raises :class:`UnsafePathError` for a loop or a target outside the archive, and
+        :class:`MemberNotFoundError` if the target is missing.
         """
         return self._follow([member], last=True)[0]
 
     def holders(self, name: str | bytes) -> list[Member]:
-        """Every member a reader could take *name* to be, with links followed; as :meth:`resolve`."""
+        """Return every member that some reader would open as *name*; raises as :meth:`find`."""
         self._require_inside(name)
         return self._follow(list(self.candidates(name)), last=False)
 
     def _require_inside(self, name: str | bytes) -> None:
         raw = name.encode("utf-8", "surrogatepass") if isinstance(name, str) else name
-        # An absolute name may mean a member, but never a file of this machine.
+        # an absolute name may mean a member, but never a file of the host
         if clean(raw) is None or (raw.startswith(b"/") and not self.candidates(name)):
             raise UnsafePathError(f"{shown(name)} leads out of the archive", where=self._where)
 
@@ -109,6 +109,7 @@ class Names:
             if not any(member.type.is_link for member in members):
                 return members
             reached: dict[int, Member] = {}
+            # by offset, so members that several links lead to are not followed twice
             for member in members:
                 targets = self._targets(member) if member.type.is_link else (member,)
                 reached.update((m.offset, m) for m in (targets[-1:] if last else targets))
@@ -122,7 +123,7 @@ class Names:
             directory = (clean(link.name) or b"").rpartition(b"/")[0]
         target = clean(directory + b"/" + link.linkname)
         found = () if target is None else self._named(target)
-        # An absolute target may mean a member, but never a file of this machine.
+        # an absolute target may mean a member, but never a file of the host
         if target is None or (is_absolute and not found):
             raise UnsafePathError(
                 f"{shown(link.name)} is a link out of the archive, to {shown(link.linkname)}",
@@ -130,7 +131,7 @@ class Names:
             )
         if not found:
             raise MemberNotFoundError(
-                f"{shown(link.name)} is a link to {shown(link.linkname)}, which is not there",
+                f"{shown(link.name)} is a link to {shown(link.linkname)}, which is missing",
                 where=self._where,
             )
         return found
@@ -141,5 +142,5 @@ def _slashed(name: bytes) -> bytes:
 
 
 def shown(name: str | bytes) -> str:
-    """*name* for a message."""
+    """Return *name* as text for a message."""
     return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")

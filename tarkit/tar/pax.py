@@ -11,39 +11,39 @@ from typing import Any, NamedTuple
 
 from tarkit.errors import MalformedError
 from tarkit.tar.header import DISTINCT, MAX_SIZE, device, owner
-from tarkit.tar.member import Draft
+from tarkit.tar.member import Member
 
 SPARSE = b"GNU.sparse."
-"""How the keywords begin that describe a sparse member."""
+"""Prefix of the keywords that describe a sparse member (GNU tar manual, "Storing Sparse Files")."""
 
 XATTR = b"SCHILY.xattr."
 _LIBARCHIVE_XATTR = b"LIBARCHIVE.xattr."
 XATTRS = (XATTR, _LIBARCHIVE_XATTR)
-"""How the keywords begin that name an extended attribute."""
+"""Prefixes of the keywords that name an extended attribute."""
 
-
+# A record is "<length> <keyword>=<value>\n", and the decimal length counts the whole record
 _HEAD = re.compile(rb"0*+([0-9]{1,7}) ([^=\0]*)=?").match
 _LONG_TIME = len(b"-" + 20 * b"9" + b"." + 9 * b"9")
 _NEWLINE, _EQUALS = b"\n="
 _INTEGER = re.compile(rb"([+-]?)(?=[0-9])0*+([0-9]{0,20})")
 _TIME = re.compile(_INTEGER.pattern + rb"(?:\.([0-9]{0,9})[0-9]*)?")
 _TINY_TIME = re.compile(rb"-?[0-9](\.[0-9]+)?e-[0-9]{2}")  # Python's tarfile, below 0.1 ms
-_SHORT = 48
+_SHORT = 48  # bytes of the largest block that is cached
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_GNU_ESCAPE = re.compile(rb"%(3D|25)")  # what GNU tar escapes, and nobody else
+_GNU_ESCAPE = re.compile(rb"%(3D|25)")  # only GNU tar escapes these, and only these
 
 
 class Record(NamedTuple):
-    """One keyword and its value."""
+    """A keyword and its value."""
 
     key: bytes
     value: bytes
 
 
 class Extended(NamedTuple):
-    """An extended header: its ``records`` in order, and their ``values`` by keyword, the last of each.
+    """An extended header: its ``records`` in order, and the last value of each keyword.
 
-    ``sparse`` says whether any of them is about a sparse member.
+    ``sparse`` is true if any record describes a sparse member.
     """
 
     records: Sequence[Record]
@@ -52,7 +52,7 @@ class Extended(NamedTuple):
 
 
 def parse(block: bytes) -> Extended:
-    """What the extended header *block* holds; raises as :func:`parse_records`."""
+    """Decode the extended header *block*; raises as :func:`parse_records`."""
     return _parse_short(block) if len(block) <= _SHORT else _parse(block)
 
 
@@ -62,62 +62,63 @@ def _parse(block: bytes) -> Extended:
     return Extended(tuple(records), MappingProxyType(dict(records)), sparse)
 
 
-_parse_short = lru_cache(DISTINCT)(_parse)  # a time and nothing else, as most are, is one of few
+_parse_short = lru_cache(DISTINCT)(_parse)  # most blocks hold a time alone, and repeat
 
 
 def parse_records(block: bytes) -> list[Record]:
-    """The records of one extended header, in order; raises :class:`MalformedError`."""
+    """Return the records of an extended header in order; raises :class:`MalformedError`."""
     records = []
     at, size = 0, len(block)
     while at < size:
         head = _HEAD(block, at)
         end = at + int(head[1]) if head else 0
         if not head or not at < end <= size or block[end - 1] != _NEWLINE:
-            raise MalformedError("a pax record's length is wrong")
+            raise MalformedError("wrong length of a pax record")
         value, key = head.end(), head[2]
         if not key or value >= end or block[value - 1] != _EQUALS:
-            raise MalformedError("a pax record without a keyword")
+            raise MalformedError("pax record without a keyword")
         records.append(Record(key, block[value : end - 1]))
         at = end
     return records
 
 
 def format_record(record: Record) -> bytes:
-    """*record* behind its own length, which counts its own digits."""
+    """Return *record* after its length, which includes its own digits."""
     body = b" %s=%s\n" % record
+    # the digits may make the length one digit longer; the second round is exact
     size = len(body) + len(b"%d" % len(body))
     size = len(body) + len(b"%d" % size)
     return b"%d%s" % (size, body)
 
 
-def apply(draft: Draft, values: Mapping[bytes, bytes]) -> None:
-    """Change what *values* say otherwise than *draft*'s header does; its name is not looked at.
+def apply(member: Member, values: Mapping[bytes, bytes]) -> None:
+    """Override fields of *member*, fresh from its header, with *values*; its name stays.
 
-    An empty value takes a record back (POSIX), except that an extended attribute may be empty.
-    The character set (``hdrcharset``) plays no part: names stay bytes.
+    An empty value cancels a record (POSIX), except that an extended attribute may be empty.
+    ``hdrcharset`` is ignored, as names stay bytes.
     """
     xattrs = False
     for key, value in values.items():
         if field := _FIELDS.get(key):
             if value:
-                setattr(draft, field[0], field[1](value))
+                setattr(member, field[0], field[1](value))
         elif key.startswith(XATTRS):
             xattrs = True
-    if (size := values.get(b"size")) and draft.type.has_data:
-        draft.size = draft.stored = length(size)
-    if draft.linkname and not draft.type.is_link:
-        draft.linkname = b""
+    if (size := values.get(b"size")) and member.type.has_data:
+        member.size = member.stored = length(size)
+    if member.linkname and not member.type.is_link:
+        member.linkname = b""
     if xattrs:
-        draft.xattrs = _xattrs(values)
+        member.xattrs = _xattrs(values)
 
 
 def format_records(values: Mapping[bytes, bytes]) -> bytes:
-    """An extended header of *values*, sorted by keyword."""
+    """Return an extended header of *values*, sorted by keyword."""
     return b"".join(format_record(Record(key, values[key])) for key in sorted(values))
 
 
 def format_time(nanoseconds: int) -> bytes:
-    """A time in seconds, with as many decimals as it takes, and one at least: mksquashfs asks for that."""
+    """Return a time in seconds with all its decimals, but at least one: mksquashfs needs it."""
     seconds, fraction = divmod(abs(nanoseconds), 1_000_000_000)
     sign = b"-" if nanoseconds < 0 else b""
     text = (b"%s%d.%09d" % (sign, seconds, fraction)).rstrip(b"0")
@@ -125,32 +126,32 @@ def format_time(nanoseconds: int) -> bytes:
 
 
 def xattr_key(name: bytes) -> bytes:
-    """The keyword of an extended attribute; ``=`` and ``%`` are escaped as GNU tar does it."""
+    """Return the keyword of an extended attribute, with ``=`` and ``%`` escaped as in GNU tar."""
     if not name or b"\0" in name:
-        raise MalformedError(f"an extended attribute named {name[:255]!r}")
+        raise MalformedError(f"invalid name of an extended attribute: {name[:255]!r}")
     return XATTR + name.replace(b"%", b"%25").replace(b"=", b"%3D")
 
 
 def text(value: bytes) -> bytes:
-    """A name as it is; raises :class:`MalformedError` for a NUL, which no name can hold."""
+    """Return *value* unchanged; raises :class:`MalformedError` if it contains a NUL."""
     if b"\0" in value:
-        raise MalformedError("a pax name holds a NUL")
+        raise MalformedError("pax name contains a NUL")
     return value
 
 
 def integer(value: bytes) -> int:
-    """A decimal number."""
+    """Decode a decimal number; raises :class:`MalformedError`."""
     parts = _INTEGER.fullmatch(value)
     if parts is None:
-        raise MalformedError(f"a pax number reads {value[:40]!r}")
+        raise MalformedError(f"malformed pax number: {value[:40]!r}")
     return int(parts[1] + (parts[2] or b"0"))
 
 
 def length(value: bytes) -> int:
-    """A decimal size or offset in bytes."""
+    """Decode a decimal size or offset in bytes; raises :class:`MalformedError`."""
     size = integer(value)
     if not 0 <= size <= MAX_SIZE:
-        raise MalformedError(f"a size of {size} bytes")
+        raise MalformedError(f"size out of range: {size} bytes")
     return size
 
 
@@ -163,7 +164,7 @@ def _device(value: bytes) -> int:
 
 
 def _time(value: bytes) -> int:
-    if len(value) > _LONG_TIME:  # what is remembered must not be of any length
+    if len(value) > _LONG_TIME:  # keeps the keys of the cache short
         value = b"%s%s.%s" % _time_parts(value)
     return _nanoseconds(value)
 
@@ -176,7 +177,7 @@ def _nanoseconds(value: bytes) -> int:
         return int(Decimal(value.decode("ascii")) * 1_000_000_000)
     sign, seconds, fraction = _time_parts(value)
     if int(seconds) > MAX_SIZE:
-        raise MalformedError(f"a pax time reads {value[:40]!r}")
+        raise MalformedError(f"malformed pax time: {value[:40]!r}")
     nanoseconds = int(seconds) * 1_000_000_000 + int(fraction.ljust(9, b"0"))
     return -nanoseconds if sign == b"-" else nanoseconds
 
@@ -185,12 +186,12 @@ def _time_parts(value: bytes) -> tuple[bytes, bytes, bytes]:
     """Return sign, seconds and up to nine decimals of *value*, without leading zeros."""
     parts = _TIME.fullmatch(value)
     if parts is None:
-        raise MalformedError(f"a pax time reads {value[:40]!r}")
+        raise MalformedError(f"malformed pax time: {value[:40]!r}")
     return parts[1], parts[2] or b"0", parts[3] or b""
 
 
 def _xattrs(values: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Extended attributes; where both spellings are there, SCHILY's wins as it is not encoded."""
+    """Return extended attributes; SCHILY's spelling wins over libarchive's, as it is not encoded."""
     found = {}
     for key, value in values.items():
         if key.startswith(_LIBARCHIVE_XATTR):
@@ -207,7 +208,7 @@ def _unescape(escapes: re.Pattern[bytes], name: bytes) -> bytes:
     if b"%" in name:
         plain = escapes.sub(lambda match: bytes.fromhex(match[1].decode("ascii")), name)
     if not plain or b"\0" in plain:
-        raise MalformedError(f"an extended attribute named {name[:255]!r}")
+        raise MalformedError(f"invalid name of an extended attribute: {name[:255]!r}")
     return plain
 
 
@@ -215,7 +216,7 @@ def _base64(value: bytes) -> bytes:
     try:
         return binascii.a2b_base64(value + b"=" * (-len(value) % 4), strict_mode=True)
     except binascii.Error:
-        raise MalformedError("an extended attribute is not base64") from None
+        raise MalformedError("malformed base64 in an extended attribute") from None
 
 
 _FIELDS: dict[bytes, tuple[str, Callable[[bytes], Any]]] = {

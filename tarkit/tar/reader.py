@@ -1,4 +1,4 @@
-"""One pass over a tar stream, as layers are read: members in order, data on the way."""
+"""A tar stream read in one pass, such as a layer: members in order, each with its data."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from tarkit.tar.tape import Tape
 class TarReader:
     """Iterates over the members of *stream*; :meth:`chunks` reads the current one.
 
-    Data nobody asked for is passed over. Iteration ends where the archive does; :meth:`drain` goes
-    on to the end of the stream, which whoever hashes it must reach. ``padded`` says whether the last
-    block of the last member was whole; known at the end.
-    Errors are those of :meth:`~tarkit.tar.scan.Scanner.next`, and those of *allowance*, which
-    counts the members.
+    Unread data is skipped. Iteration stops at the trailer; :meth:`drain` reads on to the end of the
+    stream, which is necessary to hash it. ``padded`` is false if the last block of the last member
+    is incomplete. Raises as :meth:`~tarkit.tar.scan.Scanner.next`, and as *allowance*, which counts
+    the members.
     """
 
     def __init__(
@@ -59,9 +58,9 @@ class TarReader:
                 yield member
 
     def go_to(self, member: Member) -> None:
-        """Make *member* the current one, without its headers: it is known from another pass.
+        """Make *member*, known from another pass, the current one without reading its headers.
 
-        It must not lie before what was read. Errors are those of a member that is cut short.
+        It must not lie before the current position. Raises :class:`TruncatedError`.
         """
         try:
             self._tape.advance(member.data_offset, member.data_offset)
@@ -72,29 +71,29 @@ class TarReader:
 
     @property
     def trailer(self) -> bool:
-        """Whether the two zero blocks that end an archive were there; known at its end."""
+        """Whether the archive ends with two zero blocks; known after the last member."""
         return self._scanner.trailer
 
     @property
     def trailing(self) -> int:
-        """Bytes behind the end, from the first one that is not zero; known after :meth:`drain`."""
+        """Bytes after the trailer, from the first one that is not zero; known after :meth:`drain`."""
         return self._scanner.trailing
 
     def chunks(self) -> Iterator[memoryview]:
-        """The current member's stored bytes, not copied; a view stays valid as long as it is held.
+        """Yield the stored bytes of the current member as views that copy nothing and stay valid.
 
-        Of a sparse member these are its segments, one behind the other.
+        A sparse member yields its segments without the holes.
         """
         return self._chunks_of(self._member)
 
     def drain(self) -> None:
-        """Read the members that are left, and the stream to its very end."""
+        """Read the remaining members, then the rest of the stream."""
         for _ in self:
             pass
         self.pass_over()
 
     def pass_over(self) -> None:
-        """Read the stream to its very end; members that are left are not even parsed."""
+        """Read the rest of the stream without parsing the remaining members."""
         self._ended = True
         self._scanner.finish()
 
@@ -110,7 +109,7 @@ class TarReader:
                 self._place(error)
                 raise
             yield piece
-        raise ValueError("the reader is past this member")
+        raise ValueError("the reader has moved past this member")
 
     def _admit(self, member: Member) -> None:
         assert self._allowance is not None

@@ -1,4 +1,4 @@
-"""From header blocks to members: extensions gathered and applied, the end told from an accident."""
+"""The scanner of headers: collects extensions, applies them to members and checks the trailer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from tarkit.tar.member import Member
 from tarkit.tar.tape import Tape
 
 MAX_EXTENSION = 1 << 20
-"""Largest pax header or GNU long name in bytes, and the most that global pax headers may add up to."""
+"""Largest pax header or GNU long name in bytes, and the limit for all global pax headers together."""
 
-_PAX = frozenset(b"xX")  # X: Solaris
+# Type flags of headers that extend the next one, or all that follow
+_PAX = frozenset(b"xX")  # X is Solaris' older spelling
 _GLOBAL = ord("g")
-_LONG_NAME = ord("L")
+_LONG_NAME = ord("L")  # GNUTYPE_LONGNAME and GNUTYPE_LONGLINK: the data is a name and a NUL
 _LONG_LINK = ord("K")
 _EXTENSIONS = _PAX | {_GLOBAL, _LONG_NAME, _LONG_LINK}
 _OLD_GNU_SPARSE = ord("S")
@@ -34,7 +35,7 @@ _NEVER_GLOBAL = (b"path", b"linkpath", b"size", pax.SPARSE, *pax.XATTRS)
 
 @dataclass(slots=True)
 class _Extensions:
-    """What the headers in front of a member say about it."""
+    """The contents of the extension headers before a member."""
 
     pax: pax.Extended | None = None
     name: bytes | None = None
@@ -42,10 +43,10 @@ class _Extensions:
 
 
 class Scanner:
-    """Reads the members of a *tape* one after the other; who uses it passes over their data.
+    """Reads the headers of a *tape*; the caller skips the data of each member.
 
-    ``trailer`` says whether the two zero blocks that end an archive were seen, and ``trailing``
-    how many bytes follow them from the first one that is not zero, once :meth:`finish` has looked.
+    ``trailer`` is true once the two zero blocks that end an archive were found. ``trailing`` is the
+    number of bytes after them from the first one that is not zero, known after :meth:`finish`.
     """
 
     def __init__(self, tape: Tape, where: str | None = None) -> None:
@@ -57,16 +58,17 @@ class Scanner:
         self.trailing = 0
 
     def next(self) -> Member | None:
-        """The next member, or ``None`` at the end, with the tape at its data.
+        """Return the next member, with the tape at its data, or None at the end.
 
-        Raises :class:`MalformedError` and :class:`TruncatedError` wherever the archive does not
-        hold, and :class:`LimitExceededError` for extensions beyond ``MAX_EXTENSION``.
+        Raises :class:`MalformedError`, :class:`TruncatedError`, :class:`LimitExceededError` if
+        extensions exceed ``MAX_EXTENSION``, and :class:`UnsupportedError` for unknown variants.
         """
         offset = self._tape.position
         try:
             block = self._tape.block()
+            # nearly every header: one block that no extension changes
             if block and block[0] and block[156] not in _NOT_PLAIN and not self._globals:
-                return parse(block, offset, offset + BLOCK_SIZE).finish()
+                return parse(block, offset, offset + BLOCK_SIZE)
             return self._extended(block, offset)
         except (VerificationError, UnsupportedError) as error:
             place = f"header at byte {offset}"
@@ -86,17 +88,17 @@ class Scanner:
             block = self._tape.block()
         if extensions != _Extensions():
             if not block:
-                raise TruncatedError("the archive ends between a member's headers")
-            raise MalformedError("an extended header without its member")
+                raise TruncatedError("archive ends between the headers of a member")
+            raise MalformedError("extended header without a member")
         if block:
             self._end()
         return None
 
     def _extend(self, extensions: _Extensions, block: bytes) -> None:
-        """Take in the extension that *block* is the header of."""
+        """Read the extension whose header is *block*."""
         flag, size = block[156], extension_size(block)
         if size > MAX_EXTENSION:
-            raise LimitExceededError(f"an extended header of {size} bytes", limit=MAX_EXTENSION)
+            raise LimitExceededError(f"extended header of {size} bytes", limit=MAX_EXTENSION)
         content = self._tape.take(size + -size % BLOCK_SIZE)[:size]
         if flag in _PAX:
             extensions.pax = pax.parse(content)
@@ -116,7 +118,7 @@ class Scanner:
         for record in pax.parse_records(content):
             if record.value and record.key.startswith(_NEVER_GLOBAL):
                 key = record.key.decode("utf-8", "backslashreplace")
-                raise UnsupportedError(f"a global pax header gives every member the same {key}")
+                raise UnsupportedError(f"global pax header sets {key} for every member")
             if record.key in _GLOBAL_FIELDS:
                 self._globals[record.key] = record.value
 
@@ -127,16 +129,16 @@ class Scanner:
         if extensions.linkname is not None:
             values = {**values, b"linkpath": extensions.linkname}
         name = extensions.name or values.get(b"GNU.sparse.name") or values.get(b"path") or None
-        draft = parse(block, offset, self._tape.position, name and pax.text(name))
-        pax.apply(draft, values)
+        member = parse(block, offset, self._tape.position, name and pax.text(name))
+        pax.apply(member, values)
         if block[156] == _OLD_GNU_SPARSE:
-            sparse.apply_old_gnu(draft, block, self._tape)
+            sparse.apply_old_gnu(member, block, self._tape)
         elif is_sparse:
-            sparse.apply_pax(draft, records, values, self._tape)
-        return draft.finish()
+            sparse.apply_pax(member, records, values, self._tape)
+        return member
 
     def _end(self) -> None:
         block = self._tape.block()
         if block and block != ZERO_BLOCK:
-            raise MalformedError("a lone zero block where a header should be")
+            raise MalformedError("single zero block instead of a header")
         self.trailer = bool(block)

@@ -1,4 +1,4 @@
-"""What arrives through a pipe, kept in a file without a name while it is read for the first time."""
+"""Copies of pipes in temporary files, made while the pipe is read for the first time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tarkit.streams.os_errors import from_os_error, os_errors
 
 
 def new_spool() -> BinaryIO:
-    """A temporary file that is gone when it is closed, or when the process is; honours ``TMPDIR``."""
+    """Open an unnamed temporary file, which vanishes on closing or exit; honours ``TMPDIR``."""
     import tempfile
 
     with os_errors("the directory for temporary files"):
@@ -17,9 +17,9 @@ def new_spool() -> BinaryIO:
 
 
 class Spooling:
-    """A *stream* whose bytes are counted, and written to *spool* where there is one, as they are read.
+    """Counts the bytes read from *stream* in ``size``, and copies them to *spool* unless it is None.
 
-    Raises :class:`~tarkit.errors.NoSpaceError` where the spool does not hold them.
+    Raises :class:`~tarkit.errors.NoSpaceError` if the spool is out of space.
     """
 
     def __init__(self, stream: Readable, spool: BinaryIO | None, where: str) -> None:
@@ -30,13 +30,13 @@ class Spooling:
         self.size = 0
 
     def peek(self, size: int) -> bytes:
-        """The first *size* bytes, which are still to be read; fewer where there are no more."""
+        """Return the next *size* bytes without consuming them; fewer only at the end."""
         while len(self._peeked) < size and (data := self._receive(size - len(self._peeked))):
             self._peeked += data
         return self._peeked
 
     def read(self, size: int = -1, /) -> bytes:
-        """Up to *size* bytes, or what is at hand where it is negative; none at the end only."""
+        """Return up to *size* bytes, or any number if it is negative; empty only at the end."""
         if not self._peeked:
             return self._receive(size)
         data = self._peeked if size < 0 else self._peeked[:size]
@@ -59,5 +59,5 @@ def _write(spool: BinaryIO, data: bytes) -> None:
         from tempfile import gettempdir
 
         failure = from_os_error(error, f"the spool in {gettempdir()}")
-        failure.hint = "set TMPDIR to a place with more room, or give a file instead of a pipe"
+        failure.hint = "set TMPDIR to a directory with more space, or use a file instead of a pipe"
         raise failure from error

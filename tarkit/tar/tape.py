@@ -1,4 +1,4 @@
-"""Where headers are read from: bytes in order, with read-ahead and a known position."""
+"""The input of header parsing: bytes in order, with read-ahead and a known position."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable
 from tarkit.tar import BLOCK_SIZE
 
-_WINDOW = 16 << 10  # several small members, or little beside a large one: see SeekingTape
+_WINDOW = (
+    16 << 10
+)  # bytes that SeekingTape reads at a time: several small members, or little beside a large one
 
 
 class Tape:
-    """A stream, handed out in blocks and in views that copy nothing.
+    """A stream read in blocks, and in views that copy nothing.
 
-    The chunks underneath are never written to again, so a view stays valid for as long as it is held.
+    The underlying chunks are never modified, so views stay valid.
     """
 
     def __init__(self, stream: Readable) -> None:
@@ -26,13 +28,13 @@ class Tape:
 
     @property
     def position(self) -> int:
-        """Bytes before the next one."""
+        """The offset of the next byte."""
         return self._start + self._at
 
     def block(self) -> bytes:
-        """Return the next 512 bytes, or none at the end, even if part of a zero block is left there.
+        """Return the next 512 bytes, or none at the end or before an incomplete block of zeros.
 
-        Raises :class:`TruncatedError` for part of any other block.
+        Raises :class:`TruncatedError` for any other incomplete block.
         """
         at = self._at
         block = self._chunk[at : at + BLOCK_SIZE]
@@ -57,7 +59,7 @@ class Tape:
         return data
 
     def piece(self, needed: int) -> memoryview:
-        """The next of *needed* bytes, one at least; raises :class:`TruncatedError` at the end."""
+        """Return between one and *needed* bytes; raises :class:`TruncatedError` at the end."""
         if self._at == len(self._chunk) and not self._fetch():
             raise _truncated(needed)
         at = self._at
@@ -65,9 +67,9 @@ class Tape:
         return memoryview(self._chunk)[at : self._at]
 
     def advance(self, position: int, least: int) -> bool:
-        """Pass over everything before *position*; return False if the tape ends before that.
+        """Skip to *position*; return False if the tape ends before it.
 
-        Raises :class:`TruncatedError` if it even ends before *least*.
+        Raises :class:`TruncatedError` if it ends even before *least*.
         """
         at = position - self._start
         if at <= len(self._chunk):
@@ -76,7 +78,7 @@ class Tape:
         return self._advance(position, least)
 
     def drain(self) -> int:
-        """Read to the very end; the number of bytes from the first one that is not zero."""
+        """Read to the end; return the number of bytes from the first one that is not zero."""
         meaningful = 0
         while self._at < len(self._chunk) or self._fetch():
             rest = self._chunk[self._at :]
@@ -111,7 +113,7 @@ class Tape:
 
 
 class Seekable(Readable, Protocol):
-    """A stream that can go on anywhere."""
+    """A stream with a settable position."""
 
     def seek(self, offset: int, /) -> int:
         """Go to *offset*, counted from the start."""
@@ -119,7 +121,7 @@ class Seekable(Readable, Protocol):
 
 
 class SeekingTape(Tape):
-    """The *size* bytes of a stream that can seek, and is at its start: what is skipped is not read."""
+    """A tape over the *size* bytes of a seekable *stream* at its start, which skips without reading."""
 
     def __init__(self, stream: Seekable, size: int) -> None:
         super().__init__(stream)

@@ -1,4 +1,4 @@
-"""Tar archives written so that the same members give the same bytes."""
+"""Deterministic tar archives: the same members give the same bytes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tarkit.tar.member import Member
 from tarkit.tar.names import shown
 
 Data = bytes | Readable | Iterable[bytes | memoryview]
-"""A member's stored bytes: at once, as a stream, or in pieces."""
+"""The stored bytes of a member: whole, as a stream, or in pieces."""
 
 
 class TarWriter:
-    """Writes members to *file*, which stays open; a context manager that closes on success only.
+    """Writes members to *file*, which stays open.
 
-    Nothing but the members decides on the bytes. The archive ends with two zero blocks and is not
-    filled up to 10 KiB, which only tape drives ask for. What fails half-way is taken back where
-    *file* can seek; where it cannot, the archive is of no use and the writer refuses to go on.
+    As a context manager it ends the archive, unless the block failed. The archive ends with two zero
+    blocks and is not padded to 10 KiB, which only tape drives need. If a member fails, the writer
+    removes it if *file* is seekable, and otherwise refuses to continue with the broken archive.
     """
 
     def __init__(self, file: BinaryIO, *, where: str | None = None) -> None:
@@ -37,11 +37,10 @@ class TarWriter:
         self._closed = False
 
     def add(self, member: Member, data: Data = b"") -> None:
-        """Write *member* and its *data*: ``size`` bytes, or those of its segments where it is sparse.
+        """Write *member* and its *data*: ``size`` bytes, or only its segments if it is sparse.
 
-        Segments are stored in whole blocks, with part of the holes between them, as GNU tar expects.
-        Raises :class:`SizeMismatchError` for more or less data, :class:`NoSpaceError`, and as
-        :func:`~tarkit.tar.encode.encode` does.
+        Segments are extended to whole blocks, as GNU tar expects. Raises :class:`SizeMismatchError`
+        for more or less data, :class:`NoSpaceError`, and as :func:`~tarkit.tar.encode.encode`.
         """
         self._check()
         pieces = _exactly(stored_size(member), _pieces(data), member)
@@ -61,20 +60,21 @@ class TarWriter:
             raise
 
     def begin(self, member: Member) -> PendingMember:
-        """Start *member*, a file whose size is not known yet; *file* must be able to seek.
+        """Begin *member*, a file of unknown size; *file* must be seekable.
 
-        The size is written into its header at the end: as octal digits, or in GNU's base-256 from
-        8 GiB on, which all readers of images know and which saves every smaller one a pax header.
+        The header gets the size at the end: octal, or GNU base-256 from 8 GiB on. All readers of
+        images support that, and without it every smaller member would need a pax header.
+        Raises :class:`UnsupportedError` if *file* is not seekable.
         """
         self._check()
         if not self._seekable:
             raise UnsupportedError(
-                "a member of unknown size needs an output that can seek", where=self._where
+                "a member of unknown size needs a seekable output", where=self._where
             )
         return PendingMember(self, member)
 
     def close(self) -> None:
-        """End the archive; without this it has no trailer."""
+        """Write the trailer."""
         self._check()
         self._write(bytes(2 * BLOCK_SIZE))
         self._closed = True
@@ -108,9 +108,9 @@ class TarWriter:
             self._file.seek(self._offset)
 
     def _rewind(self, offset: int) -> None:
-        self._refusal = "the archive broke off inside a member"
+        self._refusal = "the archive ends inside a member"
         if self._seekable:
-            # where even this fails, the disk is full and the file is of no use to anyone
+            # if this fails too, the archive stays broken and the writer keeps refusing
             with contextlib.suppress(OSError):
                 self._file.seek(offset)
                 self._file.truncate()
@@ -121,8 +121,8 @@ class TarWriter:
 class PendingMember:
     """A member being written: :meth:`write` its data, then :meth:`end` or :meth:`abort`.
 
-    As a context manager it ends with the block, and aborts where the block fails; until then the
-    writer takes no other member.
+    As a context manager it ends the member, or aborts it if the block fails. Until then the writer
+    accepts no other member.
     """
 
     def __init__(self, writer: TarWriter, member: Member) -> None:
@@ -137,16 +137,16 @@ class PendingMember:
         writer._refusal = "a member is still being written"
 
     def write(self, data: bytes | memoryview) -> int:
-        """Append *data*; the number of bytes in it."""
+        """Append *data*; return its size in bytes."""
         with self._aborting():
             self._writer._write(data)
         self._size += len(data)
         return len(data)
 
     def end(self, name: bytes | None = None) -> None:
-        """Write the size, and *name* where it came to be known only now, into the header.
+        """Write the size, and the *name* if it is given, into the header.
 
-        The new name must fit a header as long as the old one's.
+        Raises :class:`ValueError` if the new name needs a longer header than the old one.
         """
         member = self._member if name is None else replace(self._member, name=name)
         with self._aborting():
@@ -160,7 +160,7 @@ class PendingMember:
         self._writer._refusal = None
 
     def abort(self) -> None:
-        """Take back everything written since the member began; nothing where it has ended."""
+        """Remove everything written since the member began; do nothing if it has ended."""
         if self._open:
             self._open = False
             self._writer._rewind(self._start)
@@ -193,7 +193,7 @@ class PendingMember:
 def _pieces(data: Data) -> Iterable[bytes | memoryview]:
     if isinstance(data, bytes):
         return (data,)
-    if hasattr(data, "read"):  # a file can be iterated over too, but goes line by line
+    if hasattr(data, "read"):  # iterating over a file would yield lines
         return chunks_of(cast(Readable, data))
     return data
 
@@ -201,7 +201,7 @@ def _pieces(data: Data) -> Iterable[bytes | memoryview]:
 def _exactly(
     size: int, pieces: Iterable[bytes | memoryview], member: Member
 ) -> Iterator[bytes | memoryview]:
-    """*pieces*, once they are found to hold *size* bytes: no more is ever handed on, no less at the end."""
+    """Yield *pieces*, never more than *size* bytes; raise :class:`SizeMismatchError` for another size."""
     total = 0
     for piece in pieces:
         total += len(piece)

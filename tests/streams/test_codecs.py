@@ -373,7 +373,7 @@ def test_an_error_below_a_codec_passes_through(codec: Compression) -> None:
 
 @pytest.mark.parametrize("codec", [Compression.GZIP, Compression.BZIP2, Compression.XZ])
 def test_garbage_behind_a_member_is_named(codec: Compression) -> None:
-    with pytest.raises(MalformedError, match="something else follows"):
+    with pytest.raises(MalformedError, match="followed by something else"):
         unpacked(PACK[codec](TEXT) + b"garbage" * 20, codec)
 
 

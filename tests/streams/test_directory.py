@@ -156,7 +156,7 @@ def test_what_was_published_is_looked_at(top: Directory) -> None:
     (top.path / "mine").write_text("mine")
     (top.path / "theirs").write_text("theirs")
     mine = (top.path / "mine").stat()
-    with pytest.raises(RefusedError, match="something in its place"):
+    with pytest.raises(RefusedError, match="replaced the new file"):
         top.publish("theirs", top, "result", expected=mine)
     top.publish("mine", top, "result", expected=mine)
 

@@ -87,7 +87,7 @@ def test_the_waits_of_one_answer_add_up() -> None:
 def test_the_bytes_of_one_answer_add_up() -> None:
     allowance = Allowance("r.example", 60)
     allowance.received(1 << 20)
-    with pytest.raises(TransportError, match=r"r\.example: an answer that does not end"):
+    with pytest.raises(TransportError, match=r"r\.example: endless response"):
         allowance.received(1)
     allowance.expect(5)
     allowance.received(5 + (1 << 20))

@@ -174,7 +174,7 @@ def test_a_member_of_a_plain_file_is_seekable(plain: Path) -> None:
         assert bytes(buffer) == LAYER[6:10]
         stream.seek(len(LAYER) + 5)
         assert stream.read(10) == b""
-        with pytest.raises(ValueError, match="before the start"):
+        with pytest.raises(ValueError, match="negative position"):
             stream.seek(-1)
 
 
@@ -199,7 +199,7 @@ def test_closing_a_member_leaves_the_archive_open(plain: Path) -> None:
 def test_an_archive_that_shrinks_is_truncated(plain: Path) -> None:
     with Archive.open(plain) as archive:
         os.truncate(plain, 1000)
-        with pytest.raises(TruncatedError, match="shorter"):
+        with pytest.raises(TruncatedError, match="truncated"):
             archive.open_member(archive.members[0]).read()
 
 
@@ -281,7 +281,7 @@ def test_copies_of_a_name_must_agree() -> None:
         assert len(archive.candidates("manifest.json")) == 2
     with (
         opened(file(b"manifest.json", b"[1]"), file(b"./manifest.json", b"[2]")) as archive,
-        pytest.raises(MalformedError, match=r"holds two different manifest\.json"),
+        pytest.raises(MalformedError, match=r"has two different manifest\.json"),
     ):
         archive.read("manifest.json", 10)
 

@@ -161,7 +161,7 @@ def test_maps_in_the_data_that_cannot_be_read_are_malformed(stored: bytes) -> No
 
 def test_a_map_in_the_data_may_span_blocks_but_not_leave_its_member() -> None:
     lines = b"1000\n" + b"0\n0\n" * 100
-    with pytest.raises(MalformedError, match="without its end"):
+    with pytest.raises(MalformedError, match="without an end"):
         only(sparse_1_0(padded(lines), 100), file(b"next", b"0\n0\n" * 1000))
 
 

@@ -16,7 +16,7 @@ from tarkit.streams.os_errors import os_errors
 from tarkit.streams.uncached import Gathered
 from tarkit.tar import BLOCK_SIZE, padding
 from tarkit.tar.encode import encode, fits_ustar, stored_size
-from tarkit.tar.member import NO_XATTRS, Draft, Member, MemberType
+from tarkit.tar.member import NO_XATTRS, Member, MemberType
 from tarkit.tar.names import shown
 from tarkit.tar.sparse import block_aligned, in_whole_blocks
 
@@ -42,18 +42,18 @@ class TarEntry(NamedTuple):
         """The member of the tar for this entry."""
         path, meta, link, _ = self
         if link:
-            return Draft(
+            return Member(
                 path, MemberType.HARDLINK, meta.mode, meta.uid, meta.gid, 0, meta.mtime_ns,
                 link, b"", b"", 0, 0, NO_XATTRS, None, 0, 0, 0,
-            ).finish()  # fmt: skip
+            )  # fmt: skip
         if meta.type is MemberType.DIRECTORY:
             path = path + b"/" if path else b"./"
-        return Draft(
+        return Member(
             path, meta.type, 0o777 if meta.type is MemberType.SYMLINK else meta.mode,
             meta.uid, meta.gid, meta.size, meta.mtime_ns, meta.linkname, b"", b"",
             meta.devmajor, meta.devminor, meta.xattrs,
             meta.sparse and tuple(block_aligned(meta.sparse)[0]), 0, 0, 0,
-        ).finish()  # fmt: skip
+        )  # fmt: skip
 
 
 def entries_of(tree: Tree) -> Iterator[TarEntry]:

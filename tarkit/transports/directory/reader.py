@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from tarkit.errors import (
@@ -20,11 +19,12 @@ from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import RawManifest
 from tarkit.protocols import ImageEntry
+from tarkit.streams.closeable import Closeable
 from tarkit.streams.files import FOLLOW_LINKS_HINT, open_regular, read_file, require_inside
 from tarkit.transports.directory.files import MANIFEST_FILE, blob_name, manifest_name
 
 
-class DirectoryReader:
+class DirectoryReader(Closeable):
     """A directory that holds one unnamed image.
 
     It needs no :class:`~tarkit.selection.catalog.Catalog`: ``dir:`` locations cannot select an
@@ -62,16 +62,8 @@ class DirectoryReader:
             )
         return DirectorySource(self._path, follow_links=self._follow_links)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Nothing stays open between calls."""
+    def close(self) -> None:
+        """Do nothing: no file stays open between calls."""
 
 
 class DirectorySource:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
-from types import TracebackType
 from typing import Self
 
 from tarkit.errors import DigestMismatchError, UsageError, listed
 from tarkit.image.digest import Digest, blob_name
 from tarkit.protocols import ImageEntry, Source
 from tarkit.selection.catalog import EXACT, Catalog
+from tarkit.streams.closeable import Closeable
 from tarkit.tar.archive import Archive
 from tarkit.transports.docker_archive.classic import read_config
 from tarkit.transports.docker_archive.items import DockerImage
@@ -22,7 +22,7 @@ from tarkit.transports.docker_daemon.names import ID_PREFIX, lookup_name
 from tarkit.transports.docker_daemon.saving import saved_archive
 
 
-class DockerDaemonReader:
+class DockerDaemonReader(Closeable):
     """The images of a daemon. Each image read is spooled as a docker archive until the reader closes."""
 
     def __init__(self, client: DaemonClient, *, keep_data: bool = True) -> None:
@@ -81,15 +81,7 @@ class DockerDaemonReader:
         images = [ImageEntry(at, _selectors(image)) for at, image in enumerate(self._images)]
         return Catalog(images, (EXACT,), where=self.where)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Close the spooled archives."""
         self._archives.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from tarkit.blobs.store import BlobStore
@@ -13,6 +12,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.layout.layout import Layout, LayoutSource
 from tarkit.protocols import ImageEntry
+from tarkit.streams.closeable import Closeable
 from tarkit.streams.files import FOLLOW_LINKS_HINT, read_file, require_inside
 
 
@@ -43,7 +43,7 @@ class DirectoryFiles:
         return self._store.open(digest)
 
 
-class OCILayoutReader:
+class OCILayoutReader(Closeable):
     """The images of an OCI layout directory (image-spec image-layout.md)."""
 
     def __init__(self, layout: Layout) -> None:
@@ -72,13 +72,5 @@ class OCILayoutReader:
         image = self._layout.find(name, index)
         return LayoutSource(self._layout, image.descriptor, image.names[:1])
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Nothing stays open between calls."""
+    def close(self) -> None:
+        """Do nothing: no file stays open between calls."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
-from types import TracebackType
-from typing import Self
 
 from tarkit.errors import AuthenticationError, NotFoundError, TarkitError, TransportError
+from tarkit.streams.closeable import Closeable
 from tarkit.transports.registry import failures
 from tarkit.transports.registry.auth import Authorizer
 from tarkit.transports.registry.body import Response
@@ -26,7 +25,7 @@ from tarkit.transports.registry.urls import is_loopback, origin, resolved
 OK = frozenset({200})
 
 
-class RegistryClient:
+class RegistryClient(Closeable):
     """Speaks to the registry *domain*. Safe to use from several threads; a context manager."""
 
     def __init__(
@@ -132,14 +131,3 @@ class RegistryClient:
     def close(self) -> None:
         """Close the connections, and wake whoever waits for another try."""
         self.http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 from tarkit.image.reference import Reference
 from tarkit.protocols import ImageEntry
 from tarkit.selection.catalog import EXACT, Catalog
+from tarkit.streams.closeable import Closeable
 from tarkit.transports.registry.names import named
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.repository import Repository
@@ -16,7 +16,7 @@ from tarkit.transports.registry.source import RegistrySource
 from tarkit.transports.registry.tags import list_tags
 
 
-class RegistryReader:
+class RegistryReader(Closeable):
     """The images of one repository; see :class:`tarkit.protocols.Reader`."""
 
     def __init__(self, repository: Repository, reference: Reference) -> None:
@@ -45,14 +45,6 @@ class RegistryReader:
             name = catalog.choose(None, index)[0].names[0]
         return RegistrySource(self._repository, named(self._reference, name))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Close the connections."""
         self._repository.client.close()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 from tarkit.image.reference import Reference
+from tarkit.streams.closeable import Closeable
 from tarkit.transports.registry.destination import RegistryDestination
 from tarkit.transports.registry.names import named
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.repository import Repository
 
 
-class RegistryWriter:
+class RegistryWriter(Closeable):
     """Puts images into one repository; see :class:`tarkit.protocols.Writer`.
 
     Each image appears under its names when it is committed, after everything it is made of.
@@ -35,14 +35,6 @@ class RegistryWriter:
         references = [named(self._reference, name) for name in names or (None,)]
         return RegistryDestination(self._repository, references)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Close the connections."""
         self._repository.client.close()

@@ -1,4 +1,4 @@
-"""``import tarkit`` stays light: what a command needs is imported when the command runs."""
+"""Test that ``import tarkit`` is cheap: heavy modules are imported on first use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAVY = {
 
 
 def loaded_by(statement: str) -> set[str]:
-    """The modules a fresh, isolated interpreter holds after *statement* and not before."""
+    """Return the modules that *statement* loads in a fresh interpreter."""
     code = f"import sys\nbefore = set(sys.modules)\n{statement}\nprint(*set(sys.modules) - before)"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
@@ -26,5 +26,5 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
     assert sorted(loaded_by("import tarkit") & HEAVY) == []
 
 
-def test_the_check_sees_what_is_loaded() -> None:
+def test_check_detects_loaded_modules() -> None:
     assert "tarfile" in loaded_by("import tarfile")

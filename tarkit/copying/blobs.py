@@ -78,6 +78,7 @@ class BlobMover:
         for plan in plans.values():
             self._tracker.expect(plan.descriptor)
         order = self._sequence([plan.descriptor for plan in plans.values()])
+        # one thread takes blobs in the order of submission, so it keeps the required order
         jobs = 1 if order is not None else self._options.jobs or _JOBS
         digests = [blob.digest for blob in order] if order is not None else list(plans)
         futures: dict[Digest, Future[BlobResult]] = {}
@@ -104,7 +105,7 @@ class BlobMover:
         except BaseException:
             self._tracker.cancel()
             pool.shutdown(cancel_futures=True)
-            _raise_cause(futures)
+            _raise_cause(futures)  # the block may have seen a transfer that was only cancelled
             raise
 
     def _move(self, plan: LayerPlan, family: Family | None) -> BlobResult:
@@ -149,7 +150,7 @@ class BlobMover:
         if opened is None:
             return BlobResult(blob, Outcome.ABSENT)
         with self._tracker.watch(opened, blob) as raw:
-            has = detect(raw.peek(SNIFF_SIZE))
+            has = detect(raw.peek(SNIFF_SIZE))  # the media type may be wrong
             gets = plan.becomes[has]
             with self._verifying(raw, plan, has, gets) as stream:
                 if gets is has:
@@ -179,7 +180,7 @@ class BlobMover:
         """Return *raw*, verified against its descriptor and, unless checked elsewhere, its diff ID."""
         blob, where = plan.descriptor, self._where(plan.descriptor)
         if has is Compression.NONE:
-            wanted = not _is_plain(plan, has)  # free: the stored bytes are hashed anyway
+            wanted = not _is_plain(plan, has)  # cheap: nothing to decompress
         else:
             wanted = self._options.verify_diff_ids
         stream = raw

@@ -76,7 +76,7 @@ class _Feed:
 
 def verify_diff_id(stream: Readable, diff_id: Digest, where: str) -> None:
     """Raise :class:`~tarkit.errors.VerificationError` if *stream*, uncompressed, is not *diff_id*."""
-    buffered = decompress(stream, Compression.NONE)
+    buffered = decompress(stream, Compression.NONE)  # for its peek
     plain = decompress(buffered, detect(buffered.peek(SNIFF_SIZE)), where=where)
     VerifyingReader(plain, digest=diff_id, where=uncompressed(where)).verify()
 

@@ -75,7 +75,7 @@ class _Copy:
         self._wanted: set[Digest] = set()  # the manifests to copy, unless all are
         self._planned: set[Digest] = set()
         self._outcomes: Counter[Outcome] = Counter()
-        self._read = self._written = 0
+        self._read = self._written = 0  # bytes of configs read, of blobs written
         self._notes: list[str] = []
 
     def run(self) -> CopyResult:
@@ -141,7 +141,7 @@ class _Copy:
             for child in index.manifests
             if (now := children.get(child.digest)) or all_stay
         )
-        rewritten = replace(index, manifests=kept)
+        rewritten = replace(index, manifests=kept)  # equal to index if no child changed
         family = family_at(profile, self._options)
         if family:
             rewritten = convert_index(rewritten, family, kept)

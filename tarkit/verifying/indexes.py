@@ -105,6 +105,7 @@ class Walk:
     def _visit(
         self, described: Descriptor, content: StoredBlob, above: tuple[Digest, ...]
     ) -> frozenset[Digest]:
+        # the same content may be described in several ways, and each description is checked
         key = content, described.digest, described.size, described.media_type
         if key not in self._seen:
             self._seen[key] = frozenset()  # ends the recursion if an index contains itself

@@ -105,6 +105,7 @@ def measure(
     that cannot be decompressed is a result, not an error; only a failed read raises.
     """
     with content.open() as stream:
+        # plain algorithms, too: for an uncompressed layer the stored bytes are the content
         outer = _Hashed(stream, {*stored, *plain})
         buffered = decompress(outer, Compression.NONE)
         compression = detect(buffered.peek(SNIFF_SIZE)) if is_layer else Compression.NONE
@@ -115,7 +116,7 @@ def measure(
         try:
             tar.read(is_layer=is_layer)
         except TarkitError as error:
-            if outer.failed:  # the file cannot be read, as opposed to decompressed
+            if outer.failure is not None:  # the file cannot be read, as opposed to decompressed
                 raise
             corrupt = error
         drain(buffered)  # the digest covers bytes after the compressed stream, too
@@ -154,20 +155,25 @@ class _TarCheck:
 
 
 class _Hashed:
-    """A stream that is hashed and counted as it is read; ``failed`` is set if a read raised."""
+    """A stream that is hashed and counted as it is read.
+
+    ``failure`` is the error of a failed read; later reads raise it again.
+    """
 
     def __init__(self, stream: Readable, algorithms: Iterable[str]) -> None:
         self._stream = stream
         self._hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
         self.size = 0
-        self.failed = False
+        self.failure: BaseException | None = None
 
     def read(self, size: int = -1, /) -> bytes:
         check()
+        if self.failure is not None:
+            raise self.failure  # a decoder could report another error if it were read again
         try:
             data = self._stream.read(size)
-        except BaseException:
-            self.failed = True
+        except BaseException as error:
+            self.failure = error
             raise
         for hasher in self._hashers.values():
             hasher.update(data)

@@ -1,4 +1,4 @@
-"""The command line in this process."""
+"""Run the command line in this process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TWO = make_image("base", "two")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a command ended, and what it said."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -36,7 +36,7 @@ Tarkit = Callable[..., Result]
 
 @pytest.fixture
 def tarkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Tarkit:
-    """Runs a command; its own signal handler goes when the test ends."""
+    """Return a function that runs a command; signal handlers are restored after the test."""
     monkeypatch.setattr("signal.signal", lambda *arguments: None)
 
     def call(*arguments: str | Path) -> Result:
@@ -50,6 +50,6 @@ def tarkit(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def save(tmp_path: Path) -> str:
-    """The location of a docker archive of two images."""
+    """Return the location of a docker archive with two images."""
     path = docker_archive(tmp_path / "save.tar", (ONE, ["one:1"]), (TWO, ["two:1", "two:2"]))
     return f"docker-archive:{path}"

@@ -1,4 +1,4 @@
-"""``tarkit copy``: what it prints, what it writes, what it refuses."""
+"""Test ``tarkit copy``: output, results and refusals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def names(path: Path) -> list[str | None]:
     return names_in(check_layout(read_files(path) if path.is_dir() else untar(path)))
 
 
-def test_the_digest_is_all_there_is_on_stdout(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
+def test_stdout_holds_only_the_digest(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
     result = tarkit("copy", f"{save}:one:1", f"oci:{tmp_path / 'out'}:x")
     assert result.code == 0
     digest = check_layout(read_files(tmp_path / "out"))["manifests"][0]["digest"]
@@ -42,7 +42,7 @@ def test_the_digest_is_all_there_is_on_stdout(tarkit: Tarkit, save: str, tmp_pat
     )
 
 
-def test_quiet_is_the_digest_only(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
+def test_quiet_prints_only_the_digest(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
     result = tarkit("copy", "-q", f"{save}:one:1", f"oci:{tmp_path / 'out'}:x")
     assert (result.code, result.err) == (0, "")
 
@@ -64,13 +64,13 @@ def test_json_is_one_object_and_events_line_by_line(
     assert events[-1]["total_done"] == events[-1]["total"] == sum(map(len, ONE.layers))
 
 
-def test_json_and_quiet_is_the_object_only(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
+def test_json_with_quiet_prints_only_the_object(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
     result = tarkit("copy", "--json", "-q", f"{save}:one:1", f"oci:{tmp_path / 'out'}:x")
     assert result.err == ""
     assert result.document["digest"]
 
 
-def test_names_come_along_where_none_was_given(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
+def test_names_are_inherited_if_none_is_given(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
     tarkit("copy", f"{save}:@1", f"oci:{tmp_path / 'out'}")
     assert names(tmp_path / "out") == ["two:1", "two:2"]
     tarkit("copy", f"oci:{tmp_path / 'out'}:two:1", f"docker-archive:{tmp_path / 'back.tar'}")
@@ -78,7 +78,7 @@ def test_names_come_along_where_none_was_given(tarkit: Tarkit, save: str, tmp_pa
     assert item["RepoTags"] == ["docker.io/library/two:1"]
 
 
-def test_a_bare_tag_is_no_name_in_docker(tarkit: Tarkit, tmp_path: Path) -> None:
+def test_bare_tags_are_not_inherited_by_docker_archives(tarkit: Tarkit, tmp_path: Path) -> None:
     write_files(tmp_path / "in", layout_of(ONE, "latest"))
     assert (
         tarkit("copy", f"oci:{tmp_path / 'in'}", f"docker-archive:{tmp_path / 'o.tar'}").code == 0
@@ -107,7 +107,7 @@ def test_no_digest_file_of_a_copy_that_failed(tarkit: Tarkit, save: str, tmp_pat
 
 
 @pytest.mark.parametrize("kind", ["oci", "oci-archive", "docker-archive"])
-def test_an_existing_place_is_added_to(
+def test_images_are_added_to_existing_destinations(
     tarkit: Tarkit, save: str, tmp_path: Path, kind: str
 ) -> None:
     out = f"{kind}:{tmp_path / 'out'}"
@@ -121,9 +121,7 @@ def test_an_existing_place_is_added_to(
 
 
 @pytest.mark.parametrize("kind", ["oci", "oci-archive", "docker-archive"])
-def test_a_name_that_is_given_anew_leaves_nothing_behind(
-    tarkit: Tarkit, save: str, tmp_path: Path, kind: str
-) -> None:
+def test_replaced_images_are_removed(tarkit: Tarkit, save: str, tmp_path: Path, kind: str) -> None:
     out = f"{kind}:{tmp_path / 'out'}"
     for name in ("one:1", "two:1"):
         assert tarkit("copy", f"{save}:{name}", f"{out}:app:1").code == 0
@@ -135,15 +133,13 @@ def test_a_name_that_is_given_anew_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
-def test_an_empty_file_is_as_good_as_none(
-    tarkit: Tarkit, save: str, tmp_path: Path, kind: str
-) -> None:
+def test_empty_files_are_replaced(tarkit: Tarkit, save: str, tmp_path: Path, kind: str) -> None:
     (tmp_path / "out").write_bytes(b"")
     assert tarkit("copy", f"{save}:one:1", f"{kind}:{tmp_path / 'out'}:a:1").code == 0
     assert tarkit("list", f"{kind}:{tmp_path / 'out'}").code == 0
 
 
-def test_a_file_that_is_no_archive_is_left_alone(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
+def test_other_files_are_not_overwritten(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(b"my notes\n")
     run = tarkit("copy", f"{save}:one:1", f"docker-archive:{tmp_path / 'out'}:a:1")
     assert run.code == 4
@@ -164,10 +160,10 @@ def test_a_malformed_name_in_an_archive_does_not_stop_another_image(
 
 
 @pytest.mark.parametrize("kind", ["oci", "oci-archive"])
-def test_what_is_said_of_other_images_stays(
+def test_annotations_of_other_images_are_kept(
     tarkit: Tarkit, save: str, tmp_path: Path, kind: str
 ) -> None:
-    """As Docker 29 saves two images: full names, one tag for both, and what else is said."""
+    """Docker 29 saves two images with full names, one tag for both, and more annotations."""
     layout, out = Layout(), tmp_path / "out"
     before = [
         on(named(layout.image(image), "latest", f"docker.io/library/{name}:latest"), "linux/amd64")
@@ -192,10 +188,10 @@ def test_what_is_said_of_other_images_stays(
     ]
 
 
-def test_other_images_of_an_archive_stay_what_they_are(
+def test_other_images_of_an_archive_are_unchanged(
     tarkit: Tarkit, save: str, tmp_path: Path
 ) -> None:
-    """Docker's own manifests, and a list of which one image is there, as Docker 29 saves them."""
+    """Docker 29 saves its own manifests, and a list with only one of its images."""
     layout, out = Layout(), tmp_path / "out"
     there = on(layout.image(ONE, docker=True), "linux/amd64")
     absent = there | {
@@ -211,7 +207,7 @@ def test_other_images_of_an_archive_stay_what_they_are(
     assert result.document["config_digest"] == ONE.digest
 
 
-def test_what_docker_has_no_place_for_is_noted(tarkit: Tarkit, tmp_path: Path) -> None:
+def test_content_that_docker_cannot_hold_is_noted(tarkit: Tarkit, tmp_path: Path) -> None:
     write_files(tmp_path / "in", layout_of(ONE, annotations={"a": "b"}))
     result = tarkit(
         "copy", f"oci:{tmp_path / 'in'}", f"docker-archive:{tmp_path / 'o.tar'}:a:1",
@@ -234,7 +230,10 @@ def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:
     assert [child["platform"] for child in document["manifests"]] == ["linux/arm64", "linux/s390x"]
     assert tarkit("copy", source, f"{out}:all", "--all").out.strip() == index["digest"]
     refused = tarkit("copy", source, f"{out}:both", "--all", *two)
-    assert (refused.code, refused.err) == (2, "tarkit: --all and --platform are mutually exclusive\n")
+    assert (refused.code, refused.err) == (
+        2,
+        "tarkit: --all and --platform are mutually exclusive\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -285,7 +284,7 @@ def test_exit_codes_and_one_line(
         assert listing(tmp_path) == ["save.tar"]
 
 
-def test_broken_input_is_four(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
+def test_broken_input_exits_with_4(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
     path = tmp_path / "save.tar"
     path.write_bytes(path.read_bytes()[:9000])
     result = tarkit("copy", f"{save}:one:1", f"oci:{tmp_path / 'out'}")
@@ -293,7 +292,7 @@ def test_broken_input_is_four(tarkit: Tarkit, save: str, tmp_path: Path) -> None
     assert result.err.count("\n") == 1
 
 
-def test_a_hostile_name_stays_on_its_line(tarkit: Tarkit, tmp_path: Path) -> None:
+def test_hostile_names_are_escaped(tarkit: Tarkit, tmp_path: Path) -> None:
     name = "evil\n\x1b[31mred\u202e"
     write_files(tmp_path / "in", layout_of(ONE, name))
     result = tarkit("copy", f"oci:{tmp_path / 'in'}:other", f"oci:{tmp_path / 'out'}")

@@ -1,4 +1,4 @@
-"""Failures nobody foresaw, and standard streams that fail: the line, the code and no traceback."""
+"""Test unexpected failures and failing standard streams: one line, the code, no traceback."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_what_is_published_counts_even_if_it_cannot_be_reported(
     ],
     ids=["full", "closed", "nobody reads"],
 )
-def test_standard_error_decides_nothing(
+def test_failing_stderr_does_not_change_the_exit_code(
     save: str, tmp_path: Path, shell: str, options: str
 ) -> None:
     sh(shell.format(copy=f"tarkit copy {options} {save}:one:1 oci:out:x"), tmp_path)
@@ -165,7 +165,7 @@ def test_standard_error_decides_nothing(
 
 @posix_only
 @full_device
-def test_an_error_nobody_can_read_keeps_its_code(tmp_path: Path) -> None:
+def test_errors_keep_their_code_if_stderr_is_closed(tmp_path: Path) -> None:
     for stderr in ("/dev/full", "&-"):
         assert sh(f"tarkit list oci:gone 2>{stderr}", tmp_path).returncode == 3
 
@@ -203,7 +203,7 @@ def test_a_directory_that_was_deleted(save: str, tmp_path: Path, command: str) -
 
 @contextmanager
 def terminal() -> Iterator[tuple[int, Callable[[], None]]]:
-    """A descriptor of a terminal, and the function that makes it go away."""
+    """Return a descriptor of a terminal, and a function that closes it."""
     import pty
 
     master, slave = pty.openpty()
@@ -222,7 +222,7 @@ def terminal() -> Iterator[tuple[int, Callable[[], None]]]:
 
 @posix_only
 @pytest.mark.parametrize("gone", [False, True], ids=["there", "gone"])
-def test_the_bar_disturbs_no_copy(save: str, tmp_path: Path, gone: bool) -> None:
+def test_progress_bar_never_fails_a_copy(save: str, tmp_path: Path, gone: bool) -> None:
     with terminal() as (slave, go_away):
         if gone:
             go_away()
@@ -237,6 +237,6 @@ def test_the_bar_disturbs_no_copy(save: str, tmp_path: Path, gone: bool) -> None
     assert result.stdout.startswith("sha256:")
 
 
-def test_a_silenced_stream_needs_no_descriptor() -> None:
+def test_streams_without_descriptor_can_be_silenced() -> None:
     messages.silence(io.StringIO())
     messages.silence(None)

@@ -1,4 +1,4 @@
-"""Options that several commands share mean the same in all of them."""
+"""Test that shared options work in the same way in all commands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def call(tarkit: Tarkit, command: str, save: str, tmp_path: Path, *options: str)
 
 @pytest.mark.parametrize("platform", ["", "linux", "linux//v7"])
 @pytest.mark.parametrize("command", WITH_PLATFORM)
-def test_what_is_no_platform_is_not_overlooked(
+def test_invalid_platforms_are_rejected(
     tarkit: Tarkit, save: str, tmp_path: Path, command: str, platform: str
 ) -> None:
     code, error = call(tarkit, command, save, tmp_path, "--platform", platform)
@@ -47,7 +47,7 @@ def test_what_is_no_platform_is_not_overlooked(
 
 
 @pytest.mark.parametrize("command", sorted(WITH_PLATFORM.keys() - {"squashfs", "erofs"}))
-def test_the_platform_is_looked_for(
+def test_missing_platforms_are_reported(
     tarkit: Tarkit, save: str, tmp_path: Path, command: str
 ) -> None:
     code, error = call(tarkit, command, save, tmp_path, "--platform", "linux/arm64")
@@ -57,9 +57,7 @@ def test_the_platform_is_looked_for(
 
 
 @pytest.mark.parametrize("uuid", ["", "1234"])
-def test_what_is_no_uuid_is_not_overlooked(
-    tarkit: Tarkit, save: str, tmp_path: Path, uuid: str
-) -> None:
+def test_invalid_uuids_are_rejected(tarkit: Tarkit, save: str, tmp_path: Path, uuid: str) -> None:
     code, error = call(tarkit, "ext4", save, tmp_path, "--uuid", uuid)
     assert (code, error) == (2, f"tarkit: invalid UUID {uuid!r}\n")
     assert listing(tmp_path) == ["save.tar"]
@@ -68,7 +66,7 @@ def test_what_is_no_uuid_is_not_overlooked(
 @pytest.mark.parametrize(
     "command", sorted((WITH_PLATFORM | WITHOUT_PLATFORM).keys() - {"squashfs", "erofs"})
 )
-def test_quiet_is_taken_by_every_command(
+def test_every_command_accepts_quiet(
     tarkit: Tarkit, save: str, tmp_path: Path, command: str
 ) -> None:
     code, error = call(tarkit, command, save, tmp_path, "-q")

@@ -1,4 +1,4 @@
-"""Where output must not go: devices, and the image that is read."""
+"""Test outputs that are refused: devices, and the source image itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def filled(arguments: tuple[str, ...], source: Path, out: Path) -> list[str]:
 
 @posix_only
 @pytest.mark.parametrize("arguments", WRITERS, ids=" ".join)
-def test_what_is_no_file_is_not_replaced_by_one(
+def test_special_files_are_not_replaced(
     fixtures: Path, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     out = tmp_path / "fifo"
@@ -41,7 +41,7 @@ def test_what_is_no_file_is_not_replaced_by_one(
 
 
 @posix_only
-def test_an_output_that_is_a_link_goes_where_it_leads(fixtures: Path, tmp_path: Path) -> None:
+def test_output_links_are_followed(fixtures: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     link, real = tmp_path / "link.tar", tmp_path / "there" / "real.tar"
     link.symlink_to(real)
@@ -69,9 +69,7 @@ def test_a_password_in_a_name_is_not_shown() -> None:
     assert "hunter2" not in run.out + run.err
 
 
-def test_a_digest_file_that_cannot_be_is_said_before_the_copy(
-    fixtures: Path, tmp_path: Path
-) -> None:
+def test_bad_digest_file_fails_before_the_copy(fixtures: Path, tmp_path: Path) -> None:
     digest = tmp_path / "no" / "digest"
     source = str(fixtures / "hello.tar")
     run = run_here("copy", source, f"oci:{tmp_path / 'out'}:x", "--digest-file", str(digest))

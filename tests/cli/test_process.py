@@ -1,4 +1,4 @@
-"""tarkit as a process: signals, the environment, completion, pipes that break."""
+"""Test tarkit as a process: signals, environment, completion, broken pipes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """An image that takes a while to pack."""
+    """Return the location of an image that takes a while to compress."""
     image: Image = image_of([tar({"data": noise(16 << 20)})])
     return f"docker-archive:{docker_archive(tmp_path_factory.mktemp('in') / 'a.tar', (image, ['a:1']))}"
 
@@ -71,7 +71,7 @@ def test_a_signal_leaves_nothing(
 
 
 @posix_only
-def test_what_a_killed_copy_leaves_the_next_one_sweeps(large: str, tmp_path: Path) -> None:
+def test_next_copy_removes_leftovers_of_a_killed_one(large: str, tmp_path: Path) -> None:
     slow = ["--compression", "zstd", "--compression-level", "13"]
     command = [*COMMAND, "copy", "--json", large, f"oci:{tmp_path / 'out'}:x", *slow]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as copy:
@@ -115,7 +115,7 @@ def test_names_print_in_any_encoding(tmp_path: Path, encoding: str) -> None:
 
 
 @posix_only
-def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
+def test_broken_pipe_prints_no_traceback(tmp_path: Path) -> None:
     write_files(tmp_path / "in", layout_of(ONE))
     read, write = os.pipe()
     os.close(read)

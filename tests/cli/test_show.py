@@ -1,4 +1,4 @@
-"""``tarkit list`` and ``tarkit inspect``: for people and for programs."""
+"""Test ``tarkit list`` and ``tarkit inspect``, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_inspect_of_an_index(tarkit: Tarkit, tmp_path: Path) -> None:
     assert tarkit("inspect", f"oci:{tmp_path / 'in'}", "--platform", "linux/arm").code == 3
 
 
-def test_raw_and_config_are_the_very_bytes(tarkit: Tarkit, tmp_path: Path) -> None:
+def test_raw_and_config_print_exact_bytes(tarkit: Tarkit, tmp_path: Path) -> None:
     files = layout_of(ONE, "app")
     write_files(tmp_path / "in", files)
     entry = json.loads(files["index.json"])["manifests"][0]
@@ -117,7 +117,7 @@ def test_inspect_for_people(tarkit: Tarkit, save: str) -> None:
     assert all(diff_id in result.out for diff_id in TWO.diff_ids)
 
 
-def test_labels_cannot_steer_a_terminal(tarkit: Tarkit, tmp_path: Path) -> None:
+def test_control_characters_in_labels_are_escaped(tarkit: Tarkit, tmp_path: Path) -> None:
     labels = {"a": "\x1b[31mred\nnext", "b": "\ud800 half", "c": "ünïcode"}
     image = image_of(ONE.layers, config={"Labels": labels})
     write_files(tmp_path / "in", layout_of(image))
@@ -132,7 +132,7 @@ def test_labels_cannot_steer_a_terminal(tarkit: Tarkit, tmp_path: Path) -> None:
 
 @pytest.fixture
 def artifact(tmp_path: Path) -> str:
-    """The location of something that is no image."""
+    """Return the location of an artifact."""
     layout = Layout()
     manifest = {
         "schemaVersion": 2,
@@ -164,9 +164,7 @@ def test_an_artifact_that_is_refused_is_named(
 
 
 @pytest.mark.parametrize("option", ["--preserve-digests", "--compression=zstd"])
-def test_what_a_destination_cannot_hold_is_named(
-    tarkit: Tarkit, tmp_path: Path, option: str
-) -> None:
+def test_unsupported_content_is_named(tarkit: Tarkit, tmp_path: Path, option: str) -> None:
     write_files(tmp_path / "in", layout_of(ONE))
     out = f"docker-archive:{tmp_path / 'out.tar'}"
     result = tarkit("copy", f"oci:{tmp_path / 'in'}", out, "--docker-format=classic", option)

@@ -1,4 +1,4 @@
-"""Signals at every moment: while modules are imported, at work, while cleaning up, and after the end."""
+"""Test signals at every stage: imports, work, cleanup, and after the end."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ WORDS = {130: "interrupted", 143: "terminated", 129: "terminated"}
 
 
 class ExitedError(BaseException):
-    """The process would be gone."""
+    """Raised instead of ending the process."""
 
 
 @pytest.fixture
 def handlers(monkeypatch: pytest.MonkeyPatch) -> dict[int, Any]:
-    """The handlers that are installed; ``os._exit`` raises."""
+    """Return the installed handlers; ``os._exit`` raises."""
     handlers: dict[int, Any] = {}
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
     monkeypatch.setattr(signal, "getsignal", handlers.get)
@@ -87,7 +87,7 @@ def test_ignored_signals_stay_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_with_signal(number: int, when: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run tarkit in a process that sends itself a signal *when*, which is a piece of code, says so."""
+    """Run tarkit in a process in which the code *when* decides when a signal is sent."""
     code = f"""
         import os, signal, sys
         def now():

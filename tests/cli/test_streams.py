@@ -1,4 +1,4 @@
-"""Standard streams that the shell closed, or that take less than they are given."""
+"""Test closed standard streams and partial writes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell"
 
 
 def sh(command: str, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """*command*, in which ``tarkit`` is this one, as a shell in *directory* runs it."""
+    """Run *command* in a shell in *directory*, with ``tarkit`` from this interpreter."""
     script = f'tarkit() {{ {shlex.quote(sys.executable)} -m tarkit "$@"; }}\n{command}'
     return subprocess.run(
         ["sh", "-c", script],
@@ -64,7 +64,7 @@ def test_a_stream_that_is_needed_and_closed_is_an_error(
         ("inspect --creds me docker://localhost:1/x", 2, "no password given, and no terminal"),
     ],
 )
-def test_nobody_types_where_input_is_closed(
+def test_prompts_fail_if_stdin_is_closed(
     tmp_path: Path, command: str, code: int, words: str
 ) -> None:
     run = sh(f"tarkit {command} <&-", tmp_path)
@@ -73,12 +73,12 @@ def test_nobody_types_where_input_is_closed(
     assert run.stderr.count("\n") == 1
 
 
-def test_nobody_has_to_listen(save: str, tmp_path: Path) -> None:
+def test_closed_output_streams_are_no_error(save: str, tmp_path: Path) -> None:
     assert sh(f"tarkit copy {save}:one:1 oci:out:x 2>&-", tmp_path).returncode == 0
     check_layout(read_files(tmp_path / "out"))
 
 
-def test_what_nobody_hears_is_not_said_elsewhere(save: str, tmp_path: Path) -> None:
+def test_messages_do_not_go_to_stdout_if_stderr_is_closed(save: str, tmp_path: Path) -> None:
     sh(f"tarkit rootfs {save}:one:1 - > heard.tar", tmp_path)
     assert sh(f"tarkit rootfs {save}:one:1 - 2>&- > a.tar", tmp_path).returncode == 0
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "heard.tar").read_bytes()
@@ -97,7 +97,7 @@ def big(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_output_that_does_not_fit_is_an_error(big: str, tmp_path: Path, unbuffered: str) -> None:
+def test_full_disk_on_stdout_is_an_error(big: str, tmp_path: Path, unbuffered: str) -> None:
     command = f"(ulimit -f 100; tarkit cat {big} big > out)"
     run = sh(command, tmp_path, PYTHONUNBUFFERED=unbuffered)
     assert run.returncode == 6
@@ -105,7 +105,7 @@ def test_output_that_does_not_fit_is_an_error(big: str, tmp_path: Path, unbuffer
 
 
 class Sips(io.RawIOBase):
-    """What is unbuffered may take less than it is given."""
+    """An unbuffered stream, which may accept only a part of each write."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -128,7 +128,7 @@ class Sips(io.RawIOBase):
         ("rootfs", "-q", "{big}", "-"),
     ],
 )
-def test_output_that_is_taken_in_sips_is_whole(
+def test_partial_writes_are_completed(
     big: str, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     command = [argument.format(big=big) for argument in arguments]

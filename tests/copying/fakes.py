@@ -1,4 +1,4 @@
-"""A source whose blobs behave as a test wants, and a destination that only remembers."""
+"""A source with scripted blobs, and a destination that records everything in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.builders import Doc, Files, blob, sha256
 
 
 class FakeSource:
-    """The image *entry* of a layout's *files*; ``opening`` may replace the stream of any blob."""
+    """The image *entry* of the layout *files*; ``opening`` may replace the stream of any blob."""
 
     where = "the source"
     names: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class FakeSource:
 
 
 class FakeDestination:
-    """Keeps everything it gets; as an OCI layout would, without being one."""
+    """Records everything it receives and accepts the same content as an OCI layout."""
 
     where = "the destination"
 
@@ -75,7 +75,7 @@ class FakeDestination:
 
 
 class Forever(ChunkReader):
-    """A stream that goes on until it is closed, and tells whether it was."""
+    """An endless stream that records whether it was closed."""
 
     def __init__(self) -> None:
         super().__init__(io.BytesIO())

@@ -1,4 +1,4 @@
-"""Annotations of layers through a copy: they stay unless they speak of bytes that are no more."""
+"""Test layer annotations: a copy keeps them unless they describe bytes that changed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NOTE = "org.example.note"
         ({"compression": LayerCompression.GZIP}, {TOC, CHUNKED, NOTE}),
     ],
 )
-def test_what_speaks_of_the_bytes_goes_with_them(
+def test_annotations_about_bytes_are_dropped_with_them(
     tmp_path: Path, options: dict[str, Any], expected: set[str]
 ) -> None:
     layout = Layout()

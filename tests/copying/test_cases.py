@@ -1,4 +1,4 @@
-"""Fourteen cases that a toy gets wrong."""
+"""Test fourteen cases that simple implementations get wrong."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def pack_zstd(data: bytes) -> bytes:
 
 
 def config_of(location: str) -> bytes:
-    """The config of the image at *location*, all of whose layers are what it says."""
+    """Verify all layers of the image at *location* and return its config."""
     with open_source(location) as source:
         manifest = Manifest.parse(select_image(source))
         for layer in manifest.layers:
@@ -357,7 +357,7 @@ def test_case_12_an_index_of_an_index_of_an_image(tmp_path: Path) -> None:
 
 
 def test_case_12_a_cycle_is_an_error(tmp_path: Path) -> None:
-    """No index can hold its own digest; one that claims to is found out."""
+    """No index can hold its own digest, so one that claims to is rejected."""
     layout = Layout()
     claimed = {
         "mediaType": "application/vnd.oci.image.index.v1+json",

@@ -1,4 +1,4 @@
-"""Layers against the diff IDs of their config: whenever that costs nothing, and always if asked for."""
+"""Test the comparison of layers with diff IDs: if it is free, or if requested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One failure stops everything: promptly, with nothing committed and no thread left."""
+"""Test failures: the first one stops a copy promptly and leaves no output and no thread."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def digests(source: FakeSource) -> list[str]:
 
 
 def endless_manifest(source: FakeSource) -> FakeSource:
-    """*source*, whose first layer says it has no end to speak of."""
+    """Return *source* with a first layer that claims an enormous size."""
     layout = Layout()
     entry = layout.image(IMAGE)
     manifest: Doc = load(layout.files, entry)
@@ -79,7 +79,7 @@ def endless_manifest(source: FakeSource) -> FakeSource:
 
 @pytest.mark.parametrize("to", ["oci:{}", "oci-archive:{}", "docker-archive:{}:a:1", "dir:{}"])
 def test_a_plain_layer_is_what_the_config_says(tmp_path: Path, to: str) -> None:
-    """Nothing is inflated on the way, and still the diff ID can be told from the digest."""
+    """The digest of a plain layer is its diff ID, so a mismatch is found without decompression."""
     right = make_image("right")
     lying = image_of(make_image("other").layers, rootfs=json.loads(right.config)["rootfs"])
     write_files(tmp_path / "in", layout_of(lying, pack=None))
@@ -93,7 +93,7 @@ def test_a_plain_layer_is_what_the_config_says(tmp_path: Path, to: str) -> None:
 
 
 class _Long(io.BytesIO):
-    """Tells when as much of it was read as is read ahead of anyone."""
+    """Signals when the amount that is read ahead has been read."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -105,8 +105,8 @@ class _Long(io.BytesIO):
         return super().read(size)
 
 
-def test_a_level_that_turns_out_not_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The layer says that it is compressed, and is not, so it is to be."""
+def test_level_is_checked_against_the_actual_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layer claims to be compressed but is not, so the copy compresses it."""
     layout = Layout()
     image = image_of([tar({"data": noise(16 * CHUNK_SIZE)})])
     entry = layout.image(image, pack=None)
@@ -128,7 +128,7 @@ def test_a_level_that_turns_out_not_to_do(monkeypatch: pytest.MonkeyPatch) -> No
         copy_image(source, FakeDestination(profile), CopyOptions(level=12))
 
 
-def test_a_failure_does_not_wait_for_those_that_run(source: FakeSource) -> None:
+def test_failure_stops_running_transfers(source: FakeSource) -> None:
     source = endless_manifest(source)
     first, second, _ = digests(source)
     forever = Forever()
@@ -151,7 +151,7 @@ def test_a_failure_does_not_wait_for_those_that_run(source: FakeSource) -> None:
     assert not destination.manifests
 
 
-def test_what_has_not_begun_never_does(source: FakeSource) -> None:
+def test_pending_transfers_never_start_after_a_failure(source: FakeSource) -> None:
     first, second, third = digests(source)
     source.opening = {first: lambda: io.BytesIO(b"something else")}
     with pytest.raises(VerificationError):
@@ -161,7 +161,7 @@ def test_what_has_not_begun_never_does(source: FakeSource) -> None:
     assert second not in source.opened
 
 
-def test_the_first_failure_is_told_not_what_came_of_it(source: FakeSource) -> None:
+def test_first_failure_is_raised_rather_than_its_consequences(source: FakeSource) -> None:
     first, second, third = digests(source)
     barrier = threading.Barrier(3, timeout=30)
 
@@ -179,7 +179,7 @@ def test_the_first_failure_is_told_not_what_came_of_it(source: FakeSource) -> No
     assert isinstance(caught.value, TransportError | VerificationError)
 
 
-def test_layers_that_are_not_what_the_config_says(source: FakeSource) -> None:
+def test_layers_that_do_not_match_the_config(source: FakeSource) -> None:
     other = make_image("one", "two", "other")
     layout = Layout()
     entry = layout.image(IMAGE)
@@ -196,7 +196,7 @@ def test_layers_that_are_not_what_the_config_says(source: FakeSource) -> None:
         assert caught.value.expected == IMAGE.diff_ids[2]
 
 
-def test_more_layers_than_the_config_knows() -> None:
+def test_more_layers_than_diff_ids() -> None:
     layout = Layout()
     fewer = image_of(IMAGE.layers, rootfs=json.loads(make_image("one").config)["rootfs"])
     destination = FakeDestination()
@@ -208,7 +208,7 @@ def test_more_layers_than_the_config_knows() -> None:
 
 
 @pytest.mark.parametrize("event", [Event.STARTED, Event.FINISHED])
-def test_errors_of_the_listener_are_the_callers(source: FakeSource, event: Event) -> None:
+def test_errors_of_the_listener_reach_the_caller(source: FakeSource, event: Event) -> None:
     def listener(progress: Progress) -> None:
         if progress.event is event:
             raise KeyError("mine")

@@ -1,4 +1,4 @@
-"""Layers that may not be distributed and that a source lacks."""
+"""Test non-distributable layers that are missing from the source."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TYPES = [
 
 
 def foreign_files(docker: bool, kind: str, urls: list[str] | None = None) -> dict[str, bytes]:
-    """A layout whose lower layer is elsewhere."""
+    """Write a layout whose lower layer is only at its URLs."""
     layout = Layout()
     fields: dict[str, Any] = {"mediaType": kind, "urls": [URL] if urls is None else urls}
     entry = layout.image(ONE, docker=docker, layer_fields=[fields])
@@ -62,7 +62,7 @@ def place(tmp_path: Path, transport: str, files: dict[str, bytes]) -> str:
 @pytest.mark.parametrize("transport", ["oci", "oci-archive"])
 @pytest.mark.parametrize(("docker", "kind"), TYPES)
 @pytest.mark.parametrize("compression", ["auto", "zstd"])
-def test_the_copy_lacks_it_too_and_says_so(
+def test_missing_foreign_layer_is_noted(
     tmp_path: Path, transport: str, docker: bool, kind: str, compression: str
 ) -> None:
     location = place(tmp_path, transport, foreign_files(docker, kind))
@@ -88,7 +88,7 @@ def test_the_copy_lacks_it_too_and_says_so(
 
 
 @pytest.mark.parametrize("destination", ["oci-archive:{}/out.tar:y", "dir:{}/out"])
-def test_other_destinations_lack_it_as_well(tmp_path: Path, destination: str) -> None:
+def test_other_destinations_omit_foreign_layers(tmp_path: Path, destination: str) -> None:
     location = place(tmp_path, "oci", foreign_files(*TYPES[2]))
     with open_source(location) as source:
         before = source.manifest().digest
@@ -98,7 +98,7 @@ def test_other_destinations_lack_it_as_well(tmp_path: Path, destination: str) ->
 
 
 @pytest.mark.parametrize("form", list(DockerFormat))
-def test_a_docker_archive_cannot_lack_it(tmp_path: Path, form: DockerFormat) -> None:
+def test_docker_archive_refuses_missing_foreign_layers(tmp_path: Path, form: DockerFormat) -> None:
     location = place(tmp_path, "oci", foreign_files(*TYPES[0]))
     with pytest.raises(ForeignLayerError, match=r"mcr\.example.*--fetch-foreign") as caught:
         copy(location, f"docker-archive:{tmp_path / 'out.tar'}:y:1", format=form)
@@ -121,7 +121,7 @@ def test_a_layer_without_urls_or_of_a_common_type_is_missing(tmp_path: Path) -> 
 
 
 class Elsewhere:
-    """Has the layer, or something else in its place."""
+    """Serves the layer, or other bytes instead."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -133,7 +133,7 @@ class Elsewhere:
 
 
 @pytest.mark.parametrize("form", list(DockerFormat))
-def test_what_is_fetched_is_copied_like_any_layer(tmp_path: Path, form: DockerFormat) -> None:
+def test_fetched_layers_are_copied_like_others(tmp_path: Path, form: DockerFormat) -> None:
     location = place(tmp_path, "oci", foreign_files(*TYPES[0]))
     elsewhere = Elsewhere(BASE)
     out = f"docker-archive:{tmp_path / 'out.tar'}:y:1"
@@ -144,7 +144,7 @@ def test_what_is_fetched_is_copied_like_any_layer(tmp_path: Path, form: DockerFo
     copy(location, out, format=form, fetch_foreign=elsewhere)
 
 
-def test_what_is_fetched_is_verified(tmp_path: Path) -> None:
+def test_fetched_layers_are_verified(tmp_path: Path) -> None:
     location = place(tmp_path, "oci", foreign_files(*TYPES[0]))
     other = BASE[:-1] + bytes([BASE[-1] ^ 1])
     with pytest.raises(DigestMismatchError):

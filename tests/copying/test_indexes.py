@@ -1,4 +1,4 @@
-"""Indexes: one platform, some, all; kept, stripped or refused; and never silently."""
+"""Test copies of indexes: one, several or all platforms, kept, stripped or refused."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ARCHITECTURES = ("amd64", "arm64", "s390x")
 
 @pytest.fixture
 def images(tmp_path: Path) -> dict[str, Image]:
-    """Three platforms in ``in``, one image each."""
+    """Write a layout ``in`` with an index of three platforms."""
     layout, index, images = multi_platform(*ARCHITECTURES)
     write_files(tmp_path / "in", layout.finish(named(index, "x")))
     return images
@@ -55,7 +55,7 @@ def platforms(*architectures: str) -> list[Platform]:
 
 
 def copied(tmp_path: Path, **options: object) -> tuple[Files, Doc, tuple[str, ...]]:
-    """The layout that a copy of ``in`` makes, its entry, and the notes."""
+    """Copy ``in``; return the new layout, its entry, and the notes."""
     result = copy(f"oci:{tmp_path / 'in'}", f"oci:{tmp_path / 'out'}:x", **options)  # type: ignore[arg-type]
     files = read_files(tmp_path / "out")
     return files, check_layout(files)["manifests"][0], result.notes
@@ -90,7 +90,7 @@ def test_the_systems_platform_is_the_default(
 
 
 @pytest.mark.usefixtures("images")
-def test_a_platform_there_is_not_lists_those_there_are(tmp_path: Path) -> None:
+def test_missing_platform_lists_available_ones(tmp_path: Path) -> None:
     with pytest.raises(ImageNotFoundError, match=r"no image for linux/arm; .*linux/s390x"):
         copied(tmp_path, platforms=platforms("arm"))
     assert listing(tmp_path) == ["in"]
@@ -115,7 +115,7 @@ def test_several_platforms_are_a_smaller_index(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("images")
-def test_an_index_may_be_kept_as_it_is_though_not_all_is_copied(tmp_path: Path) -> None:
+def test_sparse_index_can_be_kept(tmp_path: Path) -> None:
     before = check_layout(read_files(tmp_path / "in"))["manifests"][0]["digest"]
     files, entry, notes = copied(
         tmp_path, platforms=platforms("s390x", "amd64"), sparse=Sparse.KEEP
@@ -126,7 +126,7 @@ def test_an_index_may_be_kept_as_it_is_though_not_all_is_copied(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("asked", [platforms("s390x"), []])
-def test_an_index_may_be_kept_though_one_platform_is_copied(
+def test_index_can_be_kept_with_one_platform(
     tmp_path: Path,
     images: dict[str, Image],
     asked: list[Platform],
@@ -146,10 +146,8 @@ def test_an_index_may_be_kept_though_one_platform_is_copied(
     assert load(files, top)["config"]["digest"] == images["s390x"].digest
 
 
-def test_an_index_that_is_kept_names_what_became_of_its_images(
-    tmp_path: Path, images: dict[str, Image]
-) -> None:
-    """The layers are packed anew, so the image has another digest: the old one is nowhere."""
+def test_kept_index_refers_to_changed_images(tmp_path: Path, images: dict[str, Image]) -> None:
+    """Recompressed layers change the digest of the image; the old digest is gone."""
     files, entry, _ = copied(
         tmp_path,
         platforms=platforms("s390x"),
@@ -166,7 +164,7 @@ def in_files(files: Files, descriptor: Doc) -> bool:
     return f"blobs/sha256/{descriptor['digest'][7:]}" in files
 
 
-def test_a_manifest_named_twice_is_left_out_neither_time(tmp_path: Path) -> None:
+def test_duplicate_entries_are_both_kept(tmp_path: Path) -> None:
     layout = Layout()
     image = on(layout.image(make_image("one")), "linux/amd64")
     index = layout.index(image, image | {"annotations": {"again": "yes"}})
@@ -185,7 +183,7 @@ def test_an_index_that_may_not_shrink_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("images")
-def test_all_of_it_is_unchanged(tmp_path: Path) -> None:
+def test_whole_index_is_unchanged(tmp_path: Path) -> None:
     files, _, notes = copied(tmp_path, all=True)
     before = read_files(tmp_path / "in")
     assert {n: d for n, d in files.items() if "blobs" in n} == {
@@ -196,7 +194,7 @@ def test_all_of_it_is_unchanged(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("images")
 @pytest.mark.parametrize("sparse", [None, Sparse.REFUSE])
-def test_what_is_missing_is_named_before_anything_is_written(
+def test_missing_manifests_fail_before_the_first_write(
     tmp_path: Path, sparse: Sparse | None
 ) -> None:
     remove_platform(tmp_path, "arm64")
@@ -206,7 +204,7 @@ def test_what_is_missing_is_named_before_anything_is_written(
 
 
 @pytest.mark.usefixtures("images")
-def test_what_is_missing_is_left_out_when_asked(tmp_path: Path) -> None:
+def test_missing_manifests_can_be_stripped(tmp_path: Path) -> None:
     remove_platform(tmp_path, "arm64")
     files, entry, notes = copied(tmp_path, all=True, sparse=Sparse.STRIP)
     assert architectures_in(files, entry) == ["amd64", "s390x"]
@@ -243,7 +241,7 @@ def test_an_index_cannot_shrink_and_keep_its_digest(tmp_path: Path) -> None:
 
 
 def test_a_refusal_comes_before_the_first_byte() -> None:
-    """The second image would have to change: nothing of the first is written either."""
+    """The second image would have to change, so the first is not written either."""
     layout = Layout()
     good = on(layout.image(make_image("good")), "linux/amd64")
     plain = on(layout.image(make_image("plain"), pack=None), "linux/arm64")
@@ -310,7 +308,7 @@ def test_an_artifact_in_an_index_goes_along(tmp_path: Path) -> None:
 
 
 def test_annotations_of_a_layer_stay_with_it(tmp_path: Path) -> None:
-    """The same blob in two images, annotated differently: nothing changes, so digests stay."""
+    """Two images annotate the same blob differently; both keep their digests."""
     layout = Layout()
     one, two = make_image("shared", "one"), make_image("shared", "two", architecture="arm64")
     entry = layout.index(
@@ -339,8 +337,8 @@ def test_several_platforms_of_a_single_image_must_all_be_it(tmp_path: Path) -> N
         copied(tmp_path, platforms=platforms("amd64", "arm64"))
 
 
-def test_embedded_data_do_not_outlive_what_they_are(tmp_path: Path) -> None:
-    """A manifest within its descriptor, which the copy makes anew: the old bytes would lie."""
+def test_stale_embedded_data_are_dropped(tmp_path: Path) -> None:
+    """The copy changes a manifest that its descriptor embeds, so the embedded bytes are dropped."""
     layout = Layout()
     image = on(layout.image(make_image("one")), "linux/amd64")
     data = layout.files[f"blobs/sha256/{image['digest'][7:]}"]
@@ -360,7 +358,7 @@ def test_embedded_data_do_not_outlive_what_they_are(tmp_path: Path) -> None:
 
 
 def nest(tmp_path: Path, *groups: tuple[str, ...], marked: bool = True) -> None:
-    """An index of indexes in ``in``, each of one group of architectures; ``sig`` is no image."""
+    """Write an index of indexes to ``in``, one per group of architectures; ``sig`` is an artifact."""
     layout = Layout()
 
     def entry(name: str) -> Doc:
@@ -378,7 +376,7 @@ def nest(tmp_path: Path, *groups: tuple[str, ...], marked: bool = True) -> None:
 
 
 def architecture_of(tmp_path: Path, **options: object) -> str:
-    """That of the one image a copy of ``in`` makes."""
+    """Copy ``in``; return the config of the only image."""
     files, entry, _ = copied(tmp_path, **options)
     found: str = load(files, load(files, entry)["config"])["architecture"]
     return found
@@ -394,7 +392,7 @@ def test_the_systems_own_platform_is_looked_for_everywhere(
 
 
 @pytest.mark.parametrize("marked", [True, False])
-def test_the_only_image_there_is_will_do(
+def test_only_image_is_selected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marked: bool
 ) -> None:
     monkeypatch.setattr(Platform, "system", lambda: Platform("linux", "s390x"))
@@ -409,7 +407,7 @@ def test_one_of_several_is_not_guessed(tmp_path: Path, monkeypatch: pytest.Monke
         copied(tmp_path)
 
 
-def test_what_is_no_image_stands_in_nobodys_way(tmp_path: Path) -> None:
+def test_artifacts_do_not_hide_images(tmp_path: Path) -> None:
     nest(tmp_path, ("arm64", "sig"), ("amd64",))
     assert architecture_of(tmp_path, platforms=platforms("amd64")) == "amd64"
     with pytest.raises(ImageNotFoundError, match="linux/arm64, linux/amd64"):
@@ -428,7 +426,7 @@ def test_platforms_are_found_in_all_nested_indexes(tmp_path: Path, asked: list[s
     assert found == asked
 
 
-def test_all_that_nested_indexes_have_is_listed_where_none_fits(tmp_path: Path) -> None:
+def test_platforms_of_nested_indexes_are_listed(tmp_path: Path) -> None:
     nest(tmp_path, ("amd64", "arm64"), ("s390x",))
     with pytest.raises(ImageNotFoundError) as caught:
         copied(tmp_path, platforms=platforms("riscv64"))

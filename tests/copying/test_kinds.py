@@ -1,4 +1,4 @@
-"""What is an image and what is an artifact: the same answer from every command."""
+"""Test that every command distinguishes images and artifacts in the same way."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_without_a_conversion_the_type_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config_type", SAY_NOTHING)
-def test_verify_takes_such_an_image_for_one(tmp_path: Path, config_type: str) -> None:
+def test_verify_treats_it_as_an_image(tmp_path: Path, config_type: str) -> None:
     assert verify(layout(tmp_path, ONE, config_type)).findings == ()
 
 
@@ -102,7 +102,7 @@ def test_verify_checks_the_diff_ids_of_an_image_under_any_such_type(tmp_path: Pa
         (ONE, "application/vnd.docker.plugin.v1+json"),
     ],
 )
-def test_an_artifact_is_one_to_everybody(tmp_path: Path, image: Image, config_type: str) -> None:
+def test_every_command_recognizes_artifacts(tmp_path: Path, image: Image, config_type: str) -> None:
     location = layout(tmp_path, image, config_type, docker=False, artifactType="text/x-thing")
     assert [finding.rule for finding in verify(location).findings] == ["artifact"]
     with open_source(location) as source:

@@ -1,4 +1,4 @@
-"""What may be asked of a copy, and what is refused before it begins."""
+"""Test the validation of copy options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tarkit.errors import UsageError
         ({"preserve_digests": True, "level": 1}, "nothing is compressed"),
     ],
 )
-def test_options_that_mean_nothing(options: dict[str, Any], words: str) -> None:
+def test_invalid_options(options: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         CopyOptions(**options)
 
@@ -36,5 +36,5 @@ def test_options_that_mean_nothing(options: dict[str, Any], words: str) -> None:
         {"level": 12, "jobs": 1},
     ],
 )
-def test_options_that_may_come_to_mean_something(options: dict[str, Any]) -> None:
+def test_options_checked_later(options: dict[str, Any]) -> None:
     assert CopyOptions(**options).level == options["level"]

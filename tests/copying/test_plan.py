@@ -1,4 +1,4 @@
-"""The plan of a copy: a pure function of the manifest, the destination and what was asked."""
+"""Test the copy plan, a pure function of the manifest, the destination and the options."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def gets(name: str, has: str, asked: str) -> str:
         ("dir", "none", "gzip", "gzip"),
     ],
 )
-def test_what_a_layer_becomes(name: str, has: str, asked: str, expected: str) -> None:
+def test_layer_compression(name: str, has: str, asked: str, expected: str) -> None:
     assert gets(name, has, asked) == expected
 
 
@@ -151,7 +151,7 @@ def test_digests_that_cannot_be_preserved(name: str, compression: Compression, a
         plan(image(Family.OCI, compression), PROFILES[name], asked, preserve_digests=True)
 
 
-def test_a_level_that_will_not_do_is_refused_before_anything_is_written() -> None:
+def test_invalid_level_fails_before_the_first_write() -> None:
     options = CopyOptions(level=12)
     with pytest.raises(UsageError, match="gzip has the levels 0 to 9, not 12"):
         plan_copy(image(Family.OCI, Compression.NONE), (DIFF_ID,), DIRECTORY_PROFILE, options)
@@ -159,7 +159,7 @@ def test_a_level_that_will_not_do_is_refused_before_anything_is_written() -> Non
     assert planned.layers[0].becomes[Compression.GZIP] is Compression.GZIP
 
 
-def test_an_artifact_goes_as_it_is_or_not_at_all() -> None:
+def test_artifacts_are_copied_unchanged_or_refused() -> None:
     artifact = Manifest(
         mt.OCI_MANIFEST,
         Descriptor.of(b"{}", "application/vnd.example"),
@@ -175,7 +175,7 @@ def test_an_artifact_goes_as_it_is_or_not_at_all() -> None:
             plan_copy(artifact, None, profile, CopyOptions())
 
 
-def test_what_is_lost_is_noted() -> None:
+def test_lost_fields_are_noted() -> None:
     annotated = image(Family.OCI, Compression.GZIP, annotations={"a": "b"})
     assert plan(annotated, CLASSIC_PROFILE).notes == (
         "Docker manifests cannot hold annotations: omitted",

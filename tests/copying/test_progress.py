@@ -1,4 +1,4 @@
-"""Events: in order for each blob, never finished after failed, and totals that add up."""
+"""Test progress events: their order for each blob, and the totals."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_totals_add_up(source: FakeSource) -> None:
     assert all(p.done == p.size for p in events if p.event is Event.FINISHED)
 
 
-def test_what_is_there_is_reused_and_counts_as_done(source: FakeSource) -> None:
+def test_reused_blobs_count_as_done(source: FakeSource) -> None:
     destination = FakeDestination()
     told(source, destination)
     source.opened.clear()
@@ -79,7 +79,7 @@ def test_several_images_in_one_sum() -> None:
     assert last.total_done == last.total
 
 
-def test_a_failure_is_the_last_word_on_its_blob(source: FakeSource) -> None:
+def test_failure_is_the_last_event_of_a_blob(source: FakeSource) -> None:
     events: list[Progress] = []
     bad = FakeSource(source._files, source._top.to_json())
     digest = str(list(by_blob(told(source, FakeDestination())))[1])

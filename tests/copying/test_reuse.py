@@ -1,4 +1,4 @@
-"""What the destination has already is not moved again, and a bad blob is not taken for a good one."""
+"""Test the reuse of existing blobs, including broken ones."""
 
 from __future__ import annotations
 
@@ -93,9 +93,7 @@ def test_a_blob_of_the_right_size_is_hashed_when_asked(tmp_path: Path) -> None:
     assert read_files(tmp_path / "out") == good
 
 
-def test_a_broken_image_there_teaches_nothing_and_stops_nothing(
-    tmp_path: Path, archive: str
-) -> None:
+def test_broken_existing_image_is_ignored(tmp_path: Path, archive: str) -> None:
     layout = LayoutMaker()
     entry = layout.image(TWO)
     config = load(layout.files, entry)["config"]["digest"]
@@ -124,8 +122,10 @@ def test_a_layer_named_twice_is_moved_once(tmp_path: Path) -> None:
     assert layers[0] == layers[2] != layers[1]
 
 
-def test_a_lie_about_a_diff_id_is_found_out_when_asked(tmp_path: Path, archive: str) -> None:
-    """An image there whose config names another's diff ID must not lend its layer."""
+def test_wrong_diff_id_of_a_reused_layer_is_found_if_requested(
+    tmp_path: Path, archive: str
+) -> None:
+    """An existing image with a wrong diff ID must not provide the layer."""
     liar = image_of((TWO.layers[1],), rootfs={"type": "layers", "diff_ids": [ONE.diff_ids[1]]})
     write_files(tmp_path / "out", layout_of(liar, "liar"))
     result = copy(f"{archive}:one:1", f"oci:{tmp_path / 'out'}:x", verify_existing=True)

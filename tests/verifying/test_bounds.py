@@ -1,4 +1,4 @@
-"""Inputs that are small and ask for much: each is one finding, and everything else is looked at all the same."""
+"""Test small inputs that demand much: each is one finding, and the rest is still verified."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONE, TWO = make_image("one"), make_image("two")
 
 
 def images(config: bytes) -> Files:
-    """Two images: one with *config* in place of its own, and one with a wrong diff ID."""
+    """Return a layout of two images, one with *config* and one with a wrong diff ID."""
     layout = Layout()
     first = layout.image(Image(ONE.layers, config))
     second = layout.image(Image(ONE.layers, TWO.config))
@@ -28,7 +28,7 @@ def images(config: bytes) -> Files:
 
 
 def config_with(text: str) -> bytes:
-    """A config with *text*, which is JSON, as a field of its own."""
+    """Return a config with an additional field that holds the JSON *text*."""
     return ONE.config[:-1] + b', "much": ' + text.encode() + b"}"
 
 
@@ -45,7 +45,7 @@ def config_with(text: str) -> bytes:
     ids=["values", "lists", "objects", "digits", "infinite", "long"],
 )
 @pytest.mark.parametrize("archive", [False, True])
-def test_a_document_that_asks_for_much_stops_nothing(
+def test_demanding_documents_do_not_stop_the_report(
     tmp_path: Path, text: str, archive: bool
 ) -> None:
     files = images(config_with(text))
@@ -58,7 +58,7 @@ def test_a_document_that_asks_for_much_stops_nothing(
     assert sorted(found) == ["diff-id-mismatch", "malformed-document"]
 
 
-def test_what_is_long_and_allowed_is_fine(tmp_path: Path) -> None:
+def test_long_valid_documents_are_accepted(tmp_path: Path) -> None:
     history = [{"created_by": f"step {number}", "empty_layer": True} for number in range(30_000)]
     config = json.loads(ONE.config) | {"history": [{}, *history]}
     layout = Layout()
@@ -68,14 +68,14 @@ def test_what_is_long_and_allowed_is_fine(tmp_path: Path) -> None:
 
 
 def window(data: bytes) -> bytes:
-    """*data* in a zstd frame with a window of 2 GiB."""
+    """Return *data* in a zstd frame with a window of 2 GiB."""
     return (
         b"\x28\xb5\x2f\xfd\0" + bytes([21 << 3]) + (len(data) << 3 | 1).to_bytes(3, "little") + data
     )
 
 
 def dictionary(data: bytes) -> bytes:
-    """*data* in a zstd frame that names a dictionary."""
+    """Return *data* in a zstd frame that needs a dictionary."""
     return b"\x28\xb5\x2f\xfd\x01\x58\x07" + (len(data) << 3 | 1).to_bytes(3, "little") + data
 
 
@@ -133,7 +133,7 @@ ODD = st.recursive(
 
 
 def mutate(document: Any, path: list[int], value: object) -> Any:
-    """*document* with *value* at the place that *path* leads to."""
+    """Return *document* with *value* inserted at *path*."""
     if not path or not isinstance(document, dict | list) or not document:
         return value
     keys = list(document) if isinstance(document, dict) else list(range(len(document)))
@@ -167,3 +167,17 @@ def test_no_document_stops_the_report(
     report = verify(f"oci:{directory}")
     if which != "index.json":
         assert "diff-id-mismatch" in {finding.rule for finding in report.findings}
+
+
+@pytest.mark.parametrize("count", [8, 500])
+def test_chains_of_subjects_are_followed_within_limits(tmp_path: Path, count: int) -> None:
+    layout = Layout()
+    entry = layout.image(ONE)
+    for _ in range(count):
+        manifest = json.loads(layout.files[f"blobs/sha256/{entry['digest'][7:]}"])
+        subject = {key: entry[key] for key in ("mediaType", "digest", "size")}
+        changed = json.dumps(manifest | {"subject": subject}).encode()
+        entry = layout.blob(changed, entry["mediaType"])
+    path = write_files(tmp_path / "in", layout.finish(named(entry, "x")))
+    found = {finding.rule for finding in verify(str(path)).findings}
+    assert found == (set() if count <= 8 else {"index-depth"})

@@ -1,4 +1,4 @@
-"""``tarkit verify``: what it prints, and how it ends."""
+"""Test the output and exit codes of ``tarkit verify``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_json_is_one_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(("location", "code"), [("{}/nowhere", 3), ("{}", 6), ("oci:-", 2)])
-def test_what_cannot_be_verified_is_an_error(
+def test_other_inputs_are_errors(
     tmp_path: Path, location: str, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["verify", location.format(tmp_path)]) == code

@@ -1,4 +1,4 @@
-"""Archives of real producers are in order, whatever their habits."""
+"""Test that archives of real producers verify without errors."""
 
 from __future__ import annotations
 

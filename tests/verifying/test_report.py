@@ -1,4 +1,4 @@
-"""One report tells everything: of all images, of the one that is named, of broken and of odd ones."""
+"""Test that one report covers all images, or only the selected one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def rules(location: str) -> list[str]:
 
 
 def two_images(edit: Members | None = None) -> bytes:
-    """Two images over one pair of layers; the config of the second has another history."""
+    """Return two images with the same layers and different histories."""
     members = docker_members()
     other = {**CONFIG, "history": [{}] * 5}
     second = {**MANIFEST_JSON[0], "Config": "second.json", "RepoTags": ["hostile:2"]}
@@ -60,7 +60,7 @@ def two_images(edit: Members | None = None) -> bytes:
     return tar({**members, **(edit or {})})
 
 
-def test_everything_that_is_wrong_with_an_archive_is_told_at_once(tmp_path: Path) -> None:
+def test_all_defects_are_reported(tmp_path: Path) -> None:
     def edit(members: Members) -> None:
         members["2/layer.tar"] = gz(LAYERS[1])[:-20]
         members["stray"] = b"x"
@@ -97,13 +97,13 @@ def test_errors_come_first(tmp_path: Path) -> None:
     assert severities == [Severity.ERROR, Severity.NOTE]
 
 
-def test_one_broken_layer_of_two_images_is_told_once(tmp_path: Path) -> None:
+def test_shared_broken_layer_is_reported_once(tmp_path: Path) -> None:
     path = tmp_path / "two.tar"
     path.write_bytes(two_images({"1/layer.tar": LAYERS[1]}))
     assert rules(str(path)).count("diff-id-mismatch") == 1
 
 
-def test_a_name_or_a_position_narrows_it(tmp_path: Path) -> None:
+def test_name_or_position_selects_an_image(tmp_path: Path) -> None:
     path = tmp_path / "two.tar"
     path.write_bytes(two_images({"stray": b"x"}))
     assert rules(f"docker-archive:{path}") == ["history-too-long", "unreferenced"]
@@ -115,7 +115,7 @@ def test_a_name_or_a_position_narrows_it(tmp_path: Path) -> None:
         verify(f"docker-archive:{path}:@2")
 
 
-def test_a_name_narrows_a_layout(tmp_path: Path) -> None:
+def test_name_selects_an_image_of_a_layout(tmp_path: Path) -> None:
     good, first = image_files()
     bad, second = image_files(config={("history",): [{}] * 3})
     name = "org.opencontainers.image.ref.name"
@@ -136,7 +136,7 @@ def test_a_name_narrows_a_layout(tmp_path: Path) -> None:
             verify(f"{place}:both")
 
 
-def test_what_is_no_image_is_no_finding(tmp_path: Path) -> None:
+def test_other_files_raise(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.tar").write_bytes(tar({"file": b"x"}))
     for path in (tmp_path / "empty", tmp_path / "file.tar"):
@@ -149,7 +149,7 @@ def test_what_is_no_image_is_no_finding(tmp_path: Path) -> None:
         verify("oci:-")
 
 
-def test_what_it_is_said_to_be_makes_the_difference(tmp_path: Path) -> None:
+def test_stated_transport_matters(tmp_path: Path) -> None:
     (tmp_path / "file.tar").write_bytes(tar({}))
     assert rules(f"docker-archive:{tmp_path / 'file.tar'}") == ["missing-document"]
     assert rules(f"oci-archive:{tmp_path / 'file.tar'}") == ["missing-document"] * 2
@@ -157,13 +157,13 @@ def test_what_it_is_said_to_be_makes_the_difference(tmp_path: Path) -> None:
     assert rules(f"dir:{tmp_path}") == ["missing-document"]
 
 
-def test_every_member_that_could_be_the_layer_has_to_be_it(tmp_path: Path) -> None:
+def test_all_duplicate_members_are_verified(tmp_path: Path) -> None:
     path = tmp_path / "twice.tar"
     path.write_bytes(tar([("1/layer.tar", LAYERS[1]), *docker_members().items()]))
     assert rules(str(path)) == ["diff-id-mismatch", "duplicate-member"]
 
 
-def test_a_repeated_layer_need_be_there_once(tmp_path: Path) -> None:
+def test_repeated_layer_may_be_stored_once(tmp_path: Path) -> None:
     path = docker(
         {(0, "Layers"): ["1/layer.tar", "2/layer.tar", "3/layer.tar"]},
         {
@@ -183,7 +183,7 @@ def test_a_repeated_layer_need_be_there_once(tmp_path: Path) -> None:
         ({"size": 7, "digest": sha256(b""), "urls": ["https://example.org/layer"]}, []),
     ],
 )
-def test_layer_sources_are_held_to_the_layers(
+def test_layer_sources_are_compared_with_the_layers(
     tmp_path: Path, source: dict[str, object], expected: list[str]
 ) -> None:
     whole = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": sha256(LAYERS[0])}
@@ -227,12 +227,12 @@ def test_an_index_without_any_of_its_platforms_is_bad(tmp_path: Path) -> None:
     assert rules(str(path)) == ["missing-blob"] * 2
 
 
-def test_an_unreferenced_blob_is_held_to_its_name(tmp_path: Path) -> None:
+def test_unreferenced_blob_is_compared_with_its_name(tmp_path: Path) -> None:
     path = layout(edit=replacing(f"blobs/sha256/{'0' * 64}", b"x"))(tmp_path)
     assert rules(str(path)) == ["digest-mismatch", "unreferenced"]
 
 
-def test_a_foreign_layer_that_is_there_is_held_to_its_descriptor(tmp_path: Path) -> None:
+def test_stored_foreign_layer_is_verified(tmp_path: Path) -> None:
     urls: Patch = {("layers", 0, "urls"): ["https://example.org/layer"]}
     path = layout(manifest=urls, edit=replacing(LAYER_PATH, BLOBS[1]))(tmp_path)
     assert "digest-mismatch" in rules(str(path))
@@ -258,7 +258,7 @@ def test_loose_files_are_verified(corpus: Path, tmp_path: Path) -> None:
     assert rules(f"dir:{directory}") == ["unsafe-path"]
 
 
-def test_archives_of_before_docker_1_10_are_verified(tmp_path: Path) -> None:
+def test_legacy_archives_are_verified(tmp_path: Path) -> None:
     def build(name: str, **changes: object) -> str:
         directory = tmp_path / name
         directory.mkdir()
@@ -277,7 +277,7 @@ def test_archives_of_before_docker_1_10_are_verified(tmp_path: Path) -> None:
         verify(build("other") + ":hostile:2")
 
 
-def test_what_is_found_is_one_line_each(tmp_path: Path) -> None:
+def test_each_finding_is_one_line(tmp_path: Path) -> None:
     path = docker({(0, "Config"): "a\nb\x1b[2J\ud800" + "x" * 5000})(tmp_path)
     for finding in verify(str(path)).findings:
         text = f"{finding.where} {finding.message}"

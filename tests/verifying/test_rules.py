@@ -1,4 +1,4 @@
-"""Every rule has an input that breaks it and nothing else."""
+"""Test that an input exists for every rule that breaks only that rule."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ONE_LAYER: Patch = {("rootfs", "diff_ids"): [sha256(LAYERS[0])]}
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """An input, the one rule it breaks, and where."""
+    """An input, the rule it breaks, and the place of the finding."""
 
     rule: Rule
     build: Build
@@ -67,7 +67,7 @@ class Broken:
 
 
 def dual(tags: Mapping[str, str], names: Mapping[str, str]) -> Build:
-    """An archive that is both: images by their author, with the name that each half has for them."""
+    """Build a dual archive: images by author, with their name in each half."""
 
     def make() -> bytes:
         members = docker_members()
@@ -88,7 +88,7 @@ def dual(tags: Mapping[str, str], names: Mapping[str, str]) -> Build:
 
 
 def sparse_layout(directory: Path) -> Path:
-    """An index of two platforms, of which one is there."""
+    """Build an index of two platforms, one of which is missing."""
     files, manifest = image_files()
     children = [
         descriptor(manifest, MANIFEST_TYPE, platform={"os": "linux", "architecture": "amd64"}),
@@ -102,7 +102,7 @@ def sparse_layout(directory: Path) -> Path:
 
 
 def foreign(urls: list[str]) -> Build:
-    """A layer that is not there, and may be had elsewhere."""
+    """Build an image with a missing layer that has URLs."""
     fields: Patch = {("layers", 0, "mediaType"): FOREIGN_TYPE, ("layers", 0, "urls"): urls}
     return layout(manifest=fields, edit=without(LAYER_PATH))
 
@@ -136,7 +136,7 @@ UNPADDED = LAYERS[0][: 512 + len(text(1))]
 
 
 def in_both(rule: Rule, layer: bytes) -> list[Broken]:
-    """A layout and an archive whose first layer is *layer*, compressed and not."""
+    """Build a layout and an archive with *layer* first, compressed and plain."""
     config: Patch = {("rootfs", "diff_ids", 0): sha256(layer)}
     return [
         Broken(rule, layout(config=config, blobs=(gz(layer), BLOBS[1])), "blobs/.*"),
@@ -267,13 +267,13 @@ def in_a_circle(directory: Path) -> None:
     path.symlink_to(path.name)
 
 
-def test_links_in_a_circle_are_found(tmp_path: Path) -> None:
+def test_circular_links_are_found(tmp_path: Path) -> None:
     found = findings(layout(finish=in_a_circle), tmp_path, "{path}")
     assert (found[0].rule, found[0].where) == (Rule.UNSAFE_PATH.id, "index.json")
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.rule.id)
-def test_a_rule_is_broken_alone_and_in_its_place(broken: Broken, tmp_path: Path) -> None:
+def test_each_input_breaks_one_rule(broken: Broken, tmp_path: Path) -> None:
     found = findings(broken.build, tmp_path, broken.location)
     assert {finding.rule for finding in found} == {broken.rule.id}
     assert {finding.severity for finding in found} == {broken.rule.severity}
@@ -289,11 +289,11 @@ def test_every_rule_is_broken_once() -> None:
 @pytest.mark.parametrize(
     "build", [docker(), layout(), oci_archive(), dual({"a": "x:1"}, {"a": "docker.io/library/x:1"})]
 )
-def test_what_is_not_broken_breaks_no_rule(build: Build, tmp_path: Path) -> None:
+def test_good_inputs_break_no_rule(build: Build, tmp_path: Path) -> None:
     assert findings(build, tmp_path) == []
 
 
-def test_the_guide_tells_of_every_rule_and_its_severity() -> None:
+def test_guide_documents_every_rule() -> None:
     rows = re.findall(r"^\| `([a-z-]+)` \| (error|warning|note) \|", DOCS.read_text("utf-8"), re.M)
     assert sorted(rows) == sorted((rule.id, rule.severity.value) for rule in Rule)
 

@@ -300,7 +300,7 @@ def test_a_hostile_name_stays_on_its_line(tarkit: Tarkit, tmp_path: Path) -> Non
     assert result.code == 3
     assert result.err.count("\n") == 1
     assert "\x1b" not in result.err
-    assert result.err.endswith("it holds @0\n")  # the name cannot be typed as it would be shown
+    assert result.err.endswith("available: @0\n")  # the name cannot be typed as it would be shown
     listed = tarkit("list", f"oci:{tmp_path / 'in'}")
     assert r"evil\n\x1b[31mred\u202e" in listed.out
 

@@ -90,7 +90,7 @@ def test_no_name_among_several_is_ambiguous(two: OCILayoutReader) -> None:
 
 
 def test_a_name_that_is_not_there_lists_those_that_are(two: OCILayoutReader) -> None:
-    with pytest.raises(ImageNotFoundError, match=r"no image 'three'; it holds .*one:latest"):
+    with pytest.raises(ImageNotFoundError, match=r"no image 'three'; available: .*one:latest"):
         two.source("three")
 
 

@@ -1,4 +1,4 @@
-"""Small images made with the standard library alone, so that they are an oracle of their own."""
+"""Small test images, built with only the standard library to check tarkit independently."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HEALTHCHECK = {"Test": ["CMD", "true"], "Interval": 30_000_000_000}
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A symbolic link to *target* in a tar, or a hard one."""
+    """A symbolic or hard link to *target* in a tar."""
 
     target: str
     hard: bool = False
@@ -59,17 +59,17 @@ def dump(document: object) -> bytes:
 
 
 def noise(size: int, seed: int = 0) -> bytes:
-    """Bytes that no codec can do anything with."""
+    """Return incompressible bytes."""
     return random.Random(seed).randbytes(size)
 
 
 def squeeze(data: bytes) -> bytes:
-    """*data* as gzip, always the same."""
+    """Return *data* as gzip, deterministically."""
     return gzip.compress(data, mtime=0)
 
 
 def tar(members: Mapping[str, bytes | Link]) -> bytes:
-    """A tar of *members*, as tarfile writes it."""
+    """Return a tar of *members*, written by tarfile."""
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for name, content in members.items():
@@ -85,7 +85,7 @@ def tar(members: Mapping[str, bytes | Link]) -> bytes:
 
 
 def untar(path: Path) -> Files:
-    """The files of a tar by name, each of which there must be once."""
+    """Return the files of a tar by name; fail if a name is duplicate."""
     with tarfile.open(path) as archive:
         names = archive.getnames()
         assert len(names) == len(set(names)), f"{path} holds something twice"
@@ -114,7 +114,7 @@ def read_files(directory: Path) -> Files:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image: its plain layers and its config's bytes."""
+    """An image: its uncompressed layers and the bytes of its config."""
 
     layers: tuple[bytes, ...]
     config: bytes
@@ -125,12 +125,12 @@ class Image:
 
     @property
     def digest(self) -> str:
-        """The config's digest, which is the image's ID."""
+        """The digest of the config, which is the image ID."""
         return sha256(self.config)
 
 
 def make_image(*texts: str, architecture: str = "amd64", **fields: Any) -> Image:
-    """An image with a layer for each of *texts*; *fields* go into its config."""
+    """Return an image with one layer for each of *texts*; *fields* are added to its config."""
     layers = tuple(tar({f"{text}.txt": text.encode() * 100}) for text in texts)
     return image_of(layers, architecture=architecture, **fields)
 
@@ -153,7 +153,7 @@ def image_of(layers: Sequence[bytes], **fields: Any) -> Image:
 
 
 def classic_files(*images: tuple[Image, Sequence[str]]) -> dict[str, bytes | Link]:
-    """What Docker before 25 saves, layers in the directories of their names."""
+    """Return the members that ``docker save`` before version 25 writes: one directory per layer."""
     files: dict[str, bytes | Link] = {}
     items = []
     for image, tags in images:
@@ -173,12 +173,12 @@ def docker_archive(path: Path, *images: tuple[Image, Sequence[str]]) -> Path:
 
 @dataclass(slots=True)
 class Layout:
-    """An OCI layout in the making: its files by name."""
+    """Builds an OCI layout; ``files`` are its contents by name."""
 
     files: Files = field(default_factory=dict)
 
     def blob(self, data: bytes, media_type: str, **fields: Any) -> Doc:
-        """Add a blob; its descriptor."""
+        """Add a blob; return its descriptor."""
         self.files[f"blobs/sha256/{sha256(data)[7:]}"] = data
         return {"mediaType": media_type, "digest": sha256(data), "size": len(data), **fields}
 
@@ -193,7 +193,7 @@ class Layout:
         layer_fields: Sequence[Doc] = (),
         **fields: Any,
     ) -> Doc:
-        """Add an image, its layers gone through *pack*; its manifest's descriptor."""
+        """Add an image whose layers are compressed by *pack*; return its manifest's descriptor."""
         gzipped = DOCKER_LAYER_GZIP if docker else OCI_LAYER_GZIP
         layer_type = layer_type or (gzipped if pack else OCI_LAYER)
         extra = [*layer_fields, *[{}] * (len(image.layers) - len(layer_fields))]
@@ -217,7 +217,7 @@ class Layout:
         return self.blob(dump(document | fields), media_type)
 
     def finish(self, *entries: Doc) -> Files:
-        """Add ``index.json`` over *entries*, and the marker; all files."""
+        """Add ``index.json`` with *entries*, and ``oci-layout``; return all files."""
         self.files["index.json"] = dump({"schemaVersion": 2, "manifests": list(entries)})
         self.files["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'
         return self.files
@@ -229,20 +229,20 @@ def named(descriptor: Doc, name: str, full: str | None = None) -> Doc:
 
 
 def on(descriptor: Doc, platform: str) -> Doc:
-    """*descriptor* for ``os/architecture[/variant]``."""
+    """Return *descriptor* with the platform ``os/architecture[/variant]``."""
     parts = dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
     return descriptor | {"platform": parts}
 
 
 def layout_of(image: Image, name: str | None = "app", **how: Any) -> Files:
-    """A layout of one image."""
+    """Return the files of a layout with one image."""
     layout = Layout()
     entry = layout.image(image, **how)
     return layout.finish(named(entry, name) if name else entry)
 
 
 def multi_platform(*architectures: str) -> tuple[Layout, Doc, dict[str, Image]]:
-    """A layout with an index of one image for each architecture; the index's descriptor, the images."""
+    """Return a layout, the descriptor of its index with one image per architecture, the images."""
     layout = Layout()
     images = {arch: make_image("shared", arch, architecture=arch) for arch in architectures}
     index = layout.index(
@@ -259,7 +259,7 @@ def copy(
     verify_existing: bool = False,
     **options: Any,
 ) -> CopyResult:
-    """Copy one image between two locations, under *names* or the one in *destination*."""
+    """Copy one image between two locations, under *names* or the name in *destination*."""
     location = Location.parse(destination)
     asked = names or ((location.name,) if location.name else ())
     with (
@@ -270,7 +270,7 @@ def copy(
 
 
 def check_layout(files: Mapping[str, bytes]) -> Doc:
-    """The index of a layout whose every blob is what its name says."""
+    """Return the index of a layout after checking the digest of every blob."""
     assert json.loads(files["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
     for name, data in files.items():
         if name.startswith("blobs/"):
@@ -281,7 +281,7 @@ def check_layout(files: Mapping[str, bytes]) -> Doc:
 
 
 def blob(files: Mapping[str, bytes], descriptor: Doc) -> bytes:
-    """The blob *descriptor* names, which is of its size."""
+    """Return the blob of *descriptor* after checking its size."""
     algorithm, hex = descriptor["digest"].split(":")
     data = files[f"blobs/{algorithm}/{hex}"]
     assert len(data) == descriptor["size"]
@@ -298,10 +298,10 @@ def names_in(index: Doc) -> list[str | None]:
 
 
 def listing(directory: Path) -> list[str]:
-    """The names in *directory*, hidden ones too."""
+    """Return the names in *directory*, including hidden ones."""
     return sorted(path.name for path in directory.iterdir())
 
 
 def leftovers(directory: Path) -> list[str]:
-    """What is hidden in *directory*: nothing should be after a copy."""
+    """Return the hidden names in *directory*; a finished copy must leave none."""
     return [path.name for path in directory.rglob(".*")]

@@ -62,7 +62,7 @@ class ImageConfig:
         """
         document = parse_object(data, where=where)
         rootfs = document.get("rootfs")
-        # An empty list is valid (FROM scratch); () means that the field is missing.
+        # The default () tells a missing field from an empty list, which is valid (FROM scratch).
         if rootfs is None or as_object(rootfs, where=where).get("diff_ids", ()) == ():
             raise MissingRootfsError("config has no rootfs.diff_ids", where=where)
         runtime = get_object(document, "config", where=where)

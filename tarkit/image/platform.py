@@ -80,7 +80,7 @@ class Platform:
         For example, arm v7 runs v7, v6, v5 and images without a variant.
         """
         if self.architecture == "arm":
-            # Without a variant, assume v7: the minimum of nearly all current arm distributions.
+            # Without a variant, assume v7 like containerd.
             number = self.variant.removeprefix("v")
             best = int(number) if number.isdecimal() and int(number) <= 8 else 7
             exact = (self.variant,) if self.variant else ()

@@ -299,7 +299,7 @@ def test_hostile_names_are_escaped(tarkit: Tarkit, tmp_path: Path) -> None:
     assert result.code == 3
     assert result.err.count("\n") == 1
     assert "\x1b" not in result.err
-    assert result.err.endswith("it holds @0\n")  # the name cannot be typed as it would be shown
+    assert result.err.endswith("available: @0\n")  # the name cannot be typed as it would be shown
     listed = tarkit("list", f"oci:{tmp_path / 'in'}")
     assert r"evil\n\x1b[31mred\u202e" in listed.out
 

@@ -41,7 +41,9 @@ def test_invalid_platforms_are_rejected(
     tarkit: Tarkit, save: str, tmp_path: Path, command: str, platform: str
 ) -> None:
     code, error = call(tarkit, command, save, tmp_path, "--platform", platform)
-    expected = f"{platform!r} is not a platform; write os/architecture[/variant], as linux/arm64"
+    expected = (
+        f"{platform!r} is not a platform; write os/architecture[/variant], for example linux/arm64"
+    )
     assert (code, error) == (2, f"tarkit: {expected}\n")
     assert listing(tmp_path) == ["save.tar"]
 

@@ -1,8 +1,8 @@
-"""Feeds bytes to everything that reads bytes from outside; only tarkit's own errors may come of it.
+"""Fuzzes all readers of untrusted input, which may raise only tarkit's own errors.
 
-``python -m tests.fuzz.fuzz_readers [SECONDS [SEED]]`` mutates the corpus for that long.
-``python -m tests.fuzz.fuzz_readers --atheris [OPTION …]`` leaves that to atheris, where it is
-installed. What fails goes to ``crash-<digest>`` in the current directory.
+``python -m tests.fuzz.fuzz_readers [SECONDS [SEED]]`` mutates the corpus for SECONDS (60).
+``python -m tests.fuzz.fuzz_readers --atheris [OPTION …]`` uses atheris, which must be installed.
+Failing inputs are saved as ``crash-<digest>`` in the current directory.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from tarkit.tar.reader import TarReader
 from tarkit.tar.sparse import logical
 
 CORPUS = Path(__file__).parent / "corpus"
-MOST = 1 << 20  # bytes read of anything that may expand
+MOST = 1 << 20  # bytes to read from a stream that may expand
 BLOCK = 512
 
 
 def one_input(data: bytes) -> None:
-    """Everything that may make sense of *data*, each on its own."""
+    """Feed *data* to every reader."""
     for target in (documents, names, codecs, members, docker_archive, oci_archive, findings):
         assert attempt(target, data).isprintable()
 
 
 def attempt(target: Callable[[bytes], None], data: bytes) -> str:
-    """What *target* says of *data*: nothing, or one of tarkit's errors."""
+    """Feed *data* to *target*; return the message of its error, or an empty string."""
     try:
         target(data)
     except TarkitError as error:
@@ -62,7 +62,7 @@ def attempt(target: Callable[[bytes], None], data: bytes) -> str:
 
 
 def documents(data: bytes) -> None:
-    """Manifests, indexes and configs, by the parsers and by the schemas."""
+    """Parse and validate *data* as a manifest, index or config."""
     document = parse_json(data)
     for schema in ("config", "docker-archive-manifest", "index", "manifest", "oci-layout"):
         problems(document, schema)
@@ -73,7 +73,7 @@ def documents(data: bytes) -> None:
 
 
 def names(data: bytes) -> None:
-    """References and locations."""
+    """Parse *data* as a reference and a location."""
     text = data.decode("utf-8", "surrogateescape")[:200]
     location = Location.parse(text)
     assert Location.parse(str(location)) == location
@@ -82,12 +82,12 @@ def names(data: bytes) -> None:
 
 
 def codecs(data: bytes) -> None:
-    """Compressed streams of every kind."""
+    """Decompress *data*."""
     read_some(decompress(io.BytesIO(data), detect(data[:SNIFF_SIZE])))
 
 
 def members(data: bytes) -> None:
-    """Tar streams, and the content of every member."""
+    """Read *data* as a tar stream, with the content of its members."""
     reader = TarReader(io.BytesIO(data))
     for member in itertools.islice(reader, 1000):
         left = MOST
@@ -98,19 +98,19 @@ def members(data: bytes) -> None:
 
 
 def docker_archive(data: bytes) -> None:
-    """Docker archives."""
+    """Read *data* as a docker-archive."""
     with written(data) as path, DockerArchiveReader.open(path) as reader:
         read_images(reader)
 
 
 def oci_archive(data: bytes) -> None:
-    """OCI archives."""
+    """Read *data* as an oci-archive."""
     with written(data) as path, OCIArchiveReader.open(path) as reader:
         read_images(reader)
 
 
 def findings(data: bytes) -> None:
-    """What ``verify`` says of archives of either kind, all of which it has to be able to say."""
+    """Verify *data* as both kinds of archive; all findings must be printable."""
     with written(data) as path:
         for transport in (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE):
             verify(Location(transport, str(path)))
@@ -118,7 +118,7 @@ def findings(data: bytes) -> None:
 
 @contextlib.contextmanager
 def written(data: bytes) -> Iterator[Path]:
-    """*data* as a file."""
+    """Write *data* to a temporary file."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(data)
         file.flush()
@@ -126,7 +126,7 @@ def written(data: bytes) -> Iterator[Path]:
 
 
 def read_images(reader: Reader) -> None:
-    """Every image of an archive, down to its layers."""
+    """Read the images of an archive, including layers."""
     for entry in reader.images()[:10]:
         source = reader.source(index=entry.index)
         raw = source.manifest()
@@ -140,7 +140,7 @@ def read_images(reader: Reader) -> None:
 
 
 def read_some(stream: BinaryIO) -> None:
-    """The beginning of a stream, which may have no end."""
+    """Read the start of a stream, which may be endless."""
     with stream:
         left = MOST
         while left > 0 and (data := stream.read(1 << 16)):
@@ -148,12 +148,12 @@ def read_some(stream: BinaryIO) -> None:
 
 
 def corpus() -> list[bytes]:
-    """The committed inputs."""
+    """Return the committed inputs."""
     return [path.read_bytes() for path in sorted(CORPUS.iterdir())]
 
 
 def mutations(seeds: list[bytes], seed: int) -> Iterator[bytes]:
-    """Endless variations of *seeds*, the same for the same *seed*."""
+    """Yield mutations of *seeds* forever, determined by *seed*."""
     dice = random.Random(seed)
     while True:
         data = bytearray(dice.choice(seeds))
@@ -165,7 +165,7 @@ def mutations(seeds: list[bytes], seed: int) -> Iterator[bytes]:
 
 
 def mutate(data: bytearray, dice: random.Random, seeds: list[bytes]) -> None:
-    """Change *data* in one place."""
+    """Apply one random change to *data*."""
     at = dice.randrange(len(data) + 1)
     length = dice.choice((1, 1, 4, 12, 100, BLOCK, 5000))
     match dice.randrange(6):
@@ -189,15 +189,15 @@ def mutate(data: bytearray, dice: random.Random, seeds: list[bytes]) -> None:
 
 
 def repair(data: bytearray) -> None:
-    """Make the checksums of tar headers right again, so that what lies behind them is reached."""
+    """Correct the checksums of tar headers, so that readers get past them."""
     for at in range(0, len(data) - BLOCK + 1, BLOCK):
-        if data[at + 257 : at + 262] == b"ustar":
+        if data[at + 257 : at + 262] == b"ustar":  # magic at 257, checksum at 148 (POSIX ustar)
             data[at + 148 : at + 156] = b" " * 8
             data[at + 148 : at + 156] = b"%06o\0 " % sum(data[at : at + BLOCK])
 
 
 def try_one(data: bytes) -> None:
-    """`one_input`, keeping what fails."""
+    """Call :func:`one_input` and save *data* if it fails."""
     try:
         one_input(data)
     except BaseException:
@@ -206,7 +206,7 @@ def try_one(data: bytes) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run for a while; see the module's docstring."""
+    """Run the fuzzer; see the module docstring."""
     if arguments[:1] == ["--atheris"]:
         atheris = importlib.import_module("atheris")
         atheris.Setup([sys.argv[0], *arguments[1:], str(CORPUS)], one_input)
@@ -221,7 +221,7 @@ def main(arguments: list[str]) -> None:
             break
         try_one(data)
         count += 1
-    print(f"{count} inputs, nothing but tarkit's own errors")
+    print(f"{count} inputs, only tarkit's own errors")
 
 
 if __name__ == "__main__":

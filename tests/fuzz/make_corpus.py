@@ -1,6 +1,7 @@
-"""Makes the corpus: small inputs that reach every reader. ``python -m tests.fuzz.make_corpus``.
+"""Creates the fuzz corpus: small inputs that reach every reader.
 
-Inputs that once failed are kept beside them, under names that begin with ``found-``.
+Run ``python -m tests.fuzz.make_corpus``. Inputs that once failed are in the same directory, with
+names that begin with ``found-``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ DIALECTS: Members = {
 
 
 def seeds() -> dict[str, bytes]:
-    """Every input by its file name."""
+    """Return the inputs by file name."""
     config: Patch = {("rootfs", "diff_ids"): [image.sha256(layer) for layer in TINY]}
     docker = docker_members(config=config, layers=TINY)
     layout = layout_files(config=config, blobs=TINY)
@@ -61,7 +62,7 @@ def seeds() -> dict[str, bytes]:
 
 
 def main() -> None:
-    """Write the corpus."""
+    """Write the inputs to the corpus."""
     CORPUS.mkdir(exist_ok=True)
     for name, data in seeds().items():
         (CORPUS / name).write_bytes(data)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tarkit.__main__ import main
 
-ADDRESS_SPACE = 4 << 30  # a net under the tests, should memory not be bounded after all
+ADDRESS_SPACE = 4 << 30  # protects the machine if tarkit's memory is not bounded
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))

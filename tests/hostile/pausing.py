@@ -1,7 +1,7 @@
 """Pause points: a function called just before a chosen system call of this process.
 
-A race is won by luck; a pause point wins it every time. Python reports most calls that concern files
-to audit hooks before it makes them.
+Pause points make a race deterministic. Python reports most calls that concern files to audit hooks
+before it makes them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _listeners: list[Callable[[], None]] = []
 
 def _hook(event: str, _: object) -> None:
     if _listeners and event in _CALLS:
-        listeners, _listeners[:] = _listeners[:], []  # its own calls do not count
+        listeners, _listeners[:] = _listeners[:], []  # ignore calls by the listeners themselves
         for listener in listeners:
             listener()
         _listeners[:] = listeners
@@ -43,8 +43,8 @@ _installed: list[bool] = []
 
 @contextmanager
 def before_each_call(listener: Callable[[], None]) -> Iterator[None]:
-    """Call *listener* before every call for the block."""
-    if not _installed:  # a hook cannot be removed
+    """Call *listener* before every call in ``_CALLS`` during the block."""
+    if not _installed:  # hooks cannot be removed, so install it once
         _installed.append(True)
         sys.addaudithook(_hook)
     _listeners.append(listener)

@@ -1,4 +1,4 @@
-"""Running tarkit in this process or in one of its own, and seeing what it left behind."""
+"""Runs tarkit in this process or a separate one, and lists the files it leaves."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from unittest.mock import patch
 
 from tarkit.__main__ import main
 
-PATIENCE = 60  # seconds; what takes longer hangs
+PATIENCE = 60  # seconds until a command counts as hanging
 MEASURED = Path(__file__).with_name("measured.py")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How one command ended; ``peak`` is its resident memory in bytes, where it had a process."""
+    """The result of a command. ``peak`` is the resident memory of a separate process in bytes."""
 
     command: str
     code: int
@@ -33,11 +33,14 @@ class Run:
 
 
 class HangError(BaseException):
-    """A command that does not come to an end."""
+    """A command did not end within `PATIENCE`.
+
+    This is no Exception, so that tarkit does not catch it.
+    """
 
 
 def run_here(*arguments: str) -> Run:
-    """tarkit in this process, which is quick."""
+    """Run tarkit in this process, which is faster than a new one."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     code: object = 0
     with (
@@ -65,10 +68,10 @@ def text(stream: io.TextIOWrapper) -> str:
 
 @contextlib.contextmanager
 def patience() -> Iterator[None]:
-    """Interrupts whatever hangs."""
+    """Raise :class:`HangError` if the block takes longer than `PATIENCE`."""
 
     def ring(number: int, frame: object) -> None:
-        raise HangError(f"nothing came of it in {PATIENCE} seconds")
+        raise HangError(f"no result after {PATIENCE} seconds")
 
     previous = signal.signal(signal.SIGALRM, ring)
     signal.alarm(PATIENCE)
@@ -80,7 +83,7 @@ def patience() -> Iterator[None]:
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    """tarkit in a process of its own, at work."""
+    """Start tarkit in a separate process."""
     return subprocess.Popen(
         [sys.executable, "-m", "tarkit", *arguments],
         stdin=subprocess.DEVNULL,
@@ -91,7 +94,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 
 def run_measured(*arguments: str) -> Run:
-    """tarkit in a process of its own, whose memory is measured."""
+    """Run tarkit in a separate process and measure its memory."""
     with tempfile.TemporaryDirectory() as directory:
         peak = Path(directory) / "peak"
         process = subprocess.run(
@@ -107,7 +110,7 @@ def run_measured(*arguments: str) -> Run:
 
 
 def entries(directory: Path) -> set[str]:
-    """Everything under *directory*, links as they are."""
+    """Return all paths below *directory*; links are not followed."""
     return {
         str((Path(root) / name).relative_to(directory))
         for root, directories, files in os.walk(directory)

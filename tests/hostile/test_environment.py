@@ -1,4 +1,4 @@
-"""What the machine may do to a copy: no room, no right to write, signals, company."""
+"""Copies under adverse conditions: full disk, no permission, signals, concurrent writers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good docker-archive of two small layers."""
+    """A valid docker-archive with two small layers."""
     path = tmp_path_factory.mktemp("small") / "image.tar"
     path.write_bytes(tar(docker_members()))
     return path
@@ -34,7 +34,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good docker-archive whose first layer is 8 MiB that do not compress."""
+    """A valid docker-archive whose first layer is 8 MiB of incompressible data."""
     layer = tar({"data": random.Random(0).randbytes(8 << 20)})
     path = tmp_path_factory.mktemp("large") / "image.tar"
     diff_ids: Patch = {("rootfs", "diff_ids", 0): sha256(layer)}
@@ -44,7 +44,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A docker-archive that takes minutes to copy: its first layer is a hole of 64 GiB in the file."""
+    """A docker-archive that takes minutes to copy: its first layer is a sparse hole of 64 GiB."""
     path = tmp_path_factory.mktemp("endless") / "image.tar"
     members = docker_members()
     layer = members.pop("1/layer.tar")
@@ -58,13 +58,13 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def mounted(directory: Path, options: str) -> Iterator[Path]:
-    """A tmpfs at *directory* while the block runs; the test is skipped where that is not allowed."""
+    """Mount a tmpfs at *directory* during the block, or skip the test if that is not allowed."""
     directory.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", options, "tarkit-test", str(directory)]
     try:
         mount = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        pytest.skip("there is no mount here")
+        pytest.skip("mount is not installed")
     if mount.returncode:
         pytest.skip(f"cannot mount a tmpfs: {mount.stderr.strip()}")
     try:
@@ -75,7 +75,7 @@ def mounted(directory: Path, options: str) -> Iterator[Path]:
 
 @contextmanager
 def copying(source: Path, destination: str) -> Iterator[subprocess.Popen[str]]:
-    """A copy in a process of its own, ended with the block."""
+    """Run a copy in a separate process, killed at the end of the block."""
     with start("copy", f"docker-archive:{source}", destination) as process:
         try:
             yield process
@@ -84,7 +84,7 @@ def copying(source: Path, destination: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_until_writing(process: subprocess.Popen[str], directory: Path) -> None:
-    """Wait until *process* has written something to a file in *directory*, whatever its name."""
+    """Wait until *process* has written to a file in *directory*, even an unnamed one."""
     deadline = time.monotonic() + PATIENCE
     while not is_writing(process.pid, directory):
         assert process.poll() is None, process.stderr and process.stderr.read()
@@ -104,7 +104,7 @@ def is_writing(pid: int, directory: Path) -> bool:
 
 
 @pytest.mark.parametrize("destination", DESTINATIONS)
-def test_a_read_only_destination_is_one_line_and_nothing_more(
+def test_a_read_only_destination_fails_with_one_line(
     small: Path, tmp_path: Path, destination: str
 ) -> None:
     with mounted(tmp_path / "mount", "ro") as directory:
@@ -116,9 +116,7 @@ def test_a_read_only_destination_is_one_line_and_nothing_more(
 
 
 @pytest.mark.parametrize("destination", DESTINATIONS)
-def test_a_full_destination_is_left_as_empty_as_it_was(
-    large: Path, tmp_path: Path, destination: str
-) -> None:
+def test_a_full_destination_is_left_empty(large: Path, tmp_path: Path, destination: str) -> None:
     with mounted(tmp_path / "mount", "size=4m") as directory:
         run = run_here("copy", f"docker-archive:{large}", destination.format(directory / "out"))
         assert run.code == 6
@@ -131,7 +129,7 @@ def test_a_full_destination_is_left_as_empty_as_it_was(
 
 @linux_only
 @pytest.mark.parametrize("destination", DESTINATIONS)
-def test_a_killed_copy_is_nowhere_to_be_seen_and_the_next_one_works(
+def test_a_killed_copy_is_invisible_and_the_next_one_works(
     small: Path, endless: Path, tmp_path: Path, destination: str
 ) -> None:
     out = tmp_path / "out"
@@ -160,7 +158,7 @@ def test_an_interrupted_copy_leaves_nothing(
     assert entries(tmp_path) == set()
 
 
-def test_a_failing_copy_leaves_an_existing_layout_as_it_was(
+def test_a_failing_copy_does_not_change_an_existing_layout(
     small: Path, large: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"

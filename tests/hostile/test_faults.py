@@ -1,4 +1,4 @@
-"""Every call of the system may fail, at any time: one line, the right code, nothing left behind."""
+"""Any system call may fail: tarkit prints one line, exits correctly and leaves nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def failing(
     owner: Any, name: str, error: Callable[[], BaseException], at: int
 ) -> Iterator[list[int]]:
-    """Have call number *at* of *owner*'s function *name* fail; yields a list of the calls' numbers."""
+    """Make call number *at* of *owner*'s function *name* fail; yield a list of all calls."""
     original = getattr(owner, name)
     calls: list[int] = []
     lock = threading.Lock()
@@ -77,9 +77,9 @@ def failing(
 def every_failure(
     owner: Any, name: str, error: Callable[[], BaseException], arguments: list[str], out: Path
 ) -> Iterator[Run]:
-    """Run tarkit with the first call failing, then the second, and so on, as long as there are calls.
+    """Run tarkit once for each call, with that call failing; yield the results.
 
-    *out* is empty every time.
+    *out* is emptied before each run.
     """
     for at in itertools.count():
         shutil.rmtree(out, ignore_errors=True)
@@ -105,7 +105,7 @@ def command(name: str, image: Path, out: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_threads_that_cannot_start(name: str, image: Path, tmp_path: Path) -> None:
+def test_failing_thread_starts(name: str, image: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     before = set(threading.enumerate())
 
@@ -121,7 +121,7 @@ def test_threads_that_cannot_start(name: str, image: Path, tmp_path: Path) -> No
 
 
 def deflaters() -> set[threading.Thread]:
-    """The threads that all compressors of a process share."""
+    """Return the threads that all compressors of the process share."""
     return {thread for thread in threading.enumerate() if thread.name.startswith("deflate")}
 
 
@@ -130,8 +130,8 @@ CALLS = ("open", "mkdir", "pwrite", "pwritev", "ftruncate", "link", "rename", "r
 
 @pytest.mark.parametrize("call", [call for call in CALLS if hasattr(os, call)])
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("ls", "verify")])
-def test_calls_of_the_system_that_fail(name: str, call: str, image: Path, tmp_path: Path) -> None:
-    """An output is either absent or whole; a directory may fail to reach the disk after it has its name."""
+def test_failing_system_calls(name: str, call: str, image: Path, tmp_path: Path) -> None:
+    """Output is absent or complete; syncing a directory may fail after it has been renamed."""
     out = tmp_path / "out"
     arguments = command(name, image, out)
 

@@ -1,4 +1,4 @@
-"""Every hostile, broken or odd input ends as it should: the right code, one line, nothing left behind."""
+"""Every hostile, broken or odd input gets the right exit code and one line, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fixtures.make_hostile import main as make_hostile
 from tarkit import Location, copy_image, errors, open_source, open_writer
 from tests.hostile.running import Run, entries, patience, run_here, run_measured
 
-MEMORY = 100 << 20  # bytes a process may have resident, whatever it reads
+MEMORY = 100 << 20  # bytes a process may have resident, for any input
 
 LIGHT = [case for case in CASES if not case.heavy]
 HEAVY = [case for case in CASES if case.heavy]
@@ -23,7 +23,7 @@ HEAVY = [case for case in CASES if case.heavy]
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty TMPDIR."""
+    """An empty directory as TMPDIR."""
     directory = tmp_path / "tmp"
     directory.mkdir()
     monkeypatch.setenv("TMPDIR", str(directory))
@@ -38,12 +38,12 @@ def arguments(case: Case, command: str, path: Path, out: Path) -> list[str]:
 
 
 def check(case: Case, run: Run) -> None:
-    """What holds of every command, whatever comes of it."""
+    """Check the properties that hold for every command and result."""
     expected = {case.exit_code}
     if run.command not in case.commands:
         expected |= {0}
     if run.command == "verify" and (case.exit_code == 6 or "verify" not in case.commands):
-        expected |= {4}  # it looks at more, and reports what is wrong, be it unsafe or unsupported
+        expected |= {4}  # verify checks more, and reports unsafe or unsupported content as findings
     assert run.code in expected, run
     assert "Traceback" not in run.err
     assert all(line.isprintable() for line in (run.out + run.err).split("\n"))
@@ -54,14 +54,14 @@ def check(case: Case, run: Run) -> None:
 
 
 def check_left_behind(run: Run, outputs: Path, temporary: Path) -> None:
-    """Nothing under any name, unless there is something to be had."""
+    """Check that only a successful copy leaves files."""
     expected = {"layout"} if run.command == "copy" and run.code == 0 else set()
     assert {path.name for path in outputs.iterdir()} == expected
     assert entries(temporary) == set()
 
 
 @pytest.mark.parametrize("case", LIGHT, ids=lambda case: case.name)
-def test_every_command_ends_as_it_should(case: Case, tmp_path: Path, temporary: Path) -> None:
+def test_every_command_handles_the_input(case: Case, tmp_path: Path, temporary: Path) -> None:
     inputs, outputs = tmp_path / "in", tmp_path / "out"
     inputs.mkdir()
     outputs.mkdir()
@@ -82,7 +82,7 @@ def test_every_command_ends_as_it_should(case: Case, tmp_path: Path, temporary: 
     [(case, command) for case in HEAVY for command in case.commands if command in BYTES],
     ids=lambda value: value.name if isinstance(value, Case) else value,
 )
-def test_what_is_heavy_is_read_in_bounded_memory(
+def test_heavy_inputs_are_read_in_bounded_memory(
     case: Case, command: str, tmp_path: Path, temporary: Path
 ) -> None:
     inputs, outputs = tmp_path / "in", tmp_path / "out"
@@ -109,20 +109,20 @@ def test_the_library_raises_the_typed_error(case: Case, tmp_path: Path) -> None:
 
 
 def copy(location: str, out: Path) -> None:
-    """As a library user copies."""
+    """Copy with the library instead of the command line."""
     destination = Location.parse(f"oci:{out}:x")
     with open_source(location) as source, open_writer(destination) as writer, patience():
         copy_image(source, writer.destination("x"))
 
 
-def test_no_file_transport_ever_asks_for_the_network(tmp_path: Path) -> None:
+def test_file_transports_never_use_the_network(tmp_path: Path) -> None:
     case = next(case for case in CASES if case.name == "layer-with-urls")
-    with patch.object(socket, "socket", side_effect=AssertionError("the network was asked for")):
+    with patch.object(socket, "socket", side_effect=AssertionError("network access")):
         run = run_here(*arguments(case, "copy", case.build(tmp_path), tmp_path / "copy"))
     check(case, run)
 
 
-def test_the_script_writes_every_case_and_says_what_it_is(tmp_path: Path) -> None:
+def test_the_script_writes_and_lists_every_case(tmp_path: Path) -> None:
     make_hostile(tmp_path / "out")
     index = json.loads((tmp_path / "out" / "index.json").read_text())
     assert [entry["name"] for entry in index] == [case.name for case in CASES]
@@ -132,7 +132,7 @@ def test_the_script_writes_every_case_and_says_what_it_is(tmp_path: Path) -> Non
     }
 
 
-def test_cases_are_the_same_whenever_they_are_built(tmp_path: Path) -> None:
+def test_building_a_case_is_deterministic(tmp_path: Path) -> None:
     for case in LIGHT:
         first, second = tmp_path / "1" / case.name, tmp_path / "2" / case.name
         first.mkdir(parents=True)
@@ -143,9 +143,9 @@ def test_cases_are_the_same_whenever_they_are_built(tmp_path: Path) -> None:
         assert entries(first) == entries(second)
 
 
-def test_there_are_many_cases_and_no_two_of_one_name() -> None:
+def test_there_are_many_cases_with_unique_names() -> None:
     assert len({case.name for case in CASES}) == len(CASES) >= 300
 
 
-def test_every_error_is_one_of_ours() -> None:
+def test_expected_errors_exist() -> None:
     assert {case.error for case in CASES if case.error} <= set(vars(errors))

@@ -1,8 +1,7 @@
-"""Output in a directory whose owner interferes: nothing outside it changes, and nothing false succeeds.
+"""Output to a directory whose owner interferes: nothing outside changes, no run falsely succeeds.
 
-The owner of a directory may rename its entries at any time, also those of root. Here that happens
-before every call that concerns files, one per run; and by another user's process that is as quick
-as it can be.
+The owner of a directory may rename its entries at any time, even those of root. Here this happens
+before every call that concerns files, one per run, and continuously from another user's process.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def image() -> Image:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A directory of somebody else's, and directories of ours beside it and in it."""
+    """A directory of another user, with directories of ours beside it and in it."""
 
     top: Path
     image: Path
@@ -68,7 +67,7 @@ class Scene:
         )
 
     def outside(self) -> dict[str, tuple[int, int, int, bytes]]:
-        """Everything that must stay as it is."""
+        """Return the state of everything that must not change."""
         found = {}
         for path in [self.victim, *self.victim.rglob("*")]:
             status = path.lstat()
@@ -77,7 +76,7 @@ class Scene:
         return found
 
     def has_precious(self) -> bool:
-        """Whether our own directory in the parent has all its content, whatever its name is now."""
+        """Return whether our directory in the parent is intact, even if it was renamed."""
         return any(
             path.name == "ours" and path.read_text() == "ours" for path in self.parent.rglob("*")
         )
@@ -133,7 +132,7 @@ def prepare_sweep(scene: Scene) -> None:
 
 
 def nothing(scene: Scene) -> None:
-    """There is nothing to prepare."""
+    """Prepare nothing."""
 
 
 def copy_to(scene: Scene, target: str) -> Run:
@@ -154,14 +153,14 @@ OPERATIONS = {
 
 
 def with_link(scene: Scene, path: Path) -> None:
-    """A link of another user's, if there can be one."""
+    """Create a link to the victim, owned by another user if we are root."""
     path.symlink_to(scene.victim)
     if os.geteuid() == 0:
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
 
 def with_forgery(scene: Scene, path: Path) -> None:
-    """A directory that has the same names, each of which leads to the victim."""
+    """Create a directory with the expected names, all links to the victim."""
     path.mkdir()
     for name in (".wh..tarkit", "0", "d", "new", "layout", "blobs", "index.json", "oci-layout"):
         (path / name).symlink_to(scene.victim)
@@ -170,7 +169,7 @@ def with_forgery(scene: Scene, path: Path) -> None:
 
 
 def with_ours(scene: Scene, path: Path) -> None:
-    """A directory of the user who runs tarkit, which is where its new directory was."""
+    """Move a directory of the user who runs tarkit to *path*."""
     scene.precious.rename(path)
 
 
@@ -179,7 +178,7 @@ SWAPS = {each.__name__: each for each in (with_link, with_forgery, with_ours)}
 
 @dataclass(slots=True)
 class Owner:
-    """Swaps a staging directory, or else *name*, before call number *moment* that sees it."""
+    """Replaces the staging directory or output before call number *moment* that could see it."""
 
     scene: Scene
     swap: Callable[[Scene, Path], None]
@@ -208,20 +207,20 @@ class Owner:
 
 
 def moments(count: int, most: int = 7) -> Iterator[int]:
-    """Up to *most* numbers from 1 to *count*, far apart, the first and the last ones among them."""
+    """Yield about *most* numbers from 1 to *count*, evenly spaced, including both ends."""
     step = max(1, count // most)
     yield from sorted({*range(1, count + 1, step), *range(max(1, count - 2), count + 1)})
 
 
 @pytest.mark.parametrize("swap", SWAPS)
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_swap_before_any_call_harms_nobody(
+def test_a_swap_before_any_call_is_harmless(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, swap: str
 ) -> None:
-    if name in {"archive", "ext4"}:  # there is nothing to swap if the file has no name
+    if name in {"archive", "ext4"}:  # an unnamed file cannot be swapped
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     if name == "store" and os.geteuid():
-        pytest.skip("who is not root cannot make links of others")
+        pytest.skip("only root can create links owned by others")
     undisturbed = disturb(name, Scene.make(tmp_path / "undisturbed"), with_link, moment=-1)
     happened = 0
     for moment in moments(undisturbed.seen):
@@ -236,7 +235,7 @@ def test_a_swap_before_any_call_harms_nobody(
 
 
 def disturb(name: str, scene: Scene, swap: Callable[[Scene, Path], None], moment: int) -> Owner:
-    """Run an operation, with a swap before one of its calls, which changes nothing outside."""
+    """Run an operation with a swap before one of its calls; check that nothing outside changed."""
     prepare, operation = OPERATIONS[name]
     prepare(scene)
     before = scene.outside()
@@ -248,7 +247,7 @@ def disturb(name: str, scene: Scene, swap: Callable[[Scene, Path], None], moment
 
 
 def is_right(name: str, out: Path) -> bool:
-    """Whether *out* is the output, and not just anything of that name."""
+    """Return whether *out* is the real output."""
     if out.is_symlink():
         return False
     if name in {"rootfs", "sweep"}:
@@ -267,7 +266,7 @@ def is_right(name: str, out: Path) -> bool:
 
 
 def swap_for_ever(parent: Path, victim: Path, ready: object) -> None:
-    """As the owner of *parent*, put links and forgeries in the place of everything that is staged."""
+    """As the owner of *parent*, keep replacing staging entries with links and forgeries."""
     os.setgroups([])
     os.setgid(NOBODY)
     os.setuid(NOBODY)
@@ -285,10 +284,10 @@ def swap_for_ever(parent: Path, victim: Path, ready: object) -> None:
                     (path / "d").symlink_to(victim)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to lose")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_another_users_process_gains_nothing(tmp_path: Path, name: str) -> None:
-    for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):  # made for this user alone
+def test_a_concurrent_attacker_gains_nothing(tmp_path: Path, name: str) -> None:
+    for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):  # pytest makes them private
         above.chmod(above.stat().st_mode | 0o011)
     prepare, operation = OPERATIONS[name]
     context = multiprocessing.get_context("fork")

@@ -1,4 +1,4 @@
-"""Image configs: what is read of them, and what must be there."""
+"""Image configs: parsing, required fields and chain IDs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read(**changes: Any) -> ImageConfig:
     return ImageConfig.parse(dump(BASE | changes))
 
 
-def test_a_whole_config() -> None:
+def test_a_complete_config() -> None:
     image = make_image("a", "b")
     config = ImageConfig.parse(image.config)
     assert [str(diff_id) for diff_id in config.diff_ids] == image.diff_ids
@@ -33,7 +33,7 @@ def test_a_whole_config() -> None:
     assert config.document["vendor.example"] == {"kept": True}
 
 
-def test_the_platform_has_all_its_parts() -> None:
+def test_the_platform_has_all_fields() -> None:
     config = read(variant="v7", **{"os.version": "10.0", "os.features": ["win32k"]})
     assert config.platform.variant == "v7"
     assert config.platform.os_version == "10.0"
@@ -41,13 +41,13 @@ def test_the_platform_has_all_its_parts() -> None:
 
 
 @pytest.mark.parametrize("rootfs", [None, {}, {"type": "layers"}])
-def test_a_config_without_diff_ids_is_no_images(rootfs: object) -> None:
+def test_a_config_without_diff_ids_is_rejected(rootfs: object) -> None:
     with pytest.raises(MissingRootfsError):
         read(rootfs=rootfs)
 
 
 @pytest.mark.parametrize("diff_ids", [[], None])
-def test_an_image_of_no_layers_is_one(diff_ids: object) -> None:
+def test_an_image_may_have_no_layers(diff_ids: object) -> None:
     assert read(rootfs={"type": "layers", "diff_ids": diff_ids}).diff_ids == ()
 
 
@@ -77,7 +77,7 @@ def test_a_diff_id_of_an_unknown_algorithm() -> None:
         read(rootfs={"diff_ids": ["md5:" + "a" * 32]})
 
 
-def test_layers_are_counted() -> None:
+def test_the_number_of_layers_is_checked() -> None:
     config = read()
     config.require_layers(1)
     with pytest.raises(LayerCountError, match="2 layers but 1 diff IDs") as caught:
@@ -85,9 +85,9 @@ def test_layers_are_counted() -> None:
     assert (caught.value.layers, caught.value.diff_ids) == (2, 1)
 
 
-def test_chain_ids_as_the_specification_computes_them() -> None:
+def test_chain_ids_match_the_specification() -> None:
     diff_ids = [Digest("sha256", letter * 64) for letter in "abc"]
-    # printf 'sha256:aa… sha256:bb…' | sha256sum, and so on upwards
+    # printf 'sha256:aa… sha256:bb…' | sha256sum, and so on for each layer above
     assert [str(chain) for chain in chain_ids(diff_ids)] == [
         "sha256:" + "a" * 64,
         "sha256:ccd722928bd92476ba1745586fed6e45a102504185ad88cd89e01ff116fd146c",
@@ -96,7 +96,7 @@ def test_chain_ids_as_the_specification_computes_them() -> None:
 
 
 @given(st.lists(st.binary(max_size=2), max_size=6))
-def test_a_chain_id_depends_on_everything_below_and_nothing_above(contents: list[bytes]) -> None:
+def test_a_chain_id_depends_only_on_its_layer_and_those_below(contents: list[bytes]) -> None:
     diff_ids = [Digest.of(content) for content in contents]
     chain = chain_ids(diff_ids)
     assert len(chain) == len(diff_ids)
@@ -129,14 +129,14 @@ PLUGIN = b'{"interface": {}, "rootfs": {"type": "layers", "diff_ids": []}}'
         (b'{"architecture": 1, "os": "linux", "rootfs": {"diff_ids": []}}', False),
     ],
 )
-def test_the_content_decides_under_types_that_say_nothing(
+def test_content_decides_if_the_media_type_is_generic(
     media_type: str, data: bytes, expected: bool
 ) -> None:
     assert is_image_config(data, media_type) is expected
 
 
 @pytest.mark.parametrize("media_type", sorted(mt.CONFIGS))
-def test_an_images_own_type_is_believed_but_of_an_empty_config(media_type: str) -> None:
+def test_an_image_type_decides_unless_the_config_is_empty(media_type: str) -> None:
     assert is_image_config(IMAGE, media_type)
     assert is_image_config(b"broken", media_type)
     assert is_image_config(b'{"architecture": "amd64"}', media_type)
@@ -151,5 +151,5 @@ def test_an_images_own_type_is_believed_but_of_an_empty_config(media_type: str) 
         "text/x-y",
     ],
 )
-def test_another_vendors_type_is_believed_too(media_type: str) -> None:
+def test_the_media_type_of_another_vendor_decides(media_type: str) -> None:
     assert not is_image_config(IMAGE, media_type)

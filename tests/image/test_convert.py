@@ -1,4 +1,4 @@
-"""Docker to OCI and back: other media types over the same content."""
+"""Conversion between Docker and OCI changes media types, not content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LAYERS = tuple(
 DOCKER = Manifest(mt.DOCKER_MANIFEST, CONFIG, LAYERS, extra={"vendor": [1]})
 
 
-def test_docker_to_oci_and_back_is_the_same_manifest() -> None:
+def test_docker_to_oci_and_back_returns_the_same_manifest() -> None:
     oci = convert_manifest(DOCKER, Family.OCI)
     assert oci.media_type == mt.OCI_MANIFEST
     assert oci.config.media_type == mt.OCI_CONFIG
@@ -38,11 +38,11 @@ def test_content_never_changes() -> None:
     assert oci.extra == {"vendor": [1]}
 
 
-def test_the_same_family_is_the_same_object() -> None:
+def test_converting_to_the_same_family_returns_the_same_object() -> None:
     assert convert_manifest(DOCKER, Family.DOCKER) is DOCKER
 
 
-def test_what_docker_has_no_place_for_is_named() -> None:
+def test_losses_in_docker_are_listed() -> None:
     layer = Descriptor(mt.OCI_LAYER, CONFIG.digest, 1, annotations={"a": "b"})
     config = Descriptor.of(b"{}", mt.OCI_CONFIG)
     full = Manifest(mt.OCI_MANIFEST, config, (layer,), annotations={"a": "b"}, subject=config)
@@ -53,18 +53,18 @@ def test_what_docker_has_no_place_for_is_named() -> None:
     assert not docker.layers[0].annotations
 
 
-def test_annotations_stay_in_oci() -> None:
+def test_annotations_are_kept_in_oci() -> None:
     layer = Descriptor(mt.DOCKER_LAYER, CONFIG.digest, 1, annotations={"a": "b"})
     assert convert_layer(layer, Family.OCI, Compression.GZIP).annotations == {"a": "b"}
 
 
 @pytest.mark.parametrize("compression", [Compression.ZSTD, Compression.XZ])
-def test_a_compression_docker_has_no_type_for(compression: Compression) -> None:
+def test_compressions_without_a_docker_type_are_rejected(compression: Compression) -> None:
     with pytest.raises(UnsupportedError, match=compression.value):
         convert_layer(LAYERS[0], Family.DOCKER, compression)
 
 
-def test_indexes_convert_over_their_children() -> None:
+def test_indexes_convert_with_their_children() -> None:
     child = Descriptor.of(b"child", mt.OCI_MANIFEST)
     index = Index(mt.DOCKER_LIST, (), extra={"vendor": 1})
     oci = convert_index(index, Family.OCI, (child,))
@@ -74,7 +74,7 @@ def test_indexes_convert_over_their_children() -> None:
     assert (docker.media_type, docker.annotations, docker.subject) == (mt.DOCKER_LIST, {}, None)
 
 
-def test_what_is_not_known_is_not_converted() -> None:
+def test_unknown_types_are_not_converted() -> None:
     odd = Descriptor.of(b"x", "text/plain")
     with pytest.raises(UnsupportedError, match="oci has no media type for 'text/plain'"):
         convert_layer(odd, Family.OCI, Compression.GZIP)

@@ -1,4 +1,4 @@
-"""Descriptors are read whole and written as they were."""
+"""Descriptors survive a round trip, including unknown fields."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FULL = PLAIN | {
 
 
 @pytest.mark.parametrize("document", [PLAIN, FULL])
-def test_what_is_read_is_written_again(document: dict[str, Any]) -> None:
+def test_reading_and_writing_preserves_the_document(document: dict[str, Any]) -> None:
     assert Descriptor.from_json(document).to_json() == document
 
 
-def test_what_each_field_becomes() -> None:
+def test_every_field_is_parsed() -> None:
     descriptor = Descriptor.from_json(FULL)
     assert descriptor.size == 3
     assert descriptor.data == b"abc"
@@ -38,12 +38,12 @@ def test_what_each_field_becomes() -> None:
     assert descriptor.extra == {"x-unknown": {"kept": [True, None]}}
 
 
-def test_null_reads_as_absent_as_in_go() -> None:
+def test_null_reads_as_missing_as_in_go() -> None:
     nulls = dict.fromkeys(("urls", "annotations", "data", "artifactType", "platform"))
     assert Descriptor.from_json(PLAIN | nulls) == Descriptor.from_json(PLAIN)
 
 
-def test_a_descriptor_of_bytes() -> None:
+def test_descriptor_of_bytes() -> None:
     descriptor = Descriptor.of(b"{}", "text/plain")
     assert (descriptor.size, descriptor.media_type) == (2, "text/plain")
     assert descriptor.digest.matches(b"{}")
@@ -78,7 +78,7 @@ def test_malformed(change: dict[str, Any]) -> None:
         Descriptor.from_json(PLAIN | change)
 
 
-def test_an_unknown_algorithm_is_told_apart() -> None:
+def test_an_unknown_algorithm_is_unsupported() -> None:
     with pytest.raises(UnsupportedError):
         Descriptor.from_json(PLAIN | {"digest": "md5:" + "a" * 32})
 
@@ -111,7 +111,7 @@ LASTING = {
 }
 
 
-def test_other_content_loses_what_speaks_of_the_old_bytes() -> None:
+def test_new_content_drops_data_about_the_old_bytes() -> None:
     old = Descriptor.from_json(
         PLAIN | {"annotations": STALE | LASTING, "urls": ["https://example.org/a"], "data": "YWJj"}
     )
@@ -121,7 +121,7 @@ def test_other_content_loses_what_speaks_of_the_old_bytes() -> None:
     assert new.data is None
 
 
-def test_the_same_content_under_another_type_loses_nothing() -> None:
+def test_same_content_with_another_type_keeps_everything() -> None:
     old = Descriptor.from_json(PLAIN | {"annotations": STALE, "urls": ["https://example.org/a"]})
     new = old.with_content("application/x", old.digest, old.size)
     assert (new.annotations, new.urls) == (STALE, old.urls)

@@ -1,4 +1,4 @@
-"""Digests: what is one, and what is told of the rest."""
+"""Digests: the grammar, registered algorithms and errors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tarkit.image.digest import Digest
 EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def test_the_digest_of_nothing() -> None:
+def test_digest_of_empty_content() -> None:
     assert str(Digest.of(b"")) == EMPTY
 
 
 @given(st.sampled_from(["sha256", "sha384", "sha512"]), st.binary(max_size=64))
-def test_what_is_written_reads_back(algorithm: str, data: bytes) -> None:
+def test_round_trip_of_text(algorithm: str, data: bytes) -> None:
     digest = Digest.of(data, algorithm)
     assert Digest.parse(str(digest)) == digest
     assert digest.hex == hashlib.new(algorithm, data).hexdigest()
@@ -52,17 +52,17 @@ def test_malformed(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["md5:" + "a" * 32, "blake3:" + "a" * 64, "multihash+b58:Qm12"])
-def test_algorithms_nobody_checks_are_refused(text: str) -> None:
+def test_unregistered_algorithms_are_rejected(text: str) -> None:
     with pytest.raises(UnsupportedError, match="unknown digest algorithm"):
         Digest.parse(text)
 
 
-def test_the_error_says_where() -> None:
+def test_errors_name_the_document() -> None:
     with pytest.raises(MalformedError, match=r"^index\.json: malformed digest 'x'$"):
         Digest.parse("x", where="index.json")
 
 
-def test_a_path_that_stands_for_a_digest() -> None:
+def test_digest_from_a_blob_path() -> None:
     assert Digest.from_parts("sha256", "a" * 64) == Digest("sha256", "a" * 64)
     assert Digest.from_parts("sha512", "a" * 64) is None
     assert Digest.from_parts("sha256", "A" * 64) is None

@@ -1,4 +1,4 @@
-"""Manifests and indexes of both families: read, checked, and written with nothing lost."""
+"""Manifests and indexes of both families: parsing, validation and lossless writing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def raw(document: object, media_type: str = "") -> RawManifest:
     return RawManifest.of(dump(document), media_type)
 
 
-def test_a_manifest_is_written_with_everything_it_had() -> None:
+def test_writing_a_manifest_preserves_all_fields() -> None:
     again = Manifest.parse(raw(MANIFEST)).serialize()
     assert (
         load({f"blobs/sha256/{again.digest.hex}": again.data}, again.descriptor.to_json())
@@ -47,19 +47,19 @@ def test_a_manifest_is_written_with_everything_it_had() -> None:
     )
 
 
-def test_an_index_is_written_with_everything_it_had() -> None:
+def test_writing_an_index_preserves_all_fields() -> None:
     again = Index.parse(raw(INDEX)).serialize()
     assert (
         load({f"blobs/sha256/{again.digest.hex}": again.data}, again.descriptor.to_json()) == INDEX
     )
 
 
-def test_writing_is_a_fixed_point() -> None:
+def test_writing_is_idempotent() -> None:
     once = Manifest.parse(raw(MANIFEST)).serialize()
     assert Manifest.parse(once).serialize() == once
 
 
-def test_the_descriptor_of_a_raw_manifest() -> None:
+def test_descriptor_of_a_raw_manifest() -> None:
     manifest = raw(MANIFEST)
     assert manifest.descriptor.size == len(manifest.data)
     assert manifest.descriptor.digest.matches(manifest.data)
@@ -85,7 +85,7 @@ def test_a_media_type_is_guessed_from_the_fields(document: Doc, media_type: str)
     assert guess_media_type(dump(document)) == media_type
 
 
-def test_what_is_neither_manifest_nor_index() -> None:
+def test_other_documents_have_no_media_type() -> None:
     with pytest.raises(MalformedError, match="neither an image manifest nor an index"):
         guess_media_type(b"{}")
 
@@ -130,20 +130,20 @@ def test_malformed_indexes(change: dict[str, Any]) -> None:
         Index.parse(raw(INDEX | change, mt.OCI_INDEX))
 
 
-def test_each_refuses_the_other_kind() -> None:
+def test_manifest_and_index_reject_each_other() -> None:
     with pytest.raises(UnsupportedError):
         Manifest.parse(raw(INDEX))
     with pytest.raises(UnsupportedError):
         Index.parse(raw(MANIFEST))
 
 
-def test_an_artifact_is_no_image() -> None:
+def test_an_artifact_is_not_an_image() -> None:
     config = CONFIG | {"mediaType": "application/vnd.oci.empty.v1+json"}
     with pytest.raises(NotAnImageError, match="application/x"):
         Manifest.parse(raw(MANIFEST | {"config": config})).require_image(b"{}")
 
 
-def test_an_unknown_layer_type_is_named() -> None:
+def test_errors_name_an_unknown_layer_type() -> None:
     layers = [LAYER | {"mediaType": "application/vnd.example.layer"}]
     with pytest.raises(UnsupportedError, match=r"application/vnd\.example\.layer"):
         Manifest.parse(raw(MANIFEST | {"layers": layers})).require_image(b"")

@@ -1,4 +1,4 @@
-"""How the media types of the two families pair."""
+"""Media types of both families and their counterparts."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("media_type", LAYERS)
-def test_layers_are_known(media_type: str) -> None:
+def test_layer_types_are_recognized(media_type: str) -> None:
     assert mt.is_layer(media_type)
     family = Family.OCI if ".oci." in media_type else Family.DOCKER
     assert mt.family_of(media_type) is family
 
 
 @pytest.mark.parametrize("media_type", ["", mt.OCI_CONFIG, mt.OCI_LAYER + "+bzip2", "tar"])
-def test_other_types_are_no_layers(media_type: str) -> None:
+def test_other_types_are_not_layers(media_type: str) -> None:
     assert not mt.is_layer(media_type)
 
 
@@ -46,12 +46,12 @@ def test_other_types_are_no_layers(media_type: str) -> None:
         (mt.DOCKER_LAYER_ZSTD, Compression.ZSTD),
     ],
 )
-def test_the_compression_a_type_declares(media_type: str, compression: Compression) -> None:
+def test_compression_of_layer_types(media_type: str, compression: Compression) -> None:
     assert mt.layer_compression(media_type) is compression
 
 
 @pytest.mark.parametrize(("media_type", "family"), list(product(LAYERS, Family)))
-def test_a_layer_keeps_its_nature_in_either_family(media_type: str, family: Family) -> None:
+def test_conversion_keeps_layers_foreign_or_not(media_type: str, family: Family) -> None:
     for compression in (Compression.NONE, Compression.GZIP):
         other = mt.layer_type(media_type, family, compression)
         assert other is not None
@@ -71,7 +71,7 @@ def test_compressions_without_a_media_type() -> None:
 
 
 @pytest.mark.parametrize("oci", [mt.OCI_MANIFEST, mt.OCI_INDEX, mt.OCI_CONFIG])
-def test_documents_pair_one_to_one(oci: str) -> None:
+def test_document_types_have_unique_counterparts(oci: str) -> None:
     docker = mt.in_family(oci, Family.DOCKER)
     assert mt.in_family(docker, Family.OCI) == oci
     assert mt.in_family(oci, Family.OCI) == oci
@@ -79,7 +79,7 @@ def test_documents_pair_one_to_one(oci: str) -> None:
     assert (mt.family_of(oci), mt.family_of(docker)) == (Family.OCI, Family.DOCKER)
 
 
-def test_types_that_are_not_known() -> None:
+def test_unknown_types_are_rejected() -> None:
     assert mt.layer_type("text/plain", Family.OCI, Compression.GZIP) is None
     with pytest.raises(UnsupportedError, match="'text/plain' is not a layer media type"):
         mt.layer_compression("text/plain")

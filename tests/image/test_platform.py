@@ -1,4 +1,4 @@
-"""Platforms: how they are written, and which of several fits."""
+"""Platforms: the written form and selection of the best match."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ words = st.text("abcdefghijklmnopqrstuvwxyz0123456789._-", min_size=1, max_size=
 
 
 @given(words, words, st.none() | words)
-def test_what_is_written_reads_back(os: str, architecture: str, variant: str | None) -> None:
+def test_round_trip_of_text(os: str, architecture: str, variant: str | None) -> None:
     text = "/".join(filter(None, (os, architecture, variant)))
     parsed = Platform.parse(text)
     assert Platform.parse(str(parsed)) == parsed
@@ -35,7 +35,7 @@ def test_other_spellings(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "linux", "linux/", "/amd64", "a/b/c/d", "linux//v8"])
-def test_not_a_platform(text: str) -> None:
+def test_malformed_platforms_are_rejected(text: str) -> None:
     with pytest.raises(UsageError, match="is not a platform"):
         Platform.parse(text)
 
@@ -44,7 +44,9 @@ def test_not_a_platform(text: str) -> None:
     ("reported", "expected"),
     [("x86_64", "amd64"), ("AMD64", "amd64"), ("aarch64", "arm64"), ("riscv64", "riscv64")],
 )
-def test_this_machine(monkeypatch: pytest.MonkeyPatch, reported: str, expected: str) -> None:
+def test_platform_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, reported: str, expected: str
+) -> None:
     monkeypatch.setattr(machine, "machine", lambda: reported)
     assert Platform.system().architecture == expected
 
@@ -79,17 +81,17 @@ def test_a_windows_machine_runs_windows_images(monkeypatch: pytest.MonkeyPatch) 
         ("linux/s390x/z14", ["linux/s390x/z15"], None),
     ],
 )
-def test_the_best_fit(wanted: str, offered: list[str], chosen: int | None) -> None:
+def test_the_best_match(wanted: str, offered: list[str], chosen: int | None) -> None:
     assert Platform.parse(wanted).choose(map(Platform.parse, offered)) == chosen
 
 
-def test_what_has_no_platform_never_fits() -> None:
+def test_entries_without_a_platform_never_match() -> None:
     wanted = Platform("linux", "amd64")
     assert wanted.choose([None, wanted]) == 1
     assert wanted.choose([None]) is None
 
 
-def test_a_version_of_windows_is_exact() -> None:
+def test_a_windows_version_must_match_exactly() -> None:
     offered = [Platform("windows", "amd64", os_version=version) for version in ("10.1", "10.2")]
     assert Platform("windows", "amd64", os_version="10.2").choose(offered) == 1
     assert Platform("windows", "amd64", os_version="10.3").choose(offered) is None

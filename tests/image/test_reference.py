@@ -1,4 +1,4 @@
-"""References: Docker's normalisation, its grammar, and the way back."""
+"""References: the grammar, Docker's normalization and short forms."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ references = st.builds(Reference, domains, paths, tags, digests)
 
 
 @given(references)
-def test_what_is_written_in_full_reads_back(reference: Reference) -> None:
+def test_full_names_read_back(reference: Reference) -> None:
     assume(reference.domain != "docker.io" or "/" in reference.path)
     assert Reference.parse(str(reference)) == reference
 
 
 @given(references)
-def test_the_short_form_means_the_same(reference: Reference) -> None:
+def test_the_short_form_is_equivalent(reference: Reference) -> None:
     assume(reference.domain != "docker.io" or "/" in reference.path)
     assert Reference.parse(reference.familiar) == reference
 
@@ -124,7 +124,7 @@ def test_an_upper_case_name_gets_a_hint() -> None:
         Reference.parse("user/App")
 
 
-def test_latest_stands_in_for_no_tag_and_no_digest() -> None:
+def test_latest_is_the_default_without_tag_and_digest() -> None:
     assert Reference.parse("a").tagged().tag == "latest"
     assert Reference.parse("a:b").tagged().tag == "b"
     assert Reference.parse(f"a@sha256:{HEX}").tagged().tag == ""

@@ -1,4 +1,4 @@
-"""Real documents pass the schemas; a document that breaks one rule is told so in one place."""
+"""Real documents pass the schemas; a document with one violation gets one problem."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def changed(schema: SchemaName, path: tuple[str | int, ...], value: object) -> A
 
 
 def documents(corpus: Path) -> Iterator[tuple[str, bytes]]:
-    """Every small file of the corpus, and every small member of its archives."""
+    """Yield every small file of the corpus and every small member of its archives, by name."""
     for path in sorted(corpus.rglob("*")):
         if path.suffix == ".tar":
             with tarfile.open(path) as archive:
@@ -197,7 +197,7 @@ def documents(corpus: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def kind(document: Any) -> SchemaName | None:
-    """What a corpus document is, told by its look alone."""
+    """Return the schema for a corpus document, guessed from its fields."""
     match document:
         case [{"Config": str()}, *_]:
             return "docker-archive-manifest"
@@ -237,7 +237,7 @@ def test_the_examples_are_valid(schema: SchemaName) -> None:
 
 
 @pytest.mark.parametrize(("schema", "path", "value", "where"), BROKEN)
-def test_a_broken_rule_is_one_problem_where_it_is(
+def test_a_violation_is_one_problem_with_its_path(
     schema: SchemaName, path: tuple[str | int, ...], value: object, where: str
 ) -> None:
     found = problems(changed(schema, path, value), schema)
@@ -245,14 +245,12 @@ def test_a_broken_rule_is_one_problem_where_it_is(
 
 
 @pytest.mark.parametrize(("schema", "path"), NULLABLE)
-def test_null_stands_for_an_empty_list_or_map(
-    schema: SchemaName, path: tuple[str | int, ...]
-) -> None:
+def test_null_is_an_empty_list_or_map(schema: SchemaName, path: tuple[str | int, ...]) -> None:
     assert problems(changed(schema, path, None), schema) == []
 
 
 @pytest.mark.parametrize("schema", get_args(SchemaName))
-def test_unknown_fields_are_welcome(schema: SchemaName) -> None:
+def test_unknown_fields_are_allowed(schema: SchemaName) -> None:
     document = copy.deepcopy(VALID[schema])
     target = document[0] if isinstance(document, list) else document
     target["org.example.extension"] = [{"any": "thing"}]
@@ -261,7 +259,7 @@ def test_unknown_fields_are_welcome(schema: SchemaName) -> None:
 
 @pytest.mark.parametrize("schema", get_args(SchemaName))
 @pytest.mark.parametrize("document", [None, True, 7, 1.5, "text", [[]], {"": 0}])
-def test_something_else_entirely_is_a_problem(schema: SchemaName, document: object) -> None:
+def test_other_documents_have_problems(schema: SchemaName, document: object) -> None:
     assert problems(document, schema)
 
 
@@ -269,7 +267,7 @@ def test_something_else_entirely_is_a_problem(schema: SchemaName, document: obje
     "digest",
     [DIGEST, "sha512:" + "0" * 128, "sha384+b64u:Ab_-=", "multihash+base58:QmRZxt2b", "x.y_z-1:a"],
 )
-def test_any_algorithm_of_the_grammar_is_accepted(digest: str) -> None:
+def test_any_digest_algorithm_is_accepted(digest: str) -> None:
     assert problems(changed("index", ("manifests", 0, "digest"), digest), "index") == []
 
 
@@ -280,14 +278,14 @@ def test_an_empty_config_type_needs_an_artifact_type() -> None:
 
 
 @pytest.mark.parametrize("history", [[], [{"empty_layer": True}], None])
-def test_docker_may_leave_diff_ids_out_of_an_image_without_layers(history: object) -> None:
+def test_docker_may_omit_diff_ids_without_layers(history: object) -> None:
     document = changed("config", ("rootfs", "diff_ids"), REMOVED)
     document["history"] = history
     found = problems(document, "config")
     assert (found == []) is (history is not None)
 
 
-def test_messages_say_what_was_expected_and_what_was_found() -> None:
+def test_messages_name_expected_and_actual_values() -> None:
     broken = changed("manifest", ("layers", 0), {"digest": "sha256:x", "size": -1})
     assert problems(broken, "manifest") == [
         SchemaProblem("layers[0]", "'mediaType' is a required property"),
@@ -299,7 +297,7 @@ def test_messages_say_what_was_expected_and_what_was_found() -> None:
 @pytest.mark.parametrize(
     "value", ["x" * 100_000, "a\nb\x1b[31m\ud800", 10**4_000, [["x"] * 10_000], {"k" * 9_000: 1}]
 )
-def test_problems_are_one_short_line_whatever_is_found(value: object) -> None:
+def test_problems_are_one_short_line_for_any_value(value: object) -> None:
     found = problems(
         {"schemaVersion": value, "annotations": {str(value)[:99]: [value]}}, "manifest"
     )
@@ -308,11 +306,11 @@ def test_problems_are_one_short_line_whatever_is_found(value: object) -> None:
     assert all(len(line) < 250 and line.isprintable() for line in lines)
 
 
-def test_a_document_full_of_problems_is_told_in_part() -> None:
+def test_the_number_of_problems_is_limited() -> None:
     assert len(problems(changed("manifest", ("layers",), [0] * 10_000), "manifest")) == MAX_PROBLEMS
 
 
-def test_every_schema_is_itself_valid_and_refers_only_to_its_neighbours() -> None:
+def test_schemas_are_valid_and_refer_only_to_each_other() -> None:
     from jsonschema import Draft202012Validator
 
     names = {path.stem for path in SCHEMAS.glob("*.json")}
@@ -327,7 +325,7 @@ def test_every_schema_is_itself_valid_and_refers_only_to_its_neighbours() -> Non
         assert all(target.startswith(("#/$defs/", "defs.json#/$defs/")) for target in targets)
 
 
-def test_an_installed_package_finds_the_schemas_inside_itself(tmp_path: Path) -> None:
+def test_an_installed_package_contains_the_schemas(tmp_path: Path) -> None:
     package = tmp_path / "tarkit"
     shutil.copytree(Path(tarkit.__file__).parent, package)
     shutil.copytree(SCHEMAS, package / "schemas")

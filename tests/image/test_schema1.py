@@ -1,4 +1,4 @@
-"""Docker's schema 1: layers top first, each with a document in a string."""
+"""Docker schema 1 manifests: layers top first, each with a document in a string."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def raw(**changes: Any) -> RawManifest:
     return RawManifest.of(dump(document | changes), DOCKER_SCHEMA1)
 
 
-def test_layers_come_bottom_first() -> None:
+def test_layers_are_bottom_first() -> None:
     layers = Schema1Manifest.parse(raw()).layers
     assert [layer.document["id"] for layer in layers] == ["1", "2", "3"]
     assert [str(layer.blob) for layer in layers] == [sha256(b"bottom"), "None", sha256(b"top")]
@@ -56,11 +56,11 @@ def test_malformed(changes: dict[str, Any]) -> None:
         Schema1Manifest.parse(raw(**changes))
 
 
-def test_half_a_surrogate_pair_in_a_document() -> None:
+def test_a_lone_surrogate_in_a_document() -> None:
     history = [{"v1Compatibility": '{"comment": "\ud800"}'}] * 3
     assert Schema1Manifest.parse(raw(history=history)).layers[0].document["comment"] == "\ud800"
 
 
-def test_another_kind_of_manifest() -> None:
+def test_other_manifests_are_unsupported() -> None:
     with pytest.raises(UnsupportedError):
         Schema1Manifest.parse(RawManifest.of(b"{}", OCI_MANIFEST))

@@ -1,4 +1,4 @@
-"""Configs made from the documents of Docker's first format."""
+"""Configs from the documents of Docker's v1 format."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_the_top_document_becomes_the_config() -> None:
     assert config.document["vendor"] == {"kept": 1}
 
 
-def test_what_belongs_to_one_layer_is_left_out() -> None:
+def test_fields_of_a_single_layer_are_dropped() -> None:
     document = json.loads(config_from_v1(LAYERS, DIFF_IDS, where="here"))
     assert not document.keys() & {"id", "parent", "Size", "layer_id", "throwaway"}
 
 
-def test_every_document_is_a_step_of_the_history() -> None:
+def test_every_document_is_a_history_entry() -> None:
     config = ImageConfig.parse(config_from_v1(LAYERS, DIFF_IDS, where="here"))
     assert config.history == (
         History(created="2013-01-01T00:00:00Z", created_by="sh -c x"),
@@ -60,6 +60,6 @@ def test_throwaway_documents_have_no_layer() -> None:
     assert len(config.diff_ids) == 2
 
 
-def test_a_command_of_another_kind_is_malformed() -> None:
+def test_a_command_of_the_wrong_type_is_malformed() -> None:
     with pytest.raises(MalformedError, match=r"^here: 'Cmd' is a string"):
         config_from_v1([{"container_config": {"Cmd": "sh"}}], DIFF_IDS[:1], where="here")

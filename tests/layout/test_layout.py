@@ -90,7 +90,7 @@ def test_a_name_is_required_for_several_images(two: OCILayoutReader) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones(two: OCILayoutReader) -> None:
-    with pytest.raises(ImageNotFoundError, match=r"no image 'three'; it holds .*one:latest"):
+    with pytest.raises(ImageNotFoundError, match=r"no image 'three'; available: .*one:latest"):
         two.source("three")
 
 

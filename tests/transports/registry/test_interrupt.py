@@ -1,4 +1,4 @@
-"""Ctrl-C while a registry stalls ends any command, at once and without leftovers; so does a Cancellation."""
+"""Ctrl-C or a Cancellation ends any command while a registry stalls, and leaves no files behind."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _layer(number: int) -> bytes:
 
 
 class Stall:
-    """Faults that answer nothing more, until the test is over; ``reached`` tells of the first."""
+    """Faults that stall until the test ends; ``reached`` is set when the first one starts."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
@@ -193,7 +193,7 @@ def test_a_cancellation_ends_a_copy_from_a_registry_that_stalls(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cancellation_ends_an_upload_and_says_so_to_the_registry(
+def test_a_cancellation_ends_an_upload_and_its_session(
     registry: FakeRegistry, stall: Stall, tmp_path: Path
 ) -> None:
     image = big_image(tmp_path / "image", 20 << 20)
@@ -212,7 +212,7 @@ def test_a_cancellation_ends_an_upload_and_says_so_to_the_registry(
     assert not registry.uploads
 
 
-def test_what_was_cancelled_asks_nothing_more(registry: FakeRegistry) -> None:
+def test_no_request_is_sent_after_a_cancellation(registry: FakeRegistry) -> None:
     cancellation = Cancellation()
     cancellation.cancel()
     with (
@@ -227,7 +227,7 @@ def test_what_was_cancelled_asks_nothing_more(registry: FakeRegistry) -> None:
 def test_the_first_failure_does_not_wait_for_a_layer_that_stalls(
     registry: FakeRegistry, stall: Stall, tmp_path: Path
 ) -> None:
-    """Without a cancellation from outside: the copy's own threads end."""
+    """The copy cancels its own threads, without a Cancellation by the caller."""
     from tarkit import DigestMismatchError, open_writer
 
     add_image(registry)

@@ -15,7 +15,8 @@ class RetryPolicy:
     ``connect`` and ``read`` bound each wait on the network. ``metadata`` bounds a complete answer
     that is not a blob, and each 64 KiB of a blob. A request is sent up to ``attempts`` times, after
     pauses of ``delay`` seconds, doubled each time; if a registry asks for a pause longer than
-    ``longest``, the request fails at once.
+    ``longest``, the request fails at once. All requests to a token server share ``attempts``
+    failures in a row; after these, it is not asked again for ``longest`` seconds.
     """
 
     connect: float = 30.0

@@ -185,7 +185,7 @@ def test_an_upload_to_a_busy_registry_is_retried(
 
 
 @pytest.mark.parametrize("status", [404, 405, 500])
-def test_an_upload_that_cannot_be_cancelled_hides_no_error(
+def test_a_failed_cancellation_does_not_replace_the_error(
     registry: FakeRegistry, writer: RegistryWriter, status: int
 ) -> None:
     registry.fail("DELETE", "uploads", lambda exchange: exchange.refuse(status, "UNSUPPORTED"))

@@ -1,4 +1,4 @@
-"""Secrets that no message may show, however a far end echoes them."""
+"""Mask secrets in messages, even if a server echoes them in another encoding."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterable
 from weakref import WeakSet
 
 _MASK = "***"
-_SHORTEST = 2  # masking a single letter would leave nothing to read
-_TELLING = 8  # so many first characters of a secret give it away, wherever the rest was cut off
+_SHORTEST = 2  # masking single letters would make messages unreadable
+_TELLING = 8  # a truncated secret is masked if this many characters are left
 
 _vaults: WeakSet[Secrets] = WeakSet()
 _lock = threading.Lock()
 
 
 class Secrets:
-    """The secrets in use somewhere. Every :class:`~tarkit.errors.TarkitError` hides them while this object lives."""
+    """A set of secrets. Every :class:`~tarkit.errors.TarkitError` masks them while this object lives."""
 
     def __init__(self) -> None:
         self._patterns: dict[str, re.Pattern[str]] = {}
@@ -24,19 +24,20 @@ class Secrets:
             _vaults.add(self)
 
     def add(self, *secrets: str) -> None:
-        """Hide *secrets* from now on, in every form in which they could come back."""
+        """Mask *secrets* from now on, in every encoding in which a server may echo them."""
         forms = {form for secret in secrets for form in _forms(secret)}
         self._patterns.update({form: _pattern(form) for form in forms if len(form) >= _SHORTEST})
 
     def hide(self, text: str) -> str:
         """Return *text* with every secret masked."""
+        # the longest first: a short form may be part of a longer one
         for form in sorted(self._patterns, key=len, reverse=True):
             text = self._patterns[form].sub(_MASK, text)
         return text
 
 
 def hidden(text: str) -> str:
-    """Return *text* without any secret in use."""
+    """Return *text* with the secrets of all living :class:`Secrets` masked."""
     with _lock:
         vaults = list(_vaults)
     for vault in vaults:
@@ -45,7 +46,7 @@ def hidden(text: str) -> str:
 
 
 def _forms(secret: str) -> Iterable[str]:
-    """Yield *secret* as it is, and as URLs, JSON, messages and URL-safe base64 write it."""
+    """Yield *secret* itself, and its encodings in URLs, JSON, repr and URL-safe base64."""
     import json
     from base64 import urlsafe_b64encode
     from urllib.parse import quote, quote_plus
@@ -62,7 +63,7 @@ def _forms(secret: str) -> Iterable[str]:
 
 
 def _pattern(form: str) -> re.Pattern[str]:
-    """Match *form* in any case (host names lose theirs), or as much of it as was not cut off."""
+    """Return a pattern that matches *form*, or a truncated *form*, in any case: host names lose theirs."""
     if len(form) <= _TELLING:
         return re.compile(re.escape(form), re.IGNORECASE)
     start, rest = form[:_TELLING], form[_TELLING:]

@@ -1,4 +1,4 @@
-"""Files of credentials: containers' ``auth.json`` and Docker's ``config.json`` (containers-auth.json(5))."""
+"""Credential files: containers' ``auth.json`` and Docker's ``config.json`` (containers-auth.json(5))."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from tarkit.transports.registry.endpoint import DOCKER_HUB, DOCKER_HUB_API
 _LIMIT = 4 << 20
 _HUB_NAMES = (DOCKER_HUB, f"index.{DOCKER_HUB}", DOCKER_HUB_API)
 DOCKER_HUB_KEY = f"https://index.{DOCKER_HUB}/v1/"
-"""What Docker's own helpers and files call Docker Hub."""
+"""The name of Docker Hub in Docker's helpers and files."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthFile:
-    """One file of credentials, read."""
+    """The parsed contents of a credential file."""
 
     path: Path
     document: Mapping[str, Any]
 
     @classmethod
     def read(cls, path: Path) -> AuthFile:
-        """Read *path*; raises :class:`PathNotFoundError` and, without any of its text, :class:`MalformedError`."""
+        """Read *path*; raise :class:`PathNotFoundError` or :class:`MalformedError`, which quotes none of it."""
         with os_errors(path), path.open("rb") as file:
             data = read_bounded(file, _LIMIT, where=str(path))
         try:
             document = parse_object(data, where=str(path), limit=_LIMIT) if data.strip() else {}
         except MalformedError:
-            raise MalformedError("not a file of credentials in JSON", where=str(path)) from None
+            raise MalformedError("not a JSON file of credentials", where=str(path)) from None
         return cls(path, document)
 
     def find(self, repository: str) -> Credentials | None:
-        """What the file, or a helper it names, holds for *repository*, the longest name first."""
+        """Return the credentials for *repository* from the file or its helpers; the longest match wins."""
         domain = repository.partition("/")[0]
         if name := self.helper(domain):
             return _from_helper(name, domain)
@@ -55,13 +55,13 @@ class AuthFile:
         return _from_helper(store, domain) if store else None
 
     def helper(self, domain: str) -> str:
-        """The helper that keeps the credentials of *domain*, or an empty text."""
+        """Return the name of the credential helper for *domain*, or an empty string."""
         helpers = self.entries("credHelpers")
         names = (get_string(helpers, key, where=str(self.path)) for key in _domain_keys(domain))
         return next((name for name in names if name), "")
 
     def entries(self, key: str) -> JSON:
-        """The object under *key* (``auths``, ``credHelpers``), empty where there is none."""
+        """Return the object under *key* (``auths``, ``credHelpers``); empty if absent."""
         return get_object(self.document, key, where=str(self.path))
 
     def _entry(self, entry: JSON) -> Credentials | None:
@@ -77,9 +77,9 @@ class AuthFile:
 
 
 def find_credentials(repository: str, authfile: Path | None) -> Credentials | None:
-    """What to be at *repository* (``host/path``): from *authfile*, or wherever such files are.
+    """Return the credentials for *repository* (``host/path``) from *authfile* or the default files.
 
-    A file that was asked for, here or by ``REGISTRY_AUTH_FILE``, is the only one looked at.
+    If *authfile* or ``REGISTRY_AUTH_FILE`` names a file, only that file is read, and it must exist.
     """
     for path, required in _candidates(authfile):
         try:
@@ -94,13 +94,13 @@ def find_credentials(repository: str, authfile: Path | None) -> Credentials | No
 
 
 def default_path(authfile: Path | None) -> Path:
-    """The file that a login writes: *authfile*, ``REGISTRY_AUTH_FILE``, or containers' own.
+    """Return the file that a login writes: *authfile*, ``REGISTRY_AUTH_FILE``, or containers' own.
 
-    Raises :class:`UsageError` where there is no place for one.
+    Raises :class:`UsageError` if there is no home directory for one.
     """
     for path, _ in _candidates(authfile):
         return path
-    raise UsageError("no home directory to keep credentials in", hint="name a file with --authfile")
+    raise UsageError("no home directory for credentials", hint="name a file with --authfile")
 
 
 def _candidates(authfile: Path | None) -> Iterator[tuple[Path, bool]]:
@@ -119,7 +119,7 @@ def _candidates(authfile: Path | None) -> Iterator[tuple[Path, bool]]:
 
 
 def _directory(variable: str, name: str) -> Path | None:
-    """What the environment *variable* names, or *name* in the home directory."""
+    """Return the directory in the environment *variable*, or *name* in the home directory."""
     if named := os.environ.get(variable):
         return Path(named)
     home = home_directory()
@@ -127,7 +127,7 @@ def _directory(variable: str, name: str) -> Path | None:
 
 
 def _keys(repository: str) -> Iterator[str]:
-    """``host/a/b``, ``host/a``, ``host``: the names an entry for *repository* may have."""
+    """Yield the keys that match *repository*, longest first: ``host/a/b``, ``host/a``, ``host``."""
     name = repository
     while "/" in name:
         yield name
@@ -140,9 +140,10 @@ def _domain_keys(domain: str) -> tuple[str, ...]:
 
 
 def _host_of(key: str) -> str:
-    """Return the host that all of *key* means: ``https://host/any/path``, ``host/``, ``host/v1/``, ``host/v2/``.
+    """Return the host if *key* covers all of it, or an empty string.
 
-    Docker matches any key by its host; without a scheme, other paths are a namespace here.
+    Such keys are ``https://host/any/path``, ``host/``, ``host/v1/`` and ``host/v2/``. Docker matches
+    any key by its host; here, other paths without a scheme are a namespace.
     """
     scheme, _, rest = key.rpartition("://")
     host, _, path = rest.partition("/")
@@ -157,5 +158,5 @@ def _from_helper(name: str, domain: str) -> Credentials | None:
 
 
 def helper_servers(domain: str) -> tuple[str, ...]:
-    """What *domain* is called in a helper: Docker Hub goes by its old address."""
+    """Return the names of *domain* in a helper: Docker Hub is stored under its old address."""
     return (DOCKER_HUB_KEY, DOCKER_HUB) if domain == DOCKER_HUB else (domain,)

@@ -1,4 +1,4 @@
-"""The body of a response as it comes in, with errors in our words."""
+"""The streamed body of a response, with errors translated to tarkit's."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from tarkit.streams.sockets import Allowance
 
-_OVERHEAD = 2  # times its size: what chunks may add to a body
+_OVERHEAD = 2  # chunked encoding may double the size of a body
 
 
 class Body:
-    """The bytes of *raw*, which come from *host*; *allowance* bounds what waiting for them costs."""
+    """The bytes of *raw*, an answer of *host*; *allowance* bounds the time spent waiting for them."""
 
     def __init__(self, raw: BaseHTTPResponse, host: str, allowance: Allowance | None) -> None:
         self._raw = raw
@@ -26,15 +26,15 @@ class Body:
         self._allowance = allowance
 
     def expect(self, size: int) -> None:
-        """Take up to *size* more bytes in the time that is left for the whole answer."""
+        """Allow *size* more bytes within the time left for the whole answer."""
         if self._allowance:
             self._allowance.expect(size * _OVERHEAD)
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes, at most *size*; none at the end only.
+        """Return the next bytes, at most *size*, or none at the end.
 
         Raises :class:`PassingError` if the connection breaks, and
-        :class:`~tarkit.errors.TransportError` if nothing comes in time.
+        :class:`~tarkit.errors.TransportError` if no data arrives in time.
         """
         from urllib3.exceptions import HTTPError
 
@@ -42,27 +42,32 @@ class Body:
             return self._raw.read1(size) or b""
         except HTTPError as error:
             raise from_exception(error, self._host) from None
-        except (OSError, ValueError, HTTPException, AttributeError):  # http.client, on nonsense
+        except (
+            OSError,
+            ValueError,
+            HTTPException,
+            AttributeError,
+        ):  # raised by http.client on invalid data
             raise PassingError("the connection broke", where=self._host) from None
 
     def next_piece(self, size: int) -> bytes:
-        """Return the next bytes of a blob. Each piece has all of the time for an answer to itself."""
+        """Return the next bytes of a blob. The time for an answer applies to each piece."""
         if self._allowance:
             self._allowance.renew(size * _OVERHEAD)
         return self.read(size)
 
     def release(self) -> None:
-        """Give the connection back: everything was read."""
+        """Return the connection to the pool, once the body is read completely."""
         self._raw.release_conn()
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._raw.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer whose body is still to be read from ``stream``; ``url`` is where it came from in the end."""
+    """An answer with its body unread in ``stream``; ``url`` is the final one, after redirects."""
 
     status: int
     headers: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""What a registry asks for with a 401: the ``WWW-Authenticate`` header (RFC 9110, section 11.6.1)."""
+"""Parse the ``WWW-Authenticate`` header of a 401 (RFC 9110, section 11.6.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PARAMETER = re.compile(rf'({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]*))'
 _CREDENTIAL = re.compile(r"[0-9A-Za-z._~+/-]+=*(?=\s*(?:,|;|$))")  # "token68"
 _SCHEME = re.compile(rf"({_TOKEN}):?(?=[\s,;]|$)")
 _KNOWN = frozenset({"basic", "bearer"})
-_LIMIT = 8192
+_LIMIT = 8192  # characters of a header; bounds the time of the regular expressions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,10 @@ class Challenge:
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
-    """Return every challenge in the values of ``WWW-Authenticate``; whatever cannot be read ends a value.
+    """Return every challenge in the values of ``WWW-Authenticate``; ignore a value after an error.
 
-    Commas, semicolons and spaces all separate: a word is a scheme unless it has a value.
+    Commas, semicolons and spaces all count as separators, as registries use each of them. A word is
+    a parameter if it has a value, and otherwise a scheme.
     """
     return [challenge for header in headers for challenge in _parse(header[:_LIMIT])]
 
@@ -51,7 +52,7 @@ def _skip(header: str, position: int) -> int:
 
 
 def _skip_credential(header: str, position: int) -> int:
-    """Pass over what follows a scheme: separators, and a bare credential as Negotiate has it."""
+    """Skip the separators after a scheme, and a bare credential (``token68``) as in Negotiate."""
     after = _skip(header, position)
     match = _CREDENTIAL.match(header, after)
     alone = match and "," not in header[position:after] and match[0].lower() not in _KNOWN
@@ -59,7 +60,7 @@ def _skip_credential(header: str, position: int) -> int:
 
 
 def preferred(challenges: Iterable[Challenge]) -> Challenge | None:
-    """Return the challenge to answer: a token before a password, and no other scheme is known."""
+    """Return the challenge to answer, preferring Bearer to Basic, or None if neither is offered."""
     known: dict[str, Challenge] = {}
     for challenge in challenges:
         if challenge.scheme != "bearer" or "realm" in challenge.parameters:

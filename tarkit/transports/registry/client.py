@@ -1,4 +1,4 @@
-"""The one client of a registry's HTTP API: its base URL, being let in, and answers that were expected."""
+"""Client of a registry's HTTP API: base URL, authentication and expected status codes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ OK = frozenset({200})
 
 
 class RegistryClient(Closeable):
-    """Speaks to the registry *domain*. Safe to use from several threads; a context manager."""
+    """A connection to the registry *domain*. Thread-safe; a context manager.
+
+    *credentials* is called at most once, when the registry asks for credentials.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class RegistryClient(Closeable):
 
     @property
     def base(self) -> str:
-        """The API's base URL. Plain HTTP is tried where it may be spoken and TLS is not."""
+        """The API's base URL. It uses plain HTTP if that is allowed and the registry has no TLS."""
         with self._lock:
             if not self._base:
                 self._base = self._find_base()
@@ -59,7 +62,7 @@ class RegistryClient(Closeable):
         return secure
 
     def open(self, request: Request) -> Response:
-        """Make *request*; its answer, whatever its status, with the body still to be read."""
+        """Send *request*. Return the answer with its body unread, for any status that is not passing."""
         return self.http.retried(request, lambda: self._authorized(request))
 
     def send(
@@ -69,23 +72,23 @@ class RegistryClient(Closeable):
         *,
         missing: type[TarkitError] = NotFoundError,
     ) -> Answer:
-        """Make *request* and read its answer; raises what a status not *expected* stands for."""
+        """Send *request* and read its answer; raise the matching error if its status is not *expected*."""
         answer = self.http.retried(request, lambda: self._send_once(request))
         if answer.status not in expected:
             raise self.failure(answer, request, missing)
         return answer
 
     def send_once(self, request: Request, expected: Collection[int] = OK) -> Answer:
-        """Do as :meth:`send`, but leave it to the caller to try again after a passing failure."""
+        """Send *request* like :meth:`send`, but without retries."""
         answer = self._send_once(request)
         if answer.status not in expected:
             raise self.failure(answer, request)
         return answer
 
     def try_send(self, request: Request) -> Answer | None:
-        """Make a *request* that only saves work. Return its answer, or None if there is none.
+        """Send a *request* that only saves work. Return its answer, or None if it fails.
 
-        It is not repeated: doing the work is faster than waiting for a registry to recover.
+        There are no retries: doing the work is faster than waiting for a registry to recover.
         """
         try:
             return self._send_once(request)
@@ -98,7 +101,7 @@ class RegistryClient(Closeable):
     def failure(
         self, answer: Answer, request: Request, missing: type[TarkitError] = NotFoundError
     ) -> TarkitError:
-        """The error that *answer* stands for; a 404 is *missing*."""
+        """Return the error for *answer*; *missing* is the class for a 404."""
         if answer.status == 401 and self._auth.origin:
             return AuthenticationError(
                 f"the credentials are refused{failures.explanation(answer)}",
@@ -108,15 +111,16 @@ class RegistryClient(Closeable):
         return failures.from_answer(answer, request.where, missing)
 
     def check_login(self) -> None:
-        """Raise :class:`AuthenticationError` unless the registry lets us in."""
+        """Raise :class:`AuthenticationError` unless the registry accepts the credentials."""
         self.send(Request("GET", "/v2/", self._host))
 
     def location(self, answer: Answer) -> str:
-        """Where *answer*'s ``Location`` leads to, in full."""
+        """Return the absolute URL of *answer*'s ``Location``."""
         return resolved(answer.url, answer.headers.get("Location", ""))
 
     def _authorized(self, request: Request) -> Response:
         url = request.url if "://" in request.url else self.base + request.url
+        # tokens go to the registry only; uploads may continue at another origin
         ours = origin(url) == origin(self.base)
         sent = self._auth.header(request.scopes) if ours else None
         response = self.http.follow(request, url, sent)
@@ -124,10 +128,10 @@ class RegistryClient(Closeable):
         if not refused or not self._auth.refused(response, request.scopes, sent):
             return response
         if not request.repeatable:
-            raise failures.PassingError("the access token ran out", where=request.where)
+            raise failures.PassingError("the access token expired", where=request.where)
         self.http.read(request, response)
         return self.http.follow(request, url, self._auth.header(request.scopes))
 
     def close(self) -> None:
-        """Close the connections, and wake whoever waits for another try."""
+        """Close the connections, and cancel pauses between attempts."""
         self.http.close()

@@ -1,4 +1,4 @@
-"""Connections to registries: pooled, through the environment's proxies, with errors in our words."""
+"""Pooled connections to registries, through the environment's proxies, with translated errors."""
 
 from __future__ import annotations
 
@@ -26,14 +26,12 @@ _POOL = 16  # idle connections kept to one host
 
 
 class Connections:
-    """One pool for direct connections and one for each proxy. Safe to use from several threads."""
+    """One pool for direct connections and one for each proxy. Thread-safe."""
 
     def __init__(self, host: str, options: RegistryOptions, secrets: Secrets) -> None:
         import urllib3
 
-        if (
-            not options.tls_verify
-        ):  # whoever turned it off knows; a warning a request says nothing new
+        if not options.tls_verify:  # the user asked for it; no warning per request
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._context = tls_context(host, verify=options.tls_verify, cert_dir=options.cert_dir)
         self._patience = options.patience
@@ -45,15 +43,15 @@ class Connections:
         self._lock = threading.Lock()
 
     def send(self, request: Request, url: str, headers: Mapping[str, str]) -> Response:
-        """Send *request* to *url*, once; the answer, with its body still to come.
+        """Send *request* to *url* once. Return the answer with its body unread.
 
-        Raises :class:`PassingError` if the connection breaks and :class:`TransportError` if there is
-        none, or no answer in time.
+        Raises :class:`PassingError` if the connection breaks, and :class:`TransportError` if
+        connecting fails or no answer arrives in time.
         """
         from urllib3.exceptions import HTTPError
 
         try:
-            with _in_our_words(url):
+            with _translate_errors(url):
                 raw = self._manager(url).urlopen(
                     request.method,
                     url,
@@ -70,11 +68,11 @@ class Connections:
         return Response(raw.status, raw.headers, url, _body(raw, url))
 
     def speaks_tls(self, url: str) -> bool:
-        """Return whether the server at *url* speaks TLS; raises :class:`TransportError` for a bad certificate."""
+        """Return whether the server at *url* speaks TLS; raise :class:`TransportError` for a bad certificate."""
         from urllib3 import exceptions
 
         try:
-            with _in_our_words(url):
+            with _translate_errors(url):
                 self._manager(url).urlopen(
                     "GET",
                     url,
@@ -92,15 +90,15 @@ class Connections:
         except exceptions.HTTPError as error:
             refused = isinstance(error.__cause__, ConnectionRefusedError)
             if refused and parse_url(url).port is None:
-                return False  # the port of plain HTTP is another one
+                return False  # plain HTTP has another default port, which may be open
             raise from_exception(error, host_of(url)) from None
         return True
 
     def close(self) -> None:
-        """Close every connection that is idle, and those in use when they become so."""
+        """Close idle connections now, and those in use when they are returned."""
         with self._lock:
             for manager in self._managers.values():
-                for key in manager.pools.keys():  # noqa: SIM118  it is no mapping to iterate over
+                for key in manager.pools.keys():  # noqa: SIM118  not iterable itself
                     manager.pools[key].close()
 
     def _manager(self, url: str) -> PoolManager:
@@ -145,15 +143,15 @@ def _body(raw: BaseHTTPResponse, url: str) -> Body:
 
 
 @contextmanager
-def _in_our_words(url: str) -> Iterator[None]:
-    """Raise :class:`TransportError` for whatever only urllib3 and http.client know."""
+def _translate_errors(url: str) -> Iterator[None]:
+    """Turn errors of http.client and the socket into :class:`TransportError`; pass urllib3's on."""
     from urllib3.exceptions import HTTPError
 
     try:
         yield
     except HTTPError:
         raise
-    except (OSError, HTTPException, AttributeError):  # on nonsense
-        raise TransportError("no HTTP that can be understood", where=host_of(url)) from None
-    except ValueError:  # http.client refuses to send what is no header or URL
-        raise TransportError("cannot be asked for over HTTP", where=shown(url)) from None
+    except (OSError, HTTPException, AttributeError):  # raised by http.client on invalid data
+        raise TransportError("invalid HTTP answer", where=host_of(url)) from None
+    except ValueError:  # http.client refuses invalid headers and URLs
+        raise TransportError("the request cannot be sent over HTTP", where=shown(url)) from None

@@ -1,4 +1,4 @@
-"""Writing an image to a registry: blobs first, manifests when all of them are there, tags last."""
+"""Write an image to a registry: first blobs, then manifests, tags last."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ PROFILE = Profile(
 
 
 class RegistryDestination:
-    """Where one image goes, under *references*; see :class:`tarkit.protocols.Destination`.
+    """The destination of one image, named *references*; see :class:`tarkit.protocols.Destination`.
 
-    Nothing has a name there before :meth:`commit`. Blobs of a copy that failed are left to the
-    registry, which collects what no manifest names.
+    No tag changes before :meth:`commit`. After a failed copy, the registry's garbage collection
+    removes the blobs, which no manifest names.
     """
 
     profile = PROFILE
@@ -48,7 +48,7 @@ class RegistryDestination:
         self._neighbours: list[str] = []
         self._manifests: dict[Digest, RawManifest] = {}
         self._known: Mapping[Digest, Sequence[Descriptor]] | None = None
-        self._sessions: dict[Digest, Answer] = {}  # opened for blobs that could not be mounted
+        self._sessions: dict[Digest, Answer] = {}  # opened by mounts that the registry refused
         self._lock = threading.Lock()
         self.notes: list[str] = []
 
@@ -83,7 +83,7 @@ class RegistryDestination:
         return self._repository.head_blob(blob.digest) == blob.size
 
     def _mount(self, digest: Digest) -> bool:
-        """Whether the blob was mounted from a neighbour. An upload session opened instead is kept."""
+        """Return whether the blob was mounted. Keep an upload session that was opened instead."""
         for path in self._neighbours:
             answer = mount_blob(self._repository, digest, path)
             if answer and answer.status == 201:
@@ -93,7 +93,7 @@ class RegistryDestination:
         return False
 
     def _layers(self) -> Mapping[Digest, Sequence[Descriptor]]:
-        """The layers of the images that have our names now, by diff ID."""
+        """Return the layers of the images that have these tags now, by diff ID."""
         with self._lock:
             if self._known is None:
                 tags = [reference.tag for reference in self._references if reference.tag]
@@ -107,14 +107,14 @@ class RegistryDestination:
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.protocols.Destination`. It is sent when all is there."""
+        """See :class:`tarkit.protocols.Destination`. The manifest is sent by :meth:`commit`."""
         self._manifests.pop(manifest.digest, None)
         self._manifests[manifest.digest] = manifest
 
     def commit(self) -> Descriptor:
         """See :class:`tarkit.protocols.Destination`.
 
-        Raises :class:`CannotModifyError` where the image does not have the digest of its name.
+        Raises :class:`CannotModifyError` if a reference has a digest that is not the image's.
         """
         if not self._manifests:
             raise RuntimeError("commit() before put_manifest()")
@@ -123,9 +123,10 @@ class RegistryDestination:
         for reference in self._references:
             if reference.digest and not reference.digest.matches(top.data):
                 raise CannotModifyError(
-                    f"the image is {top.digest}", where=str(reference), hint="name it by a tag"
+                    f"the image is {top.digest}", where=str(reference), hint="use a tag instead"
                 )
         for manifest in manifests:
+            # a top that only needs tags is sent once, below; a subject must be handled before
             subject = subject_of(manifest)
             if manifest is not top or subject or not all(ref.tag for ref in self._references):
                 answer = self._repository.put_manifest(manifest, manifest.digest)
@@ -137,7 +138,7 @@ class RegistryDestination:
         return top.descriptor
 
     def _list(self, manifest: RawManifest) -> None:
-        """List *manifest* under its subject. The manifest is there and complete without that."""
+        """List *manifest* under its subject. A failure is only noted: the image itself is complete."""
         try:
             record_referrer(self._repository, manifest)
         except CancelledError:

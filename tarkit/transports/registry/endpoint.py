@@ -1,4 +1,4 @@
-"""Where a registry's API is: base URLs as people write them."""
+"""Base URLs of registry APIs, as users write them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def normalize_base_url(text: str) -> str:
-    """*text* as ``scheme://host[:port][/path]``, without trailing slashes; an empty text stays empty.
+    """Return *text* as ``scheme://host[:port][/path]`` without trailing slashes; empty if it is empty.
 
-    The scheme is https where none is given, and http on the loopback interface. Docker Hub's names
-    become the host of its API. Raises :class:`UsageError` for anything that is no such URL.
+    The default scheme is http on the loopback interface and https elsewhere. Docker Hub's names
+    become the host of its API. Raises :class:`UsageError` for any other text.
     """
     text = text.strip()
     if not text:
@@ -26,7 +26,7 @@ def normalize_base_url(text: str) -> str:
     explicit = _SCHEME.match(text) is not None
     try:
         parts = urlsplit(text if explicit else f"https://{text}")
-    except ValueError:  # no address between the brackets
+    except ValueError:  # no address in the brackets of an IPv6 host
         raise _no_base_url(text) from None
     host = _checked_host(parts, text)
     if host in (DOCKER_HUB, f"index.{DOCKER_HUB}"):
@@ -37,7 +37,7 @@ def normalize_base_url(text: str) -> str:
 
 def _checked_host(parts: SplitResult, text: str) -> str:
     if "@" in parts.netloc:
-        raise UsageError("a registry's URL with credentials in it", hint="give them on their own")
+        raise UsageError("a registry URL must not contain credentials", hint="use --creds")
     known = parts.scheme in PORTS and parts.hostname and _port_is_possible(parts)
     if not known or parts.query or parts.fragment:
         raise _no_base_url(text)
@@ -51,7 +51,7 @@ def _no_base_url(text: str) -> UsageError:
 
 
 def _port_is_possible(parts: SplitResult) -> bool:
-    """Whether the port, where one is given, can be one."""
+    """Return whether the port is absent or valid."""
     try:
         return parts.port is None or parts.port > 0
     except ValueError:
@@ -59,10 +59,10 @@ def _port_is_possible(parts: SplitResult) -> bool:
 
 
 def require_host(domain: str) -> None:
-    """Raise :class:`UsageError` where *domain* names a port that there cannot be."""
+    """Raise :class:`UsageError` if the port of *domain* is invalid."""
     try:
         possible = _port_is_possible(urlsplit(f"//{domain}"))
     except ValueError:
         possible = False
     if not possible:
-        raise UsageError(f"{domain[:200]!r} is not a registry: ports go from 1 to 65535")
+        raise UsageError(f"{domain[:200]!r} is not a registry: the port must be from 1 to 65535")

@@ -1,4 +1,4 @@
-"""What goes wrong at a registry, as tarkit's errors: one line each, with what to do, and no secret."""
+"""Translate failures of a registry to tarkit's errors: one line with a hint and without secrets."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _PASSING = frozenset({429, 500, 502, 503, 504})
 
 
 class PassingError(TransportError):
-    """A connection that broke, or a registry that is busy: the same request may well succeed later.
+    """A broken connection or a busy registry: the same request may succeed later.
 
-    ``wait`` is how many seconds the registry asks to be left alone, where it does.
+    ``wait`` is the delay in seconds that the registry asks for, or None.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class PassingError(TransportError):
 
 
 def is_passing(status: int) -> bool:
-    """Whether an answer of *status* may be another one soon."""
+    """Return whether a request answered with *status* is worth repeating."""
     return status in _PASSING
 
 
 def from_exception(error: HTTPError, host: str) -> TransportError:
-    """What urllib3 says about the connection to *host*, in our words."""
+    """Return the error for *error*, which urllib3 raised about the connection to *host*."""
     from urllib3 import exceptions
 
     match error:
@@ -58,7 +58,7 @@ def from_exception(error: HTTPError, host: str) -> TransportError:
             return TransportError("unknown host", where=host, hint="check the name and the network")
         case exceptions.ProxyError():
             return TransportError(
-                "the proxy does not let us through",
+                "the proxy refuses the connection",
                 where=host,
                 hint="check HTTPS_PROXY and NO_PROXY",
             )
@@ -71,7 +71,7 @@ def from_exception(error: HTTPError, host: str) -> TransportError:
         case exceptions.ProtocolError():
             return PassingError("the connection broke", where=host)
         case _:
-            return TransportError("no HTTP that can be understood", where=host)
+            return TransportError("invalid HTTP answer", where=host)
 
 
 def _reason(error: HTTPError) -> str:
@@ -89,7 +89,7 @@ def _from_ssl(error: HTTPError, host: str) -> TransportError:
         return TransportError(
             f"its certificate is not trusted: {certificate.verify_message}",
             where=host,
-            hint="give the CA's certificate with --cert-dir, or --no-tls-verify to trust anybody",
+            hint="pass the CA's certificate with --cert-dir, or accept any with --no-tls-verify",
         )
     reason = getattr(error.args[0] if error.args else None, "reason", None)
     return TransportError(
@@ -100,7 +100,7 @@ def _from_ssl(error: HTTPError, host: str) -> TransportError:
 
 
 def certificate_error(error: HTTPError) -> ssl.SSLCertVerificationError | None:
-    """What is wrong with the certificate, where *error* is about one."""
+    """Return the certificate error inside *error*, or None."""
     import ssl
 
     cause = error.args[0] if error.args else None
@@ -110,14 +110,14 @@ def certificate_error(error: HTTPError) -> ssl.SSLCertVerificationError | None:
 def from_answer(
     answer: Answer, where: str, missing: type[TarkitError] = NotFoundError
 ) -> TarkitError:
-    """An answer that is not what was hoped for; *missing* is the error a 404 stands for."""
+    """Return the error for an unexpected *answer*; *missing* is the class for a 404."""
     said = explanation(answer)
     match answer.status:
         case 401:
             return AuthenticationError(
                 f"authentication required{said}",
                 where=where,
-                hint="log in with 'tarkit login', or give --creds",
+                hint="log in with 'tarkit login', or pass --creds",
             )
         case 403:
             return AuthenticationError(f"access denied{said}", where=where)
@@ -132,7 +132,9 @@ def from_answer(
                 wait=retry_after(answer.headers.get("Retry-After")),
             )
         case 405 | 501:
-            return UnsupportedError(f"the registry does not do this{said}", where=where)
+            return UnsupportedError(
+                f"the registry does not support this request{said}", where=where
+            )
         case status:
             return TransportError(f"the registry answered {status}{said}", where=where)
 
@@ -143,18 +145,18 @@ def _rate_limited(answer: Answer, where: str, said: str) -> PassingError:
     return PassingError(
         f"too many requests (429): the registry's rate limit is reached{said}",
         where=where,
-        hint=f"{later}, or log in: users who are known may ask more",
+        hint=f"{later}, or log in for a higher limit",
         wait=wait,
     )
 
 
 def explanation(answer: Answer) -> str:
-    """What the registry says itself (distribution-spec, "Error Codes"), cut short; perhaps nothing."""
+    """Return the registry's own message, truncated (distribution-spec, "Error Codes"), or an empty string."""
     try:
         document: Any = json.loads(answer.body)
         first = document["errors"][0]
         text = ": ".join(str(first[key]) for key in ("code", "message") if first.get(key))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return ""
-    text = hidden(text)  # before it is cut: half a secret is not recognized
+    text = hidden(text)  # before truncation: half a secret would not be recognized
     return f": {text[:_SHOWN]}" if text else ""

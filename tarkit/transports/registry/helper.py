@@ -1,7 +1,7 @@
-"""Credential helpers: programs ``docker-credential-NAME`` that keep secrets (docker-credential-helpers).
+"""Credential helpers: programs ``docker-credential-NAME`` that store secrets (docker-credential-helpers).
 
-A secret travels on standard input and output only. What a helper prints is never shown, since it
-may hold one.
+Secrets are passed on standard input and output only. Messages never show the output of a helper,
+since it may contain one.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from subprocess import Popen
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
-_PATIENCE = 120.0  # seconds; a helper may have to ask its user
+_PATIENCE = 120.0  # seconds; a helper may prompt its user
 _LIMIT = 1 << 20
 _NOT_FOUND = b"credentials not found"
 
 
 def get(name: str, server: str) -> Credentials | None:
-    """Return what the helper *name* keeps for *server*; ``None`` for nothing, or an empty user and secret."""
+    """Return the credentials of *server* from the helper *name*, or None if it has none or empty ones."""
     status, output = _run(name, "get", server.encode())
     if status:
         if _NOT_FOUND in output:
             return None
-        raise _failure(name, "get", f"it ended with exit code {status}")
+        raise _failure(name, "get", f"exit code {status}")
     document = parse_object(output, where=_program(name), limit=_LIMIT)
     username = get_string(document, "Username", where=_program(name))
     secret = get_string(document, "Secret", where=_program(name))
@@ -40,7 +40,7 @@ def get(name: str, server: str) -> Credentials | None:
 
 
 def store(name: str, server: str, credentials: Credentials) -> None:
-    """Give the helper *name* the *credentials* for *server* to keep."""
+    """Store the *credentials* for *server* in the helper *name*."""
     document = {
         "ServerURL": server,
         "Username": TOKEN_USER if credentials.identity_token else credentials.username,
@@ -48,16 +48,16 @@ def store(name: str, server: str, credentials: Credentials) -> None:
     }
     status, _ = _run(name, "store", dump_json(document))
     if status:
-        raise _failure(name, "store", f"it ended with exit code {status}")
+        raise _failure(name, "store", f"exit code {status}")
 
 
 def erase(name: str, server: str) -> bool:
-    """Make the helper *name* forget *server*; whether there was anything to forget."""
+    """Erase *server* from the helper *name*. Return False if it had no credentials."""
     if get(name, server) is None:
         return False
     status, _ = _run(name, "erase", server.encode())
     if status:
-        raise _failure(name, "erase", f"it ended with exit code {status}")
+        raise _failure(name, "erase", f"exit code {status}")
     return True
 
 
@@ -65,7 +65,7 @@ def _run(name: str, action: str, data: bytes) -> tuple[int, bytes]:
     import subprocess
 
     if not _NAME.fullmatch(name):
-        raise UsageError(f"{name[:80]!r} is not the name of a credential helper")
+        raise UsageError(f"{name[:80]!r} is not a valid name of a credential helper")
     try:
         with subprocess.Popen(
             [_program(name), action],
@@ -86,9 +86,10 @@ def _run(name: str, action: str, data: bytes) -> tuple[int, bytes]:
 
 
 def _output(process: Popen[bytes], data: bytes) -> bytes:
-    """Give *process* its input and return its output; raises :class:`TimeoutError`."""
+    """Send *data* to *process* and return its output; raise :class:`TimeoutError` if it takes too long."""
     from subprocess import TimeoutExpired
 
+    # short waits, so that a cancellation is noticed
     end = time.monotonic() + _PATIENCE
     unsent: bytes | None = data
     while True:

@@ -1,4 +1,4 @@
-"""Requests as they have to be made: again after a passing failure, and on to where they are sent."""
+"""HTTP requests with retries and redirects."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.urls import origin, parse_url, resolved
 
 T = TypeVar("T")
-"""What an attempt comes to."""
+"""The result of an attempt."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_SAME_METHOD = frozenset({307, 308})  # the others would turn an upload into a GET
+_SAME_METHOD = frozenset({307, 308})  # the other redirects turn an upload into a GET
 _HOPS = 5
 _PIECE = 64 << 10
 
 
 class Http:
-    """HTTP as a registry's client needs it, from *host* on, as *options* say."""
+    """Sends requests to *host*, and to the hosts it redirects to, as *options* say."""
 
     def __init__(self, host: str, options: RegistryOptions) -> None:
         self.patience = options.patience
@@ -40,7 +40,7 @@ class Http:
         self.connections = Connections(host, options, self._secrets)
 
     def retried(self, request: Request, attempt: Callable[[], T]) -> T:
-        """What *attempt*, a way to make *request*, comes to in the end; waits between its failures."""
+        """Call *attempt*, which sends *request*, until it succeeds, pausing after passing failures."""
         tries = self.patience.attempts if request.repeatable else 1
         for number in range(1, tries):
             try:
@@ -52,17 +52,17 @@ class Http:
         return attempt()
 
     def pause(self, number: int, wait: float | None = None) -> None:
-        """Wait before the next attempt after *number* of them; raises :class:`CancelledError` once closed."""
+        """Wait after *number* failed attempts; raise :class:`CancelledError` if closed meanwhile."""
         delay = self.patience.delay * 2.0 ** (number - 1)
         if wait_for(self._closed, min(max(delay, wait or 0), self.patience.longest)):
             raise CancelledError("the connection to the registry was closed")
 
     def follow(self, request: Request, url: str, authorization: str | None) -> Response:
-        """The answer to *request* at *url*, or where that leads to.
+        """Send *request* to *url* and follow redirects. Return the final answer.
 
-        *authorization* goes to the host and port of *url* only. A redirect that would need a body
-        again that can be sent only once is returned as the answer. Raises :class:`TransportError`
-        for a way that does not end, and one from https to http.
+        *authorization* is sent to the origin of *url* only. A redirect is returned as it is if the
+        body cannot be sent again. Raises :class:`TransportError` for too many redirects, and for one
+        from https to http.
         """
         parse_url(url, where=request.where)
         home = origin(url)
@@ -84,7 +84,7 @@ class Http:
         return response
 
     def read(self, request: Request, response: Response, limit: int = METADATA_LIMIT) -> Answer:
-        """The whole of *response*; raises :class:`LimitExceededError` beyond *limit* bytes."""
+        """Read all of *response*; raise :class:`LimitExceededError` beyond *limit* bytes."""
         stream = response.stream
         try:
             body = self._whole(stream, limit, request)
@@ -103,24 +103,24 @@ class Http:
             total += len(chunk)
             if total > limit:
                 raise LimitExceededError(
-                    f"an answer larger than {limit} bytes", limit=limit, where=request.where
+                    f"answer larger than {limit} bytes", limit=limit, where=request.where
                 )
             if time.monotonic() > end:
                 raise TransportError("no whole answer in time", where=request.where)
         return b"".join(parts)
 
     def hide(self, *secrets: str) -> None:
-        """Never show *secrets*, even where a registry says them back to us."""
+        """Mask *secrets* in all messages: a registry may echo them."""
         self._secrets.add(*secrets)
 
     def close(self) -> None:
-        """Close what is idle, and wake whoever waits."""
+        """Close idle connections, and cancel pauses between attempts."""
         self._closed.set()
         self.connections.close()
 
 
 def _can_follow(request: Request, status: int) -> bool:
-    """Whether *request* can be made again at the target of a redirect of *status*."""
+    """Return whether a redirect of *status* lets *request* be sent again unchanged."""
     if request.method in ("GET", "HEAD"):
         return status in _REDIRECTS
     return status in _SAME_METHOD and request.repeatable

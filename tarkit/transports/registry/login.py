@@ -1,4 +1,4 @@
-"""Logging in and out: credentials, tried at the registry first, into the file or helper that keeps them."""
+"""Log in and out: check credentials at the registry and store them in a file or helper."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PRIVATE = 0o600
 
 
 def login(domain: str, credentials: Credentials, options: RegistryOptions) -> str:
-    """Keep *credentials* for *domain* once the registry takes them; where they are kept.
+    """Store *credentials* for *domain* if the registry accepts them. Return the file or helper.
 
-    Raises :class:`~tarkit.errors.AuthenticationError` where it does not, and keeps nothing then.
+    Raises :class:`~tarkit.errors.AuthenticationError` and stores nothing otherwise.
     """
     with RegistryClient(domain, options, credentials=lambda: credentials) as client:
         client.check_login()
@@ -38,9 +38,9 @@ def login(domain: str, credentials: Credentials, options: RegistryOptions) -> st
 
 
 def logout(domain: str, authfile: Path | None = None) -> str:
-    """Forget the credentials for *domain*; where they were kept.
+    """Delete the credentials for *domain*. Return the file or helper that held them.
 
-    Raises :class:`~tarkit.errors.NotFoundError` where there are none.
+    Raises :class:`~tarkit.errors.NotFoundError` if there are none.
     """
     path = default_path(authfile)
     file = _read(path)
@@ -68,8 +68,8 @@ def _read(path: Path) -> AuthFile:
 
 
 def _rewrite(path: Path, domain: str, entry: Mapping[str, str] | None) -> None:
-    """Set or delete one entry and keep the rest of the file, which only its owner may read."""
-    path = path.resolve()
+    """Set or delete one entry and keep the others; only the owner can read the file."""
+    path = path.resolve()  # replace the file behind a symbolic link, not the link
     with os_errors(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         directory = Directory.open(path.parent)

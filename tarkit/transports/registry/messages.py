@@ -1,4 +1,4 @@
-"""What goes to a registry and what comes back, as values."""
+"""Requests to a registry and its answers."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 
 
 def values_of(headers: Mapping[str, str], name: str) -> list[str]:
-    """Return each value of the header *name*, which may come several times."""
+    """Return all values of the header *name*, which may be repeated."""
     getlist = getattr(headers, "getlist", None)
     values: list[str] = getlist(name) if getlist else [headers[name]] if name in headers else []
     return values
 
 
 Payload = bytes | Iterable[bytes | memoryview]
-"""What a request carries: all of it, or in pieces."""
+"""The body of a request, whole or in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: ``url`` is absolute, or a path under the registry's base URL.
+    """A request. ``url`` is absolute, or a path under the registry's base URL.
 
-    ``where`` names in messages what it is about, ``scopes`` what a token must allow. A ``body``
+    ``where`` names the subject in messages; ``scopes`` are those that a token must grant. A ``body``
     that is an iterator can be sent only once.
     """
 
@@ -34,13 +34,13 @@ class Request:
 
     @property
     def repeatable(self) -> bool:
-        """Whether its body can be sent a second time."""
+        """Whether the body can be sent again."""
         return not isinstance(self.body, Iterator)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer, its body read within bounds; ``headers`` know no case."""
+    """An answer with its complete body. ``headers`` ignores the case of names."""
 
     status: int
     headers: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Blobs from a neighbouring repository, without their bytes (distribution-spec, "Mounting a blob")."""
+"""Mount blobs from another repository of the registry (distribution-spec, "Mounting a blob")."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tarkit.transports.registry.repository import Repository
 
 
 def mount_blob(repository: Repository, digest: Digest, origin: str) -> Answer | None:
-    """Ask the registry to make a blob of the repository *origin* (its path) part of *repository*.
+    """Mount the blob *digest* of the repository with the path *origin* in *repository*.
 
-    Return its answer if that is 201, mounted, or 202, an upload session opened instead. Return
-    None for anything else: registries that cannot mount say so in many ways.
+    Return the answer if it is 201 (mounted) or 202 (an upload session was opened instead), and None
+    otherwise: registries refuse mounts with many different answers.
     """
     query = urlencode({"mount": str(digest), "from": origin})
     request = repository.request("POST", f"blobs/uploads/?{query}")
@@ -24,6 +24,6 @@ def mount_blob(repository: Repository, digest: Digest, origin: str) -> Answer | 
         answer = repository.client.try_send(request)
     except CancelledError:
         raise
-    except TarkitError:  # the token server may refuse to let us read from *origin*
+    except TarkitError:  # the token server may refuse access to *origin*
         return None
     return answer if answer and answer.status in (201, 202) else None

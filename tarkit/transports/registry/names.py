@@ -1,4 +1,4 @@
-"""What an image is called inside its repository: a tag, a digest, or both."""
+"""Names of images within a repository: a tag, a digest, or both."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from tarkit.image.reference import Reference
 
 
 def named(repository: Reference, name: str | None) -> Reference:
-    """The image *name* of *repository*: ``tag``, ``sha256:…``, ``tag@sha256:…``, or its name in full.
+    """Return the reference of *name* in *repository*: ``tag``, ``sha256:…``, ``tag@sha256:…`` or in full.
 
-    Without a name it is ``latest``. Raises :class:`UsageError` for an image of another repository.
+    The default is ``latest``. Raises :class:`UsageError` if *name* is in another repository.
     """
     if not name:
         return repository.tagged()

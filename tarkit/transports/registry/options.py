@@ -1,4 +1,4 @@
-"""What a caller may say about talking to a registry; the defaults are what almost everybody wants."""
+"""Options for connecting to a registry."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from tarkit.transports.registry.credentials import Credentials
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long to wait for a registry, in seconds, and how often to ask again.
+    """Timeouts in seconds, and how to retry after passing failures.
 
-    ``connect`` and ``read`` bound every wait on the network, ``metadata`` the whole of any answer
-    that is not a blob, and the time that 64 KiB of a blob may take. A request that failed for a passing reason is made up to ``attempts`` times,
-    first after ``delay`` and each time after twice as long; a registry that asks for a longer wait
-    than ``longest`` is not waited for.
+    ``connect`` and ``read`` bound each wait on the network. ``metadata`` bounds a complete answer
+    that is not a blob, and each 64 KiB of a blob. A request is sent up to ``attempts`` times, after
+    pauses of ``delay`` seconds, doubled each time; if a registry asks for a pause longer than
+    ``longest``, the request fails at once. All requests to a token server share ``attempts``
+    failures in a row; after these, it is not asked again for ``longest`` seconds.
     """
 
     connect: float = 30.0
@@ -28,12 +29,12 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class RegistryOptions:
-    """How to reach a registry and who to be there.
+    """Address, TLS settings and credentials of a registry.
 
-    Without ``credentials``, those that ``authfile``, or the files and helpers that containers'
-    tools and Docker share, hold for the repository are used. ``cert_dir`` holds ``*.crt`` roots to
-    trust and ``*.cert`` with ``*.key`` to present. ``tls_verify=False`` accepts any certificate and
-    plain HTTP. ``base_url`` is where the API is when that is not the host of the name: a mirror.
+    If ``credentials`` is None, they are read from ``authfile``, or from the files and helpers of
+    Docker, podman and skopeo. ``cert_dir`` holds trusted roots (``*.crt``) and client certificates
+    (``*.cert`` with ``*.key``). ``tls_verify=False`` accepts any certificate, and plain HTTP.
+    ``base_url`` is the URL of the API if it differs from the host in the name, as for a mirror.
     """
 
     credentials: Credentials | None = field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""urllib3's connections over sockets whose waits can be cancelled and add up."""
+"""urllib3 connections over sockets with cancellable waits and a total time limit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tarkit.streams.sockets import Allowance, Patient, connected
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection as _Base
 else:
-    _Base = object  # urllib3 is imported when it is used
+    _Base = object  # importing urllib3 is slow, so it happens on first use
 
 
 class _Patience(_Base):
-    """Mixed into connections: connecting, the head of an answer and its body share one allowance."""
+    """Connection mixin: one allowance bounds connecting, the head and the body of an answer."""
 
     seconds: float
     _fresh = False
@@ -25,15 +25,15 @@ class _Patience(_Base):
         self.allowance = Allowance(host, self.seconds)
 
     def connect(self) -> None:
-        """Connect, through a proxy if there is one, and begin the allowance."""
+        """Start the allowance and connect, through the proxy if any."""
         self.allowance.renew()
         super().connect()
         self._fresh = True
-        if isinstance(self.sock, Patient):  # TLS replaces the socket
+        if isinstance(self.sock, Patient):  # TLS wrapped the socket in a new one
             self.sock.allowance = self.allowance
 
     def request(self, *arguments: Any, **options: Any) -> None:
-        """Send a request; on a connection used before, with a new allowance."""
+        """Send a request, with a new allowance if the connection is reused."""
         if self.sock is not None and not self._fresh:
             self.allowance.renew()
         super().request(*arguments, **options)
@@ -64,7 +64,7 @@ class _Patience(_Base):
 
 @cache
 def pool_classes(seconds: float) -> dict[str, Any]:
-    """Return the pools by scheme whose connections allow *seconds* for an answer."""
+    """Return the pool classes by scheme; each answer may take *seconds*."""
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
     from urllib3.connection import HTTPConnection, HTTPSConnection
 

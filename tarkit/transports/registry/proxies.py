@@ -1,4 +1,4 @@
-"""Proxies that the environment names, and the hosts reached without one (as Go's net/http reads NO_PROXY)."""
+"""Proxies from the environment. ``NO_PROXY`` is read like Go's net/http does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RANGE = re.compile(r"[0-9a-f.:]+/[0-9]+", re.ASCII)
 
 
 def proxy_for(url: str) -> str:
-    """Return the proxy for *url*, or an empty text; the loopback interface never has one."""
+    """Return the proxy for *url*, or an empty string. The loopback interface never uses one."""
     parts = parse_url(url)
     proxy = _proxy(parts.scheme)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
@@ -25,16 +25,16 @@ def proxy_for(url: str) -> str:
         return ""
     proxy = proxy if "://" in proxy else f"http://{proxy}"
     if parse_url(proxy, schemes=None).scheme not in PORTS:
-        raise UnsupportedError("tarkit does not speak to SOCKS proxies", where=shown(proxy))
+        raise UnsupportedError("SOCKS proxies are not supported", where=shown(proxy))
     return proxy
 
 
 def is_bypassed(host: str, port: int, no_proxy: str) -> bool:
     """Return whether *no_proxy* lists *host* and *port*.
 
-    Its entries are separated by commas: ``*`` for everything, an address, a range of addresses in
-    CIDR notation, or a domain. ``domain`` includes its subdomains, ``.domain`` and ``*.domain`` are
-    the subdomains only. ``:port`` limits an address or a domain to that port.
+    Entries are separated by commas: ``*`` for all hosts, an address, a CIDR range, or a domain.
+    ``domain`` includes its subdomains; ``.domain`` and ``*.domain`` match subdomains only. ``:port``
+    limits an address or domain to that port.
     """
     host = _ascii(host.lower().rstrip("."))
     address = _address(host)
@@ -48,7 +48,7 @@ def _entries(no_proxy: str) -> Iterator[str]:
 
 
 def _ascii(name: str) -> str:
-    """Return an international *name* as it travels."""
+    """Return an international *name* in its ASCII form."""
     try:
         return name.encode("idna").decode() if not name.isascii() else name
     except UnicodeError:
@@ -85,7 +85,7 @@ def _contains(network: str, address: _Address) -> bool:
 
 
 def _address(text: str) -> _Address | None:
-    """Return *text* as an address; IPv4 inside IPv6 is IPv4."""
+    """Return *text* as an address, or None; IPv4 mapped into IPv6 becomes IPv4."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -96,7 +96,7 @@ def _address(text: str) -> _Address | None:
 
 def _proxy(scheme: str) -> str:
     if scheme == "http" and "REQUEST_METHOD" in os.environ:
-        return os.environ.get("http_proxy", "")  # a CGI client can set HTTP_PROXY by a header
+        return os.environ.get("http_proxy", "")  # in CGI, HTTP_PROXY is the client's "Proxy" header
     return _variable(f"{scheme}_proxy") or _variable("all_proxy")
 
 

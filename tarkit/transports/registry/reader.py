@@ -1,4 +1,4 @@
-"""A repository of a registry as a Reader: its tags, and the images behind them."""
+"""A repository of a registry as a Reader."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class RegistryReader(Closeable):
 
     @classmethod
     def open(cls, repository: str, options: RegistryOptions | None = None) -> Self:
-        """Open *repository*, as ``registry.example/app``; nothing is asked of the registry yet."""
+        """Open *repository*, such as ``registry.example/app``, without connecting yet."""
         reference = Reference.parse(repository)
         return cls(Repository.connect(reference, options or RegistryOptions(), "pull"), reference)
 
     def images(self) -> Sequence[ImageEntry]:
-        """The tags there are, by their full names. What they stand for is not asked, one by one."""
+        """Return one entry for each tag, named in full. Their manifests are not requested."""
         if self._images is None:
             tags = enumerate(list_tags(self._repository))
             self._images = tuple(ImageEntry(at, (f"{self.where}:{tag}",)) for at, tag in tags)
         return self._images
 
     def source(self, name: str | None = None, *, index: int | None = None) -> RegistrySource:
-        """See :class:`tarkit.protocols.Reader`; without a name, the tag ``latest``."""
+        """See :class:`tarkit.protocols.Reader`; the default name is the tag ``latest``."""
         if index is not None:
             catalog = Catalog(self.images(), (EXACT,), where=self.where)
             name = catalog.choose(None, index)[0].names[0]

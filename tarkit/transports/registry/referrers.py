@@ -1,6 +1,7 @@
-"""What refers to a manifest: signatures, attestations (distribution-spec, "Listing Referrers").
+"""Referrers of a manifest, such as signatures (distribution-spec, "Listing Referrers").
 
-Registries without the referrers API keep the list as an index under a tag made of the digest.
+For registries without the referrers API, clients maintain an index under a tag made of the digest
+("Referrers Tag Schema").
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _TAG_LIMIT = 128
 
 
 def referrers(repository: Repository, digest: Digest) -> Index:
-    """The manifests whose subject is *digest*, from the API or the tag; an empty index where there are none."""
+    """Return an index of the manifests whose subject is *digest*, from the API or the tag."""
     headers = {"Accept": media_types.OCI_INDEX}
     request = repository.request("GET", f"referrers/{digest}", headers=headers)
     answer = repository.client.send(request, {200, 400, 404, 405, 501})
@@ -30,14 +31,14 @@ def referrers(repository: Repository, digest: Digest) -> Index:
 
 
 def subject_of(manifest: RawManifest) -> Descriptor | None:
-    """Return what *manifest* refers to, an image that it signs for example. Most refer to nothing."""
+    """Return the subject of *manifest*, such as the image that it signs, or None."""
     if manifest.media_type not in media_types.MANIFESTS | media_types.INDEXES:
         return None
     return _parsed(manifest).subject
 
 
 def record_referrer(repository: Repository, manifest: RawManifest) -> None:
-    """List *manifest*, which has a subject, under it: for a registry that does not do that itself."""
+    """Add *manifest*, which has a subject, to the tag of its subject, for a registry without the API."""
     content = _parsed(manifest)
     assert content.subject is not None
     index = _tagged(repository, content.subject.digest)
@@ -53,7 +54,7 @@ def record_referrer(repository: Repository, manifest: RawManifest) -> None:
 
 
 def referrers_tag(digest: Digest) -> str:
-    """The tag under which the referrers of *digest* are listed."""
+    """Return the tag that lists the referrers of *digest*."""
     return f"{digest.algorithm}-{digest.hex}"[:_TAG_LIMIT]
 
 

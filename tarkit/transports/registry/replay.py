@@ -1,4 +1,4 @@
-"""The bytes of an upload, the last of which can be had again."""
+"""The body of an upload, with a window of recent bytes that can be sent again."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.verify import VerifyingReader
 
 WINDOW = 8 << 20
-"""Bytes kept of each upload (8 MiB): more than a connection usually holds in flight."""
+"""Bytes kept of each upload (8 MiB): more than a connection usually has in flight."""
 
-_PIECE = 256 << 10  # each send has a timeout of its own, so slow lines need small ones
+_PIECE = 256 << 10  # small, since the timeout applies to each send
 
 
 class ReplayBody:
-    """What *blob* holds, from any position within the last `WINDOW` bytes.
+    """The bytes of *blob*, from any position within the last `WINDOW` bytes.
 
-    Its last chunk is handed out only after all of *blob* was read and verified, so that no
-    registry ever gets the whole of a blob that is not what it should be.
+    The last chunk is returned only after all of *blob* was read and verified, so a registry never
+    receives a complete wrong blob.
     """
 
     def __init__(self, blob: VerifyingReader) -> None:
@@ -30,11 +30,11 @@ class ReplayBody:
         self.failure: BaseException | None = None
 
     def reaches(self, position: int) -> bool:
-        """Whether the bytes from *position* on can be had."""
+        """Return whether the bytes from *position* on are still kept."""
         return (self._kept[0][0] if self._kept else 0) <= position <= self.end
 
     def pieces(self, position: int) -> Iterator[memoryview]:
-        """The bytes from *position* on, to the end of the blob; raises what reading it raises."""
+        """Yield the bytes from *position* to the end of the blob; raise the errors of reading it."""
         while position < self.end or not self.complete:
             chunk = self._kept_at(position)
             while not self.complete and position + len(chunk) == self.end:
@@ -43,9 +43,9 @@ class ReplayBody:
             position += len(chunk)
 
     def take(self, position: int, length: int) -> tuple[memoryview, ...]:
-        """Return *length* bytes from *position* on, or all that are left; raises what reading them raises.
+        """Return *length* bytes from *position* on, or the rest; raise the errors of reading them.
 
-        They are kept until the bytes behind them are asked for, so they can be sent again.
+        They can be taken again until later bytes are taken.
         """
         self._window = max(self._window, length + 2 * CHUNK_SIZE)
         while not self.complete and self.end <= position + length:
@@ -58,7 +58,7 @@ class ReplayBody:
         return tuple(pieces)
 
     def _kept_at(self, position: int) -> memoryview:
-        """What is left, from *position* on, of the chunk that holds it; empty at the end."""
+        """Return the rest of the chunk at *position*, starting there; empty at the end."""
         for start, chunk in reversed(self._kept):
             if start <= position:
                 return memoryview(chunk)[position - start :]

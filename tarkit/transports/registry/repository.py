@@ -1,4 +1,4 @@
-"""One repository of a registry: its manifests and blobs by name (distribution-spec, "Endpoints")."""
+"""One repository of a registry: its manifests and blobs (distribution-spec, "Endpoints")."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _REJECTED = frozenset({400, 405, 406, 413, 415, 422})
 
 
 class Repository:
-    """The repository ``domain/path``, for the *actions* that its tokens have to allow."""
+    """The repository ``domain/path``; tokens must allow *actions*."""
 
     def __init__(
         self, client: RegistryClient, domain: str, path: str, actions: Literal["pull", "pull,push"]
@@ -52,13 +52,13 @@ class Repository:
         self.path = path
         self.name = f"{domain}/{path}"
         self.scopes = (f"repository:{path}:{actions}",)
-        self.chunk_size = 0  # bytes of a blob to send at a time; 0: all of it, until that fails
+        self.chunk_size = 0  # bytes of a chunk; 0 until the registry refuses a blob sent at once
 
     @classmethod
     def connect(
         cls, reference: Reference, options: RegistryOptions, actions: Literal["pull", "pull,push"]
     ) -> Self:
-        """The repository that *reference* is in; nothing is asked of the registry yet."""
+        """Return the repository of *reference*, without connecting yet."""
 
         def credentials() -> Credentials | None:
             if options.credentials is not None:
@@ -69,7 +69,7 @@ class Repository:
         return cls(client, reference.domain, reference.path, actions)
 
     def called(self, name: str | Digest) -> str:
-        """What a message calls the manifest *name*."""
+        """Return the name of the manifest *name* for messages."""
         return f"{self.name}{'@' if isinstance(name, Digest) else ':'}{name}"
 
     def request(
@@ -81,33 +81,33 @@ class Repository:
         headers: Mapping[str, str] | None = None,
         body: Payload | None = None,
     ) -> Request:
-        """A request for *tail*, a path under the repository's or a whole URL."""
+        """Return a request for *tail*, which is relative to the repository, or an absolute URL."""
         url = tail if "://" in tail else f"/v2/{self.path}/{tail}"
         return Request(method, url, where or self.name, self.scopes, headers or {}, body)
 
     def manifest(
         self, name: str | Digest, *, missing: type[TarkitError] = BlobNotFoundError
     ) -> RawManifest:
-        """The manifest or index called *name*, a tag or a digest, verified; raises *missing* for a 404."""
-        request = self._about_manifest("GET", name)
+        """Return the manifest or index *name*, verified; raise *missing* for a 404."""
+        request = self._manifest_request("GET", name)
         return self._read_manifest(name, self.client.send(request, missing=missing))
 
     def try_manifest(self, name: str | Digest) -> RawManifest | None:
-        """Return the manifest or index called *name*, or None if the registry does not send it at once."""
-        answer = self.client.try_send(self._about_manifest("GET", name))
+        """Return the manifest or index *name*, or None if the first request fails."""
+        answer = self.client.try_send(self._manifest_request("GET", name))
         return self._read_manifest(name, answer) if answer and answer.status == 200 else None
 
     def manifest_size(self, digest: Digest) -> int | None:
-        """Return the size of a manifest, or None if it is not there. Only a GET decides that."""
-        if size := self._told_size(self._about_manifest("HEAD", digest)):
+        """Return the size of a manifest, or None if GET says that it is missing."""
+        if size := self._declared_size(self._manifest_request("HEAD", digest)):
             return size
-        request = self._about_manifest("GET", digest)
+        request = self._manifest_request("GET", digest)
         try:
             return len(self.client.send(request, missing=BlobNotFoundError).body)
         except BlobNotFoundError:
             return None
 
-    def _about_manifest(self, method: str, name: str | Digest) -> Request:
+    def _manifest_request(self, method: str, name: str | Digest) -> Request:
         where = self.called(name)
         return self.request(method, f"manifests/{name}", where=where, headers=_ACCEPT)
 
@@ -117,10 +117,12 @@ class Repository:
         return RawManifest(answer.body, media_type, _verified(answer, media_type, name, where))
 
     def put_manifest(self, manifest: RawManifest, name: str | Digest) -> Answer:
-        """Store *manifest* as *name*; raises :class:`ManifestRejectedError` where the registry will not."""
+        """Store *manifest* as *name*; raise :class:`ManifestRejectedError` if the registry rejects it."""
         where = self.called(name)
         if len(manifest.data) > METADATA_LIMIT:
-            raise ManifestRejectedError("a manifest larger than registries take", where=where)
+            raise ManifestRejectedError(
+                "the manifest is larger than registries accept", where=where
+            )
         headers = {"Content-Type": manifest.media_type}
         request = self.request(
             "PUT", f"manifests/{name}", where=where, headers=headers, body=manifest.data
@@ -135,12 +137,12 @@ class Repository:
         return answer
 
     def head_blob(self, digest: Digest) -> int | None:
-        """Return the size of a blob, or None if HEAD does not tell it: the blob may be there all the same."""
-        return self._told_size(self._about_blob("HEAD", digest))
+        """Return the size of a blob, or None if HEAD fails, which does not prove that it is missing."""
+        return self._declared_size(self._blob_request("HEAD", digest))
 
     def blob_size(self, digest: Digest) -> int | None:
-        """Return the size of a blob, or None if it is not there. Only a GET decides that."""
-        if size := self.head_blob(digest):  # some say 0 of all blobs
+        """Return the size of a blob, or None if GET says that it is missing."""
+        if size := self.head_blob(digest):  # some registries answer 0 for every blob
             return size
         try:
             response = self.open_blob(digest)
@@ -150,17 +152,17 @@ class Repository:
         size = content_length(response.headers)
         if size is None:
             raise TransportError(
-                "the registry does not tell its size", where=f"{self.name}: blob {digest}"
+                "the registry does not state its size", where=f"{self.name}: blob {digest}"
             )
         return size
 
     def open_blob(self, digest: Digest, start: int = 0) -> Response:
-        """Ask for the bytes of a blob from *start* on; a registry may send all of them.
+        """Request the bytes of a blob from *start* on; the registry may send all of them (200).
 
-        Raises :class:`BlobNotFoundError` if it is not there.
+        Raises :class:`BlobNotFoundError` if the blob is missing.
         """
         headers = {"Range": f"bytes={start}-"} if start else {}
-        request = replace(self._about_blob("GET", digest), headers=headers)
+        request = replace(self._blob_request("GET", digest), headers=headers)
         response = self.client.open(request)
         if response.status not in (200, 206):
             answer = self.client.http.read(request, response)
@@ -168,25 +170,25 @@ class Repository:
         return response
 
     def try_blob(self, descriptor: Descriptor) -> bytes | None:
-        """Return a small blob, verified, or None if the registry does not send it at once."""
-        answer = self.client.try_send(self._about_blob("GET", descriptor.digest))
+        """Return a small blob, verified, or None if the first request fails."""
+        answer = self.client.try_send(self._blob_request("GET", descriptor.digest))
         if answer and answer.status == 200 and descriptor.digest.matches(answer.body):
             return answer.body
         return None
 
-    def _told_size(self, head: Request) -> int | None:
+    def _declared_size(self, head: Request) -> int | None:
         answer = self.client.try_send(head)
         return content_length(answer.headers) if answer and answer.status == 200 else None
 
-    def _about_blob(self, method: str, digest: Digest) -> Request:
+    def _blob_request(self, method: str, digest: Digest) -> Request:
         return self.request(method, f"blobs/{digest}", where=f"{self.name}: blob {digest}")
 
 
 def _verified(answer: Answer, media_type: str, name: str | Digest, where: str) -> Digest:
-    """The digest of a manifest, which is the one it was asked for by, or the one the registry says."""
+    """Return the digest of a manifest, compared with the requested or declared one."""
     expected = name if isinstance(name, Digest) else None
     if expected is None and media_type not in media_types.SCHEMA1:
-        expected = _declared_digest(answer)  # of schema 1, it leaves out the signatures
+        expected = _declared_digest(answer)  # for schema 1, it does not cover the signatures
     actual = Digest.of(answer.body, expected.algorithm if expected else "sha256")
     if expected and actual != expected:
         raise DigestMismatchError(expected, actual, where=where)
@@ -194,7 +196,7 @@ def _verified(answer: Answer, media_type: str, name: str | Digest, where: str) -
 
 
 def _media_type(answer: Answer, where: str) -> str:
-    """Return what the header says if that is a manifest's type, else what the document says."""
+    """Return the type in the header if it is known, or else the one in the document."""
     declared = _content_type(answer)
     return declared if declared in _KNOWN_TYPES else guess_media_type(answer.body, where=where)
 
@@ -210,7 +212,7 @@ def _check_stored(answer: Answer, digest: Digest, where: str) -> None:
 
 
 def _declared_digest(answer: Answer) -> Digest | None:
-    """Return the digest that the registry states, or None if it states none that can be checked."""
+    """Return the digest in the headers, or None if it is absent or cannot be checked."""
     try:
         return Digest.parse(answer.headers.get("Docker-Content-Digest", ""))
     except TarkitError:

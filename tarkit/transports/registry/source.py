@@ -1,4 +1,4 @@
-"""Reading an image from a registry."""
+"""Read an image from a registry."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tarkit.transports.registry.repository import Repository
 class RegistrySource:
     """One image of a repository; see :class:`tarkit.protocols.Source`.
 
-    A tag is asked for once, so that all of a copy is of one image however the tag moves meanwhile.
+    A tag is resolved once, so a copy is consistent even if the tag moves meanwhile.
     """
 
-    most_open = 6  # no other client downloads more at a time, and some registries would not let it
+    most_open = 6  # as many as other clients use; some registries refuse more
 
     def __init__(self, repository: Repository, reference: Reference) -> None:
         self.repository = repository
@@ -51,5 +51,5 @@ class RegistrySource:
         return self.repository.blob_size(descriptor.digest) is not None
 
     def referrers(self) -> Index:
-        """What refers to the image: signatures, attestations and the like."""
+        """Return an index of the image's referrers, such as signatures and attestations."""
         return referrers(self.repository, self.manifest().digest)

@@ -1,4 +1,4 @@
-"""Whom to trust and what to present: certificates as containers-certs.d(5) lays them out."""
+"""Trusted roots and client certificates, in the layout of containers-certs.d(5)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _DIRECTORIES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
 
 def tls_context(host: str, *, verify: bool, cert_dir: Path | None) -> ssl.SSLContext:
-    """A context that trusts the system's roots and those in the directory of *host*.
+    """Return a context that trusts the system's roots and those in the directory of *host*.
 
-    The directory is *cert_dir*, which must be there, or the first ``certs.d/host`` there is.
+    The directory is *cert_dir*, which must exist, or the first existing ``certs.d/host``.
     """
     import ssl
 
@@ -33,8 +33,8 @@ def tls_context(host: str, *, verify: bool, cert_dir: Path | None) -> ssl.SSLCon
     for path in names:
         try:
             _load(context, path)
-        except (ssl.SSLError, ValueError) as error:  # the first is an OSError as well
-            reason = getattr(error, "reason", None) or "it cannot be read"
+        except (ssl.SSLError, ValueError) as error:  # before OSError, which SSLError is as well
+            reason = getattr(error, "reason", None) or "unreadable"
             raise MalformedError(f"not a certificate and key: {reason}", where=str(path)) from None
         except OSError as error:
             raise from_os_error(error, path) from None
@@ -47,12 +47,12 @@ def _load(context: ssl.SSLContext, path: Path) -> None:
     elif path.suffix == ".cert":
         key = path.with_suffix(".key")
         if not key.is_file():
-            raise PathNotFoundError("a client certificate without its key", where=str(key))
-        # an encrypted key is an error and never a prompt
+            raise PathNotFoundError("the key of a client certificate is missing", where=str(key))
+        # the empty password makes an encrypted key an error instead of a prompt
         context.load_cert_chain(path, key, password=lambda: "")
     elif path.suffix == ".key" and not path.with_suffix(".cert").is_file():
         raise PathNotFoundError(
-            "a client key without its certificate", where=str(path.with_suffix(".cert"))
+            "the certificate of a client key is missing", where=str(path.with_suffix(".cert"))
         )
 
 

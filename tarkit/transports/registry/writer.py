@@ -13,9 +13,9 @@ from tarkit.transports.registry.repository import Repository
 
 
 class RegistryWriter(Closeable):
-    """Puts images into one repository; see :class:`tarkit.protocols.Writer`.
+    """Writes images to one repository; see :class:`tarkit.protocols.Writer`.
 
-    Each image appears under its names when it is committed, after everything it is made of.
+    Committing an image sets its tags, after all of its blobs and manifests are stored.
     """
 
     def __init__(self, repository: Repository, reference: Reference) -> None:
@@ -25,13 +25,13 @@ class RegistryWriter(Closeable):
 
     @classmethod
     def open(cls, repository: str, options: RegistryOptions | None = None) -> Self:
-        """Open *repository*, as ``registry.example/app``; nothing is asked of the registry yet."""
+        """Open *repository*, such as ``registry.example/app``, without connecting yet."""
         reference = Reference.parse(repository)
         connected = Repository.connect(reference, options or RegistryOptions(), "pull,push")
         return cls(connected, reference)
 
     def destination(self, *names: str) -> RegistryDestination:
-        """See :class:`tarkit.protocols.Writer`; without a name, the tag ``latest``."""
+        """See :class:`tarkit.protocols.Writer`; the default name is the tag ``latest``."""
         references = [named(self._reference, name) for name in names or (None,)]
         return RegistryDestination(self._repository, references)
 

@@ -1,4 +1,4 @@
-"""A registry for every test, and a client with little patience."""
+"""Fixtures: a registry in memory, and a client with short timeouts."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def registry() -> Iterator[FakeRegistry]:
 
 @pytest.fixture
 def options() -> RegistryOptions:
-    """Anonymous, and quick to give up."""
+    """Anonymous access with short timeouts."""
     return RegistryOptions(patience=HASTY)
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image in a registry: what its parts are and where."""
+    """The descriptors and bytes of an image in a registry."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]

@@ -1,4 +1,4 @@
-"""Whole copies to and from a registry of the tests' own."""
+"""Whole copies to and from the fake registry."""
 
 from __future__ import annotations
 

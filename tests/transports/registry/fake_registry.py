@@ -1,4 +1,4 @@
-"""A registry in memory, on a thread of its own: the distribution spec as far as a client sees it, and its faults."""
+"""A registry in memory, served by a thread, that injects faults on request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATH = re.compile(r"/v2/(?P<repo>.+?)/(?P<kind>manifests|blobs|tags|referrers)/(
 
 @dataclass(frozen=True)
 class Seen:
-    """One request that came in."""
+    """A received request."""
 
     method: str
     path: str
@@ -28,7 +28,7 @@ class Seen:
 
 
 Fault = Callable[["Exchange"], bool]
-"""Takes over the answer to a request, or returns false to leave it to the registry."""
+"""Answers a request, or returns false to let the registry answer it."""
 
 
 def digest_of(data: bytes) -> str:
@@ -36,7 +36,7 @@ def digest_of(data: bytes) -> str:
 
 
 class FakeRegistry:
-    """What it holds, what it was asked, and how it misbehaves."""
+    """The contents of the registry, the requests it received, and its faults."""
 
     def __init__(self) -> None:
         self.blobs: dict[str, dict[str, bytes]] = {}
@@ -87,7 +87,7 @@ class FakeRegistry:
 
 
 class Exchange(Handler):
-    """One connection to the registry."""
+    """A connection to the registry."""
 
     registry: FakeRegistry
 
@@ -103,7 +103,7 @@ class Exchange(Handler):
         self.serve()
 
     def serve(self) -> None:
-        """Answer as a good registry does."""
+        """Answer as the specification requires."""
         parts = urlsplit(self.path)
         if parts.path == "/v2/":
             self.answer(200, b"{}")

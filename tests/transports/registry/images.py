@@ -1,4 +1,4 @@
-"""Images made up for tests."""
+"""Large images for tests."""
 
 from __future__ import annotations
 

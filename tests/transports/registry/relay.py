@@ -1,4 +1,4 @@
-"""A relay that counts what passes and cuts connections: a bad line to any registry."""
+"""A TCP relay to a registry that counts bytes and cuts connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Relay:
-    """Bytes that came ``down`` from the registry and went ``up`` to it; where to cut next, if anywhere."""
+    """Counts of bytes ``down`` from and ``up`` to the registry, and when to cut the connection."""
 
     target: tuple[str, int]
     cut_down_at: int | None = None

@@ -1,4 +1,4 @@
-"""HTTP servers on threads, for tests."""
+"""HTTP servers for tests, each in a thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Handler(BaseHTTPRequestHandler):
-    """What every server of ours answers with; a subclass has ``handle_request``."""
+    """Base of the handlers; a subclass implements ``handle_request``."""
 
     protocol_version = "HTTP/1.1"
     timeout = 20
@@ -30,7 +30,7 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
     def pieces(self) -> Iterator[bytes]:
-        """The request's body as it comes in."""
+        """Yield the body of the request as it arrives."""
         self.consumed = True
         if self.headers.get("Transfer-Encoding") == "chunked":
             while size := int(self.rfile.readline() or b"0", 16):
@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         return b"".join(self.pieces())
 
     def answer(self, status: int, data: bytes = b"", **headers: str) -> None:
-        """Answer whole."""
+        """Send a complete answer."""
         self.send_response(status)
         if status != 204:
             headers.setdefault("Content-Length", str(len(data)))
@@ -61,12 +61,12 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def refuse(self, status: int, code: str, message: str = "", **headers: str) -> None:
-        """Answer with an error as the specification has it."""
+        """Send an error in the format of the specification."""
         document = {"errors": [{"code": code, "message": message or code.lower()}]}
         self.answer(status, json.dumps(document).encode(), **headers)
 
     def drop(self) -> None:
-        """Break the connection at once."""
+        """Close the connection without an answer."""
         self.close_connection = self.consumed = True
         with contextlib.suppress(OSError):
             self.wfile.flush()
@@ -81,7 +81,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        pass  # connections that break are what these servers are for
+        pass  # broken connections are expected
 
 
 @contextmanager

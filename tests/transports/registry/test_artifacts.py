@@ -1,4 +1,4 @@
-"""Whatever is no plain image goes to a registry and back byte for byte."""
+"""Artifacts are copied to a registry and back byte for byte."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ INTOTO = "application/vnd.in-toto+json"
 def artifact(
     layout: Layout, config: tuple[bytes, str], *layers: tuple[bytes, str], **fields: object
 ) -> Doc:
-    """Add an artifact of blobs, each with its type; its manifest's descriptor."""
+    """Add an artifact of typed blobs. Return the descriptor of its manifest."""
     media_type = fields.pop("mediaType", media_types.OCI_MANIFEST)
     manifest = {
         "schemaVersion": 2,
@@ -61,7 +61,7 @@ def attestation(layout: Layout, subject: Doc) -> Doc:
 
 
 def attested(layout: Layout) -> Doc:
-    """What buildx builds for two platforms."""
+    """An index of two platforms with attestations, as buildx writes it."""
     images = [
         on(layout.image(make_image("shared", arch, architecture=arch)), f"linux/{arch}")
         for arch in ("amd64", "arm64")
@@ -94,7 +94,7 @@ def bare(layout: Layout) -> Doc:
 
 
 def plain_files(layout: Layout) -> Doc:
-    """Blobs with types of layers that are none, and one twice."""
+    """Blobs with layer media types that are not layers, one of them listed twice."""
     blob = (b"no gzip", media_types.OCI_LAYER_GZIP)
     return artifact(layout, (b"", "application/vnd.unknown.config.v1+json"), blob, blob, (b"", ""))
 
@@ -148,7 +148,7 @@ def test_from_a_layout_and_between_repositories_and_back(
 
 
 @pytest.mark.parametrize("kind", [attested, mixed])
-def test_artifacts_stay_as_they_are_beside_layers_that_do_not(
+def test_artifacts_are_unchanged_if_layers_are_recompressed(
     registry: FakeRegistry,
     options: RegistryOptions,
     tmp_path: Path,
@@ -179,7 +179,7 @@ def test_a_docker_archive_takes_images_only(
 
 
 @pytest.mark.parametrize("api", [True, False])
-def test_what_has_a_subject_is_listed_before_it_has_a_tag(
+def test_a_referrer_is_listed_before_it_is_tagged(
     registry: FakeRegistry, options: RegistryOptions, tmp_path: Path, api: bool
 ) -> None:
     registry.referrers_api = api
@@ -200,7 +200,7 @@ def test_what_has_a_subject_is_listed_before_it_has_a_tag(
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 @pytest.mark.parametrize("status", [400, 403, 405, 500])
-def test_a_registry_that_keeps_no_list_of_referrers_gets_the_image_all_the_same(
+def test_a_push_succeeds_if_the_referrers_cannot_be_listed(
     registry: FakeRegistry, options: RegistryOptions, tmp_path: Path, method: str, status: int
 ) -> None:
     registry.referrers_api = False

@@ -1,4 +1,4 @@
-"""Being let in, staying in, and keeping secrets."""
+"""Authentication, renewal of tokens, and secrecy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ME = Credentials("me", SECRET, origin="the test")
 
 @pytest.fixture
 def tokens(registry: FakeRegistry) -> Iterator[TokenServer]:
-    """A token server that the registry sends everybody to."""
+    """A token server whose tokens the registry requires."""
     with token_server() as server:
         server.passwords["me"] = SECRET
         registry.authorize = server.authorize
@@ -108,7 +108,7 @@ def test_one_token_serves_all_requests_of_a_kind(
     assert len(tokens.asked) == 1
 
 
-def test_a_token_that_runs_out_in_the_middle_is_renewed(
+def test_a_token_that_expires_during_a_copy_is_renewed(
     registry: FakeRegistry, options: RegistryOptions, tokens: TokenServer
 ) -> None:
     image = add_image(registry, "app", b"one", b"two")
@@ -122,7 +122,7 @@ def test_a_token_that_runs_out_in_the_middle_is_renewed(
     assert len(tokens.asked) == 3
 
 
-def test_a_token_near_its_end_is_not_begun_with(
+def test_a_token_is_renewed_before_it_expires(
     registry: FakeRegistry,
     options: RegistryOptions,
     tokens: TokenServer,
@@ -144,7 +144,7 @@ def test_a_token_near_its_end_is_not_begun_with(
         assert len(tokens.asked) == 2
 
 
-def test_a_token_that_runs_out_while_a_blob_is_sent(
+def test_a_token_that_expires_during_an_upload_is_renewed(
     registry: FakeRegistry, options: RegistryOptions, tokens: TokenServer
 ) -> None:
     data = bytes(3 << 20)
@@ -190,7 +190,7 @@ def test_pushing_asks_for_more_and_mounting_for_the_neighbour(
         (b"<html>", "not JSON"),
     ],
 )
-def test_a_token_server_that_talks_nonsense(
+def test_invalid_answers_of_a_token_server(
     registry: FakeRegistry, options: RegistryOptions, tokens: TokenServer, body: bytes, problem: str
 ) -> None:
     def nonsense(handler: Handler) -> bool:
@@ -203,7 +203,7 @@ def test_a_token_server_that_talks_nonsense(
 
 
 def broken(tokens: TokenServer, *, status: int = 503) -> list[str]:
-    """Let the token server fail always; the paths it is asked for."""
+    """Let the token server fail. Return the list of requested paths."""
     asked: list[str] = []
 
     def fail(handler: Handler) -> bool:
@@ -225,7 +225,7 @@ def test_a_broken_token_server_is_asked_as_often_as_a_registry(
     assert len(asked) == options.patience.attempts
 
 
-def test_so_it_is_for_a_blob(
+def test_a_broken_token_server_fails_a_blob_after_as_many_attempts(
     registry: FakeRegistry, options: RegistryOptions, tokens: TokenServer
 ) -> None:
     image = add_image(registry, "app", b"layer")
@@ -273,7 +273,7 @@ def test_threads_share_the_failures_of_a_token_server(
 
         with ThreadPoolExecutor(8) as pool:
             assert all(pool.map(ask, range(8)))
-    assert len(asked) < 8  # two, but for threads that come late
+    assert len(asked) < 8  # two, or a few more if threads start late
 
 
 def patient(options: RegistryOptions) -> RegistryOptions:
@@ -354,7 +354,7 @@ def test_a_realm_that_is_no_address(registry: FakeRegistry, options: RegistryOpt
         pull(registry, options)
 
 
-def test_a_redirect_elsewhere_takes_no_secret_along(
+def test_a_redirect_to_another_host_gets_no_credentials(
     registry: FakeRegistry, options: RegistryOptions
 ) -> None:
     image = add_image(registry, "app", b"layer")
@@ -410,7 +410,7 @@ def test_redirects_that_do_not_end(registry: FakeRegistry, options: RegistryOpti
     assert len(registry.requests("GET", "manifests")) == 5
 
 
-def test_uploads_sent_elsewhere_take_no_secret_along(
+def test_uploads_to_another_host_get_no_credentials(
     registry: FakeRegistry, options: RegistryOptions
 ) -> None:
     registry.authorize = basic("me", SECRET)
@@ -427,7 +427,7 @@ def test_uploads_sent_elsewhere_take_no_secret_along(
         assert not any("Authorization" in seen.headers for seen in storage.seen)
 
 
-def test_no_secret_is_shown_even_when_the_registry_says_it_back(
+def test_secrets_that_the_registry_echoes_are_masked(
     registry: FakeRegistry, options: RegistryOptions, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pair = base64.b64encode(f"me:{SECRET}".encode()).decode()
@@ -450,7 +450,7 @@ def test_no_secret_is_shown_even_when_the_registry_says_it_back(
     assert "\x1b" not in str(caught.value)
 
 
-def test_login_keeps_what_the_registry_takes(
+def test_login_stores_accepted_credentials(
     registry: FakeRegistry, options: RegistryOptions, tmp_path: Path
 ) -> None:
     registry.authorize = basic("me", SECRET)
@@ -471,7 +471,7 @@ def test_login_keeps_what_the_registry_takes(
     assert [entry.name for entry in path.parent.iterdir()] == ["auth.json"]
 
 
-def test_login_keeps_nothing_that_is_refused(
+def test_login_stores_no_refused_credentials(
     registry: FakeRegistry, options: RegistryOptions, tmp_path: Path
 ) -> None:
     registry.authorize = basic("me", "another")
@@ -481,7 +481,7 @@ def test_login_keeps_nothing_that_is_refused(
     assert not path.exists()
 
 
-def test_login_makes_the_file_where_containers_tools_look(
+def test_login_creates_the_default_file_of_containers(
     registry: FakeRegistry,
     options: RegistryOptions,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""Registries that take a blob only in chunks: behind a proxy with a limit, or not of unknown length."""
+"""Registries that require chunks: behind a proxy with a size limit, or without unsized bodies."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def put(writer: RegistryWriter, data: bytes, *, known: bool = True) -> None:
 
 
 def at_most(limit: int, *, hang_up: bool = False) -> Callable[[Exchange], None]:
-    """A fault: bodies above *limit* bytes are refused, and not even read if it is to *hang_up*."""
+    """A fault: refuse bodies above *limit* bytes, without reading them if *hang_up*."""
 
     def fault(exchange: Exchange) -> None:
         if int(exchange.headers.get("Content-Length", limit + 1)) <= limit:
@@ -50,7 +50,7 @@ def at_most(limit: int, *, hang_up: bool = False) -> Callable[[Exchange], None]:
 
 
 def chunks(registry: FakeRegistry) -> list[int]:
-    """The sizes of the chunks that were accepted or refused, in their order."""
+    """Return the sizes of all chunks that were sent, in order."""
     patches = registry.requests("PATCH", "uploads")
     return [
         int(seen.headers["Content-Length"]) for seen in patches if "Content-Range" in seen.headers
@@ -60,7 +60,7 @@ def chunks(registry: FakeRegistry) -> list[int]:
 @pytest.mark.parametrize("hang_up", [False, True])
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("limit", [100_000, 3_000_000])
-def test_what_is_too_large_is_sent_in_chunks(
+def test_blobs_above_the_limit_are_sent_in_chunks(
     registry: FakeRegistry, writer: RegistryWriter, limit: int, known: bool, hang_up: bool
 ) -> None:
     for method in ("PUT", "PATCH"):
@@ -69,7 +69,7 @@ def test_what_is_too_large_is_sent_in_chunks(
     assert registry.blobs["app"] == {digest_of(DATA): DATA}
 
 
-def test_a_size_that_is_taken_is_kept_for_the_next_blob(
+def test_the_accepted_chunk_size_is_used_for_the_next_blob(
     registry: FakeRegistry, writer: RegistryWriter
 ) -> None:
     for method in ("PUT", "PATCH"):
@@ -83,7 +83,7 @@ def test_a_size_that_is_taken_is_kept_for_the_next_blob(
     assert len(registry.requests("PUT", "uploads")) == 1
 
 
-def test_chunks_say_where_they_belong(registry: FakeRegistry, writer: RegistryWriter) -> None:
+def test_chunks_have_a_content_range(registry: FakeRegistry, writer: RegistryWriter) -> None:
     registry.fail("PUT", "uploads", at_most(0))
     data = noise(CHUNK + 10)
     put(writer, data)
@@ -93,7 +93,7 @@ def test_chunks_say_where_they_belong(registry: FakeRegistry, writer: RegistryWr
 
 
 @pytest.mark.parametrize("least", [1 << 20, 5 << 20, 12 << 20])
-def test_a_registry_says_how_small_chunks_may_be(
+def test_the_minimum_chunk_length_is_observed(
     registry: FakeRegistry, writer: RegistryWriter, least: int
 ) -> None:
     registry.least_chunk = least
@@ -107,7 +107,9 @@ def test_a_registry_says_how_small_chunks_may_be(
     assert min(chunks(registry)[:-1]) >= least
 
 
-def test_less_than_that_is_not_tried(registry: FakeRegistry, writer: RegistryWriter) -> None:
+def test_chunks_do_not_shrink_below_the_minimum(
+    registry: FakeRegistry, writer: RegistryWriter
+) -> None:
     registry.least_chunk = 1 << 20
     for method in ("PUT", "PATCH"):
         registry.fail(method, "uploads", at_most(1000))
@@ -117,7 +119,7 @@ def test_less_than_that_is_not_tried(registry: FakeRegistry, writer: RegistryWri
     assert registry.blobs == {}
 
 
-def test_a_registry_that_takes_nothing_is_given_up(
+def test_a_registry_that_refuses_every_size_is_an_error(
     registry: FakeRegistry, writer: RegistryWriter
 ) -> None:
     for method in ("PUT", "PATCH"):
@@ -128,7 +130,7 @@ def test_a_registry_that_takes_nothing_is_given_up(
 
 
 @pytest.mark.parametrize("status", [400, 411, 501])
-def test_a_length_is_told_if_the_registry_wants_one(
+def test_a_registry_may_require_a_length(
     registry: FakeRegistry, writer: RegistryWriter, status: int
 ) -> None:
     def want_length(exchange: Exchange) -> None:
@@ -154,7 +156,7 @@ def test_a_wrong_blob_is_never_sent_whole(registry: FakeRegistry, writer: Regist
     assert registry.uploads == {}
 
 
-def test_a_chunk_that_broke_is_sent_again(registry: FakeRegistry, writer: RegistryWriter) -> None:
+def test_an_interrupted_chunk_is_sent_again(registry: FakeRegistry, writer: RegistryWriter) -> None:
     registry.fail("PUT", "uploads", at_most(0))
     data = noise(3 * CHUNK)
     put(writer, b"from now on in chunks")
@@ -180,7 +182,7 @@ def test_a_large_image_passes_a_proxy_with_a_limit(
     tmp_path: Path,
     compression: LayerCompression,
 ) -> None:
-    """More than is kept was sent before the refusal came, so the copy begins that layer anew."""
+    """The refusal comes after more bytes than are kept, so the copy sends that layer again."""
     layout = big_image(tmp_path / "in", 20 << 20)
     for method in ("PUT", "PATCH"):
         registry.fail(method, "uploads", at_most(1 << 20))

@@ -1,4 +1,4 @@
-"""``docker://`` on the command line, against a registry of the tests' own."""
+"""``docker://`` on the command line, against the fake registry."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ def test_locations(text: str, path: str, name: str | None, written: str) -> None
 @pytest.mark.parametrize(
     "text", ["docker:busybox", "docker://", "docker://r.example/UPPER", "docker:///x"]
 )
-def test_what_is_no_location(text: str) -> None:
+def test_invalid_locations(text: str) -> None:
     with pytest.raises(UsageError):
         Location.parse(text)
 
 
 def tarkit(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """The exit code and what was printed; never the password."""
+    """Return the exit code and the output, which must not contain the password."""
     code = run(list(arguments))
     output = capsys.readouterr()
     assert SECRET not in output.out + output.err
     return code, output.out, output.err
 
 
-def test_there_and_back(
+def test_push_and_pull(
     registry: FakeRegistry, fixtures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = f"docker://{registry.address}/team/hello"
@@ -157,7 +157,7 @@ def test_logging_in_and_out(
     assert tarkit(capsys, "logout", registry.address)[0] == 3
 
 
-def test_a_password_that_nobody_can_type(
+def test_no_password_is_asked_for_without_a_terminal(
     registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
@@ -174,7 +174,7 @@ def test_a_password_that_nobody_can_type(
     assert registry.seen == []
 
 
-def test_a_password_that_is_typed(
+def test_a_password_is_read_from_the_terminal(
     registry: FakeRegistry, fixtures: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -219,7 +219,7 @@ def reading_commands(repository: str, name: str, directory: Path) -> dict[str, t
 
 @pytest.mark.parametrize("command", reading_commands("", "", Path()))
 @pytest.mark.parametrize("name", [f"@{DIGEST}", f":v1@{DIGEST}", ":absent"])
-def test_an_image_that_is_not_there_is_not_found_by_any_command(
+def test_every_command_reports_a_missing_image_as_not_found(
     registry: FakeRegistry,
     fixtures: Path,
     tmp_path: Path,
@@ -238,7 +238,7 @@ def test_an_image_that_is_not_there_is_not_found_by_any_command(
 
 
 @pytest.mark.parametrize("part", ["layer", "config", "manifest of a platform"])
-def test_what_is_missing_inside_an_image_is_no_image_that_is_not_found(
+def test_a_missing_part_of_an_image_is_not_a_missing_image(
     registry: FakeRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str
 ) -> None:
     layout = Layout()
@@ -261,7 +261,7 @@ def _largest(held: dict[str, bytes]) -> str:
 
 @pytest.mark.parametrize("kind", ["docker-archive", "oci-archive", "oci"])
 @pytest.mark.parametrize("tag", ["", ":v1"])
-def test_a_digest_is_no_name_for_the_copy(
+def test_a_digest_does_not_name_the_copy(
     registry: FakeRegistry,
     fixtures: Path,
     tmp_path: Path,
@@ -296,7 +296,7 @@ def test_a_digest_is_no_name_for_the_copy(
         ("not a name:1", []),
     ],
 )
-def test_a_name_that_docker_cannot_keep_is_no_name_for_the_copy(
+def test_a_name_that_docker_cannot_store_is_dropped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, kept: list[str]
 ) -> None:
     write_files(tmp_path / "in", layout_of(make_image("one"), name))
@@ -306,7 +306,7 @@ def test_a_name_that_docker_cannot_keep_is_no_name_for_the_copy(
     assert image["names"] == kept
 
 
-def test_a_push_that_fails_gives_no_name(
+def test_a_failed_push_sets_no_tag(
     registry: FakeRegistry, fixtures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Blobs come first, then manifests by digest, and tags last."""

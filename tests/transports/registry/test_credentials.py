@@ -43,13 +43,13 @@ def user_of(repository: str, path: Path | None) -> str | None:
     return found.username if found else None
 
 
-def test_user_and_password_part_at_the_first_colon() -> None:
+def test_the_first_colon_separates_user_and_password() -> None:
     assert Credentials.parse("me:a:b") == Credentials("me", "a:b")
     assert Credentials.parse("me:") == Credentials("me", "")
 
 
 @pytest.mark.parametrize("text", ["", "hunter2", ":hunter2"])
-def test_what_is_no_pair_is_refused_without_showing_it(text: str) -> None:
+def test_malformed_credentials_are_refused_without_showing_them(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         Credentials.parse(text)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
@@ -144,14 +144,14 @@ def test_empty_credentials_are_none(tmp_path: Path, entry: dict[str, str]) -> No
     "said", ['{"Username": "", "Secret": ""}', '{"Username": "<token>", "Secret": ""}', "{}",
              '{"ServerURL": "r.example", "Username": null, "Secret": null}'],
 )  # fmt: skip
-def test_a_helper_that_says_nothing_means_anonymous(helper_directory: Path, said: str) -> None:
+def test_empty_credentials_of_a_helper_mean_anonymous(helper_directory: Path, said: str) -> None:
     program = helper_directory / "docker-credential-empty"
     program.write_text(f"#!{sys.executable}\nprint({said!r})\n")
     program.chmod(0o755)
     assert helper.get("empty", "r.example") is None
 
 
-def test_a_helper_that_hangs_is_ended_with_the_command(helper_directory: Path) -> None:
+def test_a_cancellation_ends_a_helper_that_hangs(helper_directory: Path) -> None:
     program = helper_directory / "docker-credential-hanging"
     program.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(600)\n")
     program.chmod(0o755)
@@ -163,9 +163,7 @@ def test_a_helper_that_hangs_is_ended_with_the_command(helper_directory: Path) -
     timer.join()
 
 
-def test_files_are_looked_for_where_the_tools_keep_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_default_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository = "r.example/app"
     assert user_of(repository, None) is None
     for number, (variable, place) in enumerate(
@@ -184,7 +182,7 @@ def test_files_are_looked_for_where_the_tools_keep_them(
     assert user_of(repository, explicit) == "explicit"
 
 
-def test_who_has_no_home_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_directory_there_are_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -194,7 +192,7 @@ def test_who_has_no_home_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> 
         default_path(None)
 
 
-def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+def test_a_requested_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError):
         find_credentials("r.example/app", tmp_path / "missing.json")
 
@@ -245,7 +243,7 @@ def helper_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
-def test_a_helper_keeps_gives_and_forgets(helper_directory: Path) -> None:
+def test_a_helper_stores_returns_and_erases(helper_directory: Path) -> None:
     helper.store("kept", "r.example", Credentials("me", SECRET))
     helper.store("kept", "t.example", Credentials(identity_token="tok"))
     assert helper.get("kept", "r.example") == Credentials("me", SECRET)
@@ -256,7 +254,7 @@ def test_a_helper_keeps_gives_and_forgets(helper_directory: Path) -> None:
     assert SECRET not in (helper_directory / "argv.log").read_text()
 
 
-def test_a_file_sends_to_its_helpers(helper_directory: Path, tmp_path: Path) -> None:
+def test_a_file_names_its_helpers(helper_directory: Path, tmp_path: Path) -> None:
     helper.store("kept", "r.example", Credentials("helped", SECRET))
     helper.store("kept", "https://index.docker.io/v1/", Credentials("hub", SECRET))
     one = write(tmp_path / "one.json", {"credHelpers": {"r.example": "kept", "docker.io": "kept"}})
@@ -284,7 +282,7 @@ def test_a_missing_or_failing_helper_is_one_line_without_its_output(helper_direc
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-def test_not_found_is_not_an_error_to_look_up_but_to_forget(tmp_path: Path) -> None:
+def test_logout_requires_stored_credentials(tmp_path: Path) -> None:
     from tarkit.transports.registry.login import logout
 
     with pytest.raises(NotFoundError, match=r"not logged in to r\.example"):

@@ -1,4 +1,4 @@
-"""Base URLs, and which addresses may share a secret."""
+"""Base URLs, and which URLs have the same origin."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tarkit.transports.registry.urls import is_loopback, origin, shown
         ("[::1]:5000", "http://[::1]:5000"),
     ],
 )
-def test_base_urls_as_people_write_them(text: str, expected: str) -> None:
+def test_base_urls_are_normalized(text: str, expected: str) -> None:
     assert normalize_base_url(text) == expected
     assert normalize_base_url(expected) == expected
 
@@ -36,7 +36,7 @@ def test_base_urls_as_people_write_them(text: str, expected: str) -> None:
     ["ftp://registry.example", "https://", "https://host:notaport", "host:70000", "https://h/?q=1",
      "https://h/#f", "unix:///run/x"],
 )  # fmt: skip
-def test_what_is_no_base_url_is_refused(text: str) -> None:
+def test_invalid_base_urls(text: str) -> None:
     with pytest.raises(UsageError, match="is not the base URL"):
         normalize_base_url(text)
 

@@ -1,4 +1,4 @@
-"""Every way a registry can fail is one line of a known type."""
+"""Each failure of a registry is an error of the right class with a one-line message."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def free_port() -> int:
         return port
 
 
-def test_nobody_listens(options: RegistryOptions) -> None:
+def test_connection_refused(options: RegistryOptions) -> None:
     error = fails(f"127.0.0.1:{free_port()}", options)
     assert isinstance(error, TransportError)
     assert "connection refused" in str(error)
@@ -59,14 +59,14 @@ def test_an_unknown_host(options: RegistryOptions) -> None:
         (401, AuthenticationError, "authentication required"),
         (403, AuthenticationError, "access denied: DENIED: not yours"),
         (404, ImageNotFoundError, "not found: DENIED: not yours"),
-        (405, UnsupportedError, "does not do this"),
+        (405, UnsupportedError, "does not support this request"),
         (418, TransportError, "answered 418"),
         (429, TransportError, "too many requests"),
         (500, TransportError, "the registry failed (500)"),
         (503, TransportError, "the registry failed (503)"),
     ],
 )
-def test_a_status_is_an_error_of_its_own(
+def test_the_error_of_each_status(
     registry: FakeRegistry,
     options: RegistryOptions,
     status: int,
@@ -83,7 +83,7 @@ def test_a_status_is_an_error_of_its_own(
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_what_passes_is_tried_again(
+def test_passing_failures_are_retried(
     registry: FakeRegistry, options: RegistryOptions, status: int
 ) -> None:
     image = add_image(registry)
@@ -93,13 +93,15 @@ def test_what_passes_is_tried_again(
     assert len(registry.requests("GET", "manifests")) == 4
 
 
-def test_it_is_not_tried_for_ever(registry: FakeRegistry, options: RegistryOptions) -> None:
+def test_the_number_of_attempts_is_limited(
+    registry: FakeRegistry, options: RegistryOptions
+) -> None:
     registry.fail("GET", "manifests", lambda exchange: exchange.drop())
     assert "the connection broke" in str(fails(registry.address, options))
     assert len(registry.requests("GET", "manifests")) == options.patience.attempts
 
 
-def test_what_does_not_pass_is_asked_once(registry: FakeRegistry, options: RegistryOptions) -> None:
+def test_other_failures_are_not_retried(registry: FakeRegistry, options: RegistryOptions) -> None:
     fails(registry.address, options)
     assert len(registry.requests("GET", "manifests")) == 1
 
@@ -116,7 +118,9 @@ def test_what_does_not_pass_is_asked_once(registry: FakeRegistry, options: Regis
         "Thu, 99 Foo -1 99:99:99 +9",
     ],
 )
-def test_waits_that_are_short(registry: FakeRegistry, options: RegistryOptions, value: str) -> None:
+def test_a_short_retry_after_is_observed(
+    registry: FakeRegistry, options: RegistryOptions, value: str
+) -> None:
     image = add_image(registry)
     wait = {"Retry-After": value}
     registry.fail_once("GET", "manifests", lambda exchange: exchange.refuse(429, "SLOW", **wait))
@@ -125,7 +129,7 @@ def test_waits_that_are_short(registry: FakeRegistry, options: RegistryOptions, 
 
 
 @pytest.mark.parametrize("value", ["3600", formatdate(4102444800, usegmt=True), "9" * 400])
-def test_a_wait_that_is_too_long_is_told_and_not_waited_for(
+def test_a_long_retry_after_is_an_error(
     registry: FakeRegistry, options: RegistryOptions, value: str
 ) -> None:
     wait = {"Retry-After": value}
@@ -136,7 +140,7 @@ def test_a_wait_that_is_too_long_is_told_and_not_waited_for(
     assert len(registry.requests("GET", "manifests")) == 1
 
 
-def test_closing_wakes_who_waits(registry: FakeRegistry) -> None:
+def test_closing_ends_a_pause(registry: FakeRegistry) -> None:
     patience = RetryPolicy(attempts=5, delay=30, longest=60)
     registry.fail("GET", "manifests", lambda exchange: exchange.refuse(503, "BUSY"))
     errors: list[BaseException] = []
@@ -169,7 +173,7 @@ def test_something_that_is_not_http(options: RegistryOptions) -> None:
         assert isinstance(fails(address, options), TransportError)
 
 
-def test_a_large_error_is_not_read_to_its_end(
+def test_a_large_error_is_not_read_completely(
     registry: FakeRegistry, options: RegistryOptions
 ) -> None:
     registry.fail("GET", "manifests", lambda exchange: exchange.refuse(418, "X", "y" * 100_000))
@@ -183,7 +187,7 @@ def test_a_large_error_is_not_read_to_its_end(
     "body", [b"", b"not json", b"[]", b'{"errors": []}', b'{"errors": [5]}', b'{"errors": {"a": 1}}',
              b"[" * 100_000, b'{"errors": [{"code": null}]}'],
 )  # fmt: skip
-def test_errors_that_say_nothing(
+def test_errors_without_a_message(
     registry: FakeRegistry, options: RegistryOptions, body: bytes
 ) -> None:
     registry.fail("GET", "manifests", lambda exchange: exchange.answer(418, body))
@@ -207,7 +211,7 @@ def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_proxy_is_used_and_told_who_we_are(
+def test_a_proxy_gets_its_credentials(
     options: RegistryOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[str, str | None]] = []

@@ -1,4 +1,4 @@
-"""Foreign layers from their URLs: fetched like blobs, but without a registry's credentials."""
+"""Foreign layers are fetched from their URLs without the registry's credentials."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def fetched(*urls: str, options: RegistryOptions) -> bytes:
         return stream.read()
 
 
-def test_the_first_url_that_has_it(host: FakeRegistry, options: RegistryOptions) -> None:
+def test_the_first_url_that_works_is_used(host: FakeRegistry, options: RegistryOptions) -> None:
     urls = (
         "ftp://example.org/layer",
         f"http://{host.address}/none",
@@ -80,9 +80,7 @@ def test_a_host_that_wants_credentials_gets_none(host: FakeRegistry) -> None:
     assert all("Authorization" not in seen.headers for seen in host.seen)
 
 
-def test_a_connection_that_breaks_is_made_again(
-    host: FakeRegistry, options: RegistryOptions
-) -> None:
+def test_a_broken_connection_is_resumed(host: FakeRegistry, options: RegistryOptions) -> None:
     def break_once(exchange: Exchange) -> bool:
         if len(host.seen) > 1:
             return False
@@ -93,7 +91,7 @@ def test_a_connection_that_breaks_is_made_again(
     assert fetched(f"http://{host.address}/layer", options=options) == DATA
 
 
-def test_what_cannot_be_had(host: FakeRegistry, options: RegistryOptions) -> None:
+def test_a_layer_that_no_url_has(host: FakeRegistry, options: RegistryOptions) -> None:
     with pytest.raises(BlobNotFoundError):
         fetched(f"http://{host.address}/none", options=options)
     with pytest.raises(BlobNotFoundError, match="no URL"):
@@ -115,7 +113,7 @@ def test_what_cannot_be_had(host: FakeRegistry, options: RegistryOptions) -> Non
         "http://example.org:99999/layer",
     ],
 )
-def test_urls_that_lead_nowhere(url: str, options: RegistryOptions) -> None:
+def test_unsupported_urls(url: str, options: RegistryOptions) -> None:
     with pytest.raises(UnsupportedError) as caught:
         fetched(url, options=options)
     assert "secret" not in str(caught.value)
@@ -147,7 +145,7 @@ def test_on_the_command_line(
     assert tarkit(capsys, "ls", f"oci:{tmp_path / 'whole'}:y")[0] == 0
 
 
-def test_a_registry_that_lacks_it(
+def test_a_registry_without_the_layer(
     registry: FakeRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     layout = Layout()

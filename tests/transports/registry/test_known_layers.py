@@ -1,4 +1,4 @@
-"""A second copy finds the compressed layers of the first, by requests that are counted."""
+"""A second copy reuses the compressed layers of the first. Tests count the requests."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def counts(result: CopyResult) -> tuple[int, int, int]:
 
 
 def sent(registry: FakeRegistry) -> int:
-    """How many uploads were begun since this was asked last."""
+    """Return the number of uploads since the last call."""
     number = len(registry.requests("POST", "/blobs/uploads/"))
     registry.seen.clear()
     return number
 
 
 def source(tmp_path: Path, kind: str, image: Image = IMAGE) -> str:
-    """*image* as a layout of gzip layers, or as an archive of plain ones."""
+    """Write *image* as a layout of gzip layers or an archive of plain ones."""
     if kind == "docker-archive":
         return f"docker-archive:{docker_archive(tmp_path / 'save.tar', (image, ['app:1']))}"
     layout = Layout()
@@ -55,7 +55,7 @@ def test_a_repeated_copy_sends_no_blob(
     assert (sent(registry), second.bytes_written) == (0, 0)
 
 
-def test_layers_are_reused_though_the_repository_has_the_uncompressed_ones_as_well(
+def test_layers_are_reused_if_the_repository_has_several_compressions(
     registry: FakeRegistry, options: RegistryOptions, tmp_path: Path
 ) -> None:
     image, target = source(tmp_path, "layout"), f"docker://{registry.address}/app"
@@ -101,7 +101,7 @@ def test_every_platform_of_an_index_is_known(
     assert sent(registry) == 0
 
 
-def test_what_is_asked_of_the_existing_image_is_asked_once(
+def test_the_existing_image_is_requested_once(
     registry: FakeRegistry, options: RegistryOptions, tmp_path: Path
 ) -> None:
     image, target = source(tmp_path, "docker-archive"), f"docker://{registry.address}/app:v1"
@@ -115,7 +115,7 @@ def test_what_is_asked_of_the_existing_image_is_asked_once(
 
 
 @pytest.mark.parametrize("damage", ["config", "manifest", "layer"])
-def test_an_existing_image_that_is_damaged_stops_nothing(
+def test_a_damaged_existing_image_is_ignored(
     registry: FakeRegistry, options: RegistryOptions, tmp_path: Path, damage: str
 ) -> None:
     def answer_nonsense(exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""A base URL: the API where it is, whatever the name says."""
+"""A base URL replaces the host in the name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.transports.registry.conftest import add_image
 from tests.transports.registry.fake_registry import FakeRegistry
 
 
-def test_an_image_is_fetched_where_the_base_url_says(
+def test_an_image_is_fetched_from_the_base_url(
     registry: FakeRegistry, options: RegistryOptions
 ) -> None:
     image = add_image(registry)

@@ -72,9 +72,10 @@ def pairs() -> list[tuple[str, int | str]]:
     The client treats all answers to optional requests in one place (``try_send``).
     """
     kinds = list(OPTIONAL)
-    every = [*STATUSES, 400, 416, 500, "reset", "nonsense"]
+    every: list[int | str] = [*STATUSES, 400, 416, 500, "reset", "nonsense"]
+    classes: list[int | str] = [401, 404, "reset"]
     spread = [(kinds[at % len(kinds)], how) for at, how in enumerate(every)]
-    return [*spread, *((kind, how) for kind in kinds for how in (401, 404, "reset"))]
+    return [*spread, *((kind, how) for kind in kinds for how in classes)]
 
 
 @pytest.mark.parametrize(("kind", "how"), dict.fromkeys(pairs()))

@@ -1,4 +1,4 @@
-"""Which hosts are reached without a proxy: the table of golang.org/x/net/http/httpproxy, and more."""
+"""``NO_PROXY``: the table of golang.org/x/net/http/httpproxy, and more."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_hosts_without_a_proxy(
 @pytest.mark.parametrize(
     "host", ["localhost", "localhost:5000", "a.localhost", "127.0.0.1", "127.9.9.9:1", "[::1]:5000"]
 )
-def test_the_loopback_interface_never_has_one(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_the_loopback_interface_has_no_proxy(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("ALL_PROXY", PROXY)
     assert proxy_for(f"https://{host}/") == ""
     assert proxy_for("https://r.example/") == PROXY
@@ -91,7 +91,7 @@ def test_variables_in_either_case(
     assert proxy_for("https://r.example/") == ""
 
 
-def test_a_cgi_client_chooses_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_http_proxy_is_ignored_in_cgi(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", PROXY)
     assert proxy_for("http://r.example/") == PROXY
     monkeypatch.setenv("REQUEST_METHOD", "GET")
@@ -99,6 +99,6 @@ def test_a_cgi_client_chooses_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(st.text(max_size=60), st.sampled_from(["r.example", "192.0.2.1", "2001:db8::1"]))
-def test_nothing_breaks_the_parser(no_proxy: str, host: str) -> None:
+def test_the_parser_accepts_any_text(no_proxy: str, host: str) -> None:
     assert is_bypassed(host, 443, no_proxy) in (True, False)
     assert is_bypassed(host, 443, f"{no_proxy},{host}")

@@ -1,4 +1,4 @@
-"""Reading from a registry, a good one and a bad one."""
+"""Read from a registry, including faulty ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pulled(source: RegistrySource, layer: Descriptor) -> bytes:
 
 
 def cut_at(position: int) -> Callable[[Exchange], None]:
-    """A fault: the right answer, whose connection breaks at byte *position* of the body."""
+    """A fault: the connection breaks at byte *position* of the body."""
 
     def fault(exchange: Exchange) -> None:
         data = exchange.registry.blobs["app"][exchange.path.rpartition("/")[2]]
@@ -78,7 +78,7 @@ def test_it_is_a_source_and_a_reader(open_source: RegistrySource, options: Regis
     assert reader.where == "r.example/app"
 
 
-def test_a_tag_is_asked_for_once(registry: FakeRegistry, open_source: RegistrySource) -> None:
+def test_a_tag_is_resolved_once(registry: FakeRegistry, open_source: RegistrySource) -> None:
     first = add_image(registry, "app", b"first")
     raw = open_source.manifest()
     add_image(registry, "app", b"second")
@@ -95,7 +95,7 @@ def test_names_of_images(registry: FakeRegistry, options: RegistryOptions) -> No
         for written in (None, "latest", digest, f"latest@{digest}", f"{name}:latest", name):
             assert reader.source(written).manifest().data == image.manifest
         assert reader.source(index=0).manifest().data == image.manifest
-        with pytest.raises(ImageNotFoundError, match="@5: it holds 1 image"):
+        with pytest.raises(ImageNotFoundError, match="@5: found 1 image"):
             reader.source(index=5)
         with pytest.raises(ImageNotFoundError):
             reader.source(index=-1)
@@ -105,7 +105,7 @@ def test_names_of_images(registry: FakeRegistry, options: RegistryOptions) -> No
             reader.source("absent").manifest()
 
 
-def test_nothing_is_asked_before_something_is_wanted(registry: FakeRegistry) -> None:
+def test_opening_sends_no_request(registry: FakeRegistry) -> None:
     with RegistryReader.open(f"{registry.address}/app") as reader:
         reader.source("latest")
     assert registry.seen == []
@@ -121,13 +121,13 @@ def test_missing_things(registry: FakeRegistry, open_source: RegistrySource) -> 
     assert not open_source.holds(replace(absent, media_type=media_types.OCI_MANIFEST))
 
 
-def test_what_is_held(registry: FakeRegistry, open_source: RegistrySource) -> None:
+def test_holds(registry: FakeRegistry, open_source: RegistrySource) -> None:
     image = add_image(registry, "app", b"layer")
     assert open_source.holds(image.layers[0])
     assert open_source.holds(open_source.manifest().descriptor)
 
 
-def test_tags_come_page_by_page(registry: FakeRegistry, options: RegistryOptions) -> None:
+def test_tags_are_paginated(registry: FakeRegistry, options: RegistryOptions) -> None:
     registry.page = 2
     for number in range(5):
         registry.add_manifest("app", f"v{number}", b"{}", media_types.OCI_MANIFEST)
@@ -138,7 +138,7 @@ def test_tags_come_page_by_page(registry: FakeRegistry, options: RegistryOptions
 
 
 @pytest.mark.parametrize("link", ['</v2/app/tags/list?n=1>; rel="next"', "nonsense"])
-def test_pages_that_lead_nowhere(
+def test_links_without_a_next_page(
     registry: FakeRegistry, options: RegistryOptions, link: str
 ) -> None:
     page = json.dumps({"tags": ["a", "b"]}).encode()
@@ -147,7 +147,7 @@ def test_pages_that_lead_nowhere(
         assert len(reader.images()) == 2
 
 
-def test_a_repository_that_is_not_there(registry: FakeRegistry, options: RegistryOptions) -> None:
+def test_an_unknown_repository(registry: FakeRegistry, options: RegistryOptions) -> None:
     with (
         RegistryReader.open(f"{registry.address}/app", options) as reader,
         pytest.raises(ImageNotFoundError, match="NAME_UNKNOWN"),
@@ -155,9 +155,7 @@ def test_a_repository_that_is_not_there(registry: FakeRegistry, options: Registr
         reader.images()
 
 
-def test_a_blob_goes_on_where_its_connection_broke(
-    registry: FakeRegistry, open_source: RegistrySource
-) -> None:
+def test_a_broken_download_is_resumed(registry: FakeRegistry, open_source: RegistrySource) -> None:
     layer = add_image(registry, "app", BIG).layers[0]
     for position in (1 << 20, 2 << 20):
         registry.fail_once("GET", str(layer.digest), cut_at(position))
@@ -168,7 +166,7 @@ def test_a_blob_goes_on_where_its_connection_broke(
     assert len(ranges) == 3
 
 
-def test_a_registry_without_ranges_sends_all_again(
+def test_a_registry_without_ranges_sends_the_whole_blob(
     registry: FakeRegistry, open_source: RegistrySource
 ) -> None:
     registry.honours_ranges = False
@@ -178,7 +176,7 @@ def test_a_registry_without_ranges_sends_all_again(
 
 
 def refuse_range(how: int | str) -> Callable[[Exchange], None]:
-    """A fault: ranges are refused, or other bytes sent than those asked for."""
+    """A fault: ranges are refused, or the wrong bytes are sent."""
 
     def fault(exchange: Exchange) -> None:
         if "Range" not in exchange.headers:
@@ -198,7 +196,7 @@ def refuse_range(how: int | str) -> Callable[[Exchange], None]:
     [400, 401, 403, 404, 405, 416, 429, 500, 501, 503, "reset", "", "nonsense",
      "bytes 0-3145727/3145728", "bytes 7-3145727/3145728"],
 )  # fmt: skip
-def test_a_registry_that_gets_ranges_wrong_sends_all_again(
+def test_wrong_ranges_are_replaced_by_the_whole_blob(
     registry: FakeRegistry, open_source: RegistrySource, how: int | str
 ) -> None:
     layer = add_image(registry, "app", BIG).layers[0]
@@ -208,7 +206,7 @@ def test_a_registry_that_gets_ranges_wrong_sends_all_again(
     assert pulled(open_source, layer) == BIG
 
 
-def test_a_part_of_a_blob_that_nobody_asked_for_is_an_error(
+def test_an_unrequested_range_is_an_error(
     registry: FakeRegistry, open_source: RegistrySource
 ) -> None:
     layer = add_image(registry, "app", BIG).layers[0]
@@ -218,7 +216,7 @@ def test_a_part_of_a_blob_that_nobody_asked_for_is_an_error(
         pulled(open_source, layer)
 
 
-def test_a_connection_that_keeps_breaking_is_given_up(
+def test_the_number_of_reconnections_is_limited(
     registry: FakeRegistry, open_source: RegistrySource
 ) -> None:
     layer = add_image(registry, "app", BIG).layers[0]
@@ -227,9 +225,7 @@ def test_a_connection_that_keeps_breaking_is_given_up(
         pulled(open_source, layer)
 
 
-def test_a_stalled_blob_is_asked_for_again(
-    registry: FakeRegistry, open_source: RegistrySource
-) -> None:
+def test_a_stalled_download_is_resumed(registry: FakeRegistry, open_source: RegistrySource) -> None:
     layer = add_image(registry, "app", BIG).layers[0]
     woken = threading.Event()
 
@@ -248,7 +244,9 @@ def test_a_stalled_blob_is_asked_for_again(
         woken.set()
 
 
-def test_a_trickle_is_not_waited_for(registry: FakeRegistry, open_source: RegistrySource) -> None:
+def test_a_download_that_is_too_slow_is_an_error(
+    registry: FakeRegistry, open_source: RegistrySource
+) -> None:
     layer = add_image(registry, "app", BIG).layers[0]
     woken = threading.Event()
 
@@ -268,7 +266,7 @@ def test_a_trickle_is_not_waited_for(registry: FakeRegistry, open_source: Regist
 
 
 @pytest.mark.parametrize("difference", [-1, 1])
-def test_a_lying_content_length_is_noticed_at_once(
+def test_a_wrong_content_length_is_an_error(
     registry: FakeRegistry, open_source: RegistrySource, difference: int
 ) -> None:
     layer = add_image(registry, "app", b"twelve bytes").layers[0]
@@ -282,7 +280,7 @@ def test_a_lying_content_length_is_noticed_at_once(
         open_source.open_blob(layer)
 
 
-def test_a_blob_without_a_length_is_checked_all_the_same(
+def test_a_blob_without_a_length_is_verified(
     registry: FakeRegistry, open_source: RegistrySource
 ) -> None:
     layer = add_image(registry, "app", b"twelve bytes").layers[0]
@@ -308,7 +306,7 @@ def test_a_wrong_blob_is_caught_by_its_digest(
         pulled(open_source, layer)
 
 
-def test_a_manifest_that_is_not_the_one_asked_for(
+def test_a_manifest_with_a_wrong_digest(
     registry: FakeRegistry, open_source: RegistrySource
 ) -> None:
     add_image(registry, "app", b"layer")
@@ -318,7 +316,7 @@ def test_a_manifest_that_is_not_the_one_asked_for(
         open_source.manifest(Digest.of(b"something else"))
 
 
-def test_a_tag_whose_digest_is_told_wrong(
+def test_a_tag_with_a_wrong_declared_digest(
     registry: FakeRegistry, open_source: RegistrySource
 ) -> None:
     headers = {
@@ -338,7 +336,7 @@ def test_a_manifest_larger_than_the_limit(
         open_source.manifest()
 
 
-def test_a_page_for_people_is_no_manifest(
+def test_an_html_page_is_not_a_manifest(
     registry: FakeRegistry, open_source: RegistrySource
 ) -> None:
     page = {"Content-Type": "text/html"}
@@ -349,7 +347,7 @@ def test_a_page_for_people_is_no_manifest(
         open_source.manifest()
 
 
-def test_a_manifest_without_a_type_is_known_by_its_fields(
+def test_the_type_of_a_manifest_is_guessed_from_its_fields(
     registry: FakeRegistry, open_source: RegistrySource
 ) -> None:
     image = add_image(registry, "app", b"layer")
@@ -375,9 +373,7 @@ def test_several_threads_pull_from_one_source(
     assert [results[n] for n in range(8)] == layers
 
 
-def test_a_silent_registry_is_given_up_in_time(
-    registry: FakeRegistry, open_source: RegistrySource
-) -> None:
+def test_a_silent_registry_times_out(registry: FakeRegistry, open_source: RegistrySource) -> None:
     woken = threading.Event()
     registry.fail("GET", "manifests", lambda exchange: ignore(woken.wait(10)))
     began = time.monotonic()
@@ -394,7 +390,7 @@ def test_a_silent_registry_is_given_up_in_time(
     ["binary/octet-stream", "application/x-json", "application/json; charset=utf-8", "text/html", "",
      "application/vnd.oci.image.config.v1+json", "nonsense"],
 )  # fmt: skip
-def test_a_content_type_that_is_no_manifests_says_nothing(
+def test_an_unknown_content_type_is_ignored(
     registry: FakeRegistry, options: RegistryOptions, declared: str
 ) -> None:
     image = add_image(registry)

@@ -1,4 +1,4 @@
-"""Writing to a registry, a good one and a bad one."""
+"""Write to a registry, including faulty ones."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ ANY = frozenset(Compression)
 
 
 def known(data: bytes) -> VerifyingReader:
-    """A stream whose digest and size were promised."""
+    """A stream with an expected digest and size."""
     return VerifyingReader(
         io.BytesIO(data), digest=Descriptor.of(data, "").digest, size=len(data), where="test"
     )
 
 
 def unknown(data: bytes) -> VerifyingReader:
-    """A stream that nobody knows anything of, as one that is being compressed."""
+    """A stream of unknown digest and size, such as one being compressed."""
     return VerifyingReader(io.BytesIO(data))
 
 
@@ -64,7 +64,7 @@ def manifest_of(**fields: object) -> RawManifest:
 
 
 def break_after(size: int) -> Callable[[Exchange], None]:
-    """A fault: *size* bytes of an upload are kept, and the connection breaks."""
+    """A fault: store *size* bytes of an upload and break the connection."""
 
     def fault(exchange: Exchange) -> None:
         session = exchange.path.rpartition("/")[2].partition("?")[0]
@@ -112,7 +112,7 @@ def test_a_known_size_takes_one_request_and_an_unknown_one_two(
 
 @pytest.mark.parametrize("stream", [known, unknown])
 @pytest.mark.parametrize("kept", [0, 1, 1000, 2 << 20])
-def test_an_upload_goes_on_where_its_connection_broke(
+def test_a_broken_upload_is_resumed(
     registry: FakeRegistry,
     writer: RegistryWriter,
     stream: Callable[[bytes], VerifyingReader],
@@ -128,7 +128,7 @@ def test_an_upload_goes_on_where_its_connection_broke(
 
 
 @pytest.mark.parametrize("stream", [known, unknown])
-def test_a_session_that_is_forgotten_is_begun_again(
+def test_a_lost_session_is_replaced(
     registry: FakeRegistry,
     writer: RegistryWriter,
     stream: Callable[[bytes], VerifyingReader],
@@ -142,7 +142,7 @@ def test_a_session_that_is_forgotten_is_begun_again(
     assert registry.blobs["app"] == {digest_of(BIG): BIG}
 
 
-def test_what_the_registry_lost_and_we_no_longer_have_is_an_error(
+def test_losing_more_bytes_than_are_kept_is_an_error(
     registry: FakeRegistry, writer: RegistryWriter
 ) -> None:
     def lose(exchange: Exchange) -> None:
@@ -155,7 +155,7 @@ def test_what_the_registry_lost_and_we_no_longer_have_is_an_error(
         put(writer, known(b"x" * (WINDOW + (4 << 20))))
 
 
-def test_only_the_answer_was_lost(registry: FakeRegistry, writer: RegistryWriter) -> None:
+def test_a_lost_answer_to_a_stored_blob(registry: FakeRegistry, writer: RegistryWriter) -> None:
     def store_and_drop(exchange: Exchange) -> None:
         registry.add_blob("app", exchange.body())
         exchange.drop()
@@ -165,7 +165,7 @@ def test_only_the_answer_was_lost(registry: FakeRegistry, writer: RegistryWriter
     assert len(registry.requests("PUT")) == 1
 
 
-def test_a_registry_that_keeps_breaking_is_given_up(
+def test_the_number_of_resumptions_is_limited(
     registry: FakeRegistry, writer: RegistryWriter
 ) -> None:
     registry.fail("PUT", "uploads", lambda exchange: exchange.drop())
@@ -175,7 +175,7 @@ def test_a_registry_that_keeps_breaking_is_given_up(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_busy_registry_gets_the_blob_later(
+def test_an_upload_to_a_busy_registry_is_retried(
     registry: FakeRegistry, writer: RegistryWriter, status: int
 ) -> None:
     registry.fail_once("POST", "uploads", lambda exchange: exchange.refuse(status, "BUSY"))
@@ -185,7 +185,7 @@ def test_a_busy_registry_gets_the_blob_later(
 
 
 @pytest.mark.parametrize("status", [404, 405, 500])
-def test_an_upload_that_cannot_be_cancelled_hides_no_error(
+def test_a_failed_cancellation_does_not_replace_the_error(
     registry: FakeRegistry, writer: RegistryWriter, status: int
 ) -> None:
     registry.fail("DELETE", "uploads", lambda exchange: exchange.refuse(status, "UNSUPPORTED"))
@@ -221,7 +221,7 @@ def test_a_failing_source_is_its_own_error_and_tried_once(
     assert registry.uploads == {}
 
 
-def test_reuse_asks_before_it_sends(registry: FakeRegistry, writer: RegistryWriter) -> None:
+def test_existing_blobs_are_reused(registry: FakeRegistry, writer: RegistryWriter) -> None:
     registry.add_blob("app", BIG)
     destination = writer.destination("latest")
     found = destination.try_reuse(layer_of(BIG), diff_id=None, compressions=ANY)
@@ -239,9 +239,7 @@ def test_a_blob_of_another_size_is_not_the_same(
     assert found is None
 
 
-def test_a_layer_is_known_again_by_its_diff_id(
-    registry: FakeRegistry, writer: RegistryWriter
-) -> None:
+def test_a_layer_is_found_by_its_diff_id(registry: FakeRegistry, writer: RegistryWriter) -> None:
     image = add_image(registry, "app", b"compressed")
     diff_id = Descriptor.of(b"", "").digest.parse(f"sha256:{'0' * 64}")
     wanted = Descriptor.of(b"uncompressed", media_types.OCI_LAYER)
@@ -348,7 +346,9 @@ def test_manifests_come_last_and_the_top_under_every_name(
     assert names == [str(child.digest), "one", "two"]
 
 
-def test_by_digest_only_the_very_same(registry: FakeRegistry, writer: RegistryWriter) -> None:
+def test_a_reference_with_a_digest_accepts_only_that_image(
+    registry: FakeRegistry, writer: RegistryWriter
+) -> None:
     manifest = manifest_of(config=EMPTY, layers=[])
     destination = writer.destination(str(manifest.digest))
     destination.put_manifest(manifest)
@@ -361,9 +361,7 @@ def test_by_digest_only_the_very_same(registry: FakeRegistry, writer: RegistryWr
 
 
 @pytest.mark.parametrize("status", [400, 413, 415])
-def test_a_manifest_the_registry_will_not_have(
-    registry: FakeRegistry, writer: RegistryWriter, status: int
-) -> None:
+def test_a_rejected_manifest(registry: FakeRegistry, writer: RegistryWriter, status: int) -> None:
     registry.fail(
         "PUT", "manifests", lambda exchange: exchange.refuse(status, "MANIFEST_INVALID", "no OCI")
     )
@@ -404,7 +402,7 @@ def test_referrers_are_found_with_and_without_the_api(
         assert found[0].artifact_type == "application/signature0"
 
 
-def test_nothing_refers_to_most_images(registry: FakeRegistry, options: RegistryOptions) -> None:
+def test_an_image_without_referrers(registry: FakeRegistry, options: RegistryOptions) -> None:
     add_image(registry, "app", b"layer")
     registry.referrers_api = False
     with RegistryReader.open(f"{registry.address}/app", options) as reader:

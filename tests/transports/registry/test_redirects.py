@@ -1,4 +1,4 @@
-"""Uploads and manifests that a registry wants elsewhere (RFC 9110, sections 15.4.8 and 15.4.9)."""
+"""Redirected uploads and manifests (RFC 9110, sections 15.4.8 and 15.4.9)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def reader(data: bytes, *, known: bool) -> VerifyingReader:
 
 
 def to(address: str, status: int) -> Callable[[Exchange], None]:
-    """A fault: the same is to be asked for at *address*."""
+    """A fault: redirect to the same path at *address*."""
 
     def fault(exchange: Exchange) -> None:
         exchange.answer(status, Location=f"http://{address}{exchange.path}")
@@ -57,10 +57,10 @@ def put(writer: RegistryWriter, data: bytes, *, known: bool = True) -> None:
 
 @pytest.mark.parametrize("status", [307, 308])
 @pytest.mark.parametrize("known", [True, False])
-def test_an_upload_opened_elsewhere_stays_there(
+def test_a_redirected_session_stays_at_its_host(
     registry: FakeRegistry, other: FakeRegistry, writer: RegistryWriter, status: int, known: bool
 ) -> None:
-    """Relative addresses are relative to where they came from."""
+    """A relative ``Location`` is relative to the URL of the answer."""
     registry.fail("POST", "uploads", to(other.address, status))
     put(writer, LARGE, known=known)
     assert other.blobs["app"] == {digest_of(LARGE): LARGE}
@@ -71,7 +71,7 @@ def test_an_upload_opened_elsewhere_stays_there(
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("known", [True, False])
-def test_a_body_goes_along(
+def test_a_redirect_of_a_body(
     registry: FakeRegistry,
     other: FakeRegistry,
     writer: RegistryWriter,
@@ -80,7 +80,7 @@ def test_a_body_goes_along(
     data: bytes,
     known: bool,
 ) -> None:
-    """Both share their storage, as the hosts of one registry do."""
+    """Both hosts share their storage, as those of one registry do."""
     other.uploads, other.blobs = registry.uploads, registry.blobs
     registry.fail(method, "uploads", to(other.address, status))
     put(writer, data, known=known)
@@ -88,7 +88,7 @@ def test_a_body_goes_along(
     assert other.requests(method) or known
 
 
-def test_a_put_is_repeated_as_it_was(
+def test_a_redirected_put_is_unchanged(
     registry: FakeRegistry, other: FakeRegistry, writer: RegistryWriter
 ) -> None:
     other.uploads["elsewhere"] = bytearray()
@@ -118,7 +118,7 @@ def test_a_body_that_is_no_longer_kept_is_sent_again_in_chunks(
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_a_manifest_goes_along(
+def test_a_redirect_of_a_manifest(
     registry: FakeRegistry, other: FakeRegistry, writer: RegistryWriter, status: int
 ) -> None:
     registry.fail("PUT", "manifests", to(other.address, status))
@@ -140,7 +140,7 @@ def test_a_redirect_that_would_become_a_get_is_an_error(
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 @pytest.mark.parametrize("known", [True, False])
-def test_a_loop_ends(
+def test_a_redirect_loop_is_an_error(
     registry: FakeRegistry, writer: RegistryWriter, method: str, known: bool
 ) -> None:
     registry.fail(method, "uploads", to(registry.address, 307))
@@ -154,7 +154,7 @@ def test_a_loop_ends(
 
 
 @pytest.mark.parametrize("target", ["ftp://127.0.0.1/x", "//", "http://127.0.0.1:1/x"])
-def test_a_way_that_leads_nowhere_is_one_error(
+def test_a_redirect_to_a_bad_url_is_an_error(
     registry: FakeRegistry, writer: RegistryWriter, target: str
 ) -> None:
     registry.fail("POST", "uploads", lambda exchange: exchange.answer(307, Location=target))
@@ -163,7 +163,7 @@ def test_a_way_that_leads_nowhere_is_one_error(
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_credentials_stay_at_home(
+def test_credentials_are_not_sent_to_another_host(
     registry: FakeRegistry, other: FakeRegistry, options: RegistryOptions, method: str
 ) -> None:
     registry.authorize = basic("me", "secret")
@@ -181,7 +181,7 @@ def test_credentials_stay_at_home(
     assert "latest" in other.manifests["app"]
 
 
-def test_credentials_go_along_on_the_same_host(
+def test_credentials_are_sent_to_the_same_host(
     registry: FakeRegistry, options: RegistryOptions
 ) -> None:
     registry.authorize = basic("me", "secret")

@@ -1,4 +1,4 @@
-"""A registry that loses a large layer half-way gets it again, and the copy goes on."""
+"""If a registry loses a large layer half-way, the copy sends it again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE = 20 << 20
 
 
 def lose(exchange: Exchange) -> None:
-    """A fault: all of an upload is received, and forgotten."""
+    """A fault: receive an upload and lose it."""
     for _ in exchange.pieces():
         pass
     exchange.registry.uploads.clear()
@@ -43,7 +43,9 @@ def test_a_lost_layer_is_sent_again(
     assert events[-1].total_done == events[-1].total
 
 
-def test_and_not_for_ever(registry: FakeRegistry, options: RegistryOptions, tmp_path: Path) -> None:
+def test_the_number_of_restarts_is_limited(
+    registry: FakeRegistry, options: RegistryOptions, tmp_path: Path
+) -> None:
     registry.fail("PUT", "uploads", lose)
     with pytest.raises(LostBlobError):
         push(big_image(tmp_path / "image", SIZE), registry, options)

@@ -1,4 +1,4 @@
-"""A token server of the tests' own (Docker's token authentication), and registries that ask for its tokens."""
+"""A token server (Docker's token authentication), and registries that require its tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.transports.registry.serving import Handler, serving
 
 @dataclass
 class TokenServer:
-    """Whom it knows, and what it gave out."""
+    """The known users and the issued tokens."""
 
     passwords: dict[str, str] = field(default_factory=dict)
     refresh_tokens: set[str] = field(default_factory=set)
@@ -36,7 +36,7 @@ class TokenServer:
         self.valid = {token: (0.0, scopes) for token, (_, scopes) in self.valid.items()}
 
     def authorize(self, exchange: Exchange) -> bool:
-        """Let a registry's request pass with a token that is still good."""
+        """Return whether a request has a valid token, and refuse it otherwise."""
         token = exchange.headers.get("Authorization", "").removeprefix("Bearer ")
         if self.valid.get(token, (0.0, frozenset()))[0] > time.monotonic():
             return True
@@ -83,7 +83,7 @@ def token_server() -> Iterator[TokenServer]:
 
 
 def basic(user: str, password: str) -> Callable[[Exchange], bool]:
-    """What a registry with one user and Basic authentication does."""
+    """Return the check of a registry with one user and Basic authentication."""
     expected = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
     def authorize(exchange: Exchange) -> bool:

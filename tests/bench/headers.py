@@ -31,7 +31,7 @@ class HeaderResult:
 
     @property
     def holds(self) -> bool:
-        """Whether the target is met."""
+        """Return whether the target is met."""
         return self.ours / self.theirs >= TARGET
 
 
@@ -51,7 +51,7 @@ def headers_section() -> tuple[str, list[HeaderResult]]:
 
 
 def measured(name: str, archive: bytes) -> HeaderResult:
-    """Measure both sides on *archive*."""
+    """Return the result of measuring both sides on *archive*."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(_PAIRS):
         for side, read in enumerate((by_tarkit, by_tarfile)):

@@ -270,7 +270,7 @@ def test_a_layer_without_threads_to_read_it_is_closed(
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start_few)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(TransportError, match="can't start new thread"):
         layers.open(0)
     assert stream.closed
     assert threading.active_count() == before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -235,8 +237,24 @@ def test_whiteouts_before_dot_dot_are_not_whiteouts(tmp_path: Path, name: str) -
     assert predicted == outcome(source_of(layers, compressed=False), tmp_path / "plain.tar")
 
 
-@pytest.mark.parametrize("error", [TransportError("too many"), RuntimeError("no thread")])
-def test_layers_are_read_in_turn_if_not_all_can_be_opened(tmp_path: Path, error: Exception) -> None:
+def test_layers_are_read_in_turn_if_threads_run_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [pack([file(f"f{layer}", "x" * 5_000)]) for layer in range(5)]
+    source = source_of(layers)
+    start, starts = threading.Thread.start, itertools.count()
+
+    def fail_once(thread: threading.Thread) -> None:
+        if next(starts) == 10:  # while the layers are opened: each needs two threads or three
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail_once)
+    assert_right(source, layers, tmp_path)
+    assert layers_opened(source) > len(layers)
+
+
+def test_layers_are_read_in_turn_if_not_all_can_be_opened(tmp_path: Path) -> None:
     """A registry may limit the connections of a client."""
     layers = [pack([file(f"f{layer}", "x" * 5_000)]) for layer in range(5)]
     source = source_of(layers)
@@ -249,7 +267,7 @@ def test_layers_are_read_in_turn_if_not_all_can_be_opened(tmp_path: Path, error:
 
     def limited(descriptor: Descriptor) -> BinaryIO:
         if len(live) == 3:
-            raise error
+            raise TransportError("too many connections")
         stream = Stream(open_blob(descriptor).read())
         live.add(id(stream))
         return stream

@@ -112,7 +112,7 @@ def measure(
         inner, corrupt = outer, None
         if compression is not Compression.NONE:
             inner = _Hashed(decompress(buffered, compression), plain)
-        tar = _TarCheck(inner if inner is not outer else buffered, inner)
+        tar = _TarCheck(inner if inner is not outer else buffered)
         try:
             tar.read(is_layer=is_layer)
         except TarkitError as error:
@@ -134,9 +134,8 @@ def measure(
 class _TarCheck:
     """Reads *stream* to its end and records in ``malformed`` and ``padded`` how valid a tar it is."""
 
-    def __init__(self, stream: Readable, hashed: _Hashed) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._stream = stream
-        self._hashed = hashed
         self.malformed: TarkitError | None = None
         self.padded = True
 
@@ -147,11 +146,9 @@ class _TarCheck:
             try:
                 reader.drain()
             except TarkitError as error:
-                if self._hashed.failed:  # a codec says why only once
-                    raise
                 self.malformed = error
             self.padded = reader.padded
-        drain(self._stream)
+        drain(self._stream)  # raises again if the stream itself failed
 
 
 class _Hashed:

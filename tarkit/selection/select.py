@@ -21,7 +21,6 @@ from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.image.platform import Platform
 from tarkit.image.walk import Way, leaves
-from tarkit.image.walk import descends as descends
 from tarkit.protocols import Source, SparseSource, StatedSource
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader

@@ -26,7 +26,7 @@ _PROGRESS = 64 << 10  # least number of sent bytes that counts as progress
 _CONNECTING = {errno.EINPROGRESS} | ({errno.EWOULDBLOCK} if os.name == "nt" else set())
 
 
-class Allowance:
+class TimeAllowance:
     """Limits the waiting time and the raw bytes of one response from *where*.
 
     A peer that sends single bytes slowly, or endless headers, makes progress with every read, so
@@ -78,7 +78,7 @@ class Patient(socket.socket):
     call is noticed.
     """
 
-    allowance: Allowance | None = None
+    allowance: TimeAllowance | None = None
     _timeout: float | None = None
 
     def settimeout(self, value: float | None, /) -> None:
@@ -167,7 +167,7 @@ def connected(
     port: int,
     timeout: float | None,
     *,
-    allowance: Allowance | None = None,
+    allowance: TimeAllowance | None = None,
     options: Iterable[tuple[int, int, int | bytes]] = (),
 ) -> Patient:
     """Return a socket connected to *host*; *timeout* covers the lookup and all addresses together.

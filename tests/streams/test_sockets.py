@@ -12,7 +12,7 @@ import pytest
 
 from tarkit.errors import CancelledError, TransportError
 from tarkit.streams.cancellation import Cancellation
-from tarkit.streams.sockets import Allowance, Patient, connected
+from tarkit.streams.sockets import Patient, TimeAllowance, connected
 from tarkit.streams.tls import client_context
 
 
@@ -76,7 +76,7 @@ def test_what_comes_and_goes_is_unchanged() -> None:
 def test_the_waits_of_one_answer_add_up() -> None:
     """Each byte comes in time, but all of them take too long."""
     with pair() as (patient, peer):
-        patient.allowance = Allowance("r.example", 50)
+        patient.allowance = TimeAllowance("r.example", 50)
         peer.sendall(bytes(100))
         with pytest.raises(TimeoutError):
             list(map(patient.recv, [1] * 100))
@@ -85,7 +85,7 @@ def test_the_waits_of_one_answer_add_up() -> None:
 
 
 def test_the_bytes_of_one_answer_add_up() -> None:
-    allowance = Allowance("r.example", 60)
+    allowance = TimeAllowance("r.example", 60)
     allowance.received(1 << 20)
     with pytest.raises(TransportError, match=r"r\.example: endless response"):
         allowance.received(1)
@@ -94,7 +94,7 @@ def test_the_bytes_of_one_answer_add_up() -> None:
 
 
 def test_a_body_that_is_sent_gives_its_answer_more_time() -> None:
-    allowance = Allowance("r.example", 10)
+    allowance = TimeAllowance("r.example", 10)
     allowance.waited(9)
     allowance.sent(100)  # no step forward
     with pytest.raises(TimeoutError):

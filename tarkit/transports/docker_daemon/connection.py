@@ -12,7 +12,7 @@ from tarkit.errors import TransportError, UnsupportedError
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import read_bounded
-from tarkit.streams.sockets import Allowance, Patient, connected
+from tarkit.streams.sockets import Patient, TimeAllowance, connected
 from tarkit.transports.docker_daemon.daemon import Daemon
 from tarkit.transports.docker_daemon.failures import (
     closed_early,
@@ -35,7 +35,7 @@ class Body:
     """
 
     def __init__(
-        self, response: HTTPResponse, where: str, allowance: Allowance, *, each: bool = False
+        self, response: HTTPResponse, where: str, allowance: TimeAllowance, *, each: bool = False
     ) -> None:
         self._response = response
         self._where = where
@@ -73,7 +73,7 @@ def response_to(
     <tarkit.transports.docker_daemon.client.DaemonClient>` lists.
     """
     seconds = stall_timeout or daemon.answer_timeout
-    allowance = Allowance(daemon.host, seconds)
+    allowance = TimeAllowance(daemon.host, seconds)
     with contextlib.closing(_connected(daemon, allowance, seconds)) as connection:
         with translated_errors(daemon.host):
             _send(connection, path, upload)
@@ -89,7 +89,7 @@ def response_to(
             yield Body(response, daemon.host, allowance, each=bool(stall_timeout))
 
 
-def _connected(daemon: Daemon, allowance: Allowance, seconds: float) -> HTTPConnection:
+def _connected(daemon: Daemon, allowance: TimeAllowance, seconds: float) -> HTTPConnection:
     connection = _connection(daemon)
     try:
         connection.connect()

@@ -12,7 +12,7 @@ from tarkit.transports.registry.failures import PassingError, from_exception
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-    from tarkit.streams.sockets import Allowance
+    from tarkit.streams.sockets import TimeAllowance
 
 _OVERHEAD = 2  # chunked encoding may double the size of a body
 
@@ -20,7 +20,7 @@ _OVERHEAD = 2  # chunked encoding may double the size of a body
 class Body:
     """The bytes of *raw*, an answer of *host*; *allowance* bounds the time spent waiting for them."""
 
-    def __init__(self, raw: BaseHTTPResponse, host: str, allowance: Allowance | None) -> None:
+    def __init__(self, raw: BaseHTTPResponse, host: str, allowance: TimeAllowance | None) -> None:
         self._raw = raw
         self._host = host
         self._allowance = allowance

@@ -6,7 +6,7 @@ import socket
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tarkit.streams.sockets import Allowance, Patient, connected
+from tarkit.streams.sockets import Patient, TimeAllowance, connected
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection as _Base
@@ -22,7 +22,7 @@ class _Patience(_Base):
 
     def __init__(self, host: str, *arguments: Any, **options: Any) -> None:
         super().__init__(host, *arguments, **options)
-        self.allowance = Allowance(host, self.seconds)
+        self.allowance = TimeAllowance(host, self.seconds)
 
     def connect(self) -> None:
         """Start the allowance and connect, through the proxy if any."""

@@ -4,6 +4,7 @@ Durability is one rule, and it lives here and in :mod:`tarkit.streams.directory`
 and the directory that holds its name are synced. :meth:`PendingFile.publish` syncs the content
 before the name appears; :meth:`Directory.publish` then moves it and syncs the directory. A caller
 that publishes many files passes ``durable=False`` and calls :meth:`Directory.sync` once at the end.
+Only unpacked trees (:mod:`tarkit.rootfs.output.directory`) are not synced.
 """
 
 from __future__ import annotations

@@ -401,7 +401,7 @@ def test_metadata_that_does_not_fit_is_refused(path: Path) -> None:
 
 def test_contents_must_have_the_size_they_claim(path: Path) -> None:
     with Ext4Writer.open(path) as fs:
-        with pytest.raises(TruncatedError, match="end after 7 bytes"):
+        with pytest.raises(TruncatedError, match="ends after 7 of 8 bytes"):
             fs.store([b"four", b"", b"thr"], 8)
         with pytest.raises(SizeMismatchError):
             fs.store([b"four", b"five!"], 8)

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, with the same mode everywhere."""
+"""Files appear complete or not at all, with the same mode everywhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ posix_only = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
 
 @pytest.fixture(params=["unnamed", "named"], autouse=True)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Files without a name until they are published, and with a temporary one where there are none."""
+    """Run with unnamed files, and with temporary names as on systems without them."""
     if request.param == "named":
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     return str(request.param)
@@ -43,7 +43,7 @@ def test_a_file_appears_at_the_end(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["x"]
 
 
-def test_it_replaces_what_was_there(tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"something longer")
     with atomic_file(tmp_path / "x") as file:
         file.write(b"new")
@@ -94,7 +94,7 @@ def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path, umask: int) -> No
 
 
 @posix_only
-def test_nobody_reads_along(tmp_path: Path, kind: str) -> None:
+def test_an_unpublished_file_is_unreadable_for_others(tmp_path: Path, kind: str) -> None:
     with Directory.open(tmp_path) as directory, PendingFile(directory) as pending:
         assert stat.S_IMODE(os.fstat(pending.file.fileno()).st_mode) == 0o600
         assert len(listing(tmp_path)) == (kind == "named")
@@ -112,7 +112,7 @@ def test_a_directory_in_the_way(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["x"]
 
 
-def test_what_cannot_be_synced_is_not_published(
+def test_a_file_that_fails_to_sync_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(descriptor: int) -> None:
@@ -134,7 +134,7 @@ def test_what_cannot_be_synced_is_not_published(
         (errno.EACCES, TransportError),
     ],
 )
-def test_what_the_system_says(number: int, kind: type[TarkitError]) -> None:
+def test_system_errors_are_translated(number: int, kind: type[TarkitError]) -> None:
     error = from_os_error(OSError(number, os.strerror(number)), "here")
     assert type(error) is kind
     assert str(error).startswith("here: ")
@@ -157,7 +157,7 @@ def test_file_and_name_are_synced_once_each_and_in_this_order(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there are no such modes elsewhere")
-def test_what_takes_the_place_of_a_file_has_its_mode(tmp_path: Path) -> None:
+def test_a_replacement_keeps_the_mode(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"old")
     (tmp_path / "file").chmod(0o600)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""A cancellation reaches everything inside it, in whatever thread, and nothing else."""
+"""A cancellation stops all work inside its block, in every thread, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def cancelled() -> Cancellation:
     return cancellation
 
 
-def test_it_reaches_what_is_inside() -> None:
+def test_work_inside_is_cancelled() -> None:
     cancellation = Cancellation()
     with cancellation, Cancellation():
         check()
@@ -32,14 +32,14 @@ def test_it_reaches_what_is_inside() -> None:
     check()
 
 
-def test_one_inside_another_stops_only_itself() -> None:
+def test_an_inner_cancellation_leaves_the_outer_one_alone() -> None:
     with Cancellation():
         with pytest.raises(CancelledError), cancelled():
             check()
         check()
 
 
-def test_it_reaches_workers_and_those_they_begin() -> None:
+def test_workers_and_their_workers_are_cancelled() -> None:
     started = threading.Event()
 
     def work() -> None:
@@ -81,7 +81,7 @@ def test_a_pool_whose_block_fails_stops_its_workers() -> None:
 
 
 class Stalling(io.RawIOBase):
-    """A stream that waits until somebody cancels."""
+    """A stream that blocks until it is cancelled."""
 
     def __init__(self) -> None:
         self.reached = threading.Event()
@@ -101,7 +101,7 @@ def test_closing_a_read_ahead_stops_its_thread() -> None:
     assert stream.closed
 
 
-def test_whoever_reads_ahead_is_cancelled_with_its_maker() -> None:
+def test_a_read_ahead_is_cancelled_with_its_creator() -> None:
     cancellation = Cancellation()
     with cancellation:
         reader = ReadAhead(stream := Stalling())

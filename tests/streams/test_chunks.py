@@ -1,4 +1,4 @@
-"""The base of the readers: any way of reading gives the same bytes, and bounds are kept."""
+"""The base of stream readers: all ways of reading give the same bytes, and limits hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tarkit.streams.chunks import ChunkReader, chunks_of, read_bounded, write_al
 
 
 class Pieces(ChunkReader):
-    """Hands out what it was given, piece by piece."""
+    """A stream that returns the given pieces one by one."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         super().__init__(io.BytesIO())
@@ -45,7 +45,7 @@ def test_a_buffered_reader_over_it(parts: list[bytes]) -> None:
     assert io.BufferedReader(Pieces(parts), 7).read() == b"".join(parts)
 
 
-def test_closing_closes_what_lies_below() -> None:
+def test_closing_closes_the_input() -> None:
     below = io.BytesIO(b"abc")
 
     class Plain(ChunkReader):
@@ -59,7 +59,7 @@ def test_closing_closes_what_lies_below() -> None:
     stream.close()
 
 
-def test_a_bounded_read_stops_just_beyond_the_bound() -> None:
+def test_a_bounded_read_stops_just_after_the_limit() -> None:
     assert read_bounded(io.BytesIO(b"abc"), 3) == b"abc"
     endless = Pieces([random.Random(0).randbytes(1000)] * 100)
     with pytest.raises(LimitExceededError) as caught:
@@ -71,7 +71,7 @@ def test_pieces_of_a_stream() -> None:
     assert list(chunks_of(io.BytesIO(b"abcde"), 2)) == [b"ab", b"cd", b"e"]
 
 
-def test_all_is_written_however_little_goes_at_a_time() -> None:
+def test_short_writes_are_completed() -> None:
     class Slow(io.BytesIO):
         def write(self, data: object, /) -> int:
             return super().write(bytes(data)[:2])  # type: ignore[call-overload]
@@ -81,8 +81,8 @@ def test_all_is_written_however_little_goes_at_a_time() -> None:
     assert slow.getvalue() == b"abcde"
 
 
-def test_what_does_not_wait_is_an_error() -> None:
-    """As a raw pipe that is full and does not block."""
+def test_a_non_blocking_file_is_an_error() -> None:
+    """Like a full, non-blocking raw pipe."""
 
     class Full(io.BytesIO):
         def write(self, data: object, /) -> int:

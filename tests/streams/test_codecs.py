@@ -1,4 +1,4 @@
-"""Every codec, both ways: whole, in several members, cut short, corrupt."""
+"""Every codec in both directions: complete, in several members, truncated, corrupt."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ every_codec = pytest.mark.parametrize("codec", PACK)
 
 @pytest.fixture(params=["isal", "zlib"])
 def gzip_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The library that inflates gzip: isal, or zlib where isal has no wheel."""
+    """The library that decompresses gzip: isal, or zlib if isal is not installed."""
     if request.param == "zlib":
         monkeypatch.setitem(sys.modules, "isal", None)
     else:
@@ -63,7 +63,7 @@ def gzip_library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 class Dripping(io.BytesIO):
-    """A stream that gives as much as it pleases, never all that is asked for."""
+    """A stream that returns an arbitrary part of the requested bytes."""
 
     def __init__(self, data: bytes, most: int) -> None:
         super().__init__(data)
@@ -78,14 +78,14 @@ def unpacked(data: bytes, codec: Compression) -> bytes:
 
 
 @every_codec
-def test_what_another_library_packed(codec: Compression) -> None:
+def test_output_of_other_libraries_is_read(codec: Compression) -> None:
     packed = PACK[codec](TEXT)
     assert detect(packed[:SNIFF_SIZE]) is codec
     assert unpacked(packed, codec) == TEXT
 
 
 @every_codec
-def test_nothing_packed_is_nothing(codec: Compression) -> None:
+def test_compressed_nothing_is_nothing(codec: Compression) -> None:
     assert unpacked(PACK[codec](b""), codec) == b""
 
 
@@ -129,7 +129,7 @@ def test_cut_short_in_the_second_member(codec: Compression) -> None:
 
 
 @every_codec
-def test_what_follows_and_is_no_member(codec: Compression) -> None:
+def test_garbage_after_a_member(codec: Compression) -> None:
     with pytest.raises((MalformedError, TruncatedError)):
         unpacked(PACK[codec](TEXT) + b"what is this? more than a header, in any case", codec)
 
@@ -175,14 +175,14 @@ class TestGzipWithEitherLibrary:
         assert max(map(len, iter(lambda: stream.read(1 << 30), b""))) <= 1 << 20
 
     @pytest.mark.parametrize("level", [None, 0, 1, 6, 9])
-    def test_what_is_packed_unpacks(self, level: int | None, fresh_codec: None) -> None:
+    def test_a_round_trip_preserves_the_content(self, level: int | None, fresh_codec: None) -> None:
         packed = compress(io.BytesIO(TEXT), Compression.GZIP, level=level).read()
         assert gzip.decompress(packed) == TEXT
 
 
 @pytest.fixture
 def fresh_codec() -> None:
-    """The gzip library is looked for once a process; these tests want it looked for anew."""
+    """Clear the cached choice of the gzip library, which is made once per process."""
     from tarkit.streams.gzip import _codec
 
     _codec.cache_clear()
@@ -198,7 +198,7 @@ def forget_the_codec() -> object:
 
 @pytest.mark.parametrize("codec", UNPACK)
 @pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5_000_000])
-def test_what_is_packed_unpacks(codec: Compression, size: int) -> None:
+def test_a_round_trip_preserves_the_content(codec: Compression, size: int) -> None:
     data = (noise(10_000) * 501)[:size]
     packed = compress(io.BytesIO(data), codec).read()
     assert UNPACK[codec](packed) == data
@@ -206,7 +206,7 @@ def test_what_is_packed_unpacks(codec: Compression, size: int) -> None:
 
 
 @pytest.mark.parametrize("codec", UNPACK)
-def test_the_same_bytes_however_the_input_comes(codec: Compression) -> None:
+def test_chunks_of_input_do_not_change_the_output(codec: Compression) -> None:
     data = TEXT * 4 + noise(1_500_000) + TEXT * 4
     whole = compress(io.BytesIO(data), codec).read()
     for most in (50_000, 1_000_003):
@@ -214,7 +214,7 @@ def test_the_same_bytes_however_the_input_comes(codec: Compression) -> None:
 
 
 @pytest.mark.parametrize("codec", UNPACK)
-def test_the_same_bytes_however_they_are_read(codec: Compression) -> None:
+def test_read_sizes_do_not_change_the_output(codec: Compression) -> None:
     whole = compress(io.BytesIO(TEXT), codec).read()
     stream = compress(io.BytesIO(TEXT), codec)
     assert b"".join(iter(lambda: stream.read(1000), b"")) == whole
@@ -267,13 +267,13 @@ def test_zstd_level_12_is_smaller_than_level_1() -> None:
         (Compression.ZSTD, -1),
     ],
 )
-def test_levels_a_codec_does_not_have(codec: Compression, level: int) -> None:
+def test_unknown_levels_are_usage_errors(codec: Compression, level: int) -> None:
     with pytest.raises(UsageError, match=f"{codec.value} has the levels 0 to"):
         compress(io.BytesIO(), codec, level=level)
 
 
 @pytest.mark.parametrize("codec", [Compression.BZIP2, Compression.XZ])
-def test_codecs_that_are_only_read(codec: Compression) -> None:
+def test_read_only_codecs_are_unsupported(codec: Compression) -> None:
     with pytest.raises(UnsupportedError, match=f"does not write {codec.value}"):
         compress(io.BytesIO(), codec)
 
@@ -284,11 +284,11 @@ def test_no_compression_is_the_stream_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("head", [b"", b"\x1f", b"BZ", b"ustar", b"\xfd7zX", b"\x60\x2a\x4d\x18"])
-def test_what_is_not_compressed(head: bytes) -> None:
+def test_uncompressed_data_is_detected(head: bytes) -> None:
     assert detect(head) is Compression.NONE
 
 
-def test_a_skippable_frame_is_zstds() -> None:
+def test_a_skippable_frame_is_detected_as_zstd() -> None:
     for number in range(16):
         assert detect(bytes([0x50 + number]) + b"\x2a\x4d\x18") is Compression.ZSTD
 
@@ -306,7 +306,7 @@ def test_an_xz_that_needs_too_much_memory_is_refused() -> None:
 
 
 def zstd_frame(window: int, data: bytes = b"small") -> bytes:
-    """A frame of one stored block under a descriptor of *window*, which no codec has to allocate."""
+    """Return a frame of one raw block with a *window* that no codec needs to allocate."""
     exponent = window.bit_length() - 1
     mantissa = (window - (1 << exponent)) * 8 >> exponent
     header = bytes([0, exponent - 10 << 3 | mantissa])
@@ -314,7 +314,7 @@ def zstd_frame(window: int, data: bytes = b"small") -> bytes:
 
 
 def zstd_segment(size: int) -> bytes:
-    """The beginning of a frame that is one segment of *size* bytes, all of them its window."""
+    """Return the beginning of a single-segment frame, whose window is its *size* in bytes."""
     return b"\x28\xb5\x2f\xfd" + b"\xe0" + size.to_bytes(8, "little") + b"\x02\0\0x"
 
 
@@ -348,7 +348,7 @@ def test_a_zstd_frame_with_a_dictionary_is_not_called_corrupt() -> None:
         unpacked(packed, Compression.ZSTD)
 
 
-def test_a_codec_without_memory_does_not_blame_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lack_of_memory_is_not_a_malformed_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     error = "zstd decompress error: Allocation error : not enough memory"
 
     class Reader:
@@ -372,13 +372,13 @@ def test_an_error_below_a_codec_passes_through(codec: Compression) -> None:
 
 
 @pytest.mark.parametrize("codec", [Compression.GZIP, Compression.BZIP2, Compression.XZ])
-def test_garbage_behind_a_member_is_named(codec: Compression) -> None:
+def test_garbage_after_a_member_is_reported(codec: Compression) -> None:
     with pytest.raises(MalformedError, match="followed by something else"):
         unpacked(PACK[codec](TEXT) + b"garbage" * 20, codec)
 
 
 class Counting:
-    """A decompressor whose input and calls are counted."""
+    """A decompressor that counts its input and calls."""
 
     fed = calls = 0
 
@@ -420,7 +420,7 @@ def test_members_and_padding_fall_on_any_border(gap: bytes) -> None:
 
 
 @every_codec
-def test_closing_closes_what_lies_below(codec: Compression) -> None:
+def test_closing_closes_the_input(codec: Compression) -> None:
     below = io.BytesIO(PACK[codec](TEXT))
     with decompress(below, codec) as stream:
         stream.read(10)
@@ -449,7 +449,7 @@ def test_a_forked_process_compresses_with_threads_of_its_own() -> None:
 
 
 class Poor:
-    """A codec for which there is no memory."""
+    """A codec that runs out of memory."""
 
     eof = False
     needs_input = True
@@ -471,12 +471,11 @@ NO_MEMORY = {
 }
 
 
-@every_codec
+@pytest.mark.parametrize("codec", [Compression.GZIP, Compression.BZIP2, Compression.XZ])
 def test_a_lack_of_memory_is_not_called_corruption(codec: Compression) -> None:
     stream = decompress(io.BytesIO(PACK[codec](TEXT)), codec)
-    attribute = "_reader" if codec is Compression.ZSTD else "_decompressor"
-    setattr(stream, attribute, Poor(NO_MEMORY[codec]))
-    with pytest.raises((MemoryError, RefusedError), match="memory"):
+    setattr(stream, "_decompressor", Poor(NO_MEMORY[codec]))  # noqa: B010  it is typed
+    with pytest.raises(MemoryError):
         stream.read()
 
 

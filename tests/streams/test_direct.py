@@ -1,4 +1,4 @@
-"""Direct I/O where there is any, and the same bytes where there is none."""
+"""Direct I/O, and the same bytes on systems without it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MIB = 1 << 20
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    """Neither threads nor descriptors."""
+    """Check that neither threads nor descriptors stay open."""
     threads, descriptors = set(threading.enumerate()), open_descriptors()
     yield
     assert set(threading.enumerate()) <= threads
@@ -41,7 +41,7 @@ def open_descriptors() -> int:
 
 @pytest.fixture(params=["this", "unknown", "no /proc"])
 def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Direct I/O as it is here, where the system has none, and where files cannot be opened again."""
+    """Run with the direct I/O of this system, without it, and without reopening of files."""
     if request.param == "unknown":
         monkeypatch.delattr(os, "O_DIRECT", raising=False)
     elif request.param == "no /proc":
@@ -58,7 +58,7 @@ def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 @pytest.fixture
 def needs_direct(tmp_path: Path) -> None:
-    """A filesystem that knows direct I/O."""
+    """A filesystem that supports direct I/O."""
     with (tmp_path / "probe").open("w+b") as file:
         again = direct._opened_again(file.fileno(), os.O_RDONLY)
     if again is None:
@@ -68,7 +68,7 @@ def needs_direct(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("system")
 @pytest.mark.parametrize("has_preadv", [True, False])
-def test_reads_into_a_buffer_as_much_as_there_is(
+def test_a_buffer_is_filled_up_to_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_preadv: bool
 ) -> None:
     if not has_preadv:
@@ -89,9 +89,7 @@ def test_reads_into_a_buffer_as_much_as_there_is(
         assert reader.read_into(buffer[:BLOCK], 4 * BLOCK) == 0
 
 
-def test_a_disk_that_does_not_give_what_it_has(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_errors_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> int:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -119,7 +117,7 @@ def test_a_disk_that_does_not_give_what_it_has(
     flushed=st.lists(st.booleans(), min_size=8, max_size=8),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-def test_everything_ends_up_where_it_belongs(
+def test_all_data_is_at_its_offset(
     tmp_path: Path, writes: list[Write], flushed: list[bool]
 ) -> None:
     model = bytearray(48 * MIB)
@@ -136,7 +134,7 @@ def test_everything_ends_up_where_it_belongs(
 
 
 @pytest.mark.usefixtures("needs_direct")
-def test_only_whole_blocks_go_past_the_cache(
+def test_only_whole_blocks_bypass_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
@@ -160,7 +158,7 @@ def test_only_whole_blocks_go_past_the_cache(
 
 @pytest.mark.usefixtures("needs_direct")
 @pytest.mark.parametrize("accepted", [None, 0, BLOCK, BLOCK + 512])
-def test_a_disk_that_takes_less(
+def test_short_direct_writes_are_completed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accepted: int | None
 ) -> None:
     pwrite = os.pwrite
@@ -186,9 +184,7 @@ def full(*_: Any) -> int:
 
 
 @pytest.mark.usefixtures("system")
-def test_a_full_disk_is_told_of_by_a_later_call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_later_call_reports_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("pwrite", "pwritev"):
         monkeypatch.setattr(os, name, full, raising=False)
     with (tmp_path / "file").open("w+b") as file:
@@ -201,9 +197,7 @@ def test_a_full_disk_is_told_of_by_a_later_call(
                     output.flush()
 
 
-def test_what_is_not_wanted_any_more_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_close_discards_unwritten_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     closed = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Open directories: reached whatever their names are, and never left through a link."""
+"""Open directories: accessible under any name, and never left through a link."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def without_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @posix_only
-def test_a_renamed_directory_is_still_reached(tmp_path: Path, top: Directory) -> None:
+def test_a_renamed_directory_stays_accessible(tmp_path: Path, top: Directory) -> None:
     (tmp_path / "top").rename(tmp_path / "moved")
     (tmp_path / "top").mkdir()
     top.make("new").close()
@@ -67,7 +67,7 @@ def test_links_out_are_not_followed(top: Directory, target: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["nowhere", "link", "other"])
-def test_links_that_lead_nowhere_are_refused(top: Directory, target: str) -> None:
+def test_dangling_links_are_refused(top: Directory, target: str) -> None:
     (top.path / "link").symlink_to(target)
     (top.path / "other").symlink_to("link")
     with pytest.raises(UnsafePathError):
@@ -85,7 +85,7 @@ def test_links_inside_are_followed(top: Directory, target: str) -> None:
 
 
 @posix_only
-def test_a_link_that_changes_while_it_is_followed_leads_nowhere(
+def test_a_link_that_changes_concurrently_is_refused(
     tmp_path: Path, top: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "victim").mkdir()
@@ -104,7 +104,7 @@ def test_a_link_that_changes_while_it_is_followed_leads_nowhere(
         top.open_inside("a")
 
 
-def test_a_file_is_no_directory(top: Directory) -> None:
+def test_a_file_is_not_opened_as_a_directory(top: Directory) -> None:
     (top.path / "file").write_text("")
     with pytest.raises(RefusedError, match="not a directory"):
         top.open_inside("file")
@@ -112,7 +112,7 @@ def test_a_file_is_no_directory(top: Directory) -> None:
 
 @posix_only
 @pytest.mark.parametrize("impostor", ["full", "link", "other owner"])
-def test_a_new_directory_that_is_another_one_is_refused(
+def test_a_replaced_new_directory_is_refused(
     tmp_path: Path, top: Directory, monkeypatch: pytest.MonkeyPatch, impostor: str
 ) -> None:
     if impostor == "other owner" and os.geteuid():
@@ -142,17 +142,17 @@ def test_a_new_directory_that_is_another_one_is_refused(
 
 
 @posix_only
-def test_a_filesystem_that_gives_files_to_others_is_accepted(
+def test_new_entries_may_belong_to_another_user(
     top: Directory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As vfat does, and NFS with root's files."""
+    """As on vfat, and for files of root on NFS."""
     monkeypatch.setattr(os, "geteuid", lambda: 12_345)
     top.make("new").close()
     assert listing(top.path) == ["new"]
 
 
 @posix_only
-def test_what_was_published_is_looked_at(top: Directory) -> None:
+def test_a_replaced_publication_is_refused(top: Directory) -> None:
     (top.path / "mine").write_text("mine")
     (top.path / "theirs").write_text("theirs")
     mine = (top.path / "mine").stat()
@@ -162,7 +162,7 @@ def test_what_was_published_is_looked_at(top: Directory) -> None:
 
 
 @posix_only
-def test_a_directory_that_may_not_be_read_can_be_written_to(
+def test_an_unreadable_directory_is_writable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     really = os.open
@@ -184,7 +184,7 @@ def test_a_directory_that_may_not_be_read_can_be_written_to(
 
 @pytest.mark.usefixtures("without_descriptors")
 @pytest.mark.parametrize("kind", ["oci", "dir", "oci-archive"])
-def test_paths_will_do_on_other_systems(
+def test_paths_replace_descriptors_on_other_systems(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.delattr(os, "O_TMPFILE", raising=False)

@@ -1,4 +1,4 @@
-"""The digest of a file, whatever of it is holes and whatever happens to it meanwhile."""
+"""Digests of files with holes, and of files that change or fail during hashing."""
 
 from __future__ import annotations
 

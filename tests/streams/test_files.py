@@ -18,13 +18,13 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         read_file(tmp_path / "x", 2)
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError):
         open_regular(tmp_path / "x")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no fifos here")
-def test_a_fifo_is_not_waited_on(tmp_path: Path) -> None:
+def test_a_fifo_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x")
     with pytest.raises(MalformedError, match="not a regular file"):
         open_regular(tmp_path / "x")

@@ -1,4 +1,4 @@
-"""One at a time in a directory."""
+"""Locks on directories exclude other processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.builders import listing
 
 @pytest.fixture(params=["flock", "file"], autouse=True)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """flock, and the file that stands in for it elsewhere."""
+    """Run with flock, and with the lock file that replaces it on other systems."""
     if request.param == "file":
         monkeypatch.setitem(sys.modules, "fcntl", None)
     else:
@@ -62,7 +62,7 @@ def test_the_second_waits_for_the_first(tmp_path: Path) -> None:
     assert events == ["first", "second"]
 
 
-def test_patience_ends(tmp_path: Path) -> None:
+def test_waiting_for_a_lock_times_out(tmp_path: Path) -> None:
     with (
         locked_directory(tmp_path),
         pytest.raises(LockedError, match="another process holds the lock"),
@@ -71,14 +71,14 @@ def test_patience_ends(tmp_path: Path) -> None:
         pass
 
 
-def test_an_error_lets_go(tmp_path: Path) -> None:
+def test_an_error_releases_the_lock(tmp_path: Path) -> None:
     with pytest.raises(KeyError), locked_directory(tmp_path):
         raise KeyError
     with locked_directory(tmp_path):
         pass
 
 
-def test_a_name_is_held_by_one_and_there_no_longer(tmp_path: Path, kind: str) -> None:
+def test_a_locked_name_is_exclusive_and_removed(tmp_path: Path, kind: str) -> None:
     name = tmp_path / "locks" / "name"
     name.parent.mkdir()
     holders: list[str] = []
@@ -101,7 +101,7 @@ def test_a_name_is_held_by_one_and_there_no_longer(tmp_path: Path, kind: str) ->
     assert listing(name.parent) == ([] if kind == "flock" else ["name"])
 
 
-def test_a_name_that_is_held_is_waited_for(tmp_path: Path) -> None:
+def test_a_locked_name_is_waited_for(tmp_path: Path) -> None:
     with (
         locked_name(tmp_path / "name"),
         pytest.raises(LockedError),
@@ -111,14 +111,14 @@ def test_a_name_that_is_held_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["nowhere", "directory", "/"])
-def test_a_link_is_no_name_to_hold(tmp_path: Path, target: str) -> None:
+def test_a_link_is_not_locked(tmp_path: Path, target: str) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "name").symlink_to(target)
     with pytest.raises(UnsafePathError, match="a link"), locked_name(tmp_path / "name"):
         pass
 
 
-def test_a_lock_file_is_never_made_behind_a_link(tmp_path: Path, kind: str) -> None:
+def test_a_lock_file_is_not_created_through_a_link(tmp_path: Path, kind: str) -> None:
     if kind == "flock":
         pytest.skip("there is no lock file")
     (tmp_path / "store").mkdir()

@@ -1,4 +1,4 @@
-"""Reading ahead on a thread: the same bytes, errors in their place, and no thread left behind."""
+"""Reading ahead on a thread: the same bytes, errors at their position, no leftover threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 
 class Failing(io.BytesIO):
-    """Raises at its end."""
+    """A stream that raises at its end."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
@@ -32,7 +32,7 @@ class Failing(io.BytesIO):
 
 
 class Endless:
-    """Never ends; counts how often it was asked, and knows whether it was closed in the middle."""
+    """An endless stream that counts reads, and notices if it is closed during one."""
 
     def __init__(self) -> None:
         self.reads = 0

@@ -1,4 +1,4 @@
-"""Trees that are removed: also the deep, the locked and those with links out of them."""
+"""Removal of trees: deep ones, locked ones and ones with links that lead outside."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def remove(parent: Path, name: str) -> None:
 
 
 def nest(top: Path, depth: int) -> None:
-    """Directories *depth* deep below *top*, a file in each; by moving, since no path could say it."""
+    """Nest *depth* directories with a file each below *top*, by moving: the path would be too long."""
     for _ in range(depth):
         outer = top.with_name("outer")
         outer.mkdir()
@@ -57,7 +57,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert listing(kept) == ["below"]
 
 
-def test_modes_do_not_keep_it(tmp_path: Path) -> None:
+def test_modes_do_not_prevent_removal(tmp_path: Path) -> None:
     locked = tmp_path / "top" / "locked" / "inner"
     locked.mkdir(parents=True)
     (locked / "file").write_bytes(b"x")
@@ -76,7 +76,7 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert listing(tmp_path) == []
 
 
-def test_what_took_its_name_stays(tmp_path: Path) -> None:
+def test_a_replacement_of_the_same_name_stays(tmp_path: Path) -> None:
     (tmp_path / "top" / "below").mkdir(parents=True)
     with Directory.open(tmp_path) as outer, outer.open_directory("top") as directory:
         (tmp_path / "top").rename(tmp_path / "moved")
@@ -114,7 +114,7 @@ def test_a_directory_swapped_for_a_link_on_the_way_down_is_not_followed(
 def test_a_directory_moved_while_it_is_emptied_ends_the_removal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its parent is another directory by then, in which nothing may be removed."""
+    """Its parent is then another directory, from which nothing may be removed."""
     (tmp_path / "top" / "moved").mkdir(parents=True)
     (tmp_path / "elsewhere" / "moved" / "below").mkdir(parents=True)
     really = os.scandir

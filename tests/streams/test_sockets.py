@@ -1,4 +1,4 @@
-"""Sockets whose waits end: by their timeout, by an allowance, by a cancellation."""
+"""Waits of sockets end by timeout, allowance or cancellation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def pair() -> Iterator[tuple[Patient, socket.socket]]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every look at the clock is a second later, and a slice is no time."""
+    """Advance the clock by a second with every reading, and make slices instant."""
     seconds = itertools.count()
     monkeypatch.setattr("tarkit.streams.sockets.monotonic", lambda: float(next(seconds)))
     monkeypatch.setattr("tarkit.streams.sockets.SLICE", 0.001)
@@ -57,7 +57,7 @@ def test_a_cancellation_ends_a_wait(wait: str) -> None:
     timer.join()
 
 
-def test_what_comes_and_goes_is_unchanged() -> None:
+def test_sent_and_received_data_is_unchanged() -> None:
     data = bytes(range(256)) * 40_000
     with pair() as (patient, peer):
         sender = threading.Thread(target=patient.sendall, args=(data,))
@@ -73,8 +73,8 @@ def test_what_comes_and_goes_is_unchanged() -> None:
 
 
 @pytest.mark.usefixtures("clock")
-def test_the_waits_of_one_answer_add_up() -> None:
-    """Each byte comes in time, but all of them take too long."""
+def test_the_waits_of_one_response_add_up() -> None:
+    """Each byte is in time, but all of them together take too long."""
     with pair() as (patient, peer):
         patient.allowance = TimeAllowance("r.example", 50)
         peer.sendall(bytes(100))
@@ -84,7 +84,7 @@ def test_the_waits_of_one_answer_add_up() -> None:
         assert patient.recv(1) == b"\0"
 
 
-def test_the_bytes_of_one_answer_add_up() -> None:
+def test_the_bytes_of_one_response_add_up() -> None:
     allowance = TimeAllowance("r.example", 60)
     allowance.received(1 << 20)
     with pytest.raises(TransportError, match=r"r\.example: endless response"):
@@ -93,7 +93,7 @@ def test_the_bytes_of_one_answer_add_up() -> None:
     allowance.received(5 + (1 << 20))
 
 
-def test_a_body_that_is_sent_gives_its_answer_more_time() -> None:
+def test_sending_a_body_renews_the_allowance() -> None:
     allowance = TimeAllowance("r.example", 10)
     allowance.waited(9)
     allowance.sent(100)  # no step forward

@@ -1,4 +1,4 @@
-"""Subdirectories far apart on ext4, and no difference elsewhere."""
+"""Subdirectories are spread on ext4; other filesystems see no difference."""
 
 from __future__ import annotations
 

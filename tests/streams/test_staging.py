@@ -1,4 +1,4 @@
-"""Staging directories go away: on every way out, and after their process died."""
+"""Staging directories are always removed, even after their process was killed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ with Directory.open(Path(sys.argv[1])) as parent, staging_directory(parent) as s
 
 
 def start(directory: Path) -> tuple[subprocess.Popen[str], str]:
-    """A process that stages in *directory*; and the name of its staging directory."""
+    """Start a process that stages in *directory*; return it and the name of its staging directory."""
     process = subprocess.Popen(
         [sys.executable, "-c", STAGE_AND_WAIT, str(directory)],
         stdin=subprocess.PIPE,
@@ -50,14 +50,14 @@ def staging_in(path: Path) -> Iterator[Path]:
         yield staging.path
 
 
-def test_it_is_there_for_the_block(tmp_path: Path) -> None:
+def test_it_exists_during_the_block(tmp_path: Path) -> None:
     with staging_in(tmp_path) as staging:
         assert staging.parent.parent == tmp_path
         (staging / "half").write_bytes(b"x")
     assert listing(tmp_path) == []
 
 
-def test_it_goes_away_with_an_error(tmp_path: Path) -> None:
+def test_an_error_removes_it(tmp_path: Path) -> None:
     def fail() -> None:
         with staging_in(tmp_path) as staging:
             (staging / "half").write_bytes(b"x")
@@ -69,7 +69,7 @@ def test_it_goes_away_with_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit])
-def test_a_signal_while_it_goes_away_does_not_keep_it(
+def test_a_signal_during_removal_does_not_prevent_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal: type[BaseException]
 ) -> None:
     calls = []
@@ -98,7 +98,7 @@ def test_what_was_published_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 @pytest.mark.parametrize("parent_mode", [0o755, 0o777, 0o1777, 0o2775])
-def test_nobody_else_gets_into_it_under_any_umask(
+def test_other_users_cannot_enter_it_under_any_umask(
     tmp_path: Path, umask: int, parent_mode: int
 ) -> None:
     tmp_path.chmod(parent_mode)
@@ -111,7 +111,7 @@ def test_nobody_else_gets_into_it_under_any_umask(
         os.umask(before)
 
 
-def test_what_a_dead_process_left_is_swept_and_the_living_keep_theirs(tmp_path: Path) -> None:
+def test_only_directories_of_dead_processes_are_removed(tmp_path: Path) -> None:
     (killed, dead), (other, living) = start(tmp_path), start(tmp_path)
     with killed, other:
         killed.kill()
@@ -124,8 +124,8 @@ def test_what_a_dead_process_left_is_swept_and_the_living_keep_theirs(tmp_path: 
     assert listing(tmp_path) == []
 
 
-def test_what_only_has_the_name_is_left_alone(tmp_path: Path) -> None:
-    """Where many may write, anybody can give it to anything."""
+def test_other_directories_of_such_a_name_stay(tmp_path: Path) -> None:
+    """Other users with write access can choose such a name for anything."""
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "file").write_text("mine")
@@ -141,7 +141,7 @@ def test_what_only_has_the_name_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")
-def test_what_others_left_is_theirs_to_sweep(tmp_path: Path) -> None:
+def test_directories_of_other_users_stay(tmp_path: Path) -> None:
     (tmp_path / ".tarkit-staging-theirs").mkdir()
     os.chown(tmp_path / ".tarkit-staging-theirs", 12_345, 12_345)
     with staging_in(tmp_path):

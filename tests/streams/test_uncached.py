@@ -1,4 +1,4 @@
-"""Any offset, on any system, through the page cache or past it."""
+"""Reads and writes at any offset, on any system, with or without the page cache."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGE = bytes(range(256)) * 1024
 def digits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[BinaryIO]:
-    """A file of ten digits, on a system as it is and on one without reads at an offset."""
+    """A file of ten digits, on this system and on one without reads at an offset."""
     if request.param != "this":
         monkeypatch.delattr(os, "pread", raising=False)
     path = tmp_path / "file"
@@ -60,7 +60,7 @@ def test_writes_at_any_offset(
 
 
 @pytest.mark.skipif(not hasattr(os, "RWF_DSYNC"), reason="writes take no flags here")
-def test_a_filesystem_that_knows_no_such_writes(
+def test_a_filesystem_without_uncached_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pwritev = os.pwritev
@@ -77,9 +77,7 @@ def test_a_filesystem_that_knows_no_such_writes(
 
 
 @pytest.mark.skipif(not hasattr(os, "pwritev"), reason="pieces are joined here")
-def test_what_was_written_in_part_is_written_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pwritev = os.pwritev
 
     def reluctant(descriptor: int, pieces: Any, offset: int, flags: int = 0) -> int:
@@ -92,7 +90,7 @@ def test_what_was_written_in_part_is_written_on(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_a_full_disk_is_told_of() -> None:
+def test_a_full_disk_is_reported() -> None:
     with Path("/dev/full").open("r+b", buffering=0) as file, pytest.raises(OSError, match="space"):
         write_at(file.fileno(), [b"x"], 0)
 
@@ -108,7 +106,7 @@ def test_a_full_disk_is_told_of() -> None:
     )
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
-def test_gathered_pieces_end_up_where_they_belong(tmp_path: Path, writes: list[Write]) -> None:
+def test_gathered_pieces_are_at_their_offsets(tmp_path: Path, writes: list[Write]) -> None:
     model = bytearray(24 << 20)
     with (tmp_path / "file").open("w+b") as file:
         output = Gathered(file.fileno())

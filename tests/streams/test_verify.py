@@ -24,7 +24,7 @@ def reader(
 
 
 @given(st.binary(max_size=200), st.integers(1, 50))
-def test_what_is_right_passes_unchanged(data: bytes, step: int) -> None:
+def test_a_correct_stream_is_unchanged(data: bytes, step: int) -> None:
     stream = VerifyingReader(io.BytesIO(data), digest=Digest.of(data), size=len(data))
     assert b"".join(iter(lambda: stream.read(step), b"")) == data
     assert stream.digest == Digest.of(data)
@@ -52,7 +52,7 @@ def test_a_long_stream_is_noticed_before_its_end() -> None:
 
 
 class Endless:
-    """A stream of zeros without an end."""
+    """An endless stream of zeros."""
 
     def read(self, size: int = -1, /) -> bytes:
         return bytes(size)
@@ -71,7 +71,7 @@ def test_a_digest_alone_is_enough() -> None:
         reader(DATA[:-1], size=None).verify()
 
 
-def test_what_was_read_has_no_digest_before_its_end() -> None:
+def test_the_digest_is_unavailable_before_the_end() -> None:
     stream = reader(DATA)
     stream.read(len(DATA) - 1)
     with pytest.raises(RuntimeError, match="only at its end"):
@@ -85,14 +85,14 @@ def test_a_consumer_that_stops_early_verifies_the_rest() -> None:
         stream.verify()
 
 
-def test_an_error_is_told_again_to_who_reads_on() -> None:
+def test_further_reads_raise_the_error_again() -> None:
     stream = reader(DATA[:-1])
     for _ in range(2):
         with pytest.raises(SizeMismatchError):
             stream.verify()
 
 
-def test_without_expectations_it_tells_what_it_saw() -> None:
+def test_without_expectations_it_computes_digest_and_size() -> None:
     stream = VerifyingReader(io.BytesIO(DATA))
     stream.verify()
     assert (stream.digest, stream.size) == (DIGEST, len(DATA))

@@ -1,4 +1,4 @@
-"""Threads that whoever starts them can always stop."""
+"""Threads can be stopped at any time, even while they start."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tarkit.streams.gzip import _Workers
 from tarkit.streams.workers import Pool, Workers, start_thread
 
 
-def test_they_do_what_they_are_given() -> None:
+def test_tasks_are_done() -> None:
     with Workers(2, "test") as pool:
         results = pool.map(lambda number: number * number, range(10))
         pool.begin()
         assert list(results) == [number * number for number in range(10)]
 
 
-def test_none_begins_before_all_were_started() -> None:
+def test_no_thread_works_before_all_have_started() -> None:
     done: list[int] = []
     with Workers(4, "test") as pool:
         futures = [pool.submit(done.append, number) for number in range(8)]
@@ -34,7 +34,7 @@ def test_none_begins_before_all_were_started() -> None:
 
 
 def interrupted(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
-    """*start*, with a signal that comes when the thread runs and its starter does not know yet."""
+    """Call *start*, with a signal after the thread has started but before its caller knows."""
 
     def start_and_fail(thread: threading.Thread) -> None:
         start(thread)
@@ -77,7 +77,7 @@ def test_an_interrupted_start_leaves_no_packer_waiting(monkeypatch: pytest.Monke
 
 
 def no_more_than(count: int, monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
-    """Have only *count* threads start, which are listed."""
+    """Let only *count* threads start, and return a list of them."""
     started: list[threading.Thread] = []
     start = threading.Thread.start
 
@@ -92,9 +92,7 @@ def no_more_than(count: int, monkeypatch: pytest.MonkeyPatch) -> list[threading.
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_pool_makes_do_with_the_threads_there_are(
-    count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pool_works_with_fewer_threads(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     started = no_more_than(count, monkeypatch)
     for make in (Pool, Workers):
         started.clear()

@@ -23,7 +23,7 @@ parts = st.lists(
 
 
 def cut(data: bytes, sizes: Iterable[int]) -> Iterator[memoryview]:
-    """Yield *data* in pieces of *sizes*, again and again."""
+    """Yield *data* in pieces of *sizes*, which repeat."""
     lengths = list(sizes) or [len(data) or 1]
     position = number = 0
     while position < len(data):
@@ -33,7 +33,7 @@ def cut(data: bytes, sizes: Iterable[int]) -> Iterator[memoryview]:
 
 
 def merged(pieces: Iterable[tuple[int, Buffer]]) -> list[tuple[int, bytes]]:
-    """Return *pieces*, those that touch put together."""
+    """Return *pieces* with adjacent ones joined."""
     found: list[tuple[int, bytes]] = []
     for offset, data in pieces:
         assert offset % BLOCK == 0
@@ -45,7 +45,7 @@ def merged(pieces: Iterable[tuple[int, Buffer]]) -> list[tuple[int, bytes]]:
 
 
 def stretches(whole: bytes) -> list[tuple[int, bytes]]:
-    """Return the stretches of *whole* without its blocks of zeros, the obvious way."""
+    """Return the nonzero stretches of *whole*, computed the obvious way."""
     blocks = ((at, whole[at : at + BLOCK]) for at in range(0, len(whole), BLOCK))
     return merged((at, block) for at, block in blocks if any(block))
 
@@ -110,7 +110,7 @@ def test_a_large_file_keeps_only_its_longer_holes(monkeypatch: pytest.MonkeyPatc
 
 
 @given(blocks=st.lists(st.booleans(), max_size=200))
-def test_holes_are_no_more_than_there_may_be(blocks: list[bool]) -> None:
+def test_the_number_of_holes_is_limited(blocks: list[bool]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zeros, "MOST_HOLES", 16)
         whole = b"".join((b"d" if each else b"\0") * BLOCK for each in blocks)

@@ -1,4 +1,4 @@
-"""Where zstd frames end, as the library that made them knows."""
+"""Boundaries of zstd frames, compared with those of the library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tarkit.streams.zstdframes import FrameTracker
 
 @st.composite
 def frames(draw: st.DrawFn) -> bytes:
-    """One frame: skippable, of one segment, or streamed, with and without checksum and size."""
+    """Generate a frame: skippable, single-segment or streamed, with or without checksum and size."""
     kind = draw(st.sampled_from(["skippable", "whole", "streamed"]))
     size = draw(st.sampled_from([0, 1, 30, 255, 256, 70_000, 300_000]))
     data = draw(st.sampled_from([bytes(size), (b"some words " * 30_000)[:size]]))

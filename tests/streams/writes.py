@@ -1,4 +1,4 @@
-"""Writes at any offset, for what gathers them, and for a model of the file."""
+"""Writes at any offset, applied to an output and to a model of the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KINDS = st.sampled_from([bytes, bytearray, memoryview])
 
 
 class Output(Protocol):
-    """What takes writes."""
+    """An object with a ``write`` method."""
 
     def write(self, offset: int, data: bytes | bytearray | memoryview, /) -> None: ...
 

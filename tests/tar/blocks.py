@@ -1,4 +1,4 @@
-"""Archives put together block by block, so that each can be wrong in one way."""
+"""Archives built block by block, so that each can be wrong in one way."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def block(
     tail: bytes = b"",
     checksum: bytes | None = None,
 ) -> bytes:
-    """One header block; *tail* is what follows the magic, *checksum* replaces the right one."""
+    """Return a header block; *tail* follows the magic, *checksum* replaces the correct one."""
     size_field = b"%011o\0" % size if isinstance(size, int) else size
     head = name.ljust(100, b"\0") + mode + uid + gid + size_field + mtime
     rest = (flag + linkname.ljust(100, b"\0") + magic + tail).ljust(356, b"\0")
@@ -46,7 +46,7 @@ def file(name: bytes, data: bytes = b"", **fields: bytes) -> bytes:
 
 
 def extension(flag: bytes, content: bytes) -> bytes:
-    """A pax header (``x``, ``g``) or a GNU long name (``L``, ``K``)."""
+    """Return a pax header (``x``, ``g``) or a GNU long name (``L``, ``K``)."""
     return block(b"extension", flag=flag, size=len(content)) + padded(content)
 
 
@@ -61,17 +61,17 @@ def record(key: bytes, value: bytes) -> bytes:
 
 
 def members(*parts: bytes) -> list[Member]:
-    """What the streaming reader sees in an archive of *parts* and a trailer."""
+    """Return the members that the streaming reader finds in *parts* and a trailer."""
     return list(TarReader(io.BytesIO(b"".join(parts) + END)))
 
 
 def contents(archive: bytes) -> list[tuple[Member, bytes]]:
-    """The members of *archive*, and what each holds, holes and all."""
+    """Return the members of *archive* with their logical content."""
     reader = TarReader(io.BytesIO(archive))
     return [(member, b"".join(logical(member, reader.chunks()))) for member in reader]
 
 
 def only(*parts: bytes) -> Member:
-    """The one member there is."""
+    """Return the only member."""
     [member] = members(*parts)
     return member

@@ -36,7 +36,7 @@ from tests.tar.test_sparse import DATA, LOGICAL, MAP, SIZE, pax_1_0
 
 
 def numbered(start: int, size: int) -> bytes:
-    """Data that differs from place to place and is quickly compressed."""
+    """Return data without repetition that compresses quickly."""
     blocks = (number.to_bytes(512, "big") for number in range(start, start + size // 512 + 1))
     return b"".join(blocks)[:size]
 
@@ -68,7 +68,7 @@ COMPRESSORS: dict[Compression, Callable[[bytes], bytes]] = {
 
 @pytest.fixture(scope="module", params=COMPRESSORS, ids=lambda compression: compression.name)
 def packed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """PLAIN, compressed, under a name that says nothing of it."""
+    """PLAIN, compressed, under a name without a suffix for it."""
     compression: Compression = request.param
     path = tmp_path_factory.mktemp("packed") / compression.name
     path.write_bytes(COMPRESSORS[compression](PLAIN))
@@ -83,7 +83,7 @@ def plain(tmp_path: Path) -> Path:
 
 
 def descriptors() -> list[str]:
-    """The open ones, where the system tells."""
+    """Return the open descriptors, if the system lists them."""
     table = Path("/proc/self/fd")
     return sorted(entry.name for entry in table.iterdir()) if table.is_dir() else []
 
@@ -93,7 +93,7 @@ def opened(*parts: bytes) -> Archive:
 
 
 @pytest.mark.parametrize("through_pipe", [False, True], ids=["file", "pipe"])
-def test_an_archive_reads_the_same_however_it_comes(packed: Path, through_pipe: bool) -> None:
+def test_files_pipes_and_compressed_archives_read_alike(packed: Path, through_pipe: bool) -> None:
     with packed.open("rb") as raw:
         archive = Archive.from_stream(raw) if through_pipe else Archive.open(packed)
         with archive:
@@ -258,7 +258,7 @@ def test_a_named_pipe_is_a_stream(tmp_path: Path) -> None:
     writer.join()
 
 
-def test_what_cannot_be_opened_says_so(tmp_path: Path) -> None:
+def test_open_errors_name_the_path(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError):
         Archive.open(tmp_path / "missing.tar")
     with pytest.raises(TarkitError):
@@ -305,7 +305,7 @@ def test_metadata_is_limited_before_it_is_read() -> None:
             assert caught.value.limit == 10
 
 
-def test_what_is_not_there_or_not_a_file_is_told() -> None:
+def test_missing_members_and_directories_are_errors() -> None:
     with opened(block(b"dir/", flag=b"5"), block(b"dev", flag=b"3")) as archive:
         assert archive.find("nothing") is None
         with pytest.raises(MemberNotFoundError, match="nothing"):
@@ -337,7 +337,7 @@ def test_endings_are_noted(tmp_path: Path) -> None:
         assert (archive.trailer, archive.trailing) == (True, 7)
 
 
-def test_long_names_find_their_way(tmp_path: Path) -> None:
+def test_long_names_are_found(tmp_path: Path) -> None:
     name = b"d/" * 300 + b"file"
     with opened(pax((b"path", name)), file(b"short", b"x")) as archive:
         assert archive.read(name, 1) == b"x"

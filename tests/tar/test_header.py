@@ -34,7 +34,7 @@ from tests.tar.blocks import GNU, USTAR, V7, block, extension, file, members, on
         (b"\xc0" + bytes(7), -(1 << 62)),
     ],
 )
-def test_numbers_as_they_are_found(field: bytes, value: int) -> None:
+def test_number_fields_in_use_are_decoded(field: bytes, value: int) -> None:
     assert number(field) == value
 
 
@@ -50,7 +50,7 @@ def test_numbers_as_they_are_found(field: bytes, value: int) -> None:
         b"0x10   \0",
     ],
 )
-def test_what_is_no_number_is_malformed(field: bytes) -> None:
+def test_other_number_fields_are_malformed(field: bytes) -> None:
     with pytest.raises(MalformedError, match="number field"):
         number(field)
 
@@ -155,7 +155,7 @@ def test_a_ustar_prefix_is_joined_with_a_slash() -> None:
     assert only(block(b"name", tail=bytes(80) + b"p" * 155)).name == b"p" * 155 + b"/name"
 
 
-def test_gnu_keeps_times_where_ustar_keeps_the_prefix() -> None:
+def test_gnu_has_times_instead_of_the_prefix() -> None:
     times = b"14000000000\x0014000000000\0"
     assert only(block(b"name", magic=GNU, tail=bytes(80) + times)).name == b"name"
     assert only(block(b"name", magic=GNU, tail=bytes(80) + b"\x80" + bytes(11))).name == b"name"

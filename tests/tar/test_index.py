@@ -1,4 +1,4 @@
-"""The index of a file that can be read anywhere, and what a stream leaves behind."""
+"""Indexes of files with random access, and the data kept of streams."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_small_members_share_a_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert calls < 100
 
 
-def test_the_files_position_stays(tmp_path: Path) -> None:
+def test_the_position_of_the_file_stays(tmp_path: Path) -> None:
     with written(tmp_path / "a.tar", file(b"a"), END).open("rb") as stream:
         stream.seek(3)
         index_file(stream)
@@ -78,7 +78,7 @@ def test_the_files_position_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [25, 600, 1023])
-def test_data_that_is_not_there_is_truncated(tmp_path: Path, cut: int) -> None:
+def test_missing_data_is_truncated(tmp_path: Path, cut: int) -> None:
     archive = file(b"a") + file(b"layer", b"x" * 1000)
     path = written(tmp_path / "a.tar", archive[:-cut])
     with path.open("rb") as stream, pytest.raises(TruncatedError) as caught:
@@ -110,7 +110,7 @@ def test_members_are_limited(tmp_path: Path) -> None:
         index_stream(io.BytesIO(file(b"a") * 5 + END), limit=4)
 
 
-def test_a_stream_leaves_its_small_members_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_members_of_a_stream_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, "KEEP_EACH", 1000)
     stream = io.BytesIO(file(b"small", b"s" * 1000) + file(b"large", b"l" * 1001) + END)
     index = index_stream(stream)
@@ -119,7 +119,7 @@ def test_a_stream_leaves_its_small_members_behind(monkeypatch: pytest.MonkeyPatc
     assert large.stored == 1001
 
 
-def test_the_first_bytes_are_known_however_they_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_bytes_are_kept_for_any_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, "KEEP_EACH", 1000)
     content = bytes(range(200)) * 6
     archive = io.BytesIO(file(b"large", content) + END)
@@ -132,7 +132,7 @@ def test_the_first_bytes_are_known_however_they_arrive(monkeypatch: pytest.Monke
     assert index.heads == {index.members[0].data_offset: content[:SNIFF_SIZE]}
 
 
-def test_what_is_kept_is_bounded_and_the_largest_goes_first(
+def test_kept_data_is_bounded_and_drops_the_largest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(index_module, "KEEP_ALL", 1000)
@@ -156,7 +156,7 @@ def test_padding_may_be_missing_at_the_end(tmp_path: Path, size: int) -> None:
         assert index_file(stream).padded
 
 
-def test_padding_is_no_excuse_for_missing_data(tmp_path: Path) -> None:
+def test_missing_data_is_not_taken_for_padding(tmp_path: Path) -> None:
     path = written(tmp_path / "a.tar", file(b"a", b"abc")[:514])
     with path.open("rb") as stream, pytest.raises(TruncatedError, match="1 bytes early"):
         index_file(stream)

@@ -1,4 +1,4 @@
-"""Look-ups by name, and links that lead somewhere, nowhere, round in circles or out."""
+"""Lookups by name, and links to members, missing targets, loops and outside targets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_cleaning(name: bytes, cleaned: bytes | None) -> None:
 
 
 @given(st.lists(st.sampled_from([b"a", b"b", b".", b"..", b""])).map(b"/".join))
-def test_cleaning_is_final_and_stays_inside(name: bytes) -> None:
+def test_cleaning_is_idempotent_and_stays_inside(name: bytes) -> None:
     cleaned = clean(name)
     if cleaned is not None:
         assert clean(cleaned) == cleaned
@@ -47,7 +47,7 @@ def test_names_compare_clean_on_both_sides() -> None:
         assert names.find(name) is member
 
 
-def test_names_outside_are_found_by_no_name() -> None:
+def test_members_outside_the_archive_are_not_found() -> None:
     names = Names([Member(b"/../passwd"), Member(b"../up")])
     for name in ("passwd", "up", ""):
         assert names.find(name) is None
@@ -77,7 +77,7 @@ def test_the_name_as_it_is_comes_before_its_backslashes() -> None:
     assert names.find("a/b") is slashed
 
 
-def test_backslashes_lead_nowhere_outside() -> None:
+def test_backslashes_do_not_lead_outside() -> None:
     names = Names([Member(rb"..\up"), Member(b"up")])
     assert names.find(r"x\..\..\up") is None
 
@@ -112,7 +112,7 @@ def test_the_last_of_several_is_found_and_all_are_candidates() -> None:
     assert names.candidates("y") == ()
 
 
-def test_duplicates_are_told_but_not_those_of_directories() -> None:
+def test_duplicates_are_listed_except_directories() -> None:
     kind = MemberType.DIRECTORY
     members = [Member(b"d/", kind), Member(b"x"), Member(b"d", kind), Member(b"./x"), Member(b"y")]
     assert Names(members).duplicates == (b"x",)
@@ -171,14 +171,14 @@ def test_targets_outside_are_unsafe(target: bytes) -> None:
         names.find("h")
 
 
-def test_a_target_that_is_not_there_is_told() -> None:
+def test_a_missing_target_is_an_error() -> None:
     names = Names([symlink(b"a/x", b"gone")], "app.tar")
     with pytest.raises(MemberNotFoundError, match="missing") as caught:
         names.find("a/x")
     assert caught.value.where == "app.tar"
 
 
-def test_holders_are_every_member_a_name_may_mean() -> None:
+def test_holders_are_all_members_a_name_may_mean() -> None:
     first, second, third = (Member(b"x", offset=n) for n in range(3))
     link = symlink(b"m", b"x", 3)
     direct = Member(b"m", offset=4)

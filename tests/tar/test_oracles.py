@@ -1,4 +1,4 @@
-"""Agreement with those who know tar: Python's tarfile and GNU tar, both ways."""
+"""Agreement with Python's tarfile and GNU tar, reading and writing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.tar.test_writer import described, read, sparse_members, written
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What two readers of one archive should agree on."""
+    """The fields that two readers of an archive must agree on."""
 
     name: bytes
     type: MemberType
@@ -89,7 +89,7 @@ NAMES = TEXT.filter(lambda text: text.strip("/") != "")
 
 @st.composite
 def infos(draw: st.DrawFn, octal: bool) -> tuple[tarfile.TarInfo, bytes]:
-    """A member for tarfile to write; *octal* keeps to what ustar's fields hold."""
+    """Generate a member for tarfile to write; *octal* limits values to those of ustar fields."""
     info = tarfile.TarInfo(draw(NAMES) * (1 if octal else draw(st.integers(1, 20))))
     info.type = draw(st.sampled_from(list(TYPES)[:-1]))
     if info.isreg():  # tarfile reads a slash as we do in the oldest dialect only
@@ -129,7 +129,7 @@ def test_tarfile_reads_what_is_written(members: list[tuple[Member, bytes]]) -> N
 
 
 def in_whole_seconds(member: Member) -> Member:
-    """*member* without what tarfile does not read exactly: fractions, and large devices of pax."""
+    """Return *member* without values that tarfile reads inexactly: fractions, large pax devices."""
     seconds = member.mtime_ns // 10**9 % 2**40
     return replace(
         member,
@@ -153,7 +153,7 @@ def test_tarfile_reads_sparse_members_that_are_written(case: tuple[Member, bytes
 
 
 def gnu_tar() -> str:
-    """The command, where it is GNU's."""
+    """The tar command; skip if it is not GNU's."""
     for name in ("gtar", "tar"):
         path = shutil.which(name)
         if path is None:
@@ -177,7 +177,7 @@ SPARSE_SIZE = (1 << 20) + 7
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of many kinds and names, on a system that lets a name be any bytes."""
+    """Files of many types and names, on a system that allows any bytes in names."""
     if sys.platform != "linux":
         pytest.skip("names are bytes on Linux only")
     gnu_tar()

@@ -1,4 +1,4 @@
-"""pax records: what they change, and what they may not do."""
+"""pax records: their effects and their limits."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_absurd_values_are_malformed(key: bytes, value: bytes) -> None:
         only(pax((key, value)), block(flag=b"2" if key == b"linkpath" else b"0"))
 
 
-def test_an_empty_value_leaves_the_header_its_say() -> None:
+def test_an_empty_value_keeps_the_value_of_the_header() -> None:
     member = only(pax((b"path", b""), (b"uid", b""), (b"size", b"")), file(b"name", b"abc"))
     assert (member.name, member.uid, member.size) == (b"name", 0, 3)
 
@@ -195,7 +195,7 @@ def test_solaris_calls_its_extended_header_by_a_capital_letter() -> None:
     assert only(extension(b"X", record(b"path", b"sun")), block()).name == b"sun"
 
 
-def test_a_global_header_is_no_member_and_applies_from_there_on() -> None:
+def test_a_global_header_applies_to_all_later_members() -> None:
     first, second, third = members(
         file(b"first"),
         pax((b"uid", b"7"), (b"mtime", b"5"), (b"comment", b"x"), flag=b"g"),
@@ -207,7 +207,7 @@ def test_a_global_header_is_no_member_and_applies_from_there_on() -> None:
     assert [first.mtime_ns, second.mtime_ns, third.mtime_ns] == [0, 5 * 10**9, 5 * 10**9]
 
 
-def test_a_global_header_is_taken_back_by_an_empty_value() -> None:
+def test_an_empty_value_cancels_a_global_header() -> None:
     [member] = members(pax((b"uid", b"7"), flag=b"g"), pax((b"uid", b""), flag=b"g"), file(b"a"))
     assert member.uid == 0
 
@@ -227,7 +227,7 @@ def test_an_extended_header_beyond_the_limit_is_not_read(flag: bytes) -> None:
     assert caught.value.limit == MAX_EXTENSION
 
 
-def test_global_headers_may_not_pile_up() -> None:
+def test_global_headers_are_limited_in_total() -> None:
     one = pax((b"comment", b"x" * (MAX_EXTENSION // 4)), flag=b"g")
     with pytest.raises(LimitExceededError, match="global"):
         members(one * 4, file(b"a"))
@@ -251,6 +251,6 @@ def test_a_link_is_not_a_file() -> None:
         (-1_500_000_000, b"-1.5"),
     ],
 )
-def test_times_have_a_decimal_at_least(nanoseconds: int, text: bytes) -> None:
-    """mksquashfs takes no time without one."""
+def test_times_have_at_least_one_decimal(nanoseconds: int, text: bytes) -> None:
+    """mksquashfs rejects times without one."""
     assert format_time(nanoseconds) == text

@@ -23,7 +23,7 @@ from tests.tar.blocks import END, block, extension, file, padded, pax
 
 
 class Dribble(io.RawIOBase):
-    """A stream that gives a few bytes at a time, as pipes may."""
+    """A stream that returns a few bytes at a time, like a pipe."""
 
     def __init__(self, data: bytes, step: int) -> None:
         self._data = io.BytesIO(data)
@@ -47,7 +47,7 @@ def test_it_does_not_matter_how_the_bytes_arrive(step: int) -> None:
     assert seen == [(b"p" * 120, b"one" * 400), (b"b", b"")]
 
 
-def test_data_nobody_reads_is_passed_over() -> None:
+def test_unread_data_is_skipped() -> None:
     big = bytes(CHUNK_SIZE + 3)
     reader = TarReader(io.BytesIO(file(b"a", big) + file(b"b", big) + file(b"c", b"end") + END))
     names = []
@@ -84,7 +84,7 @@ def test_a_member_cannot_be_read_once_the_next_was_asked_for() -> None:
     assert b"".join(reader.chunks()) == b"two"
 
 
-def test_known_members_are_gone_to_without_their_headers() -> None:
+def test_known_members_are_read_without_their_headers() -> None:
     parts = [file(b"a", b"one" * 400), pax((b"path", b"p" * 120)), file(b"b", b"two"), file(b"c")]
     archive = b"".join(parts) + file(b"d", b"four") + END
     one, two, _, four = TarReader(io.BytesIO(archive))
@@ -98,7 +98,7 @@ def test_known_members_are_gone_to_without_their_headers() -> None:
     assert reader.trailer
 
 
-def test_what_follows_a_known_member_is_read_as_ever() -> None:
+def test_iteration_continues_after_a_known_member() -> None:
     archive = file(b"a", b"one" * 400) + file(b"b", b"two") + file(b"c") + END
     _, two, _ = TarReader(io.BytesIO(archive))
     reader = TarReader(io.BytesIO(archive))
@@ -106,7 +106,7 @@ def test_what_follows_a_known_member_is_read_as_ever() -> None:
     assert [member.name for member in reader] == [b"c"]
 
 
-def test_how_much_is_missing_of_a_member_is_all_that_is() -> None:
+def test_a_truncated_member_reports_all_missing_bytes() -> None:
     archive = block(b"a", size=1 << 32) + b"x" * 1000
     reader = TarReader(io.BytesIO(archive))
     next(iter(reader))
@@ -114,7 +114,7 @@ def test_how_much_is_missing_of_a_member_is_all_that_is() -> None:
         list(reader.chunks())
 
 
-def test_a_known_member_that_is_not_there_is_a_cut_archive() -> None:
+def test_a_missing_known_member_is_truncated() -> None:
     archive = file(b"a", b"one" * 400) + file(b"b", b"two") + END
     one, two = TarReader(io.BytesIO(archive))
     reader = TarReader(io.BytesIO(archive[: two.data_offset - 1]), where="layer")
@@ -187,7 +187,7 @@ def test_a_bad_checksum_is_an_error_wherever_it_is(position: int) -> None:
     assert caught.value.where == f"app.tar, header at byte {1024 * position}"
 
 
-def test_what_is_no_tar_at_all_is_malformed() -> None:
+def test_other_data_is_malformed() -> None:
     with pytest.raises(MalformedError):
         list(TarReader(io.BytesIO(b"PK\x03\x04" + b"something else" * 100)))
 
@@ -222,7 +222,7 @@ COMPLETE = {
     4096,
     *range(len(ARCHIVE) - 1024, len(ARCHIVE)),  # the trailer
 }
-"""Lengths at which no member that the archive begins lacks anything but padding."""
+"""Lengths to cut the archive at such that members lack only padding."""
 
 
 @given(st.integers(0, len(ARCHIVE) - 1))
@@ -274,7 +274,7 @@ def test_damaged_headers_with_right_checksums_give_typed_errors_only(data: st.Da
         TarReader(io.BytesIO(bytes(damaged))).drain()
 
 
-def test_what_is_passed_over_is_read_but_not_parsed() -> None:
+def test_pass_over_reads_without_parsing() -> None:
     archive = file(b"first", b"1") + b"no header at all".ljust(512, b"!")
     stream = io.BytesIO(archive)
     reader = TarReader(stream)

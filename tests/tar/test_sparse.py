@@ -1,4 +1,4 @@
-"""Sparse members in all four spellings, and maps that lie."""
+"""Sparse members in all four formats, and inconsistent maps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def octal(*numbers: int) -> bytes:
 
 
 def old_gnu(entries: Sequence[tuple[int, int]], size: int, data: bytes) -> bytes:
-    """A member of type S: four entries in the header, 21 in each block after it."""
+    """Return a member of type S: four entries in the header, 21 in each block after it."""
     area = [octal(*entry) for entry in entries]
     first, rest = area[:4], area[4:]
     tail = bytes(386 - 265) + b"".join(first).ljust(96, b"\0")
@@ -91,7 +91,7 @@ def test_every_spelling_gives_the_same_member(spell: Spelling) -> None:
 
 
 @every_spelling
-def test_chunks_are_the_segments_one_behind_the_other(spell: Spelling) -> None:
+def test_chunks_are_the_segments_in_order(spell: Spelling) -> None:
     reader = TarReader(io.BytesIO(spell(MAP, SIZE, DATA) + END))
     for _ in reader:
         assert b"".join(reader.chunks()) == DATA
@@ -133,7 +133,7 @@ def test_an_empty_segment_at_the_end_only_marks_the_hole(spell: Spelling) -> Non
         "huge",
     ],
 )
-def test_maps_that_lie_are_malformed(
+def test_inconsistent_maps_are_malformed(
     spell: Spelling, entries: list[tuple[int, int]], size: int
 ) -> None:
     with pytest.raises(MalformedError):
@@ -183,7 +183,7 @@ def test_records_that_do_not_make_a_map_are_malformed(records: list[tuple[bytes,
         only(pax(*records), file(b"sparse", DATA))
 
 
-def test_a_later_version_is_not_guessed_at() -> None:
+def test_an_unknown_version_is_unsupported() -> None:
     records = pax((b"GNU.sparse.major", b"2"), (b"GNU.sparse.realsize", b"8"))
     with pytest.raises(UnsupportedError, match="version"):
         only(records, file(b"sparse", DATA))

@@ -1,4 +1,4 @@
-"""What is written reads back the same, is the same every time, and leaves nothing half done."""
+"""Output is read back unchanged, is deterministic, and is never left incomplete."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read(archive: bytes) -> list[tuple[Member, bytes]]:
 
 
 class Pipe(io.BytesIO):
-    """An output that cannot seek."""
+    """An output that is not seekable."""
 
     def seekable(self) -> bool:
         return False
@@ -62,7 +62,7 @@ DEVICES = (MemberType.CHAR, MemberType.BLOCK)
 
 @st.composite
 def described(draw: st.DrawFn) -> tuple[Member, bytes]:
-    """Any member that a tar can hold, with its data."""
+    """Generate any valid member with its data."""
     kind = draw(st.sampled_from([kind for kind in MemberType if kind is not MemberType.OTHER]))
     data = draw(st.binary(max_size=1500)) if kind is MemberType.FILE else b""
     device = st.integers(0, (1 << 32) - 1) if kind in DEVICES else st.just(0)
@@ -85,7 +85,7 @@ def described(draw: st.DrawFn) -> tuple[Member, bytes]:
 
 
 def essence(member: Member) -> tuple[object, ...]:
-    """All but where it was found."""
+    """Return the member without its offsets."""
     return (
         member.name, member.type, member.mode, member.uid, member.gid, member.size, member.mtime_ns,
         member.linkname, member.uname, member.gname, member.devmajor, member.devminor,
@@ -139,7 +139,7 @@ def test_segments_of_whole_blocks_are_written_as_they_are() -> None:
 
 
 @given(described() | sparse_members())
-def test_the_short_way_gives_the_same_header(case: tuple[Member, bytes]) -> None:
+def test_the_fast_path_gives_the_same_header(case: tuple[Member, bytes]) -> None:
     member = case[0]
     header = encode(member)
     assert not fits_ustar(member, member.name) or len(header) == 512
@@ -167,7 +167,7 @@ def test_the_short_way_gives_the_same_header(case: tuple[Member, bytes]) -> None
         (Member(b"l", MemberType.SYMLINK, linkname=b"t" * 101), False),
     ],
 )
-def test_one_block_where_that_holds_all(member: Member, fits: bool) -> None:
+def test_one_block_if_it_holds_everything(member: Member, fits: bool) -> None:
     assert fits_ustar(member, member.name) is (len(encode(member)) == 512) is fits
 
 
@@ -207,7 +207,7 @@ def test_the_size_field_holds_less_than_8_gib_and_pax_the_rest() -> None:
     assert b"size=8589934592\n" in header[512:1024]
 
 
-def test_names_that_are_not_utf_8_say_so_where_pax_carries_them() -> None:
+def test_pax_names_that_are_not_utf_8_are_marked_as_binary() -> None:
     assert b"hdrcharset=BINARY" in encode(Member(b"\xe9" * 101))
     assert b"hdrcharset" not in encode(Member("é".encode() * 60))
     assert b"hdrcharset" not in encode(Member(b"f", xattrs={b"user.a": b"\xff"}))
@@ -243,7 +243,7 @@ def test_data_of_another_size_leaves_nothing_behind(data: bytes) -> None:
     )
 
 
-def test_what_is_no_file_has_no_data() -> None:
+def test_only_files_have_data() -> None:
     output = io.BytesIO()
     with TarWriter(output) as writer, pytest.raises(SizeMismatchError):
         writer.add(Member(b"d/", MemberType.DIRECTORY, size=4), b"data")
@@ -267,7 +267,7 @@ def test_a_failing_stream_leaves_nothing_behind() -> None:
     assert output.getvalue() == bytes(1024)
 
 
-def test_what_failed_in_a_pipe_ends_the_writer() -> None:
+def test_a_failure_in_a_pipe_ends_the_writer() -> None:
     output = Pipe()
     writer = TarWriter(output)
     with pytest.raises(SizeMismatchError):
@@ -287,7 +287,7 @@ def test_a_pipe_takes_members_of_known_size_only() -> None:
     assert read(output.getvalue())[0][1] == b"abc"
 
 
-def test_a_size_can_be_told_at_the_end() -> None:
+def test_the_size_can_be_set_at_the_end() -> None:
     output = io.BytesIO()
     with TarWriter(output) as writer:
         with writer.begin(Member(b"a")) as pending:
@@ -299,7 +299,7 @@ def test_a_size_can_be_told_at_the_end() -> None:
     )
 
 
-def test_a_name_can_be_told_at_the_end() -> None:
+def test_the_name_can_be_set_at_the_end() -> None:
     output = io.BytesIO()
     with TarWriter(output) as writer:
         pending = writer.begin(Member(b"blobs/sha256/" + b"0" * 64))
@@ -308,7 +308,7 @@ def test_a_name_can_be_told_at_the_end() -> None:
     assert output.getvalue() == written((Member(b"blobs/sha256/" + b"f" * 64, size=4), b"data"))
 
 
-def test_a_pax_header_survives_the_size_told_at_the_end() -> None:
+def test_a_pax_header_survives_a_size_set_at_the_end() -> None:
     member = Member(b"n" * 200, mtime_ns=1, xattrs={b"user.a": b"1"})
     output = io.BytesIO()
     with TarWriter(output) as writer, writer.begin(member) as pending:
@@ -317,7 +317,7 @@ def test_a_pax_header_survives_the_size_told_at_the_end() -> None:
     assert (found.name, found.mtime_ns, found.size, data) == (b"n" * 200, 1, 4, b"data")
 
 
-def test_a_name_that_needs_another_header_is_taken_back() -> None:
+def test_a_name_that_needs_a_longer_header_aborts() -> None:
     output = io.BytesIO()
     with TarWriter(output) as writer:
         pending = writer.begin(Member(b"short"))
@@ -326,7 +326,7 @@ def test_a_name_that_needs_another_header_is_taken_back() -> None:
     assert output.getvalue() == bytes(1024)
 
 
-def test_a_size_beyond_8_gib_can_be_told_at_the_end(tmp_path: Path) -> None:
+def test_a_size_beyond_8_gib_can_be_set_at_the_end(tmp_path: Path) -> None:
     size = 8**11 + 5
     path = tmp_path / "a.tar"
     with path.open("w+b") as output:
@@ -339,7 +339,7 @@ def test_a_size_beyond_8_gib_can_be_told_at_the_end(tmp_path: Path) -> None:
     assert (member.name, member.size) == (b"big", size)
 
 
-def test_an_abort_takes_back_what_was_written(tmp_path: Path) -> None:
+def test_an_abort_removes_the_member(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     with path.open("wb") as output, TarWriter(output) as writer:
         writer.add(Member(b"a", size=1), b"x")
@@ -368,7 +368,7 @@ def test_members_are_written_one_at_a_time() -> None:
         writer.add(Member(b"b"))
 
 
-def test_leaving_with_an_open_member_is_not_silent() -> None:
+def test_closing_with_an_open_member_is_an_error() -> None:
     with pytest.raises(ValueError, match="still being written"), TarWriter(io.BytesIO()) as writer:
         writer.begin(Member(b"a"))
 
@@ -392,7 +392,7 @@ def test_an_archive_may_start_anywhere_in_its_file() -> None:
 
 
 class Full(io.BytesIO):
-    """A disk with room for so many bytes."""
+    """A disk with space for a number of bytes."""
 
     room = 700
 
@@ -441,12 +441,12 @@ def test_short_writes_are_continued() -> None:
         Member(b"a", size=9, sparse=(Segment(4, 1), Segment(0, 1))),
     ],
 )
-def test_what_no_tar_can_hold_is_malformed(member: Member) -> None:
+def test_members_that_no_tar_can_hold_are_malformed(member: Member) -> None:
     with pytest.raises(MalformedError):
         encode(member)
 
 
-def test_what_no_reader_would_take_is_not_written() -> None:
+def test_headers_beyond_the_limit_of_readers_are_refused() -> None:
     with pytest.raises(LimitExceededError):
         encode(Member(b"a", xattrs={b"user.a": bytes(1 << 20)}))
     with pytest.raises(UnsupportedError):

@@ -17,7 +17,7 @@ from tarkit.ext4.space import Run, Space
 from tarkit.ext4.xattr import pack_xattrs
 
 _FAST_LINK = 60  # shorter link targets are in i_block
-_LOST_AND_FOUND_BLOCKS = 4  # e2fsck cannot allocate blocks when it adds names
+_LOST_AND_FOUND_BLOCKS = 4  # as mke2fs, so that e2fsck can add names without allocating blocks
 
 
 class Placer:

@@ -1,1 +1,1 @@
-"""Building bootable ext4 images from container images, and keeping what was built."""
+"""Building bootable ext4 images from container images, and a store that keeps them."""

@@ -1,4 +1,4 @@
-"""An artifact of a store: a directory of an image and of what is known about it."""
+"""An artifact of a store: a directory with an image and its record."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """An image in the store's directory ``id``: its ``path``, its digest and ``size`` in bytes.
+    """An image in the store's directory ``id``, with its ``path``, digest and ``size`` in bytes.
 
-    ``inputs`` is the digest of what went in, ``manifest`` that of the container image it was first
-    built from.
+    ``inputs`` is the digest of the build's inputs, ``manifest`` the digest of the container image
+    it was first built from.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Artifact:
 
     @classmethod
     def of(cls, directory: Path, result: BuildResult) -> Self:
-        """What was just built, once it is in *directory*."""
+        """Return the artifact of *result*, to be published in *directory*."""
         return cls(
             id=directory.name,
             path=directory / IMAGE,
@@ -53,10 +53,10 @@ class Artifact:
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """Read the artifact in *directory*, without verifying it.
+        """Read the record of the artifact in *directory*, without verifying the image.
 
-        Raises :class:`PathNotFoundError`, :class:`MalformedError`, and :class:`UnsafePathError` if
-        links lead out of the store.
+        Raises :class:`PathNotFoundError` if a file is missing, :class:`MalformedError` if the
+        record is invalid, and :class:`UnsafePathError` if links lead out of the store.
         """
         for name in (RECORD, IMAGE):
             require_inside(directory / name, directory.parent)
@@ -77,7 +77,7 @@ class Artifact:
         )
 
     def record(self) -> bytes:
-        """What :meth:`read` reads."""
+        """Return the record as JSON, for :meth:`read`."""
         return dump_json(
             {
                 "sha256": str(self.sha256),
@@ -89,7 +89,10 @@ class Artifact:
         )
 
     def verify(self) -> None:
-        """Read the image and compare; raises :class:`VerificationError` and :class:`PathNotFoundError`."""
+        """Raise :class:`VerificationError` if the image does not match its size and digest.
+
+        Raises :class:`PathNotFoundError` if it is missing.
+        """
         with open_regular(self.path) as file:
             size = os.fstat(file.fileno()).st_size
             if size != self.size:
@@ -100,18 +103,19 @@ class Artifact:
 
 
 def is_id(text: str) -> bool:
-    """Whether *text* can name an artifact; see :func:`check_id`."""
+    """Return whether *text* can name an artifact; see :func:`check_id`."""
     return bool(_ID.fullmatch(text)) and ".." not in text
 
 
 def check_id(text: str) -> str:
-    """*text*, which becomes the name of a directory.
+    """Return *text* if it can name an artifact, and so a directory.
 
-    Raises :class:`UnsafePathError` unless it is ``[A-Za-z0-9][A-Za-z0-9._-]{0,127}`` without ``..``.
+    Raises :class:`UnsafePathError` unless it matches ``[A-Za-z0-9][A-Za-z0-9._-]{0,127}`` and does
+    not contain ``..``.
     """
     if not is_id(text):
         raise UnsafePathError(
             f"{text[:160]!r} cannot name an artifact",
-            hint="use up to 128 letters, digits, dots, dashes and underscores, a letter or digit first",
+            hint="use up to 128 letters, digits, '.', '-' and '_', starting with a letter or digit",
         )
     return text

@@ -1,4 +1,4 @@
-"""From an image, wherever it is, to an ext4 image on the disk."""
+"""Building an ext4 image from a container image."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from tarkit.transports.location import AnySource, opened
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """An ext4 image that was built: where it is, and what it is.
+    """The ext4 image at ``path`` and its properties.
 
-    ``size`` is the file's in bytes, ``used`` what of it is taken; ``inodes`` is how many there are
-    and ``used_inodes`` how many are taken. ``manifest`` is the digest of the container image's
-    manifest, ``inputs`` that of everything that decides the bytes; see
-    :func:`tarkit.artifacts.inputs.input_digest`. ``notes`` say what ext4 could not hold.
+    ``size`` and ``used`` are in bytes; ``inodes`` is the total number of inodes, ``used_inodes``
+    the number in use. ``manifest`` is the digest of the container image's manifest, ``inputs`` the
+    digest of everything that determines the bytes; see
+    :func:`tarkit.artifacts.inputs.input_digest`. ``notes`` list metadata that ext4 cannot store.
     """
 
     path: Path
@@ -63,14 +63,15 @@ def build_ext4(
     overlay: Overlay | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> BuildResult:
-    """Build the image of *source* for *platform*, with *overlay* on top, as the ext4 image *output*.
+    """Build the ext4 image *output* from *source* for *platform*, with *overlay* on top.
 
-    The same layers, options and overlay give the same bytes, however the image is stored. UUID and
-    directory hashes follow from what goes in. *output* appears when it is whole; every layer was
-    verified to its end by then. Compressed layers are read once, but twice where *options* give a
-    size in bytes or the disk is nearly full: what will not fit is refused before anything is
-    written. Raises what :func:`~tarkit.artifacts.preflight.check_build` does, and what reading the
-    image may bring.
+    The same layers, options and overlay give the same bytes, however the image is stored: UUID and
+    hash seed are derived from them. *output* appears once it is complete and all layers are
+    verified.
+
+    Compressed layers are read once. They are read twice if *options* give a size in bytes or the
+    disk is nearly full, to raise :class:`NoSpaceError` before anything is written. Other errors are
+    those of :func:`~tarkit.artifacts.preflight.check_build` and of reading the image.
     """
     options = options or Ext4Options()
     with opened(source) as image:
@@ -82,7 +83,7 @@ def build_ext4(
 def build_layers(
     layers: ImageLayers, output: Output, options: Ext4Options, overlay: Overlay | None
 ) -> BuildResult:
-    """As :func:`build_ext4`, from the open *layers* of an image, to a place that is open."""
+    """Build an ext4 image as :func:`build_ext4` does, from open *layers* to an open *output*."""
     preflight = check_layers(layers, output.directory.path / output.name, options)
     inputs = input_digest(layers, options, overlay)
     options = derived_options(options, inputs)
@@ -134,6 +135,7 @@ def _write(
             require_writable(files.tree)
             inodes = files.tree.inodes()
             wanted = by_place(inodes)
+            # Only with limited space: measuring may read layers once more.
             if preflight.is_tight or isinstance(options.size, int):
 
                 def check() -> None:
@@ -152,16 +154,17 @@ def _write(
 def _read_entries(
     layers: ImageLayers, data: BlockSink, options: Ext4Options, *, is_tight: bool
 ) -> list[list[Member]]:
-    """Return the entries of all layers; on the way *data* gets what it can, or measures it.
+    """Return the entries of all layers; store or measure their data in *data* on the way.
 
-    If the size is given, only what is needed may count, so nothing gets a place. If the disk
-    *is_tight*, nothing is written before it is known to fit.
+    If *options* give a size, hidden data must not take space, so nothing is stored or reserved yet.
+    If the disk *is_tight*, nothing is stored before it is known to fit.
     """
     is_top_down = layers.reading_order() == list(reversed(range(len(layers))))
     has_size = isinstance(options.size, int)
     if is_top_down and has_size:
         return read_headers(layers, verified=False)
     if is_top_down and not is_tight:
+        # Upper layers come first, so hidden files are known and their data is never stored.
         return read_layers(layers, data)
     entries = read_layers(layers, data.sizes, hidden=True)
     if not has_size:
@@ -176,10 +179,11 @@ def _require_room(
     data: BlockSink,
     wanted: Mapping[DataLocation, Node],
 ) -> None:
-    """Raise :class:`NoSpaceError` unless *check* passes, at the latest without the blocks of zeros."""
+    """Raise :class:`NoSpaceError` unless *check* passes, at least with blocks of zeros as holes."""
     try:
         check()
     except NoSpaceError:
+        # The check used upper bounds. Measure the rest, which means reading it, and try again.
         unmeasured = [node for place, node in wanted.items() if place not in data.sizes]
         if not unmeasured:
             raise
@@ -189,7 +193,7 @@ def _require_room(
 
 def _notes(result: Ext4Result, translation: Translation) -> Iterator[str]:
     if result.clamped_times:
-        yield f"{result.clamped_times} inodes have a time that ext4 cannot tell, and got the nearest"
+        yield f"{result.clamped_times} inodes have a time that ext4 cannot store; used the nearest"
     if translation.dropped:
-        yield f"{translation.dropped} extended attributes were left out: ext4 has no place for them"
+        yield f"{translation.dropped} extended attributes omitted: ext4 has no namespace for them"
     yield from lost_note(translation.lost)

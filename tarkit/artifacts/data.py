@@ -1,9 +1,9 @@
-"""File data on its way into an image, in the same order and to the same places from any source.
+"""Storing file data in an image, at the same blocks for any source and reading order.
 
-Layers that can be read from the top are read once, and data is stored as it goes by, unless what
-was read before hides it. Layers in any other order, and those that may not fit, are measured first:
-blocks of zeros take no room, so only the data tells how much it needs. Then the same places are
-reserved, and the layers are read again in any order.
+If layers can be read from the top, one pass stores their data, except files hidden by layers read
+before. If not, or if the data may not fit, a first pass measures the data: blocks of zeros become
+holes, so the size in the image depends on the content. Then the same blocks are reserved, and a
+second pass stores the data in any order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _BLOCK = 4096
 
 
 class Sizes:
-    """How many bytes of an image the data at each place takes; a sink that measures it."""
+    """A sink that measures how many bytes of an image the data at each place needs."""
 
     def __init__(self) -> None:
         self._measured: dict[DataLocation, int] = {}
@@ -27,15 +27,15 @@ class Sizes:
         return place in self._measured
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """See :class:`tarkit.rootfs.passes.Sink`."""
+        """Measure a file; see :class:`tarkit.rootfs.passes.Sink`."""
         self._measured[place] = data_size(chunks, member.size, regions_of(member))
 
     def get(self, place: DataLocation) -> int:
-        """Return the size at *place*, which was measured."""
+        """Return the measured size of the data at *place*."""
         return self._measured[place]
 
     def at_most(self, nodes: Mapping[DataLocation, Node]) -> int:
-        """Return what all *nodes* take, exactly if all were measured."""
+        """Return an upper bound of the bytes of all *nodes*, exact if all were measured."""
         return sum(
             self._measured.get(place, -(-node.member.stored // _BLOCK) * _BLOCK)
             for place, node in nodes.items()
@@ -43,9 +43,9 @@ class Sizes:
 
 
 class BlockSink:
-    """The data of files, by their place in the layers, in the image that *writer* makes; a sink.
+    """A sink that stores file data in the image of *writer*, by place in the layers.
 
-    *overlay* is the number of the layer that is delivered last, though it is the highest.
+    *overlay* is the number of the overlay's layer, the highest one, which is delivered last.
     """
 
     def __init__(self, writer: Ext4Writer, overlay: int) -> None:
@@ -56,11 +56,11 @@ class BlockSink:
         self.contents: dict[DataLocation, FileExtents] = {}
 
     def reserve(self, place: DataLocation) -> None:
-        """Give the data at *place*, which was measured, its blocks."""
+        """Reserve the blocks of the measured data at *place*."""
         self._reserved[place] = self._writer.reserve(self.sizes.get(place))
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """See :class:`tarkit.rootfs.passes.Sink`."""
+        """Store a file; see :class:`tarkit.rootfs.passes.Sink`."""
         reserved = self._reserved.pop(place, None)
         regions = regions_of(member)
         if reserved is None:
@@ -69,9 +69,9 @@ class BlockSink:
             self.contents[place] = self._writer.fill(reserved, chunks, member.size, regions)
 
     def settle(self, wanted: Mapping[DataLocation, Node]) -> list[Node]:
-        """Let go of what is not *wanted*, and return what of it is still to be stored.
+        """Discard data that is not *wanted*; return the nodes whose data is not stored yet.
 
-        What was measured has its blocks then.
+        Reserves blocks for measured data that has none.
         """
         for place in sorted(self.contents.keys() - wanted.keys()):
             self._writer.discard(self.contents.pop(place))
@@ -84,17 +84,17 @@ class BlockSink:
         return [wanted[place] for place in missing]
 
     def _delivery(self, place: DataLocation) -> tuple[bool, int, int]:
-        """Return what sorts places as they are delivered if nothing speaks against it."""
+        """Return the sort key of the usual order of delivery: from the top, the overlay last."""
         return place.layer == self._overlay, -place.layer, place.offset
 
 
 def regions_of(member: Member) -> Sequence[Region] | None:
-    """Return where a sparse *member* has data, or None for all others."""
+    """Return the data regions of *member*, or None if it is not sparse."""
     if member.sparse is None:
         return None
     return [Region(segment.offset, segment.length) for segment in member.sparse]
 
 
 def by_place(nodes: Iterable[Node]) -> dict[DataLocation, Node]:
-    """Return those of *nodes* that have data, by where it is."""
+    """Return the *nodes* that have data, by its place."""
     return {place: node for node in nodes if (place := node.place) is not None}

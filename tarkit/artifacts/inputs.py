@@ -1,4 +1,4 @@
-"""What went into an image, as one digest: the same from any transport, in any compression."""
+"""The digest of a build's inputs, independent of transport and compression."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.tar.epoch import source_date_epoch
 
 _FORMAT = 3
-"""To be raised whenever the same inputs come to give other bytes."""
+"""Increase this whenever the same inputs give different bytes than before."""
 
 
 def input_digest(layers: ImageLayers, options: Ext4Options, overlay: Overlay | None) -> Digest:
-    """The digest of everything that decides an image's bytes: the layers' content, not how it is
-    packed, the *options*, the *overlay*, and ``SOURCE_DATE_EPOCH``.
+    """Return the digest of everything that determines the bytes of an image.
 
-    Raises what reading the files of the overlay may bring.
+    That is the uncompressed content of the layers, the *options*, the *overlay* and
+    ``SOURCE_DATE_EPOCH``. Raises the errors of reading the overlay's files.
     """
     document = {
         "format": _FORMAT,
         "diff_ids": [str(layer.diff_id) for layer in layers.layers],
-        "options": asdict(replace(options, seed=bytes(32))),
+        "options": asdict(replace(options, seed=bytes(32))),  # the seed is derived from the digest
         "overlay": str(overlay.digest()) if overlay and overlay.changes else None,
         "epoch": source_date_epoch(),
     }
@@ -34,8 +34,10 @@ def input_digest(layers: ImageLayers, options: Ext4Options, overlay: Overlay | N
 
 
 def derived_options(options: Ext4Options, inputs: Digest) -> Ext4Options:
-    """*options* whose seed follows from *inputs*, and whose time from ``SOURCE_DATE_EPOCH`` where
-    none was chosen."""
+    """Return *options* with a seed derived from *inputs*.
+
+    If they have no timestamp, it becomes ``SOURCE_DATE_EPOCH``, or 0.
+    """
     return replace(
         options,
         seed=bytes.fromhex(inputs.hex),

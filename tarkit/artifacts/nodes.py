@@ -1,4 +1,4 @@
-"""From the merged tree of an image to the tree an ext4 image is made of."""
+"""Translation of the merged tree of an image to nodes of an ext4 image."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FORMATS = {
 
 
 class Translation:
-    """The nodes of an ext4 image, with *contents* by their place in the layers.
+    """Translates a tree to ext4 nodes, with *contents* by place in the layers.
 
-    ``dropped`` counts the extended attributes that ext4 has no namespace for, and ``lost`` the
-    inodes with attributes that Linux would not hand out.
+    ``dropped`` counts extended attributes that ext4 has no namespace for, ``lost`` inodes with
+    attributes that Linux cannot read.
     """
 
     def __init__(self, contents: Mapping[DataLocation, FileExtents]) -> None:
@@ -34,9 +34,9 @@ class Translation:
         self.dropped = self.lost = 0
 
     def root(self, tree: Tree) -> ext4.Ext4Node:
-        """All of *tree*; inodes of several names stay one inode."""
+        """Return the root of the translated *tree*; hard links stay hard links."""
         root, children = self._directory(tree.root)
-        pending = [(tree.root, children)]
+        pending = [(tree.root, children)]  # not recursive: trees can be very deep
         while pending:
             source, target = pending.pop()
             for name, node in (source.children or {}).items():
@@ -67,7 +67,7 @@ class Translation:
         match member.type:
             case MemberType.FILE if place is not None:
                 made.contents = self._contents[place]
-            case MemberType.FILE if member.size:
+            case MemberType.FILE if member.size:  # a sparse file without data
                 made.contents = FileExtents(member.size, ())
             case MemberType.SYMLINK:
                 made.target = member.linkname
@@ -76,6 +76,7 @@ class Translation:
         return made
 
     def _node(self, member: Member) -> ext4.Ext4Node:
+        # Linux shows every symbolic link with this mode.
         mode = 0o777 if member.type is MemberType.SYMLINK else member.mode
         made = ext4.Ext4Node(
             mode=_FORMATS[member.type] | mode,

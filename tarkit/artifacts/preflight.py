@@ -1,4 +1,4 @@
-"""What can be said against a build before the long work begins."""
+"""Checks that find problems of a build before it starts."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from tarkit.transports.location import AnySource, opened
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """What a build begins with, in bytes: its layers as they are stored, and the space that is free
-    where the image is to be."""
+    """The stored size of the layers and the free space at the output, in bytes."""
 
     compressed_size: int
     free_space: int
 
     @property
     def is_tight(self) -> bool:
-        """Whether a build will hardly fit; it may still, as upper layers hide what is below."""
+        """Whether a build probably does not fit; it may, if upper layers hide lower files."""
         return self.free_space < self.compressed_size
 
     def require(self, needed: int, where: object) -> None:
-        """Raise :class:`NoSpaceError` where fewer than *needed* bytes are free."""
+        """Raise :class:`NoSpaceError` if fewer than *needed* bytes are free."""
         if self.free_space < needed:
             raise NoSpaceError(
                 f"at least {needed} bytes are needed, and {self.free_space} are free",
@@ -45,14 +44,13 @@ def check_build(
     *,
     platform: Platform | None = None,
 ) -> Preflight:
-    """Look at everything that could make :func:`~tarkit.artifacts.build.build_ext4` fail late.
+    """Check for problems that would make :func:`~tarkit.artifacts.build.build_ext4` fail late.
 
-    Only manifest and config are read. Raises what reading those may bring,
-    :class:`ImageNotFoundError` where there is no image for *platform*,
-    :class:`PathNotFoundError` where the directory of *output* is not there,
-    :class:`RefusedError` where it cannot be written to or *output* is no regular file, and
-    :class:`NoSpaceError` where not even the top layer would fit, as it is stored, or not the size
-    that is to be set aside.
+    Reads only the manifest and the config, and raises the errors of reading them. Raises
+    :class:`ImageNotFoundError` if there is no image for *platform*, :class:`PathNotFoundError` if
+    the directory of *output* does not exist, and :class:`RefusedError` if the directory is not
+    writable or *output* is not a regular file. Raises :class:`NoSpaceError` if the disk has no room
+    for the top layer as stored, or for the size to allocate.
     """
     with opened(source) as image:
         layers = ImageLayers.of(image, platform)
@@ -63,17 +61,18 @@ def check_build(
 
 
 def check_layers(layers: ImageLayers, output: Path, options: Ext4Options) -> Preflight:
-    """As :func:`check_build`, for the open *layers* of an image and a path without links.
+    """Check as :func:`check_build` does, with open *layers* and a path without symbolic links.
 
-    How much room the layers take is for the build to find out, which knows what hides what.
+    Only the build finds out how much space the layers need, because some files hide others.
     """
     directory = output.parent
     if not directory.is_dir():
         raise PathNotFoundError("no such directory", where=str(directory))
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise RefusedError("the directory cannot be written to", where=str(directory))
+        raise RefusedError("the directory is not writable", where=str(directory))
     with os_errors(directory):
         free = shutil.disk_usage(directory).free
+    # By digest: a layer used twice is stored once.
     blobs = {layer.descriptor.digest: layer.descriptor.size for layer in layers.layers}
     preflight = Preflight(sum(blobs.values()), free)
     if isinstance(options.size, int) and not options.sparse:

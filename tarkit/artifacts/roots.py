@@ -1,4 +1,4 @@
-"""Where a store is when nobody says so."""
+"""The default directory of a store."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tarkit.streams.directory import Directory
 from tarkit.streams.os_errors import os_errors
 
 VARIABLE = "TARKIT_STORE"
-"""The environment variable that names the directory."""
+"""The environment variable with the directory."""
 
 
 def default_root() -> Path:
-    """``$TARKIT_STORE``; else the first of :func:`fallback_roots` that can be made and written to.
+    """Return ``$TARKIT_STORE``, or the first of :func:`fallback_roots` that is writable.
 
-    Raises :class:`RefusedError` where there is none.
+    Creates the directory if necessary. Raises :class:`RefusedError` if no directory is usable.
     """
     named = os.environ.get(VARIABLE)
     if named:
@@ -34,10 +34,10 @@ def default_root() -> Path:
 
 
 def fallback_roots() -> Iterator[Path]:
-    """The user's cache directory, and one of the user's own where everybody may write."""
+    """Yield a directory in the user's cache, then one in the system's temporary directory."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
     home = os.environ.get("HOME", "")
-    if cache.startswith("/"):
+    if cache.startswith("/"):  # the XDG specification says to ignore relative paths
         yield Path(cache, "tarkit", "artifacts")
     elif home:
         yield Path(home, ".cache", "tarkit", "artifacts")
@@ -46,28 +46,31 @@ def fallback_roots() -> Iterator[Path]:
 
 
 def make_root(root: Path) -> Path:
-    """Make the directory *root* if it is not there, and return its path.
+    """Create the directory *root* if it does not exist, and return its path.
 
-    Raises what :func:`open_root` does, and :class:`RefusedError` if the user cannot write to it.
+    Raises :class:`RefusedError` if it is not writable, and the errors of :func:`open_root`.
     """
     with os_errors(root):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not root.is_dir() or not os.access(root, os.W_OK | os.X_OK):
-        raise RefusedError("not a directory that can be written to", where=str(root))
+        raise RefusedError("not a writable directory", where=str(root))
     open_root(root).close()
     return root
 
 
 def open_root(root: Path) -> Directory:
-    """Open the directory *root*; raise :class:`RefusedError` if another user could have put it there.
+    """Open the directory *root*.
 
-    That goes for the directory and for a link that leads to it.
+    Raises :class:`RefusedError` if the directory, or a symbolic link to it, belongs to another user
+    than root.
     """
+    # In a shared directory such as /tmp, anybody can create this path.
     with os_errors(root):
         directory = Directory.open(root)
         link, status = root.lstat(), directory.status()
     is_ours = not hasattr(os, "getuid") or {link.st_uid, status.st_uid} <= {0, os.getuid()}
+    # If the path is no link, it must still be the open directory: another user could have swapped it.
     if not is_ours or not (stat.S_ISLNK(link.st_mode) or os.path.samestat(link, status)):
         directory.close()
-        raise RefusedError("a directory of another user", where=str(root))
+        raise RefusedError("the directory belongs to another user", where=str(root))
     return directory

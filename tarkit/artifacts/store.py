@@ -1,4 +1,4 @@
-"""The store: images by what went into them, built once however many ask for them."""
+"""The artifact store: images by the digest of their inputs, each built only once."""
 
 from __future__ import annotations
 
@@ -38,10 +38,11 @@ _LOCKS = ".locks"
 
 
 class ArtifactStore:
-    """Artifacts below the directory *root*, for any number of processes.
+    """The artifacts in the directory *root*, shared by any number of processes.
 
-    An artifact appears by rename once it is whole. While it is built a lock is held that goes with
-    the process; what a killed one left is removed by whoever builds next.
+    ``root/ID/`` holds an artifact, ``image.ext4`` and ``artifact.json``. It appears by rename once
+    it is complete. ``root/.locks/ID`` is locked during its build; the lock ends with the process.
+    The next build removes the remains of a killed one.
     """
 
     def __init__(self, root: Path) -> None:
@@ -49,7 +50,7 @@ class ArtifactStore:
 
     @classmethod
     def open(cls, root: Path | None = None) -> Self:
-        """The store in *root*, by default where :func:`~tarkit.artifacts.roots.default_root` says."""
+        """Open the store in *root*, by default :func:`~tarkit.artifacts.roots.default_root`."""
         return cls(default_root() if root is None else make_root(root))
 
     def build_ext4(
@@ -62,12 +63,13 @@ class ArtifactStore:
         overlay: Overlay | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Artifact:
-        """The artifact that :func:`~tarkit.artifacts.build.build_ext4` would make, built or reused.
+        """Build an artifact as :func:`~tarkit.artifacts.build.build_ext4` does, or reuse it.
 
-        It is reused where the same went in and its image still has its digest. The id is that of
-        what went in unless *artifact_id* gives another, whose artifact is replaced if it is of
-        something else. Where another process builds it, this one waits. Raises
-        :class:`UnsafePathError` for a bad id, and what building may bring.
+        An existing artifact is reused if it has the same inputs and its image matches its digest.
+        The id is the digest of the inputs unless *artifact_id* is given; an artifact of that id
+        with other inputs is replaced. Waits if another process is building the same id.
+
+        Raises :class:`UnsafePathError` if the id is invalid, and the errors of building.
         """
         options = options or Ext4Options()
         if artifact_id is not None:
@@ -77,29 +79,34 @@ class ArtifactStore:
             inputs = input_digest(layers, options, overlay)
             artifact_id = artifact_id or inputs.hex
             with open_root(self.root) as root, _locked(root, artifact_id, patience=math.inf):
+                # Under the lock, so that waiting processes reuse the artifact just built.
                 found = self._reusable(artifact_id, inputs)
                 return found or self._build(root, artifact_id, layers, options, overlay)
 
     def get(self, artifact_id: str) -> Artifact:
-        """The artifact of that id, verified; it counts as used now.
+        """Return the artifact with that id, verified, and update its time of last use.
 
-        Raises :class:`PathNotFoundError` where there is none, :class:`VerificationError` where it
-        is not what was built, and :class:`UnsafePathError` for a bad id.
+        Raises :class:`PathNotFoundError` if there is none, :class:`VerificationError` if it was
+        changed, and :class:`UnsafePathError` if the id is invalid.
         """
         return self._used(self._verified(artifact_id))
 
     def directory(self, artifact_id: str) -> Path:
-        """Where the artifact of that id is, or would be; raises :class:`UnsafePathError`."""
+        """Return the directory of the artifact with that id, which need not exist.
+
+        Raises :class:`UnsafePathError` if the id is invalid.
+        """
         return self.root / check_id(artifact_id)
 
     def artifacts(self) -> list[Artifact]:
-        """All artifacts, the one used last first; not verified."""
+        """Return all artifacts, most recently used first, without verifying them."""
         return [artifact for artifact in map(_read, self._directories()) if artifact is not None]
 
     def remove(self, artifact_id: str) -> None:
-        """Remove an artifact, whoever has it open keeps it.
+        """Remove an artifact; processes that have it open can still read it.
 
-        Raises :class:`PathNotFoundError`, and :class:`LockedError` while it is being built.
+        Raises :class:`PathNotFoundError` if there is none, and :class:`LockedError` if it is being
+        built.
         """
         directory = self.directory(artifact_id)
         if not directory.is_dir():
@@ -110,6 +117,7 @@ class ArtifactStore:
             staging_directory(root) as staging,
             os_errors(directory),
         ):
+            # One rename makes it disappear as a whole; leaving the staging directory deletes it.
             root.move(artifact_id, staging, "removed")
 
     def gc(
@@ -119,11 +127,11 @@ class ArtifactStore:
         older_than: float | None = None,
         limit: int | None = None,
     ) -> list[str]:
-        """Remove artifacts; the ids of those that went.
+        """Remove artifacts and return their ids.
 
-        All but the *keep* that were used last, all not used for *older_than* seconds, and those used
-        longest ago until the rest takes no more than *limit* bytes on the disk. What is damaged goes
-        too; what is being built stays, and whatever is no artifact.
+        Keeps the *keep* most recently used artifacts, and removes those not used for *older_than*
+        seconds and the least recently used ones until the rest takes at most *limit* bytes on disk.
+        Always removes damaged artifacts; never removes artifacts being built, or other files.
         """
         now, total, removed = time.time(), 0, []
         self._sweep()
@@ -142,7 +150,8 @@ class ArtifactStore:
         return removed
 
     def _sweep(self) -> None:
-        """Remove what killed builders left: what they staged goes when another stages, as locks do."""
+        """Remove staging directories and locks left by killed builders."""
+        # Opening a staging directory removes abandoned ones; releasing a lock removes its file.
         with open_root(self.root) as root, staging_directory(root), os_errors(self.root):
             with root.ensure(_LOCKS) as locks:
                 names = locks.names()
@@ -163,7 +172,7 @@ class ArtifactStore:
         return artifact
 
     def _used(self, artifact: Artifact) -> Artifact:
-        """Have *artifact* count as used now, if the store may be written to, and return it."""
+        """Set the time of last use of *artifact*, if the store is writable, and return it."""
         with (
             suppress(OSError, RefusedError),
             open_root(self.root) as root,
@@ -205,7 +214,7 @@ def _locked(root: Directory, artifact_id: str, *, patience: float) -> Iterator[N
 
 
 def _is_artifact(path: Path) -> bool:
-    """Whether *path* is an artifact, be it damaged: nothing else in the store is any of its business."""
+    """Return whether *path* is an artifact, possibly damaged, and no unrelated file."""
     return is_id(path.name) and any((path / name).is_file() for name in (IMAGE, RECORD))
 
 
@@ -217,6 +226,7 @@ def _read(directory: Path) -> Artifact | None:
 
 
 def _last_use(directory: Path) -> float:
+    # The record's modification time: access times are often disabled.
     try:
         return (directory / RECORD).stat().st_mtime
     except OSError:
@@ -224,7 +234,7 @@ def _last_use(directory: Path) -> float:
 
 
 def _allocated(directory: Path) -> int:
-    """The bytes of disk that *directory* takes: holes take none."""
+    """Return the bytes that *directory* takes on disk, without holes."""
     try:
         status = (directory / IMAGE).stat()
     except OSError:

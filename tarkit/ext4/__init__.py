@@ -1,4 +1,4 @@
-"""ext4 images written in one pass, without root, a kernel or mkfs."""
+"""Writing ext4 images in one pass, without root, a kernel or mkfs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""File contents on their way into the image, in one pass and whatever their pieces' sizes."""
+"""Storing file contents in the image, in one pass over chunks of any size."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tarkit.streams.uncached import Buffer
 from tarkit.streams.zeros import data_blocks
 
 Take: TypeAlias = Callable[[int], Sequence[Run]]
-"""Gives the next so many blocks of the image, in order."""
+"""A function that returns the next *count* blocks of the image, in order."""
 
 
 def data_size(chunks: Iterable[Buffer], size: int, regions: Sequence[Region] | None = None) -> int:
-    """Return how many bytes the image needs for a file, in whole blocks: blocks of zeros need none.
+    """Return how many bytes of the image a file needs, in whole blocks without blocks of zeros.
 
-    Takes what :meth:`tarkit.ext4.writer.Ext4Writer.store` does, and raises the same errors.
+    Parameters and errors are those of :meth:`tarkit.ext4.writer.Ext4Writer.store`.
     """
     return sum(blocks_of(len(data)) for _, data in _data_of(chunks, size, regions)) * BLOCK
 
@@ -33,20 +33,20 @@ def store(
     size: int,
     regions: Sequence[Region] | None,
 ) -> FileExtents:
-    """Write a file of *size* bytes into blocks that *take* gives."""
+    """Write a file of *size* bytes into blocks returned by *take*."""
     extents: list[Extent] = []
     for offset, data in _data_of(chunks, size, regions):
         logical = offset // BLOCK
-        for run, part in _parted(data, take(blocks_of(len(data)))):
-            _add(extents, logical, run)
+        for run, part in _split(data, take(blocks_of(len(data)))):
+            _append(extents, logical, run)
             _write(image, run.start * BLOCK, part)
             logical += run.count
     return FileExtents(size, tuple(extents))
 
 
-def _parted(data: Buffer, runs: Sequence[Run]) -> Iterable[tuple[Run, Buffer]]:
-    """Return the part of *data* that goes into each of *runs*."""
-    if len(runs) == 1:
+def _split(data: Buffer, runs: Sequence[Run]) -> Iterable[tuple[Run, Buffer]]:
+    """Split *data* among *runs*; the last part may be shorter than its run."""
+    if len(runs) == 1:  # the usual case
         return ((runs[0], data),)
     ends = list(accumulate(run.count * BLOCK for run in runs))
     parts = (
@@ -56,15 +56,15 @@ def _parted(data: Buffer, runs: Sequence[Run]) -> Iterable[tuple[Run, Buffer]]:
 
 
 def _write(image: ImageFile, position: int, data: Buffer) -> None:
-    """Write *data* at *position*, and zeros to the end of its last block."""
+    """Write *data* at *position*, padded with zeros to whole blocks."""
     image.write(position, data)
     rest = len(data) % BLOCK
     if rest:
         image.write_zeros(position + len(data), BLOCK - rest)
 
 
-def _add(extents: list[Extent], logical: int, run: Run) -> None:
-    """Add *run*, which holds the file from block *logical* on, to *extents*."""
+def _append(extents: list[Extent], logical: int, run: Run) -> None:
+    """Append *run*, which holds the file from block *logical* on; join adjacent extents."""
     if extents:
         last = extents[-1]
         if (last.logical + last.count, last.physical + last.count) == (logical, run.start):
@@ -74,7 +74,7 @@ def _add(extents: list[Extent], logical: int, run: Run) -> None:
 
 
 class Reserved:
-    """Blocks set aside for one file, as *contents*; to be taken all."""
+    """The blocks reserved for a file, as *contents*; the file must use all of them."""
 
     def __init__(self, contents: FileExtents) -> None:
         self._left = [Run(each.physical, each.count) for each in reversed(contents.extents)]
@@ -94,7 +94,7 @@ class Reserved:
         return runs
 
     def check_taken(self) -> None:
-        """Raise :class:`VerificationError` if any are left."""
+        """Raise :class:`VerificationError` if any blocks are left."""
         if self._left:
             raise _changed()
 
@@ -107,6 +107,6 @@ def _data_of(
     chunks: Iterable[Buffer], size: int, regions: Sequence[Region] | None
 ) -> Iterable[tuple[int, Buffer]]:
     if size < 0:
-        raise UnsupportedError(f"a file of {size} bytes")
+        raise UnsupportedError(f"a file cannot have {size} bytes")
     segments = None if regions is None else [(each.offset, each.length) for each in regions]
     return data_blocks(chunks, size, segments)

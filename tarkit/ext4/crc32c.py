@@ -1,11 +1,13 @@
-"""CRC32C as ext4 keeps it: the Castagnoli polynomial, seeded by the caller, not inverted.
+"""CRC32C as used by ext4: the Castagnoli polynomial, seeded by the caller, not inverted.
 
-A checksum per inode and per metadata block is too much for a loop over bytes. Messages of equal
-length are therefore taken side by side: each of the four bytes of the running checksums is one
-plane, a byte string with a place for every message, and a step is a handful of table look-ups
-(``bytes.translate``) and exclusive-ors (of one big integer) over whole planes. That is 100 to
-200 MB/s without leaving the standard library. Most blocks of directories end in nothing but zeros,
-and what many zeros do to a checksum is one linear map, so these are not gone through.
+See "ext4 Data Structures and Algorithms", section 2.8, Checksums.
+
+A loop over the bytes of every inode and metadata block would be too slow. Messages of equal length
+are therefore processed side by side. Each of the four bytes of the running checksums is a plane: a
+byte string with one byte per message. A step takes a few table look-ups (``bytes.translate``) and
+exclusive-ors (of one big integer) over whole planes, which reaches 100 to 200 MB/s with the
+standard library alone. Most directory blocks end in zeros. A run of zeros changes a checksum by a
+linear map, so one multiplication replaces the loop over them.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 ALL_ONES = 0xFFFFFFFF
-_POLYNOMIAL = 0x82F63B78
-_LEAST_SKIP = 128  # zeros; fewer are gone through faster than told apart
+_POLYNOMIAL = 0x82F63B78  # 0x1EDC6F41, bits reversed
+_LEAST_SKIP = 128  # zeros; fewer are faster to process than to detect
 
 
 def _step(value: int) -> int:
@@ -30,7 +32,7 @@ _PLANES = tuple(bytes(entry >> shift & 0xFF for entry in _TABLE) for shift in (0
 
 
 def crc32c(data: bytes, seed: int = ALL_ONES) -> int:
-    """The checksum of *data* continued from *seed*; for single short messages."""
+    """Return the checksum of *data*, continued from *seed*; meant for single short messages."""
     value = seed
     for byte in data:
         value = value >> 8 ^ _TABLE[(value ^ byte) & 0xFF]
@@ -40,10 +42,10 @@ def crc32c(data: bytes, seed: int = ALL_ONES) -> int:
 def crc32c_many(
     prefixes: Sequence[bytes], bodies: Sequence[bytes], covered: int, seed: int, *, tail: int = 0
 ) -> list[int]:
-    """The checksums of messages: each one of *prefixes* and the first *covered* bytes of one of *bodies*.
+    """Return the checksum of each prefix followed by the first *covered* bytes of its body.
 
-    All prefixes have one length, and no body is shorter than *covered*. Where bodies are short, and
-    many end in zeros, *tail* is how many.
+    All prefixes have the same length, and no body is shorter than *covered*. For short bodies,
+    *tail* is the number of zeros at the end of many of them.
     """
     checksums = [0] * len(bodies)
     skips = [tail] if tail else _halves(covered)
@@ -58,7 +60,7 @@ def crc32c_many(
 
 
 def _halves(covered: int) -> list[int]:
-    """How many bytes to leave out of long bodies: half of what may go, half of what is left, and so on."""
+    """Return the lengths of zeros to try to skip in long bodies: descending powers of two."""
     if covered <= 2 * _LEAST_SKIP:
         return []
     largest = (covered - 1).bit_length() - 1
@@ -68,18 +70,18 @@ def _halves(covered: int) -> list[int]:
 def _by_length(
     bodies: Sequence[bytes], covered: int, skips: Sequence[int]
 ) -> Mapping[int, Sequence[int]]:
-    """Which of *bodies* to end at how many bytes, as the rest up to *covered* is zeros.
+    """Group the positions of *bodies* by length without trailing zeros, up to *covered*.
 
-    The lengths are few: *skips* are left out one after the other, while that is zeros.
+    Lengths are *covered* less the first few *skips*, so that there are few groups.
     """
     if not skips:
         return {covered: range(len(bodies))}
-    zeros = [bytes(skip) for skip in skips]
+    zeros = [bytes(skip) for skip in skips]  # to compare with, made once
     by_length: dict[int, list[int]] = {}
     for position, body in enumerate(bodies):
         length = covered
-        for skip, nothing in zip(skips, zeros, strict=True):
-            if length < skip or not body.startswith(nothing, length - skip):
+        for skip, blank in zip(skips, zeros, strict=True):
+            if length < skip or not body.startswith(blank, length - skip):
                 break
             length -= skip
         by_length.setdefault(length, []).append(position)
@@ -87,7 +89,7 @@ def _by_length(
 
 
 def _side_by_side(messages: Sequence[bytes], seed: int) -> list[int]:
-    """The checksums of *messages* of one length."""
+    """Return the checksums of *messages*, all of the same length."""
     count, data = len(messages), b"".join(messages)
     size = len(data) // (count or 1)
     low, second, third, high = (
@@ -95,6 +97,7 @@ def _side_by_side(messages: Sequence[bytes], seed: int) -> list[int]:
     )
     table_0, table_1, table_2, table_3 = _PLANES
     for place in range(size):
+        # data[place::size] is byte number *place* of every message.
         index = (low ^ int.from_bytes(data[place::size], "little")).to_bytes(count, "little")
         low = second ^ int.from_bytes(index.translate(table_0), "little")
         second = third ^ int.from_bytes(index.translate(table_1), "little")
@@ -107,7 +110,7 @@ def _side_by_side(messages: Sequence[bytes], seed: int) -> list[int]:
 
 
 def _with_zeros(checksums: Sequence[int], count: int) -> list[int]:
-    """*checksums* continued over *count* zeros."""
+    """Continue *checksums* over *count* zeros."""
     first, second, third, fourth = _after_zeros(count)
     return [
         first[value & 0xFF]
@@ -120,11 +123,11 @@ def _with_zeros(checksums: Sequence[int], count: int) -> list[int]:
 
 @cache
 def _after_zeros(count: int) -> list[list[int]]:
-    """What *count* zeros make of a checksum: for each of its bytes a table of what that adds."""
-    columns = [1 << bit for bit in range(32)]
+    """Return the linear map of *count* zeros as one table for each byte of the checksum."""
+    columns = [1 << bit for bit in range(32)]  # the identity
     for exponent in range(count.bit_length()):
         if count >> exponent & 1:
-            columns = _applied(_power_of_zeros(exponent), columns)
+            columns = _compose(_power_of_zeros(exponent), columns)
     tables = []
     for place in range(0, 32, 8):
         table = [0]
@@ -136,15 +139,15 @@ def _after_zeros(count: int) -> list[list[int]]:
 
 @cache
 def _power_of_zeros(exponent: int) -> list[int]:
-    """The map of 2 ** *exponent* zeros, as what it makes of every bit."""
+    """Return the linear map of 2 ** *exponent* zeros, as the images of the 32 bits."""
     if not exponent:
         return [crc32c(b"\0", 1 << bit) for bit in range(32)]
     half = _power_of_zeros(exponent - 1)
-    return _applied(half, half)
+    return _compose(half, half)
 
 
-def _applied(outer: Sequence[int], inner: Sequence[int]) -> list[int]:
-    """The map that is *inner* and then *outer*."""
+def _compose(outer: Sequence[int], inner: Sequence[int]) -> list[int]:
+    """Return the map that applies *inner*, then *outer*."""
     made = []
     for value in inner:
         total = 0

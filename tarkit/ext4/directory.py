@@ -1,4 +1,7 @@
-"""Directory blocks: packed records, and for more than one block an index by hash (htree)."""
+"""Directory blocks: linear records, indexed by hash (htree) if one block is not enough.
+
+See "ext4 Data Structures and Algorithms", section 4.3, Directory Entries.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,27 @@ from tarkit.ext4.crc32c import crc32c
 from tarkit.ext4.dirhash import Seed, hash_names
 from tarkit.ext4.format import BLOCK
 
-CHECKSUM_OFFSET = BLOCK - 4
-DIRECTORY_TYPE = 2
+CHECKSUM_OFFSET = BLOCK - 4  # det_checksum
+DIRECTORY_TYPE = 2  # file_type
 
+# struct ext4_dir_entry_2 up to the name: inode, rec_len, name_len, file_type
 _RECORD = struct.Struct("<IHBB")
+# struct ext4_dir_entry_tail: det_reserved_zero1, det_rec_len, det_reserved_zero2,
+# det_reserved_ft, det_checksum
 _TAIL = struct.pack("<IHBBI", 0, 12, 0, 0xDE, 0)
-_HALF_MD4 = 1
-_ROOT_ENTRIES_AT = 32
-_NODE_ENTRIES_AT = 8
-_DX_TAIL = 8
-_CAPACITY = BLOCK - len(_TAIL)  # without checksums too, so that tune2fs can add them
+# struct dx_root_info: reserved_zero, hash_version, info_length, indirect_levels, unused_flags
+_ROOT_INFO = struct.Struct("<IBBBB")
+_COUNT_LIMIT = struct.Struct("<HHI")  # limit, count, and the block of the first entry
+_ENTRY = struct.Struct("<II")  # struct dx_entry: hash, block
+_DX_TAIL = struct.Struct("<II")  # struct dx_tail: dt_reserved, dt_checksum
+_HALF_MD4 = 1  # hash_version
+_ROOT_ENTRIES_AT = 0x20  # limit in struct dx_root, after two records and the root info
+_NODE_ENTRIES_AT = 0x08  # limit in struct dx_node, after an empty record
+_CAPACITY = BLOCK - len(_TAIL)  # also without checksums, so that tune2fs can add them
 
 
 class Name(NamedTuple):
-    """One name in a directory: the inode it leads to and the kind of file that is."""
+    """A name in a directory, with the inode and its ``file_type``."""
 
     name: bytes
     inode: int
@@ -32,9 +42,9 @@ class Name(NamedTuple):
 
 
 class DirectoryBlocks(NamedTuple):
-    """A directory's blocks in order; the first ``index_blocks`` are a finished index.
+    """The blocks of a directory in order; the first ``index_blocks`` are its index.
 
-    The others still lack their checksum, where the file system has them.
+    If the file system has checksums, only the index has them so far.
     """
 
     blocks: list[bytes]
@@ -42,9 +52,9 @@ class DirectoryBlocks(NamedTuple):
 
 
 class DirectoryFormat(NamedTuple):
-    """What every directory of one file system has in common.
+    """The parameters shared by all directories of a file system.
 
-    ``checksum_seed`` is ``None`` where metadata carries no checksums.
+    ``checksum_seed`` is None if metadata has no checksums.
     """
 
     hash_seed: Seed
@@ -52,30 +62,32 @@ class DirectoryFormat(NamedTuple):
 
     @property
     def room(self) -> int:
-        """Return how many bytes of a block belong to records."""
+        """The number of bytes of a block that records cover."""
         return BLOCK - (len(_TAIL) if self.checksum_seed is not None else 0)
 
     def index_limit(self, start: int) -> int:
-        """Return how many entries an index block has room for after its first *start* bytes."""
-        return (BLOCK - start - (_DX_TAIL if self.checksum_seed is not None else 0)) // 8
+        """Return the ``limit`` of an index block whose entries start at byte *start*."""
+        tail = _DX_TAIL.size if self.checksum_seed is not None else 0
+        return (BLOCK - start - tail) // _ENTRY.size
 
 
 def index_capacity(start: int) -> int:
-    """Return how many of these entries to use, whether the block has a checksum or not.
+    """Return how many entries to use of an index block whose entries start at byte *start*.
 
-    One stays free, as in the blocks that the kernel writes: tune2fs fails to give a full one a new
-    checksum, and leaves a directory that nobody can read.
+    One entry stays free, as in blocks written by the kernel: tune2fs fails to update the checksum
+    of a full block and leaves the directory unreadable.
     """
-    return (BLOCK - start - _DX_TAIL) // 8 - 1
+    return (BLOCK - start - _DX_TAIL.size) // _ENTRY.size - 1
 
 
 def build_directory(
     names: Sequence[Name], own: int, parent: int, form: DirectoryFormat, at_least: int = 1
 ) -> DirectoryBlocks:
-    """The blocks of directory *own*, linear if one is enough.
+    """Build the blocks of the directory with inode *own*, linear if one block is enough.
 
-    Empty blocks follow until there are *at_least*. Raises :class:`UnsupportedError` for more
-    names than an index of two levels can lead to (some 3.8 million of the longest).
+    A linear directory is padded with empty blocks to *at_least* blocks. Raises
+    :class:`UnsupportedError` if an index of two levels is too small (about 3.8 million names of
+    the greatest length).
     """
     records = [_pack_record(each) for each in names]
     texts = [each.name for each in names]
@@ -83,13 +95,14 @@ def build_directory(
         dots = [_pack_record(Name(b".", own, DIRECTORY_TYPE))]
         dots.append(_pack_record(Name(b"..", parent, DIRECTORY_TYPE)))
         blocks = [_join(dots + records, form)]
-        blocks += [_join([_RECORD.pack(0, 8, 0, 0)], form)] * (at_least - 1)
+        empty = _RECORD.pack(0, _RECORD.size, 0, 0)  # inode 0: an unused record
+        blocks += [_join([empty], form)] * (at_least - 1)
         return DirectoryBlocks(blocks, 0)
     return _Index(form, own, parent).build(texts, records)
 
 
 def fits_block(names: Iterable[bytes]) -> bool:
-    """Return whether a directory of *names* takes one block only, and needs no index."""
+    """Return whether a directory of *names* fits one block and needs no index."""
     return sum(map(_record_size, (b".", b"..", *names))) <= _CAPACITY
 
 
@@ -104,15 +117,16 @@ def _pack_record(entry: Name) -> bytes:
 
 
 def _join(records: Sequence[bytes], form: DirectoryFormat) -> bytes:
-    """One block of *records*, the last of which takes all the room that is left."""
+    """Join *records* to a block; the last record covers the rest, as records must fill a block."""
     left = form.room - sum(map(len, records))
     last = records[-1]
+    # rec_len is at offset 4.
     stretched = last[:4] + (len(last) + left).to_bytes(2, "little") + last[6:] + bytes(left)
     return b"".join(records[:-1]) + stretched + (_TAIL if form.room < BLOCK else b"")
 
 
 class _Pointer(NamedTuple):
-    """An entry of the index: from hash *first* on, look in block *block*."""
+    """An entry of the index: names with hashes of at least *first* are in block *block*."""
 
     first: int
     block: int
@@ -143,9 +157,9 @@ class _Index(NamedTuple):
     def _leaves(
         self, records: Sequence[bytes], hashes: Sequence[int]
     ) -> tuple[list[bytes], list[int]]:
-        """Blocks of *records*, and for each the hash the index has for it.
+        """Return the leaves and their first hashes.
 
-        Its lowest bit says that the block before holds names of the same hash too.
+        The lowest bit of a hash is set if the previous leaf ends with a name of the same hash.
         """
         leaves, firsts = [], [0]
         start = size = 0
@@ -160,21 +174,24 @@ class _Index(NamedTuple):
 
     def _root(self, pointers: Sequence[_Pointer], levels: int) -> bytes:
         dot = _pack_record(Name(b".", self.own, DIRECTORY_TYPE))
+        # The record of ".." covers the rest of the block, so that linear readers skip the index.
         dot_dot = _RECORD.pack(self.parent, BLOCK - len(dot), 2, DIRECTORY_TYPE) + b"..\0\0"
-        info = struct.pack("<IBBBB", 0, _HALF_MD4, 8, levels, 0)
-        return self._finished(dot + dot_dot + info, pointers)
+        info = _ROOT_INFO.pack(0, _HALF_MD4, _ROOT_INFO.size, levels, 0)
+        return self._index_block(dot + dot_dot + info, pointers)
 
     def _node(self, pointers: Sequence[_Pointer]) -> bytes:
-        return self._finished(_RECORD.pack(0, BLOCK, 0, 0), pointers)
+        return self._index_block(_RECORD.pack(0, BLOCK, 0, 0), pointers)
 
-    def _finished(self, head: bytes, pointers: Sequence[_Pointer]) -> bytes:
+    def _index_block(self, head: bytes, pointers: Sequence[_Pointer]) -> bytes:
         limit = self.form.index_limit(len(head))
-        entries = struct.pack("<HHI", limit, len(pointers), pointers[0].block)
-        entries += b"".join([struct.pack("<II", each.first, each.block) for each in pointers[1:]])
+        # The first entry has no hash: limit and count are in its place.
+        entries = _COUNT_LIMIT.pack(limit, len(pointers), pointers[0].block)
+        entries += b"".join([_ENTRY.pack(each.first, each.block) for each in pointers[1:]])
         block = head + entries
         if self.form.checksum_seed is None:
             return block.ljust(BLOCK, b"\0")
-        message = struct.pack("<II", self.own, 0) + block + bytes(_DX_TAIL)
+        # It covers the inode's number, its generation (0), the entries in use and an empty tail.
+        message = struct.pack("<II", self.own, 0) + block + bytes(_DX_TAIL.size)
         checksum = crc32c(message, self.form.checksum_seed)
-        filled = block.ljust(len(head) + 8 * limit, b"\0")
-        return (filled + struct.pack("<II", 0, checksum)).ljust(BLOCK, b"\0")
+        filled = block.ljust(len(head) + _ENTRY.size * limit, b"\0")
+        return (filled + _DX_TAIL.pack(0, checksum)).ljust(BLOCK, b"\0")

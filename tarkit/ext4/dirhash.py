@@ -1,10 +1,12 @@
 """The half-MD4 directory hash, for many names at once.
 
-Every name has a lane of 64 bits in a big integer: 32 for the value, the rest room for carries
-and shifts. One operation on the integer is that operation on every name, which makes hashing a
-directory of 50,000 entries a matter of tens of milliseconds.
+See "ext4 Data Structures and Algorithms", section 4.3, Directory Entries, Hash Tree Directories.
 
-Bytes of names are taken as unsigned; the superblock says so in ``s_flags``.
+Every name has a lane of 64 bits in a big integer: 32 for the value, the rest for carries and
+shifts. One operation on the integer applies to every name, so hashing a directory of 50,000 entries
+takes tens of milliseconds.
+
+Bytes of names are unsigned, as flagged in the superblock's ``s_flags``.
 """
 
 from __future__ import annotations
@@ -15,18 +17,18 @@ from typing import TypeAlias
 
 Seed: TypeAlias = tuple[int, int, int, int]
 
-_CHUNK = 32
-_LANE = 8
-_END_OF_DIRECTORY = 0xFFFFFFFE
-_ROUND_2 = 0x5A827999
-_ROUND_3 = 0x6ED9EBA1
+_CHUNK = 32  # bytes of a name hashed by one transform
+_LANE = 8  # bytes of a lane
+_END_OF_DIRECTORY = 0xFFFFFFFE  # EXT4_HTREE_EOF_32BIT << 1
+_ROUND_2 = 0x5A827999  # sqrt(2), the constant of MD4's second round
+_ROUND_3 = 0x6ED9EBA1  # sqrt(3), of the third
 
 
 def hash_names(names: Sequence[bytes], seed: Seed) -> list[int]:
-    """For each name, ``hash << 32 | minor hash``, in the order of *names*.
+    """Return ``hash << 32 | minor hash`` of each name, in the order of *names*.
 
-    *seed* is the superblock's ``s_hash_seed``. The lowest bit of the hash is always clear: the
-    index keeps it for "this leaf continues the hash of the one before".
+    *seed* is the superblock's ``s_hash_seed``. The lowest bit of the hash is always clear: in the
+    index it marks a leaf that continues the hash of the previous leaf.
     """
     by_chunks: dict[int, list[int]] = {}
     for position, name in enumerate(names):
@@ -40,7 +42,7 @@ def hash_names(names: Sequence[bytes], seed: Seed) -> list[int]:
 
 
 def _padded(name: bytes) -> bytes:
-    """*name* up to a whole number of chunks, filled with the length of its last chunk."""
+    """Pad *name* to whole chunks with the length of its last chunk, as the kernel's str2hashbuf."""
     start = (len(name) - 1) // _CHUNK * _CHUNK
     fill = bytes([len(name) - start])
     whole = len(name) // 4 * 4
@@ -52,9 +54,10 @@ def _padded(name: bytes) -> bytes:
 
 
 def _hash_group(data: bytes, chunks: int, seed: Seed) -> list[int]:
-    """Hashes of names that all take *chunks* chunks; *data* is their padded forms joined."""
+    """Hash names of *chunks* chunks each; *data* is the concatenation of the padded names."""
     stride = chunks * _CHUNK
     count = len(data) // stride
+    # A 1 in every lane; a multiple of it has the same value in all lanes.
     ones = int.from_bytes((b"\1" + bytes(_LANE - 1)) * count, "little")
     state = (seed[0] * ones, seed[1] * ones, seed[2] * ones, seed[3] * ones)
     for chunk in range(chunks):
@@ -72,7 +75,7 @@ def _usable(major: int) -> int:
 
 
 def _lanes(data: bytes, offset: int, stride: int, count: int) -> int:
-    """The big-endian word at *offset* of every name, one a lane."""
+    """Return the big-endian word at *offset* of every name, each in its lane."""
     lanes = bytearray(_LANE * count)
     for place in range(4):
         lanes[place::_LANE] = data[offset + 3 - place :: stride]
@@ -85,7 +88,7 @@ def _transform(
     mask = 0xFFFFFFFF * ones
 
     def turned(total: int, shift: int) -> int:
-        total &= mask
+        total &= mask  # drop the carries of the additions
         return (total << shift | total >> (32 - shift)) & mask
 
     a, b, c, d = state

@@ -1,4 +1,7 @@
-"""The map from a file's blocks to the image's: an extent tree of any depth."""
+"""Extent trees, which map blocks of a file to blocks of the image.
+
+See "ext4 Data Structures and Algorithms", section 4.2, The Contents of inode.i_block, Extent Tree.
+"""
 
 from __future__ import annotations
 
@@ -10,38 +13,42 @@ from tarkit.ext4.format import BLOCK
 from tarkit.ext4.node import Extent
 from tarkit.ext4.space import Run
 
-MAX_EXTENT_BLOCKS = 32768
-IN_INODE = 4
-IN_BLOCK = (BLOCK - 12) // 12
-CHECKSUM_OFFSET = 12 + 12 * IN_BLOCK
-
-_MAGIC = 0xF30A
+# struct ext4_extent_header: eh_magic, eh_entries, eh_max, eh_depth, eh_generation
 _HEADER = struct.Struct("<HHHHI")
+# struct ext4_extent: ee_block, ee_len, ee_start_hi, ee_start_lo
 _LEAF = struct.Struct("<IHHI")
+# struct ext4_extent_idx after ei_block: ei_leaf_lo, ei_leaf_hi, ei_unused
 _POINTER = struct.Struct("<IHH")
-_MAP_SIZE = 60
+_MAGIC = 0xF30A  # eh_magic
+_MAP_SIZE = 60  # bytes of i_block
+
+MAX_EXTENT_BLOCKS = 32768  # larger values of ee_len mark extents as uninitialized
+IN_INODE = (_MAP_SIZE - _HEADER.size) // _LEAF.size
+IN_BLOCK = (BLOCK - _HEADER.size) // _LEAF.size
+CHECKSUM_OFFSET = _HEADER.size + _LEAF.size * IN_BLOCK  # struct ext4_extent_tail: eb_checksum
 
 
 class MapBlock(NamedTuple):
-    """A block of an extent tree: where it goes and what it holds."""
+    """A block of an extent tree: its block number in the image and its data."""
 
     physical: int
     data: bytes
 
 
 class BlockMap(NamedTuple):
-    """A file's ``i_block`` and the blocks of the tree below it."""
+    """The ``i_block`` of a file and the blocks of the tree below it."""
 
     root: bytes
     blocks: tuple[MapBlock, ...]
 
 
 def map_extents(extents: Iterable[Extent], allocate: Callable[[], int]) -> BlockMap:
-    """The extent tree of *extents*; *allocate* gives a block for each of its own blocks."""
+    """Build the extent tree of *extents*; *allocate* returns a block number for each tree block."""
     level = [
         _LEAF.pack(each.logical, each.count, each.physical >> 32, each.physical & 0xFFFFFFFF)
         for each in _split(extents)
     ]
+    # From the leaves up, until the entries of a level fit i_block.
     blocks: list[MapBlock] = []
     depth = 0
     while len(level) > IN_INODE:
@@ -57,12 +64,12 @@ def map_extents(extents: Iterable[Extent], allocate: Callable[[], int]) -> Block
 
 
 def fits_inode(extents: Sequence[Extent]) -> bool:
-    """Whether the map of *extents* surely needs no block of its own."""
+    """Return whether the tree of *extents* fits the inode and needs no block."""
     return len(extents) <= IN_INODE and len(_split(extents)) <= IN_INODE
 
 
 def extents_of(runs: Iterable[Run], logical: int = 0) -> list[Extent]:
-    """A file's blocks from *logical* on, which are *runs* in order."""
+    """Return the extents of a file whose blocks from *logical* on are *runs*, in order."""
     extents = []
     for run in runs:
         extents.append(Extent(logical, run.start, run.count))
@@ -71,7 +78,7 @@ def extents_of(runs: Iterable[Run], logical: int = 0) -> list[Extent]:
 
 
 def _split(extents: Iterable[Extent]) -> list[Extent]:
-    """*extents*, cut where they are too long for an entry of the map."""
+    """Cut extents longer than :data:`MAX_EXTENT_BLOCKS`."""
     parts = []
     for extent in extents:
         while extent.count > MAX_EXTENT_BLOCKS:
@@ -83,8 +90,9 @@ def _split(extents: Iterable[Extent]) -> list[Extent]:
 
 
 def _pack_index(below: bytes, physical: int) -> bytes:
-    """An entry for the node at *physical*; with the block of the file that the entry *below* begins with."""
-    return below[:4] + _POINTER.pack(physical & 0xFFFFFFFF, physical >> 32, 0)
+    """Return the entry of the node at block *physical*, whose first entry is *below*."""
+    first = below[:4]  # ee_block or ei_block, which becomes this entry's ei_block
+    return first + _POINTER.pack(physical & 0xFFFFFFFF, physical >> 32, 0)
 
 
 def _pack_node(entries: Sequence[bytes], room: int, depth: int) -> bytes:

@@ -1,4 +1,4 @@
-"""From stored contents and a tree to a whole file system."""
+"""Completing the file system around contents already stored."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _LEAST_ESTIMATE = 8192
 
 @dataclass(frozen=True, slots=True)
 class Ext4Result:
-    """The image that was made.
+    """The properties of a finished image.
 
-    ``size`` is the file's, in bytes; the file system has ``blocks`` of 4096 bytes.
-    ``clamped_times`` counts inodes with a time that had to be moved to one an inode can tell: it
-    was before 1901, after 2446, or between 2310 and 2378.
+    ``size`` is the size of the file in bytes; ``blocks`` have 4096 bytes. ``clamped_times`` counts
+    inodes whose time was replaced by the nearest one that ext4 can safely store, because it was
+    before 1901, after 2446, or between 2310 and 2378.
     """
 
     size: int
@@ -57,12 +57,12 @@ class Ext4Result:
 
     @property
     def used_bytes(self) -> int:
-        """Bytes of the file system that are taken, by files or by itself."""
+        """The bytes of the file system used by files and metadata."""
         return (self.blocks - self.free_blocks) * BLOCK
 
 
 class Finisher:
-    """Writes the file system around contents that *image* and *space* already have."""
+    """Writes the file system around the contents already stored in *image* and *space*."""
 
     def __init__(
         self, image: ImageFile, space: Space, root: Ext4Node, options: Ext4Options
@@ -76,14 +76,14 @@ class Finisher:
         self._space = space
 
     def contents_extents(self) -> list[Extent]:
-        """The extents of all file contents that the tree's nodes have."""
+        """Return the extents of all file contents in the tree."""
         nodes = self._inventory.nodes
         return [extent for node in nodes if node.contents for extent in node.contents.extents]
 
     def finish(self, on_settled: Callable[[int], None] | None) -> Ext4Result:
-        """Place and write everything, what most time goes into last.
+        """Place and write everything, inodes last because they take the most time.
 
-        *on_settled* hears of the first so many bytes once these stay as they are.
+        *on_settled* is called with the number of bytes at the front that no longer change.
         """
         self._make_room()
         placer = self._place()
@@ -110,15 +110,16 @@ class Finisher:
         )
 
     def _make_room(self) -> None:
-        """Give back the blocks of descriptors that cannot be needed."""
+        """Free the blocks reserved for more group descriptors than the image can need."""
         if not isinstance(self._options.size, int):
             grows = can_grow(self._options, wide=False)
             enough = prefix_for(self._estimate(), grows=grows, wide=False)
             self._space.narrow(min(enough, self._space.prefix))
 
     def _estimate(self) -> int:
-        """More blocks than the finished image has: no inode needs more than two besides its data."""
+        """Return an upper bound of the blocks of the finished image."""
         options = self._options
+        # No inode needs more than two blocks besides its data.
         inodes = max(len(self._inventory.nodes), options.inodes or 0)
         used = 2 * (self._space.end + 2 * inodes + _LEAST_ESTIMATE) + options.align // BLOCK
         if isinstance(options.free, Percent):
@@ -160,7 +161,7 @@ class Finisher:
         return Usage(self._inventory.last_inode, directories)
 
     def _write_inodes(self, layout: BlockLayout, placer: Placer) -> None:
-        """Write the inode tables, and what :meth:`Placer.take` has left for now."""
+        """Write the inode tables and the blocks postponed by :meth:`Placer.take`."""
         each = layout.geometry.inodes_per_group
         packed = self._packed_inodes(layout, placer)
         for group, table in enumerate(layout.inode_tables):
@@ -172,7 +173,7 @@ class Finisher:
         self._image.flush()
 
     def _packed_inodes(self, layout: BlockLayout, placer: Placer) -> Iterator[bytes]:
-        """Every inode in use, in order from number 1, without checksums."""
+        """Yield every inode in use, in order from number 1, without checksums."""
         inventory = self._inventory
         own = {ROOT_INODE: self._pack_node(0, placer)}
         if layout.journal:
@@ -190,7 +191,7 @@ class Finisher:
         return pack_inode(inventory.nodes[position], placer.place(position), links)
 
     def _write_descriptors(self, layout: BlockLayout, usage: Usage) -> None:
-        """Write bitmaps, and superblock and descriptors wherever they belong."""
+        """Write bitmaps, superblocks and group descriptors."""
         geometry = layout.geometry
         table = write_groups(self._image, layout, usage, self._seed)
         superblock = Superblock(
@@ -202,6 +203,6 @@ class Finisher:
         )
         for group in backup_groups(geometry.groups):
             block = superblock.pack(group)
-            if not group:
+            if not group:  # the first superblock follows the boot sectors
                 block = bytes(OFFSET) + block
             self._image.write(group * BLOCKS_PER_GROUP * BLOCK, block.ljust(BLOCK, b"\0") + table)

@@ -1,4 +1,4 @@
-"""How large an image is and how it is divided: groups, descriptors, inodes, journal."""
+"""The geometry of an image: sizes of groups, descriptors, inode tables and the journal."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from tarkit.ext4.journal import journal_blocks
 from tarkit.ext4.options import Ext4Options
 
 MAX_FOUND_BLOCKS = 2**40 // BLOCK
-"""The largest size that is found rather than asked for: 1 TiB, which keeps 65 blocks for
-descriptors in front of the first byte of contents instead of 1025."""
+"""The largest size chosen automatically: 1 TiB. It reserves 65 blocks for descriptors before the
+contents; the largest size without ``64bit`` would reserve 1025."""
 
-_BLOCKS_PER_INODE = 4
+_BLOCKS_PER_INODE = 4  # an inode for every 16 KiB, as mke2fs
 _MAX_INODES = 2**32 - 1
-_GROWTH = 1024
-_LEAST_IN_LAST_GROUP = 50
+_GROWTH = 1024  # mke2fs reserves descriptors for an image 1024 times as large
+_LEAST_IN_LAST_GROUP = 50  # data blocks; mke2fs drops a smaller last group
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """The division of an image of ``blocks`` blocks.
+    """The geometry of an image of ``blocks`` blocks.
 
-    ``wide`` is the feature ``64bit``: more than 2^32 blocks, descriptors twice as long.
+    ``reserved_gdt`` is the number of blocks reserved for group descriptors, so that the image can
+    grow. ``wide`` is the feature ``64bit``: 2^32 blocks or more, and descriptors twice as long.
     """
 
     blocks: int
@@ -41,37 +42,37 @@ class Geometry:
 
     @property
     def groups(self) -> int:
-        """How many block groups there are."""
+        """The number of block groups."""
         return ceil_div(self.blocks, BLOCKS_PER_GROUP)
 
     @property
     def inodes(self) -> int:
-        """How many inodes there are."""
+        """The number of inodes."""
         return self.groups * self.inodes_per_group
 
     @property
     def table_blocks(self) -> int:
-        """Blocks of one group's inode table."""
+        """The blocks of the inode table of a group."""
         return self.inodes_per_group // INODES_PER_BLOCK
 
     @property
     def descriptor_size(self) -> int:
-        """Bytes of one group descriptor."""
+        """The bytes of a group descriptor."""
         return descriptor_size(self.wide)
 
     @property
     def gdt_blocks(self) -> int:
-        """Blocks of group descriptors."""
+        """The blocks of group descriptors."""
         return ceil_div(self.groups * self.descriptor_size, BLOCK)
 
     @property
     def prefix(self) -> int:
-        """Blocks before anything else in a group with a superblock."""
+        """The blocks of superblock and descriptors at the start of a group that has them."""
         return 1 + self.gdt_blocks + self.reserved_gdt
 
     @property
     def last_group_shortfall(self) -> int:
-        """Blocks the last group lacks to be worth having; mke2fs has the same rule."""
+        """The blocks that the last group lacks to be large enough, by the rule of mke2fs."""
         rest = self.blocks % BLOCKS_PER_GROUP
         if self.groups == 1 or not rest:
             return 0
@@ -81,29 +82,29 @@ class Geometry:
 
 
 def descriptor_size(wide: bool) -> int:
-    """Bytes of one group descriptor, with or without ``64bit``."""
+    """Return the bytes of a group descriptor, with or without ``64bit``."""
     return 64 if wide else 32
 
 
 def can_grow(options: Ext4Options, *, wide: bool) -> bool:
-    """Whether descriptors are reserved: the inode that keeps them has 32-bit block numbers."""
+    """Return whether to reserve descriptors; the resize inode has 32-bit block numbers."""
     return options.profile != "ro" and not wide
 
 
 def prefix_for(blocks: int, *, grows: bool, wide: bool) -> int:
-    """Blocks to keep for the superblock and the descriptors of an image of *blocks* blocks.
+    """Return the blocks to keep for the superblock and descriptors of an image of *blocks* blocks.
 
-    If it *grows*, there is room for the descriptors of an image 1024 times the size, as in mke2fs.
+    If it *grows*, they include descriptors for an image 1024 times as large, as in mke2fs.
     """
     reach = min(blocks * _GROWTH, MAX_NARROW_BLOCKS) if grows else blocks
     return 1 + ceil_div(ceil_div(reach, BLOCKS_PER_GROUP) * descriptor_size(wide), BLOCK)
 
 
 def inodes_for(blocks: int, needed: int, options: Ext4Options) -> int:
-    """How many inodes an image of *blocks* blocks should have when *needed* are used at once.
+    """Return how many inodes an image of *blocks* blocks should have if *needed* are in use.
 
-    Without a number asked for: no more than needed in the smallest images, one for every 16 KiB
-    but a tenth to spare in others.
+    If *options* give no number, minimal and read-only images get as many as needed. Others get
+    one for every 16 KiB, and at least a tenth more than needed.
     """
     if options.inodes is not None:
         return max(needed, options.inodes)
@@ -113,20 +114,21 @@ def inodes_for(blocks: int, needed: int, options: Ext4Options) -> int:
 
 
 def least_blocks_for_inodes(needed: int, options: Ext4Options) -> int:
-    """The fewest blocks whose groups can have the inodes *needed* and asked for."""
+    """Return the fewest blocks whose groups can have *needed* inodes and those in *options*."""
     groups = ceil_div(max(needed, options.inodes or 0), MAX_INODES_PER_GROUP)
     return (groups - 1) * BLOCKS_PER_GROUP + 1
 
 
 def divide(blocks: int, needed: int, prefix: int, options: Ext4Options) -> Geometry:
-    """The division of *blocks* blocks where *needed* inodes are used at once.
+    """Return the geometry of *blocks* blocks with *needed* inodes in use.
 
-    Where the image can grow, what is left of *prefix* after the descriptors is reserved.
+    If the image can grow, the blocks of *prefix* after the descriptors are reserved.
     """
     wide = blocks > MAX_NARROW_BLOCKS
     groups = ceil_div(blocks, BLOCKS_PER_GROUP)
     each = ceil_div(inodes_for(blocks, needed, options), groups)
     each = ceil_div(each, INODES_PER_BLOCK) * INODES_PER_BLOCK
+    # Inodes are numbered in 32 bits, and inode tables consist of whole blocks.
     most = _MAX_INODES // groups // INODES_PER_BLOCK * INODES_PER_BLOCK
     gdt = ceil_div(groups * descriptor_size(wide), BLOCK)
     return Geometry(

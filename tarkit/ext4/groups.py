@@ -1,4 +1,8 @@
-"""Group descriptors and the bitmaps they lead to."""
+"""Group descriptors and the bitmaps they point to.
+
+See "ext4 Data Structures and Algorithms", sections 3.2, Block Group Descriptors, and 3.3, Block and
+Inode Bitmaps.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,37 @@ from tarkit.ext4.image import ImageFile
 from tarkit.ext4.layout import BlockLayout
 from tarkit.ext4.space import Run
 
-_INODE_UNINIT, _BLOCK_UNINIT, _INODE_ZEROED = 1, 2, 4
-_NARROW = struct.Struct("<IIIHHHH4xHHH2x")
-_WIDE = struct.Struct("<III12xHH4x")
-_CHECKSUM_OFFSET = 0x1E
+_INODE_UNINIT, _BLOCK_UNINIT, _INODE_ZEROED = 1, 2, 4  # bg_flags
+_NARROW = struct.Struct(
+    "<"
+    "III"  # 0x00 bg_block_bitmap_lo, bg_inode_bitmap_lo, bg_inode_table_lo
+    "H"  # 0x0C bg_free_blocks_count_lo
+    "H"  # 0x0E bg_free_inodes_count_lo
+    "H"  # 0x10 bg_used_dirs_count_lo
+    "H"  # 0x12 bg_flags
+    "4x"  # 0x14 bg_exclude_bitmap_lo
+    "H"  # 0x18 bg_block_bitmap_csum_lo
+    "H"  # 0x1A bg_inode_bitmap_csum_lo
+    "H"  # 0x1C bg_itable_unused_lo
+    "2x"  # 0x1E bg_checksum
+)
+# The second half of a descriptor, with 64bit only. A group's counts always fit 16 bits.
+_WIDE = struct.Struct(
+    "<"
+    "III"  # 0x20 bg_block_bitmap_hi, bg_inode_bitmap_hi, bg_inode_table_hi
+    "12x"  # 0x2C high halves of counts, bg_exclude_bitmap_hi
+    "H"  # 0x38 bg_block_bitmap_csum_hi
+    "H"  # 0x3A bg_inode_bitmap_csum_hi
+    "4x"  # 0x3C bg_reserved
+)
+_CHECKSUM_OFFSET = 0x1E  # bg_checksum: the low half of a CRC32C
 _CHECKSUM = struct.Struct("<H")
-_BATCH = 256
+_BATCH = 256  # groups whose bitmaps are in memory at once
 _FULL = b"\xff" * BLOCK
 
 
 class Usage(NamedTuple):
-    """What is in use: the first ``inodes`` inodes, and so many directories in each group."""
+    """Inodes in use: numbers 1 to ``inodes``, with the number of directories of each group."""
 
     inodes: int
     directories: Sequence[int]
@@ -42,9 +66,9 @@ class _Group(NamedTuple):
 def write_groups(
     image: ImageFile, layout: BlockLayout, usage: Usage, checksum_seed: int | None
 ) -> bytes:
-    """Write every group's bitmaps; returns the descriptor table, a whole number of blocks.
+    """Write every group's bitmaps and return the descriptor table, padded to whole blocks.
 
-    With checksums, a group nobody uses is marked instead of having its bitmaps written.
+    With checksums, unused groups are flagged as uninitialized and their bitmaps are not written.
     """
     groups = _survey(layout, usage, uninit=checksum_seed is not None)
     inodes_per_group = layout.geometry.inodes_per_group
@@ -70,7 +94,7 @@ def write_groups(
 
 
 def _checksums(bitmaps: Mapping[int, bytes], covered: int, seed: int | None) -> dict[int, int]:
-    """The checksums of *bitmaps*, which are known by their places."""
+    """Return the checksums of *bitmaps*; the keys of both are block numbers."""
     if seed is None:
         return {}
     sums = crc32c_many([b""] * len(bitmaps), list(bitmaps.values()), covered, seed)
@@ -93,7 +117,8 @@ def _survey(layout: BlockLayout, usage: Usage, *, uninit: bool) -> list[_Group]:
         flags = 0
         if uninit:
             flags = _INODE_ZEROED | (0 if used else _INODE_UNINIT)
-            # mke2fs leaves the ends initialised too: the kernel reads them when it resizes.
+            # The kernel reads the first and the last group when it resizes; mke2fs also
+            # initializes them.
             inner = 0 < number < geometry.groups - 1
             flags |= _BLOCK_UNINIT if untouched and inner else 0
         groups.append(_Group(number, free.get(number, ()), used, flags))
@@ -101,7 +126,7 @@ def _survey(layout: BlockLayout, usage: Usage, *, uninit: bool) -> list[_Group]:
 
 
 def _by_group(runs: Iterable[Run]) -> Iterable[tuple[int, Run]]:
-    """*runs* cut at the borders of groups, each with its group and counted from its start."""
+    """Cut *runs* at group boundaries; yield each group with a run relative to its start."""
     for run in runs:
         position = run.start
         while position < run.end:
@@ -119,6 +144,7 @@ def _block_bitmap(group: _Group) -> bytes:
 
 
 def _clear(bitmap: bytearray, run: Run) -> None:
+    # Single bits at both ends, whole bytes between them.
     head = min(run.end, run.start + -run.start % 8)
     tail = max(head, run.end // 8 * 8)
     for bit in (*range(run.start, head), *range(tail, run.end)):
@@ -139,13 +165,14 @@ def _descriptors(
     usage: Usage,
     checksum_seed: int | None,
 ) -> bytes:
-    """The descriptors of *batch*; *checksums* are those of the bitmaps that were written."""
+    """Return the descriptors of *batch*; *checksums* has those of the bitmaps written."""
     size = layout.geometry.descriptor_size
     descriptors = [
         _pack(group, layout, usage.directories[group.number], checksums) for group in batch
     ]
     table = bytearray(b"".join(descriptors))
     if checksum_seed is not None:
+        # A descriptor's checksum covers the group's number, then the descriptor.
         numbers = [group.number.to_bytes(4, "little") for group in batch]
         for at, checksum in enumerate(crc32c_many(numbers, descriptors, size, checksum_seed)):
             _CHECKSUM.pack_into(table, at * size + _CHECKSUM_OFFSET, checksum & 0xFFFF)

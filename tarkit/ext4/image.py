@@ -1,4 +1,4 @@
-"""The image file: writes gathered into large ones, and errors of the machine given a type."""
+"""The image file: buffers writes and translates errors of the operating system."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ZEROS = bytes(1024 * 1024)
 
 
 class ImageFile:
-    """A regular file written at any offset; what is never written reads as zeros.
+    """A regular file written at any offset; other bytes read as zeros.
 
-    Consecutive writes are gathered, so the caller may write small pieces. Owns *file*.
+    Consecutive writes are buffered, so small writes are cheap. Owns *file*.
     """
 
     def __init__(self, file: FileIO, name: str) -> None:
@@ -29,7 +29,7 @@ class ImageFile:
 
     @classmethod
     def open(cls, target: Path | int) -> ImageFile:
-        """Open and empty *target*, a path or a descriptor (which is duplicated)."""
+        """Open and truncate *target*, a path or a descriptor (which is duplicated)."""
         name = str(target) if isinstance(target, Path) else f"descriptor {target}"
         with os_errors(name):
             if isinstance(target, Path):
@@ -46,7 +46,7 @@ class ImageFile:
                 raise
 
     def close(self) -> None:
-        """Close the file; what is still gathered is dropped."""
+        """Close the file and discard buffered data."""
         self._writer.close()
         self._file.close()
 
@@ -62,18 +62,18 @@ class ImageFile:
             offset, count = offset + len(zeros), count - len(zeros)
 
     def reserve(self, size: int) -> None:
-        """Have the machine set *size* bytes aside now; not every system can."""
+        """Allocate *size* bytes on disk; raise :class:`UnsupportedError` if the system cannot."""
         if not hasattr(os, "posix_fallocate"):
-            raise UnsupportedError("this system sets no space aside", where=self.name)
+            raise UnsupportedError("this system cannot allocate space for files", where=self.name)
         with os_errors(self.name):
             os.posix_fallocate(self._file.fileno(), 0, size)
 
     def flush(self) -> None:
-        """Write what is gathered."""
+        """Write buffered data."""
         self._writer.flush()
 
     def set_size(self, size: int) -> None:
-        """Write what is gathered and give the file *size* bytes."""
+        """Write buffered data and set the size of the file to *size* bytes."""
         self.flush()
         with os_errors(self.name):
             self._file.truncate(size)

@@ -1,4 +1,7 @@
-"""The 256 bytes of an inode, and a table of them."""
+"""Inodes of 256 bytes, and tables of them.
+
+See "ext4 Data Structures and Algorithms", section 4.1, Index Nodes.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,55 @@ from tarkit.ext4.format import INODE_SIZE, SECTORS_PER_BLOCK
 from tarkit.ext4.node import Ext4Node
 from tarkit.ext4.xattr import INODE_ROOM
 
-EXTENTS_FLAG = 0x80000
-INDEX_FLAG = 0x1000
+EXTENTS_FLAG = 0x80000  # i_flags: i_block is the root of an extent tree
+INDEX_FLAG = 0x1000  # i_flags: the directory has a hash index
 
-EXTRA_SIZE = 32
-_LAYOUT = struct.Struct("<HHIIII4xHHII4x60s4xII4xHHHH4xH2x5I8x96s")
+EXTRA_SIZE = 32  # i_extra_isize: bytes in use past the first 128
+_LAYOUT = struct.Struct(
+    "<"
+    "H"  # 0x00 i_mode
+    "H"  # 0x02 i_uid
+    "I"  # 0x04 i_size_lo
+    "I"  # 0x08 i_atime
+    "I"  # 0x0C i_ctime
+    "I"  # 0x10 i_mtime
+    "4x"  # 0x14 i_dtime
+    "H"  # 0x18 i_gid
+    "H"  # 0x1A i_links_count
+    "I"  # 0x1C i_blocks_lo: in sectors of 512 bytes
+    "I"  # 0x20 i_flags
+    "4x"  # 0x24 l_i_version
+    "60s"  # 0x28 i_block
+    "4x"  # 0x64 i_generation
+    "I"  # 0x68 i_file_acl_lo: the block of extended attributes
+    "I"  # 0x6C i_size_high
+    "4x"  # 0x70 i_obso_faddr
+    "H"  # 0x74 l_i_blocks_high
+    "H"  # 0x76 l_i_file_acl_high
+    "H"  # 0x78 l_i_uid_high
+    "H"  # 0x7A l_i_gid_high
+    "4x"  # 0x7C l_i_checksum_lo, l_i_reserved
+    "H"  # 0x80 i_extra_isize
+    "2x"  # 0x82 i_checksum_hi
+    "5I"  # 0x84 i_ctime_extra, i_mtime_extra, i_atime_extra, i_crtime, i_crtime_extra
+    "8x"  # 0x98 i_version_hi, i_projid
+    "96s"  # 0xA0 extended attributes, up to the end of the inode
+)
+# Bytes of l_i_checksum_lo and i_checksum_hi, the least significant first.
+_CHECKSUM_OFFSETS = (0x7C, 0x7D, 0x82, 0x83)
+# Seconds have 32 bits, signed, and two more bits in the *_extra fields count epochs of 2**32 s.
 _FIRST_TIME = -(2**31) * 10**9
 _LAST_TIME = (2**34 - 2**31) * 10**9 - 1
-_DOUBTED_TIMES = range((3 * 2**32 - 2**31) * 10**9, 3 * 2**32 * 10**9)
-_CHECKSUM_PLACES = (124, 125, 130, 131)
+_REPAIRED_TIMES = range((3 * 2**32 - 2**31) * 10**9, 3 * 2**32 * 10**9)  # see storable_time
 _NO_XATTRS = bytes(INODE_ROOM)
 
 
 @dataclass(slots=True)
 class Placement:
-    """What an inode says about its content, ``size`` bytes of it, and the blocks that it takes."""
+    """The fields of an inode that describe its content and the blocks it occupies.
+
+    ``size`` is in bytes, ``blocks`` in file system blocks. ``block`` is ``i_block``.
+    """
 
     size: int = 0
     blocks: int = 0
@@ -37,16 +74,16 @@ class Placement:
 
 
 def pack_inode(node: Ext4Node, placement: Placement, links: int = 1) -> bytes:
-    """The inode of *node* as stored, still without its checksum."""
+    """Return the inode of *node* as stored, without its checksum."""
     time, time_extra = encode_time(node.mtime)
     sectors = placement.blocks * SECTORS_PER_BLOCK
     return _LAYOUT.pack(
         node.mode,
         node.uid & 0xFFFF,
         placement.size & 0xFFFFFFFF,
-        time,  # of access
-        time,  # of change
-        time,  # of modification
+        time,  # i_atime
+        time,  # i_ctime
+        time,  # i_mtime
         node.gid & 0xFFFF,
         links,
         sectors & 0xFFFFFFFF,
@@ -62,47 +99,51 @@ def pack_inode(node: Ext4Node, placement: Placement, links: int = 1) -> bytes:
         time_extra,
         time_extra,
         time_extra,
-        time,  # of creation
+        time,  # i_crtime
         time_extra,
         placement.xattrs,
     )
 
 
 def storable_time(time: int) -> int:
-    """The time nearest to *time*, in nanoseconds since 1970, that an inode should tell.
+    """Return the storable time nearest to *time*, in nanoseconds since 1970.
 
-    That is none before December 1901 or after May 2446, and none from April 2310 to April 2378:
-    those e2fsck takes for times before 1970 that an old kernel got wrong, and "repairs".
+    Times before December 1901 or after May 2446 do not fit. Times from April 2310 to April 2378
+    fit, but e2fsck mistakes them for times before 1970 written by an old kernel and "repairs" them.
     """
-    if time in _DOUBTED_TIMES:
-        return _DOUBTED_TIMES.start - 1
+    if time in _REPAIRED_TIMES:
+        return _REPAIRED_TIMES.start - 1
     return min(max(time, _FIRST_TIME), _LAST_TIME)
 
 
 def is_storable(time: int) -> bool:
-    """Whether an inode can tell *time*, and should; see :func:`storable_time`."""
-    return _FIRST_TIME <= time <= _LAST_TIME and time not in _DOUBTED_TIMES
+    """Return whether an inode can safely store *time*; see :func:`storable_time`."""
+    return _FIRST_TIME <= time <= _LAST_TIME and time not in _REPAIRED_TIMES
 
 
 @lru_cache(maxsize=1024)
 def encode_time(time: int) -> tuple[int, int]:
-    """A storable *time* as an inode's two words: seconds; nanoseconds with the epoch."""
+    """Return the two words of *time*: seconds, and nanoseconds with the epoch (``i_*time_extra``)."""
     seconds, nanoseconds = divmod(storable_time(time), 10**9)
     epoch = (seconds + 2**31) >> 32
     return seconds & 0xFFFFFFFF, nanoseconds << 2 | epoch
 
 
 EMPTY_INODE = pack_inode(Ext4Node(mode=0), Placement(), links=0)
-"""What the reserved inodes hold that nothing uses: even they need a checksum that is right."""
+"""An unused reserved inode, which needs a valid checksum nevertheless."""
 
 
 def pack_table(inodes: Sequence[bytes], first: int, checksum_seed: int | None) -> bytes:
-    """*inodes*, numbered from *first* on, one after the other and with their checksums."""
+    """Join *inodes*, numbered from *first*, and fill in their checksums.
+
+    A checksum covers the inode's number, its generation (0) and the inode.
+    """
     table = bytearray(b"".join(inodes))
     if checksum_seed is not None:
         numbers = [struct.pack("<II", number, 0) for number in range(first, first + len(inodes))]
         sums = crc32c_many(numbers, inodes, INODE_SIZE, checksum_seed, tail=INODE_ROOM)
         packed = struct.pack(f"<{len(sums)}I", *sums)
-        for place, offset in enumerate(_CHECKSUM_PLACES):
-            table[offset::INODE_SIZE] = packed[place::4]
+        # One strided assignment per byte of the checksum fills in all inodes at once.
+        for byte, offset in enumerate(_CHECKSUM_OFFSETS):
+            table[offset::INODE_SIZE] = packed[byte::4]
     return bytes(table)

@@ -1,4 +1,4 @@
-"""Every inode of a tree, checked and numbered, before anything about it is written."""
+"""Checking and numbering every inode of a tree before any of it is written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tarkit.ext4.node import Ext4Node
 
 LOST_AND_FOUND = b"lost+found"
 
-_KINDS = {
+_FILE_TYPES = {  # file_type in directory entries (section 4.3)
     stat.S_IFREG: 1,
     stat.S_IFDIR: 2,
     stat.S_IFCHR: 3,
@@ -23,15 +23,15 @@ _KINDS = {
     stat.S_IFSOCK: 6,
     stat.S_IFLNK: 7,
 }
-_MAX_FILE_BLOCKS = 2**32 - 1
-_NOBODY = 2**32 - 1
+_MAX_FILE_BLOCKS = 2**32 - 1  # ee_block has 32 bits
+_INVALID_ID = 2**32 - 1  # (uid_t) -1
 
 
 class Inventory:
-    """The tree below *root*, one position an inode, the root at 0.
+    """The inodes of the tree below *root*, each with a position; the root is at 0.
 
-    Adds ``lost+found`` (of *time*) if there is none. Raises :class:`UnsupportedError` or
-    :class:`UnsafePathError` for what ext4 cannot hold.
+    Adds ``lost+found`` with *time* if it is missing. Raises :class:`UnsupportedError` or
+    :class:`UnsafePathError` if ext4 cannot store the tree.
     """
 
     def __init__(self, root: Ext4Node, time: int) -> None:
@@ -46,32 +46,32 @@ class Inventory:
 
     @property
     def last_inode(self) -> int:
-        """The highest number in use."""
+        """The highest inode number in use."""
         return self.inode(len(self.nodes) - 1)
 
     def inode(self, position: int) -> int:
-        """The inode number of *position*."""
+        """Return the inode number of *position*."""
         return FIRST_INODE - 1 + position if position else ROOT_INODE
 
     def parent(self, position: int) -> int:
-        """The inode number of the directory *position* was first found in."""
+        """Return the inode number of the first directory that contains *position*."""
         return self.inode(self._parents[position])
 
     def links(self, position: int) -> int:
-        """The link count; 1 for a directory with more subdirectories than can be counted."""
+        """Return the link count; 1 (``dir_nlink``) for a directory with too many subdirectories."""
         links = self._links[position]
         return links if links <= MAX_LINKS else 1
 
     def names(self, position: int) -> list[Name]:
-        """The names in the directory at *position*, sorted."""
+        """Return the names in the directory at *position*, sorted."""
         children = self.nodes[position].children
         return [
-            Name(name, self.inode(self._positions[child]), _KINDS[stat.S_IFMT(child.mode)])
+            Name(name, self.inode(self._positions[child]), _FILE_TYPES[stat.S_IFMT(child.mode)])
             for name, child in sorted(children.items())
         ]
 
     def path(self, position: int) -> str:
-        """The path of *position*, for people to read."""
+        """Return the path of *position*, for messages."""
         parts = []
         while position:
             parts.append(self._names[position])
@@ -79,7 +79,7 @@ class Inventory:
         return "/" + b"/".join(reversed(parts)).decode(errors="backslashreplace")
 
     def _walk(self) -> None:
-        # The list grows while it is walked: directories come after those that hold them.
+        # The list grows during the loop: directories follow their parents.
         for position, node in enumerate(self.nodes):
             if node.is_directory:
                 for name, child in self._children(position):
@@ -87,7 +87,7 @@ class Inventory:
             self._check(position, node)
 
     def _children(self, position: int) -> Iterator[tuple[bytes, Ext4Node]]:
-        """Names and nodes of a directory, sorted but for lost+found, which has the first number."""
+        """Yield the children of a directory, sorted, but ``lost+found`` first to get inode 11."""
         children = self.nodes[position].children
         if not position:
             yield LOST_AND_FOUND, children[LOST_AND_FOUND]
@@ -114,13 +114,13 @@ class Inventory:
         if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
             raise UnsafePathError(f"{name!r} cannot be a file's name", where=self.path(parent))
         if len(name) > MAX_NAME:
-            problem = f"a name of {len(name)} bytes, {MAX_NAME} is the most"
+            problem = f"a name of {len(name)} bytes is longer than {MAX_NAME}"
             raise UnsupportedError(problem, where=self.path(parent))
 
     def _check(self, position: int, node: Ext4Node) -> None:
         problem = _problem(node)
         if not problem and not node.is_directory and self._links[position] > MAX_LINKS:
-            problem = f"{self._links[position]} hard links where ext4 counts to {MAX_LINKS}"
+            problem = f"{self._links[position]} hard links are more than {MAX_LINKS}"
         if problem:
             raise UnsupportedError(problem, where=self.path(position))
 
@@ -131,26 +131,26 @@ def _with_lost_and_found(root: Ext4Node, time: int) -> Ext4Node:
         found = Ext4Node(mode=stat.S_IFDIR | 0o700, mtime=time)
         return replace(root, children={**root.children, LOST_AND_FOUND: found})
     if not found.is_directory:
-        raise UnsupportedError("not a directory, as ext4 needs it to be", where="/lost+found")
+        raise UnsupportedError("not a directory, but ext4 requires one", where="/lost+found")
     return root
 
 
 def _problem(node: Ext4Node) -> str | None:
-    """What ext4 cannot hold about *node*, if there is something."""
+    """Return why ext4 cannot store *node*, or None if it can."""
     kind = stat.S_IFMT(node.mode)
-    if kind not in _KINDS or node.mode > 0xFFFF:
-        return f"mode {node.mode:#o} is no kind of file"
-    if not (0 <= node.uid < _NOBODY and 0 <= node.gid < _NOBODY):
+    if kind not in _FILE_TYPES or node.mode > 0xFFFF:
+        return f"mode {node.mode:#o} has no valid file type"
+    if not (0 <= node.uid < _INVALID_ID and 0 <= node.gid < _INVALID_ID):
         return f"owner {node.uid}:{node.gid} is out of range"
     if kind == stat.S_IFLNK and (not 0 < len(node.target) < BLOCK or b"\0" in node.target):
-        return f"a symbolic link to a path of {len(node.target)} bytes, or with a NUL in it"
+        return f"symbolic link target of {len(node.target)} bytes is too long, empty or has a NUL"
     if kind in (stat.S_IFBLK, stat.S_IFCHR) and not (
         0 <= node.major < 2**12 and 0 <= node.minor < 2**20
     ):
         return f"device {node.major}:{node.minor} is out of range"
     if node.contents is not None:
         if kind != stat.S_IFREG:
-            return "contents in what is not a regular file"
+            return "not a regular file, but has contents"
         if node.contents.size > _MAX_FILE_BLOCKS * BLOCK:
-            return f"a file of {node.contents.size} bytes, 16 TiB is the most"
+            return f"a file of {node.contents.size} bytes is larger than 16 TiB"
     return None

@@ -1,4 +1,7 @@
-"""The journal: how large, its inode, and its one block that is not zero (jbd2's superblock)."""
+"""The journal: its size, its inode, and its superblock, the only block that is not zero.
+
+See "ext4 Data Structures and Algorithms", section 3.6, Journal (jbd2), Super Block.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,19 @@ from tarkit.ext4.format import BLOCK
 from tarkit.ext4.inode import EXTENTS_FLAG, Placement, pack_inode
 from tarkit.ext4.node import Ext4Node, Extent
 
-_MAGIC = 0xC03B3998
-_SUPERBLOCK_V2 = 4
+_SUPERBLOCK = struct.Struct(
+    ">"
+    "III"  # 0x00 h_magic, h_blocktype, h_sequence
+    "III"  # 0x0C s_blocksize, s_maxlen, s_first
+    "III"  # 0x18 s_sequence, s_start (0: nothing to replay), s_errno
+    "12x"  # 0x24 s_feature_compat, s_feature_incompat, s_feature_ro_compat
+    "16s"  # 0x30 s_uuid
+    "I"  # 0x40 s_nr_users
+)
+_MAGIC = 0xC03B3998  # h_magic
+_SUPERBLOCK_V2 = 4  # h_blocktype
+
+# (blocks of the file system, blocks of the journal of any smaller file system)
 _SIZES = (
     (2048, 0),
     (32768, 1024),
@@ -28,23 +42,20 @@ _LARGEST = 262144
 
 
 def journal_blocks(blocks: int) -> int:
-    """The journal of a file system of *blocks* blocks, as mke2fs sizes it; 0 is too small for one."""
+    """Return the size of the journal for *blocks* blocks, as mke2fs does; 0 if too small for one."""
     return next((journal for below, journal in _SIZES if blocks < below), _LARGEST)
 
 
 def journal_inode(journal: Sequence[Extent], tree: BlockMap, time: int) -> bytes:
-    """The inode of *journal*, whose extent tree is *tree*."""
+    """Return the inode of *journal*, whose extent tree is *tree*."""
     blocks = sum(extent.count for extent in journal)
     placement = Placement(blocks * BLOCK, blocks + len(tree.blocks), EXTENTS_FLAG, tree.root)
     return pack_inode(Ext4Node(mode=stat.S_IFREG | 0o600, mtime=time), placement)
 
 
 def pack_journal_superblock(blocks: int, uuid: UUID) -> bytes:
-    """The first block of an empty journal of *blocks* blocks."""
-    header = struct.pack(">III", _MAGIC, _SUPERBLOCK_V2, 0)
-    geometry = struct.pack(">III", BLOCK, blocks, 1)
-    state = struct.pack(">III", 1, 0, 0)
-    features = struct.pack(">III", 0, 0, 0)
-    return (header + geometry + state + features + uuid.bytes + struct.pack(">I", 1)).ljust(
-        BLOCK, b"\0"
-    )
+    """Return the first block of an empty journal of *blocks* blocks."""
+    header = (_MAGIC, _SUPERBLOCK_V2, 0)
+    geometry = (BLOCK, blocks, 1)
+    state = (1, 0, 0)
+    return _SUPERBLOCK.pack(*header, *geometry, *state, uuid.bytes, 1).ljust(BLOCK, b"\0")

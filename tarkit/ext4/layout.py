@@ -1,4 +1,4 @@
-"""Where the file system's own structures lie, in an image just large enough or of a given size."""
+"""Placing the file system's own structures, in an image of a given size or just large enough."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tarkit.ext4.space import MAX_BLOCKS, Space, no_space
 
 @dataclass(frozen=True, slots=True)
 class BlockLayout:
-    """The places of everything that is not somebody's file.
+    """The block numbers of all metadata that belongs to no file of the tree.
 
-    ``resize_block`` is the one block of the resize inode that is not a descriptor's, or 0.
-    ``space`` knows what is left.
+    ``resize_block`` is the double indirect block of the resize inode, or 0. ``space`` has the
+    free blocks.
     """
 
     geometry: Geometry
@@ -32,15 +32,16 @@ class BlockLayout:
 
     @property
     def free_blocks(self) -> int:
-        """How many blocks are free."""
+        """The number of free blocks."""
         return self.space.free_blocks(self.geometry.blocks)
 
 
 def plan_layout(space: Space, needed: int, options: Ext4Options) -> BlockLayout:
-    """Find the size if it is to be found, and a place for everything.
+    """Choose a size, if *options* do not give one, and place everything.
 
-    *space* has all contents placed, and *needed* is the number of inodes in use. Raises
-    :class:`NoSpaceError` if it does not fit the size asked for, or none that ext4 can have.
+    *space* contains all contents, and *needed* is the number of inodes in use. Raises
+    :class:`NoSpaceError` if the file system does not fit the given size, or the largest size that
+    is chosen automatically.
     """
     if isinstance(options.size, int):
         return _fit(space, options.size // BLOCK, needed, options)
@@ -50,6 +51,7 @@ def plan_layout(space: Space, needed: int, options: Ext4Options) -> BlockLayout:
 def _fit(space: Space, blocks: int, needed: int, options: Ext4Options) -> BlockLayout:
     geometry = divide(blocks, needed, space.prefix, options)
     if geometry.last_group_shortfall:
+        # Leave a small last group unused, as mke2fs does.
         blocks -= blocks % BLOCKS_PER_GROUP
         geometry = divide(blocks, needed, space.prefix, options)
     if geometry.inodes < max(needed, options.inodes or 0):
@@ -64,6 +66,8 @@ def _fit(space: Space, blocks: int, needed: int, options: Ext4Options) -> BlockL
 def _grow(space: Space, needed: int, options: Ext4Options) -> BlockLayout:
     blocks = max(space.end, least_blocks_for_inodes(needed, options))
     align = options.align // BLOCK
+    # A larger image needs more metadata, so repeat until everything fits. Each step adds only the
+    # blocks still missing.
     while True:
         blocks = ceil_div(blocks, align) * align
         if blocks > space.limit:
@@ -79,7 +83,7 @@ def _grow(space: Space, needed: int, options: Ext4Options) -> BlockLayout:
 
 
 def _lacking(layout: BlockLayout, options: Ext4Options) -> int:
-    """How many blocks to add so that enough are free."""
+    """Return how many blocks to add to have enough free ones; 0 or less if there are enough."""
     if options.size == "min":
         return 0
     blocks, free = layout.geometry.blocks, layout.free_blocks
@@ -91,11 +95,12 @@ def _lacking(layout: BlockLayout, options: Ext4Options) -> int:
 
 def _place(space: Space, geometry: Geometry) -> BlockLayout:
     trial = space.copy()
-    trial.limit = MAX_BLOCKS
+    trial.limit = MAX_BLOCKS  # callers compare the end with the size instead
     trial.narrow(geometry.prefix)
     resize_block = trial.allocate(1)[0].start if geometry.reserved_gdt else 0
     journal = extents_of(trial.allocate(geometry.journal_blocks))
     journal_map = map_extents(journal, lambda: trial.allocate(1)[0].start)
+    # All bitmaps, then all tables: flex_bg permits them anywhere.
     bitmaps = [
         block for run in trial.allocate(2 * geometry.groups) for block in range(run.start, run.end)
     ]

@@ -1,4 +1,4 @@
-"""What goes into an image: nodes of a tree, and file contents already stored."""
+"""The content of an image: nodes of a tree, and file contents already stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NO_CHILDREN: Mapping[bytes, Ext4Node] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A stretch of a sparse file that holds data, in bytes."""
+    """A data region of a sparse file, in bytes."""
 
     offset: int
     length: int
@@ -24,11 +24,11 @@ class Region:
         return self.offset + self.length
 
 
-# Nobody changes it, nor FileExtents; but a frozen one takes three times as long to make, and every
-# file has one.
+# Extent and FileExtents are never changed. They are not frozen because every file has one and
+# creating frozen instances takes three times as long.
 @dataclass(slots=True, unsafe_hash=True)
 class Extent:
-    """*count* blocks of a file, from its block *logical* on, at block *physical* of the image."""
+    """``count`` blocks of a file, from its block ``logical``, at block ``physical`` of the image."""
 
     logical: int
     physical: int
@@ -37,7 +37,7 @@ class Extent:
 
 @dataclass(slots=True, unsafe_hash=True)
 class FileExtents:
-    """A regular file's bytes as they lie in the image; what is in no extent is a hole."""
+    """The contents of a regular file stored in the image; blocks outside all extents are holes."""
 
     size: int
     extents: tuple[Extent, ...]
@@ -45,12 +45,12 @@ class FileExtents:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Ext4Node:
-    """One inode. Names that lead to the same object are hard links.
+    """An inode. Names of the same object are hard links.
 
-    ``mode`` is the file's type and permissions as ``st_mode`` has them. ``mtime``, in
-    nanoseconds since 1970, is all of an inode's times. A regular file has ``contents`` (``None``
-    is empty), a symbolic link ``target``, a device ``major`` and ``minor``, a directory
-    ``children`` by name.
+    ``mode`` has the file type and permissions, as in ``st_mode``. ``mtime``, in nanoseconds since
+    1970, is used for all times of the inode. A regular file has ``contents`` (None for an empty
+    file), a symbolic link has a ``target``, a device has ``major`` and ``minor`` numbers, and a
+    directory has ``children`` by name.
     """
 
     mode: int

@@ -1,4 +1,4 @@
-"""What may be chosen about an image, and the little that is derived from it."""
+"""Options of an image, and the identifiers derived from them."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from tarkit.ext4.format import BLOCK
 SizePolicy: TypeAlias = int | Literal["auto", "min"]
 Ext4Profile: TypeAlias = Literal["default", "ro", "compat"]
 
-_MAX_LABEL = 16
+_MAX_LABEL = 16  # bytes of s_volume_name
 _SMALLEST = 64 * BLOCK
 _LARGEST = 64 * 2**40
-_LAST_SECOND = 2**34 - 2**31 - 1
+_LAST_SECOND = 2**34 - 2**31 - 1  # the last an inode can store
 
 
 @dataclass(frozen=True, slots=True)
 class Percent:
-    """A share of the finished image, 0 to 90."""
+    """A percentage of the finished image, 0 to 90."""
 
     value: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ext4Options:
-    """How an image is made; raises :class:`UsageError` for values no image can have.
+    """Options of an image; raises :class:`UsageError` if a value is invalid.
 
-    ``size`` is ``"auto"`` (what is used plus ``free``), ``"min"`` (only what is used) or a number
-    of bytes, a multiple of 4096. ``free`` is a number of bytes or a :class:`Percent`. ``inodes``
-    is how many there are to be at least; ``None`` is as many as the files need and some to
-    spare. ``align`` rounds a chosen size up, in bytes: 2 MiB is what persistent-memory devices need.
+    ``size`` is ``"auto"`` (used space plus ``free``), ``"min"`` (used space only) or a number of
+    bytes, a multiple of 4096. ``free`` is a number of bytes or a :class:`Percent`. ``inodes`` is
+    the minimum number of inodes; None adds some spare inodes to those in use. ``align`` rounds an
+    automatic size up, in bytes; persistent-memory devices need 2 MiB.
 
-    Ext4Profile ``default`` has the features of mkfs.ext4; ``ro`` leaves out the journal, the room that
-    is kept to grow, and spare inodes; ``compat`` has no metadata checksums, for kernels
-    before 4.4 and GRUB before 2.12.
+    Profile ``default`` has the features of mkfs.ext4. ``ro`` has no journal, no blocks reserved for
+    growth and no spare inodes. ``compat`` has no metadata checksums, for kernels before 4.4 and
+    GRUB before 2.12.
 
-    ``uuid`` defaults to one derived from ``seed`` (32 bytes), as the hash seed always is.
-    ``timestamp``, in seconds, is the only time the file system itself carries; ``None`` is 0, or
-    ``SOURCE_DATE_EPOCH`` where an image is built.
-    A file that is not ``sparse`` has its blocks allocated on the machine that writes it.
+    ``uuid`` defaults to one derived from ``seed`` (32 bytes), like the seed of directory hashes.
+    ``timestamp``, in seconds since 1970, is the time of the file system itself; None stands for 0,
+    or for ``SOURCE_DATE_EPOCH`` if the image is built from a container image. If not ``sparse``,
+    all blocks of the file are allocated on disk.
     """
 
     size: SizePolicy = "auto"
@@ -62,7 +62,7 @@ class Ext4Options:
         if isinstance(self.size, int):
             _check_size(self.size)
         elif self.size not in ("auto", "min"):
-            raise UsageError(f"no size policy {self.size!r}", hint="use auto, min or bytes")
+            raise UsageError(f"invalid size {self.size!r}", hint="use auto, min or bytes")
         if self.profile not in ("default", "ro", "compat"):
             raise UsageError(f"no profile {self.profile!r}", hint="use default, ro or compat")
         if isinstance(self.free, Percent) and not 0 <= self.free.value <= 90:
@@ -75,26 +75,28 @@ class Ext4Options:
             raise UsageError(f"{self.inodes} inodes is out of range")
         if len(self.label.encode(errors="replace")) > _MAX_LABEL or "\0" in self.label:
             raise UsageError(f"label {self.label!r} is longer than {_MAX_LABEL} bytes")
-        if not self.label.isprintable():  # as what the shell brings that is not UTF-8
-            raise UsageError(f"label {self.label!r} is no text")
+        if (
+            not self.label.isprintable()
+        ):  # or not UTF-8: Python decodes such arguments to surrogates
+            raise UsageError(f"label {self.label!r} has unprintable characters")
         if len(self.seed) != 32:
-            raise UsageError(f"the seed has {len(self.seed)} bytes, not 32")
+            raise UsageError(f"the seed has {len(self.seed)} bytes instead of 32")
         if not 0 <= self.time <= _LAST_SECOND:
             raise UsageError(f"timestamp {self.timestamp} is out of range")
 
     @property
     def time(self) -> int:
-        """``timestamp``, or 0 where there is none."""
+        """The ``timestamp``, or 0 if it is None."""
         return self.timestamp or 0
 
     @property
     def volume_uuid(self) -> UUID:
-        """The UUID asked for, or the one that follows from the seed."""
+        """The ``uuid``, or one derived from the seed if it is None."""
         return self.uuid or UUID(bytes=self._derived(b"uuid"), version=5)
 
     @property
     def hash_seed(self) -> Seed:
-        """The seed of the directory hash, which follows from ``seed`` alone."""
+        """The seed of directory hashes (``s_hash_seed``), derived from ``seed`` alone."""
         a, b, c, d = struct.unpack("<4I", self._derived(b"directory hash"))
         return a, b, c, d
 

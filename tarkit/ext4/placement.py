@@ -1,4 +1,4 @@
-"""Blocks that single inodes need besides file data: directories, long links, maps, attributes."""
+"""Blocks of inodes other than file data: directories, long link targets, extents, attributes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tarkit.ext4.seal import BlockKind, BlockWriter
 from tarkit.ext4.space import Run, Space
 from tarkit.ext4.xattr import pack_xattrs
 
-_FAST_LINK = 60
-_LOST_AND_FOUND_BLOCKS = 4
+_FAST_LINK = 60  # shorter link targets are in i_block
+_LOST_AND_FOUND_BLOCKS = 4  # as mke2fs, so that e2fsck can add names without allocating blocks
 
 
 class Placer:
-    """Gives every inode the blocks it needs and writes what belongs there.
+    """Allocates and writes the blocks of inodes.
 
-    ``settled`` is the first block that :meth:`take` may have left to be written by :meth:`place`.
+    ``settled`` is the first block that :meth:`take` may postpone and :meth:`place` then writes.
     """
 
     def __init__(
@@ -35,14 +35,13 @@ class Placer:
         self._form = form
         self._taken = 0
         self._kept: dict[int, Placement] = {}
-        self._directories: dict[int, int] = {}  # of one block each, still to be written there
+        self._directories: dict[int, int] = {}  # postponed, with their only block
         self.settled = space.end
 
     def take(self, position: int) -> None:
-        """Take the blocks that inode *position* needs, if any, and write what belongs there.
+        """Allocate the blocks of inode *position*, if any, and write them.
 
-        A directory of one block, as most are, is written only when it is asked for, unless it goes
-        into a hole.
+        Most directories have a single block. :meth:`place` writes it, unless it fills a hole.
         """
         node = self._inventory.nodes[position]
         before = self._taken
@@ -54,22 +53,20 @@ class Placer:
             now = len(node.target) >= _FAST_LINK
         if now or node.xattrs:
             placement = self._place(position)
+            # Placements without blocks are cheaper to compute again than to keep.
             if self._taken != before:
                 self._kept[position] = placement
 
     def _postpone(self, position: int, node: Ext4Node) -> bool:
-        """Take the block of a directory that needs just one; whether to write it later."""
+        """Allocate the block of a directory with only one; return whether to write it later."""
         is_small = fits_block(node.children)
         if not is_small or node.xattrs or self._inventory.inode(position) == FIRST_INODE:
             return False
         block = self._directories[position] = self._one_block()
-        return block >= self.settled
+        return block >= self.settled  # blocks before are promised not to change
 
     def place(self, position: int) -> Placement:
-        """What inode *position* says of its content, once all inodes have what they need.
-
-        Only placements that took blocks are remembered. The others follow from the node.
-        """
+        """Return the placement of inode *position*, after all inodes have their blocks."""
         return self._kept.get(position) or self._place(position)
 
     def _place(self, position: int) -> Placement:
@@ -143,7 +140,7 @@ class Placer:
 
 
 def _device(node: Ext4Node) -> bytes:
-    """A device's numbers: the short form where they fit, else the long one in the second word."""
+    """Return the ``i_block`` of a device: the short form if it fits, else the long in word 1."""
     if node.major < 256 and node.minor < 256:
         return struct.pack("<I", node.major << 8 | node.minor)
     long_form = node.minor & 0xFF | node.major << 8 | (node.minor & ~0xFF) << 12

@@ -1,4 +1,7 @@
-"""Metadata blocks on their way to the image, given their checksums many at a time."""
+"""Writing metadata blocks in batches, and computing their checksums a batch at a time.
+
+See "ext4 Data Structures and Algorithms", section 2.8, Checksums.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ _BATCH = 1024
 
 
 class BlockKind(Enum):
-    """Where a kind of block keeps its checksum, and how many of its bytes that covers."""
+    """The offset of the checksum in a kind of block, and the number of bytes it covers."""
 
-    PLAIN = (0, 0)
-    LEAF = (directory.CHECKSUM_OFFSET, BLOCK - 12)
+    PLAIN = (0, 0)  # no checksum, or one that is already there
+    LEAF = (directory.CHECKSUM_OFFSET, BLOCK - 12)  # all but struct ext4_dir_entry_tail
     EXTENTS = (extents.CHECKSUM_OFFSET, extents.CHECKSUM_OFFSET)
     XATTRS = (xattr.CHECKSUM_OFFSET, BLOCK)
 
@@ -34,7 +37,7 @@ class _Pending(NamedTuple):
 
 
 class BlockWriter:
-    """Writes metadata blocks in batches; *checksum_seed* is ``None`` for no checksums."""
+    """Writes metadata blocks in batches, without checksums if *checksum_seed* is None."""
 
     def __init__(self, image: ImageFile, checksum_seed: int | None) -> None:
         self._image = image
@@ -43,7 +46,9 @@ class BlockWriter:
         self._count = 0
 
     def put(self, kind: BlockKind, physical: int, data: bytes, inode: int = 0) -> None:
-        """Write *data*, a block that belongs to *inode*, at block *physical*."""
+        """Write *data*, a block of *inode*, at block *physical*."""
+        # Checksums start with the inode's number and generation (0), or with the block's number
+        # if it holds extended attributes, because inodes can share those.
         owner = struct.pack("<Q", physical if kind is BlockKind.XATTRS else inode)
         self._pending[kind].append(_Pending(physical, owner, data))
         self._count += 1
@@ -51,7 +56,7 @@ class BlockWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write all that is waiting, in the order of the image."""
+        """Write pending blocks in ascending order."""
         ready = []
         for kind, pending in self._pending.items():
             ready += [(each.physical, data) for each, data in self._sealed(kind, pending)]

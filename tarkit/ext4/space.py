@@ -1,4 +1,4 @@
-"""Which blocks of the image are taken: an end that moves forward, and holes left behind it."""
+"""Allocation of blocks: from an end that moves forward, and from holes left behind it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from tarkit.errors import NoSpaceError
 from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, backup_groups
 
 MAX_BLOCKS = 2**48
-"""More than any image has."""
+"""More blocks than any image has."""
 
+# First blocks of all groups with a backup of superblock and descriptors.
 _ALL_BACKUPS = tuple(group * BLOCKS_PER_GROUP for group in backup_groups(2**28))
 
 
-@dataclass(slots=True)  # see ext4.node.Extent
+@dataclass(slots=True)  # not frozen, for speed: see ext4.node.Extent
 class Run:
-    """*count* blocks of the image from *start* on."""
+    """``count`` consecutive blocks of the image, from ``start`` on."""
 
     start: int
     count: int
@@ -29,10 +30,10 @@ class Run:
 
 
 class Space:
-    """Hands out blocks below *limit*, never those that superblocks and descriptors may need.
+    """Allocates blocks below *limit*, except those that superblocks and descriptors may need.
 
-    The first *prefix* blocks of the image, and of every group that has a backup, are kept back.
-    ``end`` is the block just past the last one handed out, ``taken`` counts those that are out.
+    The first *prefix* blocks of the image, and of every group with a backup, are reserved. ``end``
+    is the block just past the last one allocated, ``taken`` the number of allocated blocks.
     """
 
     def __init__(self, prefix: int, limit: int) -> None:
@@ -40,13 +41,13 @@ class Space:
         self.limit = limit
         self.end = prefix
         self.taken = 0
-        self._starts: dict[int, int] = {}
-        self._ends: dict[int, int] = {}
-        self._by_size: list[tuple[int, int]] = []
-        self._begun: Run | None = None
+        self._starts: dict[int, int] = {}  # sizes of holes by start
+        self._ends: dict[int, int] = {}  # starts of holes by end
+        self._by_size: list[tuple[int, int]] = []  # (size, start) of holes, sorted
+        self._begun: Run | None = None  # rest of the hole that take() is using up
 
     def copy(self) -> Space:
-        """An independent copy, to try something out on."""
+        """Return an independent copy, for a trial."""
         twin = Space(self.prefix, self.limit)
         twin.end, twin.taken = self.end, self.taken
         twin._starts, twin._ends = self._starts.copy(), self._ends.copy()
@@ -55,7 +56,7 @@ class Space:
         return twin
 
     def allocate(self, count: int) -> list[Run]:
-        """*count* blocks in as few runs as may be: the smallest hole that takes all, or the end.
+        """Allocate *count* blocks, in the smallest hole that fits them all or at the end.
 
         Raises :class:`NoSpaceError` at the limit.
         """
@@ -66,10 +67,10 @@ class Space:
         return self._append(count) if hole is None else [hole]
 
     def take(self, count: int) -> list[Run]:
-        """Return *count* more blocks: what is left of the largest hole, of the next one, then the end.
+        """Allocate the next *count* blocks: use up the largest hole, then the next, then the end.
 
-        So how many are asked for at a time makes no difference. What is left of the last hole stays
-        out until :meth:`put_back`. Raises :class:`NoSpaceError` at the limit.
+        The order of blocks does not depend on how they are split into calls. The rest of the last
+        hole is unavailable until :meth:`put_back`. Raises :class:`NoSpaceError` at the limit.
         """
         self.taken += count
         runs: list[Run] = []
@@ -83,13 +84,13 @@ class Space:
         return runs + self._append(count) if count else runs
 
     def put_back(self) -> None:
-        """Make a hole of what :meth:`take` has left of one."""
+        """Make the rest of the hole used by :meth:`take` available again."""
         if self._begun:
             hole, self._begun = self._begun, None
             self._leave(hole)
 
     def allocate_contiguous(self, count: int) -> Run:
-        """*count* blocks in one run; a stretch at the end too short for it becomes a hole."""
+        """Allocate *count* blocks in one run; a gap at the end too short for it becomes a hole."""
         self.taken += count
         hole = self._take_hole(count)
         if hole is not None:
@@ -97,16 +98,16 @@ class Space:
         room = self._room_at_end()
         if room and room < count:
             self._leave(self._extend(room))
-            self._room_at_end()
+            self._room_at_end()  # step over the backup
         return self._extend(count)
 
     def release(self, run: Run) -> None:
-        """Take back *run*, which may be part of what was handed out together."""
+        """Free *run*, which may be part of an allocation."""
         self.taken -= run.count
         self._leave(run)
 
     def _leave(self, run: Run) -> None:
-        """Make *run* a hole, joined with the holes it touches."""
+        """Make *run* a hole and join it with adjacent holes."""
         start, end = run.start, run.end
         if start in self._ends:
             start = self._remove(self._ends[start]).start
@@ -115,8 +116,8 @@ class Space:
         self._add(Run(start, end - start))
 
     def narrow(self, prefix: int) -> None:
-        """Keep back only *prefix* blocks from now on; what that frees becomes holes."""
-        assert prefix <= self.prefix, "what is handed out cannot be kept back"
+        """Reduce the reserved blocks to *prefix*; those it frees become holes."""
+        assert prefix <= self.prefix, "blocks already allocated cannot be reserved"
         for base in _ALL_BACKUPS:
             if base >= self.end:
                 break
@@ -125,11 +126,11 @@ class Space:
         self.prefix = prefix
 
     def holes(self) -> list[Run]:
-        """The holes before the end, in order."""
+        """Return the holes before the end, in order."""
         return [Run(start, self._starts[start]) for start in sorted(self._starts)]
 
     def free_runs(self, total: int) -> Iterator[Run]:
-        """All that is free in an image of *total* blocks, in order."""
+        """Yield all free runs of an image of *total* blocks, in order."""
         yield from self.holes()
         position = self.end
         for base in _ALL_BACKUPS[bisect_left(_ALL_BACKUPS, position) :]:
@@ -142,11 +143,11 @@ class Space:
             yield Run(position, total - position)
 
     def free_blocks(self, total: int) -> int:
-        """How many blocks are free in an image of *total* blocks."""
+        """Return the number of free blocks in an image of *total* blocks."""
         return sum(run.count for run in self.free_runs(total))
 
     def _room_at_end(self) -> int:
-        """Blocks up to the next backup; 0 past the last. Steps over a backup the end is at."""
+        """Move the end past a backup if it is at one; return the blocks up to the next, 0 if none."""
         at = bisect_left(_ALL_BACKUPS, self.end)
         if at < len(_ALL_BACKUPS) and _ALL_BACKUPS[at] == self.end:
             self.end += self.prefix
@@ -154,7 +155,7 @@ class Space:
         return _ALL_BACKUPS[at] - self.end if at < len(_ALL_BACKUPS) else 0
 
     def _append(self, count: int) -> list[Run]:
-        """Return *count* blocks behind the end, in one run unless a backup is in the way."""
+        """Allocate *count* blocks at the end, in one run unless a backup is in the way."""
         runs = []
         while count:
             room = self._room_at_end()
@@ -192,7 +193,7 @@ class Space:
 
 
 def no_space(needed: int, given: int) -> NoSpaceError:
-    """The error for an image that needs *needed* bytes at least where *given* may be used."""
+    """Return the error for an image that needs at least *needed* bytes but may use only *given*."""
     return NoSpaceError(
         f"the image needs at least {needed} bytes, and {given} are allowed",
         hint="ask for a larger size in bytes",

@@ -1,4 +1,4 @@
-"""The writer: contents first, as they arrive, then the tree they belong to."""
+"""The writer of images: first file contents, as they arrive, then the tree."""
 
 from __future__ import annotations
 
@@ -20,27 +20,29 @@ from tarkit.streams.uncached import Buffer
 
 
 class Ext4Writer(Closeable):
-    """Writes one ext4 image: :meth:`store` any number of times, then :meth:`finish` once.
+    """Writes one ext4 image: call :meth:`store` any number of times, then :meth:`finish` once.
 
-    A context manager, for one thread. The same calls with the same options give the same bytes,
-    however contents are cut into chunks. Until :meth:`finish` has returned the file is not a file
-    system, and after an error it cannot become one: the caller removes it. All methods raise
-    :class:`NoSpaceError` when the image or the machine is full and :class:`TransportError` when
-    the machine fails; of what a thread writes, a later call tells, :meth:`finish` at the latest.
+    A context manager; not thread-safe. The same calls with the same options give the same bytes,
+    however contents are split into chunks. The file is not a valid file system until :meth:`finish`
+    returns. After an error it never becomes one, and the caller should remove it.
+
+    All methods raise :class:`NoSpaceError` if the image or the disk is full, and
+    :class:`TransportError` if writing fails. Because a thread writes in the background, a later
+    call may raise the error, :meth:`finish` at the latest.
     """
 
     def __init__(self, image: ImageFile, options: Ext4Options) -> None:
         self._image = image
         self._options = options
         self._space = _first_space(options)
-        self._unfinished = 0  # files
+        self._unfinished = 0  # files being stored, or whose storing failed
 
     @classmethod
     def open(cls, target: Path | int, options: Ext4Options | None = None) -> Ext4Writer:
-        """Start an image in *target*, a path or the descriptor of a regular file, emptied first.
+        """Start an image in *target*, a path or the descriptor of a regular file, and truncate it.
 
-        A descriptor stays the caller's to close. Raises :class:`PathNotFoundError` for a directory
-        that is not there, and :class:`UnsupportedError` for anything but a regular file.
+        The caller still has to close a descriptor. Raises :class:`PathNotFoundError` if the parent
+        directory does not exist, and :class:`UnsupportedError` if *target* is not a regular file.
         """
         options = options or Ext4Options()
         image = ImageFile.open(target)
@@ -57,9 +59,9 @@ class Ext4Writer(Closeable):
         self._image.close()
 
     def expect(self, data: int, inodes: int) -> None:
-        """Raise :class:`NoSpaceError` now if *data* bytes in *inodes* inodes provably do not fit.
+        """Raise :class:`NoSpaceError` if *data* bytes in *inodes* inodes certainly do not fit.
 
-        The root is one of these; ``lost+found`` may be.
+        *inodes* includes the root; it may include ``lost+found``.
         """
         trial, limit = self._space.copy(), self._space.limit
         trial.limit = MAX_BLOCKS
@@ -67,7 +69,7 @@ class Ext4Writer(Closeable):
         if trial.end > limit:
             raise no_space(trial.end * BLOCK, limit * BLOCK)
         trial.limit = limit
-        last = FIRST_INODE - 1 + max(1, inodes - 1)  # the root's is one of the reserved ones
+        last = FIRST_INODE - 1 + max(1, inodes - 1)  # the root has a reserved inode
         plan_layout(trial, last, self._options)
 
     def store(
@@ -75,10 +77,11 @@ class Ext4Writer(Closeable):
     ) -> FileExtents:
         """Store a file of *size* bytes in one pass over *chunks*.
 
-        For a sparse file *regions* say where data is; *chunks* hold only that, back to back. Blocks
-        of zeros become holes, whether the file is sparse or not.
-        Raises :class:`TruncatedError` and :class:`SizeMismatchError` if *chunks* hold less or
-        more than they should, :class:`MalformedError` for *regions* that overlap or reach out.
+        *regions* are the data regions of a sparse file; *chunks* then contain only their data, back
+        to back. Blocks of zeros become holes, whether the file is sparse or not.
+
+        Raises :class:`TruncatedError` or :class:`SizeMismatchError` if *chunks* contain too little
+        or too much data, and :class:`MalformedError` if *regions* overlap or exceed *size*.
         """
         self._unfinished += 1
         contents = store(self._image, self._space.take, chunks, size, regions)
@@ -86,9 +89,9 @@ class Ext4Writer(Closeable):
         return contents
 
     def reserve(self, size: int) -> FileExtents:
-        """Set blocks aside for *size* bytes of data, for :meth:`fill` to bring later.
+        """Reserve blocks for *size* bytes of data, which :meth:`fill` stores later.
 
-        What is never filled is zeros.
+        Until then they are zeros.
         """
         blocks = self._space.take(blocks_of(size))
         return FileExtents(size, tuple(extents_of(blocks)))
@@ -102,8 +105,8 @@ class Ext4Writer(Closeable):
     ) -> FileExtents:
         """Store a file as :meth:`store` does, in the *reserved* blocks.
 
-        They must be as many as :func:`~tarkit.ext4.contents.data_size` says; raises
-        :class:`VerificationError` if not.
+        Raises :class:`VerificationError` unless their size is the
+        :func:`~tarkit.ext4.contents.data_size` of the file.
         """
         self._unfinished += 1
         blocks = Reserved(reserved)
@@ -113,9 +116,9 @@ class Ext4Writer(Closeable):
         return contents
 
     def discard(self, contents: FileExtents, *, written: bool = True) -> None:
-        """Forget *contents*, which no node may have: not a byte of them remains in the image.
+        """Free the blocks of *contents* and overwrite them with zeros; no node may use them.
 
-        What was only reserved, and not *written*, takes no writing now either.
+        Pass *written* as False to skip overwriting blocks that were only reserved.
         """
         for extent in contents.extents:
             if written:
@@ -125,11 +128,11 @@ class Ext4Writer(Closeable):
     def finish(self, root: Ext4Node, on_settled: Callable[[int], None] | None = None) -> Ext4Result:
         """Write the file system whose root directory is *root*.
 
-        While that goes on, *on_settled* is called with how many bytes from the front stay as they
-        are from now on: they may be read already.
+        *on_settled* is called during this with the number of bytes at the front that no longer
+        change, so that the caller can start to read them.
 
-        Raises :class:`UnsupportedError` or :class:`UnsafePathError`, with the path, for what ext4
-        cannot hold, and ``ValueError`` unless everything stored and not discarded belongs to
+        Raises :class:`UnsupportedError` or :class:`UnsafePathError`, with the path, if ext4 cannot
+        store a node, and ``ValueError`` unless each file stored and not discarded belongs to
         exactly one node.
         """
         if self._unfinished:
@@ -146,7 +149,7 @@ class Ext4Writer(Closeable):
 
 
 def _first_space(options: Ext4Options) -> Space:
-    """All blocks but those that descriptors may turn out to need."""
+    """Return all blocks except those that descriptors may need."""
     if isinstance(options.size, int):
         blocks = options.size // BLOCK
         wide = blocks > MAX_NARROW_BLOCKS

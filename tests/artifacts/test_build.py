@@ -314,7 +314,7 @@ def test_what_ext4_cannot_hold_is_left_out_with_a_note(tmp_path: Path) -> None:
     pax = {"SCHILY.xattr.com.apple.quarantine": "1", "SCHILY.xattr.user.note": "kept"}
     result = build(tmp_path, [file("a", b"", pax=pax), file("old", mtime=-(2**33))])
     assert [note.split(":")[0] for note in result.notes] == [
-        "1 inodes have a time that ext4 cannot tell, and got the nearest",
+        "1 inodes have a time that ext4 cannot store; used the nearest",
         "1 extended attributes were left out",
     ]
     assert b"kept" in result.path.read_bytes()

@@ -92,7 +92,7 @@ def test_notes_go_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixtur
     source = layout(tmp_path / "layout", image([[file("old", mtime=-(2**33))]]))
     assert run(["ext4", source, str(tmp_path / "out")]) == 0
     assert capsys.readouterr().err == (
-        "tarkit: 1 inodes have a time that ext4 cannot tell, and got the nearest\n"
+        "tarkit: 1 inodes have a time that ext4 cannot store; used the nearest\n"
     )
 
 

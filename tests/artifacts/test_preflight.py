@@ -60,7 +60,7 @@ def test_the_directory_must_be_writable(
     tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(RefusedError, match="cannot be written to"):
+    with pytest.raises(RefusedError, match="is not writable"):
         check_build(source, tmp_path / "out")
 
 

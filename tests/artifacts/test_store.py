@@ -1,4 +1,4 @@
-"""The store: one artifact for what goes in, however many processes ask for it at once."""
+"""The store: one artifact for the same inputs, even if many processes build it at once."""
 
 from __future__ import annotations
 

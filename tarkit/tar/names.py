@@ -109,19 +109,22 @@ class Names:
             if not any(member.type.is_link for member in members):
                 return members
             reached: dict[int, Member] = {}
-            # by offset, so members that several links lead to are not followed twice
+            seen: set[bytes | None] = set()
+            # each member and each target name once, as many links may lead to many members
             for member in members:
-                targets = self._targets(member) if member.type.is_link else (member,)
+                targets: tuple[Member, ...] = (member,)
+                if member.type.is_link:
+                    name = _target_name(member)
+                    if name in seen:
+                        continue
+                    seen.add(name)
+                    targets = self._targets(member, name)
                 reached.update((m.offset, m) for m in (targets[-1:] if last else targets))
             members = list(reached.values())
         raise UnsafePathError(f"{shown(members[0].name)} is a loop of links", where=self._where)
 
-    def _targets(self, link: Member) -> tuple[Member, ...]:
+    def _targets(self, link: Member, target: bytes | None) -> tuple[Member, ...]:
         is_absolute = link.linkname.startswith(b"/")
-        directory = b""
-        if link.type is MemberType.SYMLINK and not is_absolute:
-            directory = (clean(link.name) or b"").rpartition(b"/")[0]
-        target = clean(directory + b"/" + link.linkname)
         found = () if target is None else self._named(target)
         # an absolute target may mean a member, but never a file of the host
         if target is None or (is_absolute and not found):
@@ -144,3 +147,11 @@ def _slashed(name: bytes) -> bytes:
 def shown(name: str | bytes) -> str:
     """Return *name* as text for a message."""
     return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
+
+
+def _target_name(link: Member) -> bytes | None:
+    """Return the cleaned name that *link* leads to, or None if it leads out of the archive."""
+    directory = b""
+    if link.type is MemberType.SYMLINK and not link.linkname.startswith(b"/"):
+        directory = (clean(link.name) or b"").rpartition(b"/")[0]
+    return clean(directory + b"/" + link.linkname)

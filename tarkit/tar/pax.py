@@ -9,7 +9,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tarkit.errors import MalformedError
+from tarkit.errors import LimitExceededError, MalformedError
 from tarkit.tar.header import DISTINCT, MAX_SIZE, device, owner
 from tarkit.tar.member import Member
 
@@ -65,8 +65,15 @@ def _parse(block: bytes) -> Extended:
 _parse_short = lru_cache(DISTINCT)(_parse)  # most blocks hold a time alone, and repeat
 
 
+MAX_RECORDS = 50_000
+"""Most records of an extended header: more than the longest sparse map in pax format 0.0 needs."""
+
+
 def parse_records(block: bytes) -> list[Record]:
-    """Return the records of an extended header in order; raises :class:`MalformedError`."""
+    """Return the records of an extended header in order.
+
+    Raises :class:`MalformedError`, and :class:`LimitExceededError` beyond ``MAX_RECORDS``.
+    """
     records = []
     at, size = 0, len(block)
     while at < size:
@@ -77,6 +84,10 @@ def parse_records(block: bytes) -> list[Record]:
         value, key = head.end(), head[2]
         if not key or value >= end or block[value - 1] != _EQUALS:
             raise MalformedError("pax record without a keyword")
+        if len(records) == MAX_RECORDS:
+            raise LimitExceededError(
+                f"extended header of more than {MAX_RECORDS} records", limit=MAX_RECORDS
+            )
         records.append(Record(key, block[value : end - 1]))
         at = end
     return records

@@ -192,3 +192,14 @@ def test_many_links_to_one_member_are_one_holder() -> None:
     target = Member(b"x")
     links = [hardlink(b"m", b"x", n + 1) for n in range(5000)]
     assert Names([target, *links]).holders("m") == [target]
+
+
+def test_links_to_one_name_look_it_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = [Member(b"x", offset=n) for n in range(50)]
+    links = [hardlink(b"m", b"x", 50 + n) for n in range(50)]
+    names = Names([*targets, *links])
+    looked_up: list[bytes] = []
+    named = names._named
+    monkeypatch.setattr(names, "_named", lambda key: (looked_up.append(key), named(key))[1])
+    assert names.holders("m") == targets
+    assert looked_up.count(b"x") == 1

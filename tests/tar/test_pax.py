@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tarkit.errors import LimitExceededError, MalformedError, UnsupportedError
 from tarkit.tar.member import MemberType
-from tarkit.tar.pax import Record, format_record, format_time, parse_records
+from tarkit.tar.pax import MAX_RECORDS, Record, format_record, format_time, parse_records
 from tarkit.tar.scan import MAX_EXTENSION
 from tests.tar.blocks import block, extension, file, members, only, padded, pax, record
 
@@ -254,3 +254,9 @@ def test_a_link_is_not_a_file() -> None:
 def test_times_have_at_least_one_decimal(nanoseconds: int, text: bytes) -> None:
     """mksquashfs rejects times without one."""
     assert format_time(nanoseconds) == text
+
+
+def test_an_extended_header_holds_a_limited_number_of_records() -> None:
+    assert len(parse_records(b"5 a=\n" * MAX_RECORDS)) == MAX_RECORDS
+    with pytest.raises(LimitExceededError, match="more than 50000 records"):
+        parse_records(b"5 a=\n" * (MAX_RECORDS + 1))

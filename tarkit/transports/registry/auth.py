@@ -115,11 +115,12 @@ class Authorizer:
         """Count *error*. The last of the budget ends every retry loop, so it is no longer passing."""
         patience = self._http.patience
         number = earlier + 1
-        if isinstance(error, PassingError) and number < patience.attempts:
-            pause = patience.delay * 2.0 ** min(number, 16) / _SHARED
-        else:
-            number, pause = max(number, patience.attempts), patience.longest
+        pause = 0.0  # an optional request that cannot connect must not fail the next one
+        if number >= patience.attempts:
+            pause = patience.longest
             error = TransportError(error.message, where=error.where, hint=error.hint)
+        elif isinstance(error, PassingError):
+            pause = patience.delay * 2.0 ** min(number, 16) / _SHARED
         return _Outage(error, number, time.monotonic() + pause)
 
     def refused(self, response: Response, scopes: tuple[str, ...], sent: str | None) -> bool:

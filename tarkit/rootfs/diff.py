@@ -55,6 +55,7 @@ def diff(old: FileSystem, new: FileSystem) -> list[Difference]:
     unclear = [pair for pair in pairs if _is_unclear(pair, old, new)]
     old_digests = _digests(old, [pair.old for pair in unclear if pair.old])
     new_digests = _digests(new, [pair.new for pair in unclear if pair.new])
+    # pairs of files whose contents were read and differ
     differing = {pair for pair in unclear if old_digests[pair.old] != new_digests[pair.new]}
     regrouped = _regrouped(pairs)
     found = [

@@ -30,6 +30,7 @@ class LayerData:
     def add(self, data: bytes | Path) -> DataLocation:
         """Add *data*, or the path of a local file that contains it, and return its location."""
         self._added.append(data)
+        # the "offset" of added data is its index in the list
         return DataLocation(len(self.layers), len(self._added) - 1)
 
     def open(self, node: Node) -> BinaryIO:
@@ -64,6 +65,7 @@ class LayerData:
         See :func:`tarkit.rootfs.passes.deliver` for *complete* and *parallel*.
         """
         members = {place: node.member for node in nodes if (place := node.place) is not None}
+        # deliver() knows only the image's layers; added data follows from memory or local files
         added = sorted(place for place in members if place.layer == len(self.layers))
         of_overlay = {place: members.pop(place) for place in added}
         deliver(self.layers, members, sink, complete=complete, parallel=parallel)
@@ -115,7 +117,7 @@ class _SeekableLayer:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """See :class:`tarkit.tar.data.ArchiveData`."""
-        with self._lock:
+        with self._lock:  # files opened from one layer share its position
             self._stream.seek(offset)
             return self._stream.read(size)
 

@@ -32,7 +32,7 @@ def split(name: bytes, *, strict: bool = False) -> Parts:
     if strict and name.startswith(b"/"):
         raise UnsafePathError("absolute name", where=shown(name))
     parts: Parts = name.rstrip(b"/").split(b"/")
-    if not _SPECIAL.isdisjoint(parts):
+    if not _SPECIAL.isdisjoint(parts):  # rare, and much slower
         parts = _normalize(parts, name, strict=strict)
     if len(parts) > MAX_DEPTH:
         raise LimitExceededError(

@@ -112,6 +112,7 @@ class Resolver:
                 return None
             reached = _Reached(trail.nodes[-1], _length(trail.names))
             self._behind_links[path] = reached
+        # even if cached: each entry behind the link has this long path in a walk
         self._limits.add_path(reached.length)
         return reached.node
 

@@ -83,6 +83,7 @@ class Tree:
         parts = [part for part in path.split(b"/") if part not in (b"", b".")]
         if b".." not in parts:
             return parts
+        # "link/.." is the parent of the link's target, so everything up to the last ".." is resolved
         end = len(parts) - parts[::-1].index(b"..")
         return self.real_parts(parts[:end]) + parts[end:]
 
@@ -110,7 +111,7 @@ class Tree:
     def trail(self, parts: Parts, *, follow: bool = True) -> Trail:
         """Resolve *parts* component by component, as the kernel does, and return the steps."""
         trail = Trail([self.root], [], [])
-        pending = parts[::-1]
+        pending = parts[::-1]  # a stack, so that targets of links are resolved before the rest
         hops = 0
         while pending:
             name = pending.pop()
@@ -156,6 +157,7 @@ class Trail:
     def child(self, name: bytes) -> Node | None:
         """Return the entry *name* of the current directory, or None if it does not exist."""
         children = self.nodes[-1].children
+        # below a missing directory nothing exists, but ".." can lead back
         return children.get(name) if children and not self.missing else None
 
     def down(self, name: bytes, child: Node | None) -> None:

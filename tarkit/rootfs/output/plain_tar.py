@@ -46,6 +46,7 @@ class PlainTar:
             kept, lost = sort_xattrs(member)
             if member.sparse is None and not lost:
                 continue
+            # copy up to the member's headers, then skip its original headers and data
             yield from self._copied(position, member.offset)
             yield encode(replace(member, sparse=None, xattrs=kept))
             yield from logical(member, chunks_of(StoredData(self._data, member, _WHERE)))

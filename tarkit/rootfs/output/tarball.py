@@ -113,6 +113,7 @@ def write_tar(
         read = read_headers(layers, verified=False)
     with FileSystem.merged(layers, read, overlay=overlay) as files:
         require_writable(files.tree)
+        # differing lengths compare an entry with None, so they count as a difference
         pairs = zip_longest(entries_of(files.tree), written)
         entries = written
         if not all(entry == predicted_entry for entry, predicted_entry in pairs):
@@ -134,5 +135,6 @@ def _write_rest(
     left = {place for place, stretch in layout.stretches.items() if stretch.end > same}
     nodes = [node for node in files.tree.inodes() if node.place in left]
     output = PlacedTar(descriptor, layout)
+    # complete: plain layers without needed data have not been verified yet
     files.contents.deliver(nodes, output, complete=True, parallel=True)
     output.finish()

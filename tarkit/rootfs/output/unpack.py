@@ -58,7 +58,7 @@ class FileStager:
                 os.rename(made, name, src_dir_fd=self.descriptor, dst_dir_fd=directory)
             return
         if node not in self._shared:
-            self._shared[node] = self._make(node)
+            self._shared[node] = self._make(node)  # stays in the stager, as the source of all links
         made = self._shared[node]
         if made is not None:
             os.link(

@@ -46,6 +46,7 @@ class AddFiles:
         for found in _found(self.source):
             yield os.fsencode(found.below)
             yield found.kind.value
+            # the number of attributes keeps the parts that follow unambiguous
             yield b"%o %d %d" % (found.mode, found.status.st_mtime_ns, len(found.xattrs))
             for name, value in found.xattrs.items():
                 yield name
@@ -118,6 +119,7 @@ def _found(top: Path) -> Iterator[_Found]:
         with os_errors(path):
             status = path.stat() if path is top else path.lstat()
             if stat.S_ISDIR(status.st_mode):
+                # unfinished outputs of tarkit may be in the tree while it is added
                 inside = (each for each in path.iterdir() if not is_staging(each))
                 pending += sorted(inside, reverse=True)
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), MemberType.OTHER)

@@ -65,6 +65,7 @@ class AddCertificates:
 
     def make(self, work: OverlayContext) -> None:
         """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        # bundles are often links to one another: append to each file once
         paths = {work.real_path(path) for path in BUNDLES if work.get(path) is not None}
         for path in sorted(paths) or [work.real_path(BUNDLES[0])]:
             self._extend(work, path)

@@ -317,7 +317,7 @@ def test_metadata_that_ext4_cannot_store_is_noted(tmp_path: Path) -> None:
     result = build(tmp_path, [file("a", b"", pax=pax), file("old", mtime=-(2**33))])
     assert [note.split(":")[0] for note in result.notes] == [
         "1 inodes have a time that ext4 cannot store; used the nearest",
-        "1 extended attributes were left out",
+        "1 extended attributes omitted",
     ]
     assert b"kept" in result.path.read_bytes()
 

@@ -131,14 +131,16 @@ def test_errors_are_one_line(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_leaves_nothing(source: str, tmp_path: Path, number: signal.Signals) -> None:
     code = f"""
+import sys
 import time
-from tarkit.cli.app import run
+from tarkit.__main__ import main
 from tarkit.ext4 import Ext4Writer
 def finish(self, root, on_settled):
     print("writing", flush=True)
     time.sleep(60)
 Ext4Writer.finish = finish
-raise SystemExit(run(["ext4", {source!r}, {str(tmp_path / "out")!r}]))
+sys.argv = ["tarkit", "ext4", {source!r}, {str(tmp_path / "out")!r}]
+main()
 """
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -164,7 +164,7 @@ def _read_entries(
     if is_top_down and has_size:
         return read_headers(layers, verified=False)
     if is_top_down and not is_tight:
-        # Upper layers come first, so hidden files are known and their data is never stored.
+        # Upper layers come first, so most hidden files are known and their data is not stored.
         return read_layers(layers, data)
     entries = read_layers(layers, data.sizes, hidden=True)
     if not has_size:

@@ -1,9 +1,9 @@
 """Storing file data in an image, at the same blocks for any source and reading order.
 
-If layers can be read from the top, one pass stores their data, except files hidden by layers read
-before. If not, or if the data may not fit, a first pass measures the data: blocks of zeros become
-holes, so the size in the image depends on the content. Then the same blocks are reserved, and a
-second pass stores the data in any order.
+If layers can be read from the top, one pass stores their data, except files known to be hidden by
+layers read before. If not, or if the data may not fit, a first pass measures the data: blocks of
+zeros become holes, so the size in the image depends on the content. Then the same blocks are
+reserved, and a second pass stores the data in any order.
 """
 
 from __future__ import annotations

@@ -61,8 +61,8 @@ def make_root(root: Path) -> Path:
 def open_root(root: Path) -> Directory:
     """Open the directory *root*.
 
-    Raises :class:`RefusedError` if the directory, or a symbolic link to it, belongs to another user
-    than root.
+    Raises :class:`RefusedError` if the directory, or a symbolic link to it, belongs to a user other
+    than the current one and root.
     """
     # In a shared directory such as /tmp, anybody can create this path.
     with os_errors(root):

@@ -1,4 +1,4 @@
-"""One image in every form it can have."""
+"""An image in every storage format."""
 
 from __future__ import annotations
 
@@ -41,33 +41,33 @@ STACK: tuple[Sequence[Item], ...] = (
         file("tmp/new", b"n" * 5_000),
     ],
 )
-"""Layers that hide files of one another: by name, by whiteouts, and through a link."""
+"""Layers that hide each other's files: by name, by whiteouts, and through a link."""
 
 
 def zstd(data: bytes) -> bytes:
-    """*data* as zstd."""
+    """Compress *data* with zstd."""
     return zstandard.ZstdCompressor().compress(data)
 
 
 def fast(data: bytes) -> bytes:
-    """*data* as gzip with other bytes than :func:`~tests.builders.squeeze` makes."""
+    """Compress *data* with gzip, to other bytes than :func:`~tests.builders.squeeze`."""
     return gzip.compress(data, compresslevel=1, mtime=7)
 
 
 def image(layers: Sequence[Sequence[Item]] = STACK) -> Image:
-    """An image of *layers*, bottom first."""
+    """Return an image of *layers*, bottom first."""
     return image_of([pack(layer) for layer in layers])
 
 
 def layout(
     directory: Path, made: Image, pack: Callable[[bytes], bytes] | None = squeeze, **how: Any
 ) -> str:
-    """The location of a layout of *made*, its layers gone through *pack*."""
+    """Write *made* as a layout, its layers compressed by *pack*; return its location."""
     return f"oci:{write_files(directory, layout_of(made, pack=pack, **how))}"
 
 
 def every_form(directory: Path, made: Image) -> dict[str, str]:
-    """The locations of *made* in every form, by what to call it."""
+    """Write *made* in every form; return the locations by name."""
     plain = docker_archive(directory / "plain.tar", (made, ["app"]))
     packed = directory / "packed.tar.gz"
     packed.write_bytes(squeeze(plain.read_bytes()))
@@ -91,7 +91,7 @@ def every_form(directory: Path, made: Image) -> dict[str, str]:
 
 
 def sparse_layer(name: str, size: int, pieces: dict[int, bytes]) -> bytes:
-    """A layer of one sparse file, as GNU tar writes it with ``--format=pax``."""
+    """Return a layer of one sparse file, as written by GNU tar with ``--format=pax``."""
     table = "".join(f"{n}\n" for at, data in pieces.items() for n in (at, len(data)))
     head = f"{len(pieces)}\n{table}".encode()
     head += bytes(-len(head) % 512)

@@ -1,4 +1,4 @@
-"""Images become ext4 images: the same bytes from any form of them, and only what is to be in them."""
+"""Building ext4 images: the same bytes from every storage format, and no hidden data."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_random_stacks_give_the_same_bytes_compressed_and_plain(
 
 
 @pytest.mark.parametrize("form", ["oci, gzip", "docker-archive", "docker-archive, gzip"])
-def test_nothing_that_is_hidden_is_in_the_image(tmp_path: Path, form: str) -> None:
+def test_hidden_data_is_not_in_the_image(tmp_path: Path, form: str) -> None:
     location = every_form(tmp_path, image())[form]
     data = build_ext4(location, tmp_path / "out", SMALL).path.read_bytes()
     # "second" keeps the old content of "old" once; everything else of it is gone.
@@ -110,7 +110,7 @@ def test_nothing_that_is_hidden_is_in_the_image(tmp_path: Path, form: str) -> No
     assert b"n" * 5_000 in data
 
 
-def test_what_a_change_removes_is_not_in_the_image(tmp_path: Path) -> None:
+def test_data_removed_by_an_overlay_is_not_in_the_image(tmp_path: Path) -> None:
     layer = [file("key", SECRET * 2_000), file("motd", b"Welcome.")]
     overlay = Overlay().remove("/key").write("/motd", b"Changed.")
     data = build(tmp_path, layer, overlay=overlay).path.read_bytes()
@@ -119,7 +119,7 @@ def test_what_a_change_removes_is_not_in_the_image(tmp_path: Path) -> None:
     assert b"Changed." in data
 
 
-def test_what_went_in_names_the_image(tmp_path: Path) -> None:
+def test_the_uuid_is_derived_from_the_inputs(tmp_path: Path) -> None:
     layer = [file("a", b"a")]
     first = build(tmp_path, layer, name="first")
     variants = [
@@ -146,7 +146,9 @@ def test_a_config_does_not_change_the_bytes(tmp_path: Path) -> None:
     assert results[0].manifest != results[1].manifest
 
 
-def test_the_epoch_is_the_filesystems_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_source_date_epoch_is_the_time_of_the_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = build(tmp_path, [file("a/b", b"a")], name="plain")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     dated = build(tmp_path, [file("a/b", b"a")], name="dated")
@@ -156,7 +158,7 @@ def test_the_epoch_is_the_filesystems_time(tmp_path: Path, monkeypatch: pytest.M
     assert chosen.path.read_bytes()[1024 + 0x30 :][:4] == bytes(4)
 
 
-def test_the_result_says_what_was_built(tmp_path: Path) -> None:
+def test_the_result_describes_the_image(tmp_path: Path) -> None:
     uuid = UUID("12345678-1234-5678-1234-567812345678")
     options = Ext4Options(size=32 * MIB, label="root", uuid=uuid, inodes=500)
     result = build(tmp_path, [file("a", b"a" * 5_000)], options=options)
@@ -178,7 +180,7 @@ def test_a_share_is_left_free(tmp_path: Path) -> None:
     assert result.size - result.used >= result.size // 2
 
 
-def test_a_size_that_cannot_do_is_refused_before_anything_is_written(
+def test_a_size_too_small_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[object] = []
@@ -190,14 +192,14 @@ def test_a_size_that_cannot_do_is_refused_before_anything_is_written(
     assert listing(tmp_path) == ["image.layout"]
 
 
-def test_hidden_data_needs_no_room_in_a_size_that_is_given(tmp_path: Path) -> None:
+def test_hidden_data_takes_no_space_in_a_given_size(tmp_path: Path) -> None:
     base = [directory("real"), file("real/a", b"a" * (3 * MIB)), link("way", "real")]
     options = Ext4Options(size=4 * MIB, profile="ro")
     result = build(tmp_path, base, [file("way/a", b"a" * (2 * MIB))], options=options)
     assert result.size == 4 * MIB
 
 
-def test_zeros_need_no_room_in_a_size_that_is_given(tmp_path: Path) -> None:
+def test_zeros_take_no_space_in_a_given_size(tmp_path: Path) -> None:
     layer = [file("a", bytes(50 * MIB) + b"end"), file("b", b"b" * MIB)]
     result = build(tmp_path, layer, options=Ext4Options(size=2 * MIB, profile="ro"))
     assert result.size == 2 * MIB
@@ -206,7 +208,7 @@ def test_zeros_need_no_room_in_a_size_that_is_given(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["image.ext4", "image.layout", "small.layout"]
 
 
-def test_zeros_make_no_image_larger(tmp_path: Path) -> None:
+def test_zeros_do_not_enlarge_images(tmp_path: Path) -> None:
     sizes = {
         build(tmp_path, [file("a", bytes(n * MIB) + b"end")], options=SMALL, name=f"{n}").size
         for n in (1, 7, 30)
@@ -232,12 +234,12 @@ ZEROS = [
     ],
     [file("other/.wh.a"), file("other/b", bytes(20_000) + b"b"), file("small", b"s")],
 ]
-"""Layers with zeros, also in data that is hidden through links."""
+"""Layers with zeros, also in data hidden through links."""
 
 
 @pytest.mark.parametrize("options", [SMALL, Ext4Options(size=MIB, profile="ro"), Ext4Options()])
 @pytest.mark.parametrize("is_tight", [False, True])
-def test_zeros_lie_in_the_same_places_whatever_the_form(
+def test_images_with_zeros_have_the_same_bytes_in_every_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Ext4Options, is_tight: bool
 ) -> None:
     overlay = Overlay().write("/added", bytes(100_000) + b"added").write("/other/c", b"c" * 5_000)
@@ -271,7 +273,7 @@ def test_random_stacks_of_zeros_are_the_same_in_any_order(
     data: list[bytes],
     size: SizePolicy,
 ) -> None:
-    """In a compressed archive layers are read from the bottom, so they are measured first."""
+    """Layers of a compressed archive are read from the bottom, so they are measured first."""
     top = tmp_path_factory.mktemp("zeros")
     layers = [
         [
@@ -290,7 +292,7 @@ def test_random_stacks_of_zeros_are_the_same_in_any_order(
     assert len(set(outcomes)) == 1
 
 
-def test_a_sparse_file_and_the_same_file_written_out_are_one(tmp_path: Path) -> None:
+def test_sparse_files_and_full_files_give_the_same_bytes(tmp_path: Path) -> None:
     pieces = {0: b"first", 3 * MIB - 7: b"x" * 5_000, 9 * MIB: b""}
     whole = bytearray(9 * MIB)
     for at, data in pieces.items():
@@ -310,17 +312,17 @@ def test_a_sparse_file_takes_only_its_data(tmp_path: Path) -> None:
     assert b"x" * 4_096 in data
 
 
-def test_what_ext4_cannot_hold_is_left_out_with_a_note(tmp_path: Path) -> None:
+def test_metadata_that_ext4_cannot_store_is_noted(tmp_path: Path) -> None:
     pax = {"SCHILY.xattr.com.apple.quarantine": "1", "SCHILY.xattr.user.note": "kept"}
     result = build(tmp_path, [file("a", b"", pax=pax), file("old", mtime=-(2**33))])
     assert [note.split(":")[0] for note in result.notes] == [
         "1 inodes have a time that ext4 cannot store; used the nearest",
-        "1 extended attributes were left out",
+        "1 extended attributes omitted",
     ]
     assert b"kept" in result.path.read_bytes()
 
 
-def test_what_ext4_cannot_hold_at_all_is_named(tmp_path: Path) -> None:
+def test_errors_have_the_path(tmp_path: Path) -> None:
     pax = {"SCHILY.xattr.user.large": "x" * 8_000}
     with pytest.raises(UnsupportedError, match="/d/crowded"):
         build(tmp_path, [file("d/crowded", pax=pax)])
@@ -370,7 +372,7 @@ def test_progress_reaches_the_end(tmp_path: Path) -> None:
     assert all(each.speed >= 0 for each in events)
 
 
-def test_progress_of_a_layer_used_twice_only_goes_on(tmp_path: Path) -> None:
+def test_progress_of_a_layer_used_twice_never_decreases(tmp_path: Path) -> None:
     one, two = pack([file("a", "x" * 50_000)]), pack([file("b", "y")])
     files = layout_of(image_of([one, two, one]))
     events: list[Progress] = []
@@ -381,14 +383,14 @@ def test_progress_of_a_layer_used_twice_only_goes_on(tmp_path: Path) -> None:
     assert events[-1].blobs_done == events[-1].blobs == 2
 
 
-def test_an_image_takes_the_place_of_what_a_link_leads_to(tmp_path: Path) -> None:
+def test_the_target_of_a_link_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("image")
     made = build_ext4(layout(tmp_path / "layout", image()), tmp_path / "link", SMALL)
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "image").stat().st_size == made.size
 
 
-def test_a_place_that_is_not_there_is_told_before_a_layer_is_read(tmp_path: Path) -> None:
+def test_a_missing_directory_is_refused_before_a_layer_is_read(tmp_path: Path) -> None:
     events: list[Progress] = []
     location = layout(tmp_path / "layout", image())
     with pytest.raises(PathNotFoundError, match="no such directory"):

@@ -1,4 +1,4 @@
-"""``tarkit ext4``, as it is called."""
+"""The command line of ``tarkit ext4``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def json_of(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> dict[
     return document
 
 
-def test_it_prints_what_was_built(
+def test_the_result_is_printed(
     source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.ext4"
@@ -54,7 +54,7 @@ def test_it_prints_what_was_built(
     assert capsys.readouterr() == ("", "")
 
 
-def test_every_option_counts(
+def test_every_option_has_an_effect(
     source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
@@ -73,7 +73,7 @@ def test_every_option_counts(
     assert smallest["size"] < facts["size"]
 
 
-def test_files_are_changed_on_the_way(
+def test_overlay_options_change_files(
     source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "added").write_bytes(b"an added file")
@@ -112,7 +112,7 @@ def test_notes_go_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--size", "1M"], 6, "1048576 are allowed"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(
+def test_errors_are_one_line(
     source: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -131,7 +131,8 @@ def test_what_cannot_be_done_is_one_line(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_leaves_nothing(source: str, tmp_path: Path, number: signal.Signals) -> None:
     code = f"""
-import sys, time
+import sys
+import time
 from tarkit.__main__ import main
 from tarkit.ext4 import Ext4Writer
 def finish(self, root, on_settled):
@@ -151,7 +152,7 @@ main()
     assert listing(tmp_path) == ["layout"]
 
 
-def test_sizes_as_people_write_them() -> None:
+def test_sizes_may_have_suffixes() -> None:
     assert [parse_size(text) for text in ("0", "512", "4k", "512M", "2GiB", "1TB")] == [
         0, 512, 4 << 10, 512 << 20, 2 << 30, 1 << 40,
     ]  # fmt: skip

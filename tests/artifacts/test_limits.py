@@ -1,4 +1,4 @@
-"""What no output holds is refused by all of them, in the same words and with the same exit code."""
+"""All outputs have the same limits, with the same messages and exit codes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ REFUSED: dict[str, tuple[Sequence[Item], str]] = {
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("case", REFUSED)
 @pytest.mark.parametrize("compressed", [True, False])
-def test_every_output_refuses_it(tmp_path: Path, output: str, case: str, compressed: bool) -> None:
+def test_every_output_refuses_invalid_input(
+    tmp_path: Path, output: str, case: str, compressed: bool
+) -> None:
     layer, problem = REFUSED[case]
     (tmp_path / "to").mkdir()
     with (
@@ -81,7 +83,7 @@ def test_every_output_refuses_it(tmp_path: Path, output: str, case: str, compres
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_every_output_takes_as_much_as_there_may_be(tmp_path: Path, output: str) -> None:
+def test_every_output_accepts_the_limits(tmp_path: Path, output: str) -> None:
     layer = [
         file("n" * 255 + "/" + "m" * 255, "x"),
         link("l", "t" * 4095),
@@ -96,7 +98,7 @@ def test_every_output_takes_as_much_as_there_may_be(tmp_path: Path, output: str)
 
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("how", ["hidden", "removed"])
-def test_what_is_hidden_is_no_problem(tmp_path: Path, output: str, how: str) -> None:
+def test_hidden_files_may_exceed_limits(tmp_path: Path, output: str, how: str) -> None:
     bad = [
         link("d/long", "t" * 5_000),
         file("d/owner", "x", uid=(1 << 32) - 1),
@@ -109,7 +111,7 @@ def test_what_is_hidden_is_no_problem(tmp_path: Path, output: str, how: str) -> 
         OUTPUTS[output](source, tmp_path / "to" / "out", overlay)
 
 
-def test_looking_inside_needs_no_output(tmp_path: Path) -> None:
+def test_reading_has_no_limits(tmp_path: Path) -> None:
     layer = [item for case, (items, _) in REFUSED.items() if case != "links" for item in items]
     with source_of(tmp_path, layer) as source, FileSystem.of(source) as files:
         assert sum(1 for _ in files.walk()) > 10

@@ -1,4 +1,4 @@
-"""What cannot work is said before the long work begins."""
+"""Checks before a build starts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def source(tmp_path: Path) -> str:
     return layout(tmp_path / "layout", image())
 
 
-def test_it_says_what_there_is_to_read_and_to_fill(tmp_path: Path, source: str) -> None:
+def test_the_result_has_stored_size_and_free_space(tmp_path: Path, source: str) -> None:
     found = check_build(source, tmp_path / "out")
     blobs = sorted(path.stat().st_size for path in (tmp_path / "layout/blobs/sha256").iterdir())
     assert found.compressed_size < sum(blobs)
@@ -43,7 +43,7 @@ def test_it_says_what_there_is_to_read_and_to_fill(tmp_path: Path, source: str) 
     assert listing(tmp_path) == ["layout"]
 
 
-def test_a_directory_must_be_there(tmp_path: Path, source: str) -> None:
+def test_the_directory_must_exist(tmp_path: Path, source: str) -> None:
     with pytest.raises(PathNotFoundError, match="no such directory"):
         check_build(source, tmp_path / "no" / "out")
 
@@ -65,12 +65,12 @@ def test_the_directory_must_be_writable(
 
 
 def leave_free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """Have the system say that *size* bytes of any disk are free."""
+    """Make the system report *size* free bytes on any disk."""
     usage = shutil.disk_usage("/")._replace(free=size)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
 
 
-def test_there_must_be_room_for_the_top_layer_and_for_what_is_set_aside(
+def test_the_top_layer_and_allocated_size_must_fit(
     tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_source(source) as opened:
@@ -84,8 +84,8 @@ def test_there_must_be_room_for_the_top_layer_and_for_what_is_set_aside(
         check_build(source, tmp_path / "out")
 
 
-def test_what_is_hidden_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through a link, so that no name tells it before the merge does; or by an overlay."""
+def test_hidden_data_takes_no_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide it through a link, which only the merge can resolve, or by an overlay."""
     hidden = [
         [file("d/big", noise(300_000)), link("l", "d")],
         [file("l/.wh.big"), file("kept", "x")],
@@ -100,10 +100,10 @@ def test_what_is_hidden_takes_no_room(tmp_path: Path, monkeypatch: pytest.Monkey
     build_ext4(one, tmp_path / "removed", overlay=Overlay().remove("/big"))
 
 
-def test_what_may_not_fit_is_looked_at_before_it_is_written(
+def test_data_is_measured_before_writing_if_the_disk_is_tight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of two large layers the upper hides the lower, so they take less than they seem to."""
+    """The upper of two large layers hides the lower, so they need less than their size."""
     stack = [[file("a", noise(90_000))], [file(".wh.a"), file("b", noise(50_000, seed=2))]]
     source = layout(tmp_path / "layout", image(stack))
     usual = build_ext4(source, tmp_path / "usual")
@@ -115,7 +115,7 @@ def test_what_may_not_fit_is_looked_at_before_it_is_written(
     assert listing(tmp_path) == ["layout", "tight", "usual"]
 
 
-def test_the_platform_must_be_there(tmp_path: Path) -> None:
+def test_the_platform_must_exist(tmp_path: Path) -> None:
     made, index, _ = multi_platform("amd64", "arm64")
     write_files(tmp_path / "index", made.finish(named(index, "app")))
     location = f"oci:{tmp_path / 'index'}"
@@ -124,7 +124,7 @@ def test_the_platform_must_be_there(tmp_path: Path) -> None:
         check_build(location, tmp_path / "out", platform=Platform.parse("linux/s390x"))
 
 
-def test_options_no_image_can_have_are_refused_as_they_are_made() -> None:
+def test_invalid_options_are_refused_on_creation() -> None:
     with pytest.raises(UsageError):
         Ext4Options(size=5)
     with pytest.raises(UsageError):

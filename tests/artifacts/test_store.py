@@ -50,7 +50,7 @@ def artifacts(tmp_path: Path) -> ArtifactStore:
 
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """What was really built, as it happens."""
+    """Record every build."""
     done: list[Path] = []
 
     def counted(layers: object, output: Output, *more: object) -> object:
@@ -76,7 +76,7 @@ def test_an_artifact_is_built_once_for_every_form_of_an_image(
     assert visible(artifacts.root) == [made[0].id]
 
 
-def test_other_options_and_changes_are_other_artifacts(
+def test_other_options_and_overlays_give_other_artifacts(
     artifacts: ArtifactStore, builds: list[Path], tmp_path: Path
 ) -> None:
     source = layout(tmp_path / "layout", image())
@@ -95,7 +95,7 @@ def test_other_options_and_changes_are_other_artifacts(
 
 
 @pytest.mark.parametrize("damage", ["image", "length", "record", "lost image", "lost record"])
-def test_what_was_damaged_is_built_again(
+def test_a_damaged_artifact_is_built_again(
     artifacts: ArtifactStore, builds: list[Path], tmp_path: Path, damage: str
 ) -> None:
     source = layout(tmp_path / "layout", image())
@@ -121,7 +121,7 @@ def test_what_was_damaged_is_built_again(
     assert visible(artifacts.root) == [first.id]
 
 
-def test_an_artifact_may_have_a_name(
+def test_an_artifact_may_have_a_given_id(
     artifacts: ArtifactStore, builds: list[Path], tmp_path: Path
 ) -> None:
     source, other = layout(tmp_path / "a", image()), layout(tmp_path / "b", image([[file("x")]]))
@@ -138,9 +138,7 @@ def test_an_artifact_may_have_a_name(
 @pytest.mark.parametrize(
     "name", ["", ".", "..", ".x", "-x", "_x", "a/b", "a..b", "../x", "a\n", "ä", "a b", "x" * 129]
 )
-def test_a_name_cannot_lead_anywhere_else(
-    artifacts: ArtifactStore, tmp_path: Path, name: str
-) -> None:
+def test_an_id_cannot_leave_the_store(artifacts: ArtifactStore, tmp_path: Path, name: str) -> None:
     source = layout(tmp_path / "layout", image())
     with pytest.raises(UnsafePathError, match="cannot name an artifact"):
         artifacts.build_ext4(source, SMALL, artifact_id=name)
@@ -151,7 +149,7 @@ def test_a_name_cannot_lead_anywhere_else(
     assert visible(artifacts.root) == []
 
 
-def test_the_longest_name_is_one(artifacts: ArtifactStore, tmp_path: Path) -> None:
+def test_the_longest_id_is_valid(artifacts: ArtifactStore, tmp_path: Path) -> None:
     source = layout(tmp_path / "layout", image())
     assert artifacts.build_ext4(source, SMALL, artifact_id="x" * 128).id == "x" * 128
 
@@ -176,9 +174,7 @@ def build_in_a_process(root: Path, source: str, results: multiprocessing.Queue[o
     results.put((len(made), str(artifact.sha256)))
 
 
-def test_processes_that_want_the_same_share_one_build(
-    artifacts: ArtifactStore, tmp_path: Path
-) -> None:
+def test_processes_share_one_build(artifacts: ArtifactStore, tmp_path: Path) -> None:
     source = layout(tmp_path / "layout", image())
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[tuple[int, str]] = context.Queue()
@@ -220,7 +216,7 @@ store.ArtifactStore.open(Path({str(artifacts.root)!r})).build_ext4({source!r}, o
 
 
 def three(artifacts: ArtifactStore, tmp_path: Path) -> list[Artifact]:
-    """Three artifacts, last used 30, 20 and 10 seconds ago."""
+    """Build three artifacts, last used 30, 20 and 10 seconds ago."""
     made = []
     for number in range(3):
         source = layout(tmp_path / str(number), image([[file("n", b"%d" % number * 40_000)]]))
@@ -240,7 +236,7 @@ def test_the_artifacts_used_last_come_first(artifacts: ArtifactStore, tmp_path: 
     assert [each.id for each in artifacts.artifacts()] == ["n0", "n2", "n1"]
 
 
-def test_gc_keeps_what_it_is_told_to(artifacts: ArtifactStore, tmp_path: Path) -> None:
+def test_gc_removes_by_count_age_and_size(artifacts: ArtifactStore, tmp_path: Path) -> None:
     three(artifacts, tmp_path)
     assert artifacts.gc() == []
     assert artifacts.gc(keep=2) == ["n0"]
@@ -250,13 +246,15 @@ def test_gc_keeps_what_it_is_told_to(artifacts: ArtifactStore, tmp_path: Path) -
     assert visible(artifacts.root) == []
 
 
-def test_an_artifact_that_is_handed_out_is_used(artifacts: ArtifactStore, tmp_path: Path) -> None:
+def test_returning_an_artifact_updates_its_last_use(
+    artifacts: ArtifactStore, tmp_path: Path
+) -> None:
     three(artifacts, tmp_path)
     artifacts.get("n0")
     assert sorted(artifacts.gc(keep=1)) == ["n1", "n2"]
 
 
-def test_gc_takes_what_a_killed_builder_left(artifacts: ArtifactStore) -> None:
+def test_gc_removes_remains_of_a_killed_builder(artifacts: ArtifactStore) -> None:
     (artifacts.root / ".tarkit-staging-0123").mkdir()
     (artifacts.root / ".locks" / "abc").mkdir(parents=True)
     assert artifacts.gc(keep=9) == []
@@ -266,13 +264,13 @@ def test_gc_takes_what_a_killed_builder_left(artifacts: ArtifactStore) -> None:
     assert list(artifacts.root.glob(".tarkit-*")) == []
 
 
-def test_gc_counts_what_is_on_the_disk(artifacts: ArtifactStore, tmp_path: Path) -> None:
+def test_gc_counts_allocated_bytes(artifacts: ArtifactStore, tmp_path: Path) -> None:
     made = three(artifacts, tmp_path)
     two = sum(each.path.stat().st_blocks * 512 for each in made[1:])
     assert artifacts.gc(limit=two) == ["n0"]
 
 
-def test_gc_takes_those_used_longest_ago_whatever_their_size(
+def test_gc_removes_the_least_recently_used_of_any_size(
     artifacts: ArtifactStore, tmp_path: Path
 ) -> None:
     made = three(artifacts, tmp_path)
@@ -282,7 +280,7 @@ def test_gc_takes_those_used_longest_ago_whatever_their_size(
     assert sorted(artifacts.gc(limit=newest + (1 << 19))) == ["n0", "n1"]
 
 
-def test_gc_leaves_what_is_no_artifact(artifacts: ArtifactStore, tmp_path: Path) -> None:
+def test_gc_keeps_other_files(artifacts: ArtifactStore, tmp_path: Path) -> None:
     three(artifacts, tmp_path)
     (artifacts.root / "lost+found").mkdir()
     (artifacts.root / "Documents").mkdir()
@@ -291,7 +289,7 @@ def test_gc_leaves_what_is_no_artifact(artifacts: ArtifactStore, tmp_path: Path)
     assert visible(artifacts.root) == ["Documents", "lost+found"]
 
 
-def test_gc_takes_what_cannot_be_read_and_leaves_what_is_being_built(
+def test_gc_removes_damaged_artifacts_and_keeps_those_being_built(
     artifacts: ArtifactStore, tmp_path: Path
 ) -> None:
     three(artifacts, tmp_path)
@@ -316,7 +314,7 @@ def test_an_artifact_can_be_removed_while_it_is_read(
         artifacts.remove(artifact.id)
 
 
-def test_a_record_is_checked_where_it_is_read(tmp_path: Path) -> None:
+def test_invalid_records_are_refused(tmp_path: Path) -> None:
     directory = tmp_path / "a"
     directory.mkdir()
     for text in ("", "[]", "{}", '{"sha256": "sha256:00", "size": 1}', '{"size": -1}'):
@@ -325,16 +323,16 @@ def test_a_record_is_checked_where_it_is_read(tmp_path: Path) -> None:
             Artifact.read(directory)
 
 
-def test_a_record_of_another_size_is_told_at_once(artifacts: ArtifactStore, tmp_path: Path) -> None:
+def test_a_wrong_size_is_found_without_reading_the_image(
+    artifacts: ArtifactStore, tmp_path: Path
+) -> None:
     artifact = artifacts.build_ext4(layout(tmp_path / "layout", image()), SMALL)
     os.truncate(artifact.path, 100)
     with pytest.raises(SizeMismatchError):
         artifact.verify()
 
 
-def test_the_store_is_where_the_environment_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_names_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TARKIT_STORE", str(tmp_path / "named"))
     assert ArtifactStore.open().root == tmp_path / "named"
     monkeypatch.delenv("TARKIT_STORE")
@@ -346,7 +344,7 @@ def test_the_store_is_where_the_environment_says(
     assert stat.S_IMODE(default_root().stat().st_mode) == 0o700
 
 
-def test_the_store_falls_back_where_the_home_cannot_be_written_to(
+def test_the_store_falls_back_if_the_home_is_not_writable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TARKIT_STORE", raising=False)
@@ -363,7 +361,7 @@ def test_the_store_falls_back_where_the_home_cannot_be_written_to(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives directories away")
-def test_a_directory_of_somebody_else_is_no_store(tmp_path: Path) -> None:
+def test_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     os.chown(theirs, 12_345, 12_345)
@@ -372,7 +370,7 @@ def test_a_directory_of_somebody_else_is_no_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives links away")
-def test_a_link_of_somebody_else_is_no_store(tmp_path: Path) -> None:
+def test_a_link_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "link").symlink_to("mine", target_is_directory=True)
     assert roots.make_root(tmp_path / "link") == tmp_path / "link"

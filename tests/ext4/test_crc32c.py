@@ -36,7 +36,7 @@ def test_a_checksum_continues_where_another_ended() -> None:
 @example([(b"abc", b"\1"), (b"def", b"")], 300, 7, 0)
 @example([(b"abc", b"\1"), (b"def", b"")], 512, 7, 0)
 @example([(b"abc", b"\1" * 160), (b"def", b"\1" * 161)], 256, 7, 96)
-def test_many_at_once_are_the_same_as_one_by_one(
+def test_crc32c_many_matches_crc32c(
     messages: list[tuple[bytes, bytes]], covered: int, seed: int, tail: int
 ) -> None:
     prefixes = [prefix for prefix, _ in messages]

@@ -23,7 +23,7 @@ def numbered(names: list[bytes]) -> list[Name]:
 
 
 def records(block: bytes, form: DirectoryFormat) -> Iterator[Name]:
-    """The records of a leaf, which must fill it exactly."""
+    """Return the records of a leaf, which must fill it exactly."""
     position = 0
     while position < form.room:
         inode, length, size, kind = struct.unpack_from("<IHBB", block, position)
@@ -38,14 +38,14 @@ def records(block: bytes, form: DirectoryFormat) -> Iterator[Name]:
 
 
 def pointers(block: bytes, start: int) -> list[tuple[int, int]]:
-    """The entries of an index block; the first has no hash of its own."""
+    """Return the entries of an index block; the first has no hash."""
     _, entries, first = struct.unpack_from("<HHI", block, start)
     rest = struct.iter_unpack("<II", block[start + 8 : start + 8 * entries])
     return [(0, first), *((int(value), int(place)) for value, place in rest)]
 
 
 def leaf_pointers(built: DirectoryBlocks) -> list[tuple[int, int]]:
-    """What the index says about the leaves, whether it has one level or two."""
+    """Return the index entries of the leaves, with one or two levels."""
     top = pointers(built.blocks[0], 32)
     if built.index_blocks == 1:
         return top
@@ -67,7 +67,7 @@ def test_few_names_take_one_block(form: DirectoryFormat) -> None:
 
 
 @FORMATS
-def test_spare_blocks_hold_nothing(form: DirectoryFormat) -> None:
+def test_spare_blocks_are_empty(form: DirectoryFormat) -> None:
     built = build_directory([], 11, 2, form, at_least=4)
     assert [len(list(records(block, form))) for block in built.blocks] == [2, 0, 0, 0]
 
@@ -96,7 +96,7 @@ def test_many_names_are_found_by_their_hash(
 
 
 @given(st.sets(st.binary(min_size=1, max_size=255), max_size=300))
-def test_every_name_is_in_exactly_one_place(names: set[bytes]) -> None:
+def test_every_name_is_in_exactly_one_leaf(names: set[bytes]) -> None:
     built = build_directory(numbered(sorted(names)), 12, 2, CHECKED)
     leaves = built.blocks[built.index_blocks :]
     found = [each for block in leaves for each in records(block, CHECKED)]
@@ -119,7 +119,7 @@ def test_the_index_has_a_last_entry(monkeypatch: pytest.MonkeyPatch) -> None:
         build_directory(numbered([b"%0255d" % i for i in range(61)]), 12, 2, CHECKED)
 
 
-def test_an_index_has_the_room_the_format_gives() -> None:
+def test_index_limits_match_the_format() -> None:
     assert (CHECKED.index_limit(32), CHECKED.index_limit(8)) == (507, 510)
     assert (UNCHECKED.index_limit(32), UNCHECKED.index_limit(8)) == (508, 511)
 
@@ -144,7 +144,7 @@ def test_no_index_block_is_ever_full(form: DirectoryFormat, leaves: int, nodes: 
 
 
 def slack(block: bytes) -> int:
-    """Return how many bytes of *block* its last record does not need."""
+    """Return the number of bytes of *block* that its last record does not need."""
     position = size = length = 0
     while position + length < len(block):
         position += length
@@ -154,7 +154,7 @@ def slack(block: bytes) -> int:
 
 @pytest.mark.parametrize("width", [1, 3, 4, 5, 8, 100, 248, 255])
 def test_blocks_without_checksums_leave_room_for_one(width: int) -> None:
-    """Otherwise tune2fs, asked for checksums, leaves the directory broken."""
+    """Otherwise enabling checksums with tune2fs breaks the directory."""
     names = numbered([b"%0*d" % (width, i) for i in range(min(10**width, 2_000))])
     built = build_directory(names, 12, 2, UNCHECKED)
     assert min(slack(block) for block in built.blocks[built.index_blocks :]) >= 12

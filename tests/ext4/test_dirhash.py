@@ -23,17 +23,17 @@ KNOWN = {
 }
 
 
-def test_hashes_are_those_of_e2fsprogs() -> None:
+def test_hashes_match_e2fsprogs() -> None:
     assert dict(zip(KNOWN, hash_names(list(KNOWN), SEED), strict=True)) == KNOWN
 
 
 @given(st.lists(st.binary(min_size=1, max_size=255), max_size=40))
-def test_a_hash_does_not_depend_on_the_company(names: list[bytes]) -> None:
+def test_a_hash_does_not_depend_on_other_names(names: list[bytes]) -> None:
     assert hash_names(names, SEED) == [hash_names([name], SEED)[0] for name in names]
 
 
 @given(st.binary(min_size=1, max_size=255))
-def test_the_bit_of_the_index_is_clear_and_the_end_mark_not_reached(name: bytes) -> None:
+def test_hashes_have_a_clear_lowest_bit_and_are_below_the_end_mark(name: bytes) -> None:
     major = hash_names([name], SEED)[0] >> 32
     assert major & 1 == 0
     assert major < 0xFFFFFFFE

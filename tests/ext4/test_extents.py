@@ -23,7 +23,7 @@ def mapped(extents: list[Extent]) -> BlockMap:
 
 
 def walk(node: bytes, blocks: dict[int, bytes], room: int) -> Iterator[Extent]:
-    """The extents of a tree, in order; says so if a node is not what it should be."""
+    """Return the extents of a tree, in order; assert that its nodes are valid."""
     magic, entries, most, depth, _ = struct.unpack_from("<HHHHI", node)
     assert (magic, most) == (0xF30A, room)
     for i in range(entries):
@@ -41,7 +41,7 @@ def walk(node: bytes, blocks: dict[int, bytes], room: int) -> Iterator[Extent]:
     ("pieces", "depth", "blocks"),
     [(0, 0, 0), (4, 0, 0), (5, 1, 1), (1360, 1, 4), (1361, 2, 6)],
 )
-def test_the_tree_is_as_deep_as_it_needs_to_be(pieces: int, depth: int, blocks: int) -> None:
+def test_depth_and_blocks_of_the_tree(pieces: int, depth: int, blocks: int) -> None:
     tree = mapped(scattered(pieces))
     assert len(tree.root) == 60
     assert struct.unpack_from("<6xH", tree.root) == (depth,)

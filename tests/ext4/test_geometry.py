@@ -27,13 +27,13 @@ TIB = 1024 * GIB
         (100 * GIB, 131072, 1017),
     ],
 )
-def test_journal_and_reserve_are_those_of_mke2fs(blocks: int, journal: int, reserved: int) -> None:
+def test_journal_and_reserved_blocks_match_mke2fs(blocks: int, journal: int, reserved: int) -> None:
     geometry = divide(blocks, 11, prefix_for(blocks, grows=True, wide=False), Ext4Options())
     assert geometry.journal_blocks == journal
     assert geometry.reserved_gdt == reserved
 
 
-def test_what_is_too_small_has_no_journal() -> None:
+def test_small_images_have_no_journal() -> None:
     assert (journal_blocks(2047), journal_blocks(2048)) == (0, 1024)
 
 
@@ -53,7 +53,7 @@ def test_a_group_has_no_more_inodes_than_its_bitmap() -> None:
     assert geometry.inodes_per_group == 32768
 
 
-def test_a_last_group_must_be_worth_its_tables() -> None:
+def test_a_small_last_group_has_a_shortfall() -> None:
     def shortfall(rest: int) -> int:
         blocks = 2 * BLOCKS_PER_GROUP + rest
         return divide(blocks, 11, 2, Ext4Options(profile="ro")).last_group_shortfall
@@ -73,7 +73,7 @@ def filled(blocks: int) -> Space:
     free=st.integers(0, 90).map(Percent) | st.integers(0, 2**33),
     align=st.integers(1, 4096).map(lambda blocks: blocks * BLOCK),
 )
-def test_a_size_found_is_enough_and_aligned(
+def test_an_automatic_size_is_sufficient_and_aligned(
     used: int, inodes: int, free: int | Percent, align: int
 ) -> None:
     layout = plan_layout(filled(used), inodes, Ext4Options(free=free, align=align))
@@ -98,7 +98,7 @@ def test_the_smallest_size_has_little_to_spare(used: int, inodes: int) -> None:
         )
 
 
-def test_inodes_asked_for_are_there() -> None:
+def test_the_requested_inodes_exist() -> None:
     options = Ext4Options(inodes=100_000, size="min")
     layout = plan_layout(filled(10), 500, options)
     assert layout.geometry.inodes >= 100_000
@@ -117,11 +117,11 @@ def test_a_given_size_that_is_too_small_is_refused() -> None:
         plan_layout(filled(63 * MIB), 500, options)
 
 
-def test_a_last_group_not_worth_having_is_left_out() -> None:
+def test_a_small_last_group_is_left_out() -> None:
     options = Ext4Options(size=(2 * BLOCKS_PER_GROUP + 20) * BLOCK)
     assert plan_layout(filled(10), 500, options).geometry.blocks == 2 * BLOCKS_PER_GROUP
 
 
-def test_no_size_is_found_above_1_tib() -> None:
+def test_automatic_sizes_end_at_1_tib() -> None:
     with pytest.raises(NoSpaceError, match="larger size in bytes"):
         plan_layout(filled(10), 500, Ext4Options(free=2**40))

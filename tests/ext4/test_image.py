@@ -45,7 +45,7 @@ def test_pieces_end_up_where_they_were_written(
     assert path.read_bytes() == model
 
 
-def test_zeros_replace_what_was_there(path: Path) -> None:
+def test_zeros_overwrite_data(path: Path) -> None:
     image = ImageFile.open(path)
     image.write(0, b"x" * (3 * MIB))
     image.write_zeros(10, 2 * MIB)
@@ -54,7 +54,7 @@ def test_zeros_replace_what_was_there(path: Path) -> None:
     assert path.read_bytes() == b"x" * 10 + bytes(2 * MIB) + b"x" * (MIB - 10)
 
 
-def test_what_was_in_the_file_is_gone(path: Path) -> None:
+def test_existing_files_are_truncated(path: Path) -> None:
     path.write_bytes(b"old" * 1000)
     with path.open("r+b") as stream:
         image = ImageFile.open(stream.fileno())
@@ -65,7 +65,7 @@ def test_what_was_in_the_file_is_gone(path: Path) -> None:
     assert path.read_bytes() == b"\0\0new\0"
 
 
-def test_space_can_be_set_aside(path: Path) -> None:
+def test_space_can_be_allocated(path: Path) -> None:
     image = ImageFile.open(path)
     image.reserve(MIB)
     image.close()
@@ -86,14 +86,14 @@ def test_only_regular_files(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_files() -> Iterator[int]:
-    """Files of this process may have that many bytes."""
+    """Limit the size of files of this process."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8 * MIB, before[1]))
     yield 8 * MIB
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_machine_is_no_space(path: Path, small_files: int) -> None:
+def test_a_full_disk_raises_no_space_error(path: Path, small_files: int) -> None:
     image = ImageFile.open(path)
     with pytest.raises(NoSpaceError, match=f"{path}: "):
         image.write_zeros(0, 8 * small_files)

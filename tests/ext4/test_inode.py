@@ -25,7 +25,7 @@ def at(date: str) -> int:
 
 
 @given(st.integers(FIRST, at("2310-04-04") - 1) | st.integers(at("2378-04-23"), LAST))
-def test_every_time_in_range_is_kept_to_the_nanosecond(time: int) -> None:
+def test_times_in_range_are_exact_to_the_nanosecond(time: int) -> None:
     assert storable_time(time) == time
     assert decode_time(*encode_time(time)) == time
 
@@ -47,19 +47,19 @@ def test_epochs(date: str, seconds: int, epoch: int) -> None:
     assert encode_time(at(date)) == (seconds, epoch)
 
 
-def test_times_out_of_range_become_the_first_and_the_last() -> None:
+def test_times_out_of_range_are_clamped() -> None:
     assert storable_time(FIRST - 1) == FIRST
     assert storable_time(LAST + 1) == LAST
 
 
-def test_times_that_e2fsck_would_repair_become_the_last_before_them() -> None:
+def test_times_that_e2fsck_would_repair_are_clamped() -> None:
     before = at("2310-04-04 16:10:40") - 1
     assert {storable_time(at(f"{year}-01-01")) for year in range(2311, 2379)} == {before}
     assert storable_time(before + 1) == before
     assert storable_time(at("2378-04-22 22:38:56")) == at("2378-04-22 22:38:56")
 
 
-def test_large_numbers_are_in_two_parts() -> None:
+def test_large_numbers_are_split_in_two_fields() -> None:
     node = Ext4Node(mode=0o100644, uid=0x12345678, gid=0x9ABCDEF0)
     placement = Placement(size=0x1_2345_6789, blocks=0x2000_0001, xattr_block=0x1_0000_0002)
     packed = pack_inode(node, placement)
@@ -82,6 +82,6 @@ def test_a_table_has_its_checksums() -> None:
         assert stored[:124] + bytes(2) + stored[126:130] + bytes(2) + stored[132:] == inode
 
 
-def test_without_checksums_a_table_is_just_inodes() -> None:
+def test_tables_without_checksums_are_joined_inodes() -> None:
     inodes = [pack_inode(Ext4Node(mode=0o100644), Placement())] * 3
     assert pack_table(inodes, 1, checksum_seed=None) == b"".join(inodes)

@@ -30,21 +30,21 @@ def test_inodes_are_numbered_in_the_order_of_names() -> None:
     assert inventory.last_inode == 14
 
 
-def test_a_lost_and_found_of_its_own_is_kept() -> None:
+def test_an_existing_lost_and_found_is_kept() -> None:
     own = Ext4Node(mode=stat.S_IFDIR | 0o711, mtime=5)
     root = directory({b"a": Ext4Node(mode=REGULAR), b"lost+found": own})
     assert Inventory(root, TIME).nodes[1] is own
     assert Inventory(directory({}), TIME).nodes[1].mtime == TIME
 
 
-def test_a_directory_of_many_has_one_link() -> None:
+def test_a_directory_with_too_many_subdirectories_has_one_link() -> None:
     children = {b"%d" % i: directory({}) for i in range(64_998)}
     assert Inventory(directory({b"d": directory(children)}), TIME).links(2) == 65_000
     children[b"more"] = directory({})
     assert Inventory(directory({b"d": directory(children)}), TIME).links(2) == 1
 
 
-def test_the_tree_is_left_alone() -> None:
+def test_the_tree_is_not_modified() -> None:
     children = {b"a": Ext4Node(mode=REGULAR)}
     root = directory(children)
     Inventory(root, TIME)
@@ -91,14 +91,14 @@ MANY = Ext4Node(mode=REGULAR)
         ),
     ],
 )
-def test_what_ext4_cannot_hold(
+def test_invalid_nodes_are_refused(
     children: dict[bytes, Ext4Node], kind: type[TarkitError], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
         Inventory(directory({b"d": directory(children)}), TIME)
 
 
-def test_roots_that_cannot_be() -> None:
+def test_invalid_roots_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="root"):
         Inventory(Ext4Node(mode=REGULAR), TIME)
     with pytest.raises(UnsupportedError, match=r"/lost\+found: not a directory"):

@@ -33,17 +33,17 @@ from tarkit.ext4 import Ext4Options, Percent
     ],
     ids=repr,
 )
-def test_what_no_image_can_have_is_refused(wrong: dict[str, object]) -> None:
+def test_invalid_options_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         Ext4Options(**wrong)  # type: ignore[arg-type]
 
 
-def test_a_size_between_blocks_is_told_its_neighbours() -> None:
+def test_the_hint_for_an_unaligned_size_has_the_nearest_sizes() -> None:
     with pytest.raises(UsageError, match="use 999424 or 1003520"):
         Ext4Options(size=1_000_000)
 
 
-def test_the_uuid_follows_from_the_seed() -> None:
+def test_the_uuid_is_derived_from_the_seed() -> None:
     one, other = Ext4Options(seed=b"1" * 32), Ext4Options(seed=b"2" * 32)
     assert one.volume_uuid == Ext4Options(seed=b"1" * 32, label="x").volume_uuid
     assert one.volume_uuid != other.volume_uuid
@@ -52,6 +52,6 @@ def test_the_uuid_follows_from_the_seed() -> None:
     assert one.hash_seed != tuple(one.volume_uuid.bytes[::4])
 
 
-def test_a_uuid_asked_for_is_kept() -> None:
+def test_a_given_uuid_is_used() -> None:
     uuid = UUID("01234567-89ab-cdef-0123-456789abcdef")
     assert Ext4Options(uuid=uuid).volume_uuid == uuid

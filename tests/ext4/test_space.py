@@ -29,11 +29,11 @@ def test_a_long_run_steps_over_backups() -> None:
     ]
 
 
-def test_nothing_is_no_run() -> None:
+def test_no_blocks_are_no_run() -> None:
     assert Space(prefix=1, limit=2).allocate(0) == []
 
 
-def test_what_must_be_in_one_piece_is() -> None:
+def test_contiguous_blocks_are_in_one_run() -> None:
     space = Space(prefix=10, limit=10 * GROUP)
     space.allocate(GROUP - 100)
     assert space.allocate_contiguous(500) == Run(GROUP + 10, 500)
@@ -70,7 +70,7 @@ def test_holes_are_used_up_from_the_largest_on() -> None:
     counts=st.lists(st.integers(0, 20), max_size=9),
     backup=st.booleans(),
 )
-def test_it_makes_no_difference_how_many_are_taken_at_a_time(
+def test_taken_blocks_do_not_depend_on_the_calls(
     holes: list[tuple[int, int]], counts: list[int], backup: bool
 ) -> None:
     start = GROUP - 150 if backup else 1
@@ -91,7 +91,7 @@ def flat(runs: list[Run]) -> list[int]:
     return [block for run in runs for block in range(run.start, run.end)]
 
 
-def test_holes_that_touch_become_one() -> None:
+def test_adjacent_holes_are_joined() -> None:
     space = Space(prefix=1, limit=GROUP)
     space.allocate(100)
     for hole in (Run(10, 5), Run(20, 5), Run(15, 5)):
@@ -124,7 +124,7 @@ def test_a_copy_is_independent() -> None:
     assert (space.end, space.holes()) == (51, [Run(10, 5)])
 
 
-def test_what_is_free_leaves_out_backups_to_come() -> None:
+def test_free_runs_exclude_later_backups() -> None:
     space = Space(prefix=10, limit=10 * GROUP)
     space.allocate(90)
     assert list(space.free_runs(2 * GROUP)) == [Run(100, GROUP - 100), Run(GROUP + 10, GROUP - 10)]
@@ -133,7 +133,7 @@ def test_what_is_free_leaves_out_backups_to_come() -> None:
 
 @given(data=st.data(), prefix=st.integers(1, 200))
 @settings(max_examples=30)
-def test_no_block_is_given_twice_and_none_is_lost(data: st.DataObject, prefix: int) -> None:
+def test_no_block_is_allocated_twice_and_none_is_lost(data: st.DataObject, prefix: int) -> None:
     space = Space(prefix, limit=100 * GROUP)
     held: list[list[Run]] = []
     for _ in range(data.draw(st.integers(1, 25))):

@@ -27,7 +27,7 @@ def half(block: bytes, offset: int) -> int:
     return int.from_bytes(block[offset : offset + 2], "little")
 
 
-def test_fields_are_where_the_format_has_them() -> None:
+def test_fields_are_at_their_offsets() -> None:
     block = packed(Ext4Options(uuid=UUID_, label="größe", timestamp=2 * 2**32 + 9), group=3)
     assert len(block) == 1024
     assert (word(block, 0x04), word(block, 0x0C), word(block, 0x10)) == (100_000, 5, 6)
@@ -47,7 +47,7 @@ def test_fields_are_where_the_format_has_them() -> None:
     assert block[0x274:0x278] == bytes([2, 0, 2, 2])
 
 
-def test_the_checksum_covers_all_before_it() -> None:
+def test_the_checksum_covers_all_preceding_bytes() -> None:
     block = packed(Ext4Options())
     assert word(block, 0x3FC) == crc32c(block[:0x3FC])
     assert word(packed(Ext4Options(profile="compat")), 0x3FC) == 0
@@ -73,7 +73,7 @@ def test_checksums_start_from_the_uuid() -> None:
     assert checksum_seed(Ext4Options(profile="compat")) is None
 
 
-def test_checksums_start_from_a_seed_that_outlives_the_uuid() -> None:
+def test_the_checksum_seed_is_stored() -> None:
     options = Ext4Options(uuid=UUID_)
     assert word(packed(options), 0x270) == checksum_seed(options) == crc32c(UUID_.bytes)
     assert word(packed(Ext4Options(uuid=UUID_, profile="compat")), 0x270) == 0

@@ -44,7 +44,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def read(path: Path, contents: FileExtents) -> bytes:
-    """What *path* holds for *contents*, holes as zeros; the rest of each block must be zeros."""
+    """Read *contents* from *path*, holes as zeros; the rest of each block must be zeros."""
     image = path.read_bytes()
     blocks = max((each.logical + each.count for each in contents.extents), default=0)
     data = bytearray(max(blocks * 4096, contents.size))
@@ -74,10 +74,10 @@ def test_contents_are_in_the_image(path: Path, size: int) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 90_000), min_size=1, max_size=6))
 @example([100_000, 36_000])  # in one stretch: no superblock's backup is in its way
-def test_inodes_say_where_contents_are(
+def test_inodes_map_their_contents(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int]
 ) -> None:
-    """However long a stretch of blocks is; an extent takes 32,768 of them at most."""
+    """Runs of blocks have any length; an extent has at most 32,768 blocks."""
     path = tmp_path_factory.mktemp("map") / "image.ext4"
     with Ext4Writer.open(path) as fs:
         stored = [fs.reserve(blocks * 4096) for blocks in sizes]
@@ -93,7 +93,7 @@ def test_inodes_say_where_contents_are(
 
 
 def mapped_at(path: Path, inode: int) -> Iterator[Extent]:
-    """The extents in *inode*, one of the first group, whose map needs no block of its own."""
+    """Return the extents of *inode*, which is in the first group and has no tree blocks."""
     with path.open("rb") as image:
         image.seek(4096 + 8)
         (table,) = struct.unpack("<I", image.read(4))
@@ -107,12 +107,12 @@ def mapped_at(path: Path, inode: int) -> Iterator[Extent]:
 
 
 def blocks_in(extent: Extent) -> Iterator[tuple[int, int]]:
-    """Each block of the file with that of the image."""
+    """Return the block of the image for each block of the file."""
     logical = range(extent.logical, extent.logical + extent.count)
     return zip(logical, range(extent.physical, extent.physical + extent.count), strict=True)
 
 
-def test_a_file_across_a_backup_leaves_it_alone(path: Path) -> None:
+def test_a_file_skips_a_backup(path: Path) -> None:
     chunk = b"abcdefgh" * (MIB // 8)
     with Ext4Writer.open(path) as fs:
         contents = fs.store([chunk] * 130, 130 * MIB)
@@ -172,7 +172,7 @@ def test_blocks_of_zeros_are_holes(path: Path, whole: bytes, tail: int, chunk: i
     assert data_size([whole], len(whole)) == 4096 * len(held)
 
 
-def test_zeros_need_no_room(path: Path) -> None:
+def test_zeros_take_no_space(path: Path) -> None:
     with Ext4Writer.open(path, Ext4Options(size=4 * MIB, profile="ro")) as fs:
         contents = fs.store([bytes(MIB)] * 100 + [b"end"], 100 * MIB + 3)
         result = fs.finish(directory({b"a": Ext4Node(mode=REGULAR, contents=contents)}))
@@ -187,10 +187,10 @@ def test_zeros_need_no_room(path: Path) -> None:
     cuts=st.tuples(st.integers(1, 50_000), st.integers(1, 50_000)),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
-def test_data_that_was_measured_first_gets_the_same_blocks(
+def test_measured_data_gets_the_same_blocks(
     tmp_path: Path, before: list[int], discarded: set[int], whole: bytes, cuts: tuple[int, int]
 ) -> None:
-    """Also if holes are filled, and another file is reserved in between."""
+    """Test this also with holes, and with another file reserved in between."""
     sizes = (data_size([whole], len(whole)), 4096)
     made = []
     for is_measured in (False, True):
@@ -214,7 +214,7 @@ def test_data_that_was_measured_first_gets_the_same_blocks(
 
 
 @pytest.mark.parametrize("size", [4096, 3 * 4096])
-def test_data_that_changed_since_it_was_measured_is_an_error(path: Path, size: int) -> None:
+def test_data_changed_after_measuring_is_an_error(path: Path, size: int) -> None:
     with Ext4Writer.open(path) as fs:
         reserved = fs.reserve(size)
         with pytest.raises(VerificationError, match="changed since they were measured"):
@@ -223,7 +223,7 @@ def test_data_that_changed_since_it_was_measured_is_an_error(path: Path, size: i
             fs.finish(directory({}))
 
 
-def test_what_was_discarded_is_nowhere(path: Path) -> None:
+def test_discarded_data_is_overwritten(path: Path) -> None:
     secret = b"the quick brown secret "
     with Ext4Writer.open(path) as fs:
         large = fs.store([secret * 100_000], 100_000 * len(secret))
@@ -245,7 +245,7 @@ def test_what_was_discarded_is_nowhere(path: Path) -> None:
     assert result.size < 5 * MIB + 4 * MIB
 
 
-def test_what_is_never_filled_is_zeros_where_something_was(path: Path) -> None:
+def test_reserved_blocks_are_zeros_after_discards(path: Path) -> None:
     with Ext4Writer.open(path) as fs:
         fs.discard(fs.store([b"secret"] * 5_000, 30_000))
         empty = fs.reserve(30_000)
@@ -262,7 +262,7 @@ def test_what_is_never_filled_is_zeros_where_something_was(path: Path) -> None:
     profile=st.sampled_from(PROFILES),
     size=st.sampled_from(["auto", 40 * MIB]),
 )
-def test_what_is_settled_stays_as_it_is(
+def test_settled_bytes_do_not_change(
     tmp_path_factory: pytest.TempPathFactory,
     data: list[int],
     discarded: set[int],
@@ -270,7 +270,7 @@ def test_what_is_settled_stays_as_it_is(
     profile: Ext4Profile,
     size: int | Literal["auto"],
 ) -> None:
-    """Whoever reads these bytes while the rest is written has read what the image holds."""
+    """They can be read while the rest is written."""
     path = tmp_path_factory.mktemp("settled") / "image.ext4"
     tree = every_kind()
     children = dict(tree.root.children)
@@ -298,7 +298,7 @@ def test_what_is_settled_stays_as_it_is(
 
 
 def test_all_contents_are_settled_before_the_inodes(path: Path) -> None:
-    """So nearly all of an image can be read while its inodes are written."""
+    """Nearly all of an image can be read while its inodes are written."""
     settled: list[int] = []
     with Ext4Writer.open(path) as fs:
         contents = fs.store([b"x" * (8 * MIB)], 8 * MIB)
@@ -328,7 +328,7 @@ def test_the_same_calls_give_the_same_bytes(tmp_path: Path, profile: Ext4Profile
     assert len(digests) == 1
 
 
-def test_options_change_the_bytes_and_the_result_tells_them(path: Path) -> None:
+def test_options_change_the_bytes_and_the_result(path: Path) -> None:
     options = Ext4Options(label="root", size=32 * MIB, inodes=1_000, seed=b"s" * 32)
     result = Tree().write(path, options)
     image = path.read_bytes()
@@ -342,7 +342,7 @@ def test_options_change_the_bytes_and_the_result_tells_them(path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0, 25, 90])
-def test_so_much_is_free(path: Path, share: int) -> None:
+def test_the_requested_share_is_free(path: Path, share: int) -> None:
     tree = Tree()
     tree.root = directory({b"a": tree.file(b"a" * MIB)})
     result = tree.write(path, Ext4Options(free=Percent(share)))
@@ -350,7 +350,7 @@ def test_so_much_is_free(path: Path, share: int) -> None:
     assert result.size % (2 * MIB) == 0
 
 
-def test_an_image_is_sparse_unless_it_should_not_be(tmp_path: Path) -> None:
+def test_images_are_sparse_by_default(tmp_path: Path) -> None:
     taken = {}
     for sparse in (True, False):
         path = tmp_path / str(sparse)
@@ -361,7 +361,7 @@ def test_an_image_is_sparse_unless_it_should_not_be(tmp_path: Path) -> None:
     assert (tmp_path / "True").read_bytes() == (tmp_path / "False").read_bytes()
 
 
-def test_what_cannot_fit_is_refused_before_it_is_written(path: Path) -> None:
+def test_expect_refuses_data_that_cannot_fit(path: Path) -> None:
     with Ext4Writer.open(path, Ext4Options(size=16 * MIB)) as fs:
         fs.expect(data=10 * MIB, inodes=100)
         with pytest.raises(NoSpaceError, match="16777216 are allowed"):
@@ -372,8 +372,8 @@ def test_what_cannot_fit_is_refused_before_it_is_written(path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [[], [b"lost+found"]])
-def test_what_just_fits_is_expected_to(path: Path, given: list[bytes]) -> None:
-    """As many inodes as one group has, ten of which are the file system's own."""
+def test_expect_accepts_data_that_just_fits(path: Path, given: list[bytes]) -> None:
+    """Use as many inodes as a group has, ten of which are reserved."""
     files = 32_768 - 11
     children = {b"%d" % number: Ext4Node(mode=REGULAR) for number in range(files)}
     children |= {name: directory({}) for name in given}
@@ -385,7 +385,7 @@ def test_what_just_fits_is_expected_to(path: Path, given: list[bytes]) -> None:
         fs.finish(directory({**children, b"one more": Ext4Node(mode=REGULAR)}))
 
 
-def test_what_does_not_fit_after_all_is_refused(path: Path) -> None:
+def test_data_that_does_not_fit_is_refused(path: Path) -> None:
     with Ext4Writer.open(path, Ext4Options(size=16 * MIB)) as fs:
         fs.store([b"x" * MIB] * 10, 10 * MIB)
         with pytest.raises(NoSpaceError, match="16777216 are allowed"):
@@ -399,7 +399,7 @@ def test_metadata_that_does_not_fit_is_refused(path: Path) -> None:
         tree.write(path, Ext4Options(size=16 * MIB))
 
 
-def test_contents_must_have_the_size_they_claim(path: Path) -> None:
+def test_contents_must_have_the_given_size(path: Path) -> None:
     with Ext4Writer.open(path) as fs:
         with pytest.raises(TruncatedError, match="ends after 7 of 8 bytes"):
             fs.store([b"four", b"", b"thr"], 8)
@@ -430,7 +430,7 @@ def test_regions_must_be_in_order_and_inside(path: Path, wrong: list[Region]) ->
         fs.store([b"x" * 20], 10, wrong)
 
 
-def test_stored_and_forgotten_is_a_mistake(path: Path) -> None:
+def test_stored_contents_must_belong_to_one_node(path: Path) -> None:
     with Ext4Writer.open(path) as fs:
         contents = fs.store([b"forgotten"], 9)
         with pytest.raises(ValueError, match="0 blocks of contents, 1 are stored"):

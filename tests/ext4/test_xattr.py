@@ -14,7 +14,7 @@ MAGIC = 0xEA020000
 
 
 def read(area: bytes, start: int, origin: int) -> dict[tuple[int, bytes], bytes]:
-    """The attributes of *area*, whose entries begin at *start*; offsets count from *origin*."""
+    """Return the attributes of *area*: entries begin at *start*, offsets count from *origin*."""
     found = {}
     while area[start : start + 4] != bytes(4):
         size, index, offset, inode, length, _ = struct.unpack_from("<BBHIII", area, start)
@@ -25,7 +25,7 @@ def read(area: bytes, start: int, origin: int) -> dict[tuple[int, bytes], bytes]
     return found
 
 
-def test_what_is_small_stays_in_the_inode() -> None:
+def test_small_attributes_are_in_the_inode() -> None:
     packed = pack_xattrs({b"security.capability": b"c" * 20, b"user.a": b"12345"})
     assert packed.block is None
     assert len(packed.in_inode) == INODE_ROOM
@@ -33,7 +33,7 @@ def test_what_is_small_stays_in_the_inode() -> None:
     assert read(packed.in_inode, 4, 4) == {(6, b"capability"): b"c" * 20, (1, b"a"): b"12345"}
 
 
-def test_what_does_not_fit_goes_into_a_block() -> None:
+def test_attributes_that_do_not_fit_are_in_a_block() -> None:
     packed = pack_xattrs({b"user.large": b"l" * 1000, b"user.b": b"", b"trusted.z": b"z" * 200})
     assert read(packed.in_inode, 4, 4) == {(1, b"b"): b""}
     assert packed.block is not None
@@ -44,7 +44,7 @@ def test_what_does_not_fit_goes_into_a_block() -> None:
     assert list(read(packed.block, 32, 0).items()) == list(expected.items())
 
 
-def test_nothing_leaves_the_room_empty() -> None:
+def test_no_attributes_are_zeros() -> None:
     assert pack_xattrs({}).in_inode == bytes(INODE_ROOM)
 
 
@@ -55,7 +55,7 @@ def test_nothing_leaves_the_room_empty() -> None:
         max_size=12,
     )
 )
-def test_all_attributes_are_found_again(xattrs: dict[bytes, bytes]) -> None:
+def test_attributes_round_trip(xattrs: dict[bytes, bytes]) -> None:
     packed = pack_xattrs(xattrs)
     found = read(packed.in_inode, 4, 4) if any(packed.in_inode) else {}
     if packed.block is not None:
@@ -65,15 +65,15 @@ def test_all_attributes_are_found_again(xattrs: dict[bytes, bytes]) -> None:
     assert found == {(1, name[5:]): value for name, value in xattrs.items()}
 
 
-def test_a_block_holds_so_much_and_no_more() -> None:
+def test_the_capacity_of_a_block() -> None:
     room = 4096 - 32 - 4 - 16 - 4
     assert pack_xattrs({b"user.full": b"f" * room}).block is not None
     with pytest.raises(UnsupportedError, match="4068 bytes"):
         pack_xattrs({b"user.full": b"f" * (room + 1)})
 
 
-def test_what_fits_somehow_fits() -> None:
-    """28 bytes in the inode would leave more outside than a block has room for."""
+def test_the_inode_is_filled_to_make_the_rest_fit() -> None:
+    """With only 28 bytes in the inode, the rest would not fit the block."""
     sizes = {b"user.a": 28, b"user.bb": 88, b"user.ccc": 4032}
     xattrs = {name: b"v" * (size - 16 - 4) for name, size in sizes.items()}
     packed = pack_xattrs(xattrs)
@@ -85,7 +85,7 @@ def test_what_fits_somehow_fits() -> None:
 @pytest.mark.parametrize(
     "name", [b"user.a", b"trusted.a", b"security.ima", b"system.posix_acl_access"]
 )
-def test_names_with_a_place(name: bytes) -> None:
+def test_names_that_ext4_can_store(name: bytes) -> None:
     assert can_hold(name)
     assert can_hold(b"user." + b"n" * 250)
 
@@ -93,7 +93,7 @@ def test_names_with_a_place(name: bytes) -> None:
 @pytest.mark.parametrize(
     "name", [b"com.apple.provenance", b"system.data", b"user.", b"user", b"", b"user." + b"n" * 251]
 )
-def test_names_without_one(name: bytes) -> None:
+def test_names_that_ext4_cannot_store(name: bytes) -> None:
     assert not can_hold(name)
     with pytest.raises(UnsupportedError):
         pack_xattrs({name: b""})
@@ -107,7 +107,7 @@ def test_hash_of_an_entry() -> None:
     assert entry_hash(b"a", b"\1") == entry_hash(b"a", b"\1\0\0\0")
 
 
-def test_an_access_control_list_gets_short() -> None:
+def test_access_control_lists_are_shortened() -> None:
     assert short_acl(acl()) == bytes.fromhex(
         "01000000" "01000600" "02000400e8030000" "04000400" "08000700d0070000" "10000700" "20000000"
     )  # fmt: skip
@@ -123,6 +123,6 @@ def test_an_access_control_list_gets_short() -> None:
         struct.pack("<IHHI", 2, 3, 6, 0),
     ],
 )
-def test_what_is_no_access_control_list(value: bytes) -> None:
+def test_invalid_access_control_lists_are_refused(value: bytes) -> None:
     with pytest.raises(MalformedError):
         pack_xattrs({b"system.posix_acl_access": value})

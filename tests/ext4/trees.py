@@ -1,4 +1,4 @@
-"""Trees to put into images, and the same trees as a mounted file system shows them."""
+"""Trees for images, and the expected content of their mounted file systems."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Tree:
     data: dict[Ext4Node, bytes] = field(default_factory=dict)
 
     def file(self, data: bytes = b"", mode: int = REGULAR, mtime: int = 0) -> Ext4Node:
-        """A new regular file, to be given a name."""
+        """Return a new regular file without a name."""
         node = Ext4Node(mode=mode, mtime=mtime)
         self.data[node] = data
         return node
 
     def write(self, path: Path, options: Ext4Options | None = None) -> Ext4Result:
-        """An image of the tree in *path*."""
+        """Write an image of the tree to *path*."""
         with Ext4Writer.open(path, options) as fs:
             for node, data in self.data.items():
                 node.contents = fs.store([data], len(data))
@@ -41,12 +41,12 @@ class Tree:
 
 
 def directory(children: Mapping[bytes, Ext4Node]) -> Ext4Node:
-    """A directory of *children* with nothing special about it."""
+    """Return an ordinary directory of *children*."""
     return Ext4Node(mode=DIRECTORY, children=children)
 
 
 def every_kind() -> Tree:
-    """A small tree with one of everything an image may hold."""
+    """Return a small tree with every kind of inode."""
     tree = Tree()
     linked = tree.file(b"one inode, two names\n")
     owned = tree.file(b"owned", mode=stat.S_IFREG | 0o6711, mtime=1_234_567_890_123_456_789)
@@ -89,7 +89,7 @@ def every_kind() -> Tree:
 
 
 def acl() -> bytes:
-    """An access control list as the kernel hands it out, with a user and a group of its own."""
+    """Return an access control list in Linux's form, with entries for a user and a group."""
     none = 0xFFFFFFFF
     entries = [(1, 6, none), (2, 4, 1000), (4, 4, none), (8, 7, 2000), (16, 7, none), (32, 0, none)]
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
@@ -97,7 +97,7 @@ def acl() -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What can be seen of one path; ``first`` is the first path of the same inode."""
+    """The visible properties of a path; ``first`` is the first path of the same inode."""
 
     first: bytes
     mode: int
@@ -112,7 +112,7 @@ class Seen:
 
 
 def expected(tree: Tree) -> dict[bytes, Seen]:
-    """What a mounted image of *tree* should show."""
+    """Return the expected content of a mounted image of *tree*."""
     nodes = dict(_nodes(tree.root, b""))
     links: dict[Ext4Node, list[bytes]] = {}
     for path, node in nodes.items():
@@ -148,14 +148,14 @@ def _expected(tree: Tree, node: Ext4Node, paths: list[bytes]) -> Seen:
 
 
 def _told(time: int) -> int:
-    """*time* as far as an inode can tell it: three stretches of it are moved to their border."""
+    """Return the nearest storable time; three ranges of times cannot be stored."""
     if 10_737_418_240 <= time // 10**9 < 12_884_901_888:
         return 10_737_418_240 * 10**9 - 1
     return min(max(time, -2_147_483_648 * 10**9), 15_032_385_536 * 10**9 - 1)
 
 
 def seen(root: Path) -> dict[bytes, Seen]:
-    """What the file system mounted at *root* shows, but for its lost+found."""
+    """Return the content of the file system mounted at *root*, without its lost+found."""
     first: dict[int, bytes] = {}
     found = {path: _seen(os.fsencode(root) + path, path, first) for path in _paths(root)}
     return dict(sorted(found.items()))

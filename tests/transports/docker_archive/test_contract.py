@@ -137,9 +137,9 @@ def test_choosing_an_item(reader: DockerArchiveReader) -> None:
     with pytest.raises(AmbiguousImageError) as ambiguous:
         reader.source()
     assert len(ambiguous.value.available) == 2
-    with pytest.raises(AmbiguousImageError, match="name of several images"):
+    with pytest.raises(AmbiguousImageError, match="several images are named"):
         reader.source("1")
-    with pytest.raises(ImageNotFoundError, match="it holds 2 images"):
+    with pytest.raises(ImageNotFoundError, match="found 2 images"):
         reader.source(index=5)
     with pytest.raises(ImageNotFoundError):
         reader.source(index=-1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Iterator
 
 import pytest
@@ -158,9 +159,9 @@ def test_blocks_without_checksums_leave_room_for_one(width: int) -> None:
     names = numbered([b"%0*d" % (width, i) for i in range(min(10**width, 2_000))])
     built = build_directory(names, 12, 2, UNCHECKED)
     assert min(slack(block) for block in built.blocks[built.index_blocks :]) >= 12
-    full = next(
-        n
-        for n in range(len(names), 0, -1)
-        if build_directory(names[:n], 12, 2, UNCHECKED).index_blocks == 0
+    full = bisect_left(
+        range(1, len(names) + 1),
+        True,
+        key=lambda n: build_directory(names[:n], 12, 2, UNCHECKED).index_blocks > 0,
     )
     assert slack(build_directory(names[:full], 12, 2, UNCHECKED).blocks[0]) >= 12

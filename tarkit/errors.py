@@ -232,8 +232,9 @@ class NoSpaceError(RefusedError):
 class CancelledError(TarkitError):
     """The operation was cancelled.
 
-    Causes: a :class:`~tarkit.Cancellation`, a progress callback, or the failure of another task of
-    the same operation. A callback may raise this error to stop a copy; nothing is then committed.
+    Causes: a :class:`~tarkit.streams.cancellation.Cancellation`, a progress callback, or the
+    failure of another task of the same operation. A callback may raise this error to stop a copy;
+    nothing is then committed.
     """
 
 

@@ -46,24 +46,23 @@ class Sparse(Enum):
 class CopyOptions:
     """Options for :func:`~tarkit.copying.engine.copy_image`.
 
-    Attributes:
-        all: Copy the whole index.
-        platforms: The platforms to copy from an index; by default that of the running system.
-            A single platform is copied as an image without an index, unless ``sparse`` is
-            :attr:`Sparse.KEEP`.
-        sparse: How to handle a partially copied index. None strips it to the requested
-            platforms, and refuses if ``all`` is set but manifests are missing.
-        compression: The compression for layers.
-        level: The compression level; the range depends on the codec.
-        preserve_digests: Refuse to change any manifest or layer.
-        jobs: The maximum number of blobs in flight.
-        on_progress: A listener for events. Several threads call it, one at a time. It may
-            raise :class:`~tarkit.errors.CancelledError` to stop the copy.
-        verify_diff_ids: Decompress every layer and compare it with its diff ID, even if the
-            layer is reused or copied unchanged.
-        fetch_foreign: A function that opens a non-distributable layer at its URLs, such as
-            :func:`~tarkit.transports.registry.foreign.fetch_layer`. If it is None, the copy
-            omits such layers.
+    - ``all``: copy the whole index.
+    - ``platforms``: the platforms to copy from an index; by default that of the running system.
+      A single platform is copied as an image without an index, unless ``sparse`` is
+      :attr:`Sparse.KEEP`.
+    - ``sparse``: how to handle a partially copied index. None strips it to the requested
+      platforms, and refuses if ``all`` is set but manifests are missing.
+    - ``compression``: the compression for layers.
+    - ``level``: the compression level; the range depends on the codec.
+    - ``preserve_digests``: refuse to change any manifest or layer.
+    - ``jobs``: the maximum number of blobs in flight.
+    - ``on_progress``: a listener for events. Several threads call it, one at a time. It may
+      raise :class:`~tarkit.errors.CancelledError` to stop the copy.
+    - ``verify_diff_ids``: decompress every layer and compare it with its diff ID, even if the
+      layer is reused or copied unchanged.
+    - ``fetch_foreign``: a function that opens a non-distributable layer at its URLs, such as
+      :func:`~tarkit.transports.registry.foreign.fetch_layer`. If it is None, the copy
+      omits such layers.
 
     Raises :class:`UsageError` if the level is out of range or has no effect, or if ``jobs`` is
     less than 1.
@@ -95,14 +94,13 @@ class CopyOptions:
 class CopyResult:
     """The result of a copy.
 
-    Attributes:
-        descriptor: The top manifest or index as stored at the destination.
-        copied: The number of blobs copied unchanged.
-        recompressed: The number of blobs stored with another compression.
-        reused: The number of blobs that the destination already held.
-        bytes_read: Blob bytes read from the source.
-        bytes_written: Blob bytes written to the destination.
-        notes: Messages about omitted content and unrequested changes.
+    - ``descriptor``: the top manifest or index as stored at the destination.
+    - ``copied``: the number of blobs copied unchanged.
+    - ``recompressed``: the number of blobs stored with another compression.
+    - ``reused``: the number of blobs that the destination already held.
+    - ``bytes_read``: blob bytes read from the source.
+    - ``bytes_written``: blob bytes written to the destination.
+    - ``notes``: messages about omitted content and unrequested changes.
     """
 
     descriptor: Descriptor

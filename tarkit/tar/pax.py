@@ -74,7 +74,7 @@ def parse_records(block: bytes) -> list[Record]:
 
     Raises :class:`MalformedError`, and :class:`LimitExceededError` beyond ``MAX_RECORDS``.
     """
-    records = []
+    records: list[Record] = []
     at, size = 0, len(block)
     while at < size:
         head = _HEAD(block, at)

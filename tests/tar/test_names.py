@@ -200,6 +200,11 @@ def test_links_to_one_name_look_it_up_once(monkeypatch: pytest.MonkeyPatch) -> N
     names = Names([*targets, *links])
     looked_up: list[bytes] = []
     named = names._named
-    monkeypatch.setattr(names, "_named", lambda key: (looked_up.append(key), named(key))[1])
+
+    def count(key: bytes) -> tuple[Member, ...]:
+        looked_up.append(key)
+        return named(key)
+
+    monkeypatch.setattr(names, "_named", count)
     assert names.holders("m") == targets
     assert looked_up.count(b"x") == 1

@@ -263,7 +263,7 @@ def test_a_debian_root_is_the_same_in_an_image_and_boots(debian: Path, tmp_path:
 
 
 def test_a_full_disk_is_no_space_and_leaves_nothing(tmp_path: Path) -> None:
-    source = layout(tmp_path / "layout", image_of([pack([file("a", bytes(30 * MIB))])]))
+    source = layout(tmp_path / "layout", image_of([pack([file("a", b"x" * (30 * MIB))])]))
     disk = tmp_path / "disk"
     disk.mkdir()
     find_tool("mount")("-t", "tmpfs", "-o", "size=16m", "none", disk)

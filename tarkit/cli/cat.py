@@ -39,7 +39,7 @@ def cat_command(
         node = files.file(path)
         if node.place is not None:
             files.contents.deliver([node], _Output())
-        else:  # an empty file, or one hole: no layer data to deliver
+        else:  # empty or a single hole: there is no layer data to read
             with files.contents.open(node) as stream:
                 for chunk in chunks_of(stream):
                     write_all(standard_output(), chunk)

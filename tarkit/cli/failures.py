@@ -51,12 +51,12 @@ def report(error: BaseException, *, debug: bool = False) -> int:
 
 
 def wants_debugging(arguments: Sequence[str]) -> bool:
-    """Return whether ``--debug`` or the variable ``TARKIT_DEBUG`` requests tracebacks."""
+    """Return whether ``--debug`` or the environment variable ``TARKIT_DEBUG`` is set."""
     return "--debug" in arguments or bool(os.environ.get("TARKIT_DEBUG"))
 
 
 def report_threads(*, debug: bool) -> None:
-    """Report uncaught errors of threads as one line, with a traceback only if *debug*."""
+    """Report uncaught errors in threads as one line, after a traceback if *debug*."""
 
     def hook(failed: threading.ExceptHookArgs) -> None:
         report(failed.exc_value or failed.exc_type(), debug=debug)
@@ -72,14 +72,14 @@ def _described(error: BaseException) -> tuple[str, int]:
     if isinstance(error, SystemExit):
         return _described_exit(error)
     if isinstance(error, BrokenPipeError):
-        return "", 1  # the reader has left, as in `tarkit ls | head`
+        return "", 1  # the reader closed the pipe, as in `tarkit ls | head`
     if isinstance(error, OSError):
         from tarkit.streams.os_errors import from_os_error
 
         return _described(from_os_error(error, error.filename or "input/output"))
     if isinstance(error, MemoryError):
         return "out of memory", 1
-    if isinstance(error, ImportError):  # often for lack of memory or file descriptors
+    if isinstance(error, ImportError):  # often caused by a lack of memory or file descriptors
         return f"cannot load {error.name or 'a module'}: {error.msg}", 1
     return _described_unexpected(error)
 
@@ -102,4 +102,4 @@ def _described_unexpected(error: BaseException) -> tuple[str, int]:
     )
 
 
-_MAX_LENGTH = 500  # of the text of an unexpected error, which may quote input
+_MAX_LENGTH = 500  # characters of an unexpected error, which may quote input

@@ -1,4 +1,4 @@
-"""Messages on standard error; a failure to print one never changes the exit code."""
+"""Print messages on standard error. Failing to print one never changes the exit code."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import TextIO
 
 
 def say(text: str) -> None:
-    """Print a line on standard error, unless that is closed.
+    """Print a line on standard error, or do nothing if it is closed.
 
-    ``print(file=None)`` would write to standard output instead.
+    With a closed stream, ``print(file=None)`` would write to standard output instead.
     """
     if sys.stderr is None:
         return
     try:
         print(text, file=sys.stderr, flush=True)
-    except OSError:  # a full disk or a closed pipe: the command goes on without messages
+    except OSError:  # full disk or closed pipe: continue without messages
         silence(sys.stderr)
 
 
@@ -30,7 +30,7 @@ def note(text: str) -> None:
 def silence(stream: TextIO | None) -> None:
     """Discard the buffered output of *stream* and everything written to it later.
 
-    Otherwise the interpreter flushes it at exit, fails again and replaces the exit code.
+    Otherwise, the interpreter would flush the stream at exit, fail again and change the exit code.
     """
     if stream is None:
         return
@@ -41,7 +41,7 @@ def silence(stream: TextIO | None) -> None:
 
 
 def flush_output() -> None:
-    """Flush standard output. If that fails, discard the rest and raise the error."""
+    """Flush standard output. If that fails, discard the buffered output and raise."""
     if sys.stdout is not None:
         try:
             sys.stdout.flush()
@@ -55,10 +55,10 @@ def flush_output() -> None:
 def reporting_success() -> Iterator[None]:
     """Print the result of a command whose output is already complete.
 
-    A failure to print becomes a note and does not change the exit code: the copy or image exists,
-    and repeating the command would only write it again. If the output itself went to standard
-    output, such as an archive, it is flushed before the block, and a failure raises. Commands
-    that only print, such as ``list`` or ``cat``, do not use this block.
+    If printing in the block fails, a note is printed, and the exit code does not change: the copy
+    or image exists, and repeating the command would only write it again. Output already written to
+    standard output, such as an archive, is flushed before the block; if that fails, the error is
+    raised. Commands that only print, such as ``list`` or ``cat``, do not use this context manager.
     """
     flush_output()
     try:

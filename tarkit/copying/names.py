@@ -10,21 +10,21 @@ from tarkit.layout.names import normalized
 
 
 class NameRules(Enum):
-    """How a kind of destination names its images."""
+    """The naming rules of a kind of destination."""
 
     ANY = "any"  # any text, as in OCI layouts
     DOCKER = "docker"  # references with a tag, as in docker archives and the Docker daemon
-    EXPLICIT = "explicit"  # only requested names, as in registries, where a tag may be in use
+    EXPLICIT = "explicit"  # only requested names, as in registries: a tag may be in use
 
     def normalize(self, name: str) -> str | None:
-        """Return *name* in the form in which names compare, or None if it is not a valid name."""
+        """Return *name* in its normal form for comparison, or None if it is invalid."""
         return normalized(name) if self is NameRules.DOCKER else name
 
     def choose(self, requested: Sequence[str], inherited: Sequence[str]) -> list[str]:
         """Return the names for a copy.
 
-        *requested* names win. Without any, the copy gets the names that the source image has,
-        *inherited*, as far as the destination can hold them.
+        Returns *requested* if not empty. Otherwise returns the names of the source image,
+        *inherited*, without those that the destination does not support.
         """
         if requested or self is NameRules.EXPLICIT:
             return list(requested)
@@ -41,5 +41,5 @@ def _docker_name(name: str) -> str | None:
         return None
     has_tag = ":" in bare.rpartition("/")[2]
     is_bare_tag = ":" not in bare and "/" not in bare
-    # Docker would add ":latest" to a name without a tag: wrong after a digest, or for "v1" alone
+    # Docker adds ":latest" to untagged names, which is wrong for "name@digest" and a bare tag "v1"
     return bare if has_tag or not (at or is_bare_tag) else None

@@ -1,4 +1,4 @@
-"""Write a tar archive: blobs stream into it, each stored once, and it is published when complete."""
+"""Write a tar archive of blobs, each stored once, and publish it when complete."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ _MODE = 0o444
 
 
 class ArchiveOutput(Closeable):
-    """The tar that an archive writer fills; replaces the file at *path* when published.
+    """A tar archive being written. Publishing it replaces the file at *path*.
 
-    If *path* is ``-``, the complete archive is written to standard output. With *deliver*, no file
-    is written either: that function gets the complete archive, and *path* only appears in messages.
-    Members have no owner, and their time is SOURCE_DATE_EPOCH or 0, so the same images give the
-    same bytes.
+    If *path* is ``-``, the complete archive is written to standard output instead. If *deliver* is
+    given, it is called with the complete archive, and *path* is used only in messages. Members have
+    no owner and SOURCE_DATE_EPOCH or 0 as their time, so the same images produce the same bytes.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class ArchiveOutput(Closeable):
             directory = self._output.directory if self._output else _temporary(stack)
             pending = PendingFile(directory, read_back=self._deliver is not None)
             self._pending = stack.enter_context(pending)
-            # Others may add images to the file without a lock: publish() compares its state.
+            # Other processes may add images without a lock; publish() checks for changes.
             self._before = _state(self._output) if self._output else None
             self._tar = TarWriter(self._pending.file, where=self.where)
             self._stack = stack.pop_all()
@@ -56,11 +55,11 @@ class ArchiveOutput(Closeable):
         return self._sizes.get(digest)
 
     def put_blob(self, blob: VerifyingReader, name: Callable[[Digest], str]) -> None:
-        """Append *blob* as a member with the *name* for its digest.
+        """Append *blob* as a member, named by calling *name* with its digest.
 
-        The member is discarded if the blob fails verification or is in the archive already.
+        The member is discarded if the blob fails verification or is already in the archive.
         """
-        # The digest is known only after reading. Any digest of the same length reserves the header.
+        # The digest is known only after reading; reserve the header with one of the same length.
         unknown = Digest.of(b"", blob.algorithm)
         with self._tar.begin(self._member(name(unknown))) as member:
             for chunk in chunks_of(blob):
@@ -100,8 +99,8 @@ class ArchiveOutput(Closeable):
     def publish(self) -> None:
         """Finish the archive and move it to its path, or deliver it.
 
-        Raises :class:`RefusedError` if the existing file has changed since writing began, since
-        replacing it would lose the images that another process added.
+        Raises :class:`RefusedError` if the existing file has changed since writing began, because
+        replacing it would lose images added by another process.
         """
         self._tar.close()
         if self._output:
@@ -133,12 +132,15 @@ class ArchiveBlobs:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.layout.destination.LayoutBlobs`; only blobs in this archive are reused."""
+        """Find a blob in this archive; see :class:`tarkit.layout.destination.LayoutBlobs`.
+
+        Blobs stored elsewhere are not reused.
+        """
         is_stored = self._output.size(descriptor.digest) == descriptor.size
         return descriptor if is_stored else None
 
     def put(self, blob: VerifyingReader) -> None:
-        """See :class:`tarkit.layout.destination.LayoutBlobs`."""
+        """Append *blob*; see :class:`tarkit.layout.destination.LayoutBlobs`."""
         self._output.put_blob(blob, blob_name)
 
 

@@ -6,7 +6,7 @@ from tarkit.errors import LimitExceededError, MalformedError, UnsafePathError
 from tarkit.tar.names import shown
 
 WHITEOUT = b".wh."
-"""Prefix of a whiteout; the rest of the name is hidden in the layers below."""
+"""Prefix of a whiteout, which hides the entry named by the rest in the layers below."""
 
 OPAQUE = b".wh..wh..opq"
 """Opaque marker: hides all entries of its directory in the layers below."""
@@ -24,15 +24,15 @@ Parts = list[bytes]
 
 
 def split(name: bytes, *, strict: bool = False) -> Parts:
-    """Return the components of *name*; ``..`` stops at the root.
+    """Return the components of *name*, resolving ``..`` without leaving the root.
 
-    Raises :class:`LimitExceededError` beyond :data:`MAX_DEPTH` and, if *strict*,
-    :class:`UnsafePathError` for names that are absolute or leave the root.
+    Raises :class:`LimitExceededError` if there are more than :data:`MAX_DEPTH` components and, if
+    *strict*, :class:`UnsafePathError` if the name is absolute or leads out of the root.
     """
     if strict and name.startswith(b"/"):
         raise UnsafePathError("absolute name", where=shown(name))
     parts: Parts = name.rstrip(b"/").split(b"/")
-    if not _SPECIAL.isdisjoint(parts):  # rare, and much slower
+    if not _SPECIAL.isdisjoint(parts):  # rare; normalizing is much slower
         parts = _normalize(parts, name, strict=strict)
     if len(parts) > MAX_DEPTH:
         raise LimitExceededError(
@@ -54,8 +54,9 @@ def _normalize(components: Parts, name: bytes, *, strict: bool) -> Parts:
 
 
 def hidden_name(parts: Parts) -> bytes | None:
-    """Return the name that a whiteout hides, ``OPAQUE`` for an opaque marker, None for other entries.
+    """Return the name hidden by a whiteout.
 
+    Returns :data:`OPAQUE` for an opaque marker and None for other entries.
     Raises :class:`MalformedError` if the hidden name is empty, ``.`` or ``..``.
     """
     if not parts or not parts[-1].startswith(WHITEOUT):
@@ -69,18 +70,18 @@ def hidden_name(parts: Parts) -> bytes | None:
 
 
 def is_private(parts: Parts) -> bool:
-    """Return whether *parts* is, or is below, AUFS metadata; an opaque marker is not."""
+    """Return whether *parts* is AUFS metadata or below it; opaque markers do not count."""
     return any(part.startswith(HIDDEN) for part in parts[:-1]) or (
         parts[-1].startswith(HIDDEN) and parts[-1] != OPAQUE
     )
 
 
 def require_visible(parts: Parts) -> None:
-    """Raise :class:`MalformedError` if any of *parts*, names of directories, is a whiteout."""
+    """Raise :class:`MalformedError` if any of the directory names *parts* is a whiteout."""
     if any(part.startswith(WHITEOUT) for part in parts):
         raise MalformedError("a whiteout cannot contain entries", where=path_of(parts))
 
 
 def path_of(parts: Parts) -> str:
-    """Return the path of *parts* for a message."""
+    """Return *parts* as a path for use in messages."""
     return "/" + shown(b"/".join(parts))

@@ -1,4 +1,4 @@
-"""Translation of operating system errors."""
+"""Convert operating system errors to tarkit errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from tarkit.errors import NoSpaceError, PathNotFoundError, TarkitError, Transpor
 
 @contextlib.contextmanager
 def os_errors(where: object) -> Iterator[None]:
-    """Translate an :class:`OSError` of the block, which concerns *where*; see :func:`from_os_error`."""
+    """Convert an :class:`OSError` raised in the block; see :func:`from_os_error`.
+
+    *where* is the path or stream that the error message names.
+    """
     try:
         yield
     except OSError as error:
@@ -19,9 +22,9 @@ def os_errors(where: object) -> Iterator[None]:
 
 
 def from_os_error(error: OSError, where: object) -> TarkitError:
-    """Return *error* as a :class:`TarkitError` with the system's message.
+    """Convert *error* to a :class:`TarkitError` with the system's message.
 
-    It is a :class:`NoSpaceError`, a :class:`PathNotFoundError` or, for all other errors, a
+    Returns a :class:`NoSpaceError`, a :class:`PathNotFoundError` or, for all other errors, a
     :class:`TransportError`.
     """
     reason = error.strerror or str(error)

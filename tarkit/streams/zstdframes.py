@@ -1,6 +1,6 @@
-"""Boundaries and requirements of zstd frames (RFC 8878, section 3.1).
+"""Detect truncated and unsupported zstd frames (RFC 8878, section 3.1).
 
-The codec's reader does not report truncated frames, and reports every other problem as corruption.
+The codec does not report truncated frames and reports unsupported ones as corrupt.
 """
 
 from __future__ import annotations
@@ -9,26 +9,29 @@ from tarkit.errors import UnsupportedError
 from tarkit.streams.chunks import Readable
 
 WINDOW_LIMIT = 512 << 20
-"""Largest window in bytes, which takes as much memory; the limit of skopeo, podman and containerd."""
+"""Maximum window size in bytes, as in skopeo, podman and containerd.
+
+A decoder needs that much memory.
+"""
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 # Frame header (section 3.1.1.1): magic 4, descriptor 1, window 0-1, dictionary ID 0-4, content size
-# 0-8. Bits of the descriptor: 0-1 size of the dictionary ID, 2 checksum, 5 single segment, 6-7 size
-# of the content size.
+# 0-8. Bits of the descriptor: 0-1 size of the dictionary ID, 2 checksum, 5 single segment, 6-7
+# size of the content size.
 _DICTIONARY_ID_SIZES = (0, 1, 2, 4)
 _CONTENT_SIZE_SIZES = (0, 2, 4, 8)
 _SKIPPABLE_SIZE = 8  # header of a skippable frame (section 3.1.2): magic 4, size 4
 _CHECKSUM_SIZE = 4
-_RLE_BLOCK = 1  # block type with a single byte of content
-_START = 5  # bytes that determine the size of a frame header
+_RLE_BLOCK = 1  # block type that repeats a single byte
+_START = 5  # bytes needed to compute the size of a frame header
 _BLOCK = 3  # bytes of a block header (section 3.1.1.2): last 1 bit, type 2 bits, size 21 bits
 
 
 class FrameTracker:
-    """Passes the bytes of *stream* through and tracks the frames in them.
+    """Passes *stream* through unchanged and tracks its frames.
 
-    :attr:`complete` is true if the bytes read so far end with a frame. A read raises
-    :class:`UnsupportedError` for a frame with a window over `WINDOW_LIMIT` or with a dictionary.
+    :attr:`complete` is true if the bytes read so far end at the end of a frame. :meth:`read` raises
+    :class:`UnsupportedError` if a frame has a window over :data:`WINDOW_LIMIT` or a dictionary.
     """
 
     def __init__(self, stream: Readable, where: str | None = None) -> None:
@@ -36,7 +39,7 @@ class FrameTracker:
         self._where = where
         self._skip = 0  # bytes before the next header
         self._head = b""  # an incomplete header
-        self._size = _START  # of the header, as far as it is known
+        self._size = _START  # of the header; may grow as more of it is read
         self._state = "frame"
         self._checksum = 0
 
@@ -72,7 +75,7 @@ class FrameTracker:
             return _BLOCK
         if not self._head.startswith(
             _MAGIC
-        ):  # a skippable frame, or garbage, which the codec rejects
+        ):  # a skippable frame, or invalid data that the codec rejects
             return _SKIPPABLE_SIZE
         descriptor = self._head[4]
         single_segment = descriptor >> 5 & 1
@@ -80,7 +83,7 @@ class FrameTracker:
         return 5 + (1 - single_segment) + _DICTIONARY_ID_SIZES[descriptor & 3] + content_size
 
     def _enter(self) -> None:
-        """Set the state after a complete header."""
+        """Process a complete header."""
         if self._state == "block":
             header = int.from_bytes(self._head, "little")
             last, kind, size = header & 1, header >> 1 & 3, header >> 3
@@ -102,9 +105,9 @@ class FrameTracker:
         single_segment = descriptor >> 5 & 1
         id_at = 6 - single_segment
         size_at = id_at + _DICTIONARY_ID_SIZES[descriptor & 3]
-        if single_segment:  # the content is the window
+        if single_segment:  # the window size is the content size
             window = int.from_bytes(self._head[size_at:], "little")
-            window += 256 if descriptor >> 6 == 1 else 0  # sizes of two bytes have this bias
+            window += 256 if descriptor >> 6 == 1 else 0  # two-byte sizes are stored minus 256
         else:  # exponent 5 bits, mantissa 3 bits (section 3.1.1.1.2)
             window = (1 << 10 + (self._head[5] >> 3)) * (8 + (self._head[5] & 7)) >> 3
         if window > WINDOW_LIMIT:

@@ -1,4 +1,4 @@
-"""Deterministic tar archives: the same members give the same bytes."""
+"""Write deterministic tar archives: the same members produce the same bytes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Data = bytes | Readable | Iterable[bytes | memoryview]
 class TarWriter:
     """Writes members to *file*, which stays open.
 
-    As a context manager it ends the archive, unless the block failed. The archive ends with two zero
-    blocks and is not padded to 10 KiB, which only tape drives need. If a member fails, the writer
-    removes it if *file* is seekable, and otherwise refuses to continue with the broken archive.
+    As a context manager, it ends the archive unless the block raises. The archive ends with two
+    zero blocks and is not padded to 10 KiB, as only tape drives need that. If writing a member
+    fails, it is removed if *file* is seekable; otherwise, later calls raise :class:`ValueError`.
     """
 
     def __init__(self, file: BinaryIO, *, where: str | None = None) -> None:
@@ -37,10 +37,11 @@ class TarWriter:
         self._closed = False
 
     def add(self, member: Member, data: Data = b"") -> None:
-        """Write *member* and its *data*: ``size`` bytes, or only its segments if it is sparse.
+        """Write *member* and its *data*: ``size`` bytes, or only the segments of a sparse member.
 
         Segments are extended to whole blocks, as GNU tar expects. Raises :class:`SizeMismatchError`
-        for more or less data, :class:`NoSpaceError`, and as :func:`~tarkit.tar.encode.encode`.
+        if there is too much or too little data, :class:`NoSpaceError` if no space is left,
+        and the errors of :func:`~tarkit.tar.encode.encode`.
         """
         self._check()
         pieces = _exactly(stored_size(member), _pieces(data), member)
@@ -62,8 +63,9 @@ class TarWriter:
     def begin(self, member: Member) -> PendingMember:
         """Begin *member*, a file of unknown size; *file* must be seekable.
 
-        The header gets the size at the end: octal, or GNU base-256 from 8 GiB on. All readers of
-        images support that, and without it every smaller member would need a pax header.
+        The size is written into the header when the member ends: in octal, or in GNU base-256 from
+        8 GiB. All image readers support base-256, which avoids reserving a pax header for every
+        member.
         Raises :class:`UnsupportedError` if *file* is not seekable.
         """
         self._check()
@@ -110,7 +112,7 @@ class TarWriter:
     def _rewind(self, offset: int) -> None:
         self._refusal = "the archive ends inside a member"
         if self._seekable:
-            # if this fails too, the archive stays broken and the writer keeps refusing
+            # If this fails too, the archive stays broken, and later calls raise.
             with contextlib.suppress(OSError):
                 self._file.seek(offset)
                 self._file.truncate()
@@ -121,8 +123,8 @@ class TarWriter:
 class PendingMember:
     """A member being written: :meth:`write` its data, then :meth:`end` or :meth:`abort`.
 
-    As a context manager it ends the member, or aborts it if the block fails. Until then the writer
-    accepts no other member.
+    As a context manager, it ends the member, or aborts it if the block raises. The writer accepts
+    no other member until then.
     """
 
     def __init__(self, writer: TarWriter, member: Member) -> None:
@@ -144,7 +146,7 @@ class PendingMember:
         return len(data)
 
     def end(self, name: bytes | None = None) -> None:
-        """Write the size, and the *name* if it is given, into the header.
+        """End the member: write its size and, if given, its new *name* into the header.
 
         Raises :class:`ValueError` if the new name needs a longer header than the old one.
         """
@@ -160,7 +162,7 @@ class PendingMember:
         self._writer._refusal = None
 
     def abort(self) -> None:
-        """Remove everything written since the member began; do nothing if it has ended."""
+        """Remove the member from the archive, unless it has already ended."""
         if self._open:
             self._open = False
             self._writer._rewind(self._start)
@@ -201,7 +203,10 @@ def _pieces(data: Data) -> Iterable[bytes | memoryview]:
 def _exactly(
     size: int, pieces: Iterable[bytes | memoryview], member: Member
 ) -> Iterator[bytes | memoryview]:
-    """Yield *pieces*, never more than *size* bytes; raise :class:`SizeMismatchError` for another size."""
+    """Yield *pieces* up to *size* bytes.
+
+    Raises :class:`SizeMismatchError` if their total size differs.
+    """
     total = 0
     for piece in pieces:
         total += len(piece)

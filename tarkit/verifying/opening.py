@@ -16,8 +16,8 @@ _DIRECTORIES = (Transport.OCI, Transport.DIR)
 def directory_transport(location: Location) -> Transport | None:
     """Return the kind of directory at *location*, or None for an archive.
 
-    Raises :class:`PathNotFoundError` if it is missing, and :class:`UsageError` if a directory is
-    given as a pipe.
+    Raises :class:`PathNotFoundError` if a required directory is missing and :class:`UsageError` if
+    the location is a pipe but the transport requires a directory.
     """
     path = Path(location.path)
     if location.transport in _DIRECTORIES:
@@ -33,7 +33,10 @@ def directory_transport(location: Location) -> Transport | None:
 
 
 def archive_at(location: Location) -> Archive:
-    """Open the archive at *location*. Raises :class:`~tarkit.errors.TarkitError` if it is not one."""
+    """Open the archive at *location*.
+
+    Raises :class:`~tarkit.errors.TarkitError` if it is not an archive.
+    """
     if location.is_stream:
         return Archive.from_stream(standard_input())
     if location.transport is Transport.DOCKER_DAEMON:
@@ -46,7 +49,7 @@ def archive_at(location: Location) -> Archive:
 
 
 def image_formats(archive: Archive, location: Location) -> Kinds:
-    """Return the formats of *archive*, by its members and its transport; see :func:`kinds_of`."""
+    """Return the formats of *archive*, based on its members and transport; see :func:`kinds_of`."""
     docker = location.transport is Transport.DOCKER_ARCHIVE
     layout = location.transport is Transport.OCI_ARCHIVE
     return kinds_of(archive, Kinds(docker, layout))

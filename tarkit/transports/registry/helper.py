@@ -1,7 +1,7 @@
-"""Credential helpers: programs ``docker-credential-NAME`` that store secrets (docker-credential-helpers).
+"""Run credential helpers, the ``docker-credential-NAME`` programs that store secrets.
 
-Secrets are passed on standard input and output only. Messages never show the output of a helper,
-since it may contain one.
+Secrets are passed only through standard input and output. Messages never include the output of a
+helper, since it may contain secrets.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _NOT_FOUND = b"credentials not found"
 
 
 def get(name: str, server: str) -> Credentials | None:
-    """Return the credentials of *server* from the helper *name*, or None if it has none or empty ones."""
+    """Return the credentials for *server* from the helper *name*.
+
+    Returns None if they are missing or empty.
+    """
     status, output = _run(name, "get", server.encode())
     if status:
         if _NOT_FOUND in output:
@@ -40,7 +43,7 @@ def get(name: str, server: str) -> Credentials | None:
 
 
 def store(name: str, server: str, credentials: Credentials) -> None:
-    """Store the *credentials* for *server* in the helper *name*."""
+    """Store *credentials* for *server* in the helper *name*."""
     document = {
         "ServerURL": server,
         "Username": TOKEN_USER if credentials.identity_token else credentials.username,
@@ -52,7 +55,10 @@ def store(name: str, server: str, credentials: Credentials) -> None:
 
 
 def erase(name: str, server: str) -> bool:
-    """Erase *server* from the helper *name*. Return False if it had no credentials."""
+    """Erase the credentials for *server* from the helper *name*.
+
+    Returns False if there were none.
+    """
     if get(name, server) is None:
         return False
     status, _ = _run(name, "erase", server.encode())
@@ -86,10 +92,13 @@ def _run(name: str, action: str, data: bytes) -> tuple[int, bytes]:
 
 
 def _output(process: Popen[bytes], data: bytes) -> bytes:
-    """Send *data* to *process* and return its output; raise :class:`TimeoutError` if it takes too long."""
+    """Send *data* to *process* and return its output.
+
+    Raises :class:`TimeoutError` if the process takes longer than ``_PATIENCE`` seconds.
+    """
     from subprocess import TimeoutExpired
 
-    # short waits, so that a cancellation is noticed
+    # Wait in short intervals to check for cancellation.
     end = time.monotonic() + _PATIENCE
     unsent: bytes | None = data
     while True:
@@ -97,7 +106,7 @@ def _output(process: Popen[bytes], data: bytes) -> bytes:
         try:
             return process.communicate(unsent, timeout=SLICE)[0]
         except TimeoutExpired:
-            unsent = None  # communicate() remembers it
+            unsent = None  # communicate() keeps the unsent input
             if time.monotonic() >= end:
                 raise TimeoutError from None
 

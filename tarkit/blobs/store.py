@@ -18,9 +18,9 @@ _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class BlobStore:
-    """A reader of the blobs in ``root/blobs``; see :class:`tarkit.blobs.writing.BlobWriter` for writing.
+    """Reads the blobs in ``root/blobs``; :class:`tarkit.blobs.writing.BlobWriter` writes them.
 
-    Unless *follow_links* is true, a blob that is a link out of the store raises
+    Unless *follow_links* is true, accessing a blob that is a link out of the store raises
     :class:`UnsafePathError` with *hint*.
     """
 
@@ -34,7 +34,10 @@ class BlobStore:
         return self.root / blob_name(digest)
 
     def size(self, digest: Digest) -> int | None:
-        """Return the blob's size in bytes, or None if it is missing; otherwise raise as :meth:`open`."""
+        """Return the blob's size in bytes, or None if it is missing.
+
+        Raises the same errors as :meth:`open` otherwise.
+        """
         status = self._status(digest)
         return None if status is None else status.st_size
 
@@ -49,7 +52,7 @@ class BlobStore:
         return open_regular(self.path(digest))
 
     def _status(self, digest: Digest) -> os.stat_result | None:
-        """Return the status of the blob, a regular file inside the store, or None if it is missing."""
+        """Return the blob's status, or None if it is missing; check that it is safe to open."""
         path = self.path(digest)
         try:
             status = path.stat()
@@ -65,7 +68,7 @@ class BlobStore:
         return status
 
     def digests(self) -> Iterator[Digest]:
-        """Yield the digests of all blobs in order; other file names are skipped."""
+        """Yield the digests of all blobs in order; skip files not named after a digest."""
         blobs = self.root / "blobs"
         if not blobs.is_dir():
             return

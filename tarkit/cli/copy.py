@@ -53,7 +53,7 @@ _NAME_RULES = {
     Transport.DOCKER_ARCHIVE: NameRules.DOCKER,
     Transport.DOCKER_DAEMON: NameRules.DOCKER,
     Transport.REGISTRY: NameRules.EXPLICIT,
-}  # any text elsewhere
+}  # other transports accept any name
 
 
 def copy_command(

@@ -85,7 +85,7 @@ def _line(entry: Entry) -> str:
 def _time(seconds: int) -> str:
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):  # a year beyond the calendar
+    except (OverflowError, ValueError, OSError):  # the year is out of range
         return f"@{seconds}"
 
 

@@ -1,4 +1,4 @@
-"""Checking and numbering every inode of a tree before any of it is written."""
+"""Check and number all inodes of a tree before writing any of them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _INVALID_ID = 2**32 - 1  # (uid_t) -1
 
 
 class Inventory:
-    """The inodes of the tree below *root*, each with a position; the root is at 0.
+    """The inodes of the tree at *root*, numbered by position; the root has position 0.
 
-    Adds ``lost+found`` with *time* if it is missing. Raises :class:`UnsupportedError` or
-    :class:`UnsafePathError` if ext4 cannot store the tree.
+    Adds ``lost+found`` with modification time *time* if it is missing. Raises
+    :class:`UnsupportedError` or :class:`UnsafePathError` if ext4 cannot store the tree.
     """
 
     def __init__(self, root: Ext4Node, time: int) -> None:
@@ -50,11 +50,11 @@ class Inventory:
         return self.inode(len(self.nodes) - 1)
 
     def inode(self, position: int) -> int:
-        """Return the inode number of *position*."""
+        """Return the inode number at *position*."""
         return FIRST_INODE - 1 + position if position else ROOT_INODE
 
     def parent(self, position: int) -> int:
-        """Return the inode number of the first directory that contains *position*."""
+        """Return the inode number of the first directory that contains the inode at *position*."""
         return self.inode(self._parents[position])
 
     def links(self, position: int) -> int:
@@ -63,7 +63,7 @@ class Inventory:
         return links if links <= MAX_LINKS else 1
 
     def names(self, position: int) -> list[Name]:
-        """Return the names in the directory at *position*, sorted."""
+        """Return the sorted entries of the directory at *position*."""
         children = self.nodes[position].children
         return [
             Name(name, self.inode(self._positions[child]), _FILE_TYPES[stat.S_IFMT(child.mode)])
@@ -71,7 +71,7 @@ class Inventory:
         ]
 
     def path(self, position: int) -> str:
-        """Return the path of *position*, for messages."""
+        """Return the path of the inode at *position*, for error messages."""
         parts = []
         while position:
             parts.append(self._names[position])
@@ -79,7 +79,7 @@ class Inventory:
         return "/" + b"/".join(reversed(parts)).decode(errors="backslashreplace")
 
     def _walk(self) -> None:
-        # The list grows during the loop: directories follow their parents.
+        # The loop appends to the list: children come after their parents.
         for position, node in enumerate(self.nodes):
             if node.is_directory:
                 for name, child in self._children(position):
@@ -87,7 +87,7 @@ class Inventory:
             self._check(position, node)
 
     def _children(self, position: int) -> Iterator[tuple[bytes, Ext4Node]]:
-        """Yield the children of a directory, sorted, but ``lost+found`` first to get inode 11."""
+        """Yield the sorted children of a directory; ``lost+found`` comes first to get inode 11."""
         children = self.nodes[position].children
         if not position:
             yield LOST_AND_FOUND, children[LOST_AND_FOUND]
@@ -136,7 +136,7 @@ def _with_lost_and_found(root: Ext4Node, time: int) -> Ext4Node:
 
 
 def _problem(node: Ext4Node) -> str | None:
-    """Return why ext4 cannot store *node*, or None if it can."""
+    """Return the reason that ext4 cannot store *node*, or None if it can."""
     kind = stat.S_IFMT(node.mode)
     if kind not in _FILE_TYPES or node.mode > 0xFFFF:
         return f"mode {node.mode:#o} has no valid file type"

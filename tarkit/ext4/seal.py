@@ -1,4 +1,4 @@
-"""Writing metadata blocks in batches, and computing their checksums a batch at a time.
+"""Write metadata blocks and compute their checksums, in batches.
 
 See "ext4 Data Structures and Algorithms", section 2.8, Checksums.
 """
@@ -20,7 +20,7 @@ _BATCH = 1024
 class BlockKind(Enum):
     """The offset of the checksum in a kind of block, and the number of bytes it covers."""
 
-    PLAIN = (0, 0)  # no checksum, or one that is already there
+    PLAIN = (0, 0)  # no checksum, or already included
     LEAF = (directory.CHECKSUM_OFFSET, BLOCK - 12)  # all but struct ext4_dir_entry_tail
     EXTENTS = (extents.CHECKSUM_OFFSET, extents.CHECKSUM_OFFSET)
     XATTRS = (xattr.CHECKSUM_OFFSET, BLOCK)
@@ -47,8 +47,8 @@ class BlockWriter:
 
     def put(self, kind: BlockKind, physical: int, data: bytes, inode: int = 0) -> None:
         """Write *data*, a block of *inode*, at block *physical*."""
-        # Checksums start with the inode's number and generation (0), or with the block's number
-        # if it holds extended attributes, because inodes can share those.
+        # Checksums begin with the inode number and generation (0). Blocks of extended attributes
+        # use the block number instead, because inodes can share them.
         owner = struct.pack("<Q", physical if kind is BlockKind.XATTRS else inode)
         self._pending[kind].append(_Pending(physical, owner, data))
         self._count += 1

@@ -1,7 +1,7 @@
-"""Placement of many new files away from recently deleted ones on ext filesystems.
+"""Place new files away from recently deleted ones on ext filesystems.
 
-ext4 creates a file in the block group of its directory, and searches it for an inode that was not
-freed in the last minutes, starting anew each time. After an image had been unpacked and removed,
+ext4 creates a file in the block group of its directory. For each file, it searches the group from
+the start for an inode that was not freed recently. After an image had been unpacked and removed,
 creating 16,000 files took 3 s instead of 0.4 s.
 """
 
@@ -21,7 +21,8 @@ _FLAGS = struct.Struct("=I4x")
 def spread_out(directory: Directory) -> None:
     """Spread new subdirectories of *directory* over the block groups with the most space.
 
-    ext2, ext3 and ext4 do so for those of their root. Do nothing on other filesystems.
+    ext2, ext3 and ext4 do this by default only in the root directory. Other filesystems are left
+    unchanged.
     """
     if sys.platform != "linux":
         return

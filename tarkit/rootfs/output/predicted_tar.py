@@ -1,4 +1,4 @@
-"""Write the tar of a merged tree into a file: from front to back, or each piece at its offset."""
+"""Write the tar of a merged tree to a file, either sequentially or at precomputed offsets."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from tarkit.tar.sparse import block_aligned, in_whole_blocks
 
 
 class TarEntry(NamedTuple):
-    """A *path* of the image and the metadata of its inode.
+    """A *path* in the image and the metadata of its inode.
 
-    *link* is the first name of the inode if *path* is a later one; *place* is the location of its data.
+    *link* is the first path of the inode, or empty if *path* is the first. *place* is the location
+    of the data, if the entry has any.
     """
 
     path: bytes
@@ -34,12 +35,12 @@ class TarEntry(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The size of the file in bytes; 0 for other types and for later names."""
+        """The file size in bytes; 0 for hard links and for other types."""
         return self.meta.size if self.meta.type is MemberType.FILE and not self.link else 0
 
     @property
     def member(self) -> Member:
-        """The member of the tar for this entry."""
+        """The tar member for this entry."""
         path, meta, link, _ = self
         if link:
             return Member(
@@ -58,7 +59,7 @@ class TarEntry(NamedTuple):
 
 def entries_of(tree: Tree) -> Iterator[TarEntry]:
     """Yield the entries of the tar of *tree*, in order."""
-    names: dict[Node, bytes] = {}  # first names of hard-linked inodes; their entries have the data
+    names: dict[Node, bytes] = {}  # first paths of hard-linked inodes, which hold the data
     for path, node in tree.walk():
         first = names.setdefault(node, path) if node.links > 1 else path
         if first is path:
@@ -68,10 +69,11 @@ def entries_of(tree: Tree) -> Iterator[TarEntry]:
 
 
 class ForwardTar:
-    """Writes a tar from front to back into the file *descriptor*; must be closed.
+    """Writes a tar sequentially to the file *descriptor*; must be closed.
 
     Implements :class:`tarkit.rootfs.streaming_merge.EntryObserver`; ``entries`` lists the observed
-    entries. Writing is asynchronous: a later call raises errors, at the latest :meth:`finish`.
+    entries. Writes are asynchronous: a later call raises their errors, :meth:`finish` at the
+    latest.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -86,7 +88,7 @@ class ForwardTar:
         try:
             header = encode(entry.member)
         except TarkitError:
-            raise UnpredictedError from None  # no error if the entry turns out to be hidden
+            raise UnpredictedError from None  # the entry may still turn out to be hidden
         self.entries.append(entry)
         self._write(self._gap + header)
         self._gap = b""
@@ -99,7 +101,7 @@ class ForwardTar:
         self._gap = bytes(padding(stored))
 
     def finish(self) -> None:
-        """End the tar with two empty blocks, and wait until all of it is written."""
+        """End the tar with two empty blocks, and wait for all writes to finish."""
         self._write(self._gap + bytes(2 * BLOCK_SIZE))
         self._file.flush()
 
@@ -113,7 +115,7 @@ class ForwardTar:
 
 
 class _Stretch(NamedTuple):
-    """Consecutive entries of the tar, from number *first* to before *end*, starting at *offset*."""
+    """Consecutive entries with the indexes *first* to *end* (exclusive), written at *offset*."""
 
     offset: int
     first: int
@@ -123,8 +125,8 @@ class _Stretch(NamedTuple):
 class TarPlan:
     """The offsets of all *entries* of a tar.
 
-    ``stretches`` maps the location of data to the entries whose headers precede it, of which the
-    last one has the data. ``rest`` contains the entries after the last data.
+    ``stretches`` maps each data location to the entry with that data and the entries without data
+    before it. ``rest`` contains the entries after the last data.
     """
 
     def __init__(self, entries: Sequence[TarEntry]) -> None:
@@ -144,14 +146,14 @@ class TarPlan:
 
 def _header_size(entry: TarEntry) -> int:
     """Return the size of the headers of *entry* in bytes."""
-    # Checks the longest form of the name: directories end in a slash. Saves encoding most entries.
+    # Avoid encoding most entries. The slash covers directories, whose names end in one.
     if not entry.link and fits_ustar(entry.meta, entry.path + b"/"):
         return BLOCK_SIZE
     return len(encode(entry.member))
 
 
 class PlacedTar:
-    """Writes a tar with the given *layout* into the file *descriptor*; a sink for data in any order.
+    """Writes a tar with the given *layout* to the file *descriptor*; accepts data in any order.
 
     Thread-safe: each thread has its own write buffer.
     """
@@ -181,7 +183,7 @@ class PlacedTar:
         for part in self._parts.values():
             part.flush()
         with os_errors("the tar"):
-            # the predicted tar, already in the file, may have been longer
+            # the file may contain a longer, mispredicted tar
             os.ftruncate(self._descriptor, end + 2 * BLOCK_SIZE)
 
     def _part(self) -> Gathered:
@@ -191,7 +193,7 @@ class PlacedTar:
         return self._parts[thread]
 
     def _write_headers(self, part: Gathered, stretch: _Stretch) -> int:
-        """Write the headers of *stretch*; return the offset of their end."""
+        """Write the headers of *stretch* and return the offset after them."""
         position = stretch.offset
         for entry in self._layout.entries[stretch.first : stretch.end]:
             header = encode(entry.member)
@@ -203,7 +205,7 @@ class PlacedTar:
 def _as_written(
     member: Member, chunks: Iterator[memoryview]
 ) -> tuple[int, Iterator[bytes | memoryview]]:
-    """Return the size of *member*'s data in the tar, and the data; sparse segments in whole blocks."""
+    """Return the size and chunks of *member*'s data in the tar; align sparse segments to blocks."""
     if not member.sparse:
         return member.stored, chunks
     segments, pieces = in_whole_blocks(chunks, member.sparse)

@@ -1,4 +1,4 @@
-"""Find and run programs of this machine, feed them data, and report their errors."""
+"""Find and run external programs, pipe data to them, and report their errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from tarkit.streams.workers import start_thread
 
 
 def find_program(program: str, package: str) -> str:
-    """Return the path of *program*; raise :class:`UnsupportedError` naming its *package* if not found."""
+    """Return the path of *program*.
+
+    Raises :class:`UnsupportedError` with a hint to install *package* if it is not found.
+    """
     found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if found is None:
         raise UnsupportedError(f"{program} is not installed", hint=f"install {package}")
@@ -25,7 +28,7 @@ def find_program(program: str, package: str) -> str:
 
 @contextmanager
 def piped(chunks: Iterable[bytes | memoryview]) -> Iterator[int]:
-    """Yield the descriptor of a pipe that a thread writes *chunks* to."""
+    """Write *chunks* to a pipe in a thread; yield the descriptor to read from."""
     reading, writing = os.pipe()
     failures: list[BaseException] = []
 
@@ -35,7 +38,7 @@ def piped(chunks: Iterable[bytes | memoryview]) -> Iterator[int]:
                 for chunk in chunks:
                     write_all(pipe, chunk)
         except BrokenPipeError:
-            pass  # the program ended early; its exit code and messages tell why
+            pass  # the program exited early; its exit code and output show the reason
         except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
             failures.append(error)
 
@@ -61,13 +64,13 @@ def run_program(
     directory: Directory | None = None,
     time: int | None = None,
 ) -> str:
-    """Run *command* with *stdin*, and *time* as ``SOURCE_DATE_EPOCH``; return its output.
+    """Run *command* and return its output; *time* sets ``SOURCE_DATE_EPOCH``.
 
     The command may write to *directory* through :attr:`Directory.reference`. Raises
     :class:`NoSpaceError` or :class:`TransportError` with the program's message if it fails.
     """
     environment = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
-    environment["LC_ALL"] = "C"  # the message is searched for strerror(ENOSPC)
+    environment["LC_ALL"] = "C"  # the output is searched for strerror(ENOSPC)
     if time is not None:
         environment["SOURCE_DATE_EPOCH"] = str(time)
     result = subprocess.run(

@@ -1,7 +1,7 @@
 """Select the extended attributes that Linux returns, by namespace and type of file.
 
-Others do harm if a filesystem stores them: Linux lists such an attribute but fails to read it, so
-overlayfs cannot copy the file up. So no output contains them.
+All other attributes are dropped from every output. If a filesystem stores one, Linux lists it but
+fails to read it, and overlayfs cannot copy the file up.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _NOBODY = 0xFFFFFFFF  # ACL_UNDEFINED_ID, invalid for named users and groups
 
 
 class Xattrs(NamedTuple):
-    """The attributes of one file that are ``kept``, and whether others are ``lost``."""
+    """The ``kept`` attributes of a file; ``lost`` is true if others were dropped."""
 
     kept: Mapping[bytes, bytes]
     lost: bool
 
 
 def sort_xattrs(member: Member) -> Xattrs:
-    """Return the attributes of *member* that Linux returns; an empty access control list counts as absent."""
+    """Select the attributes of *member* that Linux can read; ignore empty access control lists."""
     if not member.xattrs:
         return Xattrs(NO_XATTRS, lost=False)
     present = {name: value for name, value in member.xattrs.items() if not _is_no_acl(name, value)}
@@ -46,7 +46,7 @@ def sort_xattrs(member: Member) -> Xattrs:
 
 
 def lost_note(count: int) -> Iterable[str]:
-    """Yield a note if *count* entries, at least one, lost attributes."""
+    """Yield a note that *count* entries lost attributes, unless *count* is 0."""
     if count:
         yield f"extended attributes of {count} entries were not kept"
 

@@ -200,7 +200,7 @@ def test_a_daemon_with_tls_requires_a_client_certificate(fixtures: Path, tmp_pat
         with DockerDaemonReader.open(Daemon(host, TlsFiles(tmp_path / "client"))) as reader:
             assert inspect_image(reader.source("hello")).name == "hello:latest"
         for tls, message in (
-            (TlsFiles(tmp_path / "nobody"), "may want a client's certificate"),
+            (TlsFiles(tmp_path / "nobody"), "may require a client certificate"),
             (TlsFiles(tmp_path / "empty"), "certificate is not trusted"),
             (None, "set DOCKER_TLS_VERIFY=1"),
         ):

@@ -63,6 +63,16 @@ def path_of(location: str) -> str:
     return location.split(":")[1]
 
 
+def pulled(tool: Tool, location: str) -> str:
+    """Pull the image at *location*; return its ID.
+
+    The path is relative, because podman and buildah make a name of it, which must be lower case.
+    """
+    path = Path(path_of(location))
+    relative = location.replace(str(path), path.name, 1)
+    return tool("pull", "--quiet", relative, cwd=path.parent).split()[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class Docker:
     """A daemon. The containerd store identifies an image by its manifest, the classic one by its config."""
@@ -125,7 +135,7 @@ class Podman:
 
     def load(self, location: str) -> Loaded:
         if Path(path_of(location)).is_dir():
-            image = self.podman("pull", "--quiet", location).split()[-1]
+            image = pulled(self.podman, location)
         else:
             self.podman("load", "--input", path_of(location))
             image = NAME
@@ -161,7 +171,7 @@ class Buildah:
         return self.buildah("version", "--json").partition('"version": "')[2].partition('"')[0]
 
     def load(self, location: str) -> Loaded:
-        image = self.buildah("pull", "--quiet", location).split()[-1]
+        image = pulled(self.buildah, location)
         found = json.loads(self.buildah("inspect", "--type", "image", image))
         container = self.buildah("from", image).split()[-1]
         command = found["OCIv1"]["config"]["Cmd"]

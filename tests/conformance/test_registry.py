@@ -264,7 +264,7 @@ def test_no_command_ever_prints_the_password(
         tarkit("logout", secured.address),
         tarkit("inspect", "--debug", name),
     ]
-    assert [run.returncode for run in runs] == [5, 1, 1, 0, 1, 0, 0, 0, 0, 0, 1]
+    assert [run.returncode for run in runs] == [5, 5, 5, 0, 3, 0, 0, 0, 0, 0, 5]
     printed = "".join(run.stdout + run.stderr for run in runs)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     for secret in (PASSWORD, ME.basic):

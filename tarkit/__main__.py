@@ -45,7 +45,8 @@ def _run() -> int:
 
     report_threads(debug=wants_debugging(sys.argv))
     signals.working()
-    code = run()
+    with signals.cancellation:
+        code = run(signalled=signals.exception)
     signals.finished(code)
     return code
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
@@ -71,14 +71,22 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     return app
 
 
-def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code; print any error as one line on stderr."""
+def run(
+    arguments: list[str] | None = None,
+    *,
+    signalled: Callable[[], BaseException | None] = lambda: None,
+) -> int:
+    """Run the command line and return its exit code; print any error as one line on stderr.
+
+    If *signalled* returns the exception of a signal, report that exception: the cleanup after it may
+    have failed with another error.
+    """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code = _run(arguments)
         flush_output()
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  even a bug prints one line
-        code = report(error, debug=wants_debugging(arguments))
+        code = report(signalled() or error, debug=wants_debugging(arguments))
         with suppress(OSError):
             flush_output()
     return code

@@ -9,6 +9,7 @@ from time import monotonic
 from types import FrameType
 
 from tarkit.cli.failures import HUNG_UP, INTERRUPTED, TERMINATED, report
+from tarkit.streams.cancellation import Cancellation
 
 _GRACE_PERIOD = 1.0  # seconds in which repeated signals are ignored
 _RETRY_DELAY = 0.005  # seconds
@@ -32,6 +33,7 @@ class Signals:
         self._working = False
         self._began = 0.0
         self._code = 0
+        self.cancellation = Cancellation()
 
     def install(self) -> None:
         """Install the handlers."""
@@ -43,6 +45,10 @@ class Signals:
     def working(self) -> None:
         """Clean up after the next signal instead of ending at once."""
         self._working = True
+
+    def exception(self) -> BaseException | None:
+        """Return the exception of the first signal, or None if there was no signal."""
+        return _exception(self._code) if self._code else None
 
     def finished(self, code: int) -> None:
         """Exit with *code* on any further signal: the command is complete."""
@@ -56,6 +62,7 @@ class Signals:
             os._exit(report(_exception(code)))
         if not self._code:
             self._code, self._began = code, monotonic()
+            self.cancellation.cancel()
             raise _exception(code)
         if monotonic() - self._began > _GRACE_PERIOD:
             os._exit(code)

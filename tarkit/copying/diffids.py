@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from queue import Queue
-
 from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
+from tarkit.streams.channel import Channel
 from tarkit.streams.chunks import ChunkReader, Readable, drain
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.verify import VerifyingReader
@@ -25,13 +24,13 @@ class DiffIdReader(ChunkReader):
         super().__init__(stream)
         self._diff_id = diff_id
         self._where = where
-        self._queue: Queue[bytes] = Queue(_DEPTH)
+        self._stored: Channel[bytes] = Channel(_DEPTH)
         self._ended = False
         self._failure: BaseException | None = None
         self._thread = start_thread(self._compare, "diff-id")
 
     def _compare(self) -> None:
-        feed = _Feed(self._queue)
+        feed = _Feed(self._stored)
         try:
             verify_diff_id(feed, self._diff_id, self._where)
         except BaseException as error:  # noqa: BLE001  raised again by the reading thread
@@ -43,33 +42,35 @@ class DiffIdReader(ChunkReader):
         if self._ended:
             return b""
         chunk = self._stream.read(CHUNK_SIZE)
-        self._enqueue(chunk)
-        if not chunk and self._failure is not None:
+        if chunk:
+            self._stored.put(chunk)
+            return chunk
+        self._end()
+        if self._failure is not None:
             raise self._failure
-        return chunk
+        return b""
 
-    def _enqueue(self, chunk: bytes) -> None:
-        self._queue.put(chunk)
-        if not chunk:
-            self._ended = True
-            self._thread.join()
+    def _end(self) -> None:
+        self._ended = True
+        self._stored.put_last(b"")
+        self._thread.join()
 
     def close(self) -> None:
         """End the thread, then close the stream."""
         if not self._ended:
-            self._enqueue(b"")
+            self._end()
         super().close()
 
 
 class _Feed:
     """A readable stream over queued chunks; an empty chunk ends it."""
 
-    def __init__(self, queue: Queue[bytes]) -> None:
-        self._queue = queue
+    def __init__(self, chunks: Channel[bytes]) -> None:
+        self._chunks = chunks
         self._ended = False
 
     def read(self, size: int = -1, /) -> bytes:
-        chunk = b"" if self._ended else self._queue.get()
+        chunk = b"" if self._ended else self._chunks.get()
         self._ended = not chunk
         return chunk
 

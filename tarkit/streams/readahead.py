@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextvars import copy_context
 from functools import partial
-from queue import Empty, Queue
 
 from tarkit.streams import CHUNK_SIZE
-from tarkit.streams.cancellation import SLICE, Cancellation, check
+from tarkit.streams.cancellation import Cancellation, check
+from tarkit.streams.channel import Channel
 from tarkit.streams.chunks import ChunkReader, Readable
 from tarkit.streams.workers import start_thread
 
@@ -24,7 +24,7 @@ class ReadAhead(ChunkReader):
 
     def __init__(self, stream: Readable, depth: int = DEPTH) -> None:
         super().__init__(stream)
-        self._queue: Queue[bytes | BaseException] = Queue(depth)
+        self._chunks: Channel[bytes | BaseException] = Channel(depth)
         self._cancellation = Cancellation()
         self._end: bytes | BaseException | None = None
         self._thread = start_thread(partial(copy_context().run, self._produce), "read-ahead")
@@ -35,34 +35,24 @@ class ReadAhead(ChunkReader):
                 while True:
                     check()
                     chunk = self._stream.read(CHUNK_SIZE)
-                    self._queue.put(chunk)
+                    self._chunks.put(chunk)
                     if not chunk:
                         return
         except BaseException as error:  # noqa: BLE001  raised again in the reader's thread
-            self._queue.put(error)
+            self._chunks.put_last(error)
 
     def _chunk(self) -> bytes:
-        item = self._next() if self._end is None else self._end
+        item = self._chunks.get() if self._end is None else self._end
         if not item or isinstance(item, BaseException):
             self._end = item
         if isinstance(item, BaseException):
             raise item
         return item
 
-    def _next(self) -> bytes | BaseException:
-        """Return the next item, waiting in slices: a signal just before a wait does not interrupt it."""
-        while True:
-            try:
-                return self._queue.get(timeout=SLICE)
-            except Empty:
-                check()
-
     def close(self) -> None:
         """Stop the thread, then close the stream."""
         if not self.closed:
             self._cancellation.cancel()
-            while self._thread.is_alive():  # it may be waiting for room in the queue
-                while not self._queue.empty():
-                    self._queue.get()
-                self._thread.join(0.01)
+            self._chunks.add_room()  # the thread may be waiting for room
+            self._thread.join()
         super().close()

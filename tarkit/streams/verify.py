@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from queue import Queue
 from typing import BinaryIO
 
 from tarkit.errors import DigestMismatchError, SizeMismatchError
 from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.cancellation import check
+from tarkit.streams.channel import Channel
 from tarkit.streams.chunks import ChunkReader, Readable, drain
 from tarkit.streams.workers import start_thread
 
@@ -21,16 +21,16 @@ class _HashAside:
 
     def __init__(self, algorithm: str) -> None:
         self._hasher = hashlib.new(algorithm)
-        self._queue: Queue[bytes] = Queue(_DEPTH)
+        self._chunks: Channel[bytes] = Channel(_DEPTH)
         self._thread = start_thread(self._hash, "hash")
 
     def _hash(self) -> None:
-        while chunk := self._queue.get():
+        while chunk := self._chunks.get():
             self._hasher.update(chunk)
 
     def update(self, chunk: bytes) -> None:
         """Add *chunk*, which must not be empty."""
-        self._queue.put(chunk)
+        self._chunks.put(chunk)
 
     def hexdigest(self) -> str:
         """End the input; return the digest of all of it."""
@@ -40,7 +40,7 @@ class _HashAside:
     def close(self) -> None:
         """Wait for the thread to hash the remaining chunks, and end it."""
         if self._thread.is_alive():
-            self._queue.put(b"")
+            self._chunks.put_last(b"")
             self._thread.join()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tarkit.cli import signals
+from tarkit.cli import app, signals
 from tarkit.cli.signals import Signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
@@ -65,6 +65,27 @@ def test_a_second_signal_does_not_interrupt_the_cleanup_but_a_later_one_ends_it(
     now[0] += 1
     with pytest.raises(ExitedError, match="143"):
         handlers[signal.SIGTERM](signal.SIGTERM, None)
+
+
+def test_a_signal_cancels_the_work_in_all_threads(handlers: dict[int, Any]) -> None:
+    running = Signals()
+    running.install()
+    running.working()
+    assert running.exception() is None
+    with pytest.raises(KeyboardInterrupt):
+        handlers[signal.SIGINT](signal.SIGINT, None)
+    assert running.cancellation.cancelled
+    assert isinstance(running.exception(), KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("number", CODES)
+def test_an_error_of_the_cleanup_does_not_hide_the_signal(
+    capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    code = CODES[number]
+    cause = KeyboardInterrupt() if code == 130 else SystemExit(code)
+    assert app.run(["inspect", "oci:missing"], signalled=lambda: cause) == code
+    assert capsys.readouterr().err == f"tarkit: {WORDS[code]}\n"
 
 
 @pytest.mark.parametrize("number", CODES)

@@ -13,7 +13,12 @@ from tarkit.streams.channel import Channel
 
 def test_items_arrive_in_order_however_small_the_channel() -> None:
     channel: Channel[int] = Channel(2)
-    producer = threading.Thread(target=lambda: [channel.put(number) for number in range(1000)])
+
+    def produce() -> None:
+        for number in range(1000):
+            channel.put(number)
+
+    producer = threading.Thread(target=produce)
     producer.start()
     assert [channel.get() for _ in range(1000)] == list(range(1000))
     producer.join()

@@ -1,4 +1,4 @@
-"""Progress events of a copy, one blob at a time."""
+"""Progress events of a copy, a verification or an output, one blob at a time."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from tarkit.errors import CancelledError
-from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.cancellation import check
@@ -19,27 +19,31 @@ _INTERVAL = 0.1  # seconds between two ADVANCED events
 
 
 class Event(Enum):
-    """A step in the transfer of a blob."""
+    """A step in the transfer of a blob, or the start of a phase without blobs."""
 
     STARTED = "started"
     ADVANCED = "advanced"
     REUSED = "reused"
     FINISHED = "finished"
     FAILED = "failed"
+    PHASE = "phase"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """An event of one blob and the state of the whole copy.
+    """An event of one blob and the state of the whole operation.
 
-    ``digest`` is the blob's digest at the source; ``done`` of its ``size`` bytes have been read.
-    The copy has finished ``blobs_done`` of ``blobs`` blobs and ``total_done`` of ``total`` bytes in
+    ``digest`` is the blob's digest at the source, and ``name`` its text, or the file name of a blob
+    without one; ``done`` of its ``size`` bytes have been read. An event of type PHASE has no blob:
+    ``name`` says what happens now, such as ``hashing``, and ``digest`` is None.
+
+    The operation has finished ``blobs_done`` of ``blobs`` blobs and ``total_done`` of ``total`` bytes in
     ``seconds``. Reused blobs count as done. If a copy has several images, each adds to the totals
     when it starts.
     """
 
     event: Event
-    digest: Digest
+    digest: Digest | None
     done: int
     size: int
     blobs_done: int
@@ -47,10 +51,11 @@ class Progress:
     total_done: int
     total: int
     seconds: float
+    name: str = ""
 
     @property
     def percent(self) -> float:
-        """Completed percentage of the copy, 0 to 100, by bytes or, if there are none, by blobs."""
+        """Completed percentage, 0 to 100, by bytes or, if there are none, by blobs."""
         if self.total:
             return min(100.0, 100 * self.total_done / self.total)
         return 100 * self.blobs_done / self.blobs if self.blobs else 0.0
@@ -60,9 +65,30 @@ class Progress:
         """Average bytes per second since the start."""
         return int(self.total_done / self.seconds) if self.seconds > 0 else 0
 
+    @property
+    def remaining(self) -> float | None:
+        """Estimated seconds until all bytes are done, or None if there is no estimate."""
+        if not self.total_done:
+            return None
+        return max(0, self.total - self.total_done) * self.seconds / self.total_done
+
+
+class Blob(Protocol):
+    """The content that an event is about: a descriptor, or a file whose ``name`` identifies it."""
+
+    @property
+    def digest(self) -> Digest | None:
+        """Digest, if known."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Size in bytes."""
+        ...
+
 
 class ProgressTracker:
-    """Counts the bytes of a copy, reports them to *on_progress*, and cancels all its threads.
+    """Counts the bytes that are read, reports them to *on_progress*, and cancels all threads.
 
     ``read`` is the number of bytes read from the source. All methods are thread-safe.
     """
@@ -74,10 +100,10 @@ class ProgressTracker:
         self._blobs = self._blobs_done = self._total = self._total_done = 0
         self._last_report = 0.0
         self._begin = time.monotonic()
-        self._done: dict[Digest, int] = {}
+        self._done: dict[str, int] = {}
         self.read = 0
 
-    def expect(self, blob: Descriptor) -> None:
+    def expect(self, blob: Blob) -> None:
         """Add *blob* to the totals."""
         with self._lock:
             self._blobs += 1
@@ -93,11 +119,11 @@ class ProgressTracker:
         if self._stop.is_set():
             raise CancelledError("cancelled")
 
-    def watch(self, stream: Readable, blob: Descriptor) -> ChunkReader:
+    def watch(self, stream: Readable, blob: Blob) -> ChunkReader:
         """Return a stream that reads *stream* and counts its bytes for *blob*."""
         return _WatchedStream(stream, blob, self)
 
-    def advance(self, blob: Descriptor, done: int, step: int) -> None:
+    def advance(self, blob: Blob, done: int, step: int) -> None:
         """Count *step* more bytes of *blob*, *done* in all.
 
         Raises :class:`CancelledError` if the copy was cancelled.
@@ -106,14 +132,15 @@ class ProgressTracker:
         with self._lock:
             self.read += step
             # A retry starts at 0 again and lowers the total.
-            self._total_done += done - self._done.get(blob.digest, 0)
-            self._done[blob.digest] = done
+            name = _name(blob)
+            self._total_done += done - self._done.get(name, 0)
+            self._done[name] = done
         now = time.monotonic()
         if now - self._last_report >= _INTERVAL:
             self._last_report = now
             self.tell(Event.ADVANCED, blob, done)
 
-    def done(self, event: Event, blob: Descriptor) -> None:
+    def done(self, event: Event, blob: Blob) -> None:
         """Count *blob* as complete; *event* is FINISHED or REUSED."""
         with self._lock:
             self._blobs_done += 1
@@ -121,28 +148,40 @@ class ProgressTracker:
                 self._total_done += blob.size
         self.tell(event, blob, blob.size)
 
-    def tell(self, event: Event, blob: Descriptor, done: int = 0) -> None:
+    def tell(self, event: Event, blob: Blob, done: int = 0) -> None:
         """Report *event* of *blob*, of which *done* bytes were read, to the callback."""
+        self._report(event, blob.digest, done, blob.size, _name(blob))
+
+    def begin_phase(self, name: str) -> None:
+        """Report the start of a phase without blobs, such as ``hashing``."""
+        self._report(Event.PHASE, None, 0, 0, name)
+
+    def _report(self, event: Event, digest: Digest | None, done: int, size: int, name: str) -> None:
         if self._on_progress is None:
             return
         with self._lock:  # callbacks run one at a time
             self._on_progress(
                 Progress(
                     event,
-                    blob.digest,
+                    digest,
                     done,
-                    blob.size,
+                    size,
                     self._blobs_done,
                     self._blobs,
                     self._total_done,
                     self._total,
                     time.monotonic() - self._begin,
+                    name,
                 )
             )
 
 
+def _name(blob: Blob) -> str:
+    return getattr(blob, "name", None) or str(blob.digest)
+
+
 class _WatchedStream(ChunkReader):
-    def __init__(self, stream: Readable, blob: Descriptor, tracker: ProgressTracker) -> None:
+    def __init__(self, stream: Readable, blob: Blob, tracker: ProgressTracker) -> None:
         super().__init__(stream)
         self._blob = blob
         self._tracker = tracker

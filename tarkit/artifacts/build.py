@@ -96,6 +96,7 @@ def build_layers(
         except NoSpaceError as error:
             error.where = str(output.path)
             raise
+        layers.tracker.begin_phase("hashing")
         with flushing(pending.file, output.path):
             sha256 = digest.finish()
         pending.publish(output.name)
@@ -147,6 +148,7 @@ def _write(
             missing = data.settle(wanted)
             files.contents.deliver(missing, data, complete=True)
             translation = Translation(data.contents)
+            layers.tracker.begin_phase("writing inodes and directories")
             result = writer.finish(translation.root(files.tree), digest.begin)
     return _Written(result, tuple(_notes(result, translation)))
 

@@ -13,7 +13,7 @@ import typer
 
 from tarkit import __version__
 from tarkit.cli.failures import INTERRUPTED, report, wants_debugging
-from tarkit.cli.messages import flush_output
+from tarkit.cli.messages import flush_output, use_json
 
 COMMANDS = (
     "copy",
@@ -82,6 +82,7 @@ def run(
     have failed with another error.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    use_json("--json" in arguments)
     try:
         code = _run(arguments)
         flush_output()

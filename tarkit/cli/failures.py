@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 
-from tarkit.cli.messages import note, say
+from tarkit.cli.messages import fail, say
 from tarkit.errors import (
     AuthenticationError,
     NotFoundError,
@@ -36,7 +36,7 @@ def exit_code(error: TarkitError) -> int:
 
 
 def report(error: BaseException, *, debug: bool = False) -> int:
-    """Print *error* as one line on standard error, after its traceback if *debug*.
+    """Print *error* on standard error as one line or JSON event, after its traceback if *debug*.
 
     Returns the exit code.
     """
@@ -46,7 +46,7 @@ def report(error: BaseException, *, debug: bool = False) -> int:
 
         say("".join(traceback.format_exception(error)).rstrip("\n"))
     if message:
-        note(one_line(message))
+        fail(one_line(message), code)
     return code
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
+
+_json = False  # set before the command runs
 
 
 def say(text: str) -> None:
@@ -22,9 +25,31 @@ def say(text: str) -> None:
         silence(sys.stderr)
 
 
+def use_json(wanted: bool) -> None:
+    """Choose JSON objects or plain lines for all later messages."""
+    global _json
+    _json = wanted
+
+
 def note(text: str) -> None:
-    """Print a line with the prefix ``tarkit:`` on standard error."""
-    say(f"tarkit: {text}")
+    """Print a line with the prefix ``tarkit:`` on standard error, or a JSON event."""
+    if _json:
+        say_event("note", message=text)
+    else:
+        say(f"tarkit: {text}")
+
+
+def fail(text: str, code: int) -> None:
+    """Print the reason why the command exits with *code*, as :func:`note` does."""
+    if _json:
+        say_event("error", message=text, exit_code=code)
+    else:
+        say(f"tarkit: {text}")
+
+
+def say_event(event: str, **fields: object) -> None:
+    """Print an event as a JSON object on one line of standard error."""
+    say(json.dumps({"event": event, **fields}))
 
 
 def silence(stream: TextIO | None) -> None:

@@ -1,16 +1,21 @@
-"""Show progress on standard error: as a bar on a terminal, as NDJSON with ``--json``."""
+"""Show progress on standard error: live lines on a terminal, a line now and then in a log, or NDJSON."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from time import monotonic
 
-from tarkit.cli.messages import say
+from tarkit.cli.bars import ProgressText
+from tarkit.cli.live import LiveLines
+from tarkit.cli.messages import note, say_event
 from tarkit.progress import Event, Progress
 
 Listener = Callable[[Progress], None]
+
+_LOG_INTERVAL = 10.0  # seconds between two lines of a log
+_DRAW_INTERVAL = 0.1  # seconds between two drawings on a terminal
 
 
 @contextmanager
@@ -19,62 +24,60 @@ def progress_listener(*, as_json: bool, quiet: bool) -> Iterator[Listener | None
     if quiet or sys.stderr is None:
         yield None
     elif as_json:
-        yield _say_event
-    elif not sys.stderr.isatty():
-        yield None
+        yield _say_progress
+        say_event("end")
+    elif sys.stderr.isatty():
+        with LiveLines() as lines:
+            yield _drawing(lines)
     else:
-        with _bar() as listener:
-            yield listener
+        yield _logging()
 
 
-def _say_event(progress: Progress) -> None:
-    event = {
-        "event": progress.event.value,
-        "digest": str(progress.digest),
-        "done": progress.done,
-        "size": progress.size,
-        "blobs_done": progress.blobs_done,
-        "blobs": progress.blobs,
-        "total_done": progress.total_done,
-        "total": progress.total,
-        "percent": round(progress.percent, 1),
-        "speed": progress.speed,
-    }
-    say(json.dumps(event))
-
-
-@contextmanager
-def _bar() -> Iterator[Listener]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.fields[blobs]}"),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
+def _say_progress(progress: Progress) -> None:
+    if progress.event is Event.PHASE:
+        say_event("phase", name=progress.name)
+        return
+    say_event(
+        progress.event.value,
+        digest=str(progress.digest) if progress.digest else None,
+        name=progress.name,
+        done=progress.done,
+        size=progress.size,
+        blobs_done=progress.blobs_done,
+        blobs=progress.blobs,
+        total_done=progress.total_done,
+        total=progress.total,
+        percent=round(progress.percent, 1),
+        speed=progress.speed,
     )
-    # events arrive ten times a second, so the bar needs no redraw thread
-    bar = Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
-    try:
-        with suppress(OSError):  # a closed terminal must not stop the copy
-            bar.start()
-        task = bar.add_task("copy", blobs="")
 
-        def listener(progress: Progress) -> None:
-            if progress.event is not Event.FAILED:
-                blobs = f"{progress.blobs_done}/{progress.blobs} blobs"
-                with suppress(OSError):
-                    bar.update(
-                        task,
-                        completed=progress.total_done,
-                        total=progress.total,
-                        blobs=blobs,
-                        refresh=True,
-                    )
 
-        yield listener
-    finally:
-        with suppress(OSError):
-            bar.stop()
+def _drawing(lines: LiveLines) -> Listener:
+    """Return a listener that redraws *lines*."""
+    text = ProgressText()
+    drawn = 0.0
+
+    def listener(progress: Progress) -> None:
+        nonlocal drawn
+        text.add(progress)
+        now = monotonic()
+        if now - drawn >= _DRAW_INTERVAL or progress.event is Event.PHASE:
+            drawn = now
+            lines.draw(text.lines(lines.width - 1))
+
+    return listener
+
+
+def _logging() -> Listener:
+    """Return a listener that prints a line every ten seconds."""
+    text = ProgressText()
+    printed = monotonic()
+
+    def listener(progress: Progress) -> None:
+        nonlocal printed
+        text.add(progress)
+        if monotonic() - printed >= _LOG_INTERVAL:
+            printed = monotonic()
+            note(text.summary())
+
+    return listener

@@ -9,6 +9,7 @@ from time import monotonic
 from types import FrameType
 
 from tarkit.cli.failures import HUNG_UP, INTERRUPTED, TERMINATED, report
+from tarkit.cli.live import announce_stop
 from tarkit.streams.cancellation import Cancellation
 
 _GRACE_PERIOD = 1.0  # seconds in which repeated signals are ignored
@@ -63,6 +64,7 @@ class Signals:
         if not self._code:
             self._code, self._began = code, monotonic()
             self.cancellation.cancel()
+            announce_stop()
             raise _exception(code)
         if monotonic() - self._began > _GRACE_PERIOD:
             os._exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tarkit.cli.common import Debug, FollowLinks, Json, Quiet, SourceArgument, print_json, table
+from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.findings import Report, Severity
 from tarkit.transports.location import Location
@@ -25,7 +26,10 @@ def verify_command(
     """Recompute all digests, sizes and diff IDs, and check all documents; exit with 4 on errors."""
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
-    report = verify(location, follow_links=follow_links, registry=registry)
+    with progress_listener(as_json=json_output, quiet=quiet) as listener:
+        report = verify(
+            location, follow_links=follow_links, registry=registry, on_progress=listener
+        )
     if json_output:
         print_json(_as_json(report))
     else:

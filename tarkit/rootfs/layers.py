@@ -38,7 +38,8 @@ class ImageLayers:
     """The ``layers`` of one image, bottom first, with its ``manifest`` and ``config``.
 
     ``verified`` contains the numbers of the layers that have been read to their end.
-    ``allowance`` limits the total number of entries in all layers.
+    ``allowance`` limits the total number of entries in all layers, and ``tracker`` reports the
+    progress of reading them.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class ImageLayers:
         tracker: ProgressTracker,
     ) -> None:
         self._source = source
-        self._tracker = tracker
+        self.tracker = tracker
         self._tracked: set[Digest] = set()
         self.verified: set[int] = set()
         self.allowance = entry_allowance()
@@ -162,7 +163,7 @@ class ImageLayers:
         stream = self._source.open_blob(blob)
         if blob.digest in self._tracked:
             return stream
-        return _TrackedStream(stream, blob, self._tracker, self._tracked)
+        return _TrackedStream(stream, blob, self.tracker, self._tracked)
 
     def open_seekable(self, number: int) -> BinaryIO | None:
         """Open layer *number* for random access, without verification.

@@ -14,6 +14,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import JSON
 from tarkit.image.platform import Platform
+from tarkit.progress import ProgressTracker
 from tarkit.verifying.contents import BlobLookup, StoredBlob
 from tarkit.verifying.documents import (
     descriptor,
@@ -29,8 +30,9 @@ from tarkit.verifying.layers import Claim, Claims
 class VerificationContext:
     """The state of a verification: the container's contents, the claims about them, the findings."""
 
-    def __init__(self, contents: BlobLookup) -> None:
+    def __init__(self, contents: BlobLookup, tracker: ProgressTracker) -> None:
         self.contents = contents
+        self.tracker = tracker
         self.claims = Claims()
         self.findings = Findings()
         self.referenced: set[StoredBlob] = set()

@@ -6,12 +6,14 @@ import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from tarkit.errors import CancelledError, TarkitError
 from tarkit.findings import Findings, Rule
 from tarkit.image import media_types
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
+from tarkit.progress import Event, ProgressTracker
 from tarkit.streams.cancellation import check
 from tarkit.streams.chunks import Readable, drain
 from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
@@ -64,12 +66,14 @@ class Claims:
         """Add *claim* about *content*."""
         self._claims.setdefault(content, {})[claim] = None
 
-    def check(self, findings: Findings, *, in_order: bool) -> None:
+    def check(self, findings: Findings, tracker: ProgressTracker, *, in_order: bool) -> None:
         """Read all blobs, one by one by offset if *in_order*, and check the claims."""
         contents = sorted(self._claims, key=lambda content: content.place)
+        for content in contents:
+            tracker.expect(content)
         jobs = 1 if in_order else min(os.cpu_count() or 1, _MOST_JOBS)
         with Workers(jobs, "verify") as pool:
-            measured = pool.map(self._measure, contents)
+            measured = pool.map(partial(self._measure, tracker), contents)
             pool.begin()
             for content, facts in zip(contents, measured, strict=True):
                 if isinstance(facts, TarkitError):
@@ -78,33 +82,38 @@ class Claims:
                     for claim in self._claims[content]:
                         _check_claim(claim, facts, content.name, findings)
 
-    def _measure(self, content: StoredBlob) -> Facts | TarkitError:
+    def _measure(self, tracker: ProgressTracker, content: StoredBlob) -> Facts | TarkitError:
         claims = self._claims[content]
         stored = {claim.digest.algorithm for claim in claims if claim.digest}
         plain = {claim.diff_id.algorithm for claim in claims if claim.diff_id}
         try:
             with os_errors(content.name):
                 is_layer = any(claim.layer for claim in claims)
-                return measure(content, stored, plain, is_layer=is_layer)
+                tracker.tell(Event.STARTED, content)
+                facts = measure(content, stored, plain, tracker, is_layer=is_layer)
         except CancelledError:
             raise
         except TarkitError as error:
+            tracker.tell(Event.FAILED, content)
             return error
+        tracker.done(Event.FINISHED, content)
+        return facts
 
 
 def measure(
     content: StoredBlob,
     stored: Iterable[str],
     plain: Iterable[str],
+    tracker: ProgressTracker,
     *,
     is_layer: bool,
 ) -> Facts:
-    """Read *content* once and measure it.
+    """Read *content* once and measure it; report the bytes to *tracker*.
 
     *stored* and *plain* are the hash algorithms for the stored and the uncompressed bytes. A layer
     that cannot be decompressed is a result, not an error; only a failed read raises.
     """
-    with content.open() as stream:
+    with content.open() as opened, tracker.watch(opened, content) as stream:
         # plain algorithms, too: for an uncompressed layer the stored bytes are the content
         outer = _Hashed(stream, {*stored, *plain})
         buffered = decompress(outer, Compression.NONE)

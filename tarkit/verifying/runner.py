@@ -20,6 +20,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.layout.archive_files import ArchiveFiles
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE, Layout, LayoutFiles
 from tarkit.layout.names import answers_to
+from tarkit.progress import Progress, ProgressTracker
 from tarkit.tar.archive import Archive
 from tarkit.transports.directory.files import MANIFEST_FILE as LOOSE_MANIFEST_FILE
 from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
@@ -63,12 +64,14 @@ def verify(
     *,
     follow_links: bool = False,
     registry: RegistryOptions | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Recompute all digests, sizes and diff IDs at *location*, and check every document.
 
     All images and platforms are checked, or only the image that *location* names. A defect becomes
     a finding and never stops the verification. With *follow_links*, the files of a layout or
     directory may be links out of it. *registry* holds connection settings and credentials.
+    *on_progress* is called from several threads, one at a time, while the blobs are read.
 
     Raises :class:`~tarkit.errors.NotFoundError` if the location or image does not exist,
     :class:`~tarkit.errors.AmbiguousImageError` if several images have the name, and
@@ -76,19 +79,20 @@ def verify(
     """
     if isinstance(location, str):
         location = Location.parse(location)
+    tracker = ProgressTracker(on_progress)
     if location.transport is Transport.REGISTRY:
-        return _verify_remote(location, registry)
+        return _verify_remote(location, registry, tracker)
     match directory_transport(location):
         case Transport.OCI:
-            return _verify_layout(location, follow_links=follow_links)
+            return _verify_layout(location, tracker, follow_links=follow_links)
         case Transport.DIR:
-            return _verify_loose(location, follow_links=follow_links)
+            return _verify_loose(location, tracker, follow_links=follow_links)
     if location.transport is Transport.DOCKER_DAEMON:  # its failures are errors, not findings
         with archive_at(location) as archive:
-            return _verify_archive(archive, replace(location, name=None))
+            return _verify_archive(archive, replace(location, name=None), tracker)
     try:
         with archive_at(location) as archive:
-            return _verify_archive(archive, location)
+            return _verify_archive(archive, location, tracker)
     except NotAnImageError:
         raise
     except (VerificationError, UnsupportedError) as error:
@@ -104,29 +108,33 @@ def _report_unopened(error: TarkitError, location: Location) -> Report:
     return findings.report()
 
 
-def _verify_layout(location: Location, *, follow_links: bool) -> Report:
+def _verify_layout(location: Location, tracker: ProgressTracker, *, follow_links: bool) -> Report:
     path = Path(location.path)
-    context = VerificationContext(LayoutContents(path, follow_links=follow_links))
+    context = VerificationContext(LayoutContents(path, follow_links=follow_links), tracker)
     files = DirectoryFiles(path, follow_links=follow_links)
     check_layout(context, _selected_entries(files, location))
     return _finish(context, location, in_order=False)
 
 
-def _verify_loose(location: Location, *, follow_links: bool) -> Report:
-    context = VerificationContext(LooseContents(Path(location.path), follow_links=follow_links))
+def _verify_loose(location: Location, tracker: ProgressTracker, *, follow_links: bool) -> Report:
+    context = VerificationContext(
+        LooseContents(Path(location.path), follow_links=follow_links), tracker
+    )
     data = read_bytes(context.contents, LOOSE_MANIFEST_FILE, context.findings)
     if data is not None:
         Walk(context).check(data, "", LOOSE_MANIFEST_FILE)
     return _finish(context, location, in_order=False)
 
 
-def _verify_remote(location: Location, registry: RegistryOptions | None) -> Report:
+def _verify_remote(
+    location: Location, registry: RegistryOptions | None, tracker: ProgressTracker
+) -> Report:
     from tarkit.transports.registry.reader import RegistryReader
     from tarkit.verifying.remote import RegistryContents
 
     with RegistryReader.open(location.path, registry) as reader:
         source = reader.source(location.name)
-        context = VerificationContext(RegistryContents(source.repository))
+        context = VerificationContext(RegistryContents(source.repository), tracker)
         try:
             top = source.manifest()
         except VerificationError as error:
@@ -136,9 +144,9 @@ def _verify_remote(location: Location, registry: RegistryOptions | None) -> Repo
         return _finish(context, location, in_order=False)
 
 
-def _verify_archive(archive: Archive, location: Location) -> Report:
+def _verify_archive(archive: Archive, location: Location, tracker: ProgressTracker) -> Report:
     contents = ArchiveContents(archive)
-    context = VerificationContext(contents)
+    context = VerificationContext(contents, tracker)
     is_docker, is_layout = image_formats(archive, location)
     check_archive(archive, context.findings)
     if location.transport is Transport.OCI_ARCHIVE and _selects_image(location):
@@ -225,5 +233,5 @@ def _finish(context: VerificationContext, location: Location, *, in_order: bool)
             context.findings.add(Rule.UNREFERENCED, content.name, "no document refers to it")
         if content.digest:
             context.claims.add(content, Claim(content.digest))
-    context.claims.check(context.findings, in_order=in_order)
+    context.claims.check(context.findings, context.tracker, in_order=in_order)
     return context.findings.report()

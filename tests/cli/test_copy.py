@@ -61,7 +61,8 @@ def test_json_is_one_object_and_events_line_by_line(
     assert document["notes"] == []
     events = [json.loads(line) for line in result.err.splitlines()]
     assert {event["event"] for event in events} >= {"started", "finished"}
-    assert events[-1]["total_done"] == events[-1]["total"] == sum(map(len, ONE.layers))
+    assert events[-1] == {"event": "end"}
+    assert events[-2]["total_done"] == events[-2]["total"] == sum(map(len, ONE.layers))
 
 
 def test_json_with_quiet_prints_only_the_object(tarkit: Tarkit, save: str, tmp_path: Path) -> None:
@@ -279,7 +280,10 @@ def test_exit_codes_and_one_line(
     assert words in result.err
     if code:
         assert result.out == ""
-        assert result.err.startswith("tarkit: ")
+        if "--json" in arguments:
+            assert json.loads(result.err)["exit_code"] == code
+        else:
+            assert result.err.startswith("tarkit: ")
         assert result.err.count("\n") == 1
         assert listing(tmp_path) == ["save.tar"]
 

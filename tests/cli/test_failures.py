@@ -115,7 +115,7 @@ def test_a_full_disk_fails_what_is_asked_for(
         f"tarkit {command.format(save=save)} >/dev/full", tmp_path, PYTHONUNBUFFERED=buffering
     )
     assert result.returncode == 6
-    assert result.stderr.startswith("tarkit: ")
+    assert result.stderr.startswith('{"event": "error"' if "--json" in command else "tarkit: ")
     assert "No space left on device" in result.stderr
     assert result.stderr.count("\n") == 1
 

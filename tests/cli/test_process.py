@@ -65,7 +65,11 @@ def test_a_signal_leaves_nothing(
             copy.send_signal(number)
         out, err = copy.communicate(timeout=60)
     assert (copy.returncode, out) == (code, "")
-    assert err.splitlines()[-1] == f"tarkit: {'interrupted' if code == 130 else 'terminated'}"
+    assert json.loads(err.splitlines()[-1]) == {
+        "event": "error",
+        "message": "interrupted" if code == 130 else "terminated",
+        "exit_code": code,
+    }
     assert "Traceback" not in err
     assert listing(tmp_path) == []
 

@@ -314,7 +314,7 @@ def test_schemas_are_valid_and_refer_only_to_each_other() -> None:
     from jsonschema import Draft202012Validator
 
     names = {path.stem for path in SCHEMAS.glob("*.json")}
-    assert names == {*get_args(SchemaName), "defs"}
+    assert names == {*get_args(SchemaName), "defs", "event"}
     for name in names:
         text = (SCHEMAS / f"{name}.json").read_text("utf-8")
         schema = json.loads(text)

@@ -18,7 +18,7 @@ from typing import Self
 
 from tarkit.errors import RefusedError, TransportError, UnsupportedError
 from tarkit.image.platform import Platform
-from tarkit.progress import Progress
+from tarkit.progress import Progress, ProgressTracker
 from tarkit.protocols import Source
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.output.attributes import Attributes
@@ -83,6 +83,7 @@ def write_directory(
             # data that a prediction wrongly took for hidden
             missing = [node for node in inodes if stager.lacks(node)]
             files.contents.deliver(missing, stager)
+        ProgressTracker(on_progress).begin_phase("placing files")
         entries = _build(files.tree, workspace.root, path, stager, attributes)
         workspace.publish(parent, path.name)
     size = sum(node.member.size for node in inodes if node.children is None)

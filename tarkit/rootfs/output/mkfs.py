@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tarkit.image.platform import Platform
-from tarkit.progress import Progress
+from tarkit.progress import Progress, ProgressTracker
 from tarkit.protocols import Source
 from tarkit.rootfs.output.directory import RootfsResult, write_directory
 from tarkit.rootfs.output.plain_tar import PlainTar
@@ -61,6 +61,7 @@ def write_squashfs(
         members = plain.members
         options = ["-tar", "-noappend", "-no-progress", "-quiet", *_root_options(members[0])]
         command = [program, "-", _path(staging), *options]
+        ProgressTracker(on_progress).begin_phase("mksquashfs")
         _run_with(command, staging, tar, plain, time=_latest(members))
         _publish(staging, place)
     return replace(result, notes=(*result.notes, *_lost_in_squashfs(members)))
@@ -86,6 +87,7 @@ def write_erofs(
             with new_spool() as tar:
                 result = write_tar(source, tar, platform, overlay, on_progress)
                 plain = PlainTar(tar)
+                ProgressTracker(on_progress).begin_phase("mkfs.erofs")
                 _run_with([program, *options, "--tar=f", _path(staging)], staging, tar, plain)
                 result = replace(result, notes=(*result.notes, *lost_note(plain.lost)))
         else:
@@ -95,6 +97,7 @@ def write_erofs(
             )
             note = "mkfs.erofs is older than 1.7: unpacked the image first, file times are not kept"
             result = replace(result, notes=(note, *result.notes))
+            ProgressTracker(on_progress).begin_phase("mkfs.erofs")
             run_program([program, *options, _path(staging), str(root)], directory=staging)
         _publish(staging, place)
     return result

@@ -33,7 +33,7 @@ def event(kind: Event = Event.ADVANCED, name: str = "", **figures: object) -> Pr
         event=kind,
         digest=digest,
         name=str(digest),
-        **{  # type: ignore[arg-type]
+        **{
             "done": GIB // 4,
             "size": GIB,
             "blobs_done": 3,
@@ -222,7 +222,7 @@ def test_a_terminal_shows_lines_and_loses_them_at_the_end(
 @posix_only
 def test_ctrl_c_is_answered_at_once(large: str, tmp_path: Path) -> None:
     command = [*COMMAND, "copy", large, f"oci:{tmp_path / 'out'}:x", *SLOW]
-    sent = []
+    sent: list[int] = []
 
     def interrupt(pid: int) -> None:
         if not sent:

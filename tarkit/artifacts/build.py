@@ -20,14 +20,15 @@ from tarkit.image.platform import Platform
 from tarkit.progress import Progress
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.node import Node
 from tarkit.rootfs.output.limits import require_writable
 from tarkit.rootfs.output.xattrs import lost_note
 from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.rootfs.passes import expected_data, read_headers, read_layers
-from tarkit.rootfs.tree import DataLocation, Node
+from tarkit.rootfs.table import DataLocation
 from tarkit.streams.atomic import Output, PendingFile
 from tarkit.streams.hashing import FileDigest, flushing
-from tarkit.tar.member import Member
+from tarkit.tar.listing import Listing
 from tarkit.transports.location import AnySource, opened
 
 
@@ -133,7 +134,7 @@ def _write(
         entries = _read_entries(layers, data, options, is_tight=preflight.is_tight)
         with FileSystem.merged(layers, entries, overlay=overlay) as files:
             require_writable(files.tree)
-            inodes = files.tree.inodes()
+            inodes = list(files.tree.inodes())
             wanted = by_place(inodes)
             # Only with limited space: measuring may read layers once more.
             if preflight.is_tight or isinstance(options.size, int):
@@ -145,7 +146,7 @@ def _write(
 
                 _require_room(check, files, data, wanted)
             missing = data.settle(wanted)
-            files.contents.deliver(missing, data, complete=True)
+            files.contents.deliver([node.row for node in missing], data, complete=True)
             translation = Translation(data.contents)
             result = writer.finish(translation.root(files.tree), digest.begin)
     return _Written(result, tuple(_notes(result, translation)))
@@ -153,7 +154,7 @@ def _write(
 
 def _read_entries(
     layers: ImageLayers, data: BlockSink, options: Ext4Options, *, is_tight: bool
-) -> list[list[Member]]:
+) -> list[Listing]:
     """Return the entries of all layers; store or measure their data in *data* on the way.
 
     If *options* give a size, hidden data must not take space, so nothing is stored or reserved yet.
@@ -187,7 +188,7 @@ def _require_room(
         unmeasured = [node for place, node in wanted.items() if place not in data.sizes]
         if not unmeasured:
             raise
-        files.contents.deliver(unmeasured, data.sizes)
+        files.contents.deliver([node.row for node in unmeasured], data.sizes)
         check()
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tarkit.ext4 import Ext4Writer, FileExtents, Region, data_size
-from tarkit.rootfs.tree import DataLocation, Node
+from tarkit.rootfs.node import Node
+from tarkit.rootfs.table import DataLocation
 from tarkit.tar.member import Member
 
 _BLOCK = 4096

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 from tarkit import ext4
 from tarkit.ext4 import FileExtents, can_hold
+from tarkit.rootfs.node import Node
 from tarkit.rootfs.output.xattrs import sort_xattrs
-from tarkit.rootfs.tree import DataLocation, Node, Tree
+from tarkit.rootfs.table import DataLocation
+from tarkit.rootfs.tree import Tree
 from tarkit.tar.member import Member, MemberType
 
 _FORMATS = {
@@ -40,7 +42,7 @@ class Translation:
         while pending:
             source, target = pending.pop()
             for name, node in (source.children or {}).items():
-                if node.children is None:
+                if node.directory is None:
                     target[name] = self._leaf(node)
                 else:
                     target[name], below = self._directory(node)

@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from tarkit.image.digest import Digest
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.rootfs.tree import DataLocation, Node, Tree
+from tarkit.rootfs.node import Node
+from tarkit.rootfs.table import DataLocation
+from tarkit.rootfs.tree import Tree
 from tarkit.streams.chunks import chunks_of
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.sparse import logical
@@ -79,12 +81,15 @@ def _pairs(old: Tree, new: Tree) -> Iterator[_Pair]:
 
 def _regrouped(pairs: list[_Pair]) -> set[bytes]:
     """Return the paths whose inodes have different sets of names in the two images."""
-    names: dict[Node, list[bytes]] = {}
+    old_names: dict[Node, list[bytes]] = {}
+    new_names: dict[Node, list[bytes]] = {}
     for path, *nodes in pairs:
-        for node in nodes:
+        for node, names in zip(nodes, (old_names, new_names), strict=True):
             if node is not None and node.links > 1:
                 names.setdefault(node, []).append(path)
-    return {path for path, old, new in pairs if old and new and names.get(old) != names.get(new)}
+    return {
+        path for path, old, new in pairs if old and new and old_names.get(old) != new_names.get(new)
+    }
 
 
 def _is_unclear(pair: _Pair, old: FileSystem, new: FileSystem) -> bool:
@@ -109,7 +114,7 @@ def _identity(node: Node, files: FileSystem) -> tuple[Digest | object, int | Non
 def _digests(files: FileSystem, nodes: list[Node]) -> dict[Node | None, bytes]:
     """Return the digests of the contents of *nodes*."""
     hashes = _Hashes()
-    files.contents.deliver(nodes, hashes)
+    files.contents.deliver([node.row for node in nodes], hashes)
     digests: dict[Node | None, bytes] = {}
     for node in nodes:
         if node.place is not None:

@@ -39,9 +39,9 @@ class MergeLimits:
         """Count a directory that no layer lists."""
         self._entries.take(1)
 
-    def add_path(self, length: int) -> None:
-        """Count a path of *length* bytes that is not the name of an entry: each KiB counts as an entry."""
-        self._entries.take(length >> 10)
+    def add_paths(self, count: int, length: int) -> None:
+        """Count *count* paths of *length* bytes that are no names of entries, by KiB."""
+        self._entries.take(count * (length >> 10))
 
     def follow(self, steps: int) -> None:
         """Count *steps* components of a symbolic link, or of a very deep path."""

@@ -62,7 +62,7 @@ class Entry:
     @classmethod
     def of(cls, path: bytes, node: Node) -> Self:
         """Return the entry for *node* at *path*, which has no leading slash."""
-        traits, size, mtime_ns, xattrs = node.facts
+        layer, (traits, size, mtime_ns, xattrs) = node.facts
         kind, mode, uid, gid, linkname, _, _, major, minor, _ = traits
         target = ""
         if kind is MemberType.SYMLINK:
@@ -72,7 +72,7 @@ class Entry:
             size = 0
         return cls(
             _text(b"/" + path), kind, mode, uid, gid, size, mtime_ns, target,
-            node.links, node.layer, major, minor, xattrs,
+            node.links, layer, major, minor, xattrs,
         )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from tarkit.rootfs.table import DataLocation, Table
 from tarkit.rootfs.trail import Directory, Value
-from tarkit.tar.member import Member, MemberType, Traits
+from tarkit.tar.listing import Facts
+from tarkit.tar.member import Member, MemberType
 
 
 class Node:
@@ -59,9 +60,10 @@ class Node:
         return self._table.nameless(self.row)
 
     @property
-    def facts(self) -> tuple[Traits, int, int, Mapping[bytes, bytes]]:
-        """Traits, size, time and extended attributes."""
-        return self._table.facts(self.row)
+    def facts(self) -> tuple[int, Facts]:
+        """The layer that contains the metadata, and the metadata."""
+        value = self.value
+        return self._table.facts(value if isinstance(value, int) else value.row)
 
     @property
     def layer(self) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tarkit.tar.listing import Listing
+from tarkit.tar.listing import Facts, Listing
 from tarkit.tar.member import Member, MemberType, Traits
 
 
@@ -74,10 +74,10 @@ class Table:
         first, _, listing = self.part(row)
         return listing.type(row - first)
 
-    def facts(self, row: int) -> tuple[Traits, int, int, Mapping[bytes, bytes]]:
-        """Return traits, size, time and extended attributes of inode *row*."""
-        first, _, listing = self.part(row)
-        return listing.facts(row - first)
+    def facts(self, row: int) -> tuple[int, Facts]:
+        """Return the layer of inode *row*, and its metadata."""
+        first, layer, listing = self.part(row)
+        return layer, listing.facts(row - first)
 
     def traits(self) -> Iterator[Traits]:
         """Yield the traits of all entries."""

@@ -48,13 +48,8 @@ class Tree:
         The path of *top*, by default the root, is empty.
         """
         table, links = self.table, self.links
-        for path, value in self.values(top):
-            yield path, Node(table, links, value)
-
-    def values(self, top: Value | None = None) -> Iterator[tuple[bytes, Value]]:
-        """Yield every path and its value as :meth:`walk` does."""
         for prefix, name, value in self.steps(top):
-            yield prefix + name, value
+            yield prefix + name, Node(table, links, value)
 
     def steps(self, top: Value | None = None) -> Iterator[tuple[bytes, bytes, Value]]:
         """Yield every path as the prefix that its siblings share and a name, and its value.

@@ -17,6 +17,9 @@ from tarkit.tar.sibling_names import Run, SiblingNames
 
 _LARGEST = (1 << 63) - 1
 
+Facts = tuple[Traits, int, int, Mapping[bytes, bytes]]
+"""Traits, size, time in nanoseconds and extended attributes of a member."""
+
 
 class Listing:
     """A growing sequence of members, created on demand.
@@ -99,7 +102,7 @@ class Listing:
         """Return the type of the member at *position*."""
         return self.traits[self.kinds[position]].type
 
-    def facts(self, position: int) -> tuple[Traits, int, int, Mapping[bytes, bytes]]:
+    def facts(self, position: int) -> Facts:
         """Return traits, size, time and extended attributes of the member at *position*."""
         traits = self.traits[self.kinds[position]]
         if self.rare and (rare := self.rare.get(position)):

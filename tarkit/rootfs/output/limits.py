@@ -63,7 +63,7 @@ def _problem(name: bytes, node: Node) -> str | None:
         return "name contains a NUL byte"
     if node.links > MAX_LINKS:
         return f"{node.links} hard links are too many; the maximum is {MAX_LINKS}"
-    return _traits_problem(node.facts[0])
+    return _traits_problem(node.facts[1][0])
 
 
 def _traits_problem(member: Traits) -> str | None:

@@ -95,7 +95,7 @@ class TarOrder:
         """Return the total size of all files in bytes; hard links do not count."""
         size = 0
         for position, row in enumerate(self.rows):
-            traits, length, *_ = self.table.facts(row)
+            _, (traits, length, _, _) = self.table.facts(row)
             if traits.type is MemberType.FILE and position not in self.firsts:
                 size += length
         return size

@@ -73,13 +73,21 @@ class Tree:
 
     def inodes(self) -> Iterator[Node]:
         """Yield every inode once, in unspecified order."""
+        return map(self.node, self.values())
+
+    def inode_rows(self) -> Iterator[int]:
+        """Yield the row of every inode once, in unspecified order."""
+        return (value if isinstance(value, int) else value.row for value in self.values())
+
+    def values(self) -> Iterator[Value]:
+        """Yield the value of every inode once, in unspecified order."""
         seen: set[int] = set()
         for value in self.entries():
             if isinstance(value, int) and value in self.links:
                 if value in seen:
                     continue
                 seen.add(value)
-            yield self.node(value)
+            yield value
 
     def entries(self) -> Iterator[Value]:
         """Yield the value of every path, in unspecified order."""

@@ -22,10 +22,34 @@ from tests.builders import docker_archive, image_of
 
 RUNS = int(os.environ.get("TARKIT_BENCH_PAIRS", "3"))
 FILES = 500_000
-_WORDS = (
-    "python3 share locale messages dist packages include linux modules kernel doc examples "
-    "changelog copyright test module core util config driver net server client common base data"
-).split()
+_WORDS = [
+    "python3",
+    "share",
+    "locale",
+    "messages",
+    "dist",
+    "packages",
+    "include",
+    "linux",
+    "modules",
+    "kernel",
+    "doc",
+    "examples",
+    "changelog",
+    "copyright",
+    "test",
+    "module",
+    "core",
+    "util",
+    "config",
+    "driver",
+    "net",
+    "server",
+    "client",
+    "common",
+    "base",
+    "data",
+]
 _SUFFIXES = (".py", ".h", ".so.1.2.3", ".gz", ".mo", ".html", ".txt", ".cpython-311.pyc", "")
 _TIME = 1_700_000_000
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tarkit.errors import LimitExceededError
 from tarkit.tar.allowance import Allowance
 
-MAX_ENTRIES = 2_500_000
-"""Maximum number of entries in all layers of an image; each takes up to 1.5 KiB of memory."""
+MAX_ENTRIES = 8_000_000
+"""Maximum number of entries in all layers of an image; each takes about 250 bytes of memory."""
 
 FREE_STEPS = 1_000_000
 """Number of components of symbolic links and very deep paths that the merge follows in any image."""
@@ -14,7 +14,7 @@ FREE_STEPS = 1_000_000
 STEPS_PER_ENTRY = 64
 """Additional components allowed for each entry of the layers; shallower paths do not count."""
 
-_REASON = "the most that fit into 4 GiB of memory"
+_REASON = "the most that fit into 2 GiB of memory"
 
 
 def entry_allowance() -> Allowance:

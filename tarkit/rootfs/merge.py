@@ -31,13 +31,18 @@ class Merger:
 
     Parent directories that no layer lists get mode 0755, owner 0:0 and *mtime_ns*. Absolute names
     and names that leave the image are errors if *strict*; otherwise they are resolved inside its root.
+    If a *tree* is given, for example a fork, the layers are merged on top of it.
     """
 
-    def __init__(self, *, mtime_ns: int = 0, strict: bool = False) -> None:
+    def __init__(
+        self, *, mtime_ns: int = 0, strict: bool = False, tree: Tree | None = None
+    ) -> None:
         self._strict = strict
         self._limits = MergeLimits()
-        self._linked: set[int] = set()
-        self.tree = Tree(Directory(~0, object()), Table(implied_directory(mtime_ns)), {})
+        if tree is None:
+            tree = Tree(Directory(~0, object()), Table(implied_directory(mtime_ns)), {})
+        self.tree = tree
+        self._linked = set(tree.links)
         self._resolver = Resolver(self.tree, self._limits)
 
     def add(self, layer: int, members: Iterable[Member]) -> None:

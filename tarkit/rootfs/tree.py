@@ -103,6 +103,15 @@ class Tree:
             yield directory
             pending += [each for each in directory.entries.values() if isinstance(each, Directory)]
 
+    def fork(self) -> Tree:
+        """Return an independent copy, in constant time: a directory is copied when it changes.
+
+        Both trees share the table. Rows never change, so a changed inode is a new row.
+        """
+        twin = Tree(self.top, self.table, self.links)
+        self.token, twin.token = object(), object()
+        return twin
+
     def writable(self, names: Parts) -> Directory:
         """Return the directory at *names*, a path without links, as one that this tree may change.
 

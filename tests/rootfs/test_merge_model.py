@@ -26,7 +26,7 @@ def expected(stack: list[list[Item]]) -> Shape | None:
 
 
 def shape_of_model(model: Model) -> Shape:
-    names: dict[Node, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for path, inode in sorted(model.inodes.items()):
         names.setdefault(id(inode), []).append("/".join(path))
     return sorted(shape_of_inode("/".join(p), i, names[id(i)]) for p, i in model.inodes.items())

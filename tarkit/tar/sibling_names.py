@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 MAX_RUN = 1024
@@ -56,13 +56,20 @@ class SiblingNames:
         """End the last run: later names start a new one."""
         if self._open:
             parent = self._parents.setdefault(self._parent, self._parent)
-            self.append_run(parent, b"\0".join(self._open), len(self._open))
+            self._add_run(self._count - len(self._open), parent, self._open)
             self._open = []
 
-    def append_run(self, parent: bytes, joined: bytes, count: int) -> None:
-        """Add a whole run after a sealed one; *count* names, already counted by :meth:`append`."""
-        first = self._count - count
-        self._runs.append(Run(first, parent, joined))
+    def extend(self, parents: list[bytes], counts: Sequence[int], bases: list[bytes]) -> None:
+        """Add the names *bases* in runs: one for each of *parents*, with that many of *counts*."""
+        self.seal()
+        start = 0
+        for parent, count in zip(parents, counts, strict=True):
+            self._add_run(self._count, parent, bases[start : start + count])
+            self._count += count
+            start += count
+
+    def _add_run(self, first: int, parent: bytes, bases: list[bytes]) -> None:
+        self._runs.append(Run(first, parent, b"\0".join(bases)))
         self._firsts.append(first)
 
     def __getitem__(self, position: int) -> bytes:

@@ -109,6 +109,10 @@ class Listing:
             return traits, rare.size, rare.mtime_ns, rare.xattrs
         return traits, self.sizes[position], self.times[position], NO_XATTRS
 
+    def is_rare(self, position: int) -> bool:
+        """Return whether the columns cannot hold the member at *position*."""
+        return position in self.rare
+
     def stored(self, position: int) -> int:
         """Return the size of the data of the member at *position*, without holes."""
         rare = self.rare.get(position) if self.rare else None

@@ -18,7 +18,7 @@ from tarkit.streams.direct import DirectWriter
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.uncached import Gathered
 from tarkit.tar import BLOCK_SIZE, padding
-from tarkit.tar.encode import encode, fits_ustar, stored_size
+from tarkit.tar.encode import encode
 from tarkit.tar.member import Member
 from tarkit.tar.names import shown
 from tarkit.tar.sparse import in_whole_blocks
@@ -94,38 +94,29 @@ class TarPlan:
         self.order = order
         self._offsets = array("q")
         self._positions = array("i", [-1]) * len(order.table)  # by row, of entries with data
+        self._with_data = bytearray()
         offset = 0
-        for position, entry in enumerate(order):
+        for position, row in enumerate(order.rows):
             self._offsets.append(offset)
-            offset += _header_size(entry)
-            if entry.has_data:
-                self._positions[order.rows[position]] = position
-                meta = entry.meta
-                stored = stored_size(entry.member) if meta.sparse else meta.stored
-                offset += stored + padding(stored)
+            headers, stored = order.sizes(position)
+            offset += headers + stored + padding(stored)
+            self._with_data.append(stored > 0)
+            if stored:
+                self._positions[row] = position
         self._offsets.append(offset)
 
     def stretch(self, place: DataLocation) -> _Stretch:
         """Return the entry with the data at *place* and the entries without data before it."""
-        return self._up_to(self._positions[self.order.table.row_of(place)] + 1)
+        return self._up_to(self._positions[self.order.table.row_of(place)])
 
     def rest(self) -> _Stretch:
         """Return the entries after the last data."""
-        return self._up_to(len(self.order) + 1)
+        first, end = self._with_data.rfind(1) + 1, len(self.order)
+        return _Stretch(self._offsets[first], first, end)
 
-    def _up_to(self, end: int) -> _Stretch:
-        first = end - 1
-        while first and not self.order.has_data(first - 1):
-            first -= 1
-        return _Stretch(self._offsets[first], first, min(end, len(self.order)))
-
-
-def _header_size(entry: TarEntry) -> int:
-    """Return the size of the headers of *entry* in bytes."""
-    # Avoid encoding most entries. The slash covers directories, whose names end in one.
-    if not entry.link and fits_ustar(entry.meta, entry.path + b"/"):
-        return BLOCK_SIZE
-    return len(encode(entry.member))
+    def _up_to(self, last: int) -> _Stretch:
+        first = self._with_data.rfind(1, 0, last) + 1
+        return _Stretch(self._offsets[first], first, last + 1)
 
 
 class PlacedTar:
@@ -172,7 +163,7 @@ class PlacedTar:
         """Write the headers of *stretch* and return the offset after them."""
         position = stretch.offset
         for index in range(stretch.first, stretch.end):
-            header = encode(self._layout.order[index].member)
+            header = self._layout.order.header(index)
             part.write(position, header)
             position += len(header)
         return position

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tarkit.rootfs.tree import Tree
-from tarkit.tar.member import NO_XATTRS, Member, MemberType
+from tarkit.tar import BLOCK_SIZE
+from tarkit.tar.encode import encode, encode_plain, fits_plainly, stored_size
+from tarkit.tar.member import NO_XATTRS, Member, MemberType, Traits
 from tarkit.tar.sparse import block_aligned
 
 
@@ -82,6 +84,37 @@ class TarOrder:
         first = self.firsts.get(position)
         link = b"" if first is None else self.path(first)
         return TarEntry(self.path(position), self.table.nameless(self.rows[position]), link)
+
+    def header(self, position: int) -> bytes:
+        """Return the headers of the entry at *position*."""
+        plain = self._plain(position)
+        return encode(self[position].member) if plain is None else encode_plain(*plain)
+
+    def sizes(self, position: int) -> tuple[int, int]:
+        """Return the sizes of headers and data of the entry at *position*."""
+        plain = self._plain(position)
+        if plain is not None:
+            traits, _, size, _ = plain
+            return BLOCK_SIZE, size if traits.type is MemberType.FILE else 0
+        entry = self[position]
+        member = entry.member
+        return len(encode(member)), stored_size(member) if entry.has_data else 0
+
+    def _plain(self, position: int) -> tuple[Traits, bytes, int, int] | None:
+        """Return traits, name, size and time, or None if they do not make up the entry.
+
+        Nearly every entry is a plain file or directory, for which no object is created.
+        """
+        row = self.rows[position]
+        first, _, listing = self.table.part(row)
+        if position in self.firsts or listing.is_rare(row - first):
+            return None
+        traits, size, mtime_ns, _ = listing.facts(row - first)
+        name = self.path(position)
+        if traits.type is MemberType.DIRECTORY:
+            name = name + b"/" if name else b"./"
+        fits = fits_plainly(traits, name, size, mtime_ns)
+        return (traits, name, size, mtime_ns) if fits else None
 
     def path(self, position: int) -> bytes:
         """Return the path of the entry at *position*."""

@@ -45,8 +45,10 @@ def _traits(kind: str, *rest: Any) -> Traits:
     numbers = zip((mode, uid, gid), _LIMITS, strict=True)
     for value, limit in (*numbers, (major, _DEVICE), (minor, _DEVICE), (headers, _LARGEST)):
         _number(value, limit)
-    texts = map(_raw, (linkname, uname, gname))
-    return Traits(MemberType(_raw(kind)), mode, uid, gid, *texts, major, minor, headers)
+    return Traits(
+        MemberType(_raw(kind)), mode, uid, gid,
+        _raw(linkname), _raw(uname), _raw(gname), major, minor, headers,
+    )  # fmt: skip
 
 
 def pack_rare(members: Mapping[int, Member]) -> bytes:

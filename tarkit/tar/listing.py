@@ -79,7 +79,7 @@ class Listing:
 
     def seal(self) -> None:
         """Free the memory that only appending needs."""
-        self.names.seal()
+        self.names.finish()
 
     def __getitem__(self, position: int) -> Member:
         rare = self.rare.get(position)

@@ -83,7 +83,11 @@ def _sections(data: bytes, diff_id: bytes) -> tuple[int, list[bytes]]:
         raise ValueError("checksum")
     magic, version, length, count = _HEAD.unpack_from(body)
     at = _HEAD.size + length
-    if (magic, version, bytes(body[_HEAD.size : at])) != (MAGIC, VERSION, diff_id) or count > MAX_MEMBERS:
+    if (magic, version, bytes(body[_HEAD.size : at])) != (
+        MAGIC,
+        VERSION,
+        diff_id,
+    ) or count > MAX_MEMBERS:
         raise ValueError("header")
     table = body[at : at + _SECTIONS * _SECTION.size]
     at += len(table)

@@ -59,6 +59,11 @@ class SiblingNames:
             self._add_run(self._count - len(self._open), parent, self._open)
             self._open = []
 
+    def finish(self) -> None:
+        """End the last run, and free the memory that only appending needs."""
+        self.seal()
+        self._parents = {}
+
     def extend(self, parents: list[bytes], counts: Sequence[int], bases: list[bytes]) -> None:
         """Add the names *bases* in runs: one for each of *parents*, with that many of *counts*."""
         self.seal()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from uuid import UUID
 
-from tarkit.artifacts.data import BlockSink, by_place
+from tarkit.artifacts.data import BlockSink
 from tarkit.artifacts.inputs import derived_options, input_digest
 from tarkit.artifacts.nodes import Translation
 from tarkit.artifacts.preflight import Preflight, check_layers
@@ -24,10 +25,9 @@ from tarkit.rootfs.output.limits import require_writable
 from tarkit.rootfs.output.xattrs import lost_note
 from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.rootfs.passes import expected_data, read_headers, read_layers
-from tarkit.rootfs.tree import DataLocation, Node
 from tarkit.streams.atomic import Output, PendingFile
 from tarkit.streams.hashing import FileDigest, flushing
-from tarkit.tar.member import Member
+from tarkit.tar.listing import Listing
 from tarkit.transports.location import AnySource, opened
 
 
@@ -134,28 +134,33 @@ def _write(
         entries = _read_entries(layers, data, options, is_tight=preflight.is_tight)
         with FileSystem.merged(layers, entries, overlay=overlay) as files:
             require_writable(files.tree)
-            inodes = files.tree.inodes()
-            wanted = by_place(inodes)
+            table = files.tree.table
+            inodes = 0
+            wanted = array("q")  # the rows of all data
+            for row in files.tree.inode_rows():
+                inodes += 1
+                if table.has_data(row):
+                    wanted.append(row)
             # Only with limited space: measuring may read layers once more.
             if preflight.is_tight or isinstance(options.size, int):
 
                 def check() -> None:
-                    size = data.sizes.at_most(wanted)
+                    size = data.sizes.at_most(table, wanted)
                     preflight.require(size, layers.where)
-                    writer.expect(size, len(inodes))
+                    writer.expect(size, inodes)
 
                 _require_room(check, files, data, wanted)
-            missing = data.settle(wanted)
+            missing = data.settle(table, wanted)
             files.contents.deliver(missing, data, complete=True)
-            translation = Translation(data.contents)
+            translation = Translation(files.tree, data.contents)
             layers.tracker.begin_phase("writing inodes and directories")
-            result = writer.finish(translation.root(files.tree), digest.begin)
+            result = writer.finish(translation, digest.begin)
     return _Written(result, tuple(_notes(result, translation)))
 
 
 def _read_entries(
     layers: ImageLayers, data: BlockSink, options: Ext4Options, *, is_tight: bool
-) -> list[list[Member]]:
+) -> list[Listing]:
     """Return the entries of all layers; store or measure their data in *data* on the way.
 
     If *options* give a size, hidden data must not take space, so nothing is stored or reserved yet.
@@ -179,14 +184,15 @@ def _require_room(
     check: Callable[[], None],
     files: FileSystem,
     data: BlockSink,
-    wanted: Mapping[DataLocation, Node],
+    wanted: Sequence[int],
 ) -> None:
     """Raise :class:`NoSpaceError` unless *check* passes, at least with blocks of zeros as holes."""
     try:
         check()
     except NoSpaceError:
         # The check used upper bounds. Measure the rest, which means reading it, and try again.
-        unmeasured = [node for place, node in wanted.items() if place not in data.sizes]
+        table = files.tree.table
+        unmeasured = [row for row in wanted if table.place(row) not in data.sizes]
         if not unmeasured:
             raise
         files.contents.deliver(unmeasured, data.sizes)

@@ -8,10 +8,12 @@ reserved, and a second pass stores the data in any order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 
+from tarkit.artifacts.contents import Contents
 from tarkit.ext4 import Ext4Writer, FileExtents, Region, data_size
-from tarkit.rootfs.tree import DataLocation, Node
+from tarkit.rootfs.table import DataLocation, Table
 from tarkit.tar.member import Member
 
 _BLOCK = 4096
@@ -23,7 +25,7 @@ class Sizes:
     def __init__(self) -> None:
         self._measured: dict[DataLocation, int] = {}
 
-    def __contains__(self, place: DataLocation) -> bool:
+    def __contains__(self, place: DataLocation | None) -> bool:
         return place in self._measured
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
@@ -34,12 +36,15 @@ class Sizes:
         """Return the measured size of the data at *place*."""
         return self._measured[place]
 
-    def at_most(self, nodes: Mapping[DataLocation, Node]) -> int:
-        """Return an upper bound of the bytes of all *nodes*, exact if all were measured."""
-        return sum(
-            self._measured.get(place, -(-node.member.stored // _BLOCK) * _BLOCK)
-            for place, node in nodes.items()
-        )
+    def at_most(self, table: Table, rows: Iterable[int]) -> int:
+        """Return an upper bound of the bytes of the data of *rows*, exact if all were measured."""
+        total = 0
+        for row in rows:
+            measured = self._measured.get(_place(table, row))
+            if measured is None:
+                measured = -(-table.nameless(row).stored // _BLOCK) * _BLOCK
+            total += measured
+        return total
 
 
 class BlockSink:
@@ -53,7 +58,7 @@ class BlockSink:
         self._overlay = overlay
         self._reserved: dict[DataLocation, FileExtents] = {}
         self.sizes = Sizes()
-        self.contents: dict[DataLocation, FileExtents] = {}
+        self.contents = Contents()
 
     def reserve(self, place: DataLocation) -> None:
         """Reserve the blocks of the measured data at *place*."""
@@ -64,24 +69,35 @@ class BlockSink:
         reserved = self._reserved.pop(place, None)
         regions = regions_of(member)
         if reserved is None:
-            self.contents[place] = self._writer.store(chunks, member.size, regions)
+            contents = self._writer.store(chunks, member.size, regions)
         else:
-            self.contents[place] = self._writer.fill(reserved, chunks, member.size, regions)
+            contents = self._writer.fill(reserved, chunks, member.size, regions)
+        self.contents.add(place, contents)
 
-    def settle(self, wanted: Mapping[DataLocation, Node]) -> list[Node]:
-        """Discard data that is not *wanted*; return the nodes whose data is not stored yet.
+    def settle(self, table: Table, wanted: Iterable[int]) -> Sequence[int]:
+        """Discard data that is not of *wanted* rows; return the rows whose data is not stored yet.
 
         Reserves blocks for measured data that has none.
         """
-        for place in sorted(self.contents.keys() - wanted.keys()):
-            self._writer.discard(self.contents.pop(place))
-        for place in sorted(self._reserved.keys() - wanted.keys()):
-            self._writer.discard(self._reserved.pop(place), written=False)
-        missing = wanted.keys() - self.contents.keys()
-        for place in sorted(missing - self._reserved.keys(), key=self._delivery):
+        missing = array("q")
+        kept = bytearray(len(table))
+        for row in wanted:
+            kept[row] = 1
+            if _place(table, row) not in self.contents:
+                missing.append(row)
+        for place in self.contents.places():
+            row = table.row_of(place)
+            if not kept[row]:
+                _, (_, size, _, _) = table.facts(row)
+                self._writer.discard(self.contents.pop(place, size))
+        for place in sorted(self._reserved):
+            if not kept[table.row_of(place)]:
+                self._writer.discard(self._reserved.pop(place), written=False)
+        places = {_place(table, row) for row in missing}
+        for place in sorted(places - self._reserved.keys(), key=self._delivery):
             if place in self.sizes:
                 self.reserve(place)
-        return [wanted[place] for place in missing]
+        return missing
 
     def _delivery(self, place: DataLocation) -> tuple[bool, int, int]:
         """Return the sort key of the usual order of delivery: from the top, the overlay last."""
@@ -95,6 +111,8 @@ def regions_of(member: Member) -> Sequence[Region] | None:
     return [Region(segment.offset, segment.length) for segment in member.sparse]
 
 
-def by_place(nodes: Iterable[Node]) -> dict[DataLocation, Node]:
-    """Return the *nodes* that have data, by its place."""
-    return {place: node for node in nodes if (place := node.place) is not None}
+def _place(table: Table, row: int) -> DataLocation:
+    """Return the location of the data of *row*, which has data."""
+    place = table.place(row)
+    assert place is not None
+    return place

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
 
 from tarkit import ext4
+from tarkit.artifacts.contents import Contents
 from tarkit.ext4 import FileExtents, can_hold
 from tarkit.rootfs.output.xattrs import sort_xattrs
-from tarkit.rootfs.tree import DataLocation, Node, Tree
+from tarkit.rootfs.trail import Directory, Value
+from tarkit.rootfs.tree import Tree
 from tarkit.tar.member import Member, MemberType
 
 _FORMATS = {
@@ -22,71 +23,60 @@ _FORMATS = {
 
 
 class Translation:
-    """Translates a tree to ext4 nodes, with *contents* by place in the layers.
+    """Translates *tree* to ext4 nodes with *contents*; implements :class:`tarkit.ext4.Ext4Tree`.
 
     ``dropped`` counts extended attributes that ext4 has no namespace for, ``lost`` inodes with
-    attributes that Linux cannot read.
+    attributes that Linux cannot read; both are known once every node was created.
     """
 
-    def __init__(self, contents: Mapping[DataLocation, FileExtents]) -> None:
+    def __init__(self, tree: Tree, contents: Contents) -> None:
+        self._tree = tree
         self._contents = contents
-        self._shared: dict[Node, ext4.Ext4Node] = {}
-        self.dropped = self.lost = 0
+        self._counted: dict[Value, tuple[int, bool]] = {}
+        self.root = tree.top
 
-    def root(self, tree: Tree) -> ext4.Ext4Node:
-        """Return the root of the translated *tree*; hard links stay hard links."""
-        root, children = self._directory(tree.root)
-        pending = [(tree.root, children)]  # not recursive: trees can be very deep
-        while pending:
-            source, target = pending.pop()
-            for name, node in (source.children or {}).items():
-                if node.children is None:
-                    target[name] = self._leaf(node)
-                else:
-                    target[name], below = self._directory(node)
-                    pending.append((node, below))
-        return root
+    @property
+    def dropped(self) -> int:
+        """The number of attributes that ext4 has no namespace for."""
+        return sum(dropped for dropped, _ in self._counted.values())
 
-    def _directory(self, node: Node) -> tuple[ext4.Ext4Node, dict[bytes, ext4.Ext4Node]]:
-        children: dict[bytes, ext4.Ext4Node] = {}
-        made = self._node(node.member)
-        made.children = children
-        return made, children
+    @property
+    def lost(self) -> int:
+        """The number of inodes with attributes that Linux cannot read."""
+        return sum(lost for _, lost in self._counted.values())
 
-    def _leaf(self, node: Node) -> ext4.Ext4Node:
-        if node.links == 1:
-            return self._inode(node)
-        made = self._shared.get(node)
-        if made is None:
-            made = self._shared[node] = self._inode(node)
-        return made
+    def children(self, key: Directory, /) -> dict[bytes, Value]:
+        """See :class:`tarkit.ext4.Ext4Tree`."""
+        return key.entries
 
-    def _inode(self, node: Node) -> ext4.Ext4Node:
-        member, place = node.member, node.place
-        made = self._node(member)
-        match member.type:
-            case MemberType.FILE if place is not None:
-                made.contents = self._contents[place]
-            case MemberType.FILE if member.size:  # a sparse file without data
-                made.contents = FileExtents(member.size, ())
-            case MemberType.SYMLINK:
-                made.target = member.linkname
-            case MemberType.CHAR | MemberType.BLOCK:
-                made.major, made.minor = member.devmajor, member.devminor
-        return made
+    def is_shared(self, key: Value, /) -> bool:
+        """See :class:`tarkit.ext4.Ext4Tree`."""
+        return isinstance(key, int) and key in self._tree.links
 
-    def _node(self, member: Member) -> ext4.Ext4Node:
+    def node(self, key: Value, /) -> ext4.Ext4Node:
+        """See :class:`tarkit.ext4.Ext4Tree`."""
+        row = key if isinstance(key, int) else key.row
+        _, (traits, size, mtime_ns, xattrs) = self._tree.table.facts(row)
+        kind = traits.type
         # Linux shows every symbolic link with this mode.
-        mode = 0o777 if member.type is MemberType.SYMLINK else member.mode
+        mode = 0o777 if kind is MemberType.SYMLINK else traits.mode
         made = ext4.Ext4Node(
-            mode=_FORMATS[member.type] | mode,
-            uid=member.uid,
-            gid=member.gid,
-            mtime=member.mtime_ns,
+            mode=_FORMATS[kind] | mode, uid=traits.uid, gid=traits.gid, mtime=mtime_ns
         )
-        if member.xattrs:
-            kept, lost = sort_xattrs(member)
-            made.xattrs = {k: v for k, v in kept.items() if can_hold(k)}
-            self.dropped += len(kept) - len(made.xattrs)
-            self.lost += lost
+        if xattrs:
+            self._add_xattrs(made, key, self._tree.table.nameless(row))
+        match kind:
+            case MemberType.FILE if size:
+                place = self._tree.table.place(row)
+                # a sparse file without data has no place
+                made.contents = self._contents.get(place, size) if place else FileExtents(size, ())
+            case MemberType.SYMLINK:
+                made.target = traits.linkname
+            case MemberType.CHAR | MemberType.BLOCK:
+                made.major, made.minor = traits.devmajor, traits.devminor
         return made
+
+    def _add_xattrs(self, made: ext4.Ext4Node, key: Value, member: Member) -> None:
+        kept, lost = sort_xattrs(member)
+        made.xattrs = {k: v for k, v in kept.items() if can_hold(k)}
+        self._counted[key] = len(kept) - len(made.xattrs), lost

@@ -10,7 +10,7 @@ import typer
 from tarkit.cli.common import Debug, FollowLinks, PlatformOption, Quiet, SourceArgument
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.rootfs.tree import DataLocation
+from tarkit.rootfs.table import DataLocation
 from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.streams.standard import standard_output
 from tarkit.tar.member import Member
@@ -38,7 +38,7 @@ def cat_command(
     ):
         node = files.file(path)
         if node.place is not None:
-            files.contents.deliver([node], _Output())
+            files.contents.deliver([node.row], _Output())
         else:  # empty or a single hole: there is no layer data to read
             with files.contents.open(node) as stream:
                 for chunk in chunks_of(stream):

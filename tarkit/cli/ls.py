@@ -71,14 +71,22 @@ def ls_command(
 
 
 def _line(entry: Entry) -> str:
-    size = f"{entry.major},{entry.minor}" if entry.type in _DEVICES else str(entry.size)
-    mode = stat.filemode(_KINDS[entry.type] | entry.mode)
+    kind = entry.type
+    size: int | str = entry.size
     name = one_line(entry.path)
-    if entry.type is MemberType.SYMLINK:
-        name += f" -> {one_line(entry.target)}"
-    owner = f"{entry.uid}:{entry.gid}"
+    if kind is not MemberType.FILE:
+        if kind is MemberType.SYMLINK:
+            name += f" -> {one_line(entry.target)}"
+        elif kind in _DEVICES:
+            size = f"{entry.major},{entry.minor}"
+    mode, owner = _mode(kind, entry.mode), f"{entry.uid}:{entry.gid}"
     time = _time(entry.mtime_ns // 10**9)
     return f"{mode} {entry.links:>2} {owner:>9} {size:>10} {time} {entry.layer:>3} {name}"
+
+
+@lru_cache(maxsize=1024)
+def _mode(kind: MemberType, mode: int) -> str:
+    return stat.filemode(_KINDS[kind] | mode)
 
 
 @lru_cache(maxsize=4096)

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from operator import eq
 from uuid import UUID
 
 from tarkit.errors import MalformedError, UnsupportedError
@@ -23,11 +24,11 @@ from tarkit.ext4.format import (
 from tarkit.ext4.geometry import Geometry, can_grow, prefix_for
 from tarkit.ext4.groups import Usage, write_groups
 from tarkit.ext4.image import ImageFile
-from tarkit.ext4.inode import EMPTY_INODE, is_storable, pack_inode, pack_table
+from tarkit.ext4.inode import EMPTY_INODE, pack_inode, pack_table
 from tarkit.ext4.inventory import Inventory
 from tarkit.ext4.journal import journal_inode, pack_journal_superblock
 from tarkit.ext4.layout import BlockLayout, plan_layout
-from tarkit.ext4.node import Ext4Node, Extent
+from tarkit.ext4.node import Ext4Tree
 from tarkit.ext4.options import Ext4Options, Percent
 from tarkit.ext4.placement import Placer
 from tarkit.ext4.resize import resize_blocks, resize_inode
@@ -65,20 +66,24 @@ class Finisher:
     """Writes the file system around the contents already stored in *image* and *space*."""
 
     def __init__(
-        self, image: ImageFile, space: Space, root: Ext4Node, options: Ext4Options
+        self, image: ImageFile, space: Space, tree: Ext4Tree, options: Ext4Options
     ) -> None:
         self._image = image
         self._options = options
         self._time = options.time * 10**9
-        self._inventory = Inventory(root, self._time)
+        self._inventory = Inventory(tree, self._time)
         self._seed = checksum_seed(options)
         self._blocks = BlockWriter(image, self._seed)
         self._space = space
 
-    def contents_extents(self) -> list[Extent]:
-        """Return the extents of all file contents in the tree."""
-        nodes = self._inventory.nodes
-        return [extent for node in nodes if node.contents for extent in node.contents.extents]
+    def check_contents(self) -> None:
+        """Raise ``ValueError`` unless all blocks in use belong to exactly one node."""
+        held, stored = self._inventory.held, self._space.taken
+        if held != stored:
+            raise ValueError(f"nodes have {held} blocks of contents, {stored} are stored")
+        extents = sorted(self._inventory.extents)
+        if any(map(eq, extents, islice(extents, 1, None))):
+            raise ValueError("two nodes have the same contents")
 
     def finish(self, on_settled: Callable[[int], None] | None) -> Ext4Result:
         """Place and write everything, inodes last because they take the most time.
@@ -106,7 +111,7 @@ class Finisher:
             inodes=layout.geometry.inodes,
             free_inodes=layout.geometry.inodes - usage.inodes,
             uuid=self._options.volume_uuid,
-            clamped_times=sum(not is_storable(node.mtime) for node in self._inventory.nodes),
+            clamped_times=self._inventory.clamped,
         )
 
     def _make_room(self) -> None:
@@ -120,7 +125,7 @@ class Finisher:
         """Return an upper bound of the blocks of the finished image."""
         options = self._options
         # No inode needs more than two blocks besides its data.
-        inodes = max(len(self._inventory.nodes), options.inodes or 0)
+        inodes = max(len(self._inventory), options.inodes or 0)
         used = 2 * (self._space.end + 2 * inodes + _LEAST_ESTIMATE) + options.align // BLOCK
         if isinstance(options.free, Percent):
             return used * 100 // (100 - options.free.value)
@@ -130,7 +135,7 @@ class Finisher:
         inventory = self._inventory
         form = DirectoryFormat(self._options.hash_seed, self._seed)
         placer = Placer(inventory, self._space, self._blocks, form)
-        for position in range(len(inventory.nodes)):
+        for position in range(len(inventory)):
             try:
                 placer.take(position)
             except (UnsupportedError, MalformedError) as error:
@@ -154,8 +159,8 @@ class Finisher:
 
     def _usage(self, geometry: Geometry) -> Usage:
         directories = array("I", bytes(4 * geometry.groups))
-        for position, node in enumerate(self._inventory.nodes):
-            if node.is_directory:
+        for position in range(len(self._inventory)):
+            if self._inventory.is_directory(position):
                 number = self._inventory.inode(position)
                 directories[(number - 1) // geometry.inodes_per_group] += 1
         return Usage(self._inventory.last_inode, directories)
@@ -182,13 +187,13 @@ class Finisher:
             own[RESIZE_INODE] = resize_inode(layout.geometry, layout.resize_block, self._time)
         for number in range(1, FIRST_INODE):
             yield own.get(number, EMPTY_INODE)
-        for position in range(1, len(inventory.nodes)):
+        for position in range(1, len(inventory)):
             yield self._pack_node(position, placer)
 
     def _pack_node(self, position: int, placer: Placer) -> bytes:
         inventory = self._inventory
         links = inventory.links(position)
-        return pack_inode(inventory.nodes[position], placer.place(position), links)
+        return pack_inode(inventory.node(position), placer.place(position), links)
 
     def _write_descriptors(self, layout: BlockLayout, usage: Usage) -> None:
         """Write bitmaps, superblocks and group descriptors."""

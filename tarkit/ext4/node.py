@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any, Protocol
 
 _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 _NO_CHILDREN: Mapping[bytes, Ext4Node] = MappingProxyType({})
@@ -68,3 +69,43 @@ class Ext4Node:
     def is_directory(self) -> bool:
         """Whether the node is a directory."""
         return stat.S_ISDIR(self.mode)
+
+
+class Ext4Tree(Protocol):
+    """A tree that creates its nodes on demand; keys stand for them."""
+
+    @property
+    def root(self) -> Hashable:
+        """The key of the root directory."""
+        ...
+
+    def node(self, key: Any, /) -> Ext4Node:
+        """Return the inode of *key*, the same each time; its ``children`` are not used."""
+        ...
+
+    def children(self, key: Any, /) -> Mapping[bytes, Hashable]:
+        """Return the keys of the entries of the directory *key* by name."""
+        ...
+
+    def is_shared(self, key: Any, /) -> bool:
+        """Return whether *key* may have several names."""
+        ...
+
+
+class NodeTree:
+    """The tree of *root* and its children; each node is its own key."""
+
+    def __init__(self, root: Ext4Node) -> None:
+        self.root = root
+
+    def node(self, key: Ext4Node, /) -> Ext4Node:
+        """See :class:`Ext4Tree`."""
+        return key
+
+    def children(self, key: Ext4Node, /) -> Mapping[bytes, Ext4Node]:
+        """See :class:`Ext4Tree`."""
+        return key.children
+
+    def is_shared(self, key: Ext4Node, /) -> bool:
+        """See :class:`Ext4Tree`."""
+        return True

@@ -43,7 +43,9 @@ class Placer:
 
         Most directories have a single block. :meth:`place` writes it, unless it fills a hole.
         """
-        node = self._inventory.nodes[position]
+        if self._inventory.is_plain(position):
+            return
+        node = self._inventory.node(position)
         before = self._taken
         if node.contents is not None:
             now = not fits_inode(node.contents.extents)
@@ -59,7 +61,7 @@ class Placer:
 
     def _postpone(self, position: int, node: Ext4Node) -> bool:
         """Allocate the block of a directory with only one; return whether to write it later."""
-        is_small = fits_block(node.children)
+        is_small = fits_block(self._inventory.child_names(position))
         if not is_small or node.xattrs or self._inventory.inode(position) == FIRST_INODE:
             return False
         block = self._directories[position] = self._one_block()
@@ -70,7 +72,7 @@ class Placer:
         return self._kept.get(position) or self._place(position)
 
     def _place(self, position: int) -> Placement:
-        node = self._inventory.nodes[position]
+        node = self._inventory.node(position)
         number = self._inventory.inode(position)
         kind = stat.S_IFMT(node.mode)
         if kind == stat.S_IFDIR:

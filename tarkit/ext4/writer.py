@@ -12,7 +12,7 @@ from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_NARROW_BLOCKS, blocks_of
 from tarkit.ext4.geometry import MAX_FOUND_BLOCKS, can_grow, prefix_for
 from tarkit.ext4.image import ImageFile
 from tarkit.ext4.layout import plan_layout
-from tarkit.ext4.node import Ext4Node, FileExtents, Region
+from tarkit.ext4.node import Ext4Node, Ext4Tree, FileExtents, NodeTree, Region
 from tarkit.ext4.options import Ext4Options
 from tarkit.ext4.space import MAX_BLOCKS, Run, Space, no_space
 from tarkit.streams.closeable import Closeable
@@ -125,8 +125,10 @@ class Ext4Writer(Closeable):
                 self._image.write_zeros(extent.physical * BLOCK, extent.count * BLOCK)
             self._space.release(Run(extent.physical, extent.count))
 
-    def finish(self, root: Ext4Node, on_settled: Callable[[int], None] | None = None) -> Ext4Result:
-        """Write the file system whose root directory is *root*.
+    def finish(
+        self, root: Ext4Node | Ext4Tree, on_settled: Callable[[int], None] | None = None
+    ) -> Ext4Result:
+        """Write the file system whose root directory is *root*, or that of the tree *root*.
 
         *on_settled* is called during this with the number of bytes at the front that no longer
         change, so that the caller can start to read them.
@@ -138,13 +140,9 @@ class Ext4Writer(Closeable):
         if self._unfinished:
             raise ValueError(f"{self._unfinished} files were not stored to their end")
         self._space.put_back()
-        finisher = Finisher(self._image, self._space, root, self._options)
-        extents = finisher.contents_extents()
-        held, stored = sum([extent.count for extent in extents]), self._space.taken
-        if held != stored:
-            raise ValueError(f"nodes have {held} blocks of contents, {stored} are stored")
-        if len({extent.physical for extent in extents}) < len(extents):
-            raise ValueError("two nodes have the same contents")
+        tree = NodeTree(root) if isinstance(root, Ext4Node) else root
+        finisher = Finisher(self._image, self._space, tree, self._options)
+        finisher.check_contents()
         return finisher.finish(on_settled)
 
 

@@ -9,8 +9,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from tarkit.image.digest import Digest
+from tarkit.rootfs.changes import changes
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.rootfs.tree import DataLocation, Node, Tree
+from tarkit.rootfs.node import Node
+from tarkit.rootfs.table import DataLocation
 from tarkit.streams.chunks import chunks_of
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.sparse import logical
@@ -51,7 +53,14 @@ def diff(old: FileSystem, new: FileSystem) -> list[Difference]:
     Compare contents by digest, and read them only if metadata cannot decide; each layer is read at
     most once, and verified. Raises the errors of reading layers.
     """
-    pairs = list(_pairs(old.tree, new.tree))
+    pairs = [
+        _Pair(
+            path,
+            None if before is None else old.tree.node(before),
+            None if after is None else new.tree.node(after),
+        )
+        for path, before, after in changes(old.tree, new.tree, _Comparison(old, new).is_same)
+    ]
     unclear = [pair for pair in pairs if _is_unclear(pair, old, new)]
     old_digests = _digests(old, [pair.old for pair in unclear if pair.old])
     new_digests = _digests(new, [pair.new for pair in unclear if pair.new])
@@ -64,27 +73,37 @@ def diff(old: FileSystem, new: FileSystem) -> list[Difference]:
     return [difference for difference in found if difference is not None]
 
 
-def _pairs(old: Tree, new: Tree) -> Iterator[_Pair]:
-    """Yield every path of either tree, parents first, siblings by name."""
-    pending = [_Pair(b"", old.root, new.root)]
-    while pending:
-        pair = pending.pop()
-        yield pair
-        before = (pair.old and pair.old.children) or {}
-        after = (pair.new and pair.new.children) or {}
-        prefix = pair.path + b"/" if pair.path else b""
-        for name in sorted(before.keys() | after.keys(), reverse=True):
-            pending.append(_Pair(prefix + name, before.get(name), after.get(name)))
+class _Comparison:
+    """Compares rows of the tables of two images."""
+
+    def __init__(self, old: FileSystem, new: FileSystem) -> None:
+        self._old, self._new = old, new
+
+    def is_same(self, before: int, after: int) -> bool:
+        """Return whether the rows certainly have the same metadata and content, and one name each."""
+        old, new = self._old.tree, self._new.tree
+        if before in old.links or after in new.links:
+            return False
+        facts = old.table.facts(before)[1]
+        if facts != new.table.facts(after)[1]:
+            return False
+        traits, size, *_ = facts
+        if traits.type is not MemberType.FILE or not size:
+            return True
+        return _identity(old.node(before), self._old) == _identity(new.node(after), self._new)
 
 
 def _regrouped(pairs: list[_Pair]) -> set[bytes]:
     """Return the paths whose inodes have different sets of names in the two images."""
-    names: dict[Node, list[bytes]] = {}
+    old_names: dict[Node, list[bytes]] = {}
+    new_names: dict[Node, list[bytes]] = {}
     for path, *nodes in pairs:
-        for node in nodes:
+        for node, names in zip(nodes, (old_names, new_names), strict=True):
             if node is not None and node.links > 1:
                 names.setdefault(node, []).append(path)
-    return {path for path, old, new in pairs if old and new and names.get(old) != names.get(new)}
+    return {
+        path for path, old, new in pairs if old and new and old_names.get(old) != new_names.get(new)
+    }
 
 
 def _is_unclear(pair: _Pair, old: FileSystem, new: FileSystem) -> bool:
@@ -109,7 +128,7 @@ def _identity(node: Node, files: FileSystem) -> tuple[Digest | object, int | Non
 def _digests(files: FileSystem, nodes: list[Node]) -> dict[Node | None, bytes]:
     """Return the digests of the contents of *nodes*."""
     hashes = _Hashes()
-    files.contents.deliver(nodes, hashes)
+    files.contents.deliver([node.row for node in nodes], hashes)
     digests: dict[Node | None, bytes] = {}
     for node in nodes:
         if node.place is not None:

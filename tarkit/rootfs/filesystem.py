@@ -18,13 +18,15 @@ from tarkit.rootfs.layer_data import LayerData
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.merge import Merger
 from tarkit.rootfs.names import path_of
+from tarkit.rootfs.node import Node
 from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.rootfs.passes import Sink, read_headers, read_layers
-from tarkit.rootfs.tree import Node, Tree
+from tarkit.rootfs.tree import Tree
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.closeable import Closeable
 from tarkit.tar.epoch import source_date_epoch
-from tarkit.tar.member import Member, MemberType
+from tarkit.tar.listing import Listing
+from tarkit.tar.member import MemberType
 
 TEXT_LIMIT = 16 << 20
 """Default size limit of :meth:`FileSystem.read_bytes`, in bytes."""
@@ -60,17 +62,17 @@ class Entry:
     @classmethod
     def of(cls, path: bytes, node: Node) -> Self:
         """Return the entry for *node* at *path*, which has no leading slash."""
-        member = node.member
-        kind = member.type
-        mode, size, target = member.mode, member.size, ""
+        layer, (traits, size, mtime_ns, xattrs) = node.facts
+        kind, mode, uid, gid, linkname, _, _, major, minor, _ = traits
+        target = ""
         if kind is MemberType.SYMLINK:
             # as lstat(2) reports links
-            mode, size, target = 0o777, len(member.linkname), _text(member.linkname)
+            mode, size, target = 0o777, len(linkname), _text(linkname)
         elif kind is not MemberType.FILE:
             size = 0
         return cls(
-            _text(b"/" + path), kind, mode, member.uid, member.gid, size, member.mtime_ns, target,
-            node.links, node.layer, member.devmajor, member.devminor, member.xattrs,
+            _text(b"/" + path), kind, mode, uid, gid, size, mtime_ns, target,
+            node.links, layer, major, minor, xattrs,
         )  # fmt: skip
 
 
@@ -118,15 +120,12 @@ class FileSystem(Closeable):
     def merged(
         cls,
         layers: ImageLayers,
-        entries: list[list[Member]],
+        entries: list[Listing],
         *,
         overlay: Overlay | None = None,
         strict: bool = False,
     ) -> Self:
-        """Merge *entries*, one list per layer, and apply *overlay*.
-
-        Replaces each list in *entries* with an empty one to free memory.
-        """
+        """Merge *entries*, one listing per layer, and apply *overlay*."""
         merger = Merger(mtime_ns=(source_date_epoch() or 0) * 1_000_000_000, strict=strict)
         for number, members in enumerate(entries):
             try:
@@ -134,8 +133,7 @@ class FileSystem(Closeable):
             except TarkitError as error:
                 error.where = f"{layers.label(number)}: {error.where or ''}".removesuffix(": ")
                 raise
-            entries[number] = []
-        files = cls(merger.tree, LayerData(layers))
+        files = cls(merger.tree, LayerData(layers, merger.tree.table))
         if overlay is not None:
             try:
                 overlay.lay(files.contents, merger)
@@ -152,7 +150,7 @@ class FileSystem(Closeable):
         """
         parts = self.tree.parts(path)
         start = b"/".join(parts)
-        for below, node in Tree(self.tree.find(parts)).walk():
+        for below, node in self.tree.walk(self.tree.find(parts).value):
             yield Entry.of(start + b"/" + below if start and below else start or below, node)
 
     def stat(self, path: Path, *, follow: bool = True) -> Entry:

@@ -6,7 +6,8 @@ import fnmatch
 import re
 from collections.abc import Iterator
 
-from tarkit.rootfs.tree import Node, Tree
+from tarkit.rootfs.node import Node
+from tarkit.rootfs.tree import Tree
 
 _ANY_DEPTH = None  # represents ``**`` among the expressions
 

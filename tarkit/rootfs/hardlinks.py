@@ -13,105 +13,99 @@ from typing import NamedTuple
 from tarkit.errors import LimitExceededError, MalformedError, UnsafePathError
 from tarkit.rootfs.names import Parts, path_of, split
 from tarkit.rootfs.resolve import Resolver
-from tarkit.rootfs.tree import Node
-from tarkit.tar.member import Member, MemberType
+from tarkit.rootfs.trail import Directory, Value
 from tarkit.tar.names import shown
-
-_UNBOUND = Member(b"", MemberType.HARDLINK)
 
 
 class _Waiting(NamedTuple):
     """A link whose target does not exist yet: the directory and the real path of its entry."""
 
-    directory: Node
+    directory: Directory
     path: Parts
-    member: Member
+    linkname: bytes
 
 
 class HardLinks:
-    """Finds the targets of the hard links of layer *number* and adds them to *linked*.
+    """Finds the targets of the hard links of a layer and adds their rows to *linked*.
 
-    ``aufs`` maps paths to the files that AUFS stored as link targets.
+    A link without a target yet has its own row in the tree. ``aufs`` maps paths to the files that
+    AUFS stored as link targets.
     """
 
-    def __init__(self, resolver: Resolver, number: int, linked: set[Node], *, strict: bool) -> None:
+    def __init__(self, resolver: Resolver, linked: set[int], *, strict: bool) -> None:
         self._resolver = resolver
-        self._number = number
         self._linked = linked
         self._strict = strict
-        self._lower: dict[bytes, Node] = {}
-        self._waiting: dict[Node, _Waiting] = {}
-        self.aufs: dict[bytes, Node] = {}
+        self._lower: dict[bytes, int] = {}
+        self._waiting: dict[int, _Waiting] = {}
+        self.aufs: dict[bytes, int] = {}
 
-    def note_lower(self, member: Member) -> None:
-        """Record the target of link *member* in the layers below.
+    def note_lower(self, linkname: bytes) -> None:
+        """Record the target *linkname* of a link in the layers below.
 
         Must be called before the layer hides or replaces anything.
         """
-        if member.linkname in self._lower:
+        if linkname in self._lower:
             return
-        parts = split(member.linkname, strict=self._strict)
+        parts = split(linkname, strict=self._strict)
         # The layer may replace the offending link before the entry is applied.
         with suppress(UnsafePathError, LimitExceededError):
             target = self._resolver.get(parts)
-            if target is not None and target.children is None:
-                self._lower[member.linkname] = target
+            if isinstance(target, int):
+                self._lower[linkname] = target
 
-    def target(self, member: Member) -> Node | None:
-        """Return the inode that link *member* refers to, or None if the link must wait.
+    def target(self, linkname: bytes) -> int | None:
+        """Return the inode that a link to *linkname* refers to, or None if the link must wait.
 
         Must be called before the link's entry, or its parent directory, replaces anything.
         """
-        found = self._find(member)
-        if found is None or found.children is not None or found in self._waiting:
+        found = self._find(linkname)
+        if not isinstance(found, int) or found in self._waiting:
             return None
         self._linked.add(found)
         return found
 
-    def wait(self, directory: Node, parts: Parts, member: Member) -> Node:
-        """Return a placeholder inode for the target of link *member* until :meth:`bind_waiting`.
+    def wait(self, row: int, directory: Directory, parts: Parts, linkname: bytes) -> int:
+        """Return *row*, that of a link to *linkname*, which stands for the target until bound.
 
         The link's entry is at *parts*, in *directory*.
         """
-        waiting = Node(_UNBOUND, self._number)
         path = [*self._resolver.real_parts(parts[:-1]), parts[-1]]
-        self._waiting[waiting] = _Waiting(directory, path, member)
-        return waiting
+        self._waiting[row] = _Waiting(directory, path, linkname)
+        return row
 
     def bind_waiting(self) -> None:
         """Bind the waiting links; raises :class:`MalformedError` if a target does not exist."""
-        bound: dict[Node, Node | None] = {}
-        for inode, (directory, path, member) in self._waiting.items():
-            self._follow(inode, bound)
-            if directory.children is None or directory.children.get(path[-1]) is not inode:
+        bound: dict[int, Value | None] = {}
+        for row, (directory, path, linkname) in self._waiting.items():
+            self._follow(row, bound)
+            if directory.entries.get(path[-1]) != row:
                 continue  # a later entry of the layer replaced the link
-            target = bound[inode]
-            if target is not None and target.children is None:
+            target = bound[row]
+            if isinstance(target, int):
                 self._linked.add(target)
                 self._resolver.put(directory, path[-1], target)
-            elif self._resolver.get(path) is inode:
+            elif self._resolver.get(path) == row:
                 kind = "directory" if target else "missing file"
-                raise MalformedError(
-                    f"hard link to {kind} {shown(member.linkname)}", where=path_of(path)
-                )
+                raise MalformedError(f"hard link to {kind} {shown(linkname)}", where=path_of(path))
 
-    def _follow(self, inode: Node, bound: dict[Node, Node | None]) -> None:
-        """Add the targets of *inode* and of every waiting link in its chain to *bound*."""
+    def _follow(self, row: int, bound: dict[int, Value | None]) -> None:
+        """Add the targets of *row* and of every waiting link in its chain to *bound*."""
         chain = []
-        target: Node | None = inode
-        while target is not None and target in self._waiting and target not in bound:
+        target: Value | None = row
+        while isinstance(target, int) and target in self._waiting and target not in bound:
             chain.append(target)
             bound[target] = None  # final if the links form a loop
-            target = self._find(self._waiting[target].member)
-        if target is not None:
+            target = self._find(self._waiting[target].linkname)
+        if isinstance(target, int):
             target = bound.get(target, target)
         bound.update(dict.fromkeys(chain, target))
 
-    def _find(self, member: Member) -> Node | None:
-        parts = split(member.linkname, strict=self._strict)
-        if self.aufs and (kept := self.aufs.get(b"/".join(parts))):
+    def _find(self, linkname: bytes) -> Value | None:
+        parts = split(linkname, strict=self._strict)
+        if self.aufs and (kept := self.aufs.get(b"/".join(parts))) is not None:
             return kept
         found = self._resolver.get(parts)
-        if found is None or found.children is not None:
-            return self._lower.get(member.linkname, found)
+        if found is None or not isinstance(found, int):
+            return self._lower.get(linkname, found)
         return found

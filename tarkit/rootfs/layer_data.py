@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import io
 import threading
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from tarkit.errors import MalformedError, SizeMismatchError
 from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.node import Node
 from tarkit.rootfs.passes import Sink, deliver
-from tarkit.rootfs.tree import DataLocation, Node
+from tarkit.rootfs.table import DataLocation, Table
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.files import open_regular
+from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.data import ArchiveData, ForwardData, StoredData
 from tarkit.tar.member import MemberType
 from tarkit.tar.sparse import SparseContent
 
 
 class LayerData:
-    """The data of *layers* and of added files, which count as one more layer on top."""
+    """The data of *layers* and of added files, which count as one more layer on top.
 
-    def __init__(self, layers: ImageLayers) -> None:
+    *table* holds the entries of all of them.
+    """
+
+    def __init__(self, layers: ImageLayers, table: Table) -> None:
         self.layers = layers
+        self._table = table
         self._added: list[bytes | Path] = []
         self._open: dict[int, _SeekableLayer | ForwardData] = {}
 
     def add(self, data: bytes | Path) -> DataLocation:
         """Add *data*, or the path of a local file that contains it, and return its location."""
         self._added.append(data)
-        # the "offset" of added data is its index in the list
-        return DataLocation(len(self.layers), len(self._added) - 1)
+        # the "offset" of added data is its index in the list, in blocks as in a layer
+        return DataLocation(len(self.layers), (len(self._added) - 1) * BLOCK_SIZE)
 
     def open(self, node: Node) -> BinaryIO:
         """Open the logical content of the file *node*; seekable if a plain layer stores it unfragmented.
@@ -53,23 +60,19 @@ class LayerData:
         return stored if member.sparse is None else SparseContent(stored, member)
 
     def deliver(
-        self,
-        nodes: Iterable[Node],
-        sink: Sink,
-        *,
-        complete: bool = False,
-        parallel: bool = False,
+        self, rows: Iterable[int], sink: Sink, *, complete: bool = False, parallel: bool = False
     ) -> None:
-        """Pass the stored data of *nodes* to *sink*, reading each layer that contains any of it once.
+        """Pass the stored data of inodes *rows* to *sink*, reading each layer that has any of it once.
 
         See :func:`tarkit.rootfs.passes.deliver` for *complete* and *parallel*.
         """
-        members = {place: node.member for node in nodes if (place := node.place) is not None}
+        wanted = dict(self._table.by_layer(rows))
         # deliver() knows only the image's layers; added data follows from memory or local files
-        added = sorted(place for place in members if place.layer == len(self.layers))
-        of_overlay = {place: members.pop(place) for place in added}
+        added = wanted.pop(len(self.layers), array("q"))
+        members = {layer: map(self._table.member, rows) for layer, rows in wanted.items()}
         deliver(self.layers, members, sink, complete=complete, parallel=parallel)
-        for place, member in of_overlay.items():
+        for member in map(self._table.member, added):
+            place = DataLocation(len(self.layers), member.data_offset)
             with self._open_added(place) as stream:
                 sink.store(place, member, _exactly(stream, member.stored))
 
@@ -79,7 +82,7 @@ class LayerData:
             self._open.popitem()[1].close()
 
     def _open_added(self, place: DataLocation) -> BinaryIO:
-        data = self._added[place.offset]
+        data = self._added[place.offset // BLOCK_SIZE]
         return io.BytesIO(data) if isinstance(data, bytes) else open_regular(data)
 
     def _layer(self, number: int) -> ArchiveData:

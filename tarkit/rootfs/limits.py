@@ -5,8 +5,8 @@ from __future__ import annotations
 from tarkit.errors import LimitExceededError
 from tarkit.tar.allowance import Allowance
 
-MAX_ENTRIES = 2_500_000
-"""Maximum number of entries in all layers of an image; each takes up to 1.5 KiB of memory."""
+MAX_ENTRIES = 8_000_000
+"""Maximum number of entries in all layers of an image; each takes about 250 bytes of memory."""
 
 FREE_STEPS = 1_000_000
 """Number of components of symbolic links and very deep paths that the merge follows in any image."""
@@ -14,7 +14,7 @@ FREE_STEPS = 1_000_000
 STEPS_PER_ENTRY = 64
 """Additional components allowed for each entry of the layers; shallower paths do not count."""
 
-_REASON = "the most that fit into 4 GiB of memory"
+_REASON = "the most that fit into 2 GiB of memory"
 
 
 def entry_allowance() -> Allowance:
@@ -39,9 +39,9 @@ class MergeLimits:
         """Count a directory that no layer lists."""
         self._entries.take(1)
 
-    def add_path(self, length: int) -> None:
-        """Count a path of *length* bytes that is not the name of an entry: each KiB counts as an entry."""
-        self._entries.take(length >> 10)
+    def add_paths(self, count: int, length: int) -> None:
+        """Count *count* paths of *length* bytes that are no names of entries, by KiB."""
+        self._entries.take(count * (length >> 10))
 
     def follow(self, steps: int) -> None:
         """Count *steps* components of a symbolic link, or of a very deep path."""

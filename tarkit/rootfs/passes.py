@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from tarkit.rootfs.hidden_paths import HiddenPaths
 from tarkit.rootfs.layers import ImageLayers
-from tarkit.rootfs.tree import DataLocation
+from tarkit.rootfs.table import DataLocation
 from tarkit.streams.readahead import DEPTH
 from tarkit.streams.workers import Workers
+from tarkit.tar.listing import Listing
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.reader import TarReader
 from tarkit.tar.tape import SeekingTape
@@ -29,14 +30,14 @@ class Sink(Protocol):
         ...
 
 
-def read_layers(layers: ImageLayers, sink: Sink, *, hidden: bool = False) -> list[list[Member]]:
+def read_layers(layers: ImageLayers, sink: Sink, *, hidden: bool = False) -> list[Listing]:
     """Read and verify each layer once; return the entries of every layer, bottom first.
 
     Pass the data of each file to *sink* unless a layer above that was already read hides it. This
     is a prediction, which links can make wrong: only the merge knows which data is needed, and
     :func:`deliver` reads any that was skipped. If *hidden*, pass all data.
     """
-    entries: list[list[Member]] = [[] for _ in layers.layers]
+    entries = [Listing() for _ in layers.layers]
     paths = HiddenPaths()
     for number in layers.reading_order():
         for reader, member in _members(layers, number):
@@ -48,7 +49,7 @@ def read_layers(layers: ImageLayers, sink: Sink, *, hidden: bool = False) -> lis
     return entries
 
 
-def expected_data(entries: Sequence[Sequence[Member]]) -> Iterator[tuple[DataLocation, Member]]:
+def expected_data(entries: Sequence[Listing]) -> Iterator[tuple[DataLocation, Member]]:
     """Yield the data that :func:`read_layers` would pass to a sink, in order from the top layer."""
     hidden = HiddenPaths()
     for number in reversed(range(len(entries))):
@@ -58,7 +59,7 @@ def expected_data(entries: Sequence[Sequence[Member]]) -> Iterator[tuple[DataLoc
         hidden.add(number, entries[number])
 
 
-def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:
+def read_headers(layers: ImageLayers, *, verified: bool) -> list[Listing]:
     """Return the entries of every layer, bottom first.
 
     Layers are read in parallel unless the source is sequential. Unless *verified*, the data of
@@ -67,9 +68,7 @@ def read_headers(layers: ImageLayers, *, verified: bool) -> list[list[Member]]:
     order = layers.reading_order()
     entries = {} if verified else _read_seekable(layers, order)
     whole = [number for number in order if number not in entries]
-    read = each_layer(
-        layers, whole, lambda number: [member for _, member in _members(layers, number)]
-    )
+    read = each_layer(layers, whole, lambda number: _read_whole(layers, number))
     entries.update(zip(whole, read, strict=True))
     return [entries[number] for number in range(len(layers))]
 
@@ -84,7 +83,13 @@ def each_layer(layers: ImageLayers, order: list[int], read: Callable[[int], T]) 
         return list(results)
 
 
-def _read_seekable(layers: ImageLayers, order: list[int]) -> dict[int, list[Member]]:
+def _read_whole(layers: ImageLayers, number: int) -> Listing:
+    """Return the entries of layer *number*, read and verified to its end."""
+    with open_layer(layers, number) as reader:
+        return reader.listing()
+
+
+def _read_seekable(layers: ImageLayers, order: list[int]) -> dict[int, Listing]:
     """Return the entries of seekable plain layers, read without their data.
 
     Not parallel: nearly all the work is parsing, for which two threads would compete for the GIL.
@@ -96,13 +101,13 @@ def _read_seekable(layers: ImageLayers, order: list[int]) -> dict[int, list[Memb
             with plain:
                 tape = SeekingTape(plain, layers.layers[number].descriptor.size)
                 reader = TarReader(tape, where=layers.label(number), allowance=layers.allowance)
-                entries[number] = list(reader)
+                entries[number] = reader.listing()
     return entries
 
 
 def deliver(
     layers: ImageLayers,
-    members: Mapping[DataLocation, Member],
+    members: Mapping[int, Iterable[Member]],
     sink: Sink,
     *,
     complete: bool = False,
@@ -110,23 +115,21 @@ def deliver(
 ) -> None:
     """Pass the data of *members* to *sink*; read and verify each layer that contains any of it once.
 
-    If *complete*, also verify the layers without needed data that have not been verified before.
-    If *parallel*, several threads may call the sink at the same time.
+    *members* maps a layer to its wanted members, in order. If *complete*, also verify the layers
+    without needed data that have not been verified before. If *parallel*, several threads may call
+    the sink at the same time.
     """
-    wanted: dict[int, list[DataLocation]] = {}
-    for place in sorted(members):
-        wanted.setdefault(place.layer, []).append(place)
 
     def read(number: int) -> None:
         with open_layer(layers, number) as reader:
-            for place in wanted.get(number, ()):
-                reader.go_to(members[place])
-                sink.store(place, members[place], reader.chunks())
+            for member in members.get(number, ()):
+                reader.go_to(member)
+                sink.store(DataLocation(number, member.data_offset), member, reader.chunks())
 
     concerned = [
         number
         for number in layers.reading_order()
-        if number in wanted or (complete and number not in layers.verified)
+        if number in members or (complete and number not in layers.verified)
     ]
     if parallel:
         each_layer(layers, concerned, read)

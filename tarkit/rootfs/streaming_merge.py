@@ -16,7 +16,7 @@ from bisect import insort
 from collections.abc import Sequence
 from contextlib import ExitStack
 from operator import attrgetter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tarkit.errors import MalformedError, TarkitError
 from tarkit.rootfs.hidden_paths import MAX_PREDICTED, HiddenPaths
@@ -24,9 +24,10 @@ from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.merge import implied_directory
 from tarkit.rootfs.names import WHITEOUT, Parts, hidden_name, require_visible, split
 from tarkit.rootfs.passes import Sink, each_layer, has_data, open_layer, read_headers
-from tarkit.rootfs.tree import DataLocation
+from tarkit.rootfs.table import DataLocation
 from tarkit.streams import CHUNK_SIZE
 from tarkit.tar.epoch import source_date_epoch
+from tarkit.tar.listing import Listing
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.reader import TarReader
 
@@ -41,16 +42,32 @@ class UnpredictedError(Exception):
     """The result cannot be predicted; only the merge can decide it."""
 
 
+class Origin(NamedTuple):
+    """An entry by its layer and its position there."""
+
+    layer: int
+    position: int
+
+
 class EntryObserver(Sink, Protocol):
-    """Receives the predicted entries of an image, each followed by its data."""
+    """Receives the predicted entries of an image, each followed by its data.
 
-    def observe(self, path: bytes, member: Member, link: bytes, place: DataLocation | None) -> None:
-        """Receive the inode at *path*, which has no leading slash, with the metadata *member*.
+    The paths have no leading slash. The methods raise :class:`UnpredictedError` if the entry cannot
+    be right.
+    """
 
-        If the inode has an earlier name, *link* is the first one. If it has data, *place* is its
-        location, and a call of :meth:`store` follows. Raises :class:`UnpredictedError` if the entry
-        cannot be right.
+    def observe(
+        self, path: bytes, member: Member, link: bytes, origin: Origin, inode: Origin
+    ) -> None:
+        """Receive the entry *origin* at *path*; *member* is the metadata of its inode.
+
+        If the inode has an earlier name, *link* is the first one and *inode* its entry. If it has
+        data, a call of :meth:`store` follows.
         """
+        ...
+
+    def observe_implied(self, path: bytes, member: Member) -> None:
+        """Receive the directory *path* with the metadata *member*, which no layer lists."""
         ...
 
 
@@ -68,7 +85,7 @@ def can_stream_merge(layers: ImageLayers) -> bool:
     )
 
 
-def read_merged(layers: ImageLayers, observer: EntryObserver) -> list[list[Member]]:
+def read_merged(layers: ImageLayers, observer: EntryObserver) -> list[Listing]:
     """Read and verify each layer once; return the entries of every layer, bottom first.
 
     *observer* receives the predicted entries of the image in the order of
@@ -81,7 +98,7 @@ def read_merged(layers: ImageLayers, observer: EntryObserver) -> list[list[Membe
         return read_headers(layers, verified=False)
 
 
-def _read_together(layers: ImageLayers, observer: EntryObserver) -> list[list[Member]]:
+def _read_together(layers: ImageLayers, observer: EntryObserver) -> list[Listing]:
     with ExitStack() as stack:
         try:
             readers = [
@@ -92,7 +109,7 @@ def _read_together(layers: ImageLayers, observer: EntryObserver) -> list[list[Me
             raise _CannotOpenError from error
         cursors = [_Cursor(number, reader) for number, reader in enumerate(readers)]
         try:
-            _StreamingMerge(observer).run(cursors)
+            _StreamingMerge(observer, cursors).run()
         except UnpredictedError:  # read on without the observer, so that no layer is read twice
             each_layer(layers, layers.reading_order(), lambda number: cursors[number].finish())
     return [cursor.read for cursor in cursors]
@@ -109,7 +126,7 @@ class _Cursor:
         self.number = number
         self.reader = reader
         self.path = b""
-        self.read: list[Member] = []
+        self.read = Listing()
         self._members = iter(reader)
         self._key: bytes | None = None
 
@@ -142,28 +159,31 @@ class _Cursor:
 
     def finish(self) -> None:
         """Read the remaining entries."""
-        self.read += self._members
+        for member in self._members:
+            self.read.append(member)
 
 
 class _StreamingMerge:
     """Merges sorted layers entry by entry."""
 
-    def __init__(self, observer: EntryObserver) -> None:
+    def __init__(self, observer: EntryObserver, cursors: Sequence[_Cursor]) -> None:
+        self._cursors = cursors
         self._observe = observer.observe
+        self._observe_implied = observer.observe_implied
         self._store = observer.store
         self._hidden = HiddenPaths()
         self._implied = implied_directory((source_date_epoch() or 0) * 1_000_000_000)
         self._directories: set[bytes] = set()
-        # by path: metadata and first name of everything that is not a directory
-        self._inodes: dict[bytes, tuple[Member, bytes]] = {}
+        # by path: the first entry of the inode of everything that is not a directory
+        self._inodes: dict[bytes, Origin] = {}
         self._path: bytes | None = None  # the current one
         # the lowest layer so far in which the current path is not a directory, or -1
         self._replaced = -1
 
-    def run(self, cursors: Sequence[_Cursor]) -> None:
+    def run(self) -> None:
         """Merge all layers to their ends."""
         hidden = self._hidden
-        waiting = sorted((each for each in cursors if each.advance(hidden)), key=_order)
+        waiting = sorted((each for each in self._cursors if each.advance(hidden)), key=_order)
         while waiting:
             cursor = waiting.pop(0)
             others = waiting[0].order if waiting else None
@@ -196,25 +216,25 @@ class _StreamingMerge:
         parent = path.rpartition(b"/")[0]
         if path and parent not in self._directories:
             self._emit_implied(parent)
+        origin = Origin(cursor.number, len(cursor.read) - 1)
         match member.type:
             case MemberType.DIRECTORY:
                 self._directories.add(path)
-                self._observe(path, member, b"", None)
+                self._observe(path, member, b"", origin, origin)
             case MemberType.HARDLINK:
-                target = self._inodes.get(b"/".join(_parts(member.linkname)))
-                if target is None:
+                inode = self._inodes.get(b"/".join(_parts(member.linkname)))
+                if inode is None:
                     raise UnpredictedError
-                self._inodes[path] = target
-                self._observe(path, *target, None)
+                self._inodes[path] = inode
+                target = self._cursors[inode.layer].read[inode.position]
+                self._observe(path, target, b"/".join(_parts(target.name)), origin, inode)
             case MemberType.OTHER:
                 raise UnpredictedError
             case _:
-                self._inodes[path] = member, path
-                place = (
-                    DataLocation(cursor.number, member.data_offset) if has_data(member) else None
-                )
-                self._observe(path, member, b"", place)
-                if place is not None:
+                self._inodes[path] = origin
+                self._observe(path, member, b"", origin, origin)
+                if has_data(member):
+                    place = DataLocation(cursor.number, member.data_offset)
                     self._store(place, member, cursor.reader.chunks())
 
     def _emit_implied(self, path: bytes) -> None:
@@ -229,7 +249,7 @@ class _StreamingMerge:
             path = path.rpartition(b"/")[0]
         for path in reversed(missing):
             self._directories.add(path)
-            self._observe(path, self._implied, b"", None)
+            self._observe_implied(path, self._implied)
 
 
 _order = attrgetter("order")

@@ -6,9 +6,9 @@ from tarkit.errors import LimitExceededError
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.member import Member
 
-_USUAL = 2 << 10  # bytes of extended headers: enough for a long name, times and common attributes
 # Memory in bytes
-_PLAIN = 1536  # of a plain member
+_PLAIN = 256  # of a plain member in a listing and in a merged tree
+_OBJECT = 600  # of a member that needs an object of its own, besides what it refers to
 _ATTRIBUTE = 200  # of an extended attribute, besides its name and value
 _SEGMENT = 130  # of a segment of a sparse member
 
@@ -28,7 +28,7 @@ class Allowance:
     def admit(self, member: Member) -> None:
         """Count *member* by the memory it takes; raises :class:`LimitExceededError`."""
         extended = member.data_offset - member.offset - BLOCK_SIZE
-        self.take(1 if extended <= _USUAL else 1 + _memory(member) // _PLAIN)
+        self.take(1 + _memory(member) // _PLAIN if extended > 0 else 1)
 
     def take(self, count: int) -> None:
         """Count *count* at once; raises :class:`LimitExceededError` if the limit is exceeded."""
@@ -44,4 +44,6 @@ def _memory(member: Member) -> int:
     """Return the memory in bytes that *member* takes beyond that of a plain one."""
     texts = (member.name, member.linkname, member.uname, member.gname)
     attributes = sum(_ATTRIBUTE + len(key) + len(value) for key, value in member.xattrs.items())
-    return sum(map(len, texts)) + attributes + _SEGMENT * len(member.sparse or ())
+    segments = _SEGMENT * len(member.sparse or ())
+    own = _OBJECT if attributes or segments else 0
+    return sum(map(len, texts)) + attributes + segments + own

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tarkit.errors import LimitExceededError, MalformedError, UnsupportedError
 from tarkit.tar import padding, pax, sparse
 from tarkit.tar.header import CHECKSUM, CHECKSUM_BLANKS, MAX_SIZE, SIZE, TYPE_FLAG, byte_sum
-from tarkit.tar.member import Member, MemberType
+from tarkit.tar.member import Member, MemberType, Traits
 from tarkit.tar.names import shown
 from tarkit.tar.scan import MAX_EXTENSION
 
@@ -26,6 +26,7 @@ _NUMBER_LIMIT = 8**7  # seven octal digits and a NUL: uid, gid, devmajor, devmin
 _SIZE_LIMIT = 8**11  # eleven octal digits and a NUL: size, mtime
 _TIME_LIMIT = _SIZE_LIMIT * 1_000_000_000  # in nanoseconds
 _MAGIC_AND_VERSION = b"ustar\x0000"
+_PLAIN_TYPES = (MemberType.FILE, MemberType.DIRECTORY)
 _TEXT = (b"path", b"linkpath", b"uname", b"gname", b"GNU.sparse.name")
 
 
@@ -93,6 +94,26 @@ def fits_ustar(member: Member, name: bytes) -> bool:
         and len(member.uname) <= _OWNER_SIZE
         and len(member.gname) <= _OWNER_SIZE
     )
+
+
+def fits_plainly(traits: Traits, name: bytes, size: int, mtime_ns: int) -> bool:
+    """Return whether a file or directory of these fields fits one block of :func:`encode_plain`."""
+    return (
+        traits.type in _PLAIN_TYPES
+        and 0 < len(name) <= _NAME_SIZE
+        and size < _SIZE_LIMIT
+        and 0 <= mtime_ns < _TIME_LIMIT
+        and not mtime_ns % 1_000_000_000
+        and traits.uid < _NUMBER_LIMIT
+        and traits.gid < _NUMBER_LIMIT
+    )
+
+
+def encode_plain(traits: Traits, name: bytes, size: int, mtime_ns: int) -> bytes:
+    """Return the header of a file or directory as :func:`encode` does, but without names of owners."""
+    flag = b"0" if traits.type is MemberType.FILE else b"5"
+    shared = _shared(traits.mode, traits.uid, traits.gid, flag, b"", b"", b"", 0, 0, b"")
+    return _pack(name, size if flag == b"0" else 0, mtime_ns // 1_000_000_000, shared)
 
 
 def with_size(block: bytes, size: int) -> bytes:

@@ -13,7 +13,7 @@ from zlib import adler32
 
 from tarkit.errors import MalformedError
 from tarkit.tar import BLOCK_SIZE, padding
-from tarkit.tar.member import NO_XATTRS, Member, MemberType
+from tarkit.tar.member import NO_XATTRS, Member, MemberType, Traits
 
 MAX_SIZE = (1 << 63) - 1
 """Largest size or offset in bytes that any field may hold."""
@@ -52,26 +52,39 @@ DISTINCT = 1 << 14
 """Number of sizes, times and checksums to cache: enough for a large layer."""
 
 
-def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None) -> Member:
-    """Return the member described by header *block*; *name*, from an extension, overrides its own.
+Fields = tuple[Traits, bytes, int, int, bool]
+"""Traits, name, size of the data, time in nanoseconds, and whether the name makes it a directory.
+
+A file whose name ends with a slash is a directory in v7 and BSD.
+"""
+
+
+def decode(block: bytes, name: bytes | None = None) -> Fields:
+    """Return the fields of header *block*; *name*, from an extension, overrides its own.
 
     Raises :class:`MalformedError` if the checksum is wrong or a number is malformed or out of range.
     """
     _check_sum(block)
-    (
-        mode, uid, gid, kind, has_data, linkname, uname, gname, devmajor, devminor, prefix,
-    ) = _shared(block[_MODE_TO_GID] + block[_FROM_TYPE_FLAG])  # fmt: skip
+    traits, has_data, prefix = _shared(block[_MODE_TO_GID] + block[_FROM_TYPE_FLAG])
     stored = _size(block[SIZE]) if has_data else 0
     if name is None:
-        name = text(block[NAME])
+        name = block[NAME].partition(b"\0")[0]
         if prefix:
             name = prefix + b"/" + name
-    if name.endswith(b"/") and block[TYPE_FLAG] in _REGULAR:  # a directory in v7 and BSD
+    is_directory = name[-1:] == b"/" and block[TYPE_FLAG] in _REGULAR
+    return traits, name, stored, _time(block[_MTIME]), is_directory
+
+
+def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None) -> Member:
+    """Return the member described by header *block*; raises as :func:`decode`."""
+    traits, name, stored, mtime_ns, is_directory = decode(block, name)
+    kind, mode, uid, gid, linkname, uname, gname, devmajor, devminor, _ = traits
+    if is_directory:
         kind = MemberType.DIRECTORY
         data_offset += stored + padding(stored)  # other readers skip its data, if any
         stored = 0
     return Member(
-        name, kind, mode, uid, gid, stored, _time(block[_MTIME]),
+        name, kind, mode, uid, gid, stored, mtime_ns,
         linkname, uname, gname, devmajor, devminor,
         NO_XATTRS, None, offset, data_offset, stored,
     )  # fmt: skip
@@ -87,7 +100,8 @@ def extension_size(block: bytes) -> int:
 def _check_sum(block: bytes) -> None:
     """Raise :class:`MalformedError` unless the checksum of header *block* is correct."""
     field = block[CHECKSUM]
-    total = byte_sum(block[:256]) + byte_sum(block[256:])
+    # two calls of byte_sum, in place because this is done for every header
+    total = (adler32(block[:256]) & 0xFFFF) + (adler32(block[256:]) & 0xFFFF) - 2
     if total != _expected_sum(field) and number(field) != signed_sum(block):
         raise MalformedError("wrong header checksum")
 
@@ -178,16 +192,8 @@ def signed_sum(block: bytes) -> int:
 class _Shared(NamedTuple):
     """The fields that many headers share: all but name, size, time and checksum."""
 
-    mode: int
-    uid: int
-    gid: int
-    type: MemberType
+    traits: Traits
     has_data: bool
-    linkname: bytes
-    uname: bytes
-    gname: bytes
-    devmajor: int
-    devminor: int
     prefix: bytes
 
 
@@ -198,19 +204,19 @@ def _shared(area: bytes) -> _Shared:
     kind = _TYPES.get(flag, MemberType.OTHER)
     known = magic.startswith(b"ustar")  # v7 has none of the fields that follow
     is_device = known and kind in (MemberType.CHAR, MemberType.BLOCK)
-    return _Shared(
+    traits = Traits(
+        type=kind,
         mode=number(area[:8]) & 0o7777,
         uid=owner(number(area[8:16])),
         gid=owner(number(area[16:24])),
-        type=kind,
-        has_data=kind.has_data,
         linkname=text(linkname) if kind.is_link else b"",
         uname=text(fields[:32]) if known else b"",
         gname=text(fields[32:64]) if known else b"",
         devmajor=device(number(fields[64:72])) if is_device else 0,
         devminor=device(number(fields[72:80])) if is_device else 0,
-        prefix=_prefix(magic, fields[80:]),
+        headers=BLOCK_SIZE,
     )
+    return _Shared(traits, kind.has_data, _prefix(magic, fields[80:]))
 
 
 def _prefix(magic: bytes, area: bytes) -> bytes:

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 
@@ -74,3 +74,26 @@ class Member:
     offset: int = 0
     data_offset: int = 0
     stored: int = 0
+
+
+class Traits(NamedTuple):
+    """The fields that many members of an archive share; ``headers`` is the size of their headers."""
+
+    type: MemberType
+    mode: int
+    uid: int
+    gid: int
+    linkname: bytes
+    uname: bytes
+    gname: bytes
+    devmajor: int
+    devminor: int
+    headers: int
+
+    @classmethod
+    def of(cls, member: Member) -> Self:
+        """Return the traits of *member*."""
+        return cls(
+            member.type, member.mode, member.uid, member.gid, member.linkname, member.uname,
+            member.gname, member.devmajor, member.devminor, member.data_offset - member.offset,
+        )  # fmt: skip

@@ -8,6 +8,7 @@ from tarkit.errors import LimitExceededError, VerificationError
 from tarkit.streams.chunks import Readable
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.allowance import Allowance
+from tarkit.tar.listing import Listing
 from tarkit.tar.member import Member
 from tarkit.tar.names import shown
 from tarkit.tar.scan import Scanner
@@ -56,6 +57,26 @@ class TarReader:
                 if self._allowance is not None:
                     self._admit(member)
                 yield member
+
+    def listing(self) -> Listing:
+        """Return the remaining members, without reading their data."""
+        listing = Listing()
+        advance, append_next = self._tape.advance, self._scanner.append_next
+        end: int | None = self._data_end
+        while end is not None and not self._ended:
+            start = end + -end % BLOCK_SIZE
+            try:
+                self.padded = advance(start, end)
+            except VerificationError as error:
+                self._member = listing[len(listing) - 1] if len(listing) else self._member
+                self._place(error)
+                raise
+            end = append_next(listing, start) if self.padded else None
+            if end is not None and self._allowance is not None:
+                self._admit(None if listing.ends_plain else listing[len(listing) - 1])
+        self._ended = True
+        listing.seal()
+        return listing
 
     def go_to(self, member: Member) -> None:
         """Make *member*, known from another pass, the current one without reading its headers.
@@ -111,10 +132,14 @@ class TarReader:
             yield piece
         raise ValueError("the reader has moved past this member")
 
-    def _admit(self, member: Member) -> None:
+    def _admit(self, member: Member | None) -> None:
+        """Count *member*; None stands for a plain one."""
         assert self._allowance is not None
         try:
-            self._allowance.admit(member)
+            if member is None:
+                self._allowance.take(1)
+            else:
+                self._allowance.admit(member)
         except LimitExceededError as error:
             error.where = self._where
             raise

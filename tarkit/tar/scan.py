@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from tarkit.errors import (
     LimitExceededError,
     MalformedError,
+    TarkitError,
     TruncatedError,
     UnsupportedError,
     VerificationError,
 )
 from tarkit.tar import BLOCK_SIZE, pax, sparse
-from tarkit.tar.header import ZERO_BLOCK, extension_size, parse, text
+from tarkit.tar.header import ZERO_BLOCK, decode, extension_size, parse, text
+from tarkit.tar.listing import Listing
 from tarkit.tar.member import Member
 from tarkit.tar.tape import Tape
 
@@ -27,6 +29,8 @@ _LONG_LINK = ord("K")
 _EXTENSIONS = _PAX | {_GLOBAL, _LONG_NAME, _LONG_LINK}
 _OLD_GNU_SPARSE = ord("S")
 _NOT_PLAIN = _EXTENSIONS | {_OLD_GNU_SPARSE}
+
+_MAX_TIME = 1 << 63  # nanoseconds that a column can hold
 
 _GLOBAL_FIELDS = frozenset({b"uid", b"gid", b"uname", b"gname", b"mtime"})
 _NO_PAX = pax.parse(b"")
@@ -71,9 +75,36 @@ class Scanner:
                 return parse(block, offset, offset + BLOCK_SIZE)
             return self._extended(block, offset)
         except (VerificationError, UnsupportedError) as error:
-            place = f"header at byte {offset}"
-            error.where = f"{self._where}, {place}" if self._where else place
+            self._place(error, offset)
             raise
+
+    def append_next(self, listing: Listing, offset: int) -> int | None:
+        """Append the member at *offset*, the position of the tape, to *listing*.
+
+        Return the end of its data, or None at the end of the archive. Raises as :meth:`next`, but
+        creates no object for most members.
+        """
+        try:
+            block = self._tape.block()
+            if block and block[0] and block[156] not in _NOT_PLAIN and not self._globals:
+                traits, name, size, mtime_ns, is_directory = decode(block)
+                if not is_directory and -_MAX_TIME < mtime_ns < _MAX_TIME:
+                    listing.append_plain(traits, name, size, mtime_ns, offset + BLOCK_SIZE)
+                    return offset + BLOCK_SIZE + size
+                member: Member | None = parse(block, offset, offset + BLOCK_SIZE)
+            else:
+                member = self._extended(block, offset)
+        except (VerificationError, UnsupportedError) as error:
+            self._place(error, offset)
+            raise
+        if member is None:
+            return None
+        listing.append(member)
+        return member.data_offset + member.stored
+
+    def _place(self, error: TarkitError, offset: int) -> None:
+        place = f"header at byte {offset}"
+        error.where = f"{self._where}, {place}" if self._where else place
 
     def finish(self) -> None:
         """Read on to the very end of the tape."""

@@ -7,15 +7,19 @@ import pytest
 from tarkit.errors import TarkitError, UnsafePathError, UnsupportedError
 from tarkit.ext4.directory import Name
 from tarkit.ext4.inventory import Inventory
-from tarkit.ext4.node import Ext4Node, FileExtents
+from tarkit.ext4.node import Ext4Node, FileExtents, NodeTree
 from tests.ext4.trees import DIRECTORY, LINK, REGULAR, directory
 
 TIME = 1_000_000_000
 
 
+def inventory_of(root: Ext4Node, time: int) -> Inventory:
+    return Inventory(NodeTree(root), time)
+
+
 def test_inodes_are_numbered_in_the_order_of_names() -> None:
     one, two = Ext4Node(mode=REGULAR), Ext4Node(mode=REGULAR)
-    inventory = Inventory(directory({b"z": directory({b"1": one}), b"a": two, b"b": one}), TIME)
+    inventory = inventory_of(directory({b"z": directory({b"1": one}), b"a": two, b"b": one}), TIME)
     assert inventory.names(0) == [
         Name(b"a", 12, 1),
         Name(b"b", 13, 1),
@@ -33,21 +37,21 @@ def test_inodes_are_numbered_in_the_order_of_names() -> None:
 def test_an_existing_lost_and_found_is_kept() -> None:
     own = Ext4Node(mode=stat.S_IFDIR | 0o711, mtime=5)
     root = directory({b"a": Ext4Node(mode=REGULAR), b"lost+found": own})
-    assert Inventory(root, TIME).nodes[1] is own
-    assert Inventory(directory({}), TIME).nodes[1].mtime == TIME
+    assert inventory_of(root, TIME).node(1) is own
+    assert inventory_of(directory({}), TIME).node(1).mtime == TIME
 
 
 def test_a_directory_with_too_many_subdirectories_has_one_link() -> None:
     children = {b"%d" % i: directory({}) for i in range(64_998)}
-    assert Inventory(directory({b"d": directory(children)}), TIME).links(2) == 65_000
+    assert inventory_of(directory({b"d": directory(children)}), TIME).links(2) == 65_000
     children[b"more"] = directory({})
-    assert Inventory(directory({b"d": directory(children)}), TIME).links(2) == 1
+    assert inventory_of(directory({b"d": directory(children)}), TIME).links(2) == 1
 
 
 def test_the_tree_is_not_modified() -> None:
     children = {b"a": Ext4Node(mode=REGULAR)}
     root = directory(children)
-    Inventory(root, TIME)
+    inventory_of(root, TIME)
     assert root.children is children
     assert list(children) == [b"a"]
 
@@ -95,11 +99,11 @@ def test_invalid_nodes_are_refused(
     children: dict[bytes, Ext4Node], kind: type[TarkitError], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
-        Inventory(directory({b"d": directory(children)}), TIME)
+        inventory_of(directory({b"d": directory(children)}), TIME)
 
 
 def test_invalid_roots_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="root"):
-        Inventory(Ext4Node(mode=REGULAR), TIME)
+        inventory_of(Ext4Node(mode=REGULAR), TIME)
     with pytest.raises(UnsupportedError, match=r"/lost\+found: not a directory"):
-        Inventory(directory({b"lost+found": Ext4Node(mode=REGULAR)}), TIME)
+        inventory_of(directory({b"lost+found": Ext4Node(mode=REGULAR)}), TIME)

@@ -23,7 +23,7 @@ from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.hidden_paths import HiddenPaths
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.passes import read_headers, read_layers
-from tarkit.rootfs.tree import DataLocation
+from tarkit.rootfs.table import DataLocation
 from tarkit.tar.member import Member, MemberType
 from tarkit.transports.location import open_source
 from tests.builders import Layout, image_of, layout_of, squeeze, write_files

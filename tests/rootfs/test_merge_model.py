@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import example, given, settings
 
 from tarkit.errors import TarkitError
-from tarkit.rootfs.tree import Node, Tree
+from tarkit.rootfs.node import Node
+from tarkit.rootfs.tree import Tree
 from tarkit.tar.member import MemberType
 from tests.rootfs.layers import Item, directory, file, hard, link, members, merge
 from tests.rootfs.model import Inode, Model, RefusedByModelError
@@ -44,12 +45,12 @@ def actual(stack: list[list[Item]]) -> Shape | None:
 
 
 def shape_of(tree: Tree) -> Shape:
-    names: dict[int, list[str]] = {}
+    names: dict[Node, list[str]] = {}
     for path, node in tree.walk():
-        names.setdefault(id(node), []).append(path.decode())
+        names.setdefault(node, []).append(path.decode())
     shape = []
     for path, node in tree.walk():
-        same = sorted(names[id(node)], key=lambda name: name.split("/"))
+        same = sorted(names[node], key=lambda name: name.split("/"))
         assert node.links == len(same)
         shape.append((path.decode(), *kind_and_value(node), same))
     return sorted(shape)

@@ -21,11 +21,12 @@ from tarkit.image.platform import Platform
 from tarkit.progress import Progress, ProgressTracker
 from tarkit.protocols import Source
 from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.node import Node
 from tarkit.rootfs.output.attributes import Attributes
 from tarkit.rootfs.output.limits import require_writable
 from tarkit.rootfs.output.unpack import FileStager
 from tarkit.rootfs.overlay.overlay import Overlay
-from tarkit.rootfs.tree import Node, Tree
+from tarkit.rootfs.tree import Tree
 from tarkit.streams.directory import NO_LINK, OPEN, Directory
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.spread import spread_out
@@ -79,14 +80,14 @@ def write_directory(
             source, platform=platform, overlay=overlay, sink=stager, on_progress=on_progress
         ) as files:
             require_writable(files.tree)
-            inodes = files.tree.inodes()
+            inodes = list(files.tree.inodes())
             # data that a prediction wrongly took for hidden
-            missing = [node for node in inodes if stager.lacks(node)]
+            missing = [node.row for node in inodes if stager.lacks(node)]
             files.contents.deliver(missing, stager)
         ProgressTracker(on_progress).begin_phase("placing files")
         entries = _build(files.tree, workspace.root, path, stager, attributes)
         workspace.publish(parent, path.name)
-    size = sum(node.member.size for node in inodes if node.children is None)
+    size = sum(node.member.size for node in inodes if node.directory is None)
     return RootfsResult(entries, size, attributes.notes())
 
 
@@ -152,7 +153,7 @@ def _build(
             name, node = entry
             entries += 1
             with os_errors(f"{path}: {shown(name)}"):
-                if node.children is None:
+                if node.directory is None:
                     stager.move(node, cursor.descriptor, name)
                 else:
                     cursor.enter(name, node)

@@ -6,11 +6,10 @@ and its files would be lost on the next machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from tarkit.errors import UnsupportedError
-from tarkit.rootfs.tree import Node, Tree
-from tarkit.tar.member import Member, MemberType
+from tarkit.rootfs.node import Node
+from tarkit.rootfs.tree import Tree
+from tarkit.tar.member import MemberType, Traits
 from tarkit.tar.names import shown
 
 MAX_NAME = 255
@@ -30,27 +29,30 @@ _DEVICES = (MemberType.CHAR, MemberType.BLOCK)
 
 def require_writable(tree: Tree) -> None:
     """Raise :class:`UnsupportedError` with the path of the first entry that no output can hold."""
-    if not any(_problem(name, node) for name, node in _entries(tree)):
+    if not _may_have_problem(tree):
         return
-    for path, node in tree.walk():  # slower than _entries, which builds no paths
+    for path, node in tree.walk():
         problem = _problem(path.rpartition(b"/")[2], node)
         if problem:
             raise UnsupportedError(problem, where=_where(path), hint="leave it out with --remove")
 
 
+def _may_have_problem(tree: Tree) -> bool:
+    """Return whether any entry of the layers has a problem, even one that the tree does not have."""
+    return (
+        any(map(_traits_problem, tree.table.traits()))
+        or any(count > MAX_LINKS for count in tree.links.values())
+        or any(
+            max(map(len, directory.entries)) > MAX_NAME or b"\0" in b"".join(directory.entries)
+            for directory in tree.directories()
+            if directory.entries
+        )
+    )
+
+
 def _where(path: bytes) -> str:
     """Return *path* for a message, shortened if it is very long."""
     return "/" + (shown(path) if len(path) <= _SHOWN else shown(path[:_SHOWN]) + "…")
-
-
-def _entries(tree: Tree) -> Iterator[tuple[bytes, Node]]:
-    """Yield every name and its inode."""
-    yield b"", tree.root
-    pending = [tree.root]
-    while pending:
-        children = pending.pop().children or {}
-        yield from children.items()
-        pending += [node for node in children.values() if node.children]
 
 
 def _problem(name: bytes, node: Node) -> str | None:
@@ -61,11 +63,10 @@ def _problem(name: bytes, node: Node) -> str | None:
         return "name contains a NUL byte"
     if node.links > MAX_LINKS:
         return f"{node.links} hard links are too many; the maximum is {MAX_LINKS}"
-    return _inode_problem(node)
+    return _traits_problem(node.facts[1][0])
 
 
-def _inode_problem(node: Node) -> str | None:
-    member = node.member
+def _traits_problem(member: Traits) -> str | None:
     if member.uid not in _OWNERS or member.gid not in _OWNERS:
         return f"invalid owner {member.uid}:{member.gid}"
     if member.type is MemberType.SYMLINK:
@@ -83,5 +84,5 @@ def _target_problem(target: bytes) -> str | None:
     return "target of a symbolic link contains a NUL byte" if b"\0" in target else None
 
 
-def _is_device(member: Member) -> bool:
+def _is_device(member: Traits) -> bool:
     return member.devmajor in _MAJORS and member.devminor in _MINORS

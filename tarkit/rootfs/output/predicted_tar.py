@@ -3,75 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator
 from functools import partial
 from threading import get_ident
 from typing import NamedTuple
 
 from tarkit.errors import SizeMismatchError, TarkitError
-from tarkit.rootfs.streaming_merge import UnpredictedError
-from tarkit.rootfs.tree import DataLocation, Node, Tree
+from tarkit.rootfs.output.prediction import Prediction
+from tarkit.rootfs.output.tar_order import TarEntry, TarOrder
+from tarkit.rootfs.streaming_merge import Origin, UnpredictedError
+from tarkit.rootfs.table import DataLocation
 from tarkit.streams.direct import DirectWriter
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.uncached import Gathered
 from tarkit.tar import BLOCK_SIZE, padding
-from tarkit.tar.encode import encode, fits_ustar, stored_size
-from tarkit.tar.member import NO_XATTRS, Member, MemberType
+from tarkit.tar.encode import encode
+from tarkit.tar.member import Member
 from tarkit.tar.names import shown
-from tarkit.tar.sparse import block_aligned, in_whole_blocks
-
-
-class TarEntry(NamedTuple):
-    """A *path* in the image and the metadata of its inode.
-
-    *link* is the first path of the inode, or empty if *path* is the first. *place* is the location
-    of the data, if the entry has any.
-    """
-
-    path: bytes
-    meta: Member
-    link: bytes
-    place: DataLocation | None
-
-    @property
-    def size(self) -> int:
-        """The file size in bytes; 0 for hard links and for other types."""
-        return self.meta.size if self.meta.type is MemberType.FILE and not self.link else 0
-
-    @property
-    def member(self) -> Member:
-        """The tar member for this entry."""
-        path, meta, link, _ = self
-        if link:
-            return Member(
-                path, MemberType.HARDLINK, meta.mode, meta.uid, meta.gid, 0, meta.mtime_ns,
-                link, b"", b"", 0, 0, NO_XATTRS, None, 0, 0, 0,
-            )  # fmt: skip
-        if meta.type is MemberType.DIRECTORY:
-            path = path + b"/" if path else b"./"
-        return Member(
-            path, meta.type, 0o777 if meta.type is MemberType.SYMLINK else meta.mode,
-            meta.uid, meta.gid, meta.size, meta.mtime_ns, meta.linkname, b"", b"",
-            meta.devmajor, meta.devminor, meta.xattrs,
-            meta.sparse and tuple(block_aligned(meta.sparse)[0]), 0, 0, 0,
-        )  # fmt: skip
-
-
-def entries_of(tree: Tree) -> Iterator[TarEntry]:
-    """Yield the entries of the tar of *tree*, in order."""
-    names: dict[Node, bytes] = {}  # first paths of hard-linked inodes, which hold the data
-    for path, node in tree.walk():
-        first = names.setdefault(node, path) if node.links > 1 else path
-        if first is path:
-            yield TarEntry(path, node.member, b"", node.place)
-        else:
-            yield TarEntry(path, node.member, first, None)
+from tarkit.tar.sparse import in_whole_blocks
 
 
 class ForwardTar:
     """Writes a tar sequentially to the file *descriptor*; must be closed.
 
-    Implements :class:`tarkit.rootfs.streaming_merge.EntryObserver`; ``entries`` lists the observed
+    Implements :class:`tarkit.rootfs.streaming_merge.EntryObserver`; ``prediction`` has the observed
     entries. Writes are asynchronous: a later call raises their errors, :meth:`finish` at the
     latest.
     """
@@ -80,16 +36,25 @@ class ForwardTar:
         self._file = DirectWriter(descriptor, partial(os_errors, "the tar"))
         self._position = 0
         self._gap = b""  # padding of the last data, written with the next headers
-        self.entries: list[TarEntry] = []
+        self.prediction = Prediction()
 
-    def observe(self, path: bytes, member: Member, link: bytes, place: DataLocation | None) -> None:
+    def observe(
+        self, path: bytes, member: Member, link: bytes, origin: Origin, inode: Origin
+    ) -> None:
         """Write the headers of an entry."""
-        entry = TarEntry(path, member, link, place)
+        self._write_headers(TarEntry(path, member, link))
+        self.prediction.add(origin, inode)
+
+    def observe_implied(self, path: bytes, member: Member) -> None:
+        """Write the headers of a directory that no layer lists."""
+        self._write_headers(TarEntry(path, member, b""))
+        self.prediction.add_implied(path)
+
+    def _write_headers(self, entry: TarEntry) -> None:
         try:
             header = encode(entry.member)
         except TarkitError:
             raise UnpredictedError from None  # the entry may still turn out to be hidden
-        self.entries.append(entry)
         self._write(self._gap + header)
         self._gap = b""
 
@@ -115,7 +80,7 @@ class ForwardTar:
 
 
 class _Stretch(NamedTuple):
-    """Consecutive entries with the indexes *first* to *end* (exclusive), written at *offset*."""
+    """The positions *first* to *end* (exclusive) of consecutive entries, written at *offset*."""
 
     offset: int
     first: int
@@ -123,33 +88,35 @@ class _Stretch(NamedTuple):
 
 
 class TarPlan:
-    """The offsets of all *entries* of a tar.
+    """The offsets of the headers of all entries of a tar."""
 
-    ``stretches`` maps each data location to the entry with that data and the entries without data
-    before it. ``rest`` contains the entries after the last data.
-    """
+    def __init__(self, order: TarOrder) -> None:
+        self.order = order
+        self._offsets = array("q")
+        self._positions = array("i", [-1]) * len(order.table)  # by row, of entries with data
+        self._with_data = bytearray()
+        offset = 0
+        for position, row in enumerate(order.rows):
+            self._offsets.append(offset)
+            headers, stored = order.sizes(position)
+            offset += headers + stored + padding(stored)
+            self._with_data.append(stored > 0)
+            if stored:
+                self._positions[row] = position
+        self._offsets.append(offset)
 
-    def __init__(self, entries: Sequence[TarEntry]) -> None:
-        self.entries = entries
-        self.stretches: dict[DataLocation, _Stretch] = {}
-        offset = first = position = 0
-        for end, entry in enumerate(entries, 1):
-            position += _header_size(entry)
-            if entry.place is not None:
-                self.stretches[entry.place] = _Stretch(offset, first, end)
-                meta = entry.meta
-                stored = stored_size(entry.member) if meta.sparse else meta.stored
-                offset = position = position + stored + padding(stored)
-                first = end
-        self.rest = _Stretch(offset, first, len(entries))
+    def stretch(self, place: DataLocation) -> _Stretch:
+        """Return the entry with the data at *place* and the entries without data before it."""
+        return self._up_to(self._positions[self.order.table.row_of(place)])
 
+    def rest(self) -> _Stretch:
+        """Return the entries after the last data."""
+        first, end = self._with_data.rfind(1) + 1, len(self.order)
+        return _Stretch(self._offsets[first], first, end)
 
-def _header_size(entry: TarEntry) -> int:
-    """Return the size of the headers of *entry* in bytes."""
-    # Avoid encoding most entries. The slash covers directories, whose names end in one.
-    if not entry.link and fits_ustar(entry.meta, entry.path + b"/"):
-        return BLOCK_SIZE
-    return len(encode(entry.member))
+    def _up_to(self, last: int) -> _Stretch:
+        first = self._with_data.rfind(1, 0, last) + 1
+        return _Stretch(self._offsets[first], first, last + 1)
 
 
 class PlacedTar:
@@ -166,7 +133,7 @@ class PlacedTar:
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
         """See :class:`tarkit.rootfs.passes.Sink`; also writes the headers that precede the data."""
         part = self._part()
-        start = position = self._write_headers(part, self._layout.stretches[place])
+        start = position = self._write_headers(part, self._layout.stretch(place))
         stored, pieces = _as_written(member, chunks)
         for piece in pieces:
             part.write(position, piece)
@@ -178,7 +145,7 @@ class PlacedTar:
     def finish(self) -> None:
         """Write the remaining headers and two empty blocks, which end the tar."""
         rest = self._part()
-        end = self._write_headers(rest, self._layout.rest)
+        end = self._write_headers(rest, self._layout.rest())
         rest.write(end, bytes(2 * BLOCK_SIZE))
         for part in self._parts.values():
             part.flush()
@@ -195,8 +162,8 @@ class PlacedTar:
     def _write_headers(self, part: Gathered, stretch: _Stretch) -> int:
         """Write the headers of *stretch* and return the offset after them."""
         position = stretch.offset
-        for entry in self._layout.entries[stretch.first : stretch.end]:
-            header = encode(entry.member)
+        for index in range(stretch.first, stretch.end):
+            header = self._layout.order.header(index)
             part.write(position, header)
             position += len(header)
         return position

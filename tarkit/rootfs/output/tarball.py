@@ -10,9 +10,8 @@ is built in a temporary file first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
-from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,7 +22,9 @@ from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.output.directory import RootfsResult
 from tarkit.rootfs.output.limits import require_writable
-from tarkit.rootfs.output.predicted_tar import ForwardTar, PlacedTar, TarEntry, TarPlan, entries_of
+from tarkit.rootfs.output.predicted_tar import ForwardTar, PlacedTar, TarPlan
+from tarkit.rootfs.output.prediction import Prediction
+from tarkit.rootfs.output.tar_order import TarOrder
 from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.rootfs.passes import read_headers
 from tarkit.rootfs.streaming_merge import can_stream_merge, read_merged
@@ -103,38 +104,30 @@ def write_tar(
 ) -> RootfsResult:
     """Write the tar of *source*'s image into *file*, an empty file on disk; see :func:`save_tar`."""
     layers = ImageLayers.of(source, platform, on_progress)
-    written: list[TarEntry] = []
+    prediction = Prediction()
     if not (overlay and overlay.changes) and can_stream_merge(layers):
         with closing(ForwardTar(file.fileno())) as predicted:
             read = read_merged(layers, predicted)
             predicted.finish()
-        written = predicted.entries
+        prediction = predicted.prediction
     else:
         read = read_headers(layers, verified=False)
     with FileSystem.merged(layers, read, overlay=overlay) as files:
         require_writable(files.tree)
-        # differing lengths compare an entry with None, so they count as a difference
-        pairs = zip_longest(entries_of(files.tree), written)
-        entries = written
-        if not all(entry == predicted_entry for entry, predicted_entry in pairs):
-            entries = list(entries_of(files.tree))
-            _write_rest(files, entries, written, file.fileno())
-    return RootfsResult(len(entries), sum(entry.size for entry in entries))
+        order = TarOrder(files.tree)
+        same = prediction.matching(order)
+        if not same == len(order) == len(prediction):
+            _write_rest(files, order, same, file.fileno())
+    return RootfsResult(len(order), order.file_size())
 
 
-def _write_rest(
-    files: FileSystem, entries: Sequence[TarEntry], written: Sequence[TarEntry], descriptor: int
-) -> None:
-    """Write *entries* as the tar *descriptor*, which already contains the entries *written*.
+def _write_rest(files: FileSystem, order: TarOrder, same: int, descriptor: int) -> None:
+    """Write the entries of *order* as the tar *descriptor*, which has the first *same* already.
 
     Offsets depend only on earlier entries, so the tar is right up to the first difference.
     """
-    pairs = zip(entries, written, strict=False)
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    layout = TarPlan(entries)
-    left = {place for place, stretch in layout.stretches.items() if stretch.end > same}
-    nodes = [node for node in files.tree.inodes() if node.place in left]
-    output = PlacedTar(descriptor, layout)
+    rows = (order.rows[at] for at in range(same, len(order)) if order.has_data(at))
+    output = PlacedTar(descriptor, TarPlan(order))
     # complete: plain layers without needed data have not been verified yet
-    files.contents.deliver(nodes, output, complete=True, parallel=True)
+    files.contents.deliver(rows, output, complete=True, parallel=True)
     output.finish()

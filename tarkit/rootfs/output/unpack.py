@@ -9,8 +9,9 @@ import os
 from collections.abc import Iterator
 
 from tarkit.errors import VerificationError
+from tarkit.rootfs.node import Node
 from tarkit.rootfs.output.attributes import Attributes
-from tarkit.rootfs.tree import DataLocation, Node
+from tarkit.rootfs.table import DataLocation
 from tarkit.streams.directory import Directory, open_flags
 from tarkit.streams.zeros import data_blocks
 from tarkit.tar.member import Member, MemberType

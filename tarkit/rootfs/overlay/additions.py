@@ -90,7 +90,7 @@ def _put(work: OverlayContext, destination: str, found: _Found) -> None:
             work.put(destination, replace(member, linkname=target))
         case MemberType.DIRECTORY:
             existing = work.get(destination)
-            if existing is None or existing.children is None:
+            if existing is None or existing.directory is None:
                 work.put(destination, member)
         case _:
             raise UnsupportedError("not a file, directory or symbolic link", where=str(found.path))

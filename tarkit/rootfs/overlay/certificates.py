@@ -71,7 +71,7 @@ class AddCertificates:
             self._extend(work, path)
         for directory in ANCHORS:
             node = work.get(directory)
-            if node is not None and node.children is not None:
+            if node is not None and node.directory is not None:
                 for certificate in self.certificates:
                     name = f"{directory}/tarkit-{hashlib.sha256(certificate).hexdigest()[:16]}.crt"
                     _write(work, name, encode(certificate))

@@ -11,7 +11,7 @@ from tarkit.errors import RefusedError, UnsupportedError
 from tarkit.rootfs.layer_data import LayerData
 from tarkit.rootfs.merge import Merger
 from tarkit.rootfs.names import WHITEOUT, Parts, path_of, require_visible
-from tarkit.rootfs.tree import Node
+from tarkit.rootfs.node import Node
 from tarkit.streams.chunks import read_bounded
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
@@ -75,16 +75,14 @@ class OverlayContext:
         require_visible(parts)
         self._require_room(parts, member.type)
         mtime_ns = member.mtime_ns if self._epoch is None else min(member.mtime_ns, self.mtime_ns)
-        offset = self._contents.add(data).offset if member.size else 0
         named = replace(
             member,
             name=b"/".join(parts),
             mtime_ns=mtime_ns,
-            data_offset=offset,
             stored=member.size,
             sparse=None,
         )
-        self._apply(named)
+        self._apply(named, data if member.size else b"")
 
     def link(self, path: str, first: str) -> None:
         """Add the hard link *path* to the file that was put at *first*."""
@@ -110,17 +108,18 @@ class OverlayContext:
         trail = self._tree.trail(parts, follow=kind is not MemberType.SYMLINK)
         where = path_of(trail.names)
         is_directory = kind is MemberType.DIRECTORY
-        if trail.nodes[-1].children is None and (is_directory or trail.missing):
+        if trail.directory is None and (is_directory or trail.missing):
             raise RefusedError(
                 "a file of the image is in the way", where=where, hint="remove it first"
             )
-        if trail.nodes[-1].children is not None and not trail.missing and not is_directory:
+        if trail.directory is not None and not trail.missing and not is_directory:
             raise RefusedError(
                 "a directory of the image is in the way",
                 where=where,
                 hint="name a path inside it, or remove it first",
             )
 
-    def _apply(self, member: Member) -> None:
+    def _apply(self, member: Member, data: bytes | Path = b"") -> None:
         # All changes share the layer number after the image's last one.
-        self._merger.add(len(self._contents.layers), [member])
+        layer, offset = self._contents.add(data)
+        self._merger.add(layer, [replace(member, offset=offset, data_offset=offset)])

@@ -23,7 +23,6 @@ from the thread that started the copy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self, runtime_checkable
 
@@ -34,6 +33,7 @@ from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import Compression, Family
 from tarkit.image.platform import Platform
 from tarkit.streams.verify import VerifyingReader
+from tarkit.values import dataclass
 
 
 class Closing(Protocol):

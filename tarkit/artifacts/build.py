@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from uuid import UUID
@@ -29,6 +28,7 @@ from tarkit.streams.atomic import Output, PendingFile
 from tarkit.streams.hashing import FileDigest, flushing
 from tarkit.tar.member import Member
 from tarkit.transports.location import AnySource, opened
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

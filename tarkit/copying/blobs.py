@@ -6,7 +6,6 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from threading import Semaphore
 from typing import BinaryIO
@@ -29,6 +28,7 @@ from tarkit.streams.codecs import SNIFF_SIZE, compress, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
 from tarkit.streams.workers import Workers
+from tarkit.values import dataclass
 
 _JOBS = 4  # even on fewer cores: one blob is hashed while another waits for the disk
 _RESTARTS = 2  # per layer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from tarkit.errors import LayerCountError, MalformedError, MissingRootfsError
@@ -23,6 +23,7 @@ from tarkit.image.document import (
     parse_object,
 )
 from tarkit.image.platform import Platform
+from tarkit.values import dataclass
 
 # Vendor, personal and unregistered trees of media types (RFC 6838, section 3)
 _VENDOR = re.compile(r"[^/]+/(?:vnd|prs|x)[.-]", re.IGNORECASE)

@@ -11,11 +11,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 from tarkit.errors import TarkitError, UsageError
 from tarkit.image.digest import Digest
+from tarkit.values import dataclass
 
 _DEFAULT_DOMAIN = "docker.io"
 _LEGACY_DOMAIN = "index.docker.io"

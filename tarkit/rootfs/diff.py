@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from tarkit.rootfs.tree import DataLocation, Node, Tree
 from tarkit.streams.chunks import chunks_of
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.sparse import logical
+from tarkit.values import dataclass
 
 
 class DifferenceKind(Enum):

@@ -6,7 +6,6 @@ Links are resolved inside the image.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO, Self
 
 from tarkit.errors import TarkitError, UnsupportedError
@@ -25,6 +24,7 @@ from tarkit.streams.chunks import read_bounded
 from tarkit.streams.closeable import Closeable
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
+from tarkit.values import dataclass
 
 TEXT_LIMIT = 16 << 20
 """Default size limit of :meth:`FileSystem.read_bytes`, in bytes."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarkit.errors import LimitExceededError, PathNotFoundError, UnsafePathError
 from tarkit.rootfs.names import MAX_DEPTH, Parts, path_of
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.names import MAX_HOPS
+from tarkit.values import dataclass
 
 MAX_TARGET = 4096
 """Maximum length in bytes of a symbolic link to follow, as on Linux (``PATH_MAX``)."""

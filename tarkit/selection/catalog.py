@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
 from tarkit.errors import AmbiguousImageError, ImageNotFoundError
 from tarkit.protocols import ImageEntry, UnreadableImage
+from tarkit.values import dataclass
 
 EntryT = TypeVar("EntryT", bound=ImageEntry)
 

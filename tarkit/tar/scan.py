@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tarkit.errors import (
     LimitExceededError,
     MalformedError,
@@ -15,6 +13,7 @@ from tarkit.tar import BLOCK_SIZE, pax, sparse
 from tarkit.tar.header import ZERO_BLOCK, extension_size, parse, text
 from tarkit.tar.member import Member
 from tarkit.tar.tape import Tape
+from tarkit.values import dataclass
 
 MAX_EXTENSION = 1 << 20
 """Largest pax header or GNU long name in bytes, and the limit for all global pax headers together."""

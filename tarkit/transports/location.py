@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -18,6 +17,7 @@ from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
 from tarkit.protocols import Reader, Source, Writer
 from tarkit.streams.standard import standard_input
+from tarkit.values import dataclass
 
 if TYPE_CHECKING:
     from tarkit.transports.docker_archive.format import DockerFormat

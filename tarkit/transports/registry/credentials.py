@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Self
 
 from tarkit.errors import MalformedError, UsageError
+from tarkit.values import dataclass
 
 _LINE_BREAKS = re.compile(r"[\r\n]")
 TOKEN_USER = "<token>"

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # for type checkers, the classes are what they appear to be
     from collections.abc import Iterator
     from dataclasses import dataclass as dataclass
+    from dataclasses import replace as replace
     from typing import Any
 else:
 
@@ -22,6 +23,12 @@ else:
         if slots is not True:
             raise TypeError("use the decorator of the standard library")
         return lambda cls: _Template(cls, options).build()
+
+    def replace(value, /, **changes):
+        """Return a copy of *value* with *changes*, like ``dataclasses.replace``."""
+        for name in type(value).__template__.names():
+            changes.setdefault(name, getattr(value, name))
+        return type(value)(**changes)
 
 
 _ALWAYS = ("__dataclass_fields__", "__dataclass_params__", "__match_args__", "__repr__")
@@ -49,6 +56,10 @@ class _Template:
             body.setdefault(name, _Placeholder(self, name))
         self._cls = self._metaclass(self._name, self._bases, body)
         return self._cls
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of the fields, those of bases first."""
+        return (name for name, *_ in self._parameters())
 
     def _generated(self) -> Iterator[str]:
         """Yield the names of the attributes that the standard library generates."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import stat
 from array import array
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tarkit.errors import UnsafePathError, UnsupportedError
 from tarkit.ext4.directory import Name
 from tarkit.ext4.format import BLOCK, FIRST_INODE, MAX_LINKS, MAX_NAME, ROOT_INODE
 from tarkit.ext4.node import Ext4Node
+from tarkit.values import replace
 
 LOST_AND_FOUND = b"lost+found"
 

@@ -23,10 +23,11 @@ from tarkit.image.document import (
     parse_object,
 )
 from tarkit.image.platform import Platform
+from tarkit.patterns import lazy_pattern
 from tarkit.values import dataclass
 
 # Vendor, personal and unregistered trees of media types (RFC 6838, section 3)
-_VENDOR = re.compile(r"[^/]+/(?:vnd|prs|x)[.-]", re.IGNORECASE)
+_VENDOR = lazy_pattern(r"[^/]+/(?:vnd|prs|x)[.-]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

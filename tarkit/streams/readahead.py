@@ -9,7 +9,7 @@ from queue import Empty, Queue
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.cancellation import SLICE, Cancellation, check
 from tarkit.streams.chunks import ChunkReader, Readable
-from tarkit.streams.workers import start_thread
+from tarkit.streams.threads import start_thread
 
 DEPTH = 4
 """Default number of chunks to read ahead."""

@@ -32,7 +32,7 @@ _NO_PAX = pax.parse(b"")
 _NEVER_GLOBAL = (b"path", b"linkpath", b"size", pax.SPARSE, *pax.XATTRS)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Extensions:
     """The contents of the extension headers before a member."""
 
@@ -85,7 +85,7 @@ class Scanner:
                 return self._member(block, offset, extensions)
             self._extend(extensions, block)
             block = self._tape.block()
-        if extensions != _Extensions():
+        if (extensions.pax, extensions.name, extensions.linkname) != (None, None, None):
             if not block:
                 raise TruncatedError("archive ends between the headers of a member")
             raise MalformedError("extended header without a member")

@@ -13,7 +13,8 @@ import pytest
 from tarkit.errors import TransportError
 from tarkit.streams.codecs import Compression, compress
 from tarkit.streams.gzip import _Workers
-from tarkit.streams.workers import Pool, Workers, start_thread
+from tarkit.streams.threads import start_thread
+from tarkit.streams.workers import Pool, Workers
 
 
 def test_tasks_are_done() -> None:

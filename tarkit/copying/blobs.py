@@ -100,7 +100,8 @@ class BlobMover:
         remote = isinstance(self._source, RemoteSource) or isinstance(
             self._destination, MountingDestination
         )
-        return not remote and sum(blob.size for blob in blobs) <= _SMALL
+        unlimited = self._options.jobs is None
+        return unlimited and not remote and sum(blob.size for blob in blobs) <= _SMALL
 
     def _move_on_threads(
         self, jobs: int, plans: Sequence[LayerPlan], family: Family | None

@@ -1,7 +1,5 @@
 """``tarkit copy SRC DST``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial

@@ -1,7 +1,5 @@
 """``tarkit list SRC``."""
 
-from __future__ import annotations
-
 from tarkit.cli.common import (
     Debug,
     FollowLinks,

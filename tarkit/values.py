@@ -11,7 +11,7 @@ from dataclasses import MISSING, Field, field
 from dataclasses import dataclass as standard_dataclass
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # for type checkers, the classes are what they appear to be
+if TYPE_CHECKING:  # type checkers see the standard library's
     from collections.abc import Iterator
     from dataclasses import dataclass as dataclass
     from dataclasses import replace as replace
@@ -26,14 +26,8 @@ else:
 
     def replace(value, /, **changes):
         """Return a copy of *value* with *changes*, like ``dataclasses.replace``."""
-        for name in type(value).__template__.names():
-            changes.setdefault(name, getattr(value, name))
-        return type(value)(**changes)
-
-
-_ALWAYS = ("__dataclass_fields__", "__dataclass_params__", "__match_args__", "__repr__")
-_IF_FROZEN = ("__setattr__", "__delattr__", "__getstate__", "__setstate__")
-_IF_ORDERED = ("__lt__", "__le__", "__gt__", "__ge__")
+        kept = {name: getattr(value, name) for name in type(value).__template__.names}
+        return type(value)(**kept | changes)
 
 
 class _Template:
@@ -41,48 +35,50 @@ class _Template:
 
     def __init__(self, cls: type, options: dict[str, bool]) -> None:
         self._metaclass, self._name, self._bases = type(cls), cls.__name__, cls.__bases__
-        self._namespace = dict(vars(cls))
-        for name in ("__dict__", "__weakref__"):  # they belong to the class before decoration
-            self._namespace.pop(name, None)
-        self._fields: dict[str, Any] = self._namespace.get("__annotations__", {})
+        own = {"__dict__", "__weakref__"}  # of the class before decoration
+        self._namespace = {key: value for key, value in vars(cls).items() if key not in own}
+        self._annotations: dict[str, Any] = self._namespace.get("__annotations__", {})
         self._options = options
+        # an inherited field would be lost, so every base must have a template
+        self._inherited = [vars(base)["__template__"] for base in self._bases if base is not object]
+        self.names: tuple[str, ...] = tuple(self._annotations)
+        for template in self._inherited:
+            self.names = template.names + self.names
 
     def build(self) -> type:
         """Return the class with slots, and with placeholders for what is generated later."""
-        body = {key: value for key, value in self._namespace.items() if key not in self._fields}
-        body["__slots__"] = tuple(self._fields)
-        body["__template__"] = self
+        fields = self._annotations
+        body = {key: value for key, value in self._namespace.items() if key not in fields}
+        body |= {"__slots__": tuple(fields), "__template__": self}
         for name in ("__init__", *self._generated()):
             body.setdefault(name, _Placeholder(self, name))
         self._cls = self._metaclass(self._name, self._bases, body)
         return self._cls
 
-    def names(self) -> Iterator[str]:
-        """Yield the names of the fields, those of bases first."""
-        return (name for name, *_ in self._parameters())
-
     def _generated(self) -> Iterator[str]:
         """Yield the names of the attributes that the standard library generates."""
-        frozen = self._options.get("frozen")
-        yield from _ALWAYS
-        if frozen:
-            yield from _IF_FROZEN
+        yield from ("__dataclass_fields__", "__dataclass_params__", "__match_args__", "__repr__")
+        if self._options.get("frozen"):
+            yield from ("__setattr__", "__delattr__", "__getstate__", "__setstate__")
         if self._options.get("order"):
-            yield from _IF_ORDERED
+            yield from ("__lt__", "__le__", "__gt__", "__ge__")
         if self._options.get("eq", True):
             yield "__eq__"
-            if frozen or self._options.get("unsafe_hash"):
+            if self._options.get("frozen") or self._options.get("unsafe_hash"):
                 yield "__hash__"
 
     def generate(self, name: str) -> Any:
-        """Replace the placeholder *name*, or all but ``__init__``, and return the new value."""
+        """Replace the placeholder *name*, and return the new value.
+
+        Nearly all objects need ``__init__``, and few need more, so the others come together.
+        """
         if name == "__init__":
             self._cls.__init__ = self._initializer()  # type: ignore[misc]
         else:
-            standard = self._standard()
+            standard = vars(self._standard())
             for each in self._generated():
                 if isinstance(vars(self._cls)[each], _Placeholder):
-                    setattr(self._cls, each, vars(standard)[each])
+                    setattr(self._cls, each, standard[each])
         return vars(self._cls)[name]
 
     def _standard(self) -> type:
@@ -93,45 +89,45 @@ class _Template:
         return standard_dataclass(init=False, slots=True, **self._options)(cls)  # type: ignore[call-overload, no-any-return]
 
     def _initializer(self) -> Any:
-        """Compile ``__init__``. Comparing and printing can wait, but every object needs this."""
-        scope: dict[str, Any] = {"_set": object.__setattr__, "_missing": MISSING}
+        """Compile ``__init__``."""
         assign = "_set(self, {0!r}, {1})" if self._options.get("frozen") else "self.{0} = {1}"
-        positional, keywords, body, annotations = ["self"], [], [], {}
-        for name, spec, annotation, keyword_only in self._parameters():
-            text, value = name, name
+        scope: dict[str, Any] = {"_set": object.__setattr__, "_missing": MISSING}
+        parameters, keywords, body = ["self"], ["*"], []
+        for name, spec, keyword_only in self._fields():
+            parameter, value = name, name
             if spec.default is not MISSING:
                 scope[f"_{name}"] = spec.default
-                text += f"=_{name}"
+                parameter = f"{name}=_{name}"
             elif spec.default_factory is not MISSING:
                 scope[f"_{name}"] = spec.default_factory
-                text += "=_missing"
+                parameter = f"{name}=_missing"
                 value = f"_{name}() if {name} is _missing else {name}"
-            (keywords if keyword_only else positional).append(text)
+            (keywords if keyword_only else parameters).append(parameter)
             body.append(assign.format(name, value))
-            annotations[name] = annotation
         if hasattr(self._cls, "__post_init__"):
             body.append("self.__post_init__()")
-        parameters = [*positional, *(["*", *keywords] if keywords else [])]
-        exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(body or ["pass"]), scope)
-        function = scope["__init__"]
-        function.__qualname__ = f"{self._cls.__qualname__}.__init__"
-        function.__annotations__ = {**annotations, "return": None}
-        return function
+        signature = ", ".join(parameters + keywords[: len(keywords) * (len(keywords) > 1)])
+        exec(f"def __init__({signature}):\n " + "\n ".join(body), scope)
+        initializer = scope["__init__"]
+        initializer.__qualname__ = f"{self._cls.__qualname__}.__init__"
+        initializer.__annotations__ = {**self._all_annotations(), "return": None}
+        return initializer
 
-    def _parameters(self) -> Iterator[tuple[str, Field[Any], Any, bool]]:
-        """Yield name, field, annotation and whether it is keyword-only; those of bases first."""
-        for base in self._bases:
-            inherited: _Template | None = getattr(base, "__template__", None)
-            if inherited:
-                yield from inherited._parameters()
-        for name, annotation in self._fields.items():
+    def _all_annotations(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for template in self._inherited:
+            found |= template._all_annotations()
+        return found | self._annotations
+
+    def _fields(self) -> Iterator[tuple[str, Field[Any], bool]]:
+        """Yield the name of each field, its definition, and whether it is keyword-only."""
+        for template in self._inherited:
+            yield from template._fields()
+        for name in self._annotations:
             value = self._namespace.get(name, MISSING)
-            if not isinstance(value, Field):
-                value = field(default=value)
-            keyword_only = value.kw_only
-            if keyword_only is MISSING:
-                keyword_only = self._options.get("kw_only", False)
-            yield name, value, annotation, keyword_only
+            spec = value if isinstance(value, Field) else field(default=value)
+            own = spec.kw_only is not MISSING
+            yield name, spec, bool(spec.kw_only if own else self._options.get("kw_only"))
 
 
 class _Placeholder:

@@ -9,7 +9,7 @@ from tarkit.errors import (
     UnsupportedError,
     VerificationError,
 )
-from tarkit.tar import BLOCK_SIZE, pax, sparse
+from tarkit.tar import BLOCK_SIZE, pax
 from tarkit.tar.header import ZERO_BLOCK, extension_size, parse, text
 from tarkit.tar.member import Member
 from tarkit.tar.tape import Tape
@@ -131,9 +131,13 @@ class Scanner:
         member = parse(block, offset, self._tape.position, name and pax.text(name))
         pax.apply(member, values)
         if block[156] == _OLD_GNU_SPARSE:
-            sparse.apply_old_gnu(member, block, self._tape)
+            from tarkit.tar.sparse import apply_old_gnu
+
+            apply_old_gnu(member, block, self._tape)
         elif is_sparse:
-            sparse.apply_pax(member, records, values, self._tape)
+            from tarkit.tar.sparse import apply_pax
+
+            apply_pax(member, records, values, self._tape)
         return member
 
     def _end(self) -> None:

@@ -110,7 +110,9 @@ def test_the_version_needs_neither_typer_nor_the_library(tmp_path: Path) -> None
     assert of_tarkit(loaded) == {"__main__"}
 
 
-@pytest.mark.parametrize(("arguments", "needless", "most"), COMMANDS, ids=[row[0] for row in COMMANDS])
+@pytest.mark.parametrize(
+    ("arguments", "needless", "most"), COMMANDS, ids=[row[0] for row in COMMANDS]
+)
 def test_a_small_command_loads_only_what_it_needs(
     arguments: str, needless: set[str], most: int, images: Path
 ) -> None:

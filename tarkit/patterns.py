@@ -14,7 +14,7 @@ def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
 class _LazyPattern:
     """Compiles the pattern when its first method is used."""
 
-    def __init__(self, pattern: str | bytes, flags: int) -> None:
+    def __init__(self, pattern: Any, flags: int) -> None:
         self._arguments = pattern, flags
 
     def __getattr__(self, name: str) -> Any:

@@ -15,9 +15,9 @@ Life of a copy:
 4. ``Destination.commit()``
 5. ``Writer.__exit__()``, then ``Reader.__exit__()``
 
-The engine transfers several blobs at a time, each in its own thread, unless they are small, the source is a
-:class:`SequentialSource` with a fixed order or the profile is ``ordered``. All other calls come
-from the thread that started the copy.
+The engine transfers several blobs at a time, each in its own thread, unless they are small, the
+source is a :class:`SequentialSource` with a fixed order or the profile is ``ordered``. All other
+calls come from the thread that started the copy.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class _Template:
         # without a docstring, the standard library would format the signature as one
         namespace = {"__doc__": "", **self._namespace}
         cls = self._metaclass(self._name, self._bases, namespace)
-        return standard_dataclass(init=False, slots=True, **self._options)(cls)  # type: ignore[call-overload, no-any-return]
+        return standard_dataclass(init=False, slots=True, **self._options)(cls)
 
     def _initializer(self) -> Any:
         """Compile ``__init__``."""

@@ -94,7 +94,8 @@ def main() -> int:
     page = report(subject, [*texts, last])
     REPORT.write_text(page, encoding="utf-8")
     print(page)
-    return 0 if all(result.holds for result in [*results, *starts, *headers]) else 1
+    held = [each.holds for part in (results, starts, headers) for each in part]
+    return 0 if all(held) else 1
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 
 from tarkit.errors import (
@@ -14,6 +13,7 @@ from tarkit.errors import (
     UnsafePathError,
     one_line,
 )
+from tarkit.values import dataclass
 
 
 class Severity(Enum):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -14,6 +13,7 @@ from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.cancellation import check
 from tarkit.streams.chunks import ChunkReader, Readable
+from tarkit.values import dataclass
 
 _INTERVAL = 0.1  # seconds between two ADVANCED events
 

@@ -15,15 +15,14 @@ Life of a copy:
 4. ``Destination.commit()``
 5. ``Writer.__exit__()``, then ``Reader.__exit__()``
 
-The engine transfers several blobs at a time, each in its own thread, unless the source is a
-:class:`SequentialSource` with a fixed order or the profile is ``ordered``. All other calls come
-from the thread that started the copy.
+The engine transfers several blobs at a time, each in its own thread, unless they are small, the
+source is a :class:`SequentialSource` with a fixed order or the profile is ``ordered``. All other
+calls come from the thread that started the copy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self, runtime_checkable
 
@@ -34,6 +33,7 @@ from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import Compression, Family
 from tarkit.image.platform import Platform
 from tarkit.streams.verify import VerifyingReader
+from tarkit.values import dataclass
 
 
 class Closing(Protocol):

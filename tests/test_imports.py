@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tarkit"
 
 STACK = (
-    "redaction", "errors", "findings", "image", "streams", "progress", "tar", "blobs", "protocols",
+    "values", "patterns", "redaction", "errors", "findings", "image", "streams", "progress", "tar", "blobs", "protocols",
     "selection", "layout",
 )  # fmt: skip
 BACKENDS = {
@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "copying": set(STACK),
     "verifying": VERIFYING,
     "rootfs": ROOTFS,
-    "ext4": {"errors", "streams"},
+    "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front
     "cli": EVERYTHING,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +13,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.document import dump_json, get_size, get_string, parse_object
 from tarkit.streams.files import open_regular, read_file, require_inside
 from tarkit.streams.hashing import file_digest
+from tarkit.values import dataclass
 
 IMAGE = "image.ext4"
 RECORD = "artifact.json"

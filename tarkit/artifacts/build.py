@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from uuid import UUID
@@ -29,6 +28,7 @@ from tarkit.streams.atomic import Output, PendingFile
 from tarkit.streams.hashing import FileDigest, flushing
 from tarkit.tar.listing import Listing
 from tarkit.transports.location import AnySource, opened
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from tarkit.ext4 import Ext4Options
 from tarkit.image.digest import Digest
 from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.tar.epoch import source_date_epoch
+from tarkit.values import replace
 
 _FORMAT = 3
 """Increase this whenever the same inputs give different bytes than before."""

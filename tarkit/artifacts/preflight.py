@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from tarkit.errors import NoSpaceError, PathNotFoundError, RefusedError
@@ -14,6 +13,7 @@ from tarkit.rootfs.layers import ImageLayers
 from tarkit.streams.atomic import output_path
 from tarkit.streams.os_errors import os_errors
 from tarkit.transports.location import AnySource, opened
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """The application and its commands."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress

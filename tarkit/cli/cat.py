@@ -1,7 +1,5 @@
 """``tarkit cat SRC PATH``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Annotated
 

@@ -1,10 +1,7 @@
 """``tarkit copy SRC DST``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -32,7 +29,6 @@ from tarkit.cli.registry import (
     registry_options,
 )
 from tarkit.copying.engine import copy_image
-from tarkit.copying.existing import keep_archive
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError
@@ -47,6 +43,7 @@ from tarkit.transports.location import (
     open_source,
     open_writer,
 )
+from tarkit.values import replace
 
 _ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE)
 _NAME_RULES = {
@@ -173,6 +170,8 @@ def copy_command(
         requested = ([to_location.name] if to_location.name else []) + (tag or [])
         names = rules.choose(requested, image.names)
         if to_location.transport in _ARCHIVES and not to_location.is_stream:
+            from tarkit.copying.existing import keep_archive
+
             keep_archive(
                 Path(to_location.path),
                 partial(open_reader, replace(to_location, name=None)),

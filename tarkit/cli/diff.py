@@ -1,7 +1,5 @@
 """``tarkit diff SRC1 SRC2``."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

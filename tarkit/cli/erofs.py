@@ -1,7 +1,5 @@
 """``tarkit erofs SRC OUT``."""
 
-from __future__ import annotations
-
 from tarkit.cli.mkfs import mkfs_command
 from tarkit.rootfs.output.mkfs import write_erofs
 

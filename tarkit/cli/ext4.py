@@ -1,7 +1,5 @@
 """``tarkit ext4 SRC OUT``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID

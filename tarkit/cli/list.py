@@ -1,9 +1,5 @@
 """``tarkit list SRC``."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -23,6 +19,7 @@ from tarkit.layout.layout import LayoutImage
 from tarkit.protocols import ImageEntry, Reader, UnreadableImage
 from tarkit.selection.inspect import Overview, overview
 from tarkit.transports.location import Location, Transport, open_reader
+from tarkit.values import dataclass
 
 _REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)  # each image costs several requests
 

@@ -1,7 +1,5 @@
 """``tarkit logout HOST``."""
 
-from __future__ import annotations
-
 from tarkit.cli.common import Debug, Quiet
 from tarkit.cli.messages import note
 from tarkit.cli.registry import AuthFile, Host, registry_domain

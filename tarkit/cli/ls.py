@@ -1,7 +1,5 @@
 """``tarkit ls SRC [PATH]``."""
 
-from __future__ import annotations
-
 import stat
 from collections import Counter
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Build the commands ``tarkit squashfs`` and ``tarkit erofs``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Options that change the files of an image in the output."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

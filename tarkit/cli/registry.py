@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,10 @@ from tarkit.image.reference import Reference
 from tarkit.protocols import Source
 from tarkit.streams.standard import is_terminal
 from tarkit.transports.location import Location, Transport, open_source
-from tarkit.transports.registry.credentials import Credentials
-from tarkit.transports.registry.options import RegistryOptions
+
+if TYPE_CHECKING:
+    from tarkit.transports.registry.credentials import Credentials
+    from tarkit.transports.registry.options import RegistryOptions
 
 Host = Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Registry.")]
 Creds = Annotated[
@@ -60,6 +62,8 @@ def registry_options(
     """Return the registry options of a command, or None if *location* is not in a registry."""
     if location.transport is not Transport.REGISTRY:
         return None
+    from tarkit.transports.registry.options import RegistryOptions
+
     return RegistryOptions(
         credentials=_credentials(creds) if creds else None,
         authfile=authfile,
@@ -109,6 +113,8 @@ def registry_domain(host: str) -> str:
 
 
 def _credentials(text: str) -> Credentials:
+    from tarkit.transports.registry.credentials import Credentials
+
     if ":" in text:
         return Credentials.parse(text)
     return Credentials(text, ask_password(text), origin="the command line")

@@ -1,7 +1,5 @@
 """``tarkit rootfs SRC DEST``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

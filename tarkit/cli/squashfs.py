@@ -1,7 +1,5 @@
 """``tarkit squashfs SRC OUT``."""
 
-from __future__ import annotations
-
 from tarkit.cli.mkfs import mkfs_command
 from tarkit.rootfs.output.mkfs import write_squashfs
 

@@ -1,7 +1,5 @@
 """``tarkit verify SRC``."""
 
-from __future__ import annotations
-
 from tarkit.cli.common import Debug, FollowLinks, Json, Quiet, SourceArgument, print_json, table
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options

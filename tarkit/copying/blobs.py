@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from threading import Semaphore
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from tarkit.copying.diffids import DiffIdReader, uncompressed
 from tarkit.copying.options import CopyOptions
@@ -21,17 +19,29 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression, Family
 from tarkit.progress import Event, ProgressTracker
-from tarkit.protocols import Destination, SequentialSource, Source
+from tarkit.protocols import (
+    Destination,
+    MountingDestination,
+    RemoteSource,
+    SequentialSource,
+    Source,
+)
 from tarkit.selection.foreign import open_layer
 from tarkit.streams.cancellation import SLICE, check
 from tarkit.streams.chunks import ChunkReader
 from tarkit.streams.codecs import SNIFF_SIZE, compress, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
-from tarkit.streams.workers import Workers
+from tarkit.values import dataclass
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from tarkit.streams.workers import Workers
 
 _JOBS = 4  # even on fewer cores: one blob is hashed while another waits for the disk
 _RESTARTS = 2  # per layer
+_SMALL = 1 << 20  # bytes of all blobs together that move in less time than threads take to load
 
 
 class Outcome(Enum):
@@ -81,10 +91,27 @@ class BlobMover:
         # one thread takes blobs in the order of submission, so it keeps the required order
         jobs = 1 if order is not None else self._options.jobs or _JOBS
         digests = [blob.digest for blob in order] if order is not None else list(plans)
+        if self._is_short([plan.descriptor for plan in plans.values()]):
+            return {digest: self._move(plans[digest], family) for digest in digests}
+        return self._move_on_threads(jobs, [plans[digest] for digest in digests], family)
+
+    def _is_short(self, blobs: Sequence[Descriptor]) -> bool:
+        """Return whether moving *blobs* takes less time than importing and starting a pool."""
+        remote = isinstance(self._source, RemoteSource) or isinstance(
+            self._destination, MountingDestination
+        )
+        unlimited = self._options.jobs is None
+        return unlimited and not remote and sum(blob.size for blob in blobs) <= _SMALL
+
+    def _move_on_threads(
+        self, jobs: int, plans: Sequence[LayerPlan], family: Family | None
+    ) -> dict[Digest, BlobResult]:
+        from tarkit.streams.workers import Workers
+
         futures: dict[Digest, Future[BlobResult]] = {}
         with Workers(jobs, "blob") as pool, self._stopping(pool, futures.values()):
-            for digest in digests:
-                futures[digest] = pool.submit(self._move, plans[digest], family)
+            for plan in plans:
+                futures[plan.descriptor.digest] = pool.submit(self._move, plan, family)
             pool.begin()
             _wait_for_all(futures.values())
             return {digest: future.result() for digest, future in futures.items()}
@@ -246,6 +273,8 @@ def _wait_for_all(futures: Collection[Future[BlobResult]]) -> None:
 
     A signal that arrives just before a wait does not interrupt it, so every wait is short.
     """
+    from concurrent.futures import FIRST_EXCEPTION, wait
+
     pending = set(futures)
     while pending:
         check()

@@ -7,8 +7,8 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.channel import Channel
 from tarkit.streams.chunks import ChunkReader, Readable, drain
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
+from tarkit.streams.threads import start_thread
 from tarkit.streams.verify import VerifyingReader
-from tarkit.streams.workers import start_thread
 
 _DEPTH = 4  # chunks queued for decompression
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from tarkit.copying.blobs import BlobMover, BlobResult, Outcome, stored_layer
 from tarkit.copying.options import CopyOptions, CopyResult, Sparse
@@ -36,6 +35,7 @@ from tarkit.selection.select import (
     select_image,
 )
 from tarkit.streams.verify import VerifyingReader
+from tarkit.values import replace
 
 
 def copy_image(

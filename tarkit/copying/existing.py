@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from pathlib import Path
 
 from tarkit.copying.engine import copy_image
@@ -12,6 +11,7 @@ from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
 from tarkit.errors import VerificationError
 from tarkit.image import media_types
 from tarkit.protocols import Destination, ImageEntry, KeepingWriter, Reader, Source, Writer
+from tarkit.values import replace
 
 _ALL = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
 

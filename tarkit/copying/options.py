@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import BinaryIO
 
@@ -13,6 +12,7 @@ from tarkit.image.media_types import Compression
 from tarkit.image.platform import Platform
 from tarkit.progress import Progress
 from tarkit.streams.codecs import require_level
+from tarkit.values import dataclass
 
 
 class LayerCompression(Enum):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.errors import CannotModifyError, ManifestRejectedError, NotAnImageError
 from tarkit.image import media_types
@@ -14,6 +12,7 @@ from tarkit.image.manifest import Manifest
 from tarkit.image.media_types import Compression, Family
 from tarkit.protocols import Profile
 from tarkit.streams.codecs import require_level
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

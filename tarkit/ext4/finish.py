@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from operator import eq
 from uuid import UUID
@@ -35,6 +34,7 @@ from tarkit.ext4.resize import resize_blocks, resize_inode
 from tarkit.ext4.seal import BlockKind, BlockWriter
 from tarkit.ext4.space import Space
 from tarkit.ext4.superblock import OFFSET, Superblock, checksum_seed
+from tarkit.values import dataclass
 
 _LEAST_ESTIMATE = 8192
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tarkit.ext4.format import (
     BLOCK,
     BLOCKS_PER_GROUP,
@@ -15,6 +13,7 @@ from tarkit.ext4.format import (
 )
 from tarkit.ext4.journal import journal_blocks
 from tarkit.ext4.options import Ext4Options
+from tarkit.values import dataclass
 
 MAX_FOUND_BLOCKS = 2**40 // BLOCK
 """The largest size chosen automatically: 1 TiB. It reserves 65 blocks for descriptors before the

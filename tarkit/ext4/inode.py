@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from tarkit.ext4.crc32c import crc32c_many
 from tarkit.ext4.format import INODE_SIZE, SECTORS_PER_BLOCK
 from tarkit.ext4.node import Ext4Node
 from tarkit.ext4.xattr import INODE_ROOM
+from tarkit.values import dataclass
 
 EXTENTS_FLAG = 0x80000  # i_flags: i_block is the root of an extent tree
 INDEX_FLAG = 0x1000  # i_flags: the directory has a hash index

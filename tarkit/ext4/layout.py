@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tarkit.ext4.extents import BlockMap, extents_of, map_extents
 from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, blocks_of, ceil_div
@@ -11,6 +10,7 @@ from tarkit.ext4.geometry import Geometry, divide, least_blocks_for_inodes
 from tarkit.ext4.node import Extent
 from tarkit.ext4.options import Ext4Options, Percent
 from tarkit.ext4.space import MAX_BLOCKS, Space, no_space
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

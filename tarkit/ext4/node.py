@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any, Protocol
+
+from tarkit.values import dataclass
 
 _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 _NO_CHILDREN: Mapping[bytes, Ext4Node] = MappingProxyType({})

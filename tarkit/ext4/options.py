@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from uuid import UUID
 
 from tarkit.errors import UsageError
 from tarkit.ext4.dirhash import Seed
 from tarkit.ext4.format import BLOCK
+from tarkit.values import dataclass
 
 SizePolicy: TypeAlias = int | Literal["auto", "min"]
 Ext4Profile: TypeAlias = Literal["default", "ro", "compat"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from tarkit.errors import NoSpaceError
 from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, backup_groups
+from tarkit.values import dataclass
 
 MAX_BLOCKS = 2**48
 """More blocks than any image has."""

@@ -6,13 +6,13 @@ See "ext4 Data Structures and Algorithms", section 3.1, Super Block.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from tarkit.ext4.crc32c import crc32c
 from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, FIRST_INODE, INODE_SIZE, JOURNAL_INODE
 from tarkit.ext4.geometry import Geometry
 from tarkit.ext4.inode import EXTRA_SIZE
 from tarkit.ext4.options import Ext4Options
+from tarkit.values import dataclass
 
 OFFSET = 1024
 """Offset of the first superblock in bytes; backups are at the start of their group."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from tarkit.errors import MalformedError, UnsupportedError
 from tarkit.ext4.format import BLOCK, MAX_NAME
+from tarkit.values import dataclass
 
 INODE_ROOM = 96
 CHECKSUM_OFFSET = 0x10  # h_checksum

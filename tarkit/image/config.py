@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from tarkit.errors import LayerCountError, MalformedError, MissingRootfsError
@@ -23,9 +23,11 @@ from tarkit.image.document import (
     parse_object,
 )
 from tarkit.image.platform import Platform
+from tarkit.patterns import lazy_pattern
+from tarkit.values import dataclass
 
 # Vendor, personal and unregistered trees of media types (RFC 6838, section 3)
-_VENDOR = re.compile(r"[^/]+/(?:vnd|prs|x)[.-]", re.IGNORECASE)
+_VENDOR = lazy_pattern(r"[^/]+/(?:vnd|prs|x)[.-]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,12 @@ Docker's schema has no annotations and no subject; :func:`lost_in_docker` lists 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tarkit.errors import UnsupportedError
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.manifest import Index, Manifest
 from tarkit.image.media_types import Compression, Family
+from tarkit.values import replace
 
 
 def convert_layer(layer: Descriptor, family: Family, compression: Compression) -> Descriptor:

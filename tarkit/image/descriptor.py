@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any, Self
 
 from tarkit.errors import MalformedError
@@ -22,6 +22,7 @@ from tarkit.image.document import (
     unknown_fields,
 )
 from tarkit.image.platform import Platform
+from tarkit.values import dataclass, replace
 
 _KNOWN = frozenset(
     {"mediaType", "digest", "size", "urls", "annotations", "data", "artifactType", "platform"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Self
 
 from tarkit.errors import MalformedError, UnsupportedError
+from tarkit.values import dataclass
 
 # The grammar of the spec allows more algorithms and encodings than are registered.
 _GRAMMAR = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)", re.ASCII)

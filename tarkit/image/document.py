@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from tarkit.errors import LimitExceededError, MalformedError
+from tarkit.patterns import lazy_pattern
 
 METADATA_LIMIT = 4 << 20
 """Maximum size of a manifest, index or config in bytes: 4 MiB, like registries."""
@@ -23,7 +24,7 @@ JSON = dict[str, Any]
 
 _LONGEST_NUMBER = 1_000  # digits; int() takes quadratic time
 # Possessive, and an unterminated string ends at \Z: no input makes it backtrack.
-_STRING = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)', re.DOTALL)
+_STRING = lazy_pattern(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)', re.DOTALL)
 
 
 def parse_json(data: bytes, *, where: str | None = None, limit: int = METADATA_LIMIT) -> Any:

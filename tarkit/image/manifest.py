@@ -7,7 +7,7 @@ fields. :class:`RawManifest` keeps the original bytes, which are written again i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from tarkit.errors import MalformedError, NotAnImageError, TarkitError, UnsupportedError
@@ -26,6 +26,7 @@ from tarkit.image.document import (
     parse_object,
     unknown_fields,
 )
+from tarkit.values import dataclass
 
 _COMMON = {"schemaVersion", "mediaType", "artifactType", "subject", "annotations"}
 _MANIFEST_FIELDS = frozenset(_COMMON | {"config", "layers"})

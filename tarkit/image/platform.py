@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from tarkit.errors import UsageError
 from tarkit.image.document import JSON, get_string, get_strings, unknown_fields
+from tarkit.values import dataclass
 
 # Names of uname and other tools, normalized to GOARCH values as the spec requires
 _ARCHITECTURES = {

@@ -11,11 +11,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import Self
 
 from tarkit.errors import TarkitError, UsageError
 from tarkit.image.digest import Digest
+from tarkit.patterns import lazy_pattern
+from tarkit.values import dataclass, replace
 
 _DEFAULT_DOMAIN = "docker.io"
 _LEGACY_DOMAIN = "index.docker.io"
@@ -23,14 +24,14 @@ _OFFICIAL = "library/"
 
 _PATH_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOMAIN_COMPONENT = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_PATH = re.compile(rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*", re.ASCII)
-_DOMAIN = re.compile(
+_PATH = lazy_pattern(rf"{_PATH_COMPONENT}(?:/{_PATH_COMPONENT})*", re.ASCII)
+_DOMAIN = lazy_pattern(
     rf"(?:{_DOMAIN_COMPONENT}(?:\.{_DOMAIN_COMPONENT})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?", re.ASCII
 )
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_TAG = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 # Enough to tell a mistyped digest from a password
-_LIKE_A_DIGEST = re.compile(r"(?:sha|md5|blake)[a-z0-9+._-]*:[a-zA-Z0-9=_-]*$", re.ASCII)
-_IDENTIFIER = re.compile(r"[a-f0-9]{64}", re.ASCII)
+_LIKE_A_DIGEST = lazy_pattern(r"(?:sha|md5|blake)[a-z0-9+._-]*:[a-zA-Z0-9=_-]*$", re.ASCII)
+_IDENTIFIER = lazy_pattern(r"[a-f0-9]{64}", re.ASCII)
 _PATH_LIMIT = 255
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tarkit.errors import one_line
+from tarkit.values import dataclass
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

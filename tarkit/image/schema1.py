@@ -6,7 +6,6 @@ The document lists layers top first, each with a v1 JSON document in a string.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 from tarkit.errors import MalformedError, UnsupportedError
@@ -14,6 +13,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.document import as_object, get_list, get_string, parse_object
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import SCHEMA1
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 from tarkit.image.descriptor import Descriptor
@@ -13,6 +12,7 @@ from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, Family
 from tarkit.protocols import Profile
 from tarkit.streams.verify import VerifyingReader
+from tarkit.values import replace
 
 DIRECTORY_PROFILE = Profile(
     media_types=MANIFESTS | INDEXES,

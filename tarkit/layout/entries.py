@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.manifest import Index, RawManifest
 from tarkit.layout.names import REF_NAME, names_of
+from tarkit.values import replace
 
 EMPTY_INDEX = Index(media_types.OCI_INDEX, ())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import BinaryIO, Protocol
 
@@ -17,6 +16,7 @@ from tarkit.layout.names import CONTAINERD_NAME, names_of, normalized
 from tarkit.protocols import ImageEntry, UnreadableImage
 from tarkit.selection.catalog import EXACT, Catalog, Spelling
 from tarkit.streams.verify import verified
+from tarkit.values import dataclass
 
 INDEX_FILE = "index.json"
 MARKER_FILE = "oci-layout"

@@ -6,7 +6,6 @@ Links are resolved inside the image.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO, Self
 
 from tarkit.errors import TarkitError, UnsupportedError
@@ -27,6 +26,7 @@ from tarkit.streams.closeable import Closeable
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.listing import Listing
 from tarkit.tar.member import MemberType
+from tarkit.values import dataclass
 
 TEXT_LIMIT = 16 << 20
 """Default size limit of :meth:`FileSystem.read_bytes`, in bytes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import BinaryIO, Self
 
 from tarkit.errors import UnsupportedError
@@ -24,6 +23,7 @@ from tarkit.streams.chunks import ChunkReader, drain
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.readahead import DEPTH, ReadAhead
 from tarkit.streams.verify import VerifyingReader
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

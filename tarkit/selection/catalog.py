@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, TypeVar
 
 from tarkit.errors import AmbiguousImageError, ImageNotFoundError
+from tarkit.patterns import lazy_pattern
 from tarkit.protocols import ImageEntry, UnreadableImage
+from tarkit.values import dataclass
 
 EntryT = TypeVar("EntryT", bound=ImageEntry)
 
-_SELECTABLE = re.compile(r"(?!(?:.*:)?@[0-9]{1,9}$)[\w@%+=:./-]{1,200}", re.ASCII)
+_SELECTABLE = lazy_pattern(r"(?!(?:.*:)?@[0-9]{1,9}$)[\w@%+=:./-]{1,200}", re.ASCII)
 """Names that are unambiguous in a location and need no quotes in a shell."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
@@ -12,6 +12,7 @@ from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.image.platform import Platform
 from tarkit.protocols import Source, StatedSource
 from tarkit.selection.select import find_route, image_ways, is_present, read_image_config
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

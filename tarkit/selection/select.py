@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from tarkit.errors import (
     ImageNotFoundError,
@@ -24,6 +23,7 @@ from tarkit.image.walk import Way, leaves
 from tarkit.protocols import Source, SparseSource, StatedSource
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader
+from tarkit.values import dataclass
 
 _MOST_READ = 16  # images to read although their entries state another platform
 _ATTESTATION = "vnd.docker.reference.type"  # annotation of BuildKit

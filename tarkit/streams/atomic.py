@@ -14,7 +14,6 @@ import io
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
@@ -27,6 +26,7 @@ from tarkit.streams.directory import Directory, temporary_name
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.removal import remove_tree
 from tarkit.streams.uncached import LEAST, write_at
+from tarkit.values import dataclass
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -21,8 +21,6 @@ from tarkit.errors import (
 from tarkit.image.media_types import Compression
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
-from tarkit.streams.members import MemberReader, bzip2_codec, gzip_codec, xz_codec
-from tarkit.streams.zstdframes import WINDOW_LIMIT, FrameTracker
 
 if TYPE_CHECKING:
     from zstandard import ZstdCompressionParameters
@@ -63,9 +61,11 @@ def decompress(
     stream: Readable, compression: Compression, *, where: str | None = None
 ) -> ChunkReader:
     """Return the decompressed content of *stream*; closing it closes *stream*."""
+    if compression is Compression.NONE:
+        return _Plain(stream)
+    from tarkit.streams.members import MemberReader, bzip2_codec, gzip_codec, xz_codec
+
     match compression:
-        case Compression.NONE:
-            return _Plain(stream)
         case Compression.ZSTD:
             return _ZstdReader(stream, where)
         case Compression.GZIP:
@@ -111,6 +111,8 @@ class _ZstdReader(ChunkReader):
 
     def __init__(self, stream: Readable, where: str | None) -> None:
         import zstandard
+
+        from tarkit.streams.zstdframes import WINDOW_LIMIT, FrameTracker
 
         super().__init__(stream)
         self._tracker = FrameTracker(stream, where)

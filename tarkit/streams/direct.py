@@ -16,8 +16,8 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from queue import SimpleQueue
 from typing import NamedTuple
 
+from tarkit.streams.threads import start_thread
 from tarkit.streams.uncached import Buffer, read_at, write_at
-from tarkit.streams.workers import start_thread
 
 _ALIGNMENT = 64 << 10  # the largest page or block: none is written partly direct, partly cached
 _ROOM = 2 << 20  # bytes per write; with 1 MiB, writing layers to an ext4 image took 5 % longer

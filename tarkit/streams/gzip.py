@@ -10,12 +10,15 @@ import os
 import struct
 import threading
 from collections import deque
-from concurrent.futures import Future
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tarkit.streams.chunks import ChunkReader, Readable
-from tarkit.streams.workers import Pool
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from tarkit.streams.workers import Pool
 
 # ID1, ID2, CM (deflate), FLG, MTIME (none), XFL, OS (unknown): RFC 1952, section 2.3
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -54,6 +57,8 @@ class _Workers:
     def submit(cls, chunk: bytes, level: int) -> Future[bytes]:
         with cls._lock:
             if cls._executor is None:
+                from tarkit.streams.workers import Pool
+
                 cls._executor = Pool(_WORKERS, "deflate")
             executor = cls._executor
         try:
@@ -110,6 +115,8 @@ class GzipCompressor(ChunkReader):
                 break
             self._crc = self._crc32(chunk, self._crc)
             self._size += len(chunk)
+            if len(chunk) < _CHUNK_SIZE and not self._queue:  # threads would have nothing to share
+                return _deflate(chunk, self._level)
             self._queue.append(_Workers.submit(chunk, self._level))
         if self._queue:
             return self._queue.popleft().result()

@@ -15,7 +15,7 @@ from tarkit.image.digest import Digest
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.direct import DirectReader, new_buffer
 from tarkit.streams.os_errors import from_os_error, os_errors
-from tarkit.streams.workers import start_thread
+from tarkit.streams.threads import start_thread
 
 _PIECE = 8 << 20  # bytes per read; 2 MiB were no faster than the page cache
 _BUFFERS = 3

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from tarkit.errors import MalformedError, TarkitError, TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, Readable
+from tarkit.values import dataclass
 
 XZ_MEMORY_LIMIT = 128 << 20
 """Memory limit of the xz decoder in bytes; ``xz -9`` needs 65 MiB."""

@@ -9,7 +9,7 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.cancellation import Cancellation, check
 from tarkit.streams.channel import Channel
 from tarkit.streams.chunks import ChunkReader, Readable
-from tarkit.streams.workers import start_thread
+from tarkit.streams.threads import start_thread
 
 DEPTH = 4
 """Default number of chunks to read ahead."""

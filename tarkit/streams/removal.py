@@ -6,10 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from tarkit.streams.directory import NO_LINK, OPEN, Directory, open_flags
+from tarkit.values import dataclass
 
 _HANDLE = open_flags("O_PATH", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
 _ALL = 0o700  # permissions needed to empty a directory

@@ -11,7 +11,7 @@ from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.cancellation import check
 from tarkit.streams.channel import Channel
 from tarkit.streams.chunks import ChunkReader, Readable, drain
-from tarkit.streams.workers import start_thread
+from tarkit.streams.threads import start_thread
 
 _DEPTH = 8  # chunks waiting to be hashed
 

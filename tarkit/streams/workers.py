@@ -1,29 +1,19 @@
-"""Threads and thread pools that fail cleanly and can be stopped."""
+"""Thread pools that fail cleanly and can be stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from threading import Event, Thread
+from threading import Event
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from tarkit.errors import TransportError
 from tarkit.streams.cancellation import SLICE, Cancellation, check
+from tarkit.streams.threads import no_thread
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def start_thread(work: Callable[[], None], name: str, *, daemon: bool = True) -> Thread:
-    """Start a thread that calls *work*; raise :class:`TransportError` if the system refuses."""
-    thread = Thread(target=work, name=name, daemon=daemon)
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise _no_thread(error) from error
-    return thread
 
 
 class Pool(ThreadPoolExecutor):
@@ -37,7 +27,7 @@ class Pool(ThreadPoolExecutor):
             super()._adjust_thread_count()
         except RuntimeError as error:
             if not self._threads:
-                raise _no_thread(error) from error
+                raise no_thread(error) from error
 
 
 class Workers(Pool):
@@ -106,9 +96,3 @@ def result_of(future: Future[T]) -> T:
         check()
         wait((future,), SLICE)
     return future.result()
-
-
-def _no_thread(error: RuntimeError) -> TransportError:
-    return TransportError(
-        str(error), hint="raise the limits on processes and memory (ulimit -u, -v)"
-    )

@@ -19,8 +19,6 @@ from tarkit.tar.data import ArchiveData, FileData, ForwardData, NoData, StoredDa
 from tarkit.tar.index import TarIndex, index_file, index_stream
 from tarkit.tar.member import Member
 from tarkit.tar.names import Names, shown
-from tarkit.tar.sparse import SparseContent
-from tarkit.tar.spool import Spooling, new_spool
 
 MAX_HOLES = 64 << 30
 """Largest total size of the holes of a member in bytes: they are free to write but slow to read."""
@@ -78,6 +76,8 @@ class Archive(Closeable):
         An unnamed temporary file keeps the stream, still compressed. Without *keep_data* there is
         no such file, and only small members can be read.
         """
+        from tarkit.tar.spool import Spooling, new_spool
+
         with contextlib.ExitStack() as stack:
             spool = stack.enter_context(new_spool()) if keep_data else None
             source = Spooling(stream, spool, where)
@@ -162,7 +162,11 @@ class Archive(Closeable):
             stored = io.BytesIO(kept)
         else:
             stored = StoredData(self._data, member, self.where)
-        return stored if member.sparse is None else SparseContent(stored, member)
+        if member.sparse is None:
+            return stored
+        from tarkit.tar.sparse import SparseContent
+
+        return SparseContent(stored, member)
 
     def compression_of(self, member: Member) -> Compression:
         """Return the compression of *member*, or of its target, from its cached first bytes."""

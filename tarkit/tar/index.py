@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from tarkit.streams.chunks import Readable
@@ -15,6 +14,7 @@ from tarkit.tar.data import FileData
 from tarkit.tar.member import Member
 from tarkit.tar.reader import TarReader
 from tarkit.tar.tape import Tape
+from tarkit.values import dataclass
 
 MAX_MEMBERS = 100_000
 """Default limit on the number of members; images have a few dozen."""

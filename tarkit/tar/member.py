@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import NamedTuple, Self
+
+from tarkit.values import dataclass
 
 NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tarkit.errors import LimitExceededError, MalformedError
+from tarkit.patterns import lazy_pattern
 from tarkit.tar.header import DISTINCT, MAX_SIZE, device, owner
 from tarkit.tar.member import Member
 
@@ -22,15 +23,16 @@ XATTRS = (XATTR, _LIBARCHIVE_XATTR)
 """Prefixes of the keywords that name an extended attribute."""
 
 # A record is "<length> <keyword>=<value>\n", and the decimal length counts the whole record
-_HEAD = re.compile(rb"0*+([0-9]{1,7}) ([^=\0]*)=?").match
+_HEAD = lazy_pattern(rb"0*+([0-9]{1,7}) ([^=\0]*)=?")
 _LONG_TIME = len(b"-" + 20 * b"9" + b"." + 9 * b"9")
 _NEWLINE, _EQUALS = b"\n="
-_INTEGER = re.compile(rb"([+-]?)(?=[0-9])0*+([0-9]{0,20})")
-_TIME = re.compile(_INTEGER.pattern + rb"(?:\.([0-9]{0,9})[0-9]*)?")
-_TINY_TIME = re.compile(rb"-?[0-9](\.[0-9]+)?e-[0-9]{2}")  # Python's tarfile, below 0.1 ms
+_DIGITS = rb"([+-]?)(?=[0-9])0*+([0-9]{0,20})"
+_INTEGER = lazy_pattern(_DIGITS)
+_TIME = lazy_pattern(_DIGITS + rb"(?:\.([0-9]{0,9})[0-9]*)?")
+_TINY_TIME = lazy_pattern(rb"-?[0-9](\.[0-9]+)?e-[0-9]{2}")  # Python's tarfile, below 0.1 ms
 _SHORT = 48  # bytes of the largest block that is cached
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
-_GNU_ESCAPE = re.compile(rb"%(3D|25)")  # only GNU tar escapes these, and only these
+_ESCAPE = lazy_pattern(rb"%([0-9A-Fa-f]{2})")
+_GNU_ESCAPE = lazy_pattern(rb"%(3D|25)")  # only GNU tar escapes these, and only these
 
 
 class Record(NamedTuple):
@@ -77,7 +79,7 @@ def parse_records(block: bytes) -> list[Record]:
     records: list[Record] = []
     at, size = 0, len(block)
     while at < size:
-        head = _HEAD(block, at)
+        head = _HEAD.match(block, at)
         end = at + int(head[1]) if head else 0
         if not head or not at < end <= size or block[end - 1] != _NEWLINE:
             raise MalformedError("wrong length of a pax record")

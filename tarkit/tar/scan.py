@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tarkit.errors import (
     LimitExceededError,
     MalformedError,
@@ -12,11 +10,12 @@ from tarkit.errors import (
     UnsupportedError,
     VerificationError,
 )
-from tarkit.tar import BLOCK_SIZE, pax, sparse
+from tarkit.tar import BLOCK_SIZE, pax
 from tarkit.tar.header import ZERO_BLOCK, decode, extension_size, parse, text
 from tarkit.tar.listing import Listing
 from tarkit.tar.member import Member
 from tarkit.tar.tape import Tape
+from tarkit.values import dataclass
 
 MAX_EXTENSION = 1 << 20
 """Largest pax header or GNU long name in bytes, and the limit for all global pax headers together."""
@@ -37,7 +36,7 @@ _NO_PAX = pax.parse(b"")
 _NEVER_GLOBAL = (b"path", b"linkpath", b"size", pax.SPARSE, *pax.XATTRS)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Extensions:
     """The contents of the extension headers before a member."""
 
@@ -117,7 +116,7 @@ class Scanner:
                 return self._member(block, offset, extensions)
             self._extend(extensions, block)
             block = self._tape.block()
-        if extensions != _Extensions():
+        if (extensions.pax, extensions.name, extensions.linkname) != (None, None, None):
             if not block:
                 raise TruncatedError("archive ends between the headers of a member")
             raise MalformedError("extended header without a member")
@@ -163,9 +162,13 @@ class Scanner:
         member = parse(block, offset, self._tape.position, name and pax.text(name))
         pax.apply(member, values)
         if block[156] == _OLD_GNU_SPARSE:
-            sparse.apply_old_gnu(member, block, self._tape)
+            from tarkit.tar.sparse import apply_old_gnu
+
+            apply_old_gnu(member, block, self._tape)
         elif is_sparse:
-            sparse.apply_pax(member, records, values, self._tape)
+            from tarkit.tar.sparse import apply_pax
+
+            apply_pax(member, records, values, self._tape)
         return member
 
     def _end(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
@@ -15,6 +14,7 @@ from tarkit.tar import BLOCK_SIZE, padding, sparse
 from tarkit.tar.encode import encode, stored_size, with_size
 from tarkit.tar.member import Member
 from tarkit.tar.names import shown
+from tarkit.values import replace
 
 Data = bytes | Readable | Iterable[bytes | memoryview]
 """The stored bytes of a member: whole, as a stream, or in pieces."""

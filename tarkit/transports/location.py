@@ -9,15 +9,16 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
+from tarkit.patterns import lazy_pattern
 from tarkit.protocols import Reader, Source, Writer
 from tarkit.streams.standard import standard_input
+from tarkit.values import dataclass
 
 if TYPE_CHECKING:
     from tarkit.transports.docker_archive.format import DockerFormat
@@ -38,8 +39,8 @@ class Transport(Enum):
 
 _BY_PREFIX = {transport.value: transport for transport in Transport if transport.value}
 _PREFIX = re.compile(r"([a-z][a-z0-9-]+):(.*)", re.DOTALL)
-_INDEX = re.compile(r"(.*):@([0-9]{1,9})", re.DOTALL)
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_INDEX = lazy_pattern(r"(.*):@([0-9]{1,9})", re.DOTALL)
+_DRIVE = lazy_pattern(r"[A-Za-z]:[\\/]")
 
 
 @dataclass(frozen=True, slots=True)

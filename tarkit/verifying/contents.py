@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -20,6 +20,7 @@ from tarkit.tar.member import Member
 from tarkit.tar.names import clean, shown
 from tarkit.transports.directory.files import blob_name as loose_blob_name
 from tarkit.transports.directory.files import manifest_name as loose_manifest_name
+from tarkit.values import dataclass
 
 # skopeo's dir: layout: "HEX" for blobs, "ALGORITHM-HEX" unless SHA-256, and this for manifests
 _MANIFEST_SUFFIX = ".manifest.json"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from tarkit.errors import TarkitError
 from tarkit.findings import Rule
@@ -13,6 +12,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT, as_object
 from tarkit.transports.docker_archive.format import MANIFEST_FILE
 from tarkit.transports.docker_archive.items import ManifestItem
+from tarkit.values import dataclass
 from tarkit.verifying.contents import ArchiveContents, StoredBlob
 from tarkit.verifying.documents import read_document
 from tarkit.verifying.images import VerificationContext, check_config

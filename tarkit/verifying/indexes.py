@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from tarkit.errors import LimitExceededError
 from tarkit.findings import Rule
@@ -13,6 +12,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.walk import descends
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
 from tarkit.layout.names import names_of
+from tarkit.values import dataclass
 from tarkit.verifying.contents import StoredBlob
 from tarkit.verifying.documents import (
     descriptor,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import partial
 
 from tarkit.errors import CancelledError, TarkitError
@@ -20,6 +19,7 @@ from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.workers import Workers
 from tarkit.tar.reader import TarReader
+from tarkit.values import dataclass
 from tarkit.verifying.contents import StoredBlob
 
 _MOST_JOBS = 8

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from tarkit.transports.docker_archive.legacy import legacy_items
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.transports.location import Location, Transport
 from tarkit.transports.oci_layout.reader import DirectoryFiles
+from tarkit.values import replace
 from tarkit.verifying.agreement import check_agreement
 from tarkit.verifying.archive import check_archive
 from tarkit.verifying.contents import ArchiveContents, LayoutContents, LooseContents

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,9 +81,3 @@ def rows(subject: Subject, work: Path) -> Iterator[Row]:
         Side((*SKOPEO, "inspect", f"oci-archive:{archive}")),
         0.50,
     )
-
-
-def startup_rows() -> Iterator[Row]:
-    """Return rows for the start-up time, compared with a bare interpreter."""
-    bare = Side((sys.executable, "-c", "pass"))
-    yield Row("`tarkit --version` / bare interpreter", Side((*TARKIT, "--version")), bare, 3.0)

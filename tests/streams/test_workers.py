@@ -13,7 +13,8 @@ import pytest
 from tarkit.errors import TransportError
 from tarkit.streams.codecs import Compression, compress
 from tarkit.streams.gzip import _Workers
-from tarkit.streams.workers import Pool, Workers, start_thread
+from tarkit.streams.threads import start_thread
+from tarkit.streams.workers import Pool, Workers
 
 
 def test_tasks_are_done() -> None:
@@ -63,17 +64,18 @@ def test_an_interrupted_start_leaves_nothing_at_work(monkeypatch: pytest.MonkeyP
 
 
 def test_an_interrupted_start_leaves_no_packer_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(1 << 20)  # a stream of less than one chunk is compressed without threads
     before = set(threading.enumerate())
     monkeypatch.setattr(_Workers, "_executor", None)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", interrupted(threading.Thread.start))
         with pytest.raises(KeyboardInterrupt):
-            compress(io.BytesIO(b"x"), Compression.GZIP).read()
+            compress(io.BytesIO(data), Compression.GZIP).read()
     for thread in set(threading.enumerate()) - before:
         thread.join(60)
         assert not thread.is_alive()
-    packed = compress(io.BytesIO(b"x"), Compression.GZIP).read()  # as if nothing had been
-    assert gzip.decompress(packed) == b"x"
+    packed = compress(io.BytesIO(data), Compression.GZIP).read()  # as if nothing had been
+    assert gzip.decompress(packed) == data
 
 
 def no_more_than(count: int, monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:

@@ -12,7 +12,6 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -32,6 +31,7 @@ from tarkit.streams.os_errors import os_errors
 from tarkit.streams.spread import spread_out
 from tarkit.streams.staging import staging_directory
 from tarkit.tar.names import shown
+from tarkit.values import dataclass
 
 _OPEN = OPEN | NO_LINK
 

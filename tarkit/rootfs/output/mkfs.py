@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +28,7 @@ from tarkit.streams.staging import staging_directory
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.spool import new_spool
+from tarkit.values import replace
 
 _IMAGE = "image"
 

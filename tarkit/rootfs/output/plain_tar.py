@@ -7,7 +7,6 @@ corrupt. So holes are written out as zeros, which the program detects again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import BinaryIO
 
 from tarkit.rootfs.output.xattrs import sort_xattrs
@@ -19,6 +18,7 @@ from tarkit.tar.encode import encode
 from tarkit.tar.member import Member
 from tarkit.tar.reader import TarReader
 from tarkit.tar.sparse import logical
+from tarkit.values import replace
 
 _WHERE = "the tar"
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from tarkit.errors import NoSpaceError, TransportError, UnsupportedError
 from tarkit.streams.chunks import write_all
 from tarkit.streams.directory import Directory
-from tarkit.streams.workers import start_thread
+from tarkit.streams.threads import start_thread
 
 
 def find_program(program: str, package: str) -> str:

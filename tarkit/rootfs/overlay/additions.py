@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tarkit.errors import UnsupportedError
@@ -16,6 +15,7 @@ from tarkit.streams.os_errors import os_errors
 from tarkit.streams.staging import is_staging
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.member import Member, MemberType
+from tarkit.values import dataclass, replace
 
 _CAPABILITY = "security.capability"
 _SET_ID = stat.S_ISUID | stat.S_ISGID

@@ -12,12 +12,12 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Self
 
 from tarkit.errors import MalformedError, RefusedError
 from tarkit.rootfs.overlay.context import OverlayContext
 from tarkit.tar.member import Member, MemberType
+from tarkit.values import dataclass
 
 BUNDLES = (
     "etc/ssl/certs/ca-certificates.crt",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from tarkit.rootfs.node import Node
 from tarkit.streams.chunks import read_bounded
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
+from tarkit.values import replace
 
 EDIT_LIMIT = 64 << 20
 """Maximum size of a file to edit, in bytes; it is read into memory."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from tarkit.errors import UsageError
 from tarkit.rootfs.overlay.context import OverlayContext
 from tarkit.tar.member import Member
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from types import FunctionType, MethodDescriptorType
 from typing import Self
@@ -20,6 +20,7 @@ from tarkit.rootfs.overlay.additions import AddFiles
 from tarkit.rootfs.overlay.certificates import AddCertificates
 from tarkit.rootfs.overlay.context import Change, OverlayContext
 from tarkit.rootfs.overlay.edits import EditFile, RemovePath, WriteFile
+from tarkit.values import dataclass
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,6 +29,7 @@ from tarkit.transports.directory.files import (
     blob_name,
     manifest_name,
 )
+from tarkit.values import dataclass
 
 PROFILE = Profile(media_types=MANIFESTS | INDEXES)
 

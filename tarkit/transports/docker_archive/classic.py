@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import BinaryIO
@@ -14,12 +13,13 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import Manifest, RawManifest
+from tarkit.patterns import lazy_pattern
 from tarkit.tar.archive import Archive
 from tarkit.tar.member import Member
 from tarkit.transports.docker_archive.items import ManifestItem
 from tarkit.transports.docker_archive.layers import describe_layer, layer_members
 
-_NAMED_BY_DIGEST = re.compile(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
+_NAMED_BY_DIGEST = lazy_pattern(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
 
 
 class ClassicImage:

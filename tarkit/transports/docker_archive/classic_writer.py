@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from tarkit.errors import MalformedError
 from tarkit.image import media_types
@@ -24,6 +23,7 @@ from tarkit.transports.docker_archive.body import (
     require_sha256,
 )
 from tarkit.transports.docker_archive.items import ManifestItem
+from tarkit.values import dataclass
 
 PROFILE = Profile(
     media_types=frozenset({media_types.DOCKER_MANIFEST}),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from itertools import islice
 
@@ -29,6 +29,7 @@ from tarkit.image.walk import leaves
 from tarkit.layout.archive_files import ArchiveFiles, ArchiveSource
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE, Layout, LayoutImage
 from tarkit.tar.archive import Archive
+from tarkit.values import dataclass
 
 _MOST_LEAVES = 200_000  # manifests of all entries together; entries may share nested indexes
 _MOST_OF_A_NAME = 100  # images with the same name whose configs are compared

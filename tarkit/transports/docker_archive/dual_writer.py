@@ -7,7 +7,6 @@ Both reference the same blobs, and the original manifest is preserved.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import blob_name
@@ -22,6 +21,7 @@ from tarkit.layout.names import CONTAINERD_NAME, REF_NAME
 from tarkit.protocols import ImageEntry, Profile
 from tarkit.transports.docker_archive.body import NamedImages, add_docker_files, require_sha256
 from tarkit.transports.docker_archive.items import DockerImage, ManifestItem
+from tarkit.values import dataclass, replace
 
 PROFILE = Profile(
     media_types=MANIFESTS,

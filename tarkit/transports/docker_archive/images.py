@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from tarkit.errors import RefusedError, VerificationError
 from tarkit.image.digest import Digest
@@ -13,6 +12,7 @@ from tarkit.tar.archive import Archive
 from tarkit.transports.docker_archive.classic import read_config
 from tarkit.transports.docker_archive.dual import IndexedImage, OCIHalf
 from tarkit.transports.docker_archive.items import DockerImage, ManifestItem, UnreadableItem
+from tarkit.values import replace
 
 Images = Sequence[DockerImage | UnreadableImage]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from tarkit.errors import MalformedError, TarkitError, UnsupportedError, UsageError
@@ -20,6 +20,7 @@ from tarkit.image.document import (
 from tarkit.image.reference import Reference
 from tarkit.protocols import ImageEntry, UnreadableImage
 from tarkit.selection.catalog import EXACT, Catalog, Spelling
+from tarkit.values import dataclass
 
 _KEYS = {key.lower(): key for key in ("Config", "RepoTags", "Layers", "Parent", "LayerSources")}
 _MOST_UNREADABLE = 1000  # a list of a million items "{}" must not become a million errors

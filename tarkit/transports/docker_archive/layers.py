@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from tarkit.errors import MemberNotFoundError, SharedLayerError
@@ -10,13 +9,14 @@ from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
+from tarkit.patterns import lazy_pattern
 from tarkit.streams.codecs import decompress
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.archive import Archive
 from tarkit.tar.member import Member
 from tarkit.transports.docker_archive.items import ManifestItem
 
-_NAMED_BY_DIGEST = re.compile(r"(?:.*/)?([0-9a-f]{64})\.tar\.gz")
+_NAMED_BY_DIGEST = lazy_pattern(r"(?:.*/)?([0-9a-f]{64})\.tar\.gz")
 
 
 def layer_members(

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundError
 from tarkit.image.digest import Digest
 from tarkit.image.document import (
@@ -23,6 +21,7 @@ from tarkit.tar.archive import Archive
 from tarkit.transports.docker_archive.classic import ClassicImage
 from tarkit.transports.docker_archive.format import REPOSITORIES_FILE
 from tarkit.transports.docker_archive.items import ManifestItem
+from tarkit.values import replace
 
 _MOST_LAYERS = _MOST_IMAGES = 1000
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from tarkit.errors import MalformedError, TruncatedError
 from tarkit.image.document import METADATA_LIMIT
@@ -23,7 +24,9 @@ from tarkit.transports.docker_archive.items import (
     choose_image,
     parse_items,
 )
-from tarkit.transports.docker_archive.legacy import LegacyLayers, legacy_items
+
+if TYPE_CHECKING:
+    from tarkit.transports.docker_archive.legacy import LegacyLayers
 
 
 class DockerArchiveReader(ArchiveHolder):
@@ -39,13 +42,14 @@ class DockerArchiveReader(ArchiveHolder):
         self._is_legacy = not archive.candidates(MANIFEST_FILE) and bool(
             archive.candidates(REPOSITORIES_FILE)
         )
-        self._legacy = LegacyLayers(archive)
         self._latest: tuple[object, ClassicImage] | None = None
         self._items = self._read_items()
         self.manifest = tuple(item for item in self._items if isinstance(item, ManifestItem))
 
     def _read_items(self) -> Sequence[ManifestItem | UnreadableItem]:
         if self._is_legacy:
+            from tarkit.transports.docker_archive.legacy import legacy_items
+
             return legacy_items(self.archive)
         if self.archive.candidates(MANIFEST_FILE):
             data = self.archive.read(MANIFEST_FILE, METADATA_LIMIT)
@@ -67,6 +71,12 @@ class DockerArchiveReader(ArchiveHolder):
         """The images by position and by name."""
         images = images_of(self._items, self.archive, self._half)
         return catalog_of(images, where=self.where)
+
+    @cached_property
+    def _legacy(self) -> LegacyLayers:
+        from tarkit.transports.docker_archive.legacy import LegacyLayers
+
+        return LegacyLayers(self.archive)
 
     def images(self) -> Sequence[ImageEntry]:
         """See :class:`tarkit.protocols.Reader`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -22,6 +21,7 @@ from tarkit.image.document import (
 from tarkit.streams.chunks import read_bounded
 from tarkit.transports.docker_daemon.connection import Body, response_to
 from tarkit.transports.docker_daemon.daemon import Daemon
+from tarkit.values import dataclass
 
 _LIST_LIMIT = 64 << 20
 _UNNAMED = "<none>:<none>"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from tarkit.errors import MalformedError, NotFoundError, PathNotFoundError
 from tarkit.image.document import JSON, METADATA_LIMIT, get_object, get_string, parse_object
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.os_errors import os_errors
+from tarkit.values import dataclass
 
 _DEFAULT = "default"
 

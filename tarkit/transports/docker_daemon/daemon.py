@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from tarkit.errors import UnsupportedError, UsageError
 from tarkit.streams.files import home_directory
 from tarkit.transports.docker_daemon.contexts import Context, current_context
+from tarkit.values import dataclass
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 _DEFAULT_HOST_ON_WINDOWS = "npipe:////./pipe/docker_engine"

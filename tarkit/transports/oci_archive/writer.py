@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +15,7 @@ from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
 from tarkit.protocols import ImageEntry, Reader
 from tarkit.transports.oci_archive.reader import OCIArchiveReader
+from tarkit.values import replace
 
 
 class OCIArchiveWriter:

@@ -14,7 +14,6 @@ from tarkit.errors import DigestMismatchError, RefusedError, TarkitError, Verifi
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression, is_acceptable, layer_compression
-from tarkit.layout.known_layers import layers_by_diff_id
 from tarkit.layout.layout import MARKER_FILE, Layout
 from tarkit.streams.codecs import decompress
 from tarkit.streams.directory import Directory
@@ -124,4 +123,6 @@ class StagedBlobs:
     def _known_layers(self) -> dict[Digest, list[Descriptor]]:
         if self._path is None or not (self._path / MARKER_FILE).exists():
             return {}
+        from tarkit.layout.known_layers import layers_by_diff_id
+
         return dict(layers_by_diff_id(Layout.read(DirectoryFiles(self._path))))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,6 +26,7 @@ from tarkit.streams.staging import is_vacant, staging_directory
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.oci_layout.blobs import StagedBlobs
 from tarkit.transports.oci_layout.reader import DirectoryFiles
+from tarkit.values import dataclass
 
 _NEW = "layout"
 

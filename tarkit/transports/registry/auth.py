@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from urllib.parse import urlencode
 
 from tarkit.errors import AuthenticationError, MalformedError, TransportError
@@ -23,6 +23,7 @@ from tarkit.transports.registry.http import Http
 from tarkit.transports.registry.messages import Request, values_of
 from tarkit.transports.registry.numbers import seconds
 from tarkit.transports.registry.urls import parse_url, shown, with_query
+from tarkit.values import dataclass, replace
 
 _SENDABLE = re.compile(r"[\x21-\x7e]+")  # anything else could inject a header
 _LIMIT = 1 << 20

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tarkit.streams.os_errors import os_errors
 from tarkit.transports.registry import helper
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.endpoint import DOCKER_HUB, DOCKER_HUB_API
+from tarkit.values import dataclass
 
 _LIMIT = 4 << 20
 _HUB_NAMES = (DOCKER_HUB, f"index.{DOCKER_HUB}", DOCKER_HUB_API)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from tarkit.transports.registry.failures import PassingError, from_exception
+from tarkit.values import dataclass
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse

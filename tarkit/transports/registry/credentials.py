@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Self
 
 from tarkit.errors import MalformedError, UsageError
+from tarkit.patterns import lazy_pattern
+from tarkit.values import dataclass
 
-_LINE_BREAKS = re.compile(r"[\r\n]")
+_LINE_BREAKS = lazy_pattern(r"[\r\n]")
 TOKEN_USER = "<token>"
 """The user name under which helpers and Docker store an identity token."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from tarkit.errors import (
     AuthenticationError,
@@ -20,6 +19,7 @@ from tarkit.transports.registry.messages import Payload, Request
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.repository import Repository
 from tarkit.transports.registry.urls import parse_url, quoted
+from tarkit.values import replace
 
 
 def fetch_layer(layer: Descriptor, registry: RegistryOptions | None = None) -> BlobStream:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from tarkit.values import dataclass
 
 
 def values_of(headers: Mapping[str, str], name: str) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from urllib.parse import urlencode
 
 from tarkit.errors import CancelledError, TarkitError
 from tarkit.image.digest import Digest
 from tarkit.transports.registry.messages import Answer
 from tarkit.transports.registry.repository import Repository
+from tarkit.values import replace
 
 
 def mount_blob(repository: Repository, digest: Digest, origin: str) -> Answer | None:

@@ -6,14 +6,13 @@ For registries without the referrers API, clients maintain an index under a tag 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tarkit.errors import ImageNotFoundError
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.transports.registry.repository import Repository
+from tarkit.values import replace
 
 _EMPTY = Index(media_types.OCI_INDEX, ())
 _TAG_LIMIT = 128

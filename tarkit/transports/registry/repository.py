@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal, Self
 
 from tarkit.errors import (
@@ -27,6 +26,7 @@ from tarkit.transports.registry.failures import explanation
 from tarkit.transports.registry.messages import Answer, Payload, Request
 from tarkit.transports.registry.numbers import content_length
 from tarkit.transports.registry.options import RegistryOptions
+from tarkit.values import replace
 
 _MANIFEST_TYPES = (
     media_types.OCI_MANIFEST,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import BinaryIO
 
 from tarkit.errors import ImageNotFoundError
@@ -14,6 +13,7 @@ from tarkit.image.reference import Reference
 from tarkit.transports.registry.download import BlobStream
 from tarkit.transports.registry.referrers import referrers
 from tarkit.transports.registry.repository import Repository
+from tarkit.values import replace
 
 
 class RegistrySource:

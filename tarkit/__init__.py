@@ -100,6 +100,7 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.selection.inspect import inspect_image as inspect_image
     from tarkit.selection.select import read_config as read_config
     from tarkit.selection.select import select_image as select_image
+    from tarkit.serving.server import RegistryServer as RegistryServer
     from tarkit.streams.cancellation import Cancellation as Cancellation
     from tarkit.streams.verify import VerifyingReader as VerifyingReader
     from tarkit.tar.member import MemberType as MemberType
@@ -262,6 +263,7 @@ _MODULES = {
         "read_config",
         "select_image",
     ),
+    "tarkit.serving.server": ("RegistryServer",),
     "tarkit.streams.cancellation": ("Cancellation",),
     "tarkit.streams.verify": ("VerifyingReader",),
     "tarkit.tar.member": ("MemberType",),

@@ -83,6 +83,7 @@ PUBLIC = [
     "RefusedError",
     "RegistryOptions",
     "RegistryReader",
+    "RegistryServer",
     "RegistryWriter",
     "RemoteSource",
     "Report",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -147,8 +148,9 @@ class _Server(ThreadingMixIn, TCPServer):
         for connection in live:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + _PATIENCE
         for thread in live.values():
-            thread.join(_PATIENCE)
+            thread.join(max(deadline - time.monotonic(), 0))
 
 
 def _bind(handler: type[RegistryHandler], host: str, port: int) -> _Server:

@@ -38,7 +38,7 @@ class RegistryHandler(BaseHTTPRequestHandler):
         response = self._answer()
         try:
             self._send(response)
-        except (OSError, TarkitError) as error:  # the client sees that bytes are missing
+        except (OSError, TarkitError, Problem) as error:  # the client sees that bytes are missing
             self.close_connection = True
             self.log_error("%s", error)
 
@@ -50,11 +50,12 @@ class RegistryHandler(BaseHTTPRequestHandler):
 
     def _answer(self) -> Response:
         try:
-            with Body(self.rfile, self.headers) as body:
-                try:
-                    return answer(self.contents, self._request(body))
-                finally:
-                    self._finish(body)
+            body = Body(self.rfile, self.headers)
+        except Problem as problem:  # nobody knows where the next request begins
+            self.close_connection = True
+            return Response.of_problem(problem)
+        try:
+            return answer(self.contents, self._request(body))
         except Problem as problem:
             return Response.of_problem(problem)
         except TarkitError as error:
@@ -63,6 +64,8 @@ class RegistryHandler(BaseHTTPRequestHandler):
         except OSError as error:  # the connection broke, or the client sent nothing for too long
             self.close_connection = True
             return Response.of_problem(Problem("UNKNOWN", str(error)))
+        finally:
+            self._finish(body)
 
     def _request(self, body: Body) -> Request:
         if not self.allowed_host(self.headers.get("Host", "")):
@@ -84,17 +87,19 @@ class RegistryHandler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _send(self, response: Response) -> None:
-        content = response.content if self.command != "HEAD" else None
-        stream = content.blob.open() if content else None
-        try:
+        content = response.content
+        if content is None or self.command == "HEAD":
             self._send_headers(response)
-            if content and stream:
-                self._send_content(stream, content)
-            elif self.command != "HEAD":
-                self.wfile.write(response.body)
-        finally:
-            if stream:
-                stream.close()
+            self.wfile.write(b"" if self.command == "HEAD" else response.body)
+            return
+        try:
+            stream = content.blob.open()
+        except TarkitError as error:
+            self._send(Response.of_problem(Problem.of(error)))
+            return
+        with stream:
+            self._send_headers(response)
+            self._send_content(stream, content)
 
     def _send_headers(self, response: Response) -> None:
         self.send_response(response.status)
@@ -131,6 +136,7 @@ class RegistryHandler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Report a request that is not valid HTTP; the base class calls it."""
         self.close_connection = True
+        self.request_version = self.protocol_version  # otherwise the client gets no status
         status = HTTPStatus(code)
         text = status.description or status.phrase
         body = json.dumps({"errors": [{"code": "UNSUPPORTED", "message": text}]}).encode()

@@ -25,6 +25,7 @@ from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_op
 from tarkit.errors import UsageError
 from tarkit.image.manifest import Manifest
 from tarkit.image.platform import Platform
+from tarkit.image.reference import Reference
 from tarkit.image.runtime import Runtime
 from tarkit.protocols import Reader, Source
 from tarkit.selection.inspect import ImageInfo, inspect_image
@@ -79,7 +80,8 @@ def inspect_command(
     ) as reader:
         image = reader.source(location.name, index=location.index)
         if template is not None:
-            print(_formatted(reader, image, location, template, platform))
+            text = _formatted(reader, image, location, template, platform)
+            print(text, end="" if template.endswith(("\n", r"\n")) else "\n")
             return
         if raw or config:
             _write_bytes(image, platform, config=config)
@@ -101,12 +103,13 @@ def _formatted(
     reader: Reader, image: Source, location: Location, template: str, platform: Platform | None
 ) -> str:
     name = location.path if location.transport is Transport.REGISTRY else ""
-    tags = (
-        [tag for entry in reader.images() for tag in entry.names]
-        if name and uses_tags(template)
-        else []
-    )
+    tags = _tags(reader) if name and uses_tags(template) else ()
     return format_image(image, template, platform=platform, name=name, tags=tags)
+
+
+def _tags(reader: Reader) -> list[str]:
+    """Return the tags of a repository, of which *reader* lists full names."""
+    return [Reference.parse(name).tag for entry in reader.images() for name in entry.names]
 
 
 def _write_bytes(image: Source, platform: Platform | None, *, config: bool) -> None:

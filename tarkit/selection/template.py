@@ -141,10 +141,10 @@ class Template:
         """Return the output for *value*, the dot."""
         return "".join(_render(self._blocks, value))
 
-    def _body(self, depth: int) -> tuple[list[_Block], _Token | None]:
+    def _body(self, depth: int, start: int = 0) -> tuple[list[_Block], _Token | None]:
         """Parse blocks up to ``end``, ``else`` or the end of the text; return that token too."""
         if depth > _DEEPEST:
-            raise problem_at(self._actions[self._at - 1][1][0].position, "nested too deeply")
+            raise problem_at(start, "nested too deeply")
         blocks: list[_Block] = []
         while self._at < len(self._actions):
             text, tokens = self._actions[self._at]
@@ -165,7 +165,7 @@ class Template:
         """Parse the ``if`` or ``range`` that begins with *tokens*, to its ``end``."""
         head = tokens[0]
         block = _Block(head.text, head.position, "", _Parser(tokens[1:], head).whole())
-        block.body, ended_by = self._body(depth + 1)
+        block.body, ended_by = self._body(depth + 1, head.position)
         if ended_by and ended_by.text == "else":
             rest = (self._actions[self._at - 1][1] or [])[1:]
             if rest and rest[0].text == "if":
@@ -173,7 +173,7 @@ class Template:
                 return block
             if rest:
                 raise problem_at(rest[0].position, f"unexpected {rest[0].text!r}")
-            block.other, ended_by = self._body(depth + 1)
+            block.other, ended_by = self._body(depth + 1, head.position)
         if ended_by is None:
             raise problem_at(head.position, f"{{{{{head.text}}}}} without {{{{end}}}}")
         if ended_by.text != "end":

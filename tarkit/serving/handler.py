@@ -29,6 +29,7 @@ class RegistryHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60  # seconds without a byte, after which the connection closes
 
+    raw_requestline: bytes
     contents: Contents
     log: Callable[[str], object]
     allowed_host: Callable[[str], bool]

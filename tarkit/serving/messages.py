@@ -7,11 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BufferedIOBase
+from typing import TYPE_CHECKING
 
 from tarkit.serving.catalogue import Blob
 from tarkit.serving.problems import Problem
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 JSON_TYPE = "application/json"
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -26,7 +30,7 @@ class Body(ChunkReader):
     Raises :class:`Problem` if it breaks off. ``length`` is None if the client did not state it.
     """
 
-    def __init__(self, stream: BufferedIOBase, headers: Mapping[str, str]) -> None:
+    def __init__(self, stream: BufferedIOBase, headers: Message[str, str]) -> None:
         super().__init__(stream)
         self._input = stream
         encoding, stated = headers.get("Transfer-Encoding"), headers.get("Content-Length")
@@ -104,7 +108,7 @@ class Request:
     method: str
     path: str
     query: Mapping[str, str]
-    headers: Mapping[str, str]
+    headers: Message[str, str]
     body: Body
 
 

@@ -13,7 +13,8 @@ from tarkit.image.manifest import Manifest
 from tarkit.image.platform import Platform
 from tarkit.protocols import Source
 from tarkit.selection.select import read_config, select_image
-from tarkit.selection.template import GoTime, Nil, Record, Template, as_json
+from tarkit.selection.template import Template
+from tarkit.selection.template_values import GoTime, Nil, Record, as_json
 
 _WHOLE = re.compile(r"\s*(?:json|\{\{\s*json\s*\.?\s*\}\})?\s*")
 _TIME = re.compile(

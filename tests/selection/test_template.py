@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tarkit import UsageError
 from tarkit.selection.skopeo import go_time, uses_tags
-from tarkit.selection.template import GoTime, Nil, Record, Template
+from tarkit.selection.template import Template
+from tarkit.selection.template_values import GoTime, Nil, Record
 
 VALUE = Record(
     Name="app",

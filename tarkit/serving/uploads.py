@@ -36,6 +36,7 @@ class Upload:
 
     def append(self, body: Readable) -> None:
         """Add *body*; if it breaks off, the bytes received before stay."""
+        self._require_open()
         for chunk in chunks_of(body):
             with os_errors("upload"):
                 self._pending.file.write(chunk)
@@ -44,6 +45,7 @@ class Upload:
 
     def finish(self, digest: Digest) -> None:
         """Make the upload a blob; raises :class:`Problem` if it does not have this *digest*."""
+        self._require_open()
         try:
             if digest.algorithm == "sha256":
                 self._publish(digest)
@@ -65,6 +67,10 @@ class Upload:
             io.BufferedReader(io.FileIO(os.dup(file.fileno()))), digest=digest
         ) as blob:
             self._blobs.put(blob)
+
+    def _require_open(self) -> None:
+        if self._pending.file.closed:  # another request ended it while this one waited
+            raise _unknown()
 
     def discard(self) -> None:
         """Remove the file, unless it has become a blob."""
@@ -95,7 +101,7 @@ class Uploads(Closeable):
         """Return the upload with that *identifier*; raises :class:`Problem` if there is none."""
         with self._lock:
             if identifier not in self._open:
-                raise Problem("BLOB_UPLOAD_UNKNOWN", "no such upload; begin it again")
+                raise _unknown()
             self._open.move_to_end(identifier)
             return self._open[identifier]
 
@@ -119,3 +125,7 @@ class Uploads(Closeable):
         """Discard all open uploads."""
         for upload in tuple(self._open.values()):
             self.end(upload)
+
+
+def _unknown() -> Problem:
+    return Problem("BLOB_UPLOAD_UNKNOWN", "no such upload; begin it again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 from pathlib import Path
 
 import pytest
@@ -299,3 +300,15 @@ def test_a_port_in_use_is_one_clear_error(tmp_path: Path) -> None:
         port = int(server.address.rpartition(":")[2])
         with pytest.raises(TransportError, match=f"cannot listen on 127.0.0.1 port {port}"):
             RegistryServer.open(archive, port=port)
+
+
+def test_the_server_listens_on_ipv6(tmp_path: Path) -> None:
+    archive = docker_archive(tmp_path / "save.tar", (ONE, ["one:1"]))
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 loopback interface")
+    with RegistryServer.open(archive, host="::1") as server:
+        assert server.address.startswith("[::1]:")
+        with open_source(f"docker://{server.address}/one:1") as source:
+            assert source.manifest().digest

@@ -15,11 +15,15 @@ import pytest
 from tarkit import RefusedError, RegistryServer, UsageError, open_reader, verify
 from tarkit.blobs.writing import BlobWriter
 from tarkit.image.media_types import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
+from tarkit.serving.problems import Problem
+from tarkit.serving.uploads import Uploads
 from tarkit.streams.atomic import PendingFile
+from tarkit.streams.directory import Directory
 from tests.builders import (
     Doc,
     Layout,
     check_layout,
+    digest_of,
     docker_archive,
     dump,
     layout_of,
@@ -162,6 +166,20 @@ def test_the_oldest_of_too_many_uploads_is_discarded(
     assert empty("GET", first).status == 204
     third = begin(empty)
     assert [empty("GET", where).status for where in (first, second, third)] == [204, 404, 204]
+
+
+def test_an_upload_that_ended_meanwhile_is_unknown(tmp_path: Path) -> None:
+    with Directory.open(tmp_path) as root, BlobWriter(root) as blobs, Uploads(blobs) as uploads:
+        upload = uploads.begin()
+        uploads.end(upload)
+        for act in (
+            lambda: upload.append(io.BytesIO(b"data")),
+            lambda: upload.finish(digest_of(b"data")),
+            lambda: uploads.find(upload.id),
+        ):
+            with pytest.raises(Problem) as caught:
+                act()
+            assert caught.value.code == "BLOB_UPLOAD_UNKNOWN"
 
 
 def test_blobs_without_a_manifest_disappear(tmp_path: Path) -> None:

@@ -75,8 +75,10 @@ class Catalogue:
             return held.source.manifest(digest) if held else None
 
     def is_top(self, digest: Digest) -> bool:
-        """Return whether *digest* is that of a whole image that was read already."""
+        """Return whether *digest* is that of a whole image that was read already, or of the only one."""
         with self._lock:
+            if len(self._images) == 1:
+                self._read_all()
             return any(top.digest == digest for top in self._tops.values())
 
     def blob(self, digest: Digest) -> Blob | None:

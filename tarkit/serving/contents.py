@@ -1,4 +1,4 @@
-"""What a registry serves: the images of an archive, or of a layout that may change."""
+"""The contents of a registry: the images of an archive, or of a layout that may change."""
 
 from __future__ import annotations
 

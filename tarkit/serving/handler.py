@@ -79,7 +79,7 @@ class RegistryHandler(BaseHTTPRequestHandler):
         return Request(self.command, unquote(parts.path), query, self.headers, body)
 
     def _finish(self, body: Body) -> None:
-        """Read what the answer left of *body*, or close the connection after the response."""
+        """Read the rest of *body*; if it is too long, close the connection after the response."""
         try:
             finished = body.skip(_MOST_SKIPPED)
         except (Problem, OSError):

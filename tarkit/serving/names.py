@@ -1,4 +1,4 @@
-"""Which repository and tag a registry gives to an image, and the reverse."""
+"""Map the names of images to repositories and tags, and back."""
 
 from __future__ import annotations
 

@@ -17,17 +17,17 @@ from tarkit.serving.ranges import page, requested
 
 
 def get_base(contents: Contents, request: Request) -> Response:
-    """``GET /v2/``: this is a registry."""
+    """Answer ``GET /v2/``, which clients send to recognize a registry."""
     return Response.of_json({})
 
 
 def get_catalog(contents: Contents, request: Request) -> Response:
-    """``GET /v2/_catalog``."""
+    """Answer ``GET /v2/_catalog``."""
     return _paged(request, "repositories", tuple(contents.catalogue.repositories))
 
 
 def get_tags(contents: Contents, request: Request, name: str) -> Response:
-    """``GET /v2/<name>/tags/list``."""
+    """Answer ``GET /v2/<name>/tags/list``."""
     tags = contents.catalogue.repositories.get(name)
     if tags is None:
         raise Problem("NAME_UNKNOWN", f"no repository {name}")
@@ -37,7 +37,7 @@ def get_tags(contents: Contents, request: Request, name: str) -> Response:
 def get_manifest(
     contents: Contents, request: Request, name: str, reference: Place | Digest
 ) -> Response:
-    """``GET /v2/<name>/manifests/<reference>``: the stored bytes; Accept is not considered."""
+    """Answer ``GET /v2/<name>/manifests/<reference>`` with the stored bytes; ignore Accept."""
     if isinstance(reference, Digest):
         found = contents.manifest_at(reference)
     else:
@@ -48,7 +48,7 @@ def get_manifest(
 
 
 def get_blob(contents: Contents, request: Request, name: str, digest: Digest) -> Response:
-    """``GET /v2/<name>/blobs/<digest>``, with one Range."""
+    """Answer ``GET /v2/<name>/blobs/<digest>``, which may request one range."""
     blob = contents.blob(digest)
     if blob is None:
         raise Problem("BLOB_UNKNOWN", f"no blob {digest}")
@@ -72,7 +72,7 @@ def get_blob(contents: Contents, request: Request, name: str, digest: Digest) ->
 
 
 def get_referrers(contents: Contents, request: Request, name: str, digest: Digest) -> Response:
-    """``GET /v2/<name>/referrers/<digest>``, with the filter ``artifactType``."""
+    """Answer ``GET /v2/<name>/referrers/<digest>``, filtered by ``artifactType`` if given."""
     found = contents.catalogue.referrers(digest)
     headers = {"Content-Type": media_types.OCI_INDEX}
     if kind := request.query.get("artifactType"):

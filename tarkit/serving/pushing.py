@@ -18,7 +18,7 @@ from tarkit.serving.writable import WritableLayout
 
 
 def begin_upload(layout: WritableLayout, request: Request, name: str) -> Response:
-    """``POST /v2/<name>/blobs/uploads/``: begin an upload, mount a blob or send it whole."""
+    """Answer ``POST /v2/<name>/blobs/uploads/``: begin an upload, mount a blob or store a whole one."""
     mount, digest = request.query.get("mount"), request.query.get("digest")
     if mount and layout.blob(parse_digest(mount)) is not None:
         return _stored(name, parse_digest(mount))
@@ -36,7 +36,7 @@ def begin_upload(layout: WritableLayout, request: Request, name: str) -> Respons
 
 
 def append_chunk(layout: WritableLayout, request: Request, name: str, identifier: str) -> Response:
-    """``PATCH /v2/<name>/blobs/uploads/<id>``: one chunk, or the whole blob as a stream."""
+    """Answer ``PATCH /v2/<name>/blobs/uploads/<id>``: add a chunk, or the whole blob as a stream."""
     upload = layout.uploads.find(identifier)
     with upload.lock:
         _receive(upload, request)
@@ -44,7 +44,7 @@ def append_chunk(layout: WritableLayout, request: Request, name: str, identifier
 
 
 def finish_upload(layout: WritableLayout, request: Request, name: str, identifier: str) -> Response:
-    """``PUT /v2/<name>/blobs/uploads/<id>?digest=…``: the last chunk, which may be empty."""
+    """Answer ``PUT /v2/<name>/blobs/uploads/<id>?digest=…``: add the last chunk, which may be empty."""
     digest = parse_digest(request.query.get("digest", ""))
     upload = layout.uploads.find(identifier)
     with upload.lock:
@@ -57,13 +57,13 @@ def finish_upload(layout: WritableLayout, request: Request, name: str, identifie
 
 
 def get_upload(layout: WritableLayout, request: Request, name: str, identifier: str) -> Response:
-    """``GET /v2/<name>/blobs/uploads/<id>``: the bytes received so far."""
+    """Answer ``GET /v2/<name>/blobs/uploads/<id>`` with the range received so far."""
     accepted = _accepted(name, layout.uploads.find(identifier))
     return Response(204, accepted.headers)
 
 
 def cancel_upload(layout: WritableLayout, request: Request, name: str, identifier: str) -> Response:
-    """``DELETE /v2/<name>/blobs/uploads/<id>``."""
+    """Answer ``DELETE /v2/<name>/blobs/uploads/<id>``."""
     upload = layout.uploads.find(identifier)
     with upload.lock:
         layout.uploads.end(upload)
@@ -73,7 +73,7 @@ def cancel_upload(layout: WritableLayout, request: Request, name: str, identifie
 def put_manifest(
     layout: WritableLayout, request: Request, name: str, reference: Place | Digest
 ) -> Response:
-    """``PUT /v2/<name>/manifests/<reference>``."""
+    """Answer ``PUT /v2/<name>/manifests/<reference>``."""
     data = request.body.read_document(METADATA_LIMIT)
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip()
     if isinstance(reference, Digest) and not reference.matches(data):
@@ -93,7 +93,7 @@ def put_manifest(
 def delete_manifest(
     layout: WritableLayout, request: Request, name: str, reference: Place | Digest
 ) -> Response:
-    """``DELETE /v2/<name>/manifests/<reference>``: a tag or, by digest, an image."""
+    """Answer ``DELETE /v2/<name>/manifests/<reference>``: remove a tag or, by digest, an image."""
     if isinstance(reference, Place):
         require_manifest(layout.catalogue.manifest(reference.repository, reference.tag), reference)
         layout.delete_tag(reference)
@@ -104,7 +104,7 @@ def delete_manifest(
 
 
 def delete_blob(layout: WritableLayout, request: Request, name: str, digest: Digest) -> Response:
-    """``DELETE /v2/<name>/blobs/<digest>``."""
+    """Answer ``DELETE /v2/<name>/blobs/<digest>``."""
     if layout.blob(digest) is None:
         raise Problem("BLOB_UNKNOWN", f"no blob {digest}")
     layout.delete_blob(digest)

@@ -106,7 +106,7 @@ class Uploads(Closeable):
             return self._open[identifier]
 
     def end(self, upload: Upload) -> None:
-        """Forget *upload* and discard what is left of it."""
+        """Forget *upload* and discard its file, unless that has become a blob."""
         with self._lock:
             self._open.pop(upload.id, None)
         upload.discard()

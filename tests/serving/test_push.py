@@ -305,6 +305,8 @@ def test_a_flat_index_becomes_an_image_of_the_list(serve: Serve, tmp_path: Path)
     document = json.loads(layout.files[f"blobs/sha256/{index['digest'][7:]}"])
     files = layout.finish(*document["manifests"])
     flat = sha256(files["index.json"])
+    reader = serve(write_files(tmp_path / "flat", files))
+    assert sha256(reader("GET", f"/v2/flat/manifests/{flat}").body) == flat
     client = serve(write_files(tmp_path / "layout", files), writable=True)
     assert sha256(client("GET", "/v2/layout/manifests/latest").body) == flat
     other = Layout()

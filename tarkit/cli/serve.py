@@ -19,7 +19,10 @@ def serve_command(
         str, typer.Argument(metavar="DIR|ARCHIVE", help="Layout, directory or archive to serve.")
     ],
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+        int,
+        typer.Option(
+            min=0, max=65535, metavar="PORT", help="Port to listen on; 0 takes a free one."
+        ),
     ] = 0,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to listen on.")

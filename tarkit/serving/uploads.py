@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 from collections import OrderedDict
-from threading import RLock
+from threading import Lock, RLock
 
 from tarkit.blobs.writing import BlobWriter
 from tarkit.errors import DigestMismatchError
@@ -26,11 +26,12 @@ class Upload:
     Bytes are hashed as they arrive, so a blob with a SHA-256 digest is read only once.
     """
 
-    def __init__(self, blobs: BlobWriter) -> None:
+    def __init__(self, blobs: BlobWriter, publishing: Lock) -> None:
         self.id = os.urandom(16).hex()
         self.lock = RLock()
         self.size = 0
         self._blobs = blobs
+        self._publishing = publishing
         self._hasher = hashlib.sha256()
         self._pending = blobs.begin()
 
@@ -58,7 +59,9 @@ class Upload:
         actual = Digest("sha256", self._hasher.hexdigest())
         if actual != digest:
             raise DigestMismatchError(digest, actual)
-        self._pending.publish(digest.hex, durable=False)
+        with self._publishing:
+            if self._blobs.size(digest) is None:  # another client may have sent the same
+                self._pending.publish(digest.hex, durable=False)
 
     def _copy(self, digest: Digest) -> None:
         file = self._pending.file
@@ -66,7 +69,8 @@ class Upload:
         with VerifyingReader(
             io.BufferedReader(io.FileIO(os.dup(file.fileno()))), digest=digest
         ) as blob:
-            self._blobs.put(blob)
+            with self._publishing:
+                self._blobs.put(blob)
 
     def _require_open(self) -> None:
         if self._pending.file.closed:  # another request ended it while this one waited
@@ -80,12 +84,14 @@ class Upload:
 class Uploads(Closeable):
     """The open uploads, whose complete blobs go to *blobs*; safe to use from several threads.
 
-    If too many are open, the one that was idle for the longest time is discarded.
+    If too many are open, the one that was idle for the longest time is discarded. Hold
+    ``publishing`` to move or remove blobs: no other appears meanwhile.
     """
 
     def __init__(self, blobs: BlobWriter) -> None:
         self._blobs = blobs
         self._lock = RLock()
+        self.publishing = Lock()
         self._open: OrderedDict[str, Upload] = OrderedDict()
 
     def begin(self) -> Upload:
@@ -93,7 +99,7 @@ class Uploads(Closeable):
         with self._lock:
             if len(self._open) >= _MOST_OPEN:
                 self._discard_idle()
-            upload = Upload(self._blobs)
+            upload = Upload(self._blobs, self.publishing)
             self._open[upload.id] = upload
             return upload
 

@@ -90,8 +90,9 @@ class WritableLayout(LayoutContents):
                 index = with_tagged(index, raw.descriptor, reference, self.naming, below)
             elif self.manifest_at(raw.digest) is None:
                 index = with_untagged(index, raw.descriptor)
-            moved = [b.digest for b in needed if self._staged.size(b.digest) is not None]
-            blobs.adopt(self._staged, dict.fromkeys(moved))
+            with self.uploads.publishing:
+                moved = [b.digest for b in needed if self._staged.size(b.digest) is not None]
+                blobs.adopt(self._staged, dict.fromkeys(moved))
             _store(blobs, raw)
             self._write(blobs, old, index)
         return content.subject.digest if content.subject else None
@@ -121,8 +122,9 @@ class WritableLayout(LayoutContents):
         with self._lock, locked_directory(self._directory), BlobWriter(self._directory) as blobs:
             if digest in referenced(self._layout()):
                 raise Problem("DENIED", f"blob {digest} is part of an image; delete that")
-            self._staged.remove(digest)
-            blobs.remove(digest)
+            with self.uploads.publishing:
+                self._staged.remove(digest)
+                blobs.remove(digest)
 
     def close(self) -> None:
         """Discard staged blobs and uploads, and close the layout."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ from tarkit.cli.fitting import facts_text, fitted_table
 from tests.builders import docker_archive, image_of, layout_of, make_image, tar, write_files
 from tests.cli.conftest import Tarkit
 
+ROOT = Path(__file__).parent.parent.parent
 SETTINGS = {
     "User": "1000:1000",
     "WorkingDir": "/srv",
@@ -141,3 +146,28 @@ def test_format_of_an_artifact_is_refused(tarkit: Tarkit, tmp_path: Path) -> Non
     files = layout_of(make_image("a"), "a", config_type="application/vnd.test", artifactType="x/y")
     write_files(tmp_path / "in", files)
     assert tarkit("inspect", "--format", "{{.Os}}", f"oci:{tmp_path / 'in'}").code == 6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+@pytest.mark.parametrize("columns", [40, 160])
+def test_a_terminal_gets_lines_of_its_width(rich: str, columns: int) -> None:
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {key: text for key, text in os.environ.items() if key != "COLUMNS"}
+    with os.fdopen(leader, "rb", buffering=0) as output:
+        command = [sys.executable, "-m", "tarkit", "inspect", rich]
+        with subprocess.Popen(command, stdout=follower, env=environment, cwd=ROOT) as process:
+            os.close(follower)
+            text = b""
+            with contextlib.suppress(OSError):  # the end of a pseudo-terminal is an error
+                while more := output.read(4096):
+                    text += more
+        assert process.returncode == 0
+    lines = text.decode().splitlines()
+    assert max(map(len, lines)) <= columns
+    assert any("…" in line for line in lines) == (columns == 40)

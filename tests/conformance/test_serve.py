@@ -192,3 +192,18 @@ def test_answers_are_those_of_the_reference_registry(
         for method, path, body, headers in requests:
             ours, theirs = (asked(each, method, path, body, headers) for each in addresses)
             assert ours == theirs, f"{method} {path} {headers}"
+
+
+def test_containerd_pulls_all_platforms_and_pushes(
+    ctr: Tool, server: RegistryServer, tmp_path: Path
+) -> None:
+    layout, index, _ = multi_platform("amd64", "arm64")
+    write_files(tmp_path / "layout", layout.finish(named(index, "multi:1")))
+    with RegistryServer.open(tmp_path / "layout") as source:
+        reference = f"{source.address}/multi:1"
+        ctr("images", "pull", "--plain-http", "--all-platforms", reference)
+    pushed = f"{server.address}/from/ctr:1"
+    ctr("images", "push", "--plain-http", pushed, reference)
+    with open_source(f"docker://{pushed}") as image:
+        assert str(image.manifest().digest) == index["digest"]
+    assert verify(f"docker://{pushed}").ok

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -404,6 +405,19 @@ def test_two_servers_share_a_layout(serve: Serve, tmp_path: Path) -> None:
         assert client("GET", "/v2/app/tags/list").document["tags"] == ["0", "1"]
     with open_reader(f"oci:{tmp_path / 'layout'}") as reader:
         assert [entry.names for entry in reader.images()] == [("app:0",), ("app:1",)]
+
+
+def test_many_clients_push_at_once(empty: Client, tmp_path: Path) -> None:
+    def push_one(number: int) -> None:
+        layout = Layout()
+        push(empty, layout, layout.image(make_image("shared", str(number))), str(number))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(push_one, range(16)))
+    assert set(names_in(check_layout(read_files(tmp_path / "layout")))) == {
+        f"app:{number}" for number in range(16)
+    }
+    assert verify(f"oci:{tmp_path / 'layout'}").ok
 
 
 class FullFile(io.BytesIO):

@@ -21,7 +21,7 @@ from tarkit.transports.location import Location
 
 _MOST_CONNECTIONS = 200
 _PATIENCE = 5.0  # seconds to wait for the threads of connections that were closed
-_INTERVAL = 0.05  # seconds until the accepting thread notices that it must end
+_INTERVAL = 0.05  # seconds until a waiting thread notices that it must end
 
 
 class RegistryServer(Closeable):
@@ -96,7 +96,9 @@ class RegistryServer(Closeable):
 
     def wait(self) -> None:
         """Wait until another thread calls :meth:`close`, or a signal raises an exception."""
-        self._closed.wait()
+        # The system may deliver a signal to another thread, which does not end an unlimited wait.
+        while not self._closed.wait(_INTERVAL):
+            pass
 
     def close(self) -> None:
         """Stop at once: end all connections, then discard unfinished uploads."""

@@ -66,11 +66,13 @@ class Upload:
     def _copy(self, digest: Digest) -> None:
         file = self._pending.file
         file.seek(0)
-        with VerifyingReader(
-            io.BufferedReader(io.FileIO(os.dup(file.fileno()))), digest=digest
-        ) as blob:
-            with self._publishing:
-                self._blobs.put(blob)
+        with (
+            VerifyingReader(
+                io.BufferedReader(io.FileIO(os.dup(file.fileno()))), digest=digest
+            ) as blob,
+            self._publishing,
+        ):
+            self._blobs.put(blob)
 
     def _require_open(self) -> None:
         if self._pending.file.closed:  # another request ended it while this one waited

@@ -71,6 +71,7 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.image.media_types import Family as Family
     from tarkit.image.platform import Platform as Platform
     from tarkit.image.reference import Reference as Reference
+    from tarkit.image.runtime import Runtime as Runtime
     from tarkit.progress import Event as Event
     from tarkit.progress import Progress as Progress
     from tarkit.protocols import Destination as Destination
@@ -100,6 +101,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.selection.inspect import inspect_image as inspect_image
     from tarkit.selection.select import read_config as read_config
     from tarkit.selection.select import select_image as select_image
+    from tarkit.selection.skopeo import format_image as format_image
+    from tarkit.serving.server import RegistryServer as RegistryServer
     from tarkit.streams.cancellation import Cancellation as Cancellation
     from tarkit.streams.verify import VerifyingReader as VerifyingReader
     from tarkit.tar.member import MemberType as MemberType
@@ -215,6 +218,7 @@ _MODULES = {
     ),
     "tarkit.image.platform": ("Platform",),
     "tarkit.image.reference": ("Reference",),
+    "tarkit.image.runtime": ("Runtime",),
     "tarkit.progress": (
         "Event",
         "Progress",
@@ -262,6 +266,8 @@ _MODULES = {
         "read_config",
         "select_image",
     ),
+    "tarkit.selection.skopeo": ("format_image",),
+    "tarkit.serving.server": ("RegistryServer",),
     "tarkit.streams.cancellation": ("Cancellation",),
     "tarkit.streams.verify": ("VerifyingReader",),
     "tarkit.tar.member": ("MemberType",),

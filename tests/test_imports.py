@@ -28,7 +28,7 @@ ROOTFS = {*STACK} - {"findings", "blobs", "layout"}
 FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
-EVERYTHING = {*VERIFYING, "copying", "verifying", "rootfs", "ext4", "artifacts", ""}
+EVERYTHING = {*VERIFYING, "copying", "verifying", "rootfs", "ext4", "artifacts", "serving", ""}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{package: set(STACK[:height]) for height, package in enumerate(STACK)},
@@ -43,6 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rootfs": ROOTFS,
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
+    "serving": {*LOCATION, *FRONT},
+    "testing": {"serving"},
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front
     "cli": EVERYTHING,
     "__main__": {"cli", ""},
@@ -50,7 +52,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 CODECS = {"bz2", "gzip", "isal", "lzma", "zlib", "zstandard"}
 CHECKSUMS = {"zlib.adler32"}  # what a codec's module has besides
-TOP_LEVEL = {"cli": {"typer", "rich", "click"}}  # third parties a package may import at its top
+TOP_LEVEL = {
+    "cli": {"typer", "rich", "click"},
+    "testing": {"pytest"},
+}  # third parties a package may import at its top
 
 
 @dataclass(frozen=True, slots=True)

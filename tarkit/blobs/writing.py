@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from threading import Lock
 
@@ -68,9 +69,21 @@ class BlobWriter(Closeable):
                     pending.file.write(chunk)
             pending.publish(blob.digest.hex, durable=False)
 
-    def adopt(self, other: BlobWriter) -> None:
-        """Move every blob of *other*, which must be on the same filesystem, here; then sync."""
-        for digest in other.digests():
+    def begin(self) -> PendingFile:
+        """Return a new file; publish it under its SHA-256 in hex to make it a blob.
+
+        For content that arrives in parts. The caller verifies it; :meth:`put` does so itself.
+        """
+        with os_errors(self._root.path):
+            directory = self._directory("sha256")
+        return PendingFile(directory, read_back=True)
+
+    def adopt(self, other: BlobWriter, digests: Iterable[Digest] | None = None) -> None:
+        """Move *digests*, by default every blob, from *other* here; then sync.
+
+        *other* must be on the same filesystem.
+        """
+        for digest in other.digests() if digests is None else digests:
             with os_errors(self._root.path):
                 theirs, ours = (each._directory(digest.algorithm) for each in (other, self))
                 theirs.move(digest.hex, ours, digest.hex)

@@ -25,6 +25,7 @@ COMMANDS = (
     "ext4",
     "squashfs",
     "erofs",
+    "serve",
     "login",
     "logout",
 )

@@ -96,6 +96,16 @@ class Reference:
         return self.repository + self._suffix()
 
 
+def is_path(text: str) -> bool:
+    """Return whether *text* is the path of a repository, without a registry's host."""
+    return len(text) <= _PATH_LIMIT and _PATH.fullmatch(text) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Return whether *text* is a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
 def _split_domain(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
     # Docker's rule: the first component is a domain if it cannot be part of a path on Docker Hub.

@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 
 from tarkit.image import media_types
+from tarkit.image.config import History
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.image.media_types import Compression, is_layer, layer_compression
 from tarkit.image.platform import Platform
+from tarkit.image.runtime import Runtime
 from tarkit.protocols import Source, StatedSource
 from tarkit.selection.select import find_route, image_ways, is_present, read_image_config
 from tarkit.values import dataclass
@@ -28,7 +31,8 @@ class ImageInfo:
     """Metadata of an image, artifact or index.
 
     An index has ``manifests`` but no layers. ``platform`` comes from the config, and
-    ``stated_platform`` from the index, if it states one.
+    ``stated_platform`` from the index, if it states one. ``runtime`` and ``history`` are those of
+    the config. An artifact has neither.
     """
 
     name: str
@@ -40,6 +44,23 @@ class ImageInfo:
     layers: tuple[LayerInfo, ...] = ()
     manifests: tuple[Descriptor, ...] = ()
     stated_platform: Platform | None = None
+    runtime: Runtime | None = None
+    history: tuple[History, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The size of all layers as stored, in bytes."""
+        return sum(layer.descriptor.size for layer in self.layers)
+
+    @property
+    def unpacked_size(self) -> int | None:
+        """The size of all layers without compression, or None if a compressed one hides it."""
+        plain = all(_is_plain(layer.descriptor.media_type) for layer in self.layers)
+        return self.size if self.layers and plain else None
+
+
+def _is_plain(media_type: str) -> bool:
+    return is_layer(media_type) and layer_compression(media_type) is Compression.NONE
 
 
 def inspect_image(source: Source, platform: Platform | None = None) -> ImageInfo:
@@ -77,6 +98,10 @@ def _image_info(source: Source, raw: RawManifest, name: str, stated: Platform | 
         created=config.created,
         labels=config.labels,
         layers=tuple(map(LayerInfo, manifest.layers, config.diff_ids)),
+        runtime=Runtime.of(
+            config.document, where=f"{source.where}: config {manifest.config.digest}"
+        ),
+        history=config.history,
     )
 
 

@@ -80,6 +80,25 @@ def test_inspect_json(tarkit: Tarkit, tmp_path: Path) -> None:
             }
             for layer, diff_id in zip(load(files, entry)["layers"], ONE.diff_ids, strict=True)
         ],
+        "size": sum(layer["size"] for layer in load(files, entry)["layers"]),
+        "unpacked_size": None,
+        "user": "",
+        "working_dir": "",
+        "entrypoint": [],
+        "cmd": [],
+        "env": [],
+        "ports": [],
+        "volumes": [],
+        "history": [
+            {
+                "created": "",
+                "created_by": f"step {number}",
+                "author": "",
+                "comment": "",
+                "empty_layer": False,
+            }
+            for number in range(2)
+        ],
     }
 
 

@@ -19,6 +19,7 @@ COMMANDS = (
     "copy",
     "list",
     "inspect",
+    "digest",
     "verify",
     "ls",
     "cat",

@@ -20,6 +20,8 @@ COMMANDS = (
     "list",
     "inspect",
     "digest",
+    "tag",
+    "delete",
     "verify",
     "ls",
     "cat",

@@ -47,9 +47,7 @@ def test_all_of_a_single_image_is_one_line(tarkit: Tarkit, tmp_path: Path) -> No
     ("arguments", "code"),
     [(("--all", "--platform", "linux/arm64"), 2), (("--platform", "linux/s390x"), 3)],
 )
-def test_refusals(
-    tarkit: Tarkit, tmp_path: Path, arguments: tuple[str, ...], code: int
-) -> None:
+def test_refusals(tarkit: Tarkit, tmp_path: Path, arguments: tuple[str, ...], code: int) -> None:
     layout, index, _ = multi_platform("amd64", "arm64")
     write_files(tmp_path / "in", layout.finish(named(index, "app")))
     result = tarkit("digest", *arguments, f"oci:{tmp_path / 'in'}")

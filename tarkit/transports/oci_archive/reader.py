@@ -28,6 +28,11 @@ class OCIArchiveReader(ArchiveHolder):
         """Return ``index.json`` as a list of images, with its annotations and unknown fields."""
         return self._layout.listing()
 
+    @property
+    def layout(self) -> Layout:
+        """The layout in the archive."""
+        return self._layout
+
     def source(self, name: str | None = None, *, index: int | None = None) -> ArchiveSource:
         """See :class:`tarkit.protocols.Reader`."""
         image = self._layout.find(name, index)

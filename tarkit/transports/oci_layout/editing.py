@@ -1,0 +1,41 @@
+"""Change the index of an OCI layout directory in place, under its lock."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from tarkit.blobs.writing import BlobWriter
+from tarkit.layout.editing import Edit, Edited
+from tarkit.layout.layout import INDEX_FILE, Layout
+from tarkit.streams.atomic import write_file
+from tarkit.streams.directory import Directory
+from tarkit.streams.locking import locked_directory
+from tarkit.streams.os_errors import os_errors
+from tarkit.streams.verify import VerifyingReader
+from tarkit.transports.oci_layout.reader import DirectoryFiles, OCILayoutReader
+
+
+def edit_layout(path: Path, change: Callable[[Layout], Edit]) -> Edited:
+    """Carry out the :class:`Edit` that *change* returns for the layout at *path*.
+
+    New documents are stored first, then ``index.json`` is replaced, then blobs are removed; an
+    interruption leaves at most blobs that nothing refers to. Raises the errors of *change* and of :meth:`OCILayoutReader.open`.
+    """
+    OCILayoutReader.open(path).close()  # a clear error before anything is locked
+    with (
+        os_errors(path),
+        Directory.open(path) as directory,
+        locked_directory(directory),
+        BlobWriter(directory) as blobs,
+    ):
+        edit = change(Layout.read(DirectoryFiles(directory.reference, where=str(path))))
+        for document in edit.added:
+            blobs.put(VerifyingReader(io.BytesIO(document.data), digest=document.digest))
+        blobs.sync()
+        write_file(directory, INDEX_FILE, edit.index.serialize().data)
+        sizes = [size for digest in edit.removed if (size := blobs.size(digest)) is not None]
+        for digest in sorted(edit.removed):
+            blobs.remove(digest)
+        return Edited(edit, len(sizes), sum(sizes))

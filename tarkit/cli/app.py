@@ -22,6 +22,7 @@ COMMANDS = (
     "digest",
     "tag",
     "delete",
+    "index",
     "verify",
     "ls",
     "cat",
@@ -33,7 +34,8 @@ COMMANDS = (
     "login",
     "logout",
 )
-"""The module of each name defines the function ``NAME_command``."""
+"""The module of each name defines the function ``NAME_command`` or, for commands with commands of
+their own, the application ``NAME_group``."""
 
 
 def _print_version(value: bool) -> None:
@@ -70,7 +72,10 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     wanted = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
     for name in wanted:
         module = import_module(f"tarkit.cli.{name}")
-        app.command(name)(getattr(module, f"{name}_command"))
+        if group := getattr(module, f"{name}_group", None):
+            app.add_typer(group, name=name)
+        else:
+            app.command(name)(getattr(module, f"{name}_command"))
     return app
 
 

@@ -23,6 +23,7 @@ COMMANDS = (
     "tag",
     "delete",
     "index",
+    "prune",
     "verify",
     "ls",
     "cat",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
+
+import typer
 
 from tarkit.cli.common import Debug, Quiet
 from tarkit.cli.registry import AuthFile, CertDir, Creds, Host, TlsVerify, registry_domain
 from tarkit.errors import one_line
 from tarkit.transports.location import Location, Transport
-from typing import Annotated
-
-import typer
 
 
 def catalog_command(

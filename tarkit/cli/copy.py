@@ -35,6 +35,7 @@ from tarkit.copying.engine import copy_image
 from tarkit.copying.existing import keep_archive
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
+from tarkit.copying.referrers import copy_referrers, require_referrers
 from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
@@ -112,6 +113,13 @@ def copy_command(
             help="Download non-distributable layers from their URLs.",
         ),
     ] = False,
+    referrers: Annotated[
+        bool,
+        typer.Option(
+            "--referrers",
+            help="Copy signatures and other referrers, too; implies --preserve-digests.",
+        ),
+    ] = False,
     digest_file: Annotated[
         Path | None, typer.Option(help="Write the digest of the copy to this file.")
     ] = None,
@@ -145,7 +153,7 @@ def copy_command(
             sparse=sparse,
             compression=compression,
             level=compression_level,
-            preserve_digests=preserve_digests,
+            preserve_digests=preserve_digests or referrers,
             jobs=jobs,
             on_progress=listener,
             verify_diff_ids=verify_diff_ids,
@@ -180,7 +188,12 @@ def copy_command(
                 except_names=names,
                 rules=rules,
             )
+        if referrers:
+            require_referrers(image, writer)
         result = copy_image(image, writer.destination(*names), options)
+        if referrers:
+            copied = copy_referrers(image, writer, result.descriptor, options)
+            result = replace(result, notes=(*result.notes, f"copied {copied} referrers"))
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
             file.write(f"{result.descriptor.digest}\n".encode())

@@ -21,7 +21,7 @@ def test_the_digest_is_that_of_the_manifest(tarkit: Tarkit, tmp_path: Path) -> N
 
 
 def test_an_index_has_a_digest_for_each_platform(tarkit: Tarkit, tmp_path: Path) -> None:
-    layout, index, images = multi_platform("amd64", "arm64")
+    layout, index, _ = multi_platform("amd64", "arm64")
     write_files(tmp_path / "in", layout.finish(named(index, "app")))
     where = f"oci:{tmp_path / 'in'}"
     assert tarkit("digest", where).out == f"{index['digest']}\n"

@@ -58,7 +58,7 @@ def test_a_dry_run_lists_what_a_run_removes(tmp_path: Path) -> None:
 
 
 def test_references_of_every_kind_are_followed(tmp_path: Path) -> None:
-    layout, index, images = multi_platform("amd64", "arm64")
+    layout, index, _ = multi_platform("amd64", "arm64")
     nested = layout.index(layout.index(index))
     subject = layout.image(TWO)
     signed = signature(layout, subject)  # listed, so its subject stays
@@ -160,20 +160,22 @@ def test_a_copy_that_reused_a_pruned_blob_fails_as_a_whole(tmp_path: Path) -> No
     write_files(tmp_path / "in", layout_of(ONE))
     where = write_files(tmp_path / "out", layout_of(ONE))
     (where / "index.json").write_bytes(b'{"schemaVersion": 2, "manifests": []}')
-    with open_source(f"oci:{tmp_path / 'in'}") as source, pytest.raises(TarkitError, match="again"):
-        with open_writer(f"oci:{where}") as writer:
-            copy_image(source, writer.destination("app"), CopyOptions())
-            assert len(prune_layout(where)) == 4
+    writer = open_writer(f"oci:{where}")
+    with open_source(f"oci:{tmp_path / 'in'}") as source:
+        writer.__enter__()
+        copy_image(source, writer.destination("app"), CopyOptions())
+        assert len(prune_layout(where)) == 4
+        with pytest.raises(TarkitError, match="again"):
+            writer.__exit__(None, None, None)
     assert read_files(where).keys() == {"index.json", "oci-layout"}
 
 
 def test_a_copy_at_the_same_time_keeps_its_new_blobs(tmp_path: Path) -> None:
     write_files(tmp_path / "in", layout_of(ONE))
     where = write_files(tmp_path / "out", Layout().finish())
-    with open_source(f"oci:{tmp_path / 'in'}") as source:
-        with open_writer(f"oci:{where}") as writer:
-            copy_image(source, writer.destination("app"))
-            assert prune_layout(where) == ()
+    with open_source(f"oci:{tmp_path / 'in'}") as source, open_writer(f"oci:{where}") as writer:
+        copy_image(source, writer.destination("app"))
+        assert prune_layout(where) == ()
     assert len(blobs(read_files(where))) == 4
     assert prune_layout(where) == ()
 

@@ -239,5 +239,5 @@ def test_an_archive_from_before_docker_1_10_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "old.tar"
     files = {"repositories": b'{"a": {"1": "x"}}', "x/json": b"{}", "x/layer.tar": tar({})}
     path.write_bytes(tar(files))
-    with pytest.raises(RefusedError, match="before Docker 1.10"):
+    with pytest.raises(RefusedError, match=r"before Docker 1\.10"):
         tag_image(f"docker-archive:{path}:a:1", "b:1")

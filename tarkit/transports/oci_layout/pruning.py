@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tarkit.blobs.writing import BlobWriter
+from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
+from tarkit.image.media_types import OCI_MANIFEST
 from tarkit.layout.layout import Layout
 from tarkit.layout.reachable import reachable_from, reachable_from_index, subject_in
-from tarkit.image.descriptor import Descriptor
-from tarkit.image.media_types import OCI_MANIFEST
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory
 from tarkit.streams.os_errors import os_errors

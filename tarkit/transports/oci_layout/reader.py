@@ -10,7 +10,8 @@ from tarkit.blobs.store import BlobStore
 from tarkit.errors import PathNotFoundError
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
-from tarkit.layout.layout import Layout, LayoutSource
+from tarkit.layout.layout import Layout
+from tarkit.layout.source import LayoutSource
 from tarkit.protocols import ImageEntry
 from tarkit.streams.closeable import Closeable
 from tarkit.streams.files import FOLLOW_LINKS_HINT, read_file, require_inside

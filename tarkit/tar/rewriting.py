@@ -52,7 +52,7 @@ def rewrite_archive(
     dropped = {member.offset: member for member in without}
     for name in files:
         dropped.update({member.offset: member for member in archive.candidates(name)})
-    pieces = [*_kept(archive, dropped.values()), *_appended(archive, files)]
+    pieces: list[_Range | bytes] = [*_kept(archive, dropped.values()), *_appended(archive, files)]
     with Output.at(path) as output, PendingFile(output.directory) as pending:
         with os_errors(path):
             _write(archive, pieces, pending.file)

@@ -193,7 +193,8 @@ def copy_command(
         result = copy_image(image, writer.destination(*names), options)
         if referrers:
             copied = copy_referrers(image, writer, result.descriptor, options)
-            result = replace(result, notes=(*result.notes, f"copied {copied} referrers"))
+            text = f"copied {copied} referrer{'' if copied == 1 else 's'}"
+            result = replace(result, notes=(*result.notes, text))
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
             file.write(f"{result.descriptor.digest}\n".encode())

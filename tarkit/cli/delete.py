@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, print_json, size_text
+from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, blobs_text, print_json
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.transports.location import Location, Transport
@@ -32,6 +32,6 @@ def delete_command(
         if json_output:
             print_json({"digest": str(result.digest), "blobs": result.blobs, "bytes": result.bytes})
         elif not quiet:
-            removed = f"; removed {result.blobs} blobs, {size_text(result.bytes)}"
+            removed = f"; removed {blobs_text(result.blobs, result.bytes)}"
             remote = location.transport is Transport.REGISTRY
             note(f"deleted {result.digest}{'' if remote else removed}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, Json, Quiet, print_json, size_text
+from tarkit.cli.common import Debug, Json, Quiet, blobs_text, print_json
 from tarkit.cli.messages import note, reporting_success
 from tarkit.transports.location import Location, Transport
 
@@ -41,4 +41,4 @@ def prune_command(
             print(blob.digest)
         if not quiet:
             done = "would remove" if dry_run else "removed"
-            note(f"{done} {len(blobs)} blobs, {size_text(size)}")
+            note(f"{done} {blobs_text(len(blobs), size)}")

@@ -38,10 +38,11 @@ def edit_layout(path: Path, change: Callable[[Layout], Edit]) -> Edited:
             blobs.put(VerifyingReader(io.BytesIO(document.data), digest=document.digest))
         blobs.sync()
         write_file(directory, INDEX_FILE, edit.index.serialize().data)
-        sizes = [size for digest in edit.removed if (size := blobs.size(digest)) is not None]
-        for digest in sorted(edit.removed):
+        sizes = {digest: blobs.size(digest) for digest in sorted(edit.removed)}
+        stored = {digest: size for digest, size in sizes.items() if size is not None}
+        for digest in stored:
             blobs.remove(digest)
-        return Edited(edit, len(sizes), sum(sizes))
+        return Edited(edit, len(stored), sum(stored.values()))
 
 
 def add_blob(path: Path, blob: VerifyingReader) -> None:

@@ -35,7 +35,6 @@ from tarkit.copying.engine import copy_image
 from tarkit.copying.existing import keep_archive
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
-from tarkit.copying.referrers import copy_referrers, require_referrers
 from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
@@ -189,6 +188,8 @@ def copy_command(
                 rules=rules,
             )
         if referrers:
+            from tarkit.copying.referrers import copy_referrers, require_referrers
+
             require_referrers(image, writer)
         result = copy_image(image, writer.destination(*names), options)
         if referrers:

@@ -23,14 +23,15 @@ from tarkit.image.referrer import (
     with_referrer,
 )
 from tarkit.layout.layout import Layout
-from tarkit.layout.names import REF_NAME
+from tarkit.layout.names import REF_NAME, names_of
 from tarkit.layout.reachable import subject_in
 
 
 def subject_of_entry(layout: Layout, entry: Descriptor) -> Digest | None:
     """Return the digest whose referrers *entry* of ``index.json`` lists or is; None for an image."""
-    if name := entry.annotations.get(REF_NAME):
-        return subject_in_tag(name) if entry.media_type in INDEXES else None
+    if names := names_of(entry.annotations):
+        is_list = entry.media_type in INDEXES and names == (entry.annotations.get(REF_NAME),)
+        return subject_in_tag(names[0]) if is_list else None
     return subject_in(layout, entry.digest) if entry.media_type in MANIFESTS | INDEXES else None
 
 

@@ -28,7 +28,7 @@ _NAMES = {
 def place_of(location: Location | str, verb: str, transports: Collection[Transport]) -> Location:
     """Return *location* with the transport of a plain path, which must be one of *transports*.
 
-    *verb* says in messages what is to be done. Raises :class:`UnsupportedError` for another
+    *verb* names the operation in messages. Raises :class:`UnsupportedError` for another
     transport, and :class:`UsageError` for a pipe.
     """
     location = Location.parse(location) if isinstance(location, str) else location

@@ -21,6 +21,7 @@ from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import open_reader, open_writer
 from tarkit.verifying.runner import verify
 from tests.builders import (
+    CONTAINERD_NAME,
     Doc,
     Files,
     Layout,
@@ -41,7 +42,7 @@ from tests.builders import (
     write_files,
 )
 from tests.transports.registry.copies import add_layout
-from tests.transports.registry.fake_registry import FakeRegistry
+from tests.transports.registry.fake_registry import Exchange, FakeRegistry
 
 ONE, TWO = make_image("base", "one"), make_image("base", "two")
 
@@ -174,6 +175,20 @@ def test_referrers_of_an_image_with_another_name_stay(tmp_path: Path) -> None:
     where = write_files(tmp_path / "in", files)
     assert delete_image(f"oci:{where}:a").blobs == 0
     assert blobs(read_files(where)) == blobs(files)
+
+
+def test_an_artifact_with_any_name_is_an_image_of_its_own(tmp_path: Path) -> None:
+    layout = Layout()
+    one = layout.image(ONE)
+    artifacts = [
+        named(signature(layout, one, "a"), "signature"),
+        signature(layout, one, "b") | {"annotations": {CONTAINERD_NAME: "example/signature:1"}},
+    ]
+    where = write_files(tmp_path / "in", layout.finish(named(one, "one"), *artifacts))
+    assert delete_image(f"oci:{where}:one").blobs == 0  # they refer to it
+    after = read_files(where)
+    assert check_layout(after)["manifests"] == artifacts
+    assert blobs(after) == blobs(layout.files)
 
 
 def test_a_corrupt_image_can_be_deleted(tmp_path: Path) -> None:
@@ -324,3 +339,25 @@ def test_other_transports_are_refused(tmp_path: Path) -> None:
     for location in (f"dir:{tmp_path / 'out'}", "docker-daemon:x"):
         with pytest.raises(UnsupportedError, match="cannot delete images from"):
             delete_image(location)
+
+
+def test_a_token_for_deletion_is_asked_for(registry: FakeRegistry) -> None:
+    layout = Layout()
+    add_layout(registry, "app", "1", layout.files, layout.image(ONE))
+
+    def authorize(exchange: Exchange) -> bool:
+        if exchange.path.startswith("/token"):
+            exchange.answer(200, b'{"token": "secret"}')
+            return False
+        if exchange.headers.get("Authorization") == "Bearer secret":
+            return True
+        realm = f'Bearer realm="http://{registry.address}/token",service="x"'
+        exchange.refuse(401, "UNAUTHORIZED", **{"WWW-Authenticate": realm})
+        return False
+
+    registry.authorize = authorize
+    delete_image(f"docker://{registry.address}/app:1")
+    scopes = [seen.path for seen in registry.requests("GET", "/token")]
+    assert [path.partition("scope=")[2].partition("&")[0] for path in scopes] == [
+        "repository%3Aapp%3Apull%2Cdelete"
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -131,3 +132,21 @@ def test_large_members_are_copied_with_and_without_the_system_call(
     path.write_bytes(tar({"small": b"1", "large": data, "last": b"2"}))
     rewrite(path, {"new": b"3"}, ["small"])
     assert contents(path.read_bytes()) == {"large": data, "last": b"2", "new": b"3"}
+
+
+@pytest.mark.skipif(not hasattr(os, "copy_file_range"), reason="Linux only")
+def test_kept_data_does_not_pass_through_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[int] = []
+    real = os.copy_file_range
+
+    def counted(source: int, target: int, size: int, offset: int) -> int:
+        copied.append(moved := real(source, target, size, offset))
+        return moved
+
+    monkeypatch.setattr("os.copy_file_range", counted)
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar({"index": b"1", "large": bytes(10_000_000)}))
+    rewrite(path, {"index": b"2"}, [])
+    assert 10_000_000 < sum(copied) < 10_003_000

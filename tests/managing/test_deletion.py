@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tarkit.blobs.writing import BlobWriter
 from tarkit.errors import (
     AmbiguousImageError,
     ImageNotFoundError,
@@ -19,6 +20,7 @@ from tarkit.image.media_types import OCI_INDEX, OCI_MANIFEST
 from tarkit.managing.deletion import delete_image
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import open_reader, open_writer
+from tarkit.transports.oci_layout.pruning import prune_layout
 from tarkit.verifying.runner import verify
 from tests.builders import (
     CONTAINERD_NAME,
@@ -361,3 +363,22 @@ def test_a_token_for_deletion_is_asked_for(registry: FakeRegistry) -> None:
     assert [path.partition("scope=")[2].partition("&")[0] for path in scopes] == [
         "repository%3Aapp%3Apull%2Cdelete"
     ]
+
+
+def test_an_interruption_leaves_blobs_that_prune_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout()
+    files = layout.finish(named(layout.image(ONE), "one"), named(layout.image(TWO), "two"))
+    where = write_files(tmp_path / "in", files)
+
+    def interrupt(self: BlobWriter, digest: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlobWriter, "remove", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            delete_image(f"oci:{where}:one")
+    after = read_files(where)
+    assert (names_in(check_layout(after)), blobs(after)) == (["two"], blobs(files))
+    assert len(prune_layout(where)) == 3

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tarkit.errors import ImageNotFoundError, RefusedError, UnsupportedError, UsageError
+from tarkit.errors import (
+    ImageNotFoundError,
+    NoSpaceError,
+    RefusedError,
+    UnsupportedError,
+    UsageError,
+)
 from tarkit.managing.tags import tag_image
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.docker_daemon.reader import DockerDaemonReader
@@ -241,3 +248,27 @@ def test_an_archive_from_before_docker_1_10_is_refused(tmp_path: Path) -> None:
     path.write_bytes(tar(files))
     with pytest.raises(RefusedError, match=r"before Docker 1\.10"):
         tag_image(f"docker-archive:{path}:a:1", "b:1")
+
+
+def test_names_given_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    where = f"oci:{write_files(tmp_path / 'in', layout_of(ONE, 'app'))}"
+    names = [f"name-{number}" for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: tag_image(f"{where}:app", name), names))
+    found = names_in(check_layout(read_files(tmp_path / "in")))
+    assert sorted(filter(None, found)) == ["app", *names]
+
+
+def test_a_failure_leaves_the_layout_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = write_files(tmp_path / "in", layout_of(ONE, "app"))
+    before = read_files(where)
+
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tarkit.transports.oci_layout.editing.write_file", fail)
+    with pytest.raises(NoSpaceError):
+        tag_image(f"oci:{where}:app", "new")
+    assert read_files(where) == before

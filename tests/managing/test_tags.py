@@ -179,10 +179,10 @@ def test_a_registry_gets_the_same_manifest_and_no_blob(registry: FakeRegistry) -
     layout, index, _ = multi_platform("amd64", "arm64")
     add_layout(registry, "app", "1", layout.files, index)
     repository = f"docker://{registry.address}/app"
-    digest = tag_image(f"{repository}:1", "2", f"{registry.address}/app:3")
+    digest = tag_image(f"{repository}:1", "2", f"{registry.address}/app:3", f"{repository}:4")
     assert str(digest) == index["digest"]
     held = registry.manifests["app"]
-    assert held["2"] == held["3"] == held["1"]
+    assert held["2"] == held["3"] == held["4"] == held["1"]
     assert not registry.requests("POST")
     assert not registry.requests("GET", "/blobs/")
 

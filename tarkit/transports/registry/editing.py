@@ -66,7 +66,7 @@ def delete_manifest(repository: Repository, name: str | None) -> Descriptor:
 
 def _tagged(home: Reference, name: str) -> Reference:
     try:
-        reference = named(home, name)
+        reference = named(home, name.removeprefix("docker://"))
     except UsageError as error:
         error.hint = error.hint or "to write to another repository, use 'tarkit copy'"
         raise

@@ -13,7 +13,7 @@ from typing import Any
 from tarkit.errors import (
     LimitExceededError,
     MalformedError,
-    UnsupportedError,
+    RefusedError,
     VerificationError,
 )
 from tarkit.image.descriptor import Descriptor
@@ -33,7 +33,7 @@ def reachable(layout: Layout, document: object, *, strict: bool = True) -> set[D
     """Return the digests of all content that *document*, parsed JSON, refers to, at any depth.
 
     Missing content counts, but leads no further. Raises :class:`VerificationError` or
-    :class:`~tarkit.errors.UnsupportedError` for a document that is present but unreadable, unless
+    :class:`RefusedError` for a document that is present but unreadable, unless
     *strict* is false.
     """
     found: set[Digest] = set()
@@ -48,8 +48,9 @@ def reachable(layout: Layout, document: object, *, strict: bool = True) -> set[D
             if is_document and digest not in opened:
                 opened.add(digest)
                 pending += _references(_read(layout, digest))
-        except (VerificationError, UnsupportedError):
+        except (VerificationError, RefusedError) as error:
             if must_read:  # otherwise the field may be no digest at all
+                error.hint = "nothing was removed, since its references are unknown"
                 raise
     return found
 
@@ -74,13 +75,13 @@ def subject_in(layout: Layout, digest: Digest) -> Digest | None:
             return None
     try:
         document = _read(layout, digest)
-    except VerificationError:
+    except VerificationError:  # not what its name says, so nothing can refer to it
         return None
     subject = document.get("subject") if isinstance(document, dict) else None
     text = subject.get("digest") if isinstance(subject, dict) else None
     try:
         return Digest.parse(text) if isinstance(text, str) else None
-    except (VerificationError, UnsupportedError):
+    except (VerificationError, RefusedError):
         return None
 
 

@@ -54,7 +54,7 @@ def delete_from_archive(
         image, by_name = _choose(reader, name, index)
         raw = reader.source(index=image.index).manifest()
         tables = Tables.read(reader)
-        before = _needed(reader, tables)
+        before = _needed(reader, tables, strict=False)
         if by_name is not None and len(image.names) > 1:
             tables.drop_names({normalized(by_name) or by_name})
         else:
@@ -85,8 +85,10 @@ def _choose(
     return image, by_name
 
 
-def _needed(reader: DockerArchiveReader, tables: Tables) -> dict[int, Member]:
-    """Return the members that the images in *tables* consist of, by offset."""
+def _needed(
+    reader: DockerArchiveReader, tables: Tables, *, strict: bool = True
+) -> dict[int, Member]:
+    """Return the members that the images in *tables* consist of, by offset; see :func:`~tarkit.layout.reachable.reachable`."""
     archive = reader.archive
     paths: dict[str, None] = {}
     for item in tables.items:
@@ -94,7 +96,7 @@ def _needed(reader: DockerArchiveReader, tables: Tables) -> dict[int, Member]:
         paths[get_string(folded, "config", where=None)] = None
         paths.update(dict.fromkeys(get_strings(folded, "layers", where=None)))
     if reader.half is not None and tables.index is not None:
-        digests = reachable_from_index(reader.half.layout, tables.index)
+        digests = reachable_from_index(reader.half.layout, tables.index, strict=strict)
         paths.update((blob_name(digest), None) for digest in digests)
     return {member.offset: member for path in paths for member in _members(archive, path)}
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.copying.options import CopyResult as CopyResult
     from tarkit.copying.options import LayerCompression as LayerCompression
     from tarkit.copying.options import Sparse as Sparse
+    from tarkit.copying.referrers import copy_referrers as copy_referrers
     from tarkit.errors import AmbiguousImageError as AmbiguousImageError
     from tarkit.errors import AuthenticationError as AuthenticationError
     from tarkit.errors import BlobNotFoundError as BlobNotFoundError
@@ -72,6 +73,16 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.image.platform import Platform as Platform
     from tarkit.image.reference import Reference as Reference
     from tarkit.image.runtime import Runtime as Runtime
+    from tarkit.managing.annotations import annotate_image as annotate_image
+    from tarkit.managing.content import open_blob as open_blob
+    from tarkit.managing.content import put_blob as put_blob
+    from tarkit.managing.content import put_manifest as put_manifest
+    from tarkit.managing.deletion import Deletion as Deletion
+    from tarkit.managing.deletion import delete_image as delete_image
+    from tarkit.managing.indexes import add_to_index as add_to_index
+    from tarkit.managing.indexes import create_index as create_index
+    from tarkit.managing.indexes import remove_from_index as remove_from_index
+    from tarkit.managing.tags import tag_image as tag_image
     from tarkit.progress import Event as Event
     from tarkit.progress import Progress as Progress
     from tarkit.protocols import Destination as Destination
@@ -79,6 +90,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.protocols import MountingDestination as MountingDestination
     from tarkit.protocols import Profile as Profile
     from tarkit.protocols import Reader as Reader
+    from tarkit.protocols import ReferrerWriter as ReferrerWriter
+    from tarkit.protocols import ReferringSource as ReferringSource
     from tarkit.protocols import RemoteSource as RemoteSource
     from tarkit.protocols import SequentialSource as SequentialSource
     from tarkit.protocols import Source as Source
@@ -123,8 +136,11 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.transports.location import open_writer as open_writer
     from tarkit.transports.oci_archive.reader import OCIArchiveReader as OCIArchiveReader
     from tarkit.transports.oci_archive.writer import OCIArchiveWriter as OCIArchiveWriter
+    from tarkit.transports.oci_layout.pruning import PrunedBlob as PrunedBlob
+    from tarkit.transports.oci_layout.pruning import prune_layout as prune_layout
     from tarkit.transports.oci_layout.reader import OCILayoutReader as OCILayoutReader
     from tarkit.transports.oci_layout.writer import OCILayoutWriter as OCILayoutWriter
+    from tarkit.transports.registry.catalog import list_repositories as list_repositories
     from tarkit.transports.registry.credentials import Credentials as Credentials
     from tarkit.transports.registry.foreign import fetch_layer as fetch_layer
     from tarkit.transports.registry.options import RegistryOptions as RegistryOptions
@@ -154,6 +170,7 @@ _MODULES = {
         "LayerCompression",
         "Sparse",
     ),
+    "tarkit.copying.referrers": ("copy_referrers",),
     "tarkit.errors": (
         "AmbiguousImageError",
         "AuthenticationError",
@@ -219,6 +236,22 @@ _MODULES = {
     "tarkit.image.platform": ("Platform",),
     "tarkit.image.reference": ("Reference",),
     "tarkit.image.runtime": ("Runtime",),
+    "tarkit.managing.annotations": ("annotate_image",),
+    "tarkit.managing.content": (
+        "open_blob",
+        "put_blob",
+        "put_manifest",
+    ),
+    "tarkit.managing.deletion": (
+        "Deletion",
+        "delete_image",
+    ),
+    "tarkit.managing.indexes": (
+        "add_to_index",
+        "create_index",
+        "remove_from_index",
+    ),
+    "tarkit.managing.tags": ("tag_image",),
     "tarkit.progress": (
         "Event",
         "Progress",
@@ -229,6 +262,8 @@ _MODULES = {
         "MountingDestination",
         "Profile",
         "Reader",
+        "ReferrerWriter",
+        "ReferringSource",
         "RemoteSource",
         "SequentialSource",
         "Source",
@@ -292,8 +327,13 @@ _MODULES = {
     ),
     "tarkit.transports.oci_archive.reader": ("OCIArchiveReader",),
     "tarkit.transports.oci_archive.writer": ("OCIArchiveWriter",),
+    "tarkit.transports.oci_layout.pruning": (
+        "PrunedBlob",
+        "prune_layout",
+    ),
     "tarkit.transports.oci_layout.reader": ("OCILayoutReader",),
     "tarkit.transports.oci_layout.writer": ("OCILayoutWriter",),
+    "tarkit.transports.registry.catalog": ("list_repositories",),
     "tarkit.transports.registry.credentials": ("Credentials",),
     "tarkit.transports.registry.foreign": ("fetch_layer",),
     "tarkit.transports.registry.options": (

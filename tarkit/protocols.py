@@ -29,7 +29,7 @@ from typing import BinaryIO, Protocol, Self, runtime_checkable
 from tarkit.errors import TarkitError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
-from tarkit.image.manifest import RawManifest
+from tarkit.image.manifest import Index, RawManifest
 from tarkit.image.media_types import Compression, Family
 from tarkit.image.platform import Platform
 from tarkit.streams.verify import VerifyingReader
@@ -116,6 +116,19 @@ class RemoteSource(Protocol):
     @property
     def most_open(self) -> int:
         """The maximum number of blobs to open at a time."""
+        ...
+
+
+@runtime_checkable
+class ReferringSource(Protocol):
+    """A source that knows the referrers of its manifests, such as signatures."""
+
+    def referrers(self, digest: Digest | None = None) -> Index:
+        """Return an index of the referrers of the manifest *digest*, by default the top one."""
+        ...
+
+    def referrer(self, entry: Descriptor) -> Source:
+        """Return the artifact of an *entry* of :meth:`referrers`."""
         ...
 
 
@@ -282,4 +295,13 @@ class KeepingWriter(Protocol):
 
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
         """Return a Destination for *image* under *names* that keeps the metadata of its entry."""
+        ...
+
+
+@runtime_checkable
+class ReferrerWriter(Protocol):
+    """A Writer that lists artifacts under their subjects."""
+
+    def referrer(self) -> Destination:
+        """Return a Destination for one artifact, which becomes a referrer of its subject."""
         ...

@@ -90,8 +90,8 @@ class BlobWriter(Closeable):
         self.sync()
 
     def remove(self, digest: Digest) -> None:
-        """Remove the blob; do nothing if it is missing or cannot be removed."""
-        with suppress(OSError):
+        """Remove the blob; do nothing if it is missing."""
+        with os_errors(self._root.path), suppress(FileNotFoundError):
             self._directory(digest.algorithm).unlink(digest.hex)
 
     def sync(self) -> None:

@@ -17,6 +17,16 @@ COMMANDS = (
     "copy",
     "list",
     "inspect",
+    "digest",
+    "tag",
+    "delete",
+    "index",
+    "annotate",
+    "prune",
+    "referrers",
+    "manifest",
+    "blob",
+    "catalog",
     "verify",
     "ls",
     "cat",
@@ -29,7 +39,8 @@ COMMANDS = (
     "login",
     "logout",
 )
-"""The module of each name defines the function ``NAME_command``."""
+"""The module of each name defines the function ``NAME_command`` or, for commands with commands of
+their own, the application ``NAME_group``."""
 
 
 def _print_version(value: bool) -> None:
@@ -66,7 +77,10 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     wanted = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
     for name in wanted:
         module = import_module(f"tarkit.cli.{name}")
-        app.command(name)(getattr(module, f"{name}_command"))
+        if group := getattr(module, f"{name}_group", None):
+            app.add_typer(group, name=name)
+        else:
+            app.command(name)(getattr(module, f"{name}_command"))
     return app
 
 

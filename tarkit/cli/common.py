@@ -61,6 +61,11 @@ def size_text(size: int) -> str:
     return f"{amount:.1f} TiB"
 
 
+def blobs_text(count: int, size: int) -> str:
+    """Format a number of blobs and their total size: ``1 blob, 1.5 MiB``."""
+    return f"{count} blob{'' if count == 1 else 's'}, {size_text(size)}"
+
+
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Align *rows* in columns and escape control characters."""
     rows = [[one_line(cell) for cell in row] for row in rows]

@@ -109,6 +109,13 @@ def copy_command(
             help="Download non-distributable layers from their URLs.",
         ),
     ] = False,
+    referrers: Annotated[
+        bool,
+        typer.Option(
+            "--referrers",
+            help="Copy signatures and other referrers, too; implies --preserve-digests.",
+        ),
+    ] = False,
     digest_file: Annotated[
         Path | None, typer.Option(help="Write the digest of the copy to this file.")
     ] = None,
@@ -142,7 +149,7 @@ def copy_command(
             sparse=sparse,
             compression=compression,
             level=compression_level,
-            preserve_digests=preserve_digests,
+            preserve_digests=preserve_digests or referrers,
             jobs=jobs,
             on_progress=listener,
             verify_diff_ids=verify_diff_ids,
@@ -179,7 +186,15 @@ def copy_command(
                 except_names=names,
                 rules=rules,
             )
+        if referrers:
+            from tarkit.copying.referrers import copy_referrers, require_referrers
+
+            require_referrers(image, writer)
         result = copy_image(image, writer.destination(*names), options)
+        if referrers:
+            copied = copy_referrers(image, writer, result.descriptor, options)
+            text = f"copied {copied} referrer{'' if copied == 1 else 's'}"
+            result = replace(result, notes=(*result.notes, text))
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
             file.write(f"{result.descriptor.digest}\n".encode())

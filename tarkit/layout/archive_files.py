@@ -9,7 +9,8 @@ from tarkit.errors import BlobNotFoundError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.document import METADATA_LIMIT
-from tarkit.layout.layout import Layout, LayoutSource
+from tarkit.layout.layout import Layout
+from tarkit.layout.source import LayoutSource
 from tarkit.tar.archive import Archive
 
 

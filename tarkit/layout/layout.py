@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import BinaryIO, Protocol
 
-from tarkit.errors import BlobNotFoundError, LimitExceededError, MalformedError
+from tarkit.errors import LimitExceededError, MalformedError
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT, get_string, parse_object
 from tarkit.image.manifest import Index, RawManifest, UnreadableEntry
+from tarkit.image.referrer import subject_in_tag
 from tarkit.layout.names import CONTAINERD_NAME, names_of, normalized
 from tarkit.protocols import ImageEntry, UnreadableImage
 from tarkit.selection.catalog import EXACT, Catalog, Spelling
@@ -86,7 +87,18 @@ class Layout:
         A name is compared verbatim first, then as a full reference. Raises the errors of
         :meth:`Catalog.choose`.
         """
+        if name is None and position is None:
+            position = self._only_image()
         return self._catalog.choose(name, position)[0]
+
+    def _only_image(self) -> int | None:
+        """Return the position of the only entry that is not a list of referrers, or None."""
+        found = [
+            image.index
+            for image in self.images()
+            if not (len(image.names) == 1 and subject_in_tag(image.names[0]))
+        ]
+        return found[0] if len(found) == 1 else None
 
     def matches(self, name: str) -> Mapping[int, str]:
         """Return the positions of all images that *name* matches, each with the matching name."""
@@ -191,35 +203,3 @@ def _check_marker(files: LayoutFiles) -> None:
     if version != VERSION:
         message = f"unsupported layout version {version[:40]!r}, expected {VERSION}"
         raise MalformedError(message, where=where)
-
-
-class LayoutSource:
-    """One image of a layout. It returns only manifests reachable from the top one, each verified."""
-
-    def __init__(self, layout: Layout, top: Descriptor, names: tuple[str, ...]) -> None:
-        self._layout = layout
-        self._top = top
-        self._known = {top.digest: top}
-        self.names = names
-        self.platform = top.platform
-        self.where = layout.files.where
-
-    def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
-        descriptor = self._top if digest is None else self._known.get(digest)
-        if descriptor is None:
-            raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
-        raw = self._layout.manifest(descriptor)
-        if raw.is_index:
-            # Only children of returned indexes are reachable: digests from elsewhere are refused.
-            for child in Index.parse(raw, strict=False).manifests:
-                self._known.setdefault(child.digest, child)
-        return raw
-
-    def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
-        return self._layout.files.open_blob(descriptor.digest)
-
-    def holds(self, descriptor: Descriptor) -> bool:
-        """See :class:`tarkit.protocols.SparseSource`."""
-        return self._layout.files.blob_size(descriptor.digest) is not None

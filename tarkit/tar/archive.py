@@ -6,10 +6,18 @@ import contextlib
 import io
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from tarkit.errors import LimitExceededError, MalformedError, MemberNotFoundError, NotAnImageError
+from tarkit.errors import (
+    LimitExceededError,
+    MalformedError,
+    MemberNotFoundError,
+    NotAnImageError,
+    UnsupportedError,
+)
+from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable, chunks_of, read_bounded
 from tarkit.streams.closeable import Closeable
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
@@ -46,6 +54,7 @@ class Archive(Closeable):
         self._data = data
         self._file = file
         self._names = Names(index.members, where)
+        self._opened = None if file is None else os.fstat(file.fileno())
         self.compression = compression
         self.size = size
         self.where = where
@@ -198,6 +207,28 @@ class Archive(Closeable):
             raise LimitExceededError(message, limit=limit, where=self.where)
         with self.open_member(member) as stream:
             return read_bounded(stream, limit, where=self.where)
+
+    def raw(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the uncompressed bytes of the archive from *start* to *end*, headers included."""
+        while start < end and (chunk := self._data.read_at(start, min(CHUNK_SIZE, end - start))):
+            yield chunk
+            start += len(chunk)
+
+    def fileno(self) -> int:
+        """Return the descriptor of the file; raises :class:`UnsupportedError` if it was not kept."""
+        if self._file is None:
+            raise UnsupportedError("data of a pipe was not kept", where=self.where)
+        return self._file.fileno()
+
+    def is_file(self, status: os.stat_result | None) -> bool:
+        """Return whether *status* is that of the file as it was opened, unchanged since then."""
+        return (
+            status is not None
+            and self._opened is not None
+            and os.path.samestat(status, self._opened)
+            and (status.st_size, status.st_mtime_ns)
+            == (self._opened.st_size, self._opened.st_mtime_ns)
+        )
 
     def close(self) -> None:
         """Close the file, or delete the spool."""

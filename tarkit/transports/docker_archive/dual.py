@@ -85,6 +85,11 @@ class OCIHalf:
                 return cls(archive, alone=alone)
         return None
 
+    @property
+    def layout(self) -> Layout:
+        """The layout in the archive."""
+        return self._layout
+
     def source(self, top: Descriptor, names: tuple[str, ...]) -> ArchiveSource:
         """Return the image whose top manifest or index is *top*."""
         return ArchiveSource(self._files, self._layout, top, names)

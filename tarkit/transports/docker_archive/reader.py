@@ -61,6 +61,20 @@ class DockerArchiveReader(ArchiveHolder):
             )
         raise MalformedError("not a docker archive: manifest.json is missing", where=self.where)
 
+    @property
+    def is_legacy(self) -> bool:
+        """Whether the archive is from before Docker 1.10, without a ``manifest.json``."""
+        return self._is_legacy
+
+    @property
+    def half(self) -> OCIHalf | None:
+        """The OCI half of the archive, or None if there is none."""
+        return self._half
+
+    def position(self, image: DockerImage) -> int | None:
+        """Return the position of *image*'s item in ``manifest.json``, or None if it has no item."""
+        return next((at for at, item in enumerate(self._items) if item is image.item), None)
+
     @cached_property
     def _half(self) -> OCIHalf | None:
         """The OCI half of the archive, if there is one."""

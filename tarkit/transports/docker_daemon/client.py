@@ -1,4 +1,4 @@
-"""The Docker Engine API calls that list, save and load images."""
+"""The Docker Engine API calls that list, tag, save and load images."""
 
 from __future__ import annotations
 
@@ -85,6 +85,12 @@ class DaemonClient:
                 hint="'tarkit list docker-daemon:' lists its images",
             ) from None
         return DaemonImage.from_json(document, where=self.where)
+
+    def tag(self, name: str, repository: str, tag: str) -> None:
+        """Name the image *name* also ``repository:tag``; raises :class:`ImageNotFoundError`."""
+        query = f"repo={quote(repository, safe='')}&tag={quote(tag, safe='')}"
+        with response_to(self._daemon, f"/images/{_quoted(name)}/tag?{query}", post=True) as body:
+            read_bounded(body, METADATA_LIMIT, where=self.where)
 
     @contextmanager
     def save(self, name: str) -> Iterator[Body]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Raw bytes of a response other than an image, chunk framing included. Readers set lower limits.
 _LONGEST = 1 << 30
+_SUCCESS = (200, 201)
 
 
 class Body:
@@ -63,9 +64,14 @@ class Body:
 
 @contextlib.contextmanager
 def response_to(
-    daemon: Daemon, path: str, *, upload: BinaryIO | None = None, stall_timeout: float = 0
+    daemon: Daemon,
+    path: str,
+    *,
+    upload: BinaryIO | None = None,
+    post: bool = False,
+    stall_timeout: float = 0,
 ) -> Iterator[Body]:
-    """GET *path*, or POST all of *upload* to it, and yield the body of the response.
+    """GET *path*, or POST all of *upload* or, with *post*, nothing to it; yield the response's body.
 
     The whole response must arrive within the daemon's ``answer_timeout``; with *stall_timeout*, it
     may instead take any time but never pause for more seconds than that.
@@ -76,12 +82,12 @@ def response_to(
     allowance = TimeAllowance(daemon.host, seconds)
     with contextlib.closing(_connected(daemon, allowance, seconds)) as connection:
         with translated_errors(daemon.host):
-            _send(connection, path, upload)
+            _send(connection, path, upload, "POST" if post else "GET")
             allowance.renew()  # the upload has used its own time
             response = connection.getresponse()
         with contextlib.closing(response):
             allowance.expect(_LONGEST)
-            if response.status != 200:
+            if response.status not in _SUCCESS:
                 explanation = read_bounded(
                     Body(response, daemon.host, allowance), METADATA_LIMIT, where=daemon.host
                 )
@@ -150,10 +156,10 @@ class _UnixConnection(HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _send(connection: HTTPConnection, path: str, upload: BinaryIO | None) -> None:
+def _send(connection: HTTPConnection, path: str, upload: BinaryIO | None, method: str) -> None:
     headers = {"User-Agent": "tarkit", "Accept-Encoding": "identity"}
     if upload is None:
-        connection.request("GET", path, headers=headers)
+        connection.request(method, path, headers=headers)
         return
     headers["Content-Type"] = "application/x-tar"
     headers["Content-Length"] = str(upload.seek(0, 2))

@@ -29,3 +29,11 @@ def require_name(text: str) -> str:
             hint="write docker-daemon:NAME:TAG",
         )
     return text
+
+
+def tag_name(text: str) -> Reference:
+    """Return *text* as a full reference with a tag; raises :class:`UsageError` for a digest or an ID."""
+    reference = Reference.parse(require_name(text))
+    if reference.digest:
+        raise UsageError(f"{text!r} has a digest, but the daemon names images by tag only")
+    return reference.tagged()

@@ -18,7 +18,7 @@ from tarkit.transports.docker_archive.items import DockerImage
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.transports.docker_daemon.client import DaemonClient, DaemonImage
 from tarkit.transports.docker_daemon.daemon import Daemon
-from tarkit.transports.docker_daemon.names import ID_PREFIX, lookup_name
+from tarkit.transports.docker_daemon.names import ID_PREFIX, lookup_name, tag_name
 from tarkit.transports.docker_daemon.saving import saved_archive
 
 
@@ -69,6 +69,17 @@ class DockerDaemonReader(Closeable):
         wanted = self._lookup_name(name, None)
         self._client.find(wanted)
         return saved_archive(self._client, wanted, keep_data=self._keep_data)
+
+    def tag(self, name: str | None, index: int | None, names: Sequence[str]) -> Digest:
+        """Give the image, selected as by :meth:`source`, also *names*; return its ID.
+
+        Raises :class:`ImageNotFoundError`, and :class:`UsageError` for a digest or an ID.
+        """
+        references = [tag_name(text) for text in names]
+        image = self._client.find(self._lookup_name(name, index))
+        for reference in references:
+            self._client.tag(str(image.id), reference.repository, reference.tag)
+        return image.id
 
     def _lookup_name(self, name: str | None, index: int | None) -> str:
         # The daemon resolves names itself, which saves listing all its images.

@@ -18,17 +18,17 @@ class OCIArchiveReader(ArchiveHolder):
     def __init__(self, archive: Archive) -> None:
         super().__init__(archive)
         self._files = ArchiveFiles(archive)
-        self._layout = Layout.read(self._files)
+        self.layout = Layout.read(self._files)
 
     def images(self) -> Sequence[ImageEntry]:
         """See :class:`tarkit.protocols.Reader`."""
-        return self._layout.images()
+        return self.layout.images()
 
     def listing(self) -> Index:
         """Return ``index.json`` as a list of images, with its annotations and unknown fields."""
-        return self._layout.listing()
+        return self.layout.listing()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> ArchiveSource:
         """See :class:`tarkit.protocols.Reader`."""
-        image = self._layout.find(name, index)
-        return ArchiveSource(self._files, self._layout, image.descriptor, image.names[:1])
+        image = self.layout.find(name, index)
+        return ArchiveSource(self._files, self.layout, image.descriptor, image.names[:1])

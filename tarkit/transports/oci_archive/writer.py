@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tarkit.image.descriptor import Descriptor
-from tarkit.image.manifest import RawManifest
+from tarkit.image.digest import blob_name
+from tarkit.image.manifest import Index, RawManifest
+from tarkit.image.referrer import subject_in_tag
 from tarkit.layout.archive_output import ArchiveBlobs, ArchiveOutput
 from tarkit.layout.destination import ARCHIVE_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
+from tarkit.layout.referrers import list_entry, referrer_lists
 from tarkit.protocols import ImageEntry, Reader
 from tarkit.transports.oci_archive.reader import OCIArchiveReader
 from tarkit.values import replace
@@ -27,6 +30,8 @@ class OCIArchiveWriter:
         self._list = EMPTY_INDEX
         self._kept: list[Descriptor] = []
         self._entries: list[Descriptor] = []
+        self._referrers: list[RawManifest] = []
+        self._lists: dict[str, Index] = {}  # of referrers kept from the replaced archive
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -53,9 +58,21 @@ class OCIArchiveWriter:
 
         def add_entries(manifest: RawManifest) -> None:
             now = manifest.descriptor
+            if manifest.is_index and image.names and subject_in_tag(image.names[0]):
+                self._lists[image.names[0]] = Index.parse(manifest)
             self._kept.append(image.descriptor.with_content(now.media_type, now.digest, now.size))
 
         return self._destination(add_entries)
+
+    def referrer(self) -> LayoutDestination:
+        """See :class:`tarkit.protocols.ReferrerWriter`."""
+        return self._destination(self._referrers.append)
+
+    def _list_referrers(self) -> Iterator[Descriptor]:
+        """Append indexes of the new referrers; yield their entries."""
+        for name, index in referrer_lists(self._lists, self._referrers).items():
+            self._output.add(blob_name(index.digest), index.data)
+            yield list_entry(name, index)
 
     def _destination(self, on_commit: Callable[[RawManifest], None]) -> LayoutDestination:
         return LayoutDestination(self.where, ARCHIVE_PROFILE, ArchiveBlobs(self._output), on_commit)
@@ -73,6 +90,7 @@ class OCIArchiveWriter:
         with self._output as output:
             if kind is None and (self._kept or self._entries):
                 kept = replace(self._list, manifests=tuple(self._kept))
-                output.add(INDEX_FILE, with_entries(kept, self._entries).serialize().data)
+                entries = [*self._entries, *self._list_referrers()]
+                output.add(INDEX_FILE, with_entries(kept, entries).serialize().data)
                 output.add(MARKER_FILE, MARKER)
                 output.publish()

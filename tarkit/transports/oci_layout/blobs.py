@@ -73,7 +73,8 @@ class StagedBlobs:
                 kept = needed()
                 for digest in new:
                     if digest not in kept:
-                        layout.remove(digest)
+                        with suppress(TarkitError):  # the first error is the one to report
+                            layout.remove(digest)
             raise
 
     def _reuse(self, blob: Descriptor) -> bool:

@@ -10,7 +10,8 @@ from tarkit.blobs.store import BlobStore
 from tarkit.errors import PathNotFoundError
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
-from tarkit.layout.layout import Layout, LayoutSource
+from tarkit.layout.layout import Layout
+from tarkit.layout.source import LayoutSource
 from tarkit.protocols import ImageEntry
 from tarkit.streams.closeable import Closeable
 from tarkit.streams.files import FOLLOW_LINKS_HINT, read_file, require_inside
@@ -47,7 +48,7 @@ class OCILayoutReader(Closeable):
     """The images of an OCI layout directory (image-spec image-layout.md)."""
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+        self.layout = layout
         self.where = layout.files.where
 
     @classmethod
@@ -65,12 +66,12 @@ class OCILayoutReader(Closeable):
 
     def images(self) -> Sequence[ImageEntry]:
         """See :class:`tarkit.protocols.Reader`."""
-        return self._layout.images()
+        return self.layout.images()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> LayoutSource:
         """See :class:`tarkit.protocols.Reader`."""
-        image = self._layout.find(name, index)
-        return LayoutSource(self._layout, image.descriptor, image.names[:1])
+        image = self.layout.find(name, index)
+        return LayoutSource(self.layout, image.descriptor, image.names[:1])
 
     def close(self) -> None:
         """Do nothing: no file stays open between calls."""

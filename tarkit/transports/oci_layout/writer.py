@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +14,12 @@ from tarkit.blobs.writing import BlobWriter
 from tarkit.errors import RefusedError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
-from tarkit.image.manifest import RawManifest
+from tarkit.image.manifest import Index, RawManifest
 from tarkit.layout.destination import DIRECTORY_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, Layout
 from tarkit.layout.referenced import referenced
+from tarkit.layout.referrers import list_entry, lists_in, referrer_lists
 from tarkit.streams.atomic import write_file
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory
@@ -54,6 +56,7 @@ class OCILayoutWriter:
         self._blobs = StagedBlobs(reused, directories.new, verify_existing=verify_existing)
         stack.enter_context(self._blobs.staged)
         self._entries: list[Descriptor] = []
+        self._referrers: list[RawManifest] = []
 
     @classmethod
     def open(cls, path: str | Path, *, verify_existing: bool = False) -> Self:
@@ -75,6 +78,10 @@ class OCILayoutWriter:
 
         return LayoutDestination(self.where, DIRECTORY_PROFILE, self._blobs, add_entries)
 
+    def referrer(self) -> LayoutDestination:
+        """See :class:`tarkit.protocols.ReferrerWriter`."""
+        return LayoutDestination(self.where, DIRECTORY_PROFILE, self._blobs, self._referrers.append)
+
     def __enter__(self) -> Self:
         return self
 
@@ -86,7 +93,7 @@ class OCILayoutWriter:
     ) -> None:
         """Publish the committed images, unless the block raised an error."""
         with self._stack:
-            if kind is None and self._entries:
+            if kind is None and (self._entries or self._referrers):
                 with os_errors(self._path):
                     self._publish()
 
@@ -109,7 +116,8 @@ class OCILayoutWriter:
             old = self._read(layout)
             if old.is_flat():  # the new index lists the old one, which must become a blob
                 self._blobs.put(VerifyingReader(io.BytesIO(old.top.data)))
-            index = with_entries(old.listing(), self._entries)
+            lists = self._list_referrers(lists_in(old) if self._referrers else {})
+            index = with_entries(old.listing(), [*self._entries, *lists])
 
             # Read again, since a writer without the lock may have changed the index.
             def needed() -> set[Digest]:
@@ -119,13 +127,21 @@ class OCILayoutWriter:
                 if index != old.index:
                     write_file(layout, INDEX_FILE, index.serialize().data)
 
+    def _list_referrers(self, old: Mapping[str, Index]) -> list[Descriptor]:
+        """Store indexes of the new referrers, which extend the *old* ones; return their entries."""
+        lists = referrer_lists(old, self._referrers)
+        for index in lists.values():
+            self._blobs.put(VerifyingReader(io.BytesIO(index.data)))
+        return [list_entry(name, index) for name, index in lists.items()]
+
     def _read(self, layout: Directory) -> Layout:
         return Layout.read(DirectoryFiles(layout.reference, where=self.where))
 
     def _publish_new(self) -> bool:
         """Rename the staged layout to the path; return False if the path exists by now."""
         new, parent, name = self._directories.new, self._directories.parent, self._path.name
-        index = with_entries(EMPTY_INDEX, self._entries).serialize()
+        entries = [*self._entries, *self._list_referrers({})]
+        index = with_entries(EMPTY_INDEX, entries).serialize()
         write_file(new, MARKER_FILE, MARKER, durable=False)
         write_file(new, INDEX_FILE, index.data, durable=False)
         self._blobs.staged.sync()

@@ -11,12 +11,13 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, is_acceptable
 from tarkit.image.reference import Reference
+from tarkit.image.referrer import subject_of
 from tarkit.protocols import Profile, Source
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.registry.known_layers import layers_by_diff_id
 from tarkit.transports.registry.messages import Answer
 from tarkit.transports.registry.mount import mount_blob
-from tarkit.transports.registry.referrers import record_referrer, subject_of
+from tarkit.transports.registry.referrers import record_referrer
 from tarkit.transports.registry.repository import Repository
 from tarkit.transports.registry.source import RegistrySource
 from tarkit.transports.registry.upload import upload_blob
@@ -125,10 +126,11 @@ class RegistryDestination:
                 raise CannotModifyError(
                     f"the image is {top.digest}", where=str(reference), hint="use a tag instead"
                 )
+        tagged = bool(self._references) and all(ref.tag for ref in self._references)
         for manifest in manifests:
             # a top that only needs tags is sent once, below; a subject must be handled before
             subject = subject_of(manifest)
-            if manifest is not top or subject or not all(ref.tag for ref in self._references):
+            if manifest is not top or subject or not tagged:
                 answer = self._repository.put_manifest(manifest, manifest.digest)
                 if subject and not answer.headers.get("OCI-Subject"):
                     self._list(manifest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from tarkit.errors import (
     BlobNotFoundError,
@@ -40,13 +40,14 @@ _ACCEPT = {"Accept": ", ".join(_MANIFEST_TYPES)}
 _KNOWN_TYPES = media_types.MANIFESTS | media_types.INDEXES | media_types.SCHEMA1
 _REJECTED = frozenset({400, 405, 406, 413, 415, 422})
 
+Actions: TypeAlias = Literal["pull", "pull,push", "pull,delete"]
+"""What a token must allow."""
+
 
 class Repository:
     """The repository ``domain/path``; tokens must allow *actions*."""
 
-    def __init__(
-        self, client: RegistryClient, domain: str, path: str, actions: Literal["pull", "pull,push"]
-    ) -> None:
+    def __init__(self, client: RegistryClient, domain: str, path: str, actions: Actions) -> None:
         self.client = client
         self.domain = domain
         self.path = path
@@ -55,9 +56,7 @@ class Repository:
         self.chunk_size = 0  # bytes of a chunk; 0 until the registry refuses a blob sent at once
 
     @classmethod
-    def connect(
-        cls, reference: Reference, options: RegistryOptions, actions: Literal["pull", "pull,push"]
-    ) -> Self:
+    def connect(cls, reference: Reference, options: RegistryOptions, actions: Actions) -> Self:
         """Return the repository of *reference*, without connecting yet."""
 
         def credentials() -> Credentials | None:

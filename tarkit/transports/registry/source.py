@@ -50,6 +50,12 @@ class RegistrySource:
             return self.repository.manifest_size(descriptor.digest) is not None
         return self.repository.blob_size(descriptor.digest) is not None
 
-    def referrers(self) -> Index:
-        """Return an index of the image's referrers, such as signatures and attestations."""
-        return referrers(self.repository, self.manifest().digest)
+    def referrers(self, digest: Digest | None = None) -> Index:
+        """See :class:`tarkit.protocols.ReferringSource`; the default is the image itself."""
+        return referrers(self.repository, digest or self.manifest().digest)
+
+    def referrer(self, entry: Descriptor) -> RegistrySource:
+        """See :class:`tarkit.protocols.ReferringSource`."""
+        return RegistrySource(
+            self.repository, replace(self._reference, tag="", digest=entry.digest)
+        )

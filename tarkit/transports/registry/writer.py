@@ -35,6 +35,10 @@ class RegistryWriter(Closeable):
         references = [named(self._reference, name) for name in names or (None,)]
         return RegistryDestination(self._repository, references)
 
+    def referrer(self) -> RegistryDestination:
+        """See :class:`tarkit.protocols.ReferrerWriter`."""
+        return RegistryDestination(self._repository, ())
+
     def close(self) -> None:
         """Close the connections."""
         self._repository.client.close()

@@ -75,7 +75,7 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def behave(self) -> None:
-        path = unquote(self.path)
+        path = unquote(self.path.partition("?")[0])
         if path == "/_ping":
             self.answer(200, b"OK")
         elif path == "/images/json":
@@ -93,6 +93,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, dump({"message": f"No such image: {name}"}))
         elif what == "json":
             self.answer(200, dump(kept.document))
+        elif what == "tag":
+            self.answer(201, b"")
         else:
             self.stream(kept.archive)
 

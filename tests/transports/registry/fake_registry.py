@@ -48,6 +48,7 @@ class FakeRegistry:
         self.authorize: Callable[[Exchange], bool] = lambda exchange: True
         self.referrers_api = True
         self.mounts = True
+        self.deletes = True
         self.honours_ranges = True
         self.least_chunk = 0
         self.page = 1000
@@ -108,11 +109,14 @@ class Exchange(Handler):
         if parts.path == "/v2/":
             self.answer(200, b"{}")
             return
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        if parts.path == "/v2/_catalog":
+            self._catalog(query)
+            return
         match = PATH.fullmatch(parts.path)
         if match is None:
             self.refuse(404, "NAME_UNKNOWN")
             return
-        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         repo, kind, rest = match["repo"], match["kind"], match["rest"]
         if kind == "blobs" and rest.startswith("uploads/"):
             self._upload(repo, rest.removeprefix("uploads/"), query)
@@ -151,10 +155,26 @@ class Exchange(Handler):
             self.answer(201, b"", **headers)
         elif name not in held:
             self.refuse(404, "MANIFEST_UNKNOWN")
+        elif self.command == "DELETE":
+            self._delete(held, name)
         else:
             media_type, data = held[name]
             headers = {"Docker-Content-Digest": digest_of(data), "Content-Type": media_type}
             self.answer(200, data, **headers)
+
+    def _delete(self, held: dict[str, tuple[str, bytes]], name: str) -> None:
+        if not self.registry.deletes:
+            self.refuse(405, "UNSUPPORTED")
+            return
+        for tag in [tag for tag in held if held[tag] == held[name]]:
+            del held[tag]
+        self.answer(202)
+
+    def _catalog(self, query: dict[str, str]) -> None:
+        rest = [name for name in sorted(self.registry.manifests) if name > query.get("last", "")]
+        page, more = rest[: self.registry.page], rest[self.registry.page :]
+        headers = {"Link": f'</v2/_catalog?last={page[-1]}&n=2>; rel="next"'} if more else {}
+        self.answer(200, json.dumps({"repositories": page}).encode(), **headers)
 
     def _tags(self, repo: str, query: dict[str, str]) -> None:
         if repo not in self.registry.manifests:

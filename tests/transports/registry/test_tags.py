@@ -135,7 +135,7 @@ def test_a_cycle_of_pages_is_read_once(registry: FakeRegistry, options: Registry
     [
         ("bytes of tags", lambda n: {"tags": [f"{n}-{'x' * (4 << 20)}"[: (4 << 20) - 99]]}, 7),
         ("tags", lambda n: {"tags": [f"{n}-{t}" for t in range(100_000)]}, 2),
-        ("pages in a row without a new tag", lambda n: {"tags": ["a"]}, 12),
+        ("pages in a row without new tags", lambda n: {"tags": ["a"]}, 12),
     ],
 )
 def test_endless_lists(
@@ -146,7 +146,7 @@ def test_endless_lists(
     requests: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tarkit.transports.registry.tags._FRUITLESS_LIMIT", 10)
+    monkeypatch.setattr("tarkit.transports.registry.pages._FRUITLESS_LIMIT", 10)
     pages(registry, lambda n: (make(n), link(n)))
     with pytest.raises(LimitExceededError, match=rf"more than \d+ {limit}"):
         tags(registry, options)
@@ -156,7 +156,7 @@ def test_endless_lists(
 def test_pages_are_bounded(
     registry: FakeRegistry, options: RegistryOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tarkit.transports.registry.tags._PAGES_LIMIT", 20)
+    monkeypatch.setattr("tarkit.transports.registry.pages._PAGES_LIMIT", 20)
     pages(registry, lambda n: ({"tags": [f"t{n}"]}, link(n)))
     with pytest.raises(LimitExceededError, match="more than 20 pages"):
         tags(registry, options)

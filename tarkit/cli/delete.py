@@ -1,0 +1,37 @@
+"""``tarkit delete SRC``."""
+
+from __future__ import annotations
+
+from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, blobs_text, print_json
+from tarkit.cli.messages import note, reporting_success
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.transports.location import Location, Transport
+
+
+def delete_command(
+    source: SourceArgument,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Delete an image, and the content that no other image uses.
+
+    If the image has several names, only the given one goes. In a registry, all tags of its digest
+    go. An archive is replaced by a new one when it is complete.
+    """
+    from tarkit.managing.deletion import delete_image
+
+    location = Location.parse(source)
+    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    result = delete_image(location, registry=registry)
+    with reporting_success():
+        if json_output:
+            print_json({"digest": str(result.digest), "blobs": result.blobs, "bytes": result.bytes})
+        elif not quiet:
+            removed = f"; removed {blobs_text(result.blobs, result.bytes)}"
+            remote = location.transport is Transport.REGISTRY
+            note(f"deleted {result.digest}{'' if remote else removed}")

@@ -1,0 +1,144 @@
+"""``tarkit index create|add|remove``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tarkit.cli.common import Debug, Json, Quiet, print_json
+from tarkit.cli.messages import note, reporting_success
+from tarkit.cli.progress import progress_listener
+from tarkit.cli.registry import (
+    AuthFile,
+    CertDir,
+    Creds,
+    SourceCreds,
+    TlsVerify,
+    registry_options,
+)
+from tarkit.copying.options import CopyOptions, CopyResult
+from tarkit.transports.location import Location, open_source
+
+index_group = typer.Typer(
+    rich_markup_mode=None,
+    help="Create and change multi-platform images in a layout, OCI archive or registry.",
+)
+
+_Destination = Annotated[
+    str, typer.Argument(metavar="DST", help="Location of the multi-platform image.")
+]
+_Sources = Annotated[
+    list[str],
+    typer.Argument(metavar="SRC...", help="Image; one with several platforms adds them all."),
+]
+
+
+@index_group.command("create")
+def create(
+    destination: _Destination,
+    sources: _Sources,
+    creds: Creds = None,
+    src_creds: SourceCreds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Write a new multi-platform image that consists of other images. Prints its digest."""
+    from tarkit.managing.indexes import create_index
+
+    access = (authfile, tls_verify, cert_dir)
+    _join(create_index, destination, sources, creds, src_creds, access, json_output, quiet)
+
+
+@index_group.command("add")
+def add(
+    destination: _Destination,
+    sources: _Sources,
+    creds: Creds = None,
+    src_creds: SourceCreds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Add images to a multi-platform image, in place of those for the same platform."""
+    from tarkit.managing.indexes import add_to_index
+
+    access = (authfile, tls_verify, cert_dir)
+    _join(add_to_index, destination, sources, creds, src_creds, access, json_output, quiet)
+
+
+@index_group.command("remove")
+def remove(
+    destination: _Destination,
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE...", help="OS/ARCH[/VARIANT] or digest of an image in it."),
+    ],
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
+    json_output: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Remove images from a multi-platform image. Prints the new digest."""
+    from tarkit.managing.indexes import remove_from_index
+
+    place = Location.parse(destination)
+    registry = registry_options(place, creds, authfile, tls_verify, cert_dir)
+    with progress_listener(as_json=json_output, quiet=quiet) as listener:
+        options = CopyOptions(on_progress=listener)
+        result = remove_from_index(place, *images, options=options, registry=registry)
+    _report(result, as_json=json_output, quiet=quiet)
+
+
+def _join(
+    work: Callable[..., CopyResult],
+    destination: str,
+    sources: list[str],
+    creds: str | None,
+    src_creds: str | None,
+    access: tuple[Path | None, bool, Path | None],
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Open *sources* and call *work* with them. Each registry gets only the credentials for it."""
+    place = Location.parse(destination)
+    with ExitStack() as stack:
+        listener = stack.enter_context(progress_listener(as_json=as_json, quiet=quiet))
+        images = []
+        for source in map(Location.parse, sources):
+            registry = registry_options(source, src_creds or creds, *access)
+            images.append(stack.enter_context(open_source(source, registry=registry)))
+        options = CopyOptions(on_progress=listener)
+        registry = registry_options(place, creds, *access)
+        result = work(place, *images, options=options, registry=registry)
+    _report(result, as_json=as_json, quiet=quiet)
+
+
+def _report(result: CopyResult, *, as_json: bool, quiet: bool) -> None:
+    with reporting_success():
+        if as_json:
+            print_json(
+                {
+                    "digest": str(result.descriptor.digest),
+                    "media_type": result.descriptor.media_type,
+                    "bytes": {"read": result.bytes_read, "written": result.bytes_written},
+                    "notes": list(result.notes),
+                }
+            )
+            return
+        print(result.descriptor.digest)
+        for text in () if quiet else result.notes:
+            note(text)

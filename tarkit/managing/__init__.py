@@ -1,0 +1,1 @@
+"""Change and examine containers of images in place: names, deletion, indexes, annotations, blobs."""

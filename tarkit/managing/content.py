@@ -1,0 +1,144 @@
+"""Read and store single blobs and manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from tarkit.errors import BlobNotFoundError, NotFoundError, RefusedError, listed
+from tarkit.image import media_types
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.layout.destination import LayoutDestination
+from tarkit.managing.places import place_of, repository_at
+from tarkit.protocols import Reader
+from tarkit.streams.verify import VerifyingReader
+from tarkit.transports.location import Location, Transport, open_reader, open_writer
+
+if TYPE_CHECKING:
+    from tarkit.transports.registry.options import RegistryOptions
+
+_PLACES = (Transport.OCI, Transport.REGISTRY)
+
+
+@contextmanager
+def open_blob(
+    location: Location | str, digest: Digest | str, *, registry: RegistryOptions | None = None
+) -> Iterator[VerifyingReader]:
+    """Open the blob *digest* at *location*, a container of images or one image; a context manager.
+
+    Reading raises :class:`~tarkit.errors.VerificationError` at the end of a blob that does not have
+    the digest. *registry* holds connection options. Raises :class:`~tarkit.errors.NotFoundError` if
+    there is no such blob. A registry keeps manifests apart from blobs.
+    """
+    location = Location.parse(location) if isinstance(location, str) else location
+    digest = Digest.parse(digest) if isinstance(digest, str) else digest
+    with open_reader(location, registry=registry) as reader:
+        for stream in _streams(reader, location, digest):
+            with VerifyingReader(stream, digest=digest, where=f"{reader.where}: {digest}") as blob:
+                yield blob
+            return
+        raise NotFoundError(f"no blob {digest}", where=reader.where)
+
+
+def _streams(reader: Reader, location: Location, digest: Digest) -> Iterator[BinaryIO]:
+    """Yield the blob, once for each image of *reader* that may have it."""
+    from tarkit.transports.oci_archive.reader import OCIArchiveReader
+    from tarkit.transports.oci_layout.reader import OCILayoutReader
+    from tarkit.transports.registry.source import RegistrySource
+
+    if isinstance(reader, OCILayoutReader | OCIArchiveReader):  # blobs need no image
+        if reader.layout.files.blob_size(digest) is not None:
+            yield reader.layout.files.open_blob(digest)
+        return
+    one = location.name is not None or location.index is not None
+    is_remote = location.transport in (Transport.REGISTRY, Transport.DOCKER_DAEMON)
+    positions = [None] if one or is_remote else [image.index for image in reader.images()]
+    for position in positions:
+        index = location.index if position is None else position
+        source = reader.source(location.name, index=index)
+        descriptor = Descriptor("", digest, 0)
+        if isinstance(source, RegistrySource):
+            size = source.repository.blob_size(digest)
+            if size is None:
+                return
+            descriptor = replace(descriptor, size=size)
+        try:
+            stream = source.open_blob(descriptor)
+        except BlobNotFoundError:
+            continue
+        yield stream
+
+
+def put_blob(
+    location: Location | str, stream: BinaryIO, *, registry: RegistryOptions | None = None
+) -> Descriptor:
+    """Store all of *stream* as a blob at *location*, a layout or repository; return its descriptor.
+
+    A layout is created if it is missing. Until a manifest refers to the blob, prune and a registry's
+    garbage collection may remove it. Raises :class:`~tarkit.errors.UnsupportedError` for other
+    transports.
+    """
+    place = place_of(location, "store blobs in", _PLACES)
+    with VerifyingReader(stream) as blob:
+        if place.transport is Transport.OCI:
+            from tarkit.transports.oci_layout.editing import add_blob
+
+            add_blob(Path(place.path), blob)
+        else:
+            from tarkit.transports.registry.upload import upload_blob
+
+            with repository_at(place, registry, "pull,push") as repository:
+                upload_blob(repository, blob)
+        return Descriptor("application/octet-stream", blob.digest, blob.size)
+
+
+def put_manifest(
+    location: Location | str,
+    data: bytes,
+    *,
+    media_type: str = "",
+    registry: RegistryOptions | None = None,
+) -> Descriptor:
+    """Store the manifest or index *data*, byte for byte, under the name in *location*.
+
+    *location* is in a layout or registry. *media_type* defaults to the one in the document. All
+    content that the manifest refers to must be there, except for layers with URLs.
+    Raises :class:`~tarkit.errors.VerificationError` for an invalid manifest,
+    :class:`~tarkit.errors.RefusedError` if content is missing or the registry rejects the manifest,
+    and :class:`~tarkit.errors.UnsupportedError` for other transports.
+    """
+    place = place_of(location, "store manifests in", _PLACES)
+    raw = RawManifest.of(data, media_type)
+    children: Sequence[Descriptor]
+    if raw.is_index:
+        children = Index.parse(raw).manifests
+    else:
+        manifest = Manifest.parse(raw)
+        children = (manifest.config, *manifest.layers)
+    with open_writer(place, registry=registry) as writer:
+        target = writer.destination(*([place.name] if place.name else []))
+        if isinstance(target, LayoutDestination):  # a registry checks this itself
+            _require(target, children)
+        target.put_manifest(raw)
+        return target.commit()
+
+
+def _require(target: LayoutDestination, children: Sequence[Descriptor]) -> None:
+    everything = frozenset(media_types.Compression)
+    missing = [
+        str(child.digest)
+        for child in children
+        if not child.is_foreign
+        and not target.try_reuse(child, diff_id=None, compressions=everything)
+    ]
+    if missing:
+        raise RefusedError(
+            f"the manifest refers to missing content: {listed(missing, 3)}",
+            where=target.where,
+            hint="store it first with 'tarkit blob put'",
+        )

@@ -1,0 +1,72 @@
+"""Delete an image where it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tarkit.image.digest import Digest
+from tarkit.managing.places import place_of, repository_at
+from tarkit.transports.location import Location, Transport
+
+if TYPE_CHECKING:
+    from tarkit.transports.registry.options import RegistryOptions
+
+_PLACES = (
+    Transport.OCI,
+    Transport.OCI_ARCHIVE,
+    Transport.DOCKER_ARCHIVE,
+    Transport.REGISTRY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """The result of a deletion.
+
+    ``digest`` is that of the image's manifest. ``blobs`` and ``bytes`` count the content that was
+    removed with it; a registry removes content later, by itself.
+    """
+
+    digest: Digest
+    blobs: int = 0
+    bytes: int = 0
+
+
+def delete_image(location: Location | str, *, registry: RegistryOptions | None = None) -> Deletion:
+    """Delete the image at *location*, and the content that no other image there uses.
+
+    If the image has other names, only the given one goes. Signatures and other referrers in a
+    layout go with their image. In a registry, the manifest is deleted by its digest, and so with
+    all tags of that digest; *registry* holds connection options. An archive is replaced by rename.
+    Raises :class:`~tarkit.errors.ImageNotFoundError`; :class:`~tarkit.errors.UnsupportedError` if
+    the registry does not allow deletion, or for other transports; and
+    :class:`~tarkit.errors.RefusedError` for the only image of an archive.
+    """
+    place = place_of(location, "delete images from", _PLACES)
+    path, name, index = Path(place.path), place.name, place.index
+    match place.transport:
+        case Transport.REGISTRY:
+            return _delete_from_registry(place, registry)
+        case Transport.DOCKER_ARCHIVE:
+            from tarkit.transports.docker_archive.editing import delete_from_archive
+
+            raw, files, size = delete_from_archive(path, name, index)
+            return Deletion(raw.digest, files, size)
+    from tarkit.layout.editing import without
+
+    if place.transport is Transport.OCI_ARCHIVE:
+        from tarkit.transports.oci_archive.editing import edit_oci_archive as edit
+    else:
+        from tarkit.transports.oci_layout.editing import edit_layout as edit
+    result = edit(path, partial(without, name=name, position=index))
+    return Deletion(result.edit.descriptor.digest, result.removed, result.bytes)
+
+
+def _delete_from_registry(place: Location, options: RegistryOptions | None) -> Deletion:
+    from tarkit.transports.registry.editing import delete_manifest
+
+    with repository_at(place, options, "pull,delete") as repository:
+        return Deletion(delete_manifest(repository, place.name).digest)

@@ -1,0 +1,209 @@
+"""Create and change multi-platform images: indexes of images from any sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tarkit.errors import ImageNotFoundError, RefusedError, UsageError
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import Index
+from tarkit.managing.joined import JoinedSource, Part, parts_of
+from tarkit.managing.places import place_of
+from tarkit.protocols import MountingDestination, Source
+from tarkit.transports.location import (
+    AnySource,
+    Location,
+    Transport,
+    open_reader,
+    open_source,
+    open_writer,
+)
+
+if TYPE_CHECKING:
+    from tarkit.copying.options import CopyOptions, CopyResult
+    from tarkit.transports.registry.options import RegistryOptions
+
+_PLACES = (Transport.OCI, Transport.OCI_ARCHIVE, Transport.REGISTRY)
+_SUBJECT = "vnd.docker.reference.digest"  # BuildKit's annotation of an attestation
+
+
+def create_index(
+    destination: Location | str,
+    *sources: AnySource,
+    options: CopyOptions | None = None,
+    registry: RegistryOptions | None = None,
+) -> CopyResult:
+    """Write a multi-platform image of *sources* to *destination*, a layout, OCI archive or registry.
+
+    A source that is an index contributes all of its images. Blobs that the destination has are not
+    copied. *options* apply to the copy; *registry* to every location in a registry.
+    Raises :class:`~tarkit.errors.UsageError` if two images have the same platform, and otherwise as
+    :func:`~tarkit.copying.engine.copy_image`.
+    """
+    if not sources:
+        raise UsageError("no images for the index", hint="name at least one source")
+    place = _place(destination)
+    with ExitStack() as stack:
+        parts = _parts(sources, registry, stack)
+        platforms = [_platform(part) for part in parts if _platform(part)]
+        twice = next((p for p in platforms if platforms.count(p) > 1), None)
+        if twice:
+            raise UsageError(
+                f"two of the images are for {twice}", hint="'tarkit index add' replaces an image"
+            )
+        return _write(place, parts, None, place.name, options, registry)
+
+
+def add_to_index(
+    destination: Location | str,
+    *sources: AnySource,
+    options: CopyOptions | None = None,
+    registry: RegistryOptions | None = None,
+) -> CopyResult:
+    """Add *sources* to the image at *destination*, each in place of one for the same platform.
+
+    If the image there is a single one, it becomes an index. Attestations of replaced images go. See
+    :func:`create_index` for the rest; raises :class:`~tarkit.errors.ImageNotFoundError` if there is
+    no image at *destination*.
+    """
+
+    def change(old: list[Part], stack: ExitStack) -> list[Part]:
+        new = _parts(sources, registry, stack)
+        platforms = {platform for part in new if (platform := _platform(part))}
+        kept = _without(old, lambda part: _platform(part) in platforms)
+        digests = {part.entry.digest for part in kept}
+        return [*kept, *(part for part in new if part.entry.digest not in digests)]
+
+    return _change(destination, change, options, registry)
+
+
+def remove_from_index(
+    destination: Location | str,
+    *images: str,
+    options: CopyOptions | None = None,
+    registry: RegistryOptions | None = None,
+) -> CopyResult:
+    """Remove *images*, platforms such as ``linux/arm64`` or digests, from the index at *destination*.
+
+    Their attestations go, too. Raises :class:`~tarkit.errors.ImageNotFoundError` if the index does
+    not list one of them, and :class:`~tarkit.errors.RefusedError` if none would be left.
+    """
+
+    def change(old: list[Part], stack: ExitStack) -> list[Part]:
+        known = {key for part in old for key in _keys(part)}
+        for image in images:
+            if image not in known:
+                platforms = [platform for part in old if (platform := _platform(part))]
+                raise ImageNotFoundError(
+                    f"no image {image!r} in the index",
+                    where=str(destination),
+                    available=platforms or [str(part.entry.digest) for part in old],
+                )
+        left = _without(old, lambda part: not _keys(part).isdisjoint(images))
+        if not left:
+            raise RefusedError(
+                "the index would be empty", where=str(destination), hint="use 'tarkit delete'"
+            )
+        return left
+
+    return _change(destination, change, options, registry)
+
+
+def _place(destination: Location | str) -> Location:
+    return place_of(destination, "write indexes to", _PLACES)
+
+
+def _parts(
+    sources: Iterable[AnySource], registry: RegistryOptions | None, stack: ExitStack
+) -> list[Part]:
+    """Return the images of *sources*, each digest once; *stack* closes those that are opened here."""
+    found: dict[Digest, Part] = {}
+    for source in sources:
+        opened = (
+            stack.enter_context(open_source(source, registry=registry))
+            if isinstance(source, Location | str)
+            else source
+        )
+        for part in parts_of(opened):
+            found.setdefault(part.entry.digest, part)
+    return list(found.values())
+
+
+def _platform(part: Part) -> str:
+    """Return the platform of *part*, or an empty string for an attestation or artifact."""
+    entry = part.entry
+    if entry.platform is None or _SUBJECT in entry.annotations:
+        return ""
+    version = entry.platform.os_version  # several Windows images differ in nothing else
+    return f"{entry.platform}:{version}" if version else str(entry.platform)
+
+
+def _keys(part: Part) -> set[str]:
+    """Return the texts that select *part*."""
+    return {str(part.entry.digest), _platform(part)} - {""}
+
+
+def _without(parts: Sequence[Part], goes: Callable[[Part], bool]) -> list[Part]:
+    """Return *parts* without those that go, and without their attestations."""
+    gone = {str(part.entry.digest) for part in parts if goes(part)}
+    return [
+        part
+        for part in parts
+        if gone.isdisjoint((str(part.entry.digest), part.entry.annotations.get(_SUBJECT, "")))
+    ]
+
+
+def _change(
+    destination: Location | str,
+    change: Callable[[list[Part], ExitStack], list[Part]],
+    options: CopyOptions | None,
+    registry: RegistryOptions | None,
+) -> CopyResult:
+    place = _place(destination)
+    with ExitStack() as stack:
+        old = stack.enter_context(open_source(place, registry=registry))
+        raw = old.manifest()
+        name = place.name or next(iter(old.names), None)
+        if name is None and place.transport is not Transport.REGISTRY:
+            raise RefusedError(
+                "the image has no name", where=str(place), hint="give it one with 'tarkit tag'"
+            )
+        base = Index.parse(raw) if raw.is_index else None
+        return _write(place, change(parts_of(old), stack), base, name, options, registry)
+
+
+def _write(
+    place: Location,
+    parts: Sequence[Part],
+    base: Index | None,
+    name: str | None,
+    options: CopyOptions | None,
+    registry: RegistryOptions | None,
+) -> CopyResult:
+    from tarkit.copying.engine import copy_image
+    from tarkit.copying.existing import keep_archive
+    from tarkit.copying.names import NameRules
+    from tarkit.copying.options import CopyOptions
+
+    names = [name] if name else []
+    place = replace(place, name=None, index=None)
+    with open_writer(place, registry=registry) as writer:
+        if place.transport is Transport.OCI_ARCHIVE:
+            existing = partial(open_reader, place)
+            path = Path(place.path)
+            keep_archive(path, existing, writer, except_names=names, rules=NameRules.ANY)
+        target = writer.destination(*names)
+        if isinstance(target, MountingDestination):
+            for source in _distinct(parts):
+                target.mount_from(source)
+        joined = JoinedSource(str(place), parts, base)
+        return copy_image(joined, target, replace(options or CopyOptions(), all=True))
+
+
+def _distinct(parts: Iterable[Part]) -> Iterable[Source]:
+    return {id(part.source): part.source for part in parts}.values()

@@ -23,6 +23,7 @@ from the thread that started the copy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self, runtime_checkable
@@ -282,4 +283,13 @@ class KeepingWriter(Protocol):
 
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
         """Return a Destination for *image* under *names* that keeps the metadata of its entry."""
+        ...
+
+
+@runtime_checkable
+class UndoingWriter(Protocol):
+    """A Writer that can discard a failed image and publish the others."""
+
+    def undoing(self) -> AbstractContextManager[None]:
+        """Return a block for storing one image; if it raises, what it stored is removed again."""
         ...

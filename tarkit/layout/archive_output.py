@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,6 +77,18 @@ class ArchiveOutput(Closeable):
     def add_symlink(self, name: str, target: str) -> None:
         """Append a symbolic link with mode 0, as skopeo does."""
         self._tar.add(self._member(name, type=MemberType.SYMLINK, mode=0, linkname=target))
+
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        """Remove the members that the block appended, if it raises."""
+        offset, count = self._tar.offset, len(self._sizes)
+        try:
+            yield
+        except BaseException:
+            self._tar.truncate(offset)
+            while len(self._sizes) > count:  # blobs are in the order of their members
+                self._sizes.popitem()
+            raise
 
     def _member(
         self,

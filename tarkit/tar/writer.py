@@ -75,6 +75,16 @@ class TarWriter:
             )
         return PendingMember(self, member)
 
+    @property
+    def offset(self) -> int:
+        """The size of the archive so far, in bytes."""
+        return self._offset
+
+    def truncate(self, offset: int) -> None:
+        """Remove all members from *offset* on; *file* must be seekable."""
+        self._rewind(offset)
+        self._check()
+
     def close(self) -> None:
         """Write the trailer."""
         self._check()

@@ -7,6 +7,7 @@ Both reference the same blobs, and the original manifest is preserved.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from tarkit.image.descriptor import Descriptor
@@ -104,6 +105,10 @@ class DualBody:
     def _add(self, image: _Image, references: tuple[Reference, ...]) -> None:
         require_sha256(Manifest.parse(image.shown).config.digest, self.output.where)
         self._images.add(image.top.digest, image, references)
+
+    def undoing(self) -> AbstractContextManager[None]:
+        """Return a block without effect: images are added only by their commit."""
+        return nullcontext()
 
     def finish(self) -> bool:
         """Append both tables of contents; return False if there are no images."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,6 +50,12 @@ class DockerArchiveWriter:
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
         """See :class:`tarkit.protocols.KeepingWriter`; the OCI half of a dual archive keeps indexes."""
         return self._body.keeping(image, _references(names))
+
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        """See :class:`tarkit.protocols.UndoingWriter`."""
+        with self._output.undoing(), self._body.undoing():
+            yield
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
@@ -35,6 +36,10 @@ class DockerDaemonWriter:
     def destination(self, *names: str) -> Destination:
         """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for an invalid name or an ID."""
         return self._archive.destination(*map(require_name, names))
+
+    def undoing(self) -> AbstractContextManager[None]:
+        """See :class:`tarkit.protocols.UndoingWriter`."""
+        return self._archive.undoing()
 
     def __enter__(self) -> Self:
         return self

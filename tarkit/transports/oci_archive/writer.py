@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +57,10 @@ class OCIArchiveWriter:
             self._kept.append(image.descriptor.with_content(now.media_type, now.digest, now.size))
 
         return self._destination(add_entries)
+
+    def undoing(self) -> AbstractContextManager[None]:
+        """See :class:`tarkit.protocols.UndoingWriter`."""
+        return self._output.undoing()
 
     def _destination(self, on_commit: Callable[[RawManifest], None]) -> LayoutDestination:
         return LayoutDestination(self.where, ARCHIVE_PROFILE, ArchiveBlobs(self._output), on_commit)

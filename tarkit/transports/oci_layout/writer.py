@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -74,6 +74,10 @@ class OCILayoutWriter:
             self._entries += named_entries(manifest, names)
 
         return LayoutDestination(self.where, DIRECTORY_PROFILE, self._blobs, add_entries)
+
+    def undoing(self) -> AbstractContextManager[None]:
+        """See :class:`tarkit.protocols.UndoingWriter`."""
+        return self._blobs.undoing()
 
     def __enter__(self) -> Self:
         return self

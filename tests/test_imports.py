@@ -28,7 +28,8 @@ ROOTFS = {*STACK} - {"findings", "blobs", "layout"}
 FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
-EVERYTHING = {*VERIFYING, "copying", "verifying", "rootfs", "ext4", "artifacts", ""}
+SYNCING = {*LOCATION, *FRONT, "copying"}
+EVERYTHING = {*SYNCING, "syncing", "verifying", "rootfs", "ext4", "artifacts", ""}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{package: set(STACK[:height]) for height, package in enumerate(STACK)},
@@ -39,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transports.location": {*LOCATION, "transports.sniff"},
     "transports": {*LOCATION, "transports.location"},
     "copying": set(STACK),
+    "syncing": SYNCING,
     "verifying": VERIFYING,
     "rootfs": ROOTFS,
     "ext4": {"errors", "streams"},

@@ -1,4 +1,4 @@
-"""``tarkit copy SRC DST``."""
+"""``tarkit copy SRC… DST``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,19 @@ from tarkit.cli.common import (
     FollowLinks,
     Json,
     Quiet,
-    SourceArgument,
     print_json,
     size_text,
+)
+from tarkit.cli.many import (
+    AllPlatforms,
+    KeepGoing,
+    Prefix,
+    Scoped,
+    SourceArguments,
+    any_registry,
+    copy_many,
+    half_platform,
+    is_prefix,
 )
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
@@ -39,6 +49,7 @@ from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
 from tarkit.streams.atomic import atomic_file, output_path
+from tarkit.syncing.options import SyncOptions
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import (
     Location,
@@ -57,7 +68,7 @@ _NAME_RULES = {
 
 
 def copy_command(
-    source: SourceArgument,
+    sources: SourceArguments,
     destination: Annotated[
         str,
         typer.Argument(
@@ -65,9 +76,13 @@ def copy_command(
             help="Destination: TRANSPORT:PATH[:NAME]; - as the path for standard output.",
         ),
     ],
+    all_platforms: AllPlatforms = False,
     all_images: Annotated[
-        bool, typer.Option("--all", help="Copy the whole index with all platforms.")
+        bool, typer.Option("--all-images", help="Copy every image of each source.")
     ] = False,
+    keep_going: KeepGoing = False,
+    prefix: Prefix = "",
+    scoped: Scoped = False,
     platform: Annotated[
         list[Platform] | None,
         typer.Option(
@@ -128,29 +143,51 @@ def copy_command(
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
-) -> None:
-    """Copy an image to another location or format; all data is verified."""
-    from_location, to_location = Location.parse(source), Location.parse(destination)
+) -> int:
+    """Copy images to another location or format; all data is verified.
+
+    Several sources, and --all-images, go to one archive, layout or registry, and keep their names.
+    """
+    platforms = tuple(platform or ())
+    docker_platform = half_platform(destination, platforms) if all_platforms else None
+    options = CopyOptions(
+        all=all_platforms,
+        platforms=() if all_platforms else platforms,
+        sparse=sparse,
+        compression=compression,
+        level=compression_level,
+        preserve_digests=preserve_digests,
+        jobs=jobs,
+        verify_diff_ids=verify_diff_ids,
+        fetch_foreign=_fetcher(tls_verify) if fetch_foreign else None,
+    )
+    if len(sources) > 1 or all_images or is_prefix(destination):
+        if tag or digest_file:
+            raise UsageError("--tag and --digest-file need a single image")
+        together = SyncOptions(
+            copy=options,
+            all_images=all_images,
+            keep_going=keep_going,
+            prefix=prefix,
+            scoped=scoped,
+            docker_format=docker_format,
+            docker_platform=docker_platform,
+            verify_existing=verify_existing,
+            follow_links=follow_links,
+            source_registry=any_registry(src_creds or creds, authfile, tls_verify, cert_dir),
+            destination_registry=any_registry(dest_creds or creds, authfile, tls_verify, cert_dir),
+        )
+        return copy_many(sources, destination, together, as_json=json_output, quiet=quiet)
+    if keep_going or prefix or scoped:
+        raise UsageError("--keep-going, --prefix and --scoped need several images")
+    from_location, to_location = Location.parse(sources[0]), Location.parse(destination)
     if json_output and to_location.is_stream:
         raise UsageError("--json and the archive cannot both use standard output")
-    if all_images and platform:
-        raise UsageError("--all and --platform are mutually exclusive")
     if digest_file and not output_path(digest_file).parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(digest_file.parent))
     with ExitStack() as stack:
         listener = stack.enter_context(progress_listener(as_json=json_output, quiet=quiet))
-        options = CopyOptions(
-            all=all_images,
-            platforms=tuple(platform or ()),
-            sparse=sparse,
-            compression=compression,
-            level=compression_level,
-            preserve_digests=preserve_digests,
-            jobs=jobs,
-            on_progress=listener,
-            verify_diff_ids=verify_diff_ids,
-            fetch_foreign=_fetcher(tls_verify) if fetch_foreign else None,
-        )
+        options = replace(options, on_progress=listener)
         registry = registry_options(
             from_location, src_creds or creds, authfile, tls_verify, cert_dir
         )
@@ -165,6 +202,7 @@ def copy_command(
             open_writer(
                 to_location,
                 docker_format=docker_format,
+                docker_platform=docker_platform,
                 verify_existing=verify_existing,
                 registry=registry,
             )
@@ -186,6 +224,7 @@ def copy_command(
             file.write(f"{result.descriptor.digest}\n".encode())
     with reporting_success():
         _report(result, to_location, names, as_json=json_output, quiet=quiet)
+    return 0
 
 
 def _fetcher(tls_verify: bool) -> Callable[[Descriptor], BinaryIO]:

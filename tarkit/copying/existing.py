@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tarkit.copying.engine import copy_image
@@ -16,6 +16,19 @@ from tarkit.protocols import Destination, ImageEntry, KeepingWriter, Reader, Sou
 _ALL = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The images of an existing archive that were kept, and how many bytes of blobs that took.
+
+    The filesystem moved ``bytes_moved`` without reading them into this process; ``bytes_copied``
+    were read, verified and written again.
+    """
+
+    images: int = 0
+    bytes_moved: int = 0
+    bytes_copied: int = 0
+
+
 def keep_archive(
     path: Path,
     open_existing: Callable[[], Reader],
@@ -23,20 +36,18 @@ def keep_archive(
     *,
     except_names: Collection[str],
     rules: NameRules,
-) -> int:
+) -> Kept:
     """Copy the images of the archive at *path*, if there is one, to the *writer* that replaces it.
 
     *open_existing* opens the archive. See :func:`copy_existing` for *except_names*; they compare
-    according to *rules*. Returns the number of images copied. Raises
-    :class:`~tarkit.errors.VerificationError` if an image in the archive is broken.
+    according to *rules*. Raises :class:`~tarkit.errors.VerificationError` if an image in the
+    archive is broken.
     """
     if not path.exists() or not path.stat().st_size:  # an empty file, such as mktemp makes
-        return 0
+        return Kept()
     try:
         with open_existing() as reader:
-            return copy_existing(
-                reader, writer, except_names=except_names, normalize=rules.normalize
-            )
+            return _copy_all(reader, writer, except_names, rules.normalize)
     except VerificationError as error:
         error.hint = "existing images are kept: remove the file, or write to another one"
         raise
@@ -55,8 +66,17 @@ def copy_existing(
     is omitted. *normalize* returns the form in which names compare, or None for invalid names,
     which are dropped. Returns the number of images copied.
     """
+    return _copy_all(reader, writer, except_names, normalize).images
+
+
+def _copy_all(
+    reader: Reader,
+    writer: Writer,
+    except_names: Collection[str],
+    normalize: Callable[[str], str | None],
+) -> Kept:
     taken = set(map(normalize, except_names))
-    copied = 0
+    images = copied = 0
     if isinstance(writer, KeepingWriter):
         writer.keep_list(reader)
     for image in reader.images():
@@ -64,14 +84,15 @@ def copy_existing(
         valid = [name for name in source.names if normalize(name) is not None]
         kept = [name for name in valid if normalize(name) not in taken]
         if kept or not valid:
-            _copy_one(source, image, writer, kept, keeps_names=kept == valid)
-            copied += 1
-    return copied
+            copied += _copy_one(source, image, writer, kept, keeps_names=kept == valid)
+            images += 1
+    return Kept(images, 0, copied)
 
 
 def _copy_one(
     source: Source, image: ImageEntry, writer: Writer, names: list[str], *, keeps_names: bool
-) -> None:
+) -> int:
+    """Copy one image; return the number of bytes written."""
     destination: Destination
     unchanged = False
     if isinstance(writer, KeepingWriter):
@@ -82,4 +103,5 @@ def _copy_one(
         unchanged = keeps_names and holds_all and not is_schema1
     else:
         destination = writer.destination(*names)
-    copy_image(source, destination, replace(_ALL, preserve_digests=unchanged))
+    result = copy_image(source, destination, replace(_ALL, preserve_digests=unchanged))
+    return result.bytes_written

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tarkit.image.platform import Platform
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
 from tarkit.protocols import Destination, ImageEntry, Reader
@@ -30,15 +31,27 @@ class DockerArchiveWriter:
         self._body = body
 
     @classmethod
-    def open(cls, path: str | Path, format: DockerFormat = DockerFormat.DUAL) -> Self:
-        """Begin writing to *path*, or to standard output if that is ``-``."""
-        return cls.over(ArchiveOutput(path), format)
+    def open(
+        cls,
+        path: str | Path,
+        format: DockerFormat = DockerFormat.DUAL,
+        platform: Platform | None = None,
+    ) -> Self:
+        """Begin writing to *path*, or to standard output if that is ``-``.
+
+        The docker half of a dual archive has one platform of an index: *platform*, or by default
+        that of this machine or, if the image lacks it, the first.
+        """
+        return cls.over(ArchiveOutput(path), format, platform)
 
     @classmethod
-    def over(cls, output: ArchiveOutput, format: DockerFormat) -> Self:
+    def over(
+        cls, output: ArchiveOutput, format: DockerFormat, platform: Platform | None = None
+    ) -> Self:
         """Begin writing to *output*."""
-        kind = DualBody if format is DockerFormat.DUAL else ClassicBody
-        return cls(output, kind(output))
+        if format is DockerFormat.DUAL:
+            return cls(output, DualBody(output, platform))
+        return cls(output, ClassicBody(output))
 
     def destination(self, *names: str) -> Destination:
         """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for a name invalid in Docker."""

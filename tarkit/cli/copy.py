@@ -29,6 +29,8 @@ from tarkit.cli.many import (
     copy_many,
     half_platform,
     is_prefix,
+    kept_document,
+    note_kept,
 )
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
@@ -42,7 +44,7 @@ from tarkit.cli.registry import (
     registry_options,
 )
 from tarkit.copying.engine import copy_image
-from tarkit.copying.existing import keep_archive
+from tarkit.copying.existing import Kept, keep_archive
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError
@@ -207,23 +209,25 @@ def copy_command(
                 registry=registry,
             )
         )
+        kept = Kept()
         rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
         requested = ([to_location.name] if to_location.name else []) + (tag or [])
         names = rules.choose(requested, image.names)
         if to_location.transport in _ARCHIVES and not to_location.is_stream:
-            keep_archive(
+            kept = keep_archive(
                 Path(to_location.path),
                 partial(open_reader, replace(to_location, name=None)),
                 writer,
                 except_names=names,
                 rules=rules,
+                verify=verify_existing,
             )
         result = copy_image(image, writer.destination(*names), options)
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
             file.write(f"{result.descriptor.digest}\n".encode())
     with reporting_success():
-        _report(result, to_location, names, as_json=json_output, quiet=quiet)
+        _report(result, kept, to_location, names, as_json=json_output, quiet=quiet)
     return 0
 
 
@@ -235,7 +239,13 @@ def _fetcher(tls_verify: bool) -> Callable[[Descriptor], BinaryIO]:
 
 
 def _report(
-    result: CopyResult, location: Location, names: list[str], *, as_json: bool, quiet: bool
+    result: CopyResult,
+    kept: Kept,
+    location: Location,
+    names: list[str],
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     if as_json:
         print_json(
@@ -248,6 +258,7 @@ def _report(
                     "recompressed": result.recompressed,
                 },
                 "bytes": {"read": result.bytes_read, "written": result.bytes_written},
+                "kept": kept_document(kept),
                 "names": names,
                 "notes": list(result.notes),
             }
@@ -263,3 +274,4 @@ def _report(
             f"{result.reused} reused; {size_text(result.bytes_read)} read, "
             f"{size_text(result.bytes_written)} written"
         )
+        note_kept(kept)

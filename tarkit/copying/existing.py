@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,20 @@ from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
 from tarkit.errors import VerificationError
 from tarkit.image import media_types
-from tarkit.protocols import Destination, ImageEntry, KeepingWriter, Reader, Source, Writer
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.image.manifest import Index, Manifest
+from tarkit.protocols import (
+    AdoptingWriter,
+    Destination,
+    ImageEntry,
+    KeepingWriter,
+    Moved,
+    Reader,
+    Source,
+    Writer,
+)
+from tarkit.selection.select import is_present
 
 _ALL = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
 
@@ -36,8 +49,12 @@ def keep_archive(
     *,
     except_names: Collection[str],
     rules: NameRules,
+    verify: bool = False,
 ) -> Kept:
     """Copy the images of the archive at *path*, if there is one, to the *writer* that replaces it.
+
+    The filesystem moves their blobs if it can, which leaves the layers unverified. With *verify*,
+    all blobs are read and verified instead.
 
     *open_existing* opens the archive. See :func:`copy_existing` for *except_names*; they compare
     according to *rules*. Raises :class:`~tarkit.errors.VerificationError` if an image in the
@@ -47,7 +64,7 @@ def keep_archive(
         return Kept()
     try:
         with open_existing() as reader:
-            return _copy_all(reader, writer, except_names, rules.normalize)
+            return _copy_all(reader, writer, except_names, rules.normalize, adopt=not verify)
     except VerificationError as error:
         error.hint = "existing images are kept: remove the file, or write to another one"
         raise
@@ -66,7 +83,7 @@ def copy_existing(
     is omitted. *normalize* returns the form in which names compare, or None for invalid names,
     which are dropped. Returns the number of images copied.
     """
-    return _copy_all(reader, writer, except_names, normalize).images
+    return _copy_all(reader, writer, except_names, normalize, adopt=False).images
 
 
 def _copy_all(
@@ -74,19 +91,58 @@ def _copy_all(
     writer: Writer,
     except_names: Collection[str],
     normalize: Callable[[str], str | None],
+    *,
+    adopt: bool,
 ) -> Kept:
-    taken = set(map(normalize, except_names))
-    images = copied = 0
     if isinstance(writer, KeepingWriter):
         writer.keep_list(reader)
-    for image in reader.images():
+    staying = list(_staying(reader, except_names, normalize))
+    moved = Moved()
+    if adopt and isinstance(writer, AdoptingWriter):
+        moved = writer.adopt(reader, _blobs_of(reader, [image for image, _, _ in staying]))
+    copied = 0
+    for image, names, keeps_names in staying:
         source = reader.source(index=image.index)
-        valid = [name for name in source.names if normalize(name) is not None]
+        copied += _copy_one(source, image, writer, names, keeps_names=keeps_names)
+    return Kept(len(staying), moved.bytes_moved, moved.bytes_copied + copied)
+
+
+def _staying(
+    reader: Reader, except_names: Collection[str], normalize: Callable[[str], str | None]
+) -> Iterator[tuple[ImageEntry, list[str], bool]]:
+    """Yield the images to keep with their remaining names; the flag is true if all names remain."""
+    taken = set(map(normalize, except_names))
+    for image in reader.images():
+        names = reader.source(index=image.index).names
+        valid = [name for name in names if normalize(name) is not None]
         kept = [name for name in valid if normalize(name) not in taken]
         if kept or not valid:
-            copied += _copy_one(source, image, writer, kept, keeps_names=kept == valid)
-            images += 1
-    return Kept(images, 0, copied)
+            yield image, kept, kept == valid
+
+
+def _blobs_of(reader: Reader, images: Iterable[ImageEntry]) -> set[Digest]:
+    """Return the digests of all manifests, configs and layers of *images*."""
+    found: set[Digest] = set()
+    for image in images:
+        source = reader.source(index=image.index)
+        pending = [source.manifest().descriptor]
+        while pending:  # no recursion: nested indexes may be arbitrarily deep
+            descriptor = pending.pop()
+            if descriptor.digest not in found:
+                found.add(descriptor.digest)
+                pending += _children(source, descriptor)
+    return found
+
+
+def _children(source: Source, descriptor: Descriptor) -> Sequence[Descriptor]:
+    known = media_types.MANIFESTS | media_types.INDEXES
+    if descriptor.media_type not in known or not is_present(source, descriptor):
+        return ()
+    raw = source.manifest(descriptor.digest)
+    if raw.is_index:
+        return Index.parse(raw, strict=False).manifests
+    manifest = Manifest.parse(raw)
+    return (manifest.config, *manifest.layers)
 
 
 def _copy_one(

@@ -125,4 +125,5 @@ class Target:
             writer,
             except_names=names,
             rules=self.naming.rules,
+            verify=self.options.verify_existing,
         )

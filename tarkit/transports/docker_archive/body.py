@@ -29,6 +29,10 @@ class ArchiveBody(Protocol):
         """Return the destination of *image*, kept from the replaced archive, under *references*."""
         ...
 
+    def blob_name(self, digest: Digest) -> str:
+        """Return the name of the member that holds the layer or other blob with *digest*."""
+        ...
+
     def undoing(self) -> AbstractContextManager[None]:
         """Return a block for writing one image; forget what it wrote if it raises."""
         ...

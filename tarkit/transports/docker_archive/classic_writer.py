@@ -116,6 +116,10 @@ class ClassicBody:
             self.output.add(f"{layer_id}/VERSION", b"1.0")
             self.output.add(f"{layer_id}/json", document)
 
+    def blob_name(self, digest: Digest) -> str:
+        """See :class:`tarkit.transports.docker_archive.body.ArchiveBody`; for layers only."""
+        return f"{digest.hex}.tar"
+
     @contextmanager
     def undoing(self) -> Iterator[None]:
         """Forget the configs and layers that the block wrote, if it raises."""
@@ -174,7 +178,7 @@ class ClassicDestination:
         if media_type in media_types.CONFIGS:
             self._body.add_config(read_bounded(blob, METADATA_LIMIT))
         else:
-            self._body.output.put_blob(blob, lambda digest: f"{digest.hex}.tar")
+            self._body.output.put_blob(blob, self._body.blob_name)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:

@@ -138,6 +138,10 @@ class DualBody:
         require_sha256(Manifest.parse(image.shown).config.digest, self.output.where)
         self._images.add(image.top.digest, image, references)
 
+    def blob_name(self, digest: Digest) -> str:
+        """See :class:`tarkit.transports.docker_archive.body.ArchiveBody`."""
+        return blob_name(digest)
+
     def undoing(self) -> AbstractContextManager[None]:
         """Return a block without effect: images are added only by their commit."""
         return nullcontext()

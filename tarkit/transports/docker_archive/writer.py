@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
-from tarkit.protocols import Destination, ImageEntry, Reader
+from tarkit.protocols import Destination, ImageEntry, Moved, Reader
+from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.docker_archive.body import ArchiveBody, tagged_reference
 from tarkit.transports.docker_archive.classic_writer import ClassicBody
 from tarkit.transports.docker_archive.dual_writer import DualBody
@@ -63,6 +65,12 @@ class DockerArchiveWriter:
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
         """See :class:`tarkit.protocols.KeepingWriter`; the OCI half of a dual archive keeps indexes."""
         return self._body.keeping(image, _references(names))
+
+    def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
+        """See :class:`tarkit.protocols.AdoptingWriter`."""
+        if not isinstance(reader, ArchiveHolder):
+            return Moved()
+        return self._output.adopt(reader.archive, digests, self._body.blob_name)
 
     @contextmanager
     def undoing(self) -> Iterator[None]:

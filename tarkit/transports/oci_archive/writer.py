@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +10,14 @@ from types import TracebackType
 from typing import Self
 
 from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest, blob_name
 from tarkit.image.manifest import RawManifest
 from tarkit.layout.archive_output import ArchiveBlobs, ArchiveOutput
 from tarkit.layout.destination import ARCHIVE_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
-from tarkit.protocols import ImageEntry, Reader
+from tarkit.protocols import ImageEntry, Moved, Reader
+from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.oci_archive.reader import OCIArchiveReader
 
 
@@ -57,6 +59,12 @@ class OCIArchiveWriter:
             self._kept.append(image.descriptor.with_content(now.media_type, now.digest, now.size))
 
         return self._destination(add_entries)
+
+    def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
+        """See :class:`tarkit.protocols.AdoptingWriter`."""
+        if not isinstance(reader, ArchiveHolder):
+            return Moved()
+        return self._output.adopt(reader.archive, digests, blob_name)
 
     def undoing(self) -> AbstractContextManager[None]:
         """See :class:`tarkit.protocols.UndoingWriter`."""

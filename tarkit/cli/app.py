@@ -17,6 +17,7 @@ from tarkit.cli.messages import flush_output
 
 COMMANDS = (
     "copy",
+    "sync",
     "list",
     "inspect",
     "verify",

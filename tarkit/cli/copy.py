@@ -70,7 +70,7 @@ _NAME_RULES = {
 
 
 def copy_command(
-    sources: SourceArguments,
+    sources: SourceArguments,  # none if there is only one argument, which is then DST
     destination: Annotated[
         str,
         typer.Argument(
@@ -150,6 +150,8 @@ def copy_command(
 
     Several sources, and --all-images, go to one archive, layout or registry, and keep their names.
     """
+    if not sources:
+        raise UsageError("missing DST", hint=f"example: tarkit copy {destination} oci:layout:app")
     platforms = tuple(platform or ())
     docker_platform = half_platform(destination, platforms) if all_platforms else None
     options = CopyOptions(

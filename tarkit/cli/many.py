@@ -26,6 +26,8 @@ SourceArguments = Annotated[
     list[str],
     typer.Argument(
         metavar="SRC...",
+        default_factory=list,
+        show_default=False,
         help="Image locations: TRANSPORT:PATH[:NAME|:@N] or a plain path; - for standard input.",
     ),
 ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from tarkit.copying.engine import copy_image
 from tarkit.copying.known import KnownLayers
 from tarkit.copying.options import CopyOptions, CopyResult
-from tarkit.errors import CancelledError, NoSpaceError, TarkitError
+from tarkit.errors import CancelledError, CannotModifyError, NoSpaceError, TarkitError
 from tarkit.progress import Progress
 from tarkit.protocols import Source, UndoingWriter, Writer
 
@@ -22,13 +22,14 @@ FATAL = (CancelledError, NoSpaceError)
 class CopyJob:
     """An image to copy: its ``label`` in messages, its ``names`` at the destination, and the source.
 
-    ``options`` replace those of the operation.
+    If there are ``exact`` options, they are tried first; those of the operation follow if they
+    forbid a change that the destination needs.
     """
 
     label: str
     names: tuple[str, ...]
     open: Callable[[], AbstractContextManager[Source]]
-    options: CopyOptions | None = None
+    exact: CopyOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,9 @@ def copy_each(
     known = KnownLayers()
     total = _Total(options.on_progress)
     for job in jobs:
-        chosen = replace(job.options or options, on_progress=total.report)
         try:
             with naming(job.label), _undoing(writer), job.open() as source:
-                copied = copy_image(source, writer.destination(*job.names), chosen, known=known)
+                copied = _copy(source, job, writer, options, known, total)
         except FATAL:
             raise
         except TarkitError as error:
@@ -77,6 +77,24 @@ def copy_each(
         else:
             yield CopiedImage(job.label, job.names, copied)
         total.next_image()
+
+
+def _copy(
+    source: Source,
+    job: CopyJob,
+    writer: Writer,
+    options: CopyOptions,
+    known: KnownLayers,
+    total: _Total,
+) -> CopyResult:
+    def attempt(options: CopyOptions) -> CopyResult:
+        chosen = replace(options, on_progress=total.report)
+        return copy_image(source, writer.destination(*job.names), chosen, known=known)
+
+    if job.exact is not None:
+        with suppress(CannotModifyError):
+            return attempt(job.exact)
+    return attempt(options)
 
 
 @contextmanager

@@ -2,98 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
 from tarkit.copying.many import FATAL, FailedImage, naming
 from tarkit.errors import AmbiguousImageError, ImageNotFoundError, TarkitError, UsageError
 from tarkit.protocols import ImageEntry, UnreadableImage
-from tarkit.syncing.items import Item, in_registry, is_registry, require_container
+from tarkit.syncing.items import Item, Repository, in_registry, is_registry, require_container
 from tarkit.syncing.options import SyncOptions
 from tarkit.syncing.readers import Readers
-from tarkit.transports.location import Location
 
 Found = Item | FailedImage
 
 
-def collect(items: Iterable[Item], readers: Readers, options: SyncOptions) -> list[Found]:
-    """Return the images at the locations of *items*, in order.
+def collect(
+    wanted: Iterable[Item | Repository], readers: Readers, options: SyncOptions
+) -> list[Found]:
+    """Return the *wanted* images, in order.
 
     With ``all_images``, an item without a name stands for all images at its location. Images in
     registries are not requested yet. If ``keep_going`` is set, what cannot be read is returned as a
     :class:`FailedImage`; otherwise the error is raised.
     """
-    found: list[Found] = []
-    for item in items:
-        look_up = _all_of if options.all_images and _is_whole(item) else _one_of
-        found += _guarded(str(item.location), lambda i=item, f=look_up: f(i, readers, options), options)  # type: ignore[misc]
+    finder = _Finder(readers, options)
     shard = options.shard
-    return [image for image in found if not shard or shard.holds(_key(image))]
-
-
-def _is_whole(item: Item) -> bool:
-    return item.location.name is None and item.location.index is None
+    found = (image for one in wanted for image in finder.find(one))
+    return [image for image in found if shard is None or shard.holds(_key(image))]
 
 
 def _key(image: Found) -> str:
     return image.label if isinstance(image, Item) else image.source
 
 
-def _guarded(label: str, find: Callable[[], Iterable[Found]], options: SyncOptions) -> list[Found]:
-    try:
-        with naming(label):
-            return list(find())
-    except FATAL:
-        raise
-    except TarkitError as error:
-        if not options.keep_going or isinstance(error, UsageError):
+class _Finder:
+    def __init__(self, readers: Readers, options: SyncOptions) -> None:
+        self._readers = readers
+        self._options = options
+
+    def find(self, one: Item | Repository) -> Iterator[Found]:
+        """Yield the images that *one* stands for, and failures if they are allowed."""
+        images = self._images(one)
+        try:
+            with naming(str(one.location)):
+                yield from images
+        except FATAL:
             raise
-        return [FailedImage(label, error)]
+        except TarkitError as error:
+            yield self._failure(str(one.location), error)
 
+    def _failure(self, label: str, error: TarkitError) -> FailedImage:
+        if not self._options.keep_going or isinstance(error, UsageError):
+            raise error
+        return FailedImage(label, error)
 
-def _one_of(item: Item, readers: Readers, options: SyncOptions) -> Iterable[Found]:
-    if is_registry(item.location):
-        one = in_registry(item.location, item.registry)
-        return [replace(one, renamed=item.renamed)]
-    try:
-        with readers.source(item) as source:
-            return [replace(item, names=source.names)]
-    except AmbiguousImageError as error:
-        error.hint = f"{error.hint}; --all-images takes all" if error.hint else "use --all-images"
-        raise
+    def _images(self, one: Item | Repository) -> Iterator[Found]:
+        location = one.location
+        if isinstance(one, Item) and not (
+            self._options.all_images and location.name is None and location.index is None
+        ):
+            yield self._one(one)
+        elif isinstance(one, Repository) or is_registry(location):
+            yield from self._tags(one)
+        else:
+            yield from self._entries(one)
 
+    def _one(self, item: Item) -> Item:
+        if is_registry(item.location):
+            return replace(in_registry(item.location, item.registry), renamed=item.renamed)
+        try:
+            with self._readers.source(item) as source:
+                return replace(item, names=source.names)
+        except AmbiguousImageError as error:
+            error.hint = f"{error.hint or 'several match'}; --all-images takes all"
+            raise
 
-def _all_of(item: Item, readers: Readers, options: SyncOptions) -> Iterator[Found]:
-    require_container(item.location)
-    reader = readers.reader(item.location, item.registry)
-    count = 0
-    for entry in reader.images():
-        if not _is_wanted(entry, item.location, options.tags):
-            continue
-        count += 1
-        yield from _guarded(
-            f"{item.location}:@{entry.index}", lambda e=entry: [_entry(item, e, readers)], options  # type: ignore[misc]
-        )
-    if not count:
-        problem = f"no tag matches {options.tags!r}" if options.tags else "contains no images"
-        raise ImageNotFoundError(problem)
+    def _tags(self, one: Item | Repository) -> Iterator[Found]:
+        require_container(one.location)
+        entries = self._readers.reader(one.location, one.registry).images()
+        tags = [entry.names[0].rpartition(":")[2] for entry in entries]
+        if isinstance(one, Repository):
+            tags = [tag for tag in tags if one.wanted(tag)]
+        if not tags:
+            raise ImageNotFoundError("no tag is wanted" if entries else "has no tags")
+        for tag in tags:
+            yield in_registry(replace(one.location, name=tag), one.registry)
 
+    def _entries(self, item: Item) -> Iterator[Found]:
+        entries = self._readers.reader(item.location, item.registry).images()
+        if not entries:
+            raise ImageNotFoundError("contains no images")
+        if item.renamed and len(entries) > 1:
+            raise UsageError(f"{len(entries)} images cannot share the name {item.renamed[0]!r}")
+        for entry in entries:
+            one = replace(item, location=replace(item.location, index=entry.index))
+            try:
+                with naming(str(one.location)):
+                    yield self._entry(one, entry)
+            except FATAL:
+                raise
+            except TarkitError as error:
+                yield self._failure(str(one.location), error)
 
-def _entry(item: Item, entry: ImageEntry, readers: Readers) -> Item:
-    if isinstance(entry, UnreadableImage):
-        raise entry.error
-    if is_registry(item.location):
-        tag = entry.names[0].rpartition(":")[2]
-        return in_registry(replace(item.location, name=tag), item.registry)
-    one = replace(item, location=replace(item.location, index=entry.index))
-    with readers.source(one) as source:
-        return replace(one, names=source.names)
-
-
-def _is_wanted(entry: ImageEntry, location: Location, tags: str | None) -> bool:
-    if tags is None:
-        return True
-    if not is_registry(location):
-        raise UsageError("--tags needs a repository as the source", where=str(location))
-    return fnmatchcase(entry.names[0].rpartition(":")[2], tags)
+    def _entry(self, one: Item, entry: ImageEntry) -> Item:
+        if isinstance(entry, UnreadableImage):
+            raise entry.error
+        with self._readers.source(one) as source:
+            return replace(one, names=source.names)

@@ -16,6 +16,7 @@ from tarkit.syncing.planning import Planned, plan_images
 from tarkit.syncing.readers import Readers
 from tarkit.syncing.targets import Target
 from tarkit.transports.location import Location
+from tarkit.transports.registry.images_writer import RegistryImagesWriter
 
 
 def copy_images(
@@ -65,14 +66,30 @@ def move(
     with target.writer() as writer:
         names = [name for image in planned for name in image.names]
         kept = target.keep_existing(writer, names)
-        jobs = (_job(image, readers) for image in planned)
+        jobs = (_job(image, readers, options) for image in planned)
         for image in copy_each(jobs, writer, options.copy, keep_going=options.keep_going):
             if isinstance(image, FailedImage):
                 failed.append(image)
             else:
                 copied.append(image)
-    return SyncResult(tuple(copied), tuple(failed), kept)
+    return _published(writer, SyncResult(tuple(copied), tuple(failed), kept))
 
 
-def _job(image: Planned, readers: Readers) -> CopyJob:
-    return CopyJob(image.item.label, image.names, partial(readers.source, image.item))
+def _job(image: Planned, readers: Readers, options: SyncOptions) -> CopyJob:
+    exact = replace(options.copy, preserve_digests=True, level=None) if image.exact else None
+    return CopyJob(image.item.label, image.names, partial(readers.source, image.item), exact)
+
+
+def _published(writer: Writer, result: SyncResult) -> SyncResult:
+    """Return *result* with the images that a registry rejected among those that failed."""
+    if not isinstance(writer, RegistryImagesWriter):
+        return result
+    good = [image for image in result.images if image.names not in writer.rejected]
+    bad = [
+        FailedImage(image.source, writer.rejected[image.names])
+        for image in result.images
+        if image.names in writer.rejected
+    ]
+    return replace(
+        result, images=tuple(good), failed=(*result.failed, *bad), notes=tuple(writer.notes)
+    )

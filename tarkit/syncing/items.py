@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tarkit.errors import UsageError
@@ -25,6 +26,15 @@ class Item:
         if self.location.index is None or not self.names:
             return str(self.location)
         return str(replace(self.location, index=None, name=self.names[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """All images of the repository at ``location`` whose tags are ``wanted``."""
+
+    location: Location
+    wanted: Callable[[str], bool]
+    registry: RegistryOptions | None = None
 
 
 def in_registry(location: Location, registry: RegistryOptions | None = None) -> Item:

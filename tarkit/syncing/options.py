@@ -49,7 +49,7 @@ class SyncOptions:
 
     - ``copy``: the options for each image.
     - ``all_images``: take every image of each source. ``sync`` always does.
-    - ``tags``: a shell pattern for the tags to take from a repository.
+    - ``tags``: a shell pattern for the tags that ``sync`` takes from a repository.
     - ``keep_going``: publish the good images if others fail.
     - ``prefix``: the first part of the images' new names.
     - ``scoped``: keep the domain and path of an image in its new name, not only the last component.

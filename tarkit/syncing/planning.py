@@ -16,10 +16,14 @@ from tarkit.syncing.targets import Target
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An image to move, and its ``names`` at the destination: in a registry, in one repository."""
+    """An image to move, and its ``names`` at the destination: in a registry, in one repository.
+
+    An ``exact`` copy keeps the digests if the destination can store the image unchanged.
+    """
 
     item: Item
     names: tuple[str, ...]
+    exact: bool = False
 
 
 def plan_images(

@@ -107,7 +107,9 @@ class Target:
         if self.in_registry:
             from tarkit.transports.registry.images_writer import RegistryImagesWriter
 
-            return RegistryImagesWriter(self.options.destination_registry)
+            return RegistryImagesWriter(
+                self.options.destination_registry, keep_going=self.options.keep_going
+            )
         return open_writer(
             self.location,
             docker_format=self.options.docker_format,

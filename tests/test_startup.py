@@ -9,7 +9,7 @@ HEAVY = {
     "asyncio", "bz2", "click", "concurrent.futures", "ctypes", "email", "gzip", "http",
     "importlib.metadata", "isal", "jsonschema", "logging", "lzma", "magic", "multiprocessing",
     "pydantic", "requests", "rich", "socket", "sqlite3", "ssl", "subprocess", "tarfile", "tempfile",
-    "typer", "unittest", "urllib.request", "urllib3", "zipfile", "zstandard",
+    "typer", "unittest", "urllib.request", "urllib3", "yaml", "zipfile", "zstandard",
 }  # fmt: skip
 
 

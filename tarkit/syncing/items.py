@@ -48,9 +48,7 @@ def in_registry(location: Location, registry: RegistryOptions | None = None) -> 
 def require_container(location: Location) -> None:
     """Raise :class:`UsageError` if *location* names a single image."""
     if location.name is not None or location.index is not None:
-        raise UsageError(
-            "names one image, but all images were requested", where=str(location)
-        )
+        raise UsageError("names one image, but all images were requested", where=str(location))
 
 
 def is_registry(location: Location) -> bool:

@@ -37,9 +37,7 @@ def is_list(source: str) -> bool:
     return source.endswith(SUFFIXES) and Path(source).is_file()
 
 
-def read_list(
-    path: Path, registry: RegistryOptions | None
-) -> Iterator[Item | Repository]:
+def read_list(path: Path, registry: RegistryOptions | None) -> Iterator[Item | Repository]:
     """Yield the images of the list at *path*, and the repositories whose tags to look up.
 
     *registry* holds the connection options for images whose entry has none. Raises

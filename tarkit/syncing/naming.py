@@ -35,7 +35,9 @@ class Naming:
         Raises :class:`UsageError` if a registry is the destination and no name has a tag or digest
         that can be used.
         """
-        chosen = self.rules.choose(renamed, names) if self._keeps else self._mapped(renamed or names)
+        chosen = (
+            self.rules.choose(renamed, names) if self._keeps else self._mapped(renamed or names)
+        )
         if not (self.prefix or self.repository) or not self._in_registry:
             return [tuple(dict.fromkeys(chosen))]
         if not chosen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from tarkit.copying.existing import Kept
@@ -62,7 +62,7 @@ class SyncOptions:
     - ``source_registry`` and ``destination_registry``: connection options and credentials.
     """
 
-    copy: CopyOptions = CopyOptions()
+    copy: CopyOptions = field(default_factory=CopyOptions)
     all_images: bool = False
     tags: str | None = None
     keep_going: bool = False
@@ -81,7 +81,7 @@ class SyncOptions:
 class SyncResult:
     """The result of an operation on many images.
 
-    - ``images``: the images at the destination, in the order of the sources.
+    - ``images``: the images that were copied, in order, and then those that had not changed.
     - ``failed``: the images that failed; empty unless ``keep_going`` was set.
     - ``kept``: the images of an existing archive that were kept.
     - ``notes``: messages about the whole operation.
@@ -89,7 +89,7 @@ class SyncResult:
 
     images: tuple[CopiedImage, ...]
     failed: tuple[FailedImage, ...] = ()
-    kept: Kept = Kept()
+    kept: Kept = field(default_factory=Kept)
     notes: tuple[str, ...] = ()
 
     @property

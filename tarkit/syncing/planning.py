@@ -93,9 +93,7 @@ class _Planner:
 
 def _require_one_repository(items: Sequence[Item], target: Target) -> None:
     found = {
-        repository
-        for item in items
-        for repository in repositories(item.renamed or item.names)
+        repository for item in items for repository in repositories(item.renamed or item.names)
     }
     if len(found) > 1:
         raise UsageError(

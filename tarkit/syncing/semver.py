@@ -20,9 +20,7 @@ _SUFFIX = r"(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
 _VERSION = re.compile(rf"v?{_NUMBER}(?:\.{_NUMBER})?(?:\.{_NUMBER})?{_SUFFIX}", re.ASCII)
 _PART = r"([0-9]{1,19}|[xX*])"
 _OPERATORS = r"(=|==|!=|>|<|>=|=>|<=|=<|~|~>|\^)?"
-_CONDITION = re.compile(
-    rf"{_OPERATORS}\s*v?{_PART}(?:\.{_PART})?(?:\.{_PART})?{_SUFFIX}", re.ASCII
-)
+_CONDITION = re.compile(rf"{_OPERATORS}\s*v?{_PART}(?:\.{_PART})?(?:\.{_PART})?{_SUFFIX}", re.ASCII)
 _RANGE = re.compile(r"(\S+)\s+-\s+(\S+)")
 
 _Key = tuple[int, int, int, tuple[tuple[int, int, str], ...]]

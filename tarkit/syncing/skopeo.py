@@ -101,7 +101,9 @@ def _regex(pattern: object, where: str) -> Callable[[str], bool]:
     try:
         expression = re.compile(str(pattern))
     except re.error as error:
-        raise MalformedError(f"invalid pattern {str(pattern)[:200]!r}: {error}", where=where) from None
+        raise MalformedError(
+            f"invalid pattern {str(pattern)[:200]!r}: {error}", where=where
+        ) from None
     return lambda tag: expression.search(tag) is not None
 
 

@@ -116,9 +116,7 @@ class _Sync:
             self._transfer(image, source, seen) for _, image, source in self._opened(self._plan())
         ]
 
-    def _transfer(
-        self, image: Planned, source: Source, seen: set[tuple[str, Digest]]
-    ) -> Transfer:
+    def _transfer(self, image: Planned, source: Source, seen: set[tuple[str, Digest]]) -> Transfer:
         exact = is_exact(source, self._target)
         unchanged = self._present.holds_image(source, image.names, exact=exact)
         blobs = {} if unchanged else _blobs(source, self._options)
@@ -152,9 +150,7 @@ class _Sync:
             if tags is not None:
                 raise UsageError("--tags needs a repository as the source")
             return list(read_list(Path(self._source), registry))
-        location = (
-            Location.parse(self._source) if isinstance(self._source, str) else self._source
-        )
+        location = Location.parse(self._source) if isinstance(self._source, str) else self._source
         if not is_registry(location):
             if tags is not None:
                 raise UsageError("--tags needs a repository as the source", where=str(location))

@@ -69,7 +69,9 @@ class Target:
         if name.endswith("/"):
             base = "/".join(part for part in (name.rstrip("/"), prefix) if part)
             repository = Reference.parse(f"{base}/x").repository  # checks the prefix
-            naming = Naming(NameRules.EXPLICIT, repository.removesuffix("/x"), scoped=options.scoped)
+            naming = Naming(
+                NameRules.EXPLICIT, repository.removesuffix("/x"), scoped=options.scoped
+            )
             return cls(Location(Transport.REGISTRY, naming.prefix), naming, options)
         if prefix or options.scoped:
             raise UsageError(

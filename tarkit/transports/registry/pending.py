@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -32,7 +31,9 @@ class PendingManifests(Closeable):
     """Keeps manifests in memory or, if there are many, in a temporary file."""
 
     def __init__(self) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
+        import tempfile
+
+        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  close() does
         self.images: list[PendingImage] = []
 
     def add(self, references: Sequence[Reference], manifests: Sequence[RawManifest]) -> None:

@@ -12,7 +12,6 @@ import pytest
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index
 from tarkit.image.platform import Platform
-from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
 from tarkit.verifying.runner import verify
 from tests.builders import (

@@ -105,7 +105,9 @@ def naming(label: str) -> Iterator[None]:
     except TarkitError as error:
         where = error.where or ""
         if label not in where:
-            error.where = label if not where or where in label else f"{label}: {where}"
+            container, _, detail = where.partition(": ")
+            detail = detail if container in label else where  # the label has the path already
+            error.where = f"{label}: {detail}" if detail else label
         raise
 
 

@@ -30,7 +30,8 @@ class Transfer:
     """An image that a sync would copy: its location ``source``, and its new ``names``.
 
     ``blobs`` and ``bytes`` count what would be read from the source; ``present`` counts the blobs
-    that the destination has or gets with an earlier image. An ``unchanged`` image has none to move.
+    that the destination has or gets with an earlier image; it may have layers in another
+    compression, which do not count. An ``unchanged`` image has none to move.
     """
 
     source: str

@@ -11,6 +11,7 @@ import pytest
 from tarkit.errors import DigestMismatchError
 from tarkit.syncing.images import copy_images
 from tarkit.syncing.options import SyncOptions
+from tarkit.tar.archive import Archive
 from tarkit.transports.location import open_reader
 from tests.builders import untar
 from tests.cli.conftest import Tarkit
@@ -75,14 +76,16 @@ def test_blobs_of_a_replaced_image_are_left_out(tmp_path: Path, transport: str) 
 def test_other_producers_archives_get_our_headers(tmp_path: Path, corpus: Path) -> None:
     """The first addition rewrites the headers; the blobs are those of the other archive."""
     archive = tmp_path / "out.tar"
-    for original in sorted(corpus.glob("*.tar")):
+    source = saved(tmp_path / "in.tar", 1)
+    images = [path for path in sorted(corpus.glob("*.tar")) if "rootfs" not in path.name]
+    assert len(images) > 5
+    for original in images:
         archive.write_bytes(original.read_bytes())
         with open_reader(str(original)) as reader:
             before = [reader.source(index=e.index).manifest().digest for e in reader.images()]
             transport = (
                 "docker-archive" if "DockerArchive" in type(reader).__name__ else "oci-archive"
             )
-        source = saved(tmp_path / "in.tar", 1)
         copy_images([source], f"{transport}:{archive}")
         with open_reader(f"{transport}:{archive}") as reader:
             after = [reader.source(index=e.index).manifest().digest for e in reader.images()]
@@ -116,18 +119,17 @@ def test_bytes_are_reported(tmp_path: Path, tarkit: Tarkit) -> None:
 def test_work_is_linear_in_the_number_of_images(
     tmp_path: Path, transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tarkit.tar.archive import Archive
+    find = Archive.find
+    calls = 0
+
+    def counted(self: Archive, name: str | bytes) -> object:
+        nonlocal calls
+        calls += 1
+        return find(self, name)
 
     counts = []
     for number in (10, 20, 40):
         calls = 0
-        find = Archive.find
-
-        def counted(self: Archive, name: str | bytes) -> object:
-            nonlocal calls
-            calls += 1
-            return find(self, name)
-
         source, out = saved(tmp_path / f"{number}.tar", number), tmp_path / f"out{number}"
         with monkeypatch.context() as patch:
             patch.setattr(Archive, "find", counted)

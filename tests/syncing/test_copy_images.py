@@ -135,7 +135,8 @@ def test_a_bad_image_leaves_nothing_in_a_classic_archive(tmp_path: Path, tarkit:
     break_blob(source, 0)
     result = tarkit("copy", *classic, source, f"docker-archive:{tmp_path / 'out.tar'}")
     assert result.code == 1
-    assert "failed: " in result.err and f"{source}:a:1" in result.err
+    assert "failed: " in result.err
+    assert f"{source}:a:1" in result.err
     assert (tmp_path / "out.tar").read_bytes() == expected.read_bytes()
 
 
@@ -144,7 +145,8 @@ def test_images_are_added_to_those_of_a_layout(tmp_path: Path) -> None:
     result = copy_images([saved(tmp_path / "save.tar", 2)], out, ALL)
     assert names_in(check_layout(opened(out))) == ["old", "team/app0:1", "team/app1:1"]
     first = result.images[0].result
-    assert first is not None and first.bytes_written < 2000  # the layout had the layers
+    assert first is not None
+    assert first.bytes_written < 2000  # the layout had the layers
 
 
 def test_progress_covers_all_images(tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ class TestRegistry:
         assert sorted(registry.manifests) == [f"mirror/app{n}" for n in range(3)]
         base = [set(blobs) for blobs in registry.blobs.values()]
         assert len(set.intersection(*base)) == 1
-        uploads = [seen for seen in registry.requests("PUT", "/blobs/uploads/")]
+        uploads = registry.requests("PUT", "/blobs/uploads/")
         assert len(uploads) == 1 + 2 * 3  # the shared layer is mounted from the first repository
 
     def test_scoped_names_keep_all_components(self, registry: FakeRegistry, tmp_path: Path) -> None:

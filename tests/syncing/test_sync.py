@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tarkit.copying.options import CopyOptions
 from tarkit.errors import ImageNotFoundError, MalformedError, TarkitError, UsageError
 from tarkit.syncing.images import copy_images
 from tarkit.syncing.options import Shard, SyncOptions
@@ -15,6 +16,7 @@ from tests.builders import check_layout, multi_platform, named, names_in, read_f
 from tests.cli.conftest import Tarkit
 from tests.syncing.images import laid_out, saved
 from tests.transports.registry.fake_registry import FakeRegistry
+from tests.transports.registry.token_server import basic
 
 DESTINATIONS = ("oci:{dir}/out", "oci-archive:{dir}/out", "docker-archive:{dir}/out", "registry")
 KINDS = pytest.mark.parametrize("kind", DESTINATIONS)
@@ -72,23 +74,18 @@ def test_a_change_transfers_only_its_blobs(
     result = sync(changed, out)
     copied = {image.names[0].rpartition("/")[2] for image in result.images if image.result}
     assert copied == {"x:1", "b:1"}
-    assert result.bytes_written < 10_000 or kind == "registry"
-    layers = 200_000
-    assert result.bytes_read < layers
+    # a new repository needs the shared layer once
+    assert result.bytes_read < (210_000 if kind == "registry" else 10_000)
 
 
 def test_digests_are_preserved(registry: FakeRegistry, tmp_path: Path) -> None:
     layout, index, _ = multi_platform("amd64", "arm64")
     write_files(tmp_path / "in", layout.finish(named(index, "team/app:1")))
     out = f"docker://{registry.address}/mirror/"
-    options = SyncOptions()
-    from dataclasses import replace
-
-    from tarkit.copying.options import CopyOptions
-
-    everything = replace(options, copy=CopyOptions(all=True))
+    everything = SyncOptions(copy=CopyOptions(all=True))
     (image,) = sync(f"oci:{tmp_path / 'in'}", out, everything).images
-    assert image.result and str(image.result.descriptor.digest) == index["digest"]
+    assert image.result is not None
+    assert str(image.result.descriptor.digest) == index["digest"]
     assert index["digest"] in registry.manifests["mirror/app"]
     assert [i.result for i in sync(f"oci:{tmp_path / 'in'}", out, everything).images] == [None]
 
@@ -146,7 +143,7 @@ def test_a_list_of_our_own(tmp_path: Path, suffix: str) -> None:
         ("images: [{source: a, nam: b}]", "image 1: unknown key 'nam'"),
         ("images: [{source: [a]}]", "image 1: not the location of an image"),
         ("images: ['oci:x', '']", "image 2: not the location"),
-        ("a: [b", "not valid YAML, line 1"),
+        ("a: [b", "not valid YAML, line 2"),
         ("quay.io: {imges: {}}", "quay.io: unknown key 'imges'"),
         ("quay.io: {images: {a: b}}", "the tags of a are not a list"),
         ("quay.io: {images: {'a:1': []}}", "has a tag"),
@@ -156,7 +153,7 @@ def test_a_list_of_our_own(tmp_path: Path, suffix: str) -> None:
         ("quay.io: {credentials: {username: a}}", "a username and a password"),
         ("quay.io: x", "not a mapping"),
         ("x", "not a list"),
-        ("&a [*a]", "image 1"),
+        ("&a [*a]", "recursive"),
         ("[" * 100_000, "not valid YAML"),
     ],
 )
@@ -173,8 +170,6 @@ def test_invalid_lists(tmp_path: Path, text: str, words: str) -> None:
 def test_credentials_of_a_list_are_sent_but_not_shown(
     registry: FakeRegistry, tmp_path: Path, tarkit: Tarkit
 ) -> None:
-    from tests.transports.registry.token_server import basic
-
     filled(registry, tmp_path, "1")
     registry.authorize = basic("reader", "hunter2-is-secret")
     path = tmp_path / "list.yaml"
@@ -193,7 +188,8 @@ def test_a_dry_run_counts_and_writes_nothing(
     source, out = filled(registry, tmp_path, "1", "2"), f"oci:{tmp_path / 'out'}"
     (first, second), failed = plan_sync(source, out)
     assert (first.blobs, first.present, second.blobs, second.present) == (3, 0, 2, 1)
-    assert not failed and not (tmp_path / "out").exists()
+    assert not failed
+    assert not (tmp_path / "out").exists()
     assert not registry.requests("GET", "/blobs/")
     result = sync(source, out)
     assert result.bytes_read == first.bytes + second.bytes
@@ -215,7 +211,8 @@ def test_keep_going_with_a_list(tmp_path: Path, tarkit: Tarkit) -> None:
     path = tmp_path / "list.json"
     path.write_text(json.dumps([f"{layout}:a", f"{layout}:none", f"oci:{tmp_path / 'no'}"]))
     refused = tarkit("sync", path, f"oci:{tmp_path / 'out'}")
-    assert refused.code == 3 and not (tmp_path / "out").exists()
+    assert refused.code == 3
+    assert not (tmp_path / "out").exists()
     result = tarkit("sync", "--keep-going", "--json", path, f"oci:{tmp_path / 'out'}")
     assert result.code == 1
     assert [image["names"] for image in result.document["images"]] == [["a"]]

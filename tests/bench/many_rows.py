@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import random
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -50,7 +49,7 @@ def many_rows(registry: Registry, work: Path) -> Iterator[Row]:
     copy = work / "copy.tar"
     yield Row(
         "add a 1 MB image to an oci-archive of 1 GB, against `cp` and `sync`",
-        Side((*TARKIT, "copy", "-q", f"{small}:small", f"oci-archive:{big}:small"), big),
+        Side((*TARKIT, "copy", "-q", f"{small}:small:1", f"oci-archive:{big}:small"), big),
         Side(("sh", "-c", f"cp {big} {copy} && sync {copy}"), copy, remover(copy)),
         1.20,
     )
@@ -67,13 +66,20 @@ def _second_sync(registry: Registry, work: Path, archive: Path, names: list[str]
     sources = work / "list.yaml"
     sources.write_text(json.dumps({registry.address: {"images": images, "tls-verify": False}}))
     ours, theirs = work / "synced", work / "their-synced"
-    shutil.rmtree(theirs, ignore_errors=True)
     sync = Side((*TARKIT, "sync", "-q", sources, f"oci:{ours}"))
-    their_sync = Side((*SKOPEO, "sync", "--src", "yaml", "--dest", "dir", sources, theirs))
-    theirs.mkdir()
+    # skopeo does not update a directory, so it starts over in an empty one
+    again = remover(theirs)
+    their_sync = Side(
+        (*SKOPEO, "sync", "--src", "yaml", "--dest", "dir", sources, theirs), prepare=again
+    )
     for side in (sync, their_sync):
         side.run()
-    return Row(f"sync {COUNT} images again, nothing changed", sync, their_sync, 0.10)
+    return Row(
+        f"sync {COUNT} images from a registry to files again, nothing changed",
+        sync,
+        their_sync,
+        0.10,
+    )
 
 
 def inputs(work: Path) -> tuple[Path, str, Path]:

@@ -45,6 +45,7 @@ from tarkit.cli.registry import (
 )
 from tarkit.copying.engine import copy_image
 from tarkit.copying.existing import Kept, keep_archive
+from tarkit.copying.known import KnownLayers
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError
@@ -211,7 +212,7 @@ def copy_command(
                 registry=registry,
             )
         )
-        kept = Kept()
+        kept, known = Kept(), KnownLayers()
         rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
         requested = ([to_location.name] if to_location.name else []) + (tag or [])
         names = rules.choose(requested, image.names)
@@ -222,9 +223,10 @@ def copy_command(
                 writer,
                 except_names=names,
                 rules=rules,
+                known=known,
                 verify=verify_existing,
             )
-        result = copy_image(image, writer.destination(*names), options)
+        result = copy_image(image, writer.destination(*names), options, known=known)
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
             file.write(f"{result.descriptor.digest}\n".encode())

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tarkit.copying.engine import copy_image
+from tarkit.copying.inventory import blobs_of
+from tarkit.copying.known import KnownLayers
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
 from tarkit.errors import VerificationError
 from tarkit.image import media_types
-from tarkit.image.descriptor import Descriptor
-from tarkit.image.digest import Digest
-from tarkit.image.manifest import Index, Manifest
 from tarkit.protocols import (
     AdoptingWriter,
     Destination,
@@ -24,7 +23,6 @@ from tarkit.protocols import (
     Source,
     Writer,
 )
-from tarkit.selection.select import is_present
 
 _ALL = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
 
@@ -49,12 +47,14 @@ def keep_archive(
     *,
     except_names: Collection[str],
     rules: NameRules,
+    known: KnownLayers,
     verify: bool = False,
 ) -> Kept:
     """Copy the images of the archive at *path*, if there is one, to the *writer* that replaces it.
 
     The filesystem moves their blobs if it can, which leaves the layers unverified. With *verify*,
-    all blobs are read and verified instead.
+    all blobs are read and verified instead. The layers that were moved are added to *known*, under
+    the diff IDs in their configs, so that new images reuse them.
 
     *open_existing* opens the archive. See :func:`copy_existing` for *except_names*; they compare
     according to *rules*. Raises :class:`~tarkit.errors.VerificationError` if an image in the
@@ -64,7 +64,9 @@ def keep_archive(
         return Kept()
     try:
         with open_existing() as reader:
-            return _copy_all(reader, writer, except_names, rules.normalize, adopt=not verify)
+            return _copy_all(
+                reader, writer, except_names, rules.normalize, known=None if verify else known
+            )
     except VerificationError as error:
         error.hint = "existing images are kept: remove the file, or write to another one"
         raise
@@ -83,7 +85,7 @@ def copy_existing(
     is omitted. *normalize* returns the form in which names compare, or None for invalid names,
     which are dropped. Returns the number of images copied.
     """
-    return _copy_all(reader, writer, except_names, normalize, adopt=False).images
+    return _copy_all(reader, writer, except_names, normalize).images
 
 
 def _copy_all(
@@ -92,14 +94,15 @@ def _copy_all(
     except_names: Collection[str],
     normalize: Callable[[str], str | None],
     *,
-    adopt: bool,
+    known: KnownLayers | None = None,
 ) -> Kept:
+    """Copy the images; if *known* is given, move their blobs and add their layers to it."""
     if isinstance(writer, KeepingWriter):
         writer.keep_list(reader)
     staying = list(_staying(reader, except_names, normalize))
     moved = Moved()
-    if adopt and isinstance(writer, AdoptingWriter):
-        moved = writer.adopt(reader, _blobs_of(reader, [image for image, _, _ in staying]))
+    if known is not None and isinstance(writer, AdoptingWriter):
+        moved = writer.adopt(reader, blobs_of(reader, [image for image, _, _ in staying], known))
     copied = 0
     for image, names, keeps_names in staying:
         source = reader.source(index=image.index)
@@ -118,31 +121,6 @@ def _staying(
         kept = [name for name in valid if normalize(name) not in taken]
         if kept or not valid:
             yield image, kept, kept == valid
-
-
-def _blobs_of(reader: Reader, images: Iterable[ImageEntry]) -> set[Digest]:
-    """Return the digests of all manifests, configs and layers of *images*."""
-    found: set[Digest] = set()
-    for image in images:
-        source = reader.source(index=image.index)
-        pending = [source.manifest().descriptor]
-        while pending:  # no recursion: nested indexes may be arbitrarily deep
-            descriptor = pending.pop()
-            if descriptor.digest not in found:
-                found.add(descriptor.digest)
-                pending += _children(source, descriptor)
-    return found
-
-
-def _children(source: Source, descriptor: Descriptor) -> Sequence[Descriptor]:
-    known = media_types.MANIFESTS | media_types.INDEXES
-    if descriptor.media_type not in known or not is_present(source, descriptor):
-        return ()
-    raw = source.manifest(descriptor.digest)
-    if raw.is_index:
-        return Index.parse(raw, strict=False).manifests
-    manifest = Manifest.parse(raw)
-    return (manifest.config, *manifest.layers)
 
 
 def _copy_one(

@@ -12,8 +12,9 @@ from tarkit.image.media_types import Compression, is_acceptable
 class KnownLayers:
     """Stored layers by diff ID, shared by the copies of several images.
 
-    Add only layers whose diff ID was verified: the config of one image must not determine the
-    content of another. The destination decides if it holds a suggested layer.
+    Add only layers whose diff ID was verified, or that the destination held before: the config of a
+    new image must not determine the content of another. The destination decides if it holds a
+    suggested layer.
     """
 
     def __init__(self) -> None:

@@ -55,14 +55,20 @@ class FailedImage:
 
 
 def copy_each(
-    jobs: Iterable[CopyJob], writer: Writer, options: CopyOptions, *, keep_going: bool
+    jobs: Iterable[CopyJob],
+    writer: Writer,
+    options: CopyOptions,
+    *,
+    known: KnownLayers,
+    keep_going: bool,
 ) -> Iterator[CopiedImage | FailedImage]:
     """Copy the images of *jobs* to *writer*, in order, and yield the result of each.
+
+    The copies share *known*.
 
     If *keep_going* is true, an image that fails leaves nothing in *writer* and is yielded as a
     :class:`FailedImage`. Otherwise its error is raised with the image's label.
     """
-    known = KnownLayers()
     total = _Total(options.on_progress)
     for job in jobs:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from tarkit.copying.known import KnownLayers
 from tarkit.copying.many import CopiedImage, CopyJob, FailedImage, copy_each
 from tarkit.errors import UsageError
 from tarkit.protocols import Writer
@@ -62,12 +63,15 @@ def move(
         return SyncResult(())
     copied: list[CopiedImage] = []
     failed: list[FailedImage] = []
+    known = KnownLayers()
     writer: Writer
     with target.writer() as writer:
         names = [name for image in planned for name in image.names]
-        kept = target.keep_existing(writer, names)
+        kept = target.keep_existing(writer, names, known)
         jobs = (_job(image, readers, options) for image in planned)
-        for image in copy_each(jobs, writer, options.copy, keep_going=options.keep_going):
+        for image in copy_each(
+            jobs, writer, options.copy, known=known, keep_going=options.keep_going
+        ):
             if isinstance(image, FailedImage):
                 failed.append(image)
             else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from tarkit.copying.existing import Kept, keep_archive
+from tarkit.copying.known import KnownLayers
 from tarkit.copying.names import NameRules
 from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
@@ -119,8 +120,11 @@ class Target:
             verify_existing=self.options.verify_existing,
         )
 
-    def keep_existing(self, writer: Writer, names: Collection[str]) -> Kept:
-        """Copy the images of an existing archive to *writer*, except those that lose *names*."""
+    def keep_existing(self, writer: Writer, names: Collection[str], known: KnownLayers) -> Kept:
+        """Copy the images of an existing archive to *writer*, except those that lose *names*.
+
+        Their layers are added to *known*.
+        """
         if not self.is_archive:
             return Kept()
         return keep_archive(
@@ -129,5 +133,6 @@ class Target:
             writer,
             except_names=names,
             rules=self.naming.rules,
+            known=known,
             verify=self.options.verify_existing,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tarkit.copying.options import CopyOptions, LayerCompression
 from tarkit.errors import DigestMismatchError
 from tarkit.syncing.images import copy_images
 from tarkit.syncing.options import SyncOptions
@@ -137,3 +138,18 @@ def test_work_is_linear_in_the_number_of_images(
             copy_images([f"{source}:team/app0:1"], f"{transport}:{out}")
         counts.append(calls)
     assert counts[2] - counts[1] <= 2 * (counts[1] - counts[0]) + 2
+
+
+@FORMATS
+def test_layers_of_the_archive_are_reused_in_their_compression(
+    tmp_path: Path, transport: str
+) -> None:
+    """The new image has the shared layer uncompressed, the archive compressed."""
+    out = f"{transport}:{tmp_path / 'out'}"
+    copy_images([f"{laid_out(tmp_path / 'in', 'a:1')}:a:1"], out)
+    options = SyncOptions(copy=CopyOptions(compression=LayerCompression.GZIP))
+    source = saved(tmp_path / "save.tar", 2)
+    (image,) = copy_images([f"{source}:team/app1:1"], out, options).images
+    assert image.result is not None
+    assert image.result.reused == 1
+    assert image.result.bytes_read < 20_000

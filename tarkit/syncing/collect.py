@@ -31,7 +31,10 @@ def collect(
 
 
 def _key(image: Found) -> str:
-    return image.label if isinstance(image, Item) else image.source
+    """Return the name that determines the shard: not the path, which machines may not share."""
+    if isinstance(image, FailedImage):
+        return image.source
+    return image.names[0] if image.names else image.label
 
 
 class _Finder:

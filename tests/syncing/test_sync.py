@@ -234,6 +234,17 @@ def test_shards_are_a_partition(tmp_path: Path) -> None:
     assert sorted(found) == sorted(f"app{n}:1" for n in range(12))
 
 
+def test_a_shard_does_not_depend_on_the_path(tmp_path: Path) -> None:
+    names = [f"app{n}:1" for n in range(8)]
+    options = SyncOptions(shard=Shard(1, 2))
+    plans = [
+        plan_sync(laid_out(tmp_path / place, *names), f"oci:{tmp_path / 'out'}", options)[0]
+        for place in ("here", "there")
+    ]
+    first, second = ([transfer.names for transfer in plan] for plan in plans)
+    assert first == second
+
+
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/0", "a/b", "1/3/5"])
 def test_invalid_shards(text: str, tmp_path: Path, tarkit: Tarkit) -> None:
     assert tarkit("sync", "--shard", text, "oci:in", f"oci:{tmp_path / 'out'}").code == 2

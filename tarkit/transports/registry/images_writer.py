@@ -81,7 +81,8 @@ class RegistryImagesWriter:
                 self._send(image)
             except TarkitError as error:
                 if not self._keep_going or isinstance(error, CancelledError):
-                    error.hint = _published(done, len(self._pending.images))
+                    published = _published(done, len(self._pending.images))
+                    error.hint = f"{error.hint}; {published}" if error.hint else published
                     raise
                 self.rejected[image.names] = error
             else:

@@ -2,7 +2,7 @@
 
 :func:`copy_image` copies an image from a :class:`Source` to a :class:`Destination`. Readers provide
 sources and Writers provide destinations; :func:`open_source` and :func:`open_writer` find the right
-one for a :class:`Location`. Names are imported on first use, so ``import tarkit`` is cheap.
+one for a :class:`Location`. :func:`copy_images` and :func:`sync` move many images at once. Names are imported on first use, so ``import tarkit`` is cheap.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.artifacts.preflight import check_build as check_build
     from tarkit.artifacts.store import ArtifactStore as ArtifactStore
     from tarkit.copying.engine import copy_image as copy_image
+    from tarkit.copying.existing import Kept as Kept
     from tarkit.copying.existing import copy_existing as copy_existing
+    from tarkit.copying.many import CopiedImage as CopiedImage
+    from tarkit.copying.many import FailedImage as FailedImage
     from tarkit.copying.options import CopyOptions as CopyOptions
     from tarkit.copying.options import CopyResult as CopyResult
     from tarkit.copying.options import LayerCompression as LayerCompression
@@ -118,6 +121,13 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.serving.server import RegistryServer as RegistryServer
     from tarkit.streams.cancellation import Cancellation as Cancellation
     from tarkit.streams.verify import VerifyingReader as VerifyingReader
+    from tarkit.syncing.images import copy_images as copy_images
+    from tarkit.syncing.options import Shard as Shard
+    from tarkit.syncing.options import SyncOptions as SyncOptions
+    from tarkit.syncing.options import SyncResult as SyncResult
+    from tarkit.syncing.sync import Transfer as Transfer
+    from tarkit.syncing.sync import plan_sync as plan_sync
+    from tarkit.syncing.sync import sync as sync
     from tarkit.tar.member import MemberType as MemberType
     from tarkit.transports.directory.reader import DirectoryReader as DirectoryReader
     from tarkit.transports.directory.writer import DirectoryWriter as DirectoryWriter
@@ -163,7 +173,14 @@ _MODULES = {
     ),
     "tarkit.artifacts.store": ("ArtifactStore",),
     "tarkit.copying.engine": ("copy_image",),
-    "tarkit.copying.existing": ("copy_existing",),
+    "tarkit.copying.existing": (
+        "Kept",
+        "copy_existing",
+    ),
+    "tarkit.copying.many": (
+        "CopiedImage",
+        "FailedImage",
+    ),
     "tarkit.copying.options": (
         "CopyOptions",
         "CopyResult",
@@ -305,6 +322,17 @@ _MODULES = {
     "tarkit.serving.server": ("RegistryServer",),
     "tarkit.streams.cancellation": ("Cancellation",),
     "tarkit.streams.verify": ("VerifyingReader",),
+    "tarkit.syncing.images": ("copy_images",),
+    "tarkit.syncing.options": (
+        "Shard",
+        "SyncOptions",
+        "SyncResult",
+    ),
+    "tarkit.syncing.sync": (
+        "Transfer",
+        "plan_sync",
+        "sync",
+    ),
     "tarkit.tar.member": ("MemberType",),
     "tarkit.transports.directory.reader": ("DirectoryReader",),
     "tarkit.transports.directory.writer": ("DirectoryWriter",),

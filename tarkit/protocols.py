@@ -22,7 +22,8 @@ calls come from the thread that started the copy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self, runtime_checkable
 
@@ -304,4 +305,36 @@ class ReferrerWriter(Protocol):
 
     def referrer(self) -> Destination:
         """Return a Destination for one artifact, which becomes a referrer of its subject."""
+        ...
+
+
+@runtime_checkable
+class UndoingWriter(Protocol):
+    """A Writer that can discard a failed image and publish the others."""
+
+    def undoing(self) -> AbstractContextManager[None]:
+        """Return a block for storing one image; if it raises, what it stored is removed again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The bytes of an archive that went into another one without being verified.
+
+    The filesystem moved ``bytes_moved``; ``bytes_copied`` passed through this process.
+    """
+
+    bytes_moved: int = 0
+    bytes_copied: int = 0
+
+
+@runtime_checkable
+class AdoptingWriter(Protocol):
+    """A Writer that can take blobs from the archive that it replaces without reading them."""
+
+    def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
+        """Store those blobs of *reader* with *digests* that can be moved; the others are left out.
+
+        Their content is not verified.
+        """
         ...

@@ -29,7 +29,18 @@ FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
 MANAGING = {*VERIFYING, "copying"}
-EVERYTHING = {*MANAGING, "managing", "verifying", "rootfs", "ext4", "artifacts", "serving", ""}
+SYNCING = {*LOCATION, *FRONT, "copying"}
+EVERYTHING = {
+    *MANAGING,
+    "managing",
+    "syncing",
+    "verifying",
+    "rootfs",
+    "ext4",
+    "artifacts",
+    "serving",
+    "",
+}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{package: set(STACK[:height]) for height, package in enumerate(STACK)},
@@ -41,6 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transports": {*LOCATION, "transports.location"},
     "copying": set(STACK),
     "managing": MANAGING,
+    "syncing": SYNCING,
     "verifying": VERIFYING,
     "rootfs": ROOTFS,
     "ext4": {"values", "errors", "streams"},

@@ -21,7 +21,7 @@ HEAVY = {
     "importlib.metadata", "importlib.resources", "isal", "jsonschema", "logging", "lzma", "magic",
     "multiprocessing", "pydantic", "random", "requests", "rich", "secrets", "socket", "sqlite3",
     "ssl", "subprocess", "tarfile", "tempfile", "typer", "unittest", "urllib.request", "urllib3",
-    "xml", "zipfile", "zstandard",
+    "xml", "yaml", "zipfile", "zstandard",
 }  # fmt: skip
 
 UNUSED = {

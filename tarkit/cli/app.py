@@ -15,6 +15,7 @@ from tarkit.cli.messages import flush_output, use_json
 
 COMMANDS = (
     "copy",
+    "sync",
     "list",
     "inspect",
     "digest",

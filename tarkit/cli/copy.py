@@ -1,4 +1,4 @@
-"""``tarkit copy SRC DST``."""
+"""``tarkit copy SRC… DST``."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,9 +13,21 @@ from tarkit.cli.common import (
     FollowLinks,
     Json,
     Quiet,
-    SourceArgument,
     print_json,
     size_text,
+)
+from tarkit.cli.many import (
+    AllPlatforms,
+    KeepGoing,
+    Prefix,
+    Scoped,
+    SourceArguments,
+    any_registry,
+    copy_many,
+    half_platform,
+    is_prefix,
+    kept_document,
+    note_kept,
 )
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
@@ -29,12 +41,15 @@ from tarkit.cli.registry import (
     registry_options,
 )
 from tarkit.copying.engine import copy_image
+from tarkit.copying.existing import Kept, keep_archive
+from tarkit.copying.known import KnownLayers
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
 from tarkit.streams.atomic import atomic_file, output_path
+from tarkit.syncing.options import SyncOptions
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import (
     Location,
@@ -54,7 +69,7 @@ _NAME_RULES = {
 
 
 def copy_command(
-    source: SourceArgument,
+    sources: SourceArguments,  # none if there is only one argument, which is then DST
     destination: Annotated[
         str,
         typer.Argument(
@@ -62,9 +77,13 @@ def copy_command(
             help="Destination: TRANSPORT:PATH[:NAME]; - as the path for standard output.",
         ),
     ],
+    all_platforms: AllPlatforms = False,
     all_images: Annotated[
-        bool, typer.Option("--all", help="Copy the whole index with all platforms.")
+        bool, typer.Option("--all-images", help="Copy every image of each source.")
     ] = False,
+    keep_going: KeepGoing = False,
+    prefix: Prefix = "",
+    scoped: Scoped = False,
     platform: Annotated[
         list[Platform] | None,
         typer.Option(
@@ -132,29 +151,53 @@ def copy_command(
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
-) -> None:
-    """Copy an image to another location or format; all data is verified."""
-    from_location, to_location = Location.parse(source), Location.parse(destination)
+) -> int:
+    """Copy images to another location or format; all data is verified.
+
+    Several sources, and --all-images, go to one archive, layout or registry, and keep their names.
+    """
+    if not sources:
+        raise UsageError("missing DST", hint=f"example: tarkit copy {destination} oci:layout:app")
+    platforms = tuple(platform or ())
+    docker_platform = half_platform(destination, platforms) if all_platforms else None
+    options = CopyOptions(
+        all=all_platforms,
+        platforms=() if all_platforms else platforms,
+        sparse=sparse,
+        compression=compression,
+        level=compression_level,
+        preserve_digests=preserve_digests or referrers,
+        jobs=jobs,
+        verify_diff_ids=verify_diff_ids,
+        fetch_foreign=_fetcher(tls_verify) if fetch_foreign else None,
+    )
+    if len(sources) > 1 or all_images or is_prefix(destination):
+        if tag or digest_file or referrers:
+            raise UsageError("--tag, --digest-file and --referrers need a single image")
+        together = SyncOptions(
+            copy=options,
+            all_images=all_images,
+            keep_going=keep_going,
+            prefix=prefix,
+            scoped=scoped,
+            docker_format=docker_format,
+            docker_platform=docker_platform,
+            verify_existing=verify_existing,
+            follow_links=follow_links,
+            source_registry=any_registry(src_creds or creds, authfile, tls_verify, cert_dir),
+            destination_registry=any_registry(dest_creds or creds, authfile, tls_verify, cert_dir),
+        )
+        return copy_many(sources, destination, together, as_json=json_output, quiet=quiet)
+    if keep_going or prefix or scoped:
+        raise UsageError("--keep-going, --prefix and --scoped need several images")
+    from_location, to_location = Location.parse(sources[0]), Location.parse(destination)
     if json_output and to_location.is_stream:
         raise UsageError("--json and the archive cannot both use standard output")
-    if all_images and platform:
-        raise UsageError("--all and --platform are mutually exclusive")
     if digest_file and not output_path(digest_file).parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(digest_file.parent))
     with ExitStack() as stack:
         listener = stack.enter_context(progress_listener(as_json=json_output, quiet=quiet))
-        options = CopyOptions(
-            all=all_images,
-            platforms=tuple(platform or ()),
-            sparse=sparse,
-            compression=compression,
-            level=compression_level,
-            preserve_digests=preserve_digests or referrers,
-            jobs=jobs,
-            on_progress=listener,
-            verify_diff_ids=verify_diff_ids,
-            fetch_foreign=_fetcher(tls_verify) if fetch_foreign else None,
-        )
+        options = replace(options, on_progress=listener)
         registry = registry_options(
             from_location, src_creds or creds, authfile, tls_verify, cert_dir
         )
@@ -169,28 +212,30 @@ def copy_command(
             open_writer(
                 to_location,
                 docker_format=docker_format,
+                docker_platform=docker_platform,
                 verify_existing=verify_existing,
                 registry=registry,
             )
         )
+        kept, known = Kept(), KnownLayers()
         rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
         requested = ([to_location.name] if to_location.name else []) + (tag or [])
         names = rules.choose(requested, image.names)
         if to_location.transport in _ARCHIVES and not to_location.is_stream:
-            from tarkit.copying.existing import keep_archive
-
-            keep_archive(
+            kept = keep_archive(
                 Path(to_location.path),
                 partial(open_reader, replace(to_location, name=None)),
                 writer,
                 except_names=names,
                 rules=rules,
+                known=known,
+                verify=verify_existing,
             )
         if referrers:
             from tarkit.copying.referrers import copy_referrers, require_referrers
 
             require_referrers(image, writer)
-        result = copy_image(image, writer.destination(*names), options)
+        result = copy_image(image, writer.destination(*names), options, known=known)
         if referrers:
             copied = copy_referrers(image, writer, result.descriptor, options)
             text = f"copied {copied} referrer{'' if copied == 1 else 's'}"
@@ -199,7 +244,8 @@ def copy_command(
         with atomic_file(digest_file.absolute()) as file:
             file.write(f"{result.descriptor.digest}\n".encode())
     with reporting_success():
-        _report(result, to_location, names, as_json=json_output, quiet=quiet)
+        _report(result, kept, to_location, names, as_json=json_output, quiet=quiet)
+    return 0
 
 
 def _fetcher(tls_verify: bool) -> Callable[[Descriptor], BinaryIO]:
@@ -210,7 +256,13 @@ def _fetcher(tls_verify: bool) -> Callable[[Descriptor], BinaryIO]:
 
 
 def _report(
-    result: CopyResult, location: Location, names: list[str], *, as_json: bool, quiet: bool
+    result: CopyResult,
+    kept: Kept,
+    location: Location,
+    names: list[str],
+    *,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     if as_json:
         print_json(
@@ -223,6 +275,7 @@ def _report(
                     "recompressed": result.recompressed,
                 },
                 "bytes": {"read": result.bytes_read, "written": result.bytes_written},
+                "kept": kept_document(kept),
                 "names": names,
                 "notes": list(result.notes),
             }
@@ -238,3 +291,4 @@ def _report(
             f"{result.reused} reused; {size_text(result.bytes_read)} read, "
             f"{size_text(result.bytes_written)} written"
         )
+        note_kept(kept)

@@ -10,6 +10,7 @@ from threading import Semaphore
 from typing import TYPE_CHECKING, BinaryIO
 
 from tarkit.copying.diffids import DiffIdReader, uncompressed
+from tarkit.copying.known import KnownLayers
 from tarkit.copying.options import CopyOptions
 from tarkit.copying.plan import LayerPlan
 from tarkit.errors import CancelledError, ForeignLayerError, LostBlobError
@@ -62,7 +63,10 @@ class BlobResult:
 
 
 class BlobMover:
-    """Transfers blobs from *source* to *destination* according to *options*."""
+    """Transfers blobs from *source* to *destination* according to *options*.
+
+    Layers that it recompresses are added to *known*, and those in *known* are reused.
+    """
 
     def __init__(
         self,
@@ -70,7 +74,9 @@ class BlobMover:
         destination: Destination,
         options: CopyOptions,
         tracker: ProgressTracker,
+        known: KnownLayers,
     ) -> None:
+        self._known = known
         self._source = source
         self._destination = destination
         self._options = options
@@ -158,8 +164,17 @@ class BlobMover:
         )
         # the original blob is no substitute if the plan changes its compression
         if found is None or (found.digest == plan.descriptor.digest and not unchanged):
-            return None
-        return BlobResult(found, Outcome.REUSED)
+            found = self._find_known(diff_id, plan.acceptable) if diff_id else None
+        return None if found is None else BlobResult(found, Outcome.REUSED)
+
+    def _find_known(
+        self, diff_id: Digest, compressions: frozenset[Compression]
+    ) -> Descriptor | None:
+        for layer in self._known.replacing(diff_id, compressions):
+            found = self._destination.try_reuse(layer, diff_id=None, compressions=compressions)
+            if found is not None:
+                return found
+        return None
 
     def _transfer_with_retries(self, plan: LayerPlan, family: Family | None) -> BlobResult:
         """Transfer a layer; start over if the destination lost it midway."""
@@ -188,6 +203,8 @@ class BlobMover:
                 with self._processors:  # more compressors than cores only slow each other down
                     stored = self._recompress(stream, plan, has, gets, layer.media_type)
                 stream.verify()
+        if plan.diff_id:  # recompression verified it
+            self._known.add(plan.diff_id, stored)
         return BlobResult(stored, Outcome.RECOMPRESSED)
 
     def _open(self, blob: Descriptor) -> BinaryIO | None:

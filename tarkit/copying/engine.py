@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tarkit.copying.blobs import BlobMover, BlobResult, Outcome, stored_layer
+from tarkit.copying.known import KnownLayers
 from tarkit.copying.options import CopyOptions, CopyResult, Sparse
 from tarkit.copying.plan import ImagePlan, family_at, plan_copy
 from tarkit.errors import (
@@ -39,9 +40,16 @@ from tarkit.values import replace
 
 
 def copy_image(
-    source: Source, destination: Destination, options: CopyOptions | None = None
+    source: Source,
+    destination: Destination,
+    options: CopyOptions | None = None,
+    *,
+    known: KnownLayers | None = None,
 ) -> CopyResult:
     """Copy *source* to *destination* and commit it.
+
+    Copies of several images to one Writer may share *known*, so that layers which they have in
+    common are recompressed once.
 
     All data is verified as it is read. The image becomes visible only after the whole copy has
     succeeded and the destination's Writer was closed without an error. Errors are subclasses of
@@ -58,18 +66,24 @@ def copy_image(
         from tarkit.copying.schema1 import Schema1Source
 
         source = Schema1Source(source)
-    return _Copy(source, destination, options).run()
+    return _Copy(source, destination, options, known or KnownLayers()).run()
 
 
 class _Copy:
     """The state of one copy: the blobs and manifests already stored, counters and notes."""
 
-    def __init__(self, source: Source, destination: Destination, options: CopyOptions) -> None:
+    def __init__(
+        self,
+        source: Source,
+        destination: Destination,
+        options: CopyOptions,
+        known: KnownLayers,
+    ) -> None:
         self._source = source
         self._destination = destination
         self._options = options
         self._tracker = ProgressTracker(options.on_progress)
-        self._mover = BlobMover(source, destination, options, self._tracker)
+        self._mover = BlobMover(source, destination, options, self._tracker, known)
         self._moved: dict[Digest, BlobResult] = {}
         self._put: dict[Digest, Descriptor] = {}
         self._wanted: set[Digest] = set()  # the manifests to copy, unless all are

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from tarkit.copying.engine import copy_image
+from tarkit.copying.inventory import blobs_of
+from tarkit.copying.known import KnownLayers
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
 from tarkit.errors import VerificationError
 from tarkit.image import media_types
-from tarkit.protocols import Destination, ImageEntry, KeepingWriter, Reader, Source, Writer
-from tarkit.values import replace
+from tarkit.protocols import (
+    AdoptingWriter,
+    Destination,
+    ImageEntry,
+    KeepingWriter,
+    Moved,
+    Reader,
+    Source,
+    Writer,
+)
+from tarkit.values import dataclass, replace
 
 _ALL = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The images of an existing archive that were kept, and how many bytes of blobs that took.
+
+    The filesystem moved ``bytes_moved`` without reading them into this process; ``bytes_copied``
+    were read, verified and written again.
+    """
+
+    images: int = 0
+    bytes_moved: int = 0
+    bytes_copied: int = 0
 
 
 def keep_archive(
@@ -23,19 +47,25 @@ def keep_archive(
     *,
     except_names: Collection[str],
     rules: NameRules,
-) -> int:
+    known: KnownLayers,
+    verify: bool = False,
+) -> Kept:
     """Copy the images of the archive at *path*, if there is one, to the *writer* that replaces it.
 
+    The filesystem moves their blobs if it can, which leaves the layers unverified. With *verify*,
+    all blobs are read and verified instead. The layers that were moved are added to *known*, under
+    the diff IDs in their configs, so that new images reuse them.
+
     *open_existing* opens the archive. See :func:`copy_existing` for *except_names*; they compare
-    according to *rules*. Returns the number of images copied. Raises
-    :class:`~tarkit.errors.VerificationError` if an image in the archive is broken.
+    according to *rules*. Raises :class:`~tarkit.errors.VerificationError` if an image in the
+    archive is broken.
     """
     if not path.exists() or not path.stat().st_size:  # an empty file, such as mktemp makes
-        return 0
+        return Kept()
     try:
         with open_existing() as reader:
-            return copy_existing(
-                reader, writer, except_names=except_names, normalize=rules.normalize
+            return _copy_all(
+                reader, writer, except_names, rules.normalize, known=None if verify else known
             )
     except VerificationError as error:
         error.hint = "existing images are kept: remove the file, or write to another one"
@@ -55,23 +85,48 @@ def copy_existing(
     is omitted. *normalize* returns the form in which names compare, or None for invalid names,
     which are dropped. Returns the number of images copied.
     """
-    taken = set(map(normalize, except_names))
-    copied = 0
+    return _copy_all(reader, writer, except_names, normalize).images
+
+
+def _copy_all(
+    reader: Reader,
+    writer: Writer,
+    except_names: Collection[str],
+    normalize: Callable[[str], str | None],
+    *,
+    known: KnownLayers | None = None,
+) -> Kept:
+    """Copy the images; if *known* is given, move their blobs and add their layers to it."""
     if isinstance(writer, KeepingWriter):
         writer.keep_list(reader)
-    for image in reader.images():
+    staying = list(_staying(reader, except_names, normalize))
+    moved = Moved()
+    if known is not None and isinstance(writer, AdoptingWriter):
+        moved = writer.adopt(reader, blobs_of(reader, [image for image, _, _ in staying], known))
+    copied = 0
+    for image, names, keeps_names in staying:
         source = reader.source(index=image.index)
-        valid = [name for name in source.names if normalize(name) is not None]
+        copied += _copy_one(source, image, writer, names, keeps_names=keeps_names)
+    return Kept(len(staying), moved.bytes_moved, moved.bytes_copied + copied)
+
+
+def _staying(
+    reader: Reader, except_names: Collection[str], normalize: Callable[[str], str | None]
+) -> Iterator[tuple[ImageEntry, list[str], bool]]:
+    """Yield the images to keep with their remaining names; the flag is true if all names remain."""
+    taken = set(map(normalize, except_names))
+    for image in reader.images():
+        names = reader.source(index=image.index).names
+        valid = [name for name in names if normalize(name) is not None]
         kept = [name for name in valid if normalize(name) not in taken]
         if kept or not valid:
-            _copy_one(source, image, writer, kept, keeps_names=kept == valid)
-            copied += 1
-    return copied
+            yield image, kept, kept == valid
 
 
 def _copy_one(
     source: Source, image: ImageEntry, writer: Writer, names: list[str], *, keeps_names: bool
-) -> None:
+) -> int:
+    """Copy one image; return the number of bytes written."""
     destination: Destination
     unchanged = False
     if isinstance(writer, KeepingWriter):
@@ -82,4 +137,5 @@ def _copy_one(
         unchanged = keeps_names and holds_all and not is_schema1
     else:
         destination = writer.destination(*names)
-    copy_image(source, destination, replace(_ALL, preserve_digests=unchanged))
+    result = copy_image(source, destination, replace(_ALL, preserve_digests=unchanged))
+    return result.bytes_written

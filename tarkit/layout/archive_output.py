@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +11,8 @@ from tarkit.errors import RefusedError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.media_types import Compression
+from tarkit.layout.moving import MemberMover, is_movable
+from tarkit.protocols import Moved
 from tarkit.streams.atomic import Output, PendingFile
 from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.streams.closeable import Closeable
@@ -18,6 +20,7 @@ from tarkit.streams.directory import Directory
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.standard import standard_output
 from tarkit.streams.verify import VerifyingReader
+from tarkit.tar.archive import Archive
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.writer import TarWriter
@@ -70,6 +73,24 @@ class ArchiveOutput(Closeable):
                 member.end(name(blob.digest).encode())
         self._sizes[blob.digest] = blob.size
 
+    def adopt(
+        self, archive: Archive, wanted: Collection[Digest], name: Callable[[Digest], str]
+    ) -> Moved:
+        """Append the members of *archive* that hold *wanted* blobs, without verifying their content.
+
+        Only plain files that are called *name* of their digest qualify. They keep their order.
+        """
+        if archive.descriptor is None:
+            return Moved()
+        mover = MemberMover(self._tar, archive)
+        names = {name(digest).encode(): digest for digest in wanted}
+        for member in archive.members:
+            digest = names.get(member.name)
+            if digest and digest not in self._sizes and is_movable(archive, member):
+                mover.add(member, self._member(name(digest), size=member.size))
+                self._sizes[digest] = member.size
+        return mover.flush()
+
     def add(self, name: str, data: bytes) -> None:
         """Append a small file."""
         self._tar.add(self._member(name, size=len(data)), data)
@@ -77,6 +98,18 @@ class ArchiveOutput(Closeable):
     def add_symlink(self, name: str, target: str) -> None:
         """Append a symbolic link with mode 0, as skopeo does."""
         self._tar.add(self._member(name, type=MemberType.SYMLINK, mode=0, linkname=target))
+
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        """Remove the members that the block appended, if it raises."""
+        offset, count = self._tar.offset, len(self._sizes)
+        try:
+            yield
+        except BaseException:
+            self._tar.truncate(offset)
+            while len(self._sizes) > count:  # blobs are in the order of their members
+                self._sizes.popitem()
+            raise
 
     def _member(
         self,

@@ -187,7 +187,12 @@ def image_ways(source: Source, raw: RawManifest) -> list[Way]:
 
     children = Index.parse(raw, strict=False).manifests
     ways = leaves(children, nested, above=(raw.digest,), where=source.where)
-    return [way for way in ways if _ATTESTATION not in way[-1].annotations]
+    return [way for way in ways if not is_attestation(way[-1])]
+
+
+def is_attestation(child: Descriptor) -> bool:
+    """Return whether the index entry *child* is BuildKit's attestation of another entry."""
+    return _ATTESTATION in child.annotations
 
 
 def _platform_of(source: Source, raw: RawManifest) -> Platform | None:

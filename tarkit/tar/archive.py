@@ -120,6 +120,11 @@ class Archive(Closeable):
         return self._data.random_access
 
     @property
+    def descriptor(self) -> int | None:
+        """The file descriptor of a plain archive; None if it is compressed or was not kept."""
+        return self._file.fileno() if self.random_access and self._file is not None else None
+
+    @property
     def padded(self) -> bool:
         """Whether the last block of the last member is complete."""
         return self._index.padded

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from tarkit.errors import SizeMismatchError, UnsupportedError
+from tarkit.errors import SizeMismatchError, TruncatedError, UnsupportedError
+from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable, chunks_of, write_all
 from tarkit.streams.os_errors import os_errors
+from tarkit.streams.ranges import move_range
+from tarkit.streams.uncached import read_at
 from tarkit.tar import BLOCK_SIZE, padding, sparse
 from tarkit.tar.encode import encode, stored_size, with_size
 from tarkit.tar.member import Member
@@ -74,6 +77,52 @@ class TarWriter:
                 "a member of unknown size needs a seekable output", where=self._where
             )
         return PendingMember(self, member)
+
+    def add_from(self, member: Member, source: int, start: int) -> int:
+        """Write *member* with the data at *start* of the file descriptor *source*.
+
+        Returns and raises as :meth:`add_range`.
+        """
+        begin = self._offset
+        try:
+            self._write(encode(member))
+            moved = self.add_range(source, start, member.size)
+            self._write(bytes(padding(member.size)))
+        except BaseException:
+            self._rewind(begin)
+            raise
+        return moved
+
+    def add_range(self, source: int, start: int, size: int) -> int:
+        """Append *size* bytes at *start* of the file descriptor *source*, such as whole members.
+
+        Returns how many of them the filesystem moved; the others were read and written. Raises
+        :class:`TruncatedError` if *source* is shorter.
+        """
+        self._check()
+        with os_errors(self._where or "the archive"):
+            self._file.flush()
+            moved = move_range(source, start, size, self._file.fileno(), self._offset)
+            self._offset += moved
+            self._file.seek(self._offset)
+        done = moved
+        while done < size:
+            data = read_at(source, min(CHUNK_SIZE, size - done), start + done)
+            if not data:
+                raise TruncatedError("the archive was truncated while it was read")
+            self._write(data)
+            done += len(data)
+        return moved
+
+    @property
+    def offset(self) -> int:
+        """The size of the archive so far, in bytes."""
+        return self._offset
+
+    def truncate(self, offset: int) -> None:
+        """Remove all members from *offset* on; *file* must be seekable."""
+        self._rewind(offset)
+        self._check()
 
     def close(self) -> None:
         """Write the trailer."""

@@ -21,6 +21,7 @@ from tarkit.streams.standard import standard_input
 from tarkit.values import dataclass
 
 if TYPE_CHECKING:
+    from tarkit.image.platform import Platform
     from tarkit.transports.docker_archive.format import DockerFormat
     from tarkit.transports.registry.options import RegistryOptions
 
@@ -235,11 +236,14 @@ def open_writer(
     location: Location | str,
     *,
     docker_format: DockerFormat | None = None,
+    docker_platform: Platform | None = None,
     verify_existing: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Writer:
     """Open *location* for writing; the writer is a context manager that publishes on a clean exit.
 
+    *docker_platform* is the platform of an index that older versions of Docker load from a docker
+    archive, by default that of this machine.
     An existing archive is replaced; :func:`~tarkit.copying.existing.copy_existing` preserves its
     images. Layouts and registries keep their other images.
     Raises :class:`UsageError` if the location cannot be written to, and :class:`RefusedError` if
@@ -260,7 +264,9 @@ def open_writer(
             from tarkit.transports.docker_archive.format import DockerFormat
             from tarkit.transports.docker_archive.writer import DockerArchiveWriter
 
-            return DockerArchiveWriter.open(location.path, docker_format or DockerFormat.DUAL)
+            return DockerArchiveWriter.open(
+                location.path, docker_format or DockerFormat.DUAL, docker_platform
+            )
         case Transport.OCI_ARCHIVE:
             from tarkit.transports.oci_archive.writer import OCIArchiveWriter
 
@@ -281,4 +287,6 @@ def open_writer(
             from tarkit.transports.docker_archive.format import DockerFormat
             from tarkit.transports.docker_daemon.writer import DockerDaemonWriter
 
-            return DockerDaemonWriter.open(format=docker_format or DockerFormat.DUAL)
+            return DockerDaemonWriter.open(
+                format=docker_format or DockerFormat.DUAL, platform=docker_platform
+            )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.bench.headers import headers_section
 from tests.bench.main_rows import rows
+from tests.bench.many_rows import many_rows
 from tests.bench.registry_rows import registry_rows
 from tests.bench.rootfs_rows import rootfs_rows
 from tests.bench.startup import startup_section
@@ -74,15 +75,17 @@ def main() -> int:
     """Measure everything, updating the page after each part; return 1 if a row misses its target."""
     with tempfile.TemporaryDirectory(prefix="tarkit-bench-") as directory, running() as registry:
         subject = build_subject(Path(directory))
-        places = [Path(directory, name) for name in ("formats", "files", "registries", "starting")]
+        names = ("formats", "files", "registries", "many", "starting")
+        places = [Path(directory, name) for name in names]
         for place in places:
             place.mkdir()
         parts = {
             "One format into another": rows(subject, places[0]),
             "Registries": registry_rows(registry, places[2]),
+            "Many images": many_rows(registry, places[3]),
             "Root filesystems": rootfs_rows(subject, places[1]),
         }
-        start, starts = startup_section(places[3])
+        start, starts = startup_section(places[4])
         texts, results = [start], []
         for title, part in parts.items():
             text, measured = section(title, part, subject)

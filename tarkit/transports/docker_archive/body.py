@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Generic, Protocol, TypeVar
 
 from tarkit.errors import UnsupportedError, UsageError
@@ -26,6 +27,14 @@ class ArchiveBody(Protocol):
 
     def keeping(self, image: ImageEntry, references: tuple[Reference, ...]) -> Destination:
         """Return the destination of *image*, kept from the replaced archive, under *references*."""
+        ...
+
+    def blob_name(self, digest: Digest) -> str:
+        """Return the name of the member that holds the layer or other blob with *digest*."""
+        ...
+
+    def undoing(self) -> AbstractContextManager[None]:
+        """Return a block for writing one image; forget what it wrote if it raises."""
         ...
 
     def finish(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tarkit.errors import MalformedError
 from tarkit.image import media_types
@@ -55,7 +57,7 @@ class ClassicBody:
         self.output = output
         self._images = NamedImages[_Image]()
         self._configs: dict[Digest, ImageConfig] = {}
-        self._legacy: set[str] = set()
+        self._legacy: dict[str, None] = {}
 
     def destination(self, references: tuple[Reference, ...]) -> ClassicDestination:
         """Return the destination of one image."""
@@ -109,10 +111,27 @@ class ClassicBody:
 
     def _add_legacy_layer(self, layer_id: str, layer: Digest, document: bytes) -> None:
         if layer_id not in self._legacy:
-            self._legacy.add(layer_id)
+            self._legacy[layer_id] = None
             self.output.add_symlink(f"{layer_id}/layer.tar", f"../{layer.hex}.tar")
             self.output.add(f"{layer_id}/VERSION", b"1.0")
             self.output.add(f"{layer_id}/json", document)
+
+    def blob_name(self, digest: Digest) -> str:
+        """See :class:`tarkit.transports.docker_archive.body.ArchiveBody`; for layers only."""
+        return f"{digest.hex}.tar"
+
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        """Forget the configs and layers that the block wrote, if it raises."""
+        configs, legacy = len(self._configs), len(self._legacy)
+        try:
+            yield
+        except BaseException:
+            while len(self._configs) > configs:
+                self._configs.popitem()
+            while len(self._legacy) > legacy:
+                self._legacy.popitem()
+            raise
 
     def finish(self) -> bool:
         """Append ``manifest.json`` and ``repositories``; return False if there are no images."""
@@ -159,7 +178,7 @@ class ClassicDestination:
         if media_type in media_types.CONFIGS:
             self._body.add_config(read_bounded(blob, METADATA_LIMIT))
         else:
-            self._body.output.put_blob(blob, lambda digest: f"{digest.hex}.tar")
+            self._body.output.put_blob(blob, self._body.blob_name)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:

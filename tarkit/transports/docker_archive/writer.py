@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tarkit.image.digest import Digest
+from tarkit.image.platform import Platform
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
-from tarkit.protocols import Destination, ImageEntry, Reader
+from tarkit.protocols import Destination, ImageEntry, Moved, Reader
+from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.docker_archive.body import ArchiveBody, tagged_reference
 from tarkit.transports.docker_archive.classic_writer import ClassicBody
 from tarkit.transports.docker_archive.dual_writer import DualBody
@@ -29,15 +33,27 @@ class DockerArchiveWriter:
         self._body = body
 
     @classmethod
-    def open(cls, path: str | Path, format: DockerFormat = DockerFormat.DUAL) -> Self:
-        """Begin writing to *path*, or to standard output if that is ``-``."""
-        return cls.over(ArchiveOutput(path), format)
+    def open(
+        cls,
+        path: str | Path,
+        format: DockerFormat = DockerFormat.DUAL,
+        platform: Platform | None = None,
+    ) -> Self:
+        """Begin writing to *path*, or to standard output if that is ``-``.
+
+        The docker half of a dual archive has one platform of an index: *platform*, or by default
+        that of this machine or, if the image lacks it, the first.
+        """
+        return cls.over(ArchiveOutput(path), format, platform)
 
     @classmethod
-    def over(cls, output: ArchiveOutput, format: DockerFormat) -> Self:
+    def over(
+        cls, output: ArchiveOutput, format: DockerFormat, platform: Platform | None = None
+    ) -> Self:
         """Begin writing to *output*."""
-        kind = DualBody if format is DockerFormat.DUAL else ClassicBody
-        return cls(output, kind(output))
+        if format is DockerFormat.DUAL:
+            return cls(output, DualBody(output, platform))
+        return cls(output, ClassicBody(output))
 
     def destination(self, *names: str) -> Destination:
         """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for a name invalid in Docker."""
@@ -49,6 +65,18 @@ class DockerArchiveWriter:
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
         """See :class:`tarkit.protocols.KeepingWriter`; the OCI half of a dual archive keeps indexes."""
         return self._body.keeping(image, _references(names))
+
+    def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
+        """See :class:`tarkit.protocols.AdoptingWriter`."""
+        if not isinstance(reader, ArchiveHolder):
+            return Moved()
+        return self._output.adopt(reader.archive, digests, self._body.blob_name)
+
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        """See :class:`tarkit.protocols.UndoingWriter`."""
+        with self._output.undoing(), self._body.undoing():
+            yield
 
     def __enter__(self) -> Self:
         return self

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
+from tarkit.image.platform import Platform
 from tarkit.layout.archive_output import ArchiveOutput
 from tarkit.protocols import Destination
 from tarkit.transports.docker_archive.format import DockerFormat
@@ -17,24 +19,37 @@ from tarkit.transports.docker_daemon.names import require_name
 class DockerDaemonWriter:
     """Writes a docker archive of any number of images, which the daemon loads once it is complete."""
 
-    def __init__(self, client: DaemonClient, format: DockerFormat) -> None:
+    def __init__(
+        self, client: DaemonClient, format: DockerFormat, platform: Platform | None = None
+    ) -> None:
         self.where = client.where
         output = ArchiveOutput(self.where, deliver=client.load)
-        self._archive = DockerArchiveWriter.over(output, format)
+        self._archive = DockerArchiveWriter.over(output, format, platform)
 
     @classmethod
-    def open(cls, daemon: Daemon | None = None, format: DockerFormat = DockerFormat.DUAL) -> Self:
+    def open(
+        cls,
+        daemon: Daemon | None = None,
+        format: DockerFormat = DockerFormat.DUAL,
+        platform: Platform | None = None,
+    ) -> Self:
         """Open *daemon*, or the one that Docker's command line would use.
+
+        *platform* is that of :meth:`DockerArchiveWriter.open`.
 
         Raises :class:`TransportError` if it cannot be reached, before any work is done.
         """
         client = DaemonClient(daemon or Daemon.find())
         client.ping()
-        return cls(client, format)
+        return cls(client, format, platform)
 
     def destination(self, *names: str) -> Destination:
         """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for an invalid name or an ID."""
         return self._archive.destination(*map(require_name, names))
+
+    def undoing(self) -> AbstractContextManager[None]:
+        """See :class:`tarkit.protocols.UndoingWriter`."""
+        return self._archive.undoing()
 
     def __enter__(self) -> Self:
         return self

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tarkit.image.descriptor import Descriptor
-from tarkit.image.digest import blob_name
+from tarkit.image.digest import Digest, blob_name
 from tarkit.image.manifest import Index, RawManifest
 from tarkit.image.referrer import subject_in_tag
 from tarkit.layout.archive_output import ArchiveBlobs, ArchiveOutput
@@ -16,7 +17,8 @@ from tarkit.layout.destination import ARCHIVE_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
 from tarkit.layout.referrers import list_entry, referrer_lists
-from tarkit.protocols import ImageEntry, Reader
+from tarkit.protocols import ImageEntry, Moved, Reader
+from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.oci_archive.reader import OCIArchiveReader
 from tarkit.values import replace
 
@@ -73,6 +75,16 @@ class OCIArchiveWriter:
         for name, index in referrer_lists(self._lists, self._referrers).items():
             self._output.add(blob_name(index.digest), index.data)
             yield list_entry(name, index)
+
+    def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
+        """See :class:`tarkit.protocols.AdoptingWriter`."""
+        if not isinstance(reader, ArchiveHolder):
+            return Moved()
+        return self._output.adopt(reader.archive, digests, blob_name)
+
+    def undoing(self) -> AbstractContextManager[None]:
+        """See :class:`tarkit.protocols.UndoingWriter`."""
+        return self._output.undoing()
 
     def _destination(self, on_commit: Callable[[RawManifest], None]) -> LayoutDestination:
         return LayoutDestination(self.where, ARCHIVE_PROFILE, ArchiveBlobs(self._output), on_commit)

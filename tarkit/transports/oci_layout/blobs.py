@@ -32,6 +32,7 @@ class StagedBlobs:
     def __init__(self, path: Path | None, staging: Directory, *, verify_existing: bool) -> None:
         self._path = path
         self.staged = BlobWriter(staging)
+        self._stored: dict[Digest, None] = {}
         self._reused: set[Digest] = set()
         self._verify_existing = verify_existing
 
@@ -49,6 +50,18 @@ class StagedBlobs:
     def put(self, blob: VerifyingReader) -> None:
         """See :class:`tarkit.layout.destination.LayoutBlobs`."""
         self.staged.put(blob)
+        self._stored[blob.digest] = None
+
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        """Remove the blobs that the block stored, if it raises."""
+        count = len(self._stored)
+        try:
+            yield
+        except BaseException:
+            while len(self._stored) > count:
+                self.staged.remove(self._stored.popitem()[0])
+            raise
 
     @contextmanager
     def moved_to(

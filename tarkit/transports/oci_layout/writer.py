@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -81,6 +81,10 @@ class OCILayoutWriter:
     def referrer(self) -> LayoutDestination:
         """See :class:`tarkit.protocols.ReferrerWriter`."""
         return LayoutDestination(self.where, DIRECTORY_PROFILE, self._blobs, self._referrers.append)
+
+    def undoing(self) -> AbstractContextManager[None]:
+        """See :class:`tarkit.protocols.UndoingWriter`."""
+        return self._blobs.undoing()
 
     def __enter__(self) -> Self:
         return self

@@ -70,6 +70,7 @@ class RegistryDestination:
         """See :class:`tarkit.protocols.Destination`."""
         for blob in self._candidates(descriptor, diff_id):
             if is_acceptable(blob.media_type, compressions) and self._has(blob):
+                self._holds(blob.digest)
                 return blob
         will_do = is_acceptable(descriptor.media_type, compressions)
         return descriptor if will_do and self._mount(descriptor.digest) else None
@@ -85,13 +86,21 @@ class RegistryDestination:
 
     def _mount(self, digest: Digest) -> bool:
         """Return whether the blob was mounted. Keep an upload session that was opened instead."""
-        for path in self._neighbours:
+        for path in self._origins(digest):
             answer = mount_blob(self._repository, digest, path)
             if answer and answer.status == 201:
+                self._holds(digest)
                 return True
             if answer and answer.headers.get("Location"):
                 self._sessions[digest] = answer
         return False
+
+    def _origins(self, digest: Digest) -> list[str]:
+        """Return the paths of other repositories that may hold the blob."""
+        return self._neighbours
+
+    def _holds(self, digest: Digest) -> None:
+        """Note that the repository holds the blob."""
 
     def _layers(self) -> Mapping[Digest, Sequence[Descriptor]]:
         """Return the layers of the images that have these tags now, by diff ID."""
@@ -105,6 +114,7 @@ class RegistryDestination:
         """See :class:`tarkit.protocols.Destination`."""
         session = self._sessions.pop(blob.expected, None) if blob.expected else None
         upload_blob(self._repository, blob, session)
+        self._holds(blob.digest)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
@@ -117,6 +127,12 @@ class RegistryDestination:
 
         Raises :class:`CannotModifyError` if a reference has a digest that is not the image's.
         """
+        manifests = self._complete()
+        self.notes += send_manifests(self._repository, self._references, manifests)
+        return manifests[-1].descriptor
+
+    def _complete(self) -> list[RawManifest]:
+        """Return the manifests to send, the top one last; raises as :meth:`commit`."""
         if not self._manifests:
             raise RuntimeError("commit() before put_manifest()")
         manifests = list(self._manifests.values())
@@ -126,26 +142,39 @@ class RegistryDestination:
                 raise CannotModifyError(
                     f"the image is {top.digest}", where=str(reference), hint="use a tag instead"
                 )
-        tagged = bool(self._references) and all(ref.tag for ref in self._references)
-        for manifest in manifests:
-            # a top that only needs tags is sent once, below; a subject must be handled before
-            subject = subject_of(manifest)
-            if manifest is not top or subject or not tagged:
-                answer = self._repository.put_manifest(manifest, manifest.digest)
-                if subject and not answer.headers.get("OCI-Subject"):
-                    self._list(manifest)
-        for reference in self._references:
-            if reference.tag:
-                self._repository.put_manifest(top, reference.tag)
-        return top.descriptor
+        return manifests
 
-    def _list(self, manifest: RawManifest) -> None:
-        """List *manifest* under its subject. A failure is only noted: the image itself is complete."""
-        try:
-            record_referrer(self._repository, manifest)
-        except CancelledError:
-            raise
-        except TarkitError as error:
-            self.notes.append(
-                f"{manifest.digest} could not be listed among the referrers of its subject: {error}"
-            )
+
+def send_manifests(
+    repository: Repository, references: Sequence[Reference], manifests: Sequence[RawManifest]
+) -> list[str]:
+    """Send *manifests*, the last of which is the image that gets the tags of *references*.
+
+    Returns notes about manifests that could not be listed under their subjects.
+    """
+    notes: list[str] = []
+    top = manifests[-1]
+    for manifest in manifests:
+        # a top that only needs tags is sent once, below; a subject must be handled before
+        subject = subject_of(manifest)
+        if manifest is not top or subject or not all(ref.tag for ref in references):
+            answer = repository.put_manifest(manifest, manifest.digest)
+            if subject and not answer.headers.get("OCI-Subject"):
+                notes += _list(repository, manifest)
+    for reference in references:
+        if reference.tag:
+            repository.put_manifest(top, reference.tag)
+    return notes
+
+
+def _list(repository: Repository, manifest: RawManifest) -> list[str]:
+    """List *manifest* under its subject. A failure is only noted: the image itself is complete."""
+    try:
+        record_referrer(repository, manifest)
+    except CancelledError:
+        raise
+    except TarkitError as error:
+        return [
+            f"{manifest.digest} could not be listed among the referrers of its subject: {error}"
+        ]
+    return []

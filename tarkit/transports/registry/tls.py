@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from tarkit.streams.os_errors import from_os_error, os_errors
 if TYPE_CHECKING:
     import ssl
 
+_ROOTS = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # variables of OpenSSL
 _DIRECTORIES = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
 
@@ -20,17 +23,31 @@ def tls_context(host: str, *, verify: bool, cert_dir: Path | None) -> ssl.SSLCon
 
     The directory is *cert_dir*, which must exist, or the first existing ``certs.d/host``.
     """
+    directory = cert_dir or _default_directory(host)
+    files: list[tuple[Path, int, int]] = []
+    if directory is not None:
+        with os_errors(directory):
+            paths = sorted(path for path in directory.iterdir() if path.is_file())
+            states = [path.stat() for path in paths]
+        files = [(p, s.st_mtime_ns, s.st_size) for p, s in zip(paths, states, strict=True)]
+    roots = tuple(os.environ.get(name) for name in _ROOTS)
+    return _context(verify, tuple(files), roots)
+
+
+@lru_cache(maxsize=8)
+def _context(
+    verify: bool, files: tuple[tuple[Path, int, int], ...], roots: tuple[str | None, ...]
+) -> ssl.SSLContext:
+    """Return the context with the certificates *files*; all arguments together identify it.
+
+    Loading the system's roots takes longer than most requests, and a sync opens many repositories.
+    """
     import ssl
 
     from tarkit.streams.tls import client_context
 
     context = client_context(verify=verify)
-    directory = cert_dir or _default_directory(host)
-    if directory is None:
-        return context
-    with os_errors(directory):
-        names = sorted(path for path in directory.iterdir() if path.is_file())
-    for path in names:
+    for path, _, _ in files:
         try:
             _load(context, path)
         except (ssl.SSLError, ValueError) as error:  # before OSError, which SSLError is as well

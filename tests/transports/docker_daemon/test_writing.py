@@ -10,6 +10,8 @@ import pytest
 from tarkit.copying.engine import copy_image
 from tarkit.errors import DigestMismatchError, TransportError, UsageError
 from tarkit.image.document import JSON
+from tarkit.syncing.images import copy_images
+from tarkit.syncing.options import SyncOptions
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.docker_daemon.writer import DockerDaemonWriter
 from tarkit.transports.location import Location, open_source, open_writer
@@ -79,6 +81,15 @@ def test_several_images_are_loaded_at_once(daemon: FakeDaemon, tmp_path: Path) -
             with open_source(f"docker-archive:{archive}:{name}") as image:
                 copy_image(image, writer.destination(name))
         assert daemon.loads == []
+    tags = [item["RepoTags"] for item in items(loaded(daemon, tmp_path))]
+    assert tags == [["docker.io/library/app:1"], ["docker.io/library/app:2"]]
+
+
+def test_all_images_of_an_archive_are_loaded_at_once(daemon: FakeDaemon, tmp_path: Path) -> None:
+    images = (make_image("one"), ["app:1"]), (make_image("two"), ["app:2"])
+    archive = docker_archive(tmp_path / "two.tar", *images)
+    options = SyncOptions(all_images=True)
+    copy_images([f"docker-archive:{archive}"], "docker-daemon:", options)
     tags = [item["RepoTags"] for item in items(loaded(daemon, tmp_path))]
     assert tags == [["docker.io/library/app:1"], ["docker.io/library/app:2"]]
 

@@ -1,0 +1,1 @@
+"""Move many images between locations in one operation."""

@@ -1,7 +1,5 @@
 """``tarkit annotate SRC KEY=VALUE…``."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """``tarkit catalog HOST``."""
 
-from __future__ import annotations
-
 import json
 from typing import Annotated
 

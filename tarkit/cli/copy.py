@@ -49,7 +49,6 @@ from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
 from tarkit.streams.atomic import atomic_file, output_path
-from tarkit.syncing.options import SyncOptions
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import (
     Location,
@@ -174,6 +173,8 @@ def copy_command(
     if len(sources) > 1 or all_images or is_prefix(destination):
         if tag or digest_file or referrers:
             raise UsageError("--tag, --digest-file and --referrers need a single image")
+        from tarkit.syncing.options import SyncOptions
+
         together = SyncOptions(
             copy=options,
             all_images=all_images,

@@ -1,7 +1,5 @@
 """``tarkit delete SRC``."""
 
-from __future__ import annotations
-
 from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, blobs_text, print_json
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options

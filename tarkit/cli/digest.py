@@ -1,7 +1,5 @@
 """``tarkit digest SRC``."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

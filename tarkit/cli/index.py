@@ -1,7 +1,5 @@
 """``tarkit index create|add|remove``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path

@@ -28,8 +28,6 @@ from tarkit.image.runtime import Runtime
 from tarkit.protocols import Reader, Source
 from tarkit.selection.inspect import ImageInfo, inspect_image
 from tarkit.selection.select import read_config, select_image
-from tarkit.selection.skopeo import format_image, uses_tags
-from tarkit.selection.template import Template
 from tarkit.streams.chunks import write_all
 from tarkit.streams.standard import standard_output
 from tarkit.transports.location import Location, Transport, open_reader
@@ -70,6 +68,8 @@ def inspect_command(
         }
     )
     if template is not None:
+        from tarkit.selection.template import Template
+
         Template(template)  # an error in it should not wait for the image
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
@@ -101,6 +101,8 @@ def _formatted(
     reader: Reader, image: Source, location: Location, template: str, platform: Platform | None
 ) -> str:
     name = location.path if location.transport is Transport.REGISTRY else ""
+    from tarkit.selection.skopeo import format_image, uses_tags
+
     tags = _tags(reader) if name and uses_tags(template) else ()
     return format_image(image, template, platform=platform, name=name, tags=tags)
 

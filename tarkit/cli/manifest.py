@@ -1,7 +1,5 @@
 """``tarkit manifest get|put``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

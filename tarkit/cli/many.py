@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,12 +14,15 @@ from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import registry_options
 from tarkit.copying.existing import Kept
-from tarkit.copying.many import CopiedImage
 from tarkit.errors import UsageError, one_line
 from tarkit.image.platform import Platform
-from tarkit.syncing.options import SyncOptions, SyncResult
 from tarkit.transports.location import Location, Transport
-from tarkit.transports.registry.options import RegistryOptions
+from tarkit.values import replace
+
+if TYPE_CHECKING:
+    from tarkit.copying.many import CopiedImage
+    from tarkit.syncing.options import SyncOptions, SyncResult
+    from tarkit.transports.registry.options import RegistryOptions
 
 SourceArguments = Annotated[
     list[str],

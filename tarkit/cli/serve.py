@@ -1,7 +1,5 @@
 """``tarkit serve DIR|ARCHIVE``."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,7 +71,7 @@ def serve_command(
         server.wait()
 
 
-def _explain(server: RegistryServer, writable: bool) -> None:
+def _explain(server: "RegistryServer", writable: bool) -> None:
     for text in server.notes:
         note(text)
     access = "accepting pushes" if writable else "read-only"

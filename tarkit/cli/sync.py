@@ -1,10 +1,7 @@
 """``tarkit sync LIST|SRC DST``."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -36,6 +33,7 @@ from tarkit.image.platform import Platform
 from tarkit.syncing.options import Shard, SyncOptions
 from tarkit.syncing.sync import Transfer, plan_sync, sync
 from tarkit.transports.docker_archive.format import DockerFormat
+from tarkit.values import replace
 
 
 def sync_command(

@@ -1,7 +1,5 @@
 """``tarkit tag SRC NAME…``."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

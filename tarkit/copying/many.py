@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
 
 from tarkit.copying.engine import copy_image
 from tarkit.copying.known import KnownLayers
@@ -13,6 +12,7 @@ from tarkit.copying.options import CopyOptions, CopyResult
 from tarkit.errors import CancelledError, CannotModifyError, NoSpaceError, TarkitError
 from tarkit.progress import Progress
 from tarkit.protocols import Source, UndoingWriter, Writer
+from tarkit.values import dataclass, replace
 
 FATAL = (CancelledError, NoSpaceError)
 """Errors that end the whole operation: the next image would fail as well."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, LayerCompression
@@ -13,6 +12,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index
 from tarkit.protocols import ReferrerWriter, ReferringSource, Source, Writer
 from tarkit.selection.select import is_present
+from tarkit.values import replace
 
 _MOST = 10_000
 

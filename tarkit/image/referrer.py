@@ -6,12 +6,11 @@ Without an API that lists them, an index does, under a name made of the subject'
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
+from tarkit.values import replace
 
 NO_REFERRERS = Index(media_types.OCI_INDEX, ())
 

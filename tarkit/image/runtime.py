@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
 from tarkit.image.document import get_object, get_string, get_strings
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

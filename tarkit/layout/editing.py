@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
@@ -13,6 +12,7 @@ from tarkit.layout.layout import Layout, LayoutImage
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME
 from tarkit.layout.reachable import reachable_from, reachable_from_index
 from tarkit.layout.referrers import subject_of_entry
+from tarkit.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ are entries of ``index.json`` themselves, as ORAS writes them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
@@ -25,6 +24,7 @@ from tarkit.image.referrer import (
 from tarkit.layout.layout import Layout
 from tarkit.layout.names import REF_NAME, names_of
 from tarkit.layout.reachable import subject_in
+from tarkit.values import replace
 
 
 def subject_of_entry(layout: Layout, entry: Descriptor) -> Digest | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +18,7 @@ from tarkit.managing.places import place_of, repository_at
 from tarkit.protocols import Source
 from tarkit.selection.select import Route, find_route
 from tarkit.transports.location import Location, Transport
+from tarkit.values import replace
 
 if TYPE_CHECKING:
     from tarkit.transports.registry.options import RegistryOptions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,6 +17,7 @@ from tarkit.managing.places import place_of, repository_at
 from tarkit.protocols import Reader
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.location import Location, Transport, open_reader, open_writer
+from tarkit.values import replace
 
 if TYPE_CHECKING:
     from tarkit.transports.registry.options import RegistryOptions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from tarkit.image.digest import Digest
 from tarkit.managing.places import place_of, repository_at
 from tarkit.transports.location import Location, Transport
+from tarkit.values import dataclass
 
 if TYPE_CHECKING:
     from tarkit.transports.registry.options import RegistryOptions

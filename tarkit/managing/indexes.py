@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from tarkit.transports.location import (
     open_source,
     open_writer,
 )
+from tarkit.values import replace
 
 if TYPE_CHECKING:
     from tarkit.copying.options import CopyOptions, CopyResult

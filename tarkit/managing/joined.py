@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from tarkit.errors import BlobNotFoundError
@@ -13,6 +12,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.protocols import SequentialSource, Source, SparseSource, StatedSource
 from tarkit.selection.select import read_image_config
+from tarkit.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tarkit.errors import UnsupportedError, UsageError
 from tarkit.protocols import Reader
 from tarkit.transports.location import Location, Transport, open_reader
+from tarkit.values import replace
 
 if TYPE_CHECKING:
     from tarkit.transports.registry.options import RegistryOptions

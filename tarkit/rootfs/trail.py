@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 from tarkit.rootfs.names import Parts
+from tarkit.values import dataclass
 
 
 class Directory:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.protocols import Source
 from tarkit.selection.inspect import overview
 from tarkit.selection.select import image_ways
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from tarkit.selection.template_values import problem_at
+from tarkit.values import dataclass
 
 FUNCTIONS = frozenset({"index", "join", "json", "len"})
 """The names of all functions."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from tarkit.errors import UsageError, one_line
+from tarkit.values import dataclass
 
 
 class Record(dict[str, Any]):

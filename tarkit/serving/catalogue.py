@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from threading import RLock
 from typing import BinaryIO
 
@@ -17,6 +16,7 @@ from tarkit.protocols import ImageEntry, Reader, Source, UnreadableImage
 from tarkit.selection.select import is_present
 from tarkit.serving.names import Naming, Place
 from tarkit.serving.problems import Problem
+from tarkit.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

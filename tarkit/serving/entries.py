@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME, names_of
 from tarkit.serving.names import Naming, Place
+from tarkit.values import replace
 
 
 def with_untagged(index: Index, manifest: Descriptor) -> Index:

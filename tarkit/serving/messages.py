@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from io import BufferedIOBase
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from tarkit.serving.catalogue import Blob
 from tarkit.serving.problems import Problem
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader
+from tarkit.values import dataclass
 
 if TYPE_CHECKING:
     from email.message import Message

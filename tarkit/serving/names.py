@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from tarkit.errors import UsageError
 from tarkit.image.reference import Reference, is_path, is_tag
+from tarkit.values import dataclass
 
 _OFFICIAL = "library/"  # Docker writes and omits this prefix of Docker Hub's own images
 _HUB = "docker.io/"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from tarkit.errors import UsageError
@@ -17,6 +16,7 @@ from tarkit.streams.files import open_regular
 from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.location import Location, Transport, open_reader
 from tarkit.transports.oci_layout.reader import OCILayoutReader
+from tarkit.values import replace
 
 _REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)
 

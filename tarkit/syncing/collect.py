@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from tarkit.copying.many import FATAL, FailedImage, naming
 from tarkit.errors import AmbiguousImageError, ImageNotFoundError, TarkitError, UsageError
@@ -11,6 +10,7 @@ from tarkit.protocols import ImageEntry, UnreadableImage
 from tarkit.syncing.items import Item, Repository, in_registry, is_registry, require_container
 from tarkit.syncing.options import SyncOptions
 from tarkit.syncing.readers import Readers
+from tarkit.values import replace
 
 Found = Item | FailedImage
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from tarkit.copying.known import KnownLayers
@@ -18,6 +17,7 @@ from tarkit.syncing.readers import Readers
 from tarkit.syncing.targets import Target
 from tarkit.transports.location import Location
 from tarkit.transports.registry.images_writer import RegistryImagesWriter
+from tarkit.values import replace
 
 
 def copy_images(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
 from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
 from tarkit.transports.location import Location, Transport
 from tarkit.transports.registry.options import RegistryOptions
+from tarkit.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from tarkit.copying.names import NameRules
 from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
+from tarkit.values import dataclass
 
 _PREFIX_HINT = "end the destination with a slash to keep the images in repositories of their own"
 

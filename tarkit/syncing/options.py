@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Self
 
 from tarkit.copying.existing import Kept
@@ -14,6 +14,7 @@ from tarkit.errors import UsageError
 from tarkit.image.platform import Platform
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.registry.options import RegistryOptions
+from tarkit.values import dataclass
 
 _SHARD = re.compile(r"([0-9]{1,6})/([0-9]{1,6})", re.ASCII)
 

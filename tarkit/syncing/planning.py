@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from tarkit.copying.many import FailedImage, naming
 from tarkit.errors import RefusedError, TarkitError, UsageError
@@ -12,6 +11,7 @@ from tarkit.syncing.items import Item
 from tarkit.syncing.naming import repositories
 from tarkit.syncing.readers import Readers
 from tarkit.syncing.targets import Target
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Self
 
 from tarkit.errors import UsageError
+from tarkit.values import dataclass
 
 _NUMBER = r"(0|[1-9][0-9]{0,18})"
 _SUFFIX = r"(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from tarkit.syncing.semver import Constraint, Version
 from tarkit.transports.location import Location, Transport
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.options import RegistryOptions
+from tarkit.values import replace
 
 _KEYS = frozenset(
     ("images", "images-by-tag-regex", "images-by-semver", "credentials", "tls-verify", "cert-dir")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tarkit.syncing.present import Present, is_exact, manifests_to_copy
 from tarkit.syncing.readers import Readers
 from tarkit.syncing.targets import Target
 from tarkit.transports.location import Location
+from tarkit.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -18,6 +17,7 @@ from tarkit.protocols import Writer
 from tarkit.syncing.naming import Naming
 from tarkit.syncing.options import SyncOptions
 from tarkit.transports.location import Location, Transport, open_reader, open_writer
+from tarkit.values import dataclass, replace
 
 ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE)
 _DOCKER = (Transport.DOCKER_ARCHIVE, Transport.DOCKER_DAEMON)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tarkit.tar import sparse
 from tarkit.tar.member import Member, MemberType, Segment, Traits
+from tarkit.values import replace
 
 if TYPE_CHECKING:
     from tarkit.tar.listing import Listing

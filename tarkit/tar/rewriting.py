@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +18,7 @@ from tarkit.tar.archive import Archive
 from tarkit.tar.encode import encode
 from tarkit.tar.epoch import source_date_epoch
 from tarkit.tar.member import Member
+from tarkit.values import dataclass
 
 _MODE = 0o444
 _WRITABLE = (Compression.NONE, Compression.GZIP, Compression.ZSTD)

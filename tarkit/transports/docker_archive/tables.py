@@ -7,7 +7,6 @@ fields stay.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from tarkit.image.descriptor import Descriptor
@@ -28,6 +27,7 @@ from tarkit.layout.names import CONTAINERD_NAME, REF_NAME, names_of, normalized
 from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
 from tarkit.transports.docker_archive.items import DockerImage
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
+from tarkit.values import dataclass, replace
 
 _NAMES = (CONTAINERD_NAME, REF_NAME)
 

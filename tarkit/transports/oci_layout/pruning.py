@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from tarkit.blobs.writing import BlobWriter
@@ -15,6 +14,7 @@ from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory
 from tarkit.streams.os_errors import os_errors
 from tarkit.transports.oci_layout.reader import DirectoryFiles, OCILayoutReader
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

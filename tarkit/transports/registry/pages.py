@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tarkit.errors import LimitExceededError, TarkitError
 from tarkit.image.document import get_strings, parse_object
@@ -11,6 +10,7 @@ from tarkit.transports.registry.client import RegistryClient
 from tarkit.transports.registry.links import next_link
 from tarkit.transports.registry.messages import Answer, Request, values_of
 from tarkit.transports.registry.urls import parse_url, path_and_query
+from tarkit.values import replace
 
 PAGE = 1000
 """The number of names to ask for at a time."""

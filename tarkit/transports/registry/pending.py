@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.manifest import RawManifest
 from tarkit.image.reference import Reference
 from tarkit.streams.closeable import Closeable
 from tarkit.streams.os_errors import os_errors
+from tarkit.values import dataclass
 
 _IN_MEMORY = 8 << 20  # bytes; beyond, a temporary file holds the manifests
 

@@ -27,3 +27,6 @@ nitpick_ignore_regex = [
     ("py:.*", r".*\._\w+"),
     ("py:.*", r".*\.(T|[A-Z][a-z]+T)"),
 ]
+
+# Annotations are short names, and several modules may define one.
+suppress_warnings = ["ref.python"]

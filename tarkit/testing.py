@@ -2,7 +2,7 @@
 
 Without pytest, or for tests that need several registries, use :func:`registry`. With pytest, write
 ``pytest_plugins = ["tarkit.testing"]`` in ``conftest.py``; the fixture ``tarkit_registry`` is then
-a new, empty :class:`~tarkit.RegistryServer` for each test.
+a new, empty :class:`~tarkit.serving.server.RegistryServer` for each test.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ when its module is imported, and short commands spent a third of their time on t
 
 from __future__ import annotations
 
+import sys
 from dataclasses import MISSING, Field, field
 from dataclasses import dataclass as standard_dataclass
 
@@ -107,8 +108,12 @@ class _Template:
         if hasattr(self._cls, "__post_init__"):
             body.append("self.__post_init__()")
         signature = ", ".join(parameters + keywords[: len(keywords) * (len(keywords) > 1)])
-        exec(f"def __init__({signature}):\n " + "\n ".join(body), scope)
-        initializer = scope["__init__"]
+        function = f" def __init__({signature}):\n  " + "\n  ".join(body)
+        made: dict[str, Any] = {}
+        # with the globals of the module, tools can resolve the annotations
+        module = vars(sys.modules[self._cls.__module__])
+        exec(f"def make({', '.join(scope)}):\n{function}\n return __init__", module, made)
+        initializer = made["make"](**scope)
         initializer.__qualname__ = f"{self._cls.__qualname__}.__init__"
         initializer.__annotations__ = {**self._all_annotations(), "return": None}
         return initializer

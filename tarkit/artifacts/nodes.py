@@ -23,7 +23,7 @@ _FORMATS = {
 
 
 class Translation:
-    """Translates *tree* to ext4 nodes with *contents*; implements :class:`tarkit.ext4.Ext4Tree`.
+    """Translates *tree* to ext4 nodes with *contents*; implements :class:`tarkit.ext4.node.Ext4Tree`.
 
     ``dropped`` counts extended attributes that ext4 has no namespace for, ``lost`` inodes with
     attributes that Linux cannot read; both are known once every node was created.
@@ -46,15 +46,15 @@ class Translation:
         return sum(lost for _, lost in self._counted.values())
 
     def children(self, key: Directory, /) -> dict[bytes, Value]:
-        """See :class:`tarkit.ext4.Ext4Tree`."""
+        """See :class:`tarkit.ext4.node.Ext4Tree`."""
         return key.entries
 
     def is_shared(self, key: Value, /) -> bool:
-        """See :class:`tarkit.ext4.Ext4Tree`."""
+        """See :class:`tarkit.ext4.node.Ext4Tree`."""
         return isinstance(key, int) and key in self._tree.links
 
     def node(self, key: Value, /) -> ext4.Ext4Node:
-        """See :class:`tarkit.ext4.Ext4Tree`."""
+        """See :class:`tarkit.ext4.node.Ext4Tree`."""
         row = key if isinstance(key, int) else key.row
         _, (traits, size, mtime_ns, xattrs) = self._tree.table.facts(row)
         kind = traits.type

@@ -187,6 +187,7 @@ def _write(
 ) -> CopyResult:
     from tarkit.copying.engine import copy_image
     from tarkit.copying.existing import keep_archive
+    from tarkit.copying.known import KnownLayers
     from tarkit.copying.names import NameRules
     from tarkit.copying.options import CopyOptions
 
@@ -196,7 +197,14 @@ def _write(
         if place.transport is Transport.OCI_ARCHIVE:
             existing = partial(open_reader, place)
             path = Path(place.path)
-            keep_archive(path, existing, writer, except_names=names, rules=NameRules.ANY)
+            keep_archive(
+                path,
+                existing,
+                writer,
+                except_names=names,
+                rules=NameRules.ANY,
+                known=KnownLayers(),
+            )
         target = writer.destination(*names)
         if isinstance(target, MountingDestination):
             for source in _distinct(parts):

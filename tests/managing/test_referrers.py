@@ -10,6 +10,7 @@ import pytest
 
 from tarkit.copying.engine import copy_image
 from tarkit.copying.existing import keep_archive
+from tarkit.copying.known import KnownLayers
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions
 from tarkit.copying.referrers import copy_referrers
@@ -48,6 +49,7 @@ def copy(source: str, destination: str) -> int:
                 writer,
                 except_names=[target.name or ""],
                 rules=NameRules.ANY,
+                known=KnownLayers(),
             )
         result = copy_image(image, writer.destination(*filter(None, [target.name])), options)
         return copy_referrers(image, writer, result.descriptor)

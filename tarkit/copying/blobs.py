@@ -164,7 +164,10 @@ class BlobMover:
         )
         # the original blob is no substitute if the plan changes its compression
         if found is None or (found.digest == plan.descriptor.digest and not unchanged):
-            found = self._find_known(diff_id, plan.acceptable) if diff_id else None
+            # a layer that need not change keeps its digest, whichever thread comes first
+            if unchanged or not diff_id:
+                return None
+            found = self._find_known(diff_id, plan.acceptable)
         return None if found is None else BlobResult(found, Outcome.REUSED)
 
     def _find_known(

@@ -35,7 +35,7 @@ class Progress:
 
     ``digest`` is the blob's digest at the source, and ``name`` its text, or the file name of a blob
     without one; ``done`` of its ``size`` bytes have been read. An event of type PHASE has no blob:
-    ``name`` says what happens now, such as ``hashing``, and ``digest`` is None.
+    ``name`` is the phase that begins, such as ``hashing``, and ``digest`` is None.
 
     The operation has finished ``blobs_done`` of ``blobs`` blobs and ``total_done`` of ``total`` bytes in
     ``seconds``. Reused blobs count as done. If a copy has several images, each adds to the totals

@@ -92,9 +92,10 @@ def _amount(last: Progress) -> str:
 
 def _rates(last: Progress) -> list[str]:
     """Return speed and remaining time, if enough time has passed to estimate them."""
-    if last.seconds < _SETTLING or not last.total_done or last.remaining is None:
+    remaining = last.remaining
+    if last.seconds < _SETTLING or remaining is None:
         return []
-    return [f"{size_text(last.speed)}/s", f"{_duration(last.remaining)} left"]
+    return [f"{size_text(last.speed)}/s", f"{_duration(remaining)} left"]
 
 
 def _duration(seconds: float) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from tarkit.cli.messages import note
+from tarkit.streams.closeable import Closeable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class LiveLines:
+class LiveLines(Closeable):
     """Draws lines on standard error, each time over the last ones, and erases them at the end."""
 
     def __init__(self) -> None:
@@ -25,20 +25,16 @@ class LiveLines:
         self._live = Live(console=console, transient=True, auto_refresh=False)
         self._text: Callable[[str], Text] = Text
         self._frozen = False
+        self._start()
 
-    def __enter__(self) -> Self:
+    def _start(self) -> None:
         global _shown
         with suppress(OSError):  # a closed terminal must not stop the work
             self._live.start()
         _shown = self
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Erase the lines, unless they are frozen."""
         global _shown
         _shown = None
         with suppress(OSError):
@@ -67,7 +63,12 @@ _shown: LiveLines | None = None  # at most one command draws
 
 
 def announce_stop() -> None:
-    """Say at once that the command is stopping, below the lines that are drawn."""
+    """Say at once that the command is stopping, below the lines that are drawn.
+
+    A signal handler calls this, perhaps in the middle of another write to the same stream, which
+    Python refuses with an error. Nothing may replace the exception that the handler raises next.
+    """
     if _shown is not None:
-        _shown.freeze()
-        note("stopping")
+        with suppress(Exception):
+            _shown.freeze()
+            note("stopping")

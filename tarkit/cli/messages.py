@@ -44,7 +44,7 @@ def fail(text: str, code: int) -> None:
     if _json:
         say_event("error", message=text, exit_code=code)
     else:
-        say(f"tarkit: {text}")
+        note(text)
 
 
 def say_event(event: str, **fields: object) -> None:

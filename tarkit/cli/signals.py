@@ -21,10 +21,13 @@ class Signals:
     """Handle SIGTERM, and SIGINT and SIGHUP unless they are ignored, from :meth:`install` on.
 
     Before :meth:`working` is called, a signal ends the process at once: there is nothing to clean
-    up, and an exception raised during imports could get lost. Afterwards the first signal raises an
-    exception. `timeout` and some shells send a signal twice, so a second one is ignored during the
-    cleanup for a moment; a later one ends the process at once, which is safe because no incomplete
-    file has its final name.
+    up, and an exception raised during imports could get lost. Afterwards the first signal cancels
+    :attr:`cancellation` and raises an exception. The cancellation ends threads that the interrupted
+    code had started but not yet recorded, and which it therefore cannot stop.
+
+    `timeout` and some shells send a signal twice, so a second one is ignored during the cleanup for
+    a moment; a later one ends the process at once, which is safe because no incomplete file has its
+    final name.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tarkit.cli import app, signals
+from tarkit.cli import app, live, signals
 from tarkit.cli.signals import Signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
@@ -76,6 +76,26 @@ def test_a_signal_cancels_the_work_in_all_threads(handlers: dict[int, Any]) -> N
         handlers[signal.SIGINT](signal.SIGINT, None)
     assert running.cancellation.cancelled
     assert isinstance(running.exception(), KeyboardInterrupt)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("reentrant call"), OSError(5, "no terminal")])
+def test_a_failing_announcement_does_not_replace_the_exception_of_the_signal(
+    handlers: dict[int, Any], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    frozen = []
+
+    class Lines:
+        def freeze(self) -> None:
+            frozen.append(error)
+            raise error
+
+    monkeypatch.setattr(live, "_shown", Lines())
+    running = Signals()
+    running.install()
+    running.working()
+    with pytest.raises(KeyboardInterrupt):
+        handlers[signal.SIGINT](signal.SIGINT, None)
+    assert frozen == [error]
 
 
 @pytest.mark.parametrize("number", CODES)

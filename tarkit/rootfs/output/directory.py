@@ -105,8 +105,8 @@ class _Workspace:
         """Create the directories on the filesystem of *parent*; remove them after the block."""
         with staging_directory(parent) as staging:
             spread_out(staging)
-            # ext4 chooses block groups by name. Random names avoid those of the last run, where
-            # many blocks may just have been freed.
+            # ext4 chooses block groups by name. Random names avoid those of the last run, in
+            # which many blocks may just have been freed.
             names = [f"{name}-{os.urandom(4).hex()}" for name in ("files", "root")]
             with staging.make(names[0], 0o700) as files, staging.make(names[1], 0o700) as root:
                 yield cls(staging, files, root)

@@ -306,7 +306,8 @@ def test_one_malformed_item_does_not_hide_others(
     result = tarkit("list", "--json", tmp_path / "a.tar")
     assert result.code == 4
     assert ["error" in image for image in result.document["images"]] == [True, False, True]
-    assert [line.split()[1] for line in result.err.splitlines()] == ["@0:", "@2:"]
+    notes = [json.loads(line)["message"] for line in result.err.splitlines()]
+    assert [note.split()[0] for note in notes] == ["@0:", "@2:"]
     assert (
         tarkit("copy", f"docker-archive:{tmp_path / 'a.tar'}:@1", f"oci:{tmp_path / 'o'}:x").code
         == 0

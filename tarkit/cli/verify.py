@@ -22,7 +22,11 @@ def verify_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Recompute all digests, sizes and diff IDs, and check all documents; exit with 4 on errors."""
+    """Recompute all digests, sizes and diff IDs, and check all documents.
+
+    The exit code is 4 if the image has errors, and 1 if it cannot be read completely. -q prints
+    only errors and warnings.
+    """
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     report = verify(location, follow_links=follow_links, registry=registry)
@@ -30,6 +34,8 @@ def verify_command(
         print_json(_as_json(report))
     else:
         _print(report, quiet=quiet)
+    if report.incomplete:
+        return 1
     return 0 if report.ok else _FAILED
 
 

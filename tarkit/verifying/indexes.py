@@ -48,7 +48,9 @@ def check_layout(
         return ()
     found = descriptors(document, "manifests", INDEX_FILE, context.findings)
     if not found:
-        context.findings.add(Rule.NO_IMAGES, INDEX_FILE, "lists no image")
+        is_null = document.get("manifests", ()) is None
+        note = ": 'manifests' is null instead of a list" if is_null else ""
+        context.findings.add(Rule.NO_IMAGES, INDEX_FILE, f"lists no image{note}")
     # entries with platforms and no names: index.json itself is the index of a multi-platform image
     flat = all(entry and entry.platform and not names_of(entry.annotations) for entry in found)
     entries = [entry for entry in found if entry and (selected is None or selected(entry))]
@@ -76,7 +78,7 @@ class Walk:
         If the index is *sparse*, some children may be absent, but not all. *above* are the
         digests of the indexes that lead to the children, outermost first.
         """
-        found = [self._context.find(child.digest, where) for child in children]
+        found = [self._context.find(child.digest) for child in children]
         absent = Rule.ABSENT_PLATFORM if sparse and any(found) else Rule.MISSING_BLOB
         for child, contents in zip(children, found, strict=True):
             if contents == ():
@@ -127,7 +129,7 @@ class Walk:
         actual, document = parsed
         is_index = actual not in media_types.MANIFESTS
         subject = descriptor(document.get("subject"), "subject", where, context.findings)
-        has_subject = subject is not None and bool(context.find(subject.digest, where))
+        has_subject = subject is not None and bool(context.find(subject.digest))
         # subjects form chains as indexes do, so both count towards the depth
         chain = self._chain(above, data, where) if is_index or has_subject else None
         if subject and has_subject and chain:

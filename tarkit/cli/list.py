@@ -21,10 +21,9 @@ from tarkit.errors import RefusedError, TarkitError, VerificationError
 from tarkit.image.digest import Digest
 from tarkit.layout.layout import LayoutImage
 from tarkit.protocols import ImageEntry, Reader, UnreadableImage
+from tarkit.selection.entries import selected_entries
 from tarkit.selection.inspect import Overview, overview
 from tarkit.transports.location import Location, Transport, open_reader
-
-_REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)  # each image costs several requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,7 @@ def list_command(
 ) -> int:
     """List the images in an archive, layout, directory, repository or Docker daemon.
 
+    A name or position in SRC selects one image.
     Broken images are listed and reported, too; the first one determines the exit code.
     """
     location = Location.parse(source)
@@ -56,9 +56,12 @@ def list_command(
     with open_reader(
         location, metadata_only=True, follow_links=follow_links, registry=registry
     ) as reader:
-        remote = location.transport in _REMOTE
+        entries = selected_entries(reader, location.name, location.index)
+        brief = location.transport is Transport.DOCKER_DAEMON or (
+            location.transport is Transport.REGISTRY and location.name is None
+        )  # each image costs several requests, or its whole archive
         known: dict[Digest, Overview] = {}
-        rows = [_Row(e) if remote else _row(reader, e, known) for e in reader.images()]
+        rows = [_Row(e) if brief else _row(reader, e, known) for e in entries]
     if json_output:
         print_json({"images": [_as_json(row) for row in rows]})
     else:

@@ -67,6 +67,7 @@ class Rule(Enum):
     NOT_IN_INDEX = "not-in-index", _ERROR
     NOT_IN_MANIFEST_JSON = "not-in-manifest-json", _WARNING
     NAME_CONFLICT = "name-conflict", _ERROR
+    INVALID_NAME = "invalid-name", _WARNING
     NAME_DISAGREEMENT = "name-disagreement", _WARNING
 
     def __init__(self, id: str, severity: Severity) -> None:

@@ -158,6 +158,9 @@ def copy_command(
             open_source(from_location, follow_links=follow_links, registry=registry)
         )
         image.manifest()  # fail on a missing image before creating the destination
+        rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
+        requested = ([to_location.name] if to_location.name else []) + (tag or [])
+        names = rules.choose(requested, image.names)
         registry = registry_options(
             to_location, dest_creds or creds, authfile, tls_verify, cert_dir
         )
@@ -169,9 +172,6 @@ def copy_command(
                 registry=registry,
             )
         )
-        rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
-        requested = ([to_location.name] if to_location.name else []) + (tag or [])
-        names = rules.choose(requested, image.names)
         if to_location.transport in _ARCHIVES and not to_location.is_stream:
             keep_archive(
                 Path(to_location.path),

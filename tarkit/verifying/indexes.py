@@ -12,7 +12,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.walk import descends
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
-from tarkit.layout.names import names_of
+from tarkit.layout.names import REF_NAME, is_name, names_of
 from tarkit.verifying.contents import StoredBlob
 from tarkit.verifying.documents import (
     descriptor,
@@ -54,6 +54,11 @@ def check_layout(
     # entries with platforms and no names: index.json itself is the index of a multi-platform image
     flat = all(entry and entry.platform and not names_of(entry.annotations) for entry in found)
     entries = [entry for entry in found if entry and (selected is None or selected(entry))]
+    for entry in entries:
+        name = entry.annotations.get(REF_NAME)
+        if name is not None and not is_name(name):
+            message = f"the name {name!r} is invalid; some tools refuse it"
+            context.findings.add(Rule.INVALID_NAME, INDEX_FILE, message)
     configs = Walk(context).follow(entries, INDEX_FILE, sparse=flat)
     return tuple(map(IndexEntry, entries, configs))
 

@@ -245,6 +245,11 @@ BROKEN = (
     Broken(Rule.NOT_IN_INDEX, dual({"a": "x:1", "b": ""}, {"a": "x:1"}), "manifest.json"),
     Broken(Rule.NOT_IN_MANIFEST_JSON, dual({"a": "x:1"}, {"a": "x:1", "b": ""}), "index.json"),
     Broken(
+        Rule.INVALID_NAME,
+        layout({("manifests", 0, "annotations"): {"org.opencontainers.image.ref.name": "a b"}}),
+        "index.json",
+    ),
+    Broken(
         Rule.NAME_CONFLICT,
         dual({"a": "x:1", "b": "x:2"}, {"a": "x:2", "b": "x:1"}),
         "index.json",

@@ -281,10 +281,14 @@ def test_missing_parents_of_a_directory_are_created(tmp_path: Path, transport: s
 def test_created_parents_are_removed_after_a_failure(
     tmp_path: Path, transport: str, kept: bool
 ) -> None:
-    with pytest.raises(ZeroDivisionError), open_writer(f"{transport}:{tmp_path / 'new/deep/out'}"):
-        if kept:
-            (tmp_path / "new" / "other").touch()
-        raise ZeroDivisionError
+    def fail() -> None:
+        with open_writer(f"{transport}:{tmp_path / 'new/deep/out'}"):
+            if kept:
+                (tmp_path / "new" / "other").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert (tmp_path / "new").exists() == kept
     assert not (tmp_path / "new" / "deep").exists()
 

@@ -11,6 +11,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from tarkit.cli.combinations import check_copying, check_reading, require_effect
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -93,8 +94,8 @@ def copy_command(
         list[str] | None, typer.Option(help="Additional name for the copy; may be repeated.")
     ] = None,
     docker_format: Annotated[
-        DockerFormat, typer.Option(help="Format of docker archives.")
-    ] = DockerFormat.DUAL,
+        DockerFormat | None, typer.Option(help="Format of docker archives; dual by default.")
+    ] = None,
     verify_existing: Annotated[
         bool, typer.Option("--verify-existing", help="Verify existing blobs before reusing them.")
     ] = False,
@@ -135,6 +136,25 @@ def copy_command(
         raise UsageError("--json and the archive cannot both use standard output")
     if all_images and platform:
         raise UsageError("--all and --platform are mutually exclusive")
+    if not fetch_foreign:  # which connects to the hosts of layers
+        check_reading(
+            from_location,
+            to_location,
+            creds=creds,
+            authfile=authfile,
+            tls_verify=tls_verify,
+            cert_dir=cert_dir,
+        )
+    check_copying(
+        from_location,
+        to_location,
+        src_creds=src_creds,
+        dest_creds=dest_creds,
+        follow_links=follow_links,
+        tags=bool(tag),
+        docker_format=docker_format is not None,
+        verify_existing=verify_existing,
+    )
     if digest_file and not output_path(digest_file).parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(digest_file.parent))
     with ExitStack() as stack:
@@ -157,7 +177,9 @@ def copy_command(
         image = stack.enter_context(
             open_source(from_location, follow_links=follow_links, registry=registry)
         )
-        image.manifest()  # fail on a missing image before creating the destination
+        # fails on a missing image before the destination is created
+        is_index = image.manifest().is_index
+        require_effect("--sparse", given=sparse is not None, applies=is_index, to="an index")
         rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
         requested = ([to_location.name] if to_location.name else []) + (tag or [])
         names = rules.choose(requested, image.names)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -50,7 +51,17 @@ def inspect_command(
     """Show the name, digests, platform, labels and layers of an image."""
     if raw and config:
         raise UsageError("--raw and --config are mutually exclusive")
+    if (raw or config) and json_output:
+        raise UsageError("--json does not apply to --raw and --config, which print stored bytes")
     location = Location.parse(source)
+    check_reading(
+        location,
+        creds=creds,
+        authfile=authfile,
+        tls_verify=tls_verify,
+        cert_dir=cert_dir,
+        follow_links=follow_links,
+    )
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with open_source(
         location, metadata_only=True, follow_links=follow_links, registry=registry

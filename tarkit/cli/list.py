@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -52,6 +53,14 @@ def list_command(
     Broken images are listed and reported, too; the first one determines the exit code.
     """
     location = Location.parse(source)
+    check_reading(
+        location,
+        creds=creds,
+        authfile=authfile,
+        tls_verify=tls_verify,
+        cert_dir=cert_dir,
+        follow_links=follow_links,
+    )
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with open_reader(
         location, metadata_only=True, follow_links=follow_links, registry=registry

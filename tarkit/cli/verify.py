@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import Debug, FollowLinks, Json, Quiet, SourceArgument, print_json, table
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.findings import Report, Severity
@@ -28,6 +29,14 @@ def verify_command(
     only errors and warnings.
     """
     location = Location.parse(source)
+    check_reading(
+        location,
+        creds=creds,
+        authfile=authfile,
+        tls_verify=tls_verify,
+        cert_dir=cert_dir,
+        follow_links=follow_links,
+    )
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     report = verify(location, follow_links=follow_links, registry=registry)
     if json_output:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tarkit.copying.engine import copy_image
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
-from tarkit.errors import VerificationError
+from tarkit.errors import NotAnImageError, VerificationError
 from tarkit.image import media_types
 from tarkit.protocols import Destination, ImageEntry, KeepingWriter, Reader, Source, Writer
 
@@ -37,8 +37,10 @@ def keep_archive(
             return copy_existing(
                 reader, writer, except_names=except_names, normalize=rules.normalize
             )
-    except VerificationError as error:
-        error.hint = "existing images are kept: remove the file, or write to another one"
+    except (VerificationError, NotAnImageError) as error:
+        error.where = str(path)
+        error.message = f"exists, but its images cannot be kept: {error.message}"
+        error.hint = "it is left unchanged: remove it, or write to another file"
         raise
 
 

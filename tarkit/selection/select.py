@@ -14,6 +14,7 @@ from tarkit.errors import (
     VerificationError,
 )
 from tarkit.image import media_types
+from tarkit.image.attestation import REFERENCE_TYPE
 from tarkit.image.config import ImageConfig, is_image_config
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
@@ -26,7 +27,6 @@ from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader
 
 _MOST_READ = 16  # images to read although their entries state another platform
-_ATTESTATION = "vnd.docker.reference.type"  # annotation of BuildKit
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def image_ways(source: Source, raw: RawManifest) -> list[Way]:
 
     children = Index.parse(raw, strict=False).manifests
     ways = leaves(children, nested, above=(raw.digest,), where=source.where)
-    return [way for way in ways if _ATTESTATION not in way[-1].annotations]
+    return [way for way in ways if REFERENCE_TYPE not in way[-1].annotations]
 
 
 def _platform_of(source: Source, raw: RawManifest) -> Platform | None:

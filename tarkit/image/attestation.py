@@ -1,0 +1,28 @@
+"""BuildKit's attestation manifests: index entries that refer to the image they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+
+REFERENCE_TYPE = "vnd.docker.reference.type"
+"""Annotation that marks an attestation."""
+
+_REFERENCE_DIGEST = "vnd.docker.reference.digest"
+
+
+def with_reference(entry: Descriptor, stored: Mapping[Digest, Descriptor]) -> Descriptor:
+    """Return *entry* with its reference to an image updated to the digest of the stored image.
+
+    *stored* maps the digests of source manifests to their descriptors at the destination.
+    """
+    algorithm, _, value = entry.annotations.get(_REFERENCE_DIGEST, "").partition(":")
+    old = Digest.from_parts(algorithm, value)
+    now = stored.get(old) if old else None
+    if now is None or now.digest == old:
+        return entry
+    annotations = {**entry.annotations, _REFERENCE_DIGEST: str(now.digest)}
+    return replace(entry, annotations=annotations)

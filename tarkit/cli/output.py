@@ -55,7 +55,7 @@ def named_output() -> Iterator[None]:
         with suppress(OSError):
             original.flush()
     sys.stdout = io.TextIOWrapper(
-        _Named(binary),  # type: ignore[type-var]  # TextIOWrapper only writes and flushes
+        _Named(binary),
         encoding=original.encoding if original else "utf-8",
         errors="backslashreplace",  # the locale may lack a character of a name
         line_buffering=original.line_buffering if original else False,

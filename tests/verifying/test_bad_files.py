@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.hostile.image import CONFIG_PATH, LAYER_PATH, MANIFEST_PATH, layout
+from fixtures.hostile.image import CONFIG_PATH, LAYER_PATH, MANIFEST_PATH, Patch, layout
 from tarkit.cli.app import run
 from tarkit.copying.engine import copy_image
 from tarkit.errors import TarkitError
@@ -122,7 +122,7 @@ def test_null_instead_of_a_list_is_a_warning_as_umoci_writes_it(tmp_path: Path) 
 def test_a_failing_disk_is_no_defect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, broken: bool
 ) -> None:
-    size = {("config", "size"): 7} if broken else {}
+    size: Patch = {("config", "size"): 7} if broken else {}
     path = layout(manifest=size)(tmp_path)
     real = os.open
 

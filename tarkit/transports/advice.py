@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tarkit.errors import RefusedError, TarkitError, UsageError
+from tarkit.errors import LimitExceededError, RefusedError, TarkitError, UsageError
 from tarkit.image.reference import Reference
 from tarkit.transports.sniff import is_layout, kinds_of, open_archive
 
@@ -20,6 +20,11 @@ _KINDS = {
 def advise(error: TarkitError, transport: str, path: str, name: str | None) -> None:
     """Give *error*, raised by opening *path* as *transport*, a hint if another form would work."""
     if error.hint and not isinstance(error, RefusedError):
+        return
+    # An error inside the archive is no sign of a wrong transport, and reading a large archive
+    # again, while the error keeps its members alive, would double the memory.
+    about_path = Path(error.where or "").absolute() == Path(path).absolute()
+    if not about_path or isinstance(error, LimitExceededError):
         return
     whole = f"{path}:{name}"
     if name is not None and not Path(path).exists() and Path(whole).exists():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tarkit.tar.archive import Archive
 from tests.hostile.running import Run, run_here
 
 TRANSPORTS = ["oci", "oci-archive", "docker-archive", "dir"]
@@ -48,6 +49,24 @@ def test_verify_suggests_it_for_archives(images: Path, wrong: str) -> None:
         "write docker-archive:docker-archive.x"
         in fails(3, "verify", f"{wrong}:docker-archive.x").err
     )
+
+
+def test_an_archive_with_an_inner_error_is_read_once(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    real = Archive.open.__func__  # type: ignore[attr-defined]
+
+    def count(kind: type[Archive], path: Path) -> Archive:
+        opened.append(path)
+        archive: Archive = real(kind, path)
+        return archive
+
+    monkeypatch.setattr(Archive, "open", classmethod(count))
+    data = (images / "docker-archive.x").read_bytes()
+    (images / "cut.tar").write_bytes(data[: len(data) // 2])
+    assert run_here("list", "oci-archive:cut.tar").code == 4
+    assert len(opened) == 1
 
 
 def test_both_halves_of_a_dual_archive_are_right(images: Path) -> None:

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from enum import Enum
 
 from tarkit.errors import (
+    AuthenticationError,
     BlobNotFoundError,
     CancelledError,
     RefusedError,
     TarkitError,
+    TransportError,
     UnsafePathError,
     one_line,
 )
@@ -49,6 +51,7 @@ class Rule(Enum):
     UNREFERENCED = "unreferenced", _NOTE
     UNSAFE_PATH = "unsafe-path", _ERROR
     UNREADABLE = "unreadable", _ERROR
+    IO_ERROR = "io-error", _ERROR
     DIGEST_MISMATCH = "digest-mismatch", _ERROR
     SIZE_MISMATCH = "size-mismatch", _ERROR
     CONFIG_NAME = "config-name", _ERROR
@@ -64,6 +67,7 @@ class Rule(Enum):
     NOT_IN_INDEX = "not-in-index", _ERROR
     NOT_IN_MANIFEST_JSON = "not-in-manifest-json", _WARNING
     NAME_CONFLICT = "name-conflict", _ERROR
+    INVALID_NAME = "invalid-name", _WARNING
     NAME_DISAGREEMENT = "name-disagreement", _WARNING
 
     def __init__(self, id: str, severity: Severity) -> None:
@@ -90,7 +94,16 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether no finding is an error."""
-        return all(finding.severity is not Severity.ERROR for finding in self.findings)
+        return not self._errors
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether no defect was found, but a disk or network failed, so that defects are possible."""
+        return bool(self._errors) and all(error.rule == Rule.IO_ERROR.id for error in self._errors)
+
+    @property
+    def _errors(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity is Severity.ERROR]
 
 
 class Findings:
@@ -109,9 +122,10 @@ class Findings:
     def blame(self, error: TarkitError, where: str, rule: Rule = Rule.UNREADABLE) -> None:
         """Record *error* under the rule for its class, or under *rule* if its class has none.
 
-        Raises *error* itself if it is a :class:`CancelledError`, which is no fault of the image.
+        Raises *error* itself if it is a :class:`CancelledError` or :class:`AuthenticationError`,
+        which are no fault of the image.
         """
-        if isinstance(error, CancelledError):
+        if isinstance(error, CancelledError | AuthenticationError):
             raise error
         message = error.message
         if isinstance(error, UnsafePathError):
@@ -121,6 +135,8 @@ class Findings:
             rule = Rule.UNSUPPORTED
         elif isinstance(error, BlobNotFoundError):
             rule = Rule.MISSING_BLOB
+        elif isinstance(error, TransportError):
+            rule = Rule.IO_ERROR
         self.add(rule, where, message)
 
     def holds(self, rule: Rule, where: str) -> bool:

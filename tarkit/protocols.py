@@ -266,6 +266,18 @@ class Reader(Closing, Protocol):
         ...
 
 
+@runtime_checkable
+class SelectingReader(Protocol):
+    """A Reader of a server, which lists the images with a name without reading them."""
+
+    def matching(self, name: str) -> Sequence[ImageEntry]:
+        """Return the entries of :meth:`Reader.images` that *name* selects.
+
+        Raises :class:`~tarkit.errors.ImageNotFoundError` if there are none.
+        """
+        ...
+
+
 class Writer(Closing, Protocol):
     """A container of images, open for writing.
 

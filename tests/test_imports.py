@@ -21,11 +21,11 @@ STACK = (
 BACKENDS = {
     f"transports.{path.stem}"
     for path in PACKAGE.glob("transports/*")
-    if path.stem not in {"__init__", "__pycache__", "location", "sniff"}
+    if path.stem not in {"__init__", "__pycache__", "location", "sniff", "advice"}
 }
 LOCATION = {*STACK, *BACKENDS}
 ROOTFS = {*STACK} - {"findings", "blobs", "layout"}
-FRONT = {"transports", "transports.location", "transports.sniff"}
+FRONT = {"transports", "transports.location", "transports.sniff", "transports.advice"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
 MANAGING = {*VERIFYING, "copying"}
@@ -48,7 +48,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # a daemon speaks in docker archives
     "transports.docker_daemon": {*STACK, "transports.docker_archive"},
     "transports.sniff": LOCATION,  # the transport of a location that names none
-    "transports.location": {*LOCATION, "transports.sniff"},
+    "transports.advice": {*LOCATION, "transports.sniff"},
+    "transports.location": {*LOCATION, "transports.sniff", "transports.advice"},
     "transports": {*LOCATION, "transports.location"},
     "copying": set(STACK),
     "managing": MANAGING,

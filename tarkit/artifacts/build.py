@@ -85,6 +85,8 @@ def build_layers(
 ) -> BuildResult:
     """Build an ext4 image as :func:`build_ext4` does, from open *layers* to an open *output*."""
     preflight = check_layers(layers, output.directory.path / output.name, options)
+    if overlay is not None:
+        overlay.check()
     inputs = input_digest(layers, options, overlay)
     options = derived_options(options, inputs)
     with (

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tarkit.errors import BlobNotFoundError, MalformedError
+from tarkit.errors import BlobNotFoundError
 from tarkit.image.digest import Digest, blob_name
-from tarkit.streams.files import open_regular, require_inside
-from tarkit.streams.os_errors import from_os_error
-
-_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+from tarkit.streams.files import find_regular, open_regular
 
 
 class BlobStore:
@@ -53,19 +48,9 @@ class BlobStore:
 
     def _status(self, digest: Digest) -> os.stat_result | None:
         """Return the blob's status, or None if it is missing; check that it is safe to open."""
-        path = self.path(digest)
-        try:
-            status = path.stat()
-        except OSError as error:
-            if error.errno in _MISSING:
-                return None
-            raise from_os_error(error, path) from error
-        # After stat(), so that a missing blob is not reported as a link out of the store.
-        if not self._follow_links:
-            require_inside(path, self.root, hint=self._hint)
-        if not stat.S_ISREG(status.st_mode):  # opening a device or FIFO may block or act on it
-            raise MalformedError("the blob is not a regular file", where=str(path))
-        return status
+        return find_regular(
+            self.path(digest), self.root, follow_links=self._follow_links, hint=self._hint
+        )
 
     def digests(self) -> Iterator[Digest]:
         """Yield the digests of all blobs in order; skip files not named after a digest."""

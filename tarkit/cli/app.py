@@ -12,6 +12,7 @@ import typer
 from tarkit import __version__
 from tarkit.cli.failures import INTERRUPTED, report, wants_debugging
 from tarkit.cli.messages import flush_output, use_json
+from tarkit.cli.output import named_output
 
 COMMANDS = (
     "copy",
@@ -97,20 +98,20 @@ def run(
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     use_json("--json" in arguments)
-    try:
-        code = _run(arguments)
-        flush_output()
-    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  even a bug prints one line
-        code = report(signalled() or error, debug=wants_debugging(arguments))
-        with suppress(OSError):
+    with named_output():
+        try:
+            code = _run(arguments)
             flush_output()
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  even a bug prints one line
+            code = report(signalled() or error, debug=wants_debugging(arguments))
+            with suppress(OSError):
+                flush_output()
     return code
 
 
 def _run(arguments: list[str]) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # the locale may lack a character of a name
-            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stderr, TextIOWrapper):  # the locale may lack a character of a name
+        sys.stderr.reconfigure(errors="backslashreplace")
     code = build_app(arguments)(arguments, prog_name="tarkit", standalone_mode=False)
     if code == INTERRUPTED:  # typer returns it after a KeyboardInterrupt
         raise KeyboardInterrupt

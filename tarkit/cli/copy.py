@@ -8,6 +8,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from tarkit.cli.combinations import check_copying, check_reading, require_effect
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -24,6 +25,7 @@ from tarkit.cli.many import (
     SourceArguments,
     any_registry,
     copy_many,
+    destination_of,
     half_platform,
     is_prefix,
     kept_document,
@@ -108,8 +110,8 @@ def copy_command(
         list[str] | None, typer.Option(help="Additional name for the copy; may be repeated.")
     ] = None,
     docker_format: Annotated[
-        DockerFormat, typer.Option(help="Format of docker archives.")
-    ] = DockerFormat.DUAL,
+        DockerFormat | None, typer.Option(help="Format of docker archives; dual by default.")
+    ] = None,
     verify_existing: Annotated[
         bool, typer.Option("--verify-existing", help="Verify existing blobs before reusing them.")
     ] = False,
@@ -170,6 +172,26 @@ def copy_command(
         verify_diff_ids=verify_diff_ids,
         fetch_foreign=_fetcher(tls_verify) if fetch_foreign else None,
     )
+    from_locations = [Location.parse(source) for source in sources]
+    if not fetch_foreign:  # which connects to the hosts of layers
+        check_reading(
+            *from_locations,
+            destination_of(destination),
+            creds=creds,
+            authfile=authfile,
+            tls_verify=tls_verify,
+            cert_dir=cert_dir,
+        )
+    check_copying(
+        from_locations,
+        destination_of(destination),
+        src_creds=src_creds,
+        dest_creds=dest_creds,
+        follow_links=follow_links,
+        tags=bool(tag),
+        docker_format=docker_format is not None,
+        verify_existing=verify_existing,
+    )
     if len(sources) > 1 or all_images or is_prefix(destination):
         if tag or digest_file or referrers:
             raise UsageError("--tag, --digest-file and --referrers need a single image")
@@ -191,7 +213,7 @@ def copy_command(
         return copy_many(sources, destination, together, as_json=json_output, quiet=quiet)
     if keep_going or prefix or scoped:
         raise UsageError("--keep-going, --prefix and --scoped need several images")
-    from_location, to_location = Location.parse(sources[0]), Location.parse(destination)
+    from_location, to_location = from_locations[0], Location.parse(destination)
     if json_output and to_location.is_stream:
         raise UsageError("--json and the archive cannot both use standard output")
     if digest_file and not output_path(digest_file).parent.is_dir():
@@ -205,7 +227,12 @@ def copy_command(
         image = stack.enter_context(
             open_source(from_location, follow_links=follow_links, registry=registry)
         )
-        image.manifest()  # fail on a missing image before creating the destination
+        # fails on a missing image before the destination is created
+        is_index = image.manifest().is_index
+        require_effect("--sparse", given=sparse is not None, applies=is_index, to="an index")
+        rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
+        requested = ([to_location.name] if to_location.name else []) + (tag or [])
+        names = rules.choose(requested, image.names)
         registry = registry_options(
             to_location, dest_creds or creds, authfile, tls_verify, cert_dir
         )
@@ -219,9 +246,6 @@ def copy_command(
             )
         )
         kept, known = Kept(), KnownLayers()
-        rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
-        requested = ([to_location.name] if to_location.name else []) + (tag or [])
-        names = rules.choose(requested, image.names)
         if to_location.transport in _ARCHIVES and not to_location.is_stream:
             kept = keep_archive(
                 Path(to_location.path),

@@ -47,10 +47,10 @@ def diff_command(
     """
     with (
         open_image(
-            old, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
+            old, creds, authfile, tls_verify, cert_dir, follow_links=follow_links, other=new
         ) as old_image,
         open_image(
-            new, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
+            new, creds, authfile, tls_verify, cert_dir, follow_links=follow_links, other=old
         ) as new_image,
         FileSystem.of(old_image, platform=platform) as before,
         FileSystem.of(new_image, platform=platform) as after,

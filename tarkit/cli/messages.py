@@ -70,9 +70,8 @@ def flush_output() -> None:
     if sys.stdout is not None:
         try:
             sys.stdout.flush()
-        except OSError as error:
+        except OSError:
             silence(sys.stdout)
-            error.filename = "standard output"
             raise
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tarkit.cli.combinations import check_reading
 from tarkit.errors import RefusedError, UsageError
 from tarkit.image.reference import Reference
 from tarkit.protocols import Source
@@ -81,9 +82,22 @@ def open_image(
     *,
     follow_links: bool = False,
     output: Path | None = None,
+    other: str | None = None,
 ) -> AbstractContextManager[Source]:
-    """Open the image at *source*; a context manager. *output* must not be the same file."""
+    """Open the image at *source*; a context manager. *output* must not be the same file.
+
+    The options may apply to *other* instead, a second source of the command.
+    """
     location = Location.parse(source)
+    check_reading(
+        location,
+        *([Location.parse(other)] if other else []),
+        creds=creds,
+        authfile=authfile,
+        tls_verify=tls_verify,
+        cert_dir=cert_dir,
+        follow_links=follow_links,
+    )
     if str(output) == "-":
         raise UsageError("a filesystem image cannot go to standard output")
     if output and output.exists() and os.path.realpath(location.path) == os.path.realpath(output):

@@ -1,5 +1,6 @@
 """``tarkit verify SRC``."""
 
+from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import Debug, FollowLinks, Json, Quiet, SourceArgument, print_json, table
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
@@ -21,8 +22,20 @@ def verify_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Recompute all digests, sizes and diff IDs, and check all documents; exit with 4 on errors."""
+    """Recompute all digests, sizes and diff IDs, and check all documents.
+
+    The exit code is 4 if the image has errors, and 1 if it cannot be read completely. -q prints
+    only errors and warnings.
+    """
     location = Location.parse(source)
+    check_reading(
+        location,
+        creds=creds,
+        authfile=authfile,
+        tls_verify=tls_verify,
+        cert_dir=cert_dir,
+        follow_links=follow_links,
+    )
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with progress_listener(as_json=json_output, quiet=quiet) as listener:
         report = verify(
@@ -32,6 +45,8 @@ def verify_command(
         print_json(_as_json(report))
     else:
         _print(report, quiet=quiet)
+    if report.incomplete:
+        return 1
     return 0 if report.ok else _FAILED
 
 

@@ -19,6 +19,7 @@ from tarkit.errors import (
     listed,
 )
 from tarkit.image import media_types
+from tarkit.image.attestation import with_reference
 from tarkit.image.config import ImageConfig, is_image_config
 from tarkit.image.convert import convert_index, convert_manifest
 from tarkit.image.descriptor import Descriptor
@@ -155,6 +156,7 @@ class _Copy:
             for child in index.manifests
             if (now := children.get(child.digest)) or all_stay
         )
+        kept = tuple(with_reference(child, self._put) for child in kept)
         rewritten = replace(index, manifests=kept)  # equal to index if no child changed
         family = family_at(profile, self._options)
         if family:

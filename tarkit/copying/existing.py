@@ -10,7 +10,7 @@ from tarkit.copying.inventory import blobs_of
 from tarkit.copying.known import KnownLayers
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
-from tarkit.errors import VerificationError
+from tarkit.errors import NotAnImageError, VerificationError
 from tarkit.image import media_types
 from tarkit.protocols import (
     AdoptingWriter,
@@ -67,8 +67,10 @@ def keep_archive(
             return _copy_all(
                 reader, writer, except_names, rules.normalize, known=None if verify else known
             )
-    except VerificationError as error:
-        error.hint = "existing images are kept: remove the file, or write to another one"
+    except (VerificationError, NotAnImageError) as error:
+        error.where = str(path)
+        error.message = f"exists, but its images cannot be kept: {error.message}"
+        error.hint = "it is left unchanged: remove it, or write to another file"
         raise
 
 

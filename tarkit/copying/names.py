@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
+from tarkit.errors import UsageError
 from tarkit.image.digest import Digest
-from tarkit.layout.names import normalized
+from tarkit.layout.names import is_name, normalized, require_names
 
 
 class NameRules(Enum):
     """The naming rules of a kind of destination."""
 
-    ANY = "any"  # any text, as in OCI layouts
+    ANY = "any"  # those of OCI layouts, see tarkit.layout.names.is_name
     DOCKER = "docker"  # references with a tag, as in docker archives and the Docker daemon
     EXPLICIT = "explicit"  # only requested names, as in registries: a tag may be in use
 
@@ -24,13 +25,18 @@ class NameRules(Enum):
         """Return the names for a copy.
 
         Returns *requested* if not empty. Otherwise returns the names of the source image,
-        *inherited*, without those that the destination does not support.
+        *inherited*, without those that the destination does not support. Raises
+        :class:`~tarkit.errors.UsageError` if a requested name is empty or invalid.
         """
+        if "" in requested:
+            raise UsageError("an image name cannot be empty")
+        if self is NameRules.ANY:
+            require_names(requested)
         if requested or self is NameRules.EXPLICIT:
             return list(requested)
         if self is NameRules.DOCKER:
             return [docker for name in inherited if (docker := _docker_name(name))]
-        return list(inherited)
+        return [name for name in inherited if is_name(name)]
 
 
 def _docker_name(name: str) -> str | None:

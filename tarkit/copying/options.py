@@ -64,7 +64,8 @@ class CopyOptions:
       :func:`~tarkit.transports.registry.foreign.fetch_layer`. If it is None, the copy
       omits such layers.
 
-    Raises :class:`UsageError` if the level is out of range or has no effect, or if ``jobs`` is
+    Raises :class:`UsageError` if the level is out of range or has no effect, if
+    ``sparse`` has none because a single platform is copied, or if ``jobs`` is
     less than 1.
     """
 
@@ -82,6 +83,12 @@ class CopyOptions:
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
             raise UsageError(f"{self.jobs} jobs: at least one is required")
+        several = self.all or len(self.platforms) > 1
+        if self.sparse in (Sparse.STRIP, Sparse.REFUSE) and not several:
+            raise UsageError(
+                f"sparse mode {self.sparse.value!r}, but only one platform is copied, without index",
+                hint="copy all or several platforms",
+            )
         if self.level is not None:
             if self.preserve_digests or self.compression is LayerCompression.NONE:
                 raise UsageError("compression level given, but nothing is compressed")

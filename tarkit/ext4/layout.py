@@ -59,8 +59,19 @@ def _fit(space: Space, blocks: int, needed: int, options: Ext4Options) -> BlockL
         raise no_space(least, blocks * BLOCK)
     layout = _place(space, geometry)
     if layout.space.end > blocks:
-        raise no_space(layout.space.end * BLOCK, blocks * BLOCK)
+        least = _least_fitting(space, layout.space.end, needed, options)
+        raise no_space(least * BLOCK, blocks * BLOCK)
     return layout
+
+
+def _least_fitting(space: Space, blocks: int, needed: int, options: Ext4Options) -> int:
+    """Return the least number of blocks, and at least *blocks*, in which everything fits."""
+    while True:
+        geometry = divide(blocks, needed, space.prefix, options)
+        short = geometry.last_group_shortfall or _place(space, geometry).space.end - blocks
+        if short <= 0:
+            return blocks
+        blocks += short
 
 
 def _grow(space: Space, needed: int, options: Ext4Options) -> BlockLayout:

@@ -196,5 +196,5 @@ def no_space(needed: int, given: int) -> NoSpaceError:
     """Return the error for an image that needs at least *needed* bytes but may use only *given*."""
     return NoSpaceError(
         f"the image needs at least {needed} bytes, and {given} are allowed",
-        hint="ask for a larger size in bytes",
+        hint="ask for a larger size, or for the size 'min', the smallest that works",
     )

@@ -162,14 +162,14 @@ class Index:
     unreadable: tuple[UnreadableEntry, ...] = ()
 
     @classmethod
-    def parse(cls, raw: RawManifest, *, strict: bool = True) -> Self:
-        """Parse *raw*.
+    def parse(cls, raw: RawManifest, *, strict: bool = True, where: str | None = None) -> Self:
+        """Parse *raw*; messages name *where*, by default the digest.
 
         If not *strict*, unreadable entries are collected in ``unreadable``. It is still an error if
         all entries are malformed, or if more than 1,000 entries are unreadable.
         Raises :class:`MalformedError`, or :class:`UnsupportedError` for other media types.
         """
-        where = str(raw.digest)
+        where = where or str(raw.digest)
         if raw.media_type not in media_types.INDEXES:
             raise UnsupportedError(f"{raw.media_type!r} is not an image index", where=where)
         document = _versioned(raw, where)
@@ -208,7 +208,8 @@ def _entries(
     unreadable: list[UnreadableEntry] = []
     for position, child in enumerate(children):
         try:
-            readable.append(Descriptor.from_json(as_object(child, where=where), where=where))
+            place = f"{where}: manifests[{position}]"
+            readable.append(Descriptor.from_json(as_object(child, where=place), where=place))
         except (MalformedError, UnsupportedError) as error:
             if strict or len(unreadable) == _MOST_UNREADABLE:
                 raise

@@ -59,7 +59,7 @@ class Reference:
         colon = rest.rfind(":")  # before the last slash, it precedes a port
         if colon > rest.rfind("/"):
             rest, tag = rest[:colon], rest[colon + 1 :]
-            if not _TAG.fullmatch(tag):
+            if not is_tag(tag):
                 raise UsageError(f"malformed tag in the image name {text[:300]!r}")
         domain, path = _split_domain(rest)
         if not _DOMAIN.fullmatch(domain) or not _PATH.fullmatch(path):
@@ -102,7 +102,7 @@ def is_path(text: str) -> bool:
 
 
 def is_tag(text: str) -> bool:
-    """Return whether *text* is a tag."""
+    """Return whether *text* is a valid tag, such as ``latest`` or ``1.0-``."""
     return _TAG.fullmatch(text) is not None
 
 

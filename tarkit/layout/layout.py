@@ -75,7 +75,7 @@ class Layout:
         where = f"{files.where}/{INDEX_FILE}"
         media_type = get_string(parse_object(data, where=where), "mediaType", where=where)
         top = RawManifest.of(data, media_type or media_types.OCI_INDEX, where=where)
-        return cls(files, top, Index.parse(top, strict=False))
+        return cls(files, top, Index.parse(top, strict=False, where=where))
 
     def images(self) -> Sequence[LayoutImage | UnreadableImage]:
         """Return the images that the index lists; a flat index is a single image itself."""
@@ -155,7 +155,8 @@ class Layout:
             raise LimitExceededError(
                 f"manifest too large: {descriptor.size} bytes", limit=METADATA_LIMIT, where=where
             )
-        data = verified(self.files.open_blob(descriptor.digest), descriptor.digest, descriptor.size)
+        stream = self.files.open_blob(descriptor.digest)
+        data = verified(stream, descriptor.digest, descriptor.size, where=where)
         return RawManifest.of(data, descriptor.media_type, where=where)
 
     def nested(self, descriptor: Descriptor) -> RawManifest | None:

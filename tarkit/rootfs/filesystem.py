@@ -109,6 +109,8 @@ class FileSystem(Closeable):
         Absolute names and names that lead out of the image are resolved inside its root; if
         *strict*, they raise :class:`~tarkit.errors.UnsafePathError`.
         """
+        if overlay is not None:
+            overlay.check()
         layers = ImageLayers.of(source, platform, on_progress)
         if sink is None:
             entries = read_headers(layers, verified=verified)

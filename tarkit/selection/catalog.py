@@ -97,9 +97,12 @@ class Catalog(Generic[EntryT]):
     def _at(self, position: int) -> EntryT | UnreadableImage:
         if 0 <= position < len(self.images):
             return self.images[position]
-        count = f"{len(self.images)} image{'' if len(self.images) == 1 else 's'}"
+        if not self.images:
+            raise ImageNotFoundError("contains no images", where=self._where)
+        last = len(self.images) - 1
+        held = f"are {last + 1} images, @0 to @{last}" if last else "is one image, @0"
         raise ImageNotFoundError(
-            f"no image @{position}: found {count}",
+            f"no image @{position}: there {held}",
             where=self._where,
             available=self.offers(self.images),
         )

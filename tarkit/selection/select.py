@@ -13,6 +13,7 @@ from tarkit.errors import (
     VerificationError,
 )
 from tarkit.image import media_types
+from tarkit.image.attestation import is_attestation
 from tarkit.image.config import ImageConfig, is_image_config
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
@@ -26,7 +27,6 @@ from tarkit.streams.verify import VerifyingReader
 from tarkit.values import dataclass
 
 _MOST_READ = 16  # images to read although their entries state another platform
-_ATTESTATION = "vnd.docker.reference.type"  # annotation of BuildKit
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +188,6 @@ def image_ways(source: Source, raw: RawManifest) -> list[Way]:
     children = Index.parse(raw, strict=False).manifests
     ways = leaves(children, nested, above=(raw.digest,), where=source.where)
     return [way for way in ways if not is_attestation(way[-1])]
-
-
-def is_attestation(child: Descriptor) -> bool:
-    """Return whether the index entry *child* is BuildKit's attestation of another entry."""
-    return _ATTESTATION in child.annotations
 
 
 def _platform_of(source: Source, raw: RawManifest) -> Platform | None:

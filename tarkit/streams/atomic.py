@@ -23,7 +23,7 @@ from tarkit.errors import (
 )
 from tarkit.streams.closeable import Closeable
 from tarkit.streams.directory import Directory, temporary_name
-from tarkit.streams.os_errors import os_errors
+from tarkit.streams.os_errors import creation_errors, os_errors
 from tarkit.streams.removal import remove_tree
 from tarkit.streams.uncached import LEAST, write_at
 from tarkit.values import dataclass
@@ -64,7 +64,7 @@ class PendingFile(Closeable):
     def __init__(self, directory: Directory, *, read_back: bool = False) -> None:
         self._directory = directory
         self._hidden: Directory | None = None
-        with os_errors(directory.path):
+        with creation_errors(directory.path):
             descriptor = self._open()
         self.file: BinaryIO = io.BufferedRandom(
             (io.FileIO if read_back else _PassingFile)(descriptor, "w+b")

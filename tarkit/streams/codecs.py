@@ -50,6 +50,9 @@ def detect(head: bytes) -> Compression:
     return Compression.NONE
 
 
+_FOLLOWED = "the zstd stream is complete, but other data follows it"
+
+
 class _Plain(ChunkReader):
     """An uncompressed stream."""
 
@@ -128,6 +131,8 @@ class _ZstdReader(ChunkReader):
             chunk = self._reader.read(CHUNK_SIZE)
         except self._error as error:
             raise self._translated(str(error)) from None
+        if not chunk and self._tracker.followed:
+            raise MalformedError(_FOLLOWED, where=self._where)
         if not chunk and not self._tracker.complete:
             raise TruncatedError("the zstd stream is cut short", where=self._where)
         return chunk
@@ -137,6 +142,8 @@ class _ZstdReader(ChunkReader):
             return RefusedError(
                 "not enough memory for the window of a zstd frame", where=self._where
             )
+        if "Unknown frame descriptor" in message:  # not at the start, which detect() has seen
+            return MalformedError(_FOLLOWED, where=self._where)
         return MalformedError(f"the zstd stream is corrupt ({message})", where=self._where)
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from tarkit.errors import MalformedError, UnsafePathError
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.directory import open_flags
-from tarkit.streams.os_errors import os_errors
+from tarkit.streams.os_errors import from_os_error, os_errors
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -22,9 +22,10 @@ def open_regular(path: Path) -> BinaryIO:
     with os_errors(path):
         # O_NONBLOCK: opening a pipe does not wait for its writer
         descriptor = os.open(path, open_flags("O_RDONLY", "O_NONBLOCK", "O_BINARY"))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise MalformedError("not a regular file", where=str(path))
+        raise MalformedError(f"is {kind_of(mode)}, not a regular file", where=str(path))
     return os.fdopen(descriptor, "rb", buffering=0)
 
 
@@ -51,6 +52,45 @@ def require_inside(path: Path, directory: Path, *, hint: str | None = None) -> N
     if not path.resolve().is_relative_to(directory.resolve()):
         message = f"link that leads out of {directory.name!r}"
         raise UnsafePathError(message, where=str(path), hint=hint)
+
+
+def find_regular(
+    path: Path, directory: Path, *, follow_links: bool = False, hint: str | None = None
+) -> os.stat_result | None:
+    """Return the status of *path*, a regular file in *directory*, or None if it is missing.
+
+    Raises :class:`MalformedError` if it is anything but a regular file, and
+    :class:`UnsafePathError` for a loop of links or, unless *follow_links*, for a link out of
+    *directory*.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UnsafePathError("loop of links", where=str(path)) from None
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return None
+        raise from_os_error(error, path) from error
+    # After stat(), so that a missing file is not reported as a link out of the directory.
+    if not follow_links:
+        require_inside(path, directory, hint=hint)
+    if not stat.S_ISREG(status.st_mode):  # opening a device or FIFO may block or act on it
+        raise MalformedError(f"is {kind_of(status.st_mode)}, not a regular file", where=str(path))
+    return status
+
+
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+def kind_of(mode: int) -> str:
+    """Return the kind of the file with *mode*, for messages: ``a directory``."""
+    return _KINDS.get(stat.S_IFMT(mode), "a file")
 
 
 def home_directory() -> Path | None:

@@ -45,13 +45,14 @@ class Decompressor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A compression format: its ``name``, the factory of its decompressors and its error class.
+    """A compression format: its ``name``, first bytes, factory of decompressors and error class.
 
     ``unsupported`` maps words in the messages of errors other than corruption to an explanation.
     ``padded`` formats may have zeros between members.
     """
 
     name: str
+    magic: bytes
     new: Callable[[], Decompressor]
     error: type[Exception]
     unsupported: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -67,20 +68,20 @@ def gzip_codec() -> Codec:
 
         from tarkit.streams.gzip import ZlibDecompressor
 
-        return Codec("gzip", ZlibDecompressor, zlib.error)
+        return Codec("gzip", b"\x1f\x8b", ZlibDecompressor, zlib.error)
 
     def new() -> Decompressor:
         return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
 
     error: type[Exception] = igzip_lib.error  # type: ignore[assignment]  # isal's stubs call it an instance
-    return Codec("gzip", new, error)
+    return Codec("gzip", b"\x1f\x8b", new, error)
 
 
 def bzip2_codec() -> Codec:
     """Return the standard library's bzip2."""
     import bz2
 
-    return Codec("bzip2", bz2.BZ2Decompressor, OSError)
+    return Codec("bzip2", b"BZh", bz2.BZ2Decompressor, OSError)
 
 
 def xz_codec() -> Codec:
@@ -96,7 +97,7 @@ def xz_codec() -> Codec:
     def new() -> Decompressor:
         return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=XZ_MEMORY_LIMIT)
 
-    return Codec("xz", new, lzma.LZMAError, words, padded=True)
+    return Codec("xz", b"\xfd7zXZ\x00", new, lzma.LZMAError, words, padded=True)
 
 
 class MemberReader(ChunkReader):
@@ -151,6 +152,12 @@ class MemberReader(ChunkReader):
                 data = self._next_piece()
             data = data.lstrip(b"\0")
         if data:
+            magic = self._codec.magic  # the piece may end within it
+            if data[: len(magic)] != magic[: len(data)]:
+                raise MalformedError(
+                    f"the {self._codec.name} stream is complete, but other data follows it",
+                    where=self._where,
+                )
             self._decompressor, self._first = self._codec.new(), False
         return data
 

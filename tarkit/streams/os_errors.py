@@ -21,6 +21,24 @@ def os_errors(where: object) -> Iterator[None]:
         raise from_os_error(error, where) from error
 
 
+@contextlib.contextmanager
+def creation_errors(directory: object) -> Iterator[None]:
+    """Convert an :class:`OSError` raised by creating a file in *directory*, which exists.
+
+    The system's own message would be misleading: /proc reports "No such file or directory".
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NOT_CREATED:
+            message = f"cannot create files there ({error.strerror})"
+            raise TransportError(message, where=str(directory)) from error
+        raise from_os_error(error, directory) from error
+
+
+_NOT_CREATED = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP)
+
+
 def from_os_error(error: OSError, where: object) -> TarkitError:
     """Convert *error* to a :class:`TarkitError` with the system's message.
 

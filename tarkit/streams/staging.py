@@ -10,7 +10,7 @@ from pathlib import Path
 from tarkit.errors import RefusedError
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory, try_lock
-from tarkit.streams.os_errors import os_errors
+from tarkit.streams.os_errors import creation_errors, os_errors
 from tarkit.streams.removal import remove_tree
 
 _OURS = ".tarkit-"
@@ -36,7 +36,7 @@ def staging_directory(parent: Directory) -> Iterator[Directory]:
     """
     name = _PREFIX + os.urandom(8).hex()
     with contextlib.ExitStack() as locks, contextlib.ExitStack() as stack:
-        with os_errors(parent.path), locked_directory(parent):
+        with creation_errors(parent.path), locked_directory(parent):
             _sweep(parent)
             outer = locks.enter_context(parent.make(name, 0o700))
             stack.callback(_remove, parent, name, outer)
@@ -45,6 +45,32 @@ def staging_directory(parent: Directory) -> Iterator[Directory]:
             _remove_acls(outer)
             inner = stack.enter_context(outer.make(_INSIDE, 0o700))
         yield inner
+
+
+@contextlib.contextmanager
+def parent_of(path: Path) -> Iterator[Directory]:
+    """Open the parent of *path*, an absolute path, for the block; create it if it is missing.
+
+    Directories created by this call that are still empty afterwards are removed again.
+    """
+    with contextlib.ExitStack() as stack:
+        missing = []
+        above = path.parent
+        while not os.path.lexists(above):
+            missing.append(above)
+            above = above.parent
+        for directory in reversed(missing):
+            with creation_errors(directory.parent):
+                directory.mkdir(exist_ok=True)
+            stack.callback(_remove_empty, directory)
+        with os_errors(path.parent):
+            parent = Directory.open(path.parent)
+        yield stack.enter_context(parent)
+
+
+def _remove_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 def is_staging(path: Path) -> bool:

@@ -112,7 +112,9 @@ class VerifyingReader(ChunkReader):
         self._digest = actual
 
 
-def verified(stream: BinaryIO, digest: Digest, size: int | None) -> bytes:
+def verified(
+    stream: BinaryIO, digest: Digest, size: int | None, *, where: str | None = None
+) -> bytes:
     """Return the verified content of *stream*, a small one, and close it."""
-    with VerifyingReader(stream, digest=digest, size=size) as reader:
+    with VerifyingReader(stream, digest=digest, size=size, where=where) as reader:
         return reader.read()

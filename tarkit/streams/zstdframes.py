@@ -26,6 +26,8 @@ _RLE_BLOCK = 1  # block type that repeats a single byte
 _START = 5  # bytes needed to compute the size of a frame header
 _BLOCK = 3  # bytes of a block header (section 3.1.1.2): last 1 bit, type 2 bits, size 21 bits
 
+_SKIPPABLE_STARTS = frozenset(bytes([first]) for first in range(0x50, 0x60))
+
 
 class FrameTracker:
     """Passes *stream* through unchanged and tracks its frames.
@@ -47,6 +49,12 @@ class FrameTracker:
     def complete(self) -> bool:
         """Whether the last frame has been read to its end."""
         return self._state == "frame" and not self._head and not self._skip
+
+    @property
+    def followed(self) -> bool:
+        """Whether a few bytes that begin no frame follow the last complete one."""
+        begins = _MAGIC.startswith(self._head[:4]) or self._head[:1] in _SKIPPABLE_STARTS
+        return self._state == "frame" and not self._skip and bool(self._head) and not begins
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to *size* bytes of the stream."""

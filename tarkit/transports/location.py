@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from tarkit.errors import UsageError
+from tarkit.errors import TarkitError, UsageError
 from tarkit.image.reference import Reference
 from tarkit.patterns import lazy_pattern
 from tarkit.protocols import Reader, Source, Writer
@@ -71,9 +71,13 @@ class Location:
         if transport is None:
             if Path(text).exists():  # a file name with a colon
                 return cls(Transport.ANY, text)
+            if "/" in rest:  # HOST:PORT/NAME:TAG
+                from tarkit.transports.advice import refuse_bare_reference
+
+                refuse_bare_reference(text)
             raise UsageError(
                 f"unknown transport {prefix!r} in {text!r}",
-                hint=f"known transports: {', '.join(_BY_PREFIX)}",
+                hint=f"use {', '.join(_BY_PREFIX)}, or docker://{text} for a registry",
             )
         if transport is Transport.DIR:
             return cls(transport, _required(rest, text))
@@ -126,6 +130,11 @@ def _repository(rest: str, text: str) -> tuple[str, str | None]:
     """Split ``//host/path:tag@digest`` into the repository and the image's name in it."""
     if not rest.startswith("//"):
         raise UsageError(f"malformed location {text!r}", hint="write docker://NAME")
+    host = rest[2:].rstrip("/")
+    if "/" not in host and (host.startswith("localhost:") or "." in host.partition(":")[0]):
+        raise UsageError(
+            f"{host!r} is a registry, not a repository", hint=f"write docker://{host}/NAME"
+        )
     reference = Reference.parse(rest[2:])
     name = "@".join(str(part) for part in (reference.tag, reference.digest) if part)
     return reference.repository, name or None
@@ -153,14 +162,45 @@ def open_reader(
     for a plain path to anything but an image.
     """
     location = _to_location(location)
-    transport = location.transport
-    if transport is Transport.ANY:
+    if location.transport is Transport.ANY:
         from tarkit.transports.sniff import sniff
 
+        require_transport(location)
         return sniff(location.path, metadata_only=metadata_only, follow_links=follow_links)
     if location.is_stream:
         return _open_stream(location, metadata_only)
-    match transport:
+    with advised(location):
+        return _open_reader(location, metadata_only, follow_links, registry)
+
+
+@contextmanager
+def advised(location: Location) -> Iterator[None]:
+    """Add a hint to an error of the block if another form of *location* would work."""
+    try:
+        yield
+    except TarkitError as error:
+        if location.transport in _PATHS:
+            from tarkit.transports.advice import advise
+
+            advise(error, location.transport.value, location.path, location.name)
+        raise
+
+
+_PATHS = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE, Transport.OCI, Transport.DIR)
+
+
+def require_transport(location: Location) -> None:
+    """Raise :class:`UsageError` if *location*, without transport, is an image name and no file."""
+    from tarkit.transports.advice import refuse_bare_reference
+
+    if location.transport is Transport.ANY and not location.is_stream:
+        refuse_bare_reference(location.path)
+
+
+def _open_reader(
+    location: Location, metadata_only: bool, follow_links: bool, registry: RegistryOptions | None
+) -> Reader:
+    match location.transport:
         case Transport.DOCKER_ARCHIVE:
             from tarkit.transports.docker_archive.reader import DockerArchiveReader
 
@@ -185,6 +225,8 @@ def open_reader(
             from tarkit.transports.docker_daemon.reader import DockerDaemonReader
 
             return DockerDaemonReader.open(keep_data=not metadata_only)
+        case Transport.ANY:
+            raise AssertionError("open_reader() handles plain paths")
 
 
 def _open_stream(location: Location, metadata_only: bool) -> Reader:
@@ -251,14 +293,28 @@ def open_writer(
     """
     location = _to_location(location)
     if location.transport is Transport.ANY:
+        require_transport(location)
+        forms = [f"docker-archive:{location.path}", f"oci-archive:{location.path}"]
+        forms = forms if location.is_stream else [f"oci:{location.path}", *forms]
         raise UsageError(
             f"no transport given for the destination {location.path!r}",
-            hint=f"write oci:{location.path}, docker-archive:{location.path} or oci-archive:{location.path}",
+            hint=f"write {', '.join(forms[:-1])} or {forms[-1]}",
         )
     if location.index is not None:
         raise UsageError(f"cannot write to position @{location.index}", hint="use a name")
     if location.is_stream and location.transport in (Transport.OCI, Transport.DIR):
         raise _no_stream(location)
+    with advised(location):
+        return _open_writer(location, docker_format, docker_platform, verify_existing, registry)
+
+
+def _open_writer(
+    location: Location,
+    docker_format: DockerFormat | None,
+    docker_platform: Platform | None,
+    verify_existing: bool,
+    registry: RegistryOptions | None,
+) -> Writer:
     match location.transport:
         case Transport.DOCKER_ARCHIVE:
             from tarkit.transports.docker_archive.format import DockerFormat
@@ -290,3 +346,5 @@ def open_writer(
             return DockerDaemonWriter.open(
                 format=docker_format or DockerFormat.DUAL, platform=docker_platform
             )
+        case Transport.ANY:
+            raise AssertionError("open_writer() refuses plain paths")

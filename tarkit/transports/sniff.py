@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -121,9 +122,11 @@ def _archive_reader(archive: Archive) -> Reader:
 def identify(path: Path) -> str | None:
     """Return libmagic's description of the file at *path*.
 
-    Return None for a tar, even a broken one (its reader reports a better error), and if libmagic
-    is not installed.
+    Return None for a tar, even a broken one (its reader reports a better error), for anything but a
+    regular file, and if libmagic is not installed.
     """
+    if not path.is_file():  # a pipe cannot be read again
+        return None
     try:
         # Must precede magic: it makes its bundled shared library visible to that.
         import_module("pylibmagic")
@@ -139,7 +142,7 @@ def identify(path: Path) -> str | None:
         except VerificationError:
             return None
     try:
-        kinds = [str(magic.from_buffer(head)), str(magic.from_file(str(path)))]
+        kinds = [str(magic.from_buffer(head)), str(magic.from_file(os.path.realpath(path)))]
     except magic.MagicException:
         return None
     return None if any("tar archive" in kind for kind in kinds) else kinds[1].partition(",")[0]

@@ -13,8 +13,13 @@ from tarkit.errors import PathNotFoundError, TarkitError, UnsafePathError
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.streams.chunks import read_bounded
-from tarkit.streams.files import FOLLOW_LINKS_HINT, open_regular, read_file, require_inside
-from tarkit.streams.os_errors import os_errors
+from tarkit.streams.files import (
+    FOLLOW_LINKS_HINT,
+    find_regular,
+    open_regular,
+    read_file,
+    require_inside,
+)
 from tarkit.tar.archive import Archive
 from tarkit.tar.member import Member
 from tarkit.tar.names import clean, shown
@@ -60,6 +65,10 @@ class BlobLookup(Protocol):
         """Return every file that readers may take for the blob; empty if it is missing."""
         ...
 
+    def place(self, digest: Digest) -> str:
+        """Return the name that the file of the blob has or should have, for findings."""
+        ...
+
     def stored(self) -> Iterator[StoredBlob]:
         """Iterate over all files that hold content, as opposed to the container's own metadata."""
         ...
@@ -80,6 +89,10 @@ class ArchiveContents:
     def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
         """See :class:`BlobLookup`."""
         return self.named(blob_name(digest))
+
+    def place(self, digest: Digest) -> str:
+        """See :class:`BlobLookup`."""
+        return blob_name(digest)
 
     def named(self, name: str) -> tuple[StoredBlob, ...]:
         """Return all members with *name* that have data; a link is resolved to its target."""
@@ -123,6 +136,10 @@ class LayoutContents:
         size = self._store.size(digest)
         return () if size is None else (self._content(digest, size),)
 
+    def place(self, digest: Digest) -> str:
+        """See :class:`BlobLookup`."""
+        return blob_name(digest)
+
     def stored(self) -> Iterator[StoredBlob]:
         """See :class:`BlobLookup`."""
         for digest in self._store.digests():
@@ -149,20 +166,28 @@ class LooseContents:
     def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
         """See :class:`BlobLookup`."""
         names = (loose_blob_name(digest), loose_manifest_name(digest))
-        return tuple(self._content(name) for name in names if (self._path / name).exists())
+        return tuple(content for name in names if (content := self._find(name)))
+
+    def place(self, digest: Digest) -> str:
+        """See :class:`BlobLookup`."""
+        return loose_blob_name(digest)
 
     def stored(self) -> Iterator[StoredBlob]:
         """See :class:`BlobLookup`."""
         for name in sorted(path.name for path in self._path.iterdir()):
             with suppress(TarkitError):
-                if _loose_digest(name):
-                    yield self._content(name)
+                if _loose_digest(name) and (content := self._find(name)):
+                    yield content
 
-    def _content(self, name: str) -> StoredBlob:
-        path = _checked(self._path, name, follow_links=self._follow_links)
-        with os_errors(name):
-            size = path.stat().st_size
-        return StoredBlob(name, size, digest=_loose_digest(name), open=lambda: open_regular(path))
+    def _find(self, name: str) -> StoredBlob | None:
+        path = self._path / name
+        status = find_regular(
+            path, self._path, follow_links=self._follow_links, hint=FOLLOW_LINKS_HINT
+        )
+        if status is None:
+            return None
+        digest = _loose_digest(name)
+        return StoredBlob(name, status.st_size, digest=digest, open=lambda: open_regular(path))
 
 
 def _read(directory: Path, name: str, *, follow_links: bool) -> bytes | None:

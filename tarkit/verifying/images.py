@@ -38,7 +38,7 @@ class VerificationContext:
         self.referenced: set[StoredBlob] = set()
         self.platforms: dict[Digest, Platform] = {}  # by config digest
 
-    def find(self, digest: Digest, where: str) -> tuple[StoredBlob, ...] | None:
+    def find(self, digest: Digest) -> tuple[StoredBlob, ...] | None:
         """Return all files stored as *digest* and mark them referenced.
 
         Returns an empty tuple if there are none, and None if the lookup itself failed.
@@ -46,7 +46,7 @@ class VerificationContext:
         try:
             found = self.contents.blob(digest)
         except TarkitError as error:
-            self.findings.blame(error, where)
+            self.findings.blame(error, self.contents.place(digest))
             return None
         self.referenced.update(found)
         return found
@@ -79,7 +79,7 @@ def _is_image(
     findings = context.findings
     known = [layer for layer in layers if layer]
     strange = [layer for layer in known if not media_types.is_layer(layer.media_type)]
-    if config and not _is_image_config(config, where, context):
+    if config and not _is_image_config(config, context):
         findings.add(Rule.ARTIFACT, where, f"is an artifact ({config.media_type}), not an image")
         return False
     if strange and len(strange) == len(known):
@@ -92,9 +92,9 @@ def _is_image(
     return True
 
 
-def _is_image_config(config: Descriptor, where: str, context: VerificationContext) -> bool:
+def _is_image_config(config: Descriptor, context: VerificationContext) -> bool:
     """Return whether the config belongs to an image, by its media type if it is unreadable."""
-    for content in context.find(config.digest, where) or ():
+    for content in context.find(config.digest) or ():
         with suppress(TarkitError):
             return is_image_config(content.read(), config.media_type)
     return config.media_type in media_types.CONFIGS
@@ -102,7 +102,7 @@ def _is_image_config(config: Descriptor, where: str, context: VerificationContex
 
 def _claim(blob: Descriptor, claim: Claim, where: str, context: VerificationContext) -> None:
     """Add *claim* about the stored *blob*, or a finding that it is missing."""
-    found = context.find(blob.digest, where)
+    found = context.find(blob.digest)
     for content in found or ():
         context.claims.add(content, claim)
     if found is None or found:  # a failed lookup has its own finding
@@ -118,7 +118,7 @@ def _read_config(
     config: Descriptor, layers: int, where: str, context: VerificationContext
 ) -> list[Digest | None] | None:
     """Return the diff IDs in the config, one per layer, or None if they are unavailable."""
-    found = context.find(config.digest, where)
+    found = context.find(config.digest)
     if found == ():
         context.findings.add(Rule.MISSING_BLOB, where, f"config {config.digest} is missing")
     diff_ids = None

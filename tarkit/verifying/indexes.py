@@ -11,7 +11,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.walk import descends
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
-from tarkit.layout.names import names_of
+from tarkit.layout.names import REF_NAME, is_name, names_of
 from tarkit.values import dataclass
 from tarkit.verifying.contents import StoredBlob
 from tarkit.verifying.documents import (
@@ -48,10 +48,17 @@ def check_layout(
         return ()
     found = descriptors(document, "manifests", INDEX_FILE, context.findings)
     if not found:
-        context.findings.add(Rule.NO_IMAGES, INDEX_FILE, "lists no image")
+        is_null = document.get("manifests", ()) is None
+        note = ": 'manifests' is null instead of a list" if is_null else ""
+        context.findings.add(Rule.NO_IMAGES, INDEX_FILE, f"lists no image{note}")
     # entries with platforms and no names: index.json itself is the index of a multi-platform image
     flat = all(entry and entry.platform and not names_of(entry.annotations) for entry in found)
     entries = [entry for entry in found if entry and (selected is None or selected(entry))]
+    for entry in entries:
+        name = entry.annotations.get(REF_NAME)
+        if name is not None and not is_name(name):
+            message = f"the name {name!r} is invalid; some tools refuse it"
+            context.findings.add(Rule.INVALID_NAME, INDEX_FILE, message)
     configs = Walk(context).follow(entries, INDEX_FILE, sparse=flat)
     return tuple(map(IndexEntry, entries, configs))
 
@@ -76,7 +83,7 @@ class Walk:
         If the index is *sparse*, some children may be absent, but not all. *above* are the
         digests of the indexes that lead to the children, outermost first.
         """
-        found = [self._context.find(child.digest, where) for child in children]
+        found = [self._context.find(child.digest) for child in children]
         absent = Rule.ABSENT_PLATFORM if sparse and any(found) else Rule.MISSING_BLOB
         for child, contents in zip(children, found, strict=True):
             if contents == ():
@@ -127,7 +134,7 @@ class Walk:
         actual, document = parsed
         is_index = actual not in media_types.MANIFESTS
         subject = descriptor(document.get("subject"), "subject", where, context.findings)
-        has_subject = subject is not None and bool(context.find(subject.digest, where))
+        has_subject = subject is not None and bool(context.find(subject.digest))
         # subjects form chains as indexes do, so both count towards the depth
         chain = self._chain(above, data, where) if is_index or has_subject else None
         if subject and has_subject and chain:

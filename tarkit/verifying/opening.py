@@ -7,7 +7,7 @@ from pathlib import Path
 from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.streams.standard import standard_input
 from tarkit.tar.archive import Archive
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.location import Location, Transport, advised, require_transport
 from tarkit.transports.sniff import Kinds, is_layout, kinds_of, open_archive
 
 _DIRECTORIES = (Transport.OCI, Transport.DIR)
@@ -23,9 +23,10 @@ def directory_transport(location: Location) -> Transport | None:
     if location.transport in _DIRECTORIES:
         if location.is_stream:
             raise UsageError(f"{location.transport.value}: is a directory and cannot be a pipe")
-        if not path.is_dir():
-            reason = "not a directory" if path.exists() else "no such directory"
-            raise PathNotFoundError(reason, where=location.path)
+        with advised(location):
+            if not path.is_dir():
+                reason = "not a directory" if path.exists() else "no such directory"
+                raise PathNotFoundError(reason, where=location.path)
         return location.transport
     if location.transport is not Transport.ANY or location.is_stream or not path.is_dir():
         return None
@@ -45,7 +46,11 @@ def archive_at(location: Location) -> Archive:
         with DockerDaemonReader.open() as reader:
             return reader.archive(location.name)
     path = Path(location.path)
-    return open_archive(path) if location.transport is Transport.ANY else Archive.open(path)
+    if location.transport is Transport.ANY:
+        require_transport(location)
+        return open_archive(path)
+    with advised(location):
+        return Archive.open(path)
 
 
 def image_formats(archive: Archive, location: Location) -> Kinds:

@@ -47,6 +47,10 @@ class RegistryContents:
             ),
         )
 
+    def place(self, digest: Digest) -> str:
+        """See :class:`tarkit.verifying.contents.BlobLookup`."""
+        return str(digest)
+
     def stored(self) -> Iterator[StoredBlob]:
         """Return nothing: registries do not list blobs."""
         return iter(())

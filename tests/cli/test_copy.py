@@ -144,7 +144,7 @@ def test_other_files_are_not_overwritten(tarkit: Tarkit, save: str, tmp_path: Pa
     (tmp_path / "out").write_bytes(b"my notes\n")
     run = tarkit("copy", f"{save}:one:1", f"docker-archive:{tmp_path / 'out'}:a:1")
     assert run.code == 4
-    assert "remove the file, or write to another one" in run.err
+    assert "it is left unchanged: remove it, or write to another file" in run.err
     assert (tmp_path / "out").read_bytes() == b"my notes\n"
 
 
@@ -244,7 +244,7 @@ def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:
         (("{save}", "oci:{out}"), 6, "name one of"),
         (("docker-archive:{dir}/none.tar", "oci:{out}"), 3, "No such file"),
         (("{dir}/none.tar", "oci:{out}"), 3, "no such file or directory"),
-        (("{save}:@9", "oci:{out}"), 3, "no image @9: found 2 images"),
+        (("{save}:@9", "oci:{out}"), 3, "no image @9: there are 2 images"),
         (("{save}:one:1", "{out}"), 2, "no transport given for the destination"),
         (("{save}:one:1", "ocy:{out}"), 2, "unknown transport 'ocy'"),
         (("{save}:one:1", "oci:{out}:@1"), 2, "position @1"),

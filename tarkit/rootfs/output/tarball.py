@@ -103,6 +103,8 @@ def write_tar(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RootfsResult:
     """Write the tar of *source*'s image into *file*, an empty file on disk; see :func:`save_tar`."""
+    if overlay is not None:
+        overlay.check()
     layers = ImageLayers.of(source, platform, on_progress)
     prediction = Prediction()
     if not (overlay and overlay.changes) and can_stream_merge(layers):

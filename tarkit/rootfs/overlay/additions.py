@@ -61,6 +61,12 @@ class AddFiles:
             elif found.kind is MemberType.SYMLINK:
                 yield os.fsencode(found.path.readlink())
 
+    def check(self) -> None:
+        """Raise the error of :meth:`make` if a file is missing or of an unsupported kind."""
+        for found in _found(self.source):
+            if found.kind is MemberType.OTHER:
+                raise _unsupported(found)
+
     def make(self, work: OverlayContext) -> None:
         """See :class:`tarkit.rootfs.overlay.context.Change`."""
         top = self.destination
@@ -93,7 +99,11 @@ def _put(work: OverlayContext, destination: str, found: _Found) -> None:
             if existing is None or existing.directory is None:
                 work.put(destination, member)
         case _:
-            raise UnsupportedError("not a file, directory or symbolic link", where=str(found.path))
+            raise _unsupported(found)
+
+
+def _unsupported(found: _Found) -> UnsupportedError:
+    return UnsupportedError("not a file, directory or symbolic link", where=str(found.path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,12 @@ class Overlay:
         """Add the CA certificates in *pem*; see :mod:`tarkit.rootfs.overlay.certificates`."""
         return self._with(AddCertificates.parse(pem))
 
+    def check(self) -> None:
+        """Raise the error of :meth:`lay` for files to add that are missing, before layers are read."""
+        for change in self.changes:
+            if isinstance(change, AddFiles):
+                change.check()
+
     def lay(self, contents: LayerData, merger: Merger) -> None:
         """Apply all changes to the merged tree, and add their data to *contents*.
 

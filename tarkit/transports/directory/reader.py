@@ -20,7 +20,7 @@ from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import RawManifest
 from tarkit.protocols import ImageEntry
 from tarkit.streams.closeable import Closeable
-from tarkit.streams.files import FOLLOW_LINKS_HINT, open_regular, read_file, require_inside
+from tarkit.streams.files import FOLLOW_LINKS_HINT, find_regular, open_regular, read_file
 from tarkit.transports.directory.files import MANIFEST_FILE, blob_name, manifest_name
 
 
@@ -79,7 +79,7 @@ class DirectorySource:
     @cached_property
     def _top(self) -> RawManifest:
         path = self._path / MANIFEST_FILE
-        self._require_inside(path)
+        self._has(path)
         return RawManifest.of(read_file(path, METADATA_LIMIT), where=str(path))
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
@@ -87,9 +87,8 @@ class DirectorySource:
         if digest is None or digest == self._top.digest:
             return self._top
         path = self._path / manifest_name(digest)
-        if not path.exists():
+        if not self._has(path):
             raise BlobNotFoundError(f"manifest {digest} is missing", where=self.where)
-        self._require_inside(path)
         raw = RawManifest.of(read_file(path, METADATA_LIMIT), where=str(path))
         if not digest.matches(raw.data):
             raise DigestMismatchError(digest, raw.digest, where=str(path))
@@ -98,16 +97,16 @@ class DirectorySource:
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
         """See :class:`tarkit.protocols.Source`."""
         path = self._path / blob_name(descriptor.digest)
-        if not path.exists():
+        if not self._has(path):
             raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=self.where)
-        self._require_inside(path)
         return open_regular(path)
 
-    def _require_inside(self, path: Path) -> None:
-        if not self._follow_links:
-            require_inside(path, self._path, hint=FOLLOW_LINKS_HINT)
+    def _has(self, path: Path) -> bool:
+        """Return whether the file exists; raise the errors of :func:`find_regular`."""
+        hint, follow = FOLLOW_LINKS_HINT, self._follow_links
+        return find_regular(path, self._path, follow_links=follow, hint=hint) is not None
 
     def holds(self, descriptor: Descriptor) -> bool:
         """See :class:`tarkit.protocols.SparseSource`."""
         names = (manifest_name(descriptor.digest), blob_name(descriptor.digest))
-        return any((self._path / name).exists() for name in names)
+        return any(self._has(self._path / name) for name in names)

@@ -20,7 +20,7 @@ from tarkit.streams.chunks import chunks_of
 from tarkit.streams.directory import Directory
 from tarkit.streams.files import require_inside
 from tarkit.streams.os_errors import os_errors
-from tarkit.streams.staging import staging_directory
+from tarkit.streams.staging import parent_of, staging_directory
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.directory.files import (
     MANIFEST_FILE,
@@ -149,8 +149,7 @@ class _Directories:
     @classmethod
     def open(cls, path: Path, stack: ExitStack) -> Self:
         """Open the directories needed to write to *path*, a resolved path; *stack* closes them."""
-        with os_errors(path.parent):
-            parent = stack.enter_context(Directory.open(path.parent))
+        parent = stack.enter_context(parent_of(path))
         old = None
         name = path.name or "."  # the root directory has no name
         if (status := parent.lookup(name)) is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from tarkit.errors import ImageNotFoundError
+from tarkit.image.attestation import is_attestation
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.manifest import Index, Manifest, RawManifest
@@ -22,7 +23,6 @@ from tarkit.layout.entries import EMPTY_INDEX
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME
 from tarkit.protocols import ImageEntry, Profile
-from tarkit.selection.select import is_attestation
 from tarkit.transports.docker_archive.body import NamedImages, add_docker_files, require_sha256
 from tarkit.transports.docker_archive.items import DockerImage, ManifestItem
 from tarkit.values import dataclass, replace

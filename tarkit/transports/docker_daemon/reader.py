@@ -45,6 +45,12 @@ class DockerDaemonReader(Closeable):
             ImageEntry(at, image.tags or (str(image.id),)) for at, image in enumerate(self._images)
         )
 
+    def matching(self, name: str) -> Sequence[ImageEntry]:
+        """See :class:`tarkit.protocols.SelectingReader`."""
+        found = self._client.find(lookup_name(name)).id
+        entries = zip(self.images(), self._images, strict=True)
+        return [entry for entry, image in entries if image.id == found]
+
     @cached_property
     def _images(self) -> tuple[DaemonImage, ...]:
         return self._client.images()

@@ -16,6 +16,7 @@ from tarkit.layout.archive_output import ArchiveBlobs, ArchiveOutput
 from tarkit.layout.destination import ARCHIVE_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
+from tarkit.layout.names import require_names
 from tarkit.layout.referrers import list_entry, referrer_lists
 from tarkit.protocols import ImageEntry, Moved, Reader
 from tarkit.tar.holder import ArchiveHolder
@@ -41,8 +42,11 @@ class OCIArchiveWriter:
         return cls(ArchiveOutput(path))
 
     def destination(self, *names: str) -> LayoutDestination:
-        """See :class:`tarkit.protocols.Writer`."""
+        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for an invalid name."""
+        require_names(names)
+        return self._new_entry(names)
 
+    def _new_entry(self, names: Sequence[str]) -> LayoutDestination:
         def add_entries(manifest: RawManifest) -> None:
             self._entries += named_entries(manifest, names)
 
@@ -56,7 +60,7 @@ class OCIArchiveWriter:
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> LayoutDestination:
         """See :class:`tarkit.protocols.KeepingWriter`."""
         if not isinstance(image, LayoutImage) or tuple(names) != image.names[: len(names) or 1]:
-            return self.destination(*names)
+            return self._new_entry(names)
 
         def add_entries(manifest: RawManifest) -> None:
             now = manifest.descriptor

@@ -18,13 +18,14 @@ from tarkit.image.manifest import Index, RawManifest
 from tarkit.layout.destination import DIRECTORY_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, Layout
+from tarkit.layout.names import require_names
 from tarkit.layout.referenced import referenced
 from tarkit.layout.referrers import list_entry, lists_in, referrer_lists
 from tarkit.streams.atomic import write_file
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory
 from tarkit.streams.os_errors import os_errors
-from tarkit.streams.staging import is_vacant, staging_directory
+from tarkit.streams.staging import is_vacant, parent_of, staging_directory
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.oci_layout.blobs import StagedBlobs
 from tarkit.transports.oci_layout.reader import DirectoryFiles
@@ -71,7 +72,8 @@ class OCILayoutWriter:
             return cls(path, directories, stack.pop_all(), verify_existing)
 
     def destination(self, *names: str) -> LayoutDestination:
-        """See :class:`tarkit.protocols.Writer`."""
+        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for an invalid name."""
+        require_names(names)
 
         def add_entries(manifest: RawManifest) -> None:
             self._entries += named_entries(manifest, names)
@@ -179,9 +181,7 @@ class _Directories:
                 parent = layout
             else:
                 _require_free(path)
-                above = path.absolute().parent
-                with os_errors(above):
-                    parent = stack.enter_context(Directory.open(above))
+                parent = stack.enter_context(parent_of(path.absolute()))
             staging = stack.enter_context(staging_directory(parent))
             return cls(layout, parent, staging, stack.enter_context(staging.make(_NEW)))
 

@@ -138,9 +138,12 @@ class Authorizer:
             return challenge.scheme == "bearer" or (not sent and self._known() is not None)
 
     @property
-    def origin(self) -> str:
-        """The origin of the credentials in use, or an empty string."""
-        return self._credentials.origin if self._credentials else ""
+    def advice(self) -> str:
+        """The hint for credentials that are refused, or an empty string if none are in use."""
+        if not self._credentials:
+            return ""
+        origin = self._credentials.origin
+        return f"they are from {origin}" if origin else "check the user name and the password"
 
     def _known(self) -> Credentials | None:
         if not self._asked:
@@ -167,7 +170,7 @@ class Authorizer:
             raise AuthenticationError(
                 f"the token server refuses{' the credentials' if known else ''}{explanation(answer)}",
                 where=self._domain,
-                hint=f"they are from {known.origin}" if known and known.origin else None,
+                hint=self.advice or None,
             )
         if answer.status != 200:
             raise from_answer(answer, shown(realm), TransportError)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tarkit.errors import MalformedError, PathNotFoundError, UsageError
+from tarkit.errors import MalformedError, PathNotFoundError, TransportError, UsageError
 from tarkit.image.document import JSON, get_object, get_string, parse_object
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.files import home_directory
@@ -91,6 +91,15 @@ def find_credentials(repository: str, authfile: Path | None) -> Credentials | No
         if found := file.find(repository):
             return found
     return None
+
+
+def require_file(authfile: Path | None) -> None:
+    """Raise :class:`TransportError` if *authfile* is given and missing.
+
+    Otherwise a mistyped name would stay unnoticed until a registry asks for credentials.
+    """
+    if authfile is not None and not authfile.exists():
+        raise TransportError("no such credentials file", where=str(authfile))
 
 
 def default_path(authfile: Path | None) -> Path:

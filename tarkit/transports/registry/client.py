@@ -102,11 +102,11 @@ class RegistryClient(Closeable):
         self, answer: Answer, request: Request, missing: type[TarkitError] = NotFoundError
     ) -> TarkitError:
         """Return the error for *answer*; *missing* is the class for a 404."""
-        if answer.status == 401 and self._auth.origin:
+        if answer.status == 401 and (advice := self._auth.advice):
             return AuthenticationError(
                 f"the credentials are refused{failures.explanation(answer)}",
                 where=request.where,
-                hint=f"they are from {self._auth.origin}",
+                hint=advice,
             )
         return failures.from_answer(answer, request.where, missing)
 

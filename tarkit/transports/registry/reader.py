@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
+from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
 from tarkit.protocols import ImageEntry
 from tarkit.selection.catalog import EXACT, Catalog
@@ -37,6 +38,18 @@ class RegistryReader(Closeable):
             tags = enumerate(list_tags(self._repository))
             self._images = tuple(ImageEntry(at, (f"{self.where}:{tag}",)) for at, tag in tags)
         return self._images
+
+    def matching(self, name: str) -> Sequence[ImageEntry]:
+        """See :class:`tarkit.protocols.SelectingReader`; raises :class:`UsageError` for a digest."""
+        wanted = named(self._reference, name)
+        if wanted.digest:
+            raise UsageError(
+                f"a registry lists tags, not digests: {wanted}",
+                hint=f"'tarkit inspect docker://{wanted}' shows the image",
+            )
+        entries = self.images()
+        catalog = Catalog(entries, (EXACT,), where=self.where)
+        return (catalog.choose(str(wanted), None)[0],)
 
     def source(self, name: str | None = None, *, index: int | None = None) -> RegistrySource:
         """See :class:`tarkit.protocols.Reader`; the default name is the tag ``latest``."""

@@ -18,7 +18,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import RawManifest, guess_media_type
 from tarkit.image.reference import Reference
-from tarkit.transports.registry.authfile import find_credentials
+from tarkit.transports.registry.authfile import find_credentials, require_file
 from tarkit.transports.registry.body import Response
 from tarkit.transports.registry.client import RegistryClient
 from tarkit.transports.registry.credentials import Credentials
@@ -57,7 +57,11 @@ class Repository:
 
     @classmethod
     def connect(cls, reference: Reference, options: RegistryOptions, actions: Actions) -> Self:
-        """Return the repository of *reference*, without connecting yet."""
+        """Return the repository of *reference*, without connecting yet.
+
+        Raises :class:`TransportError` if the credentials file in *options* is missing.
+        """
+        require_file(options.authfile)
 
         def credentials() -> Credentials | None:
             if options.credentials is not None:

@@ -71,6 +71,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.image.media_types import Family as Family
     from tarkit.image.platform import Platform as Platform
     from tarkit.image.reference import Reference as Reference
+    from tarkit.library.opened import OpenImage as OpenImage
+    from tarkit.library.opened import open_image as open_image
     from tarkit.progress import Event as Event
     from tarkit.progress import Progress as Progress
     from tarkit.protocols import Destination as Destination
@@ -88,6 +90,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.rootfs.diff import diff as diff
     from tarkit.rootfs.filesystem import Entry as Entry
     from tarkit.rootfs.filesystem import FileSystem as FileSystem
+    from tarkit.rootfs.image_files import ImageFiles as ImageFiles
+    from tarkit.rootfs.image_path import ImagePath as ImagePath
     from tarkit.rootfs.output.directory import RootfsResult as RootfsResult
     from tarkit.rootfs.output.directory import write_directory as write_directory
     from tarkit.rootfs.output.mkfs import write_erofs as write_erofs
@@ -215,6 +219,10 @@ _MODULES = {
     ),
     "tarkit.image.platform": ("Platform",),
     "tarkit.image.reference": ("Reference",),
+    "tarkit.library.opened": (
+        "OpenImage",
+        "open_image",
+    ),
     "tarkit.progress": (
         "Event",
         "Progress",
@@ -240,6 +248,8 @@ _MODULES = {
         "Entry",
         "FileSystem",
     ),
+    "tarkit.rootfs.image_files": ("ImageFiles",),
+    "tarkit.rootfs.image_path": ("ImagePath",),
     "tarkit.rootfs.output.directory": (
         "RootfsResult",
         "write_directory",
@@ -303,15 +313,17 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> object:
-    """Import and return the public name *name*."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tarkit' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # with a __getattr__, type checkers would accept every name
 
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        """Import and return the public name *name*."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'tarkit' has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -28,7 +28,8 @@ ROOTFS = {*STACK} - {"findings", "blobs", "layout"}
 FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
-EVERYTHING = {*VERIFYING, "copying", "verifying", "rootfs", "ext4", "artifacts", ""}
+LIBRARY = {*VERIFYING, "copying", "verifying", "rootfs"}
+EVERYTHING = {*LIBRARY, "ext4", "artifacts", "library", ""}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{package: set(STACK[:height]) for height, package in enumerate(STACK)},
@@ -43,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rootfs": ROOTFS,
     "ext4": {"errors", "streams"},
     "artifacts": ARTIFACTS,
+    "library": LIBRARY,
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front
     "cli": EVERYTHING,
     "__main__": {"cli", ""},

@@ -55,12 +55,18 @@ class Location:
     index: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str | os.PathLike[str]) -> Self:
         """Parse a location as written on the command line; raises :class:`UsageError`.
 
         Text without a transport is a plain path, colons included; selecting an image by name
-        requires a transport.
+        requires a transport. A :class:`~pathlib.Path` is always a plain path.
+
+        >>> Location.parse("oci:layout:latest")
+        Location(transport=<Transport.OCI: 'oci'>, path='layout', name='latest', index=None)
         """
+        if not isinstance(text, str):
+            path = os.fspath(text)
+            return cls(Transport.ANY, _required(path, path))
         match = _PREFIX.fullmatch(text)
         if match is None or _DRIVE.match(text) or (os.sep in match[1]):
             return cls(Transport.ANY, _required(text, text))
@@ -102,12 +108,16 @@ class Location:
         return f"{prefix}{self.path}{selector}"
 
 
-AnySource: TypeAlias = Source | Location | str
+AnyLocation: TypeAlias = Location | str | os.PathLike[str]
+"""A location, its text, or the plain path of a container of images."""
+
+AnySource: TypeAlias = Source | AnyLocation
 """An image of an open reader, or the location of one."""
 
 
-def _to_location(location: Location | str) -> Location:
-    return Location.parse(location) if isinstance(location, str) else location
+def to_location(location: AnyLocation) -> Location:
+    """Return *location* parsed; see :meth:`Location.parse`."""
+    return location if isinstance(location, Location) else Location.parse(location)
 
 
 def _split(rest: str) -> tuple[str, str | None, int | None]:
@@ -136,7 +146,7 @@ def _required(path: str, text: str) -> str:
 
 
 def open_reader(
-    location: Location | str,
+    location: AnyLocation,
     *,
     metadata_only: bool = False,
     follow_links: bool = False,
@@ -150,7 +160,7 @@ def open_reader(
     Raises :class:`PathNotFoundError` if the location does not exist, and :class:`NotAnImageError`
     for a plain path to anything but an image.
     """
-    location = _to_location(location)
+    location = to_location(location)
     transport = location.transport
     if transport is Transport.ANY:
         from tarkit.transports.sniff import sniff
@@ -206,14 +216,14 @@ def _no_stream(location: Location) -> UsageError:
 
 @contextmanager
 def open_source(
-    location: Location | str,
+    location: AnyLocation,
     *,
     metadata_only: bool = False,
     follow_links: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Iterator[Source]:
     """Open the image at *location* and close it after the block; see :func:`open_reader`."""
-    location = _to_location(location)
+    location = to_location(location)
     with open_reader(
         location, metadata_only=metadata_only, follow_links=follow_links, registry=registry
     ) as reader:
@@ -223,7 +233,7 @@ def open_source(
 @contextmanager
 def opened(source: AnySource) -> Iterator[Source]:
     """Yield *source* if it is open already; otherwise open that location and close it after the block."""
-    if isinstance(source, Location | str):
+    if isinstance(source, Location | str | os.PathLike):
         with open_source(source) as image:
             yield image
     else:
@@ -231,7 +241,7 @@ def opened(source: AnySource) -> Iterator[Source]:
 
 
 def open_writer(
-    location: Location | str,
+    location: AnyLocation,
     *,
     docker_format: DockerFormat | None = None,
     verify_existing: bool = False,
@@ -244,7 +254,7 @@ def open_writer(
     Raises :class:`UsageError` if the location cannot be written to, and :class:`RefusedError` if
     the path holds anything but an image.
     """
-    location = _to_location(location)
+    location = to_location(location)
     if location.transport is Transport.ANY:
         raise UsageError(
             f"no transport given for the destination {location.path!r}",

@@ -26,7 +26,7 @@ from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_
 from tarkit.transports.docker_archive.items import DockerImage, choose_image, choose_item
 from tarkit.transports.docker_archive.legacy import legacy_items
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.location import AnyLocation, Location, Transport, to_location
 from tarkit.transports.oci_layout.reader import DirectoryFiles
 from tarkit.verifying.agreement import check_agreement
 from tarkit.verifying.archive import check_archive
@@ -59,7 +59,7 @@ _REFERENCE_LOSSES = (
 
 
 def verify(
-    location: Location | str,
+    location: AnyLocation,
     *,
     follow_links: bool = False,
     registry: RegistryOptions | None = None,
@@ -74,8 +74,7 @@ def verify(
     :class:`~tarkit.errors.AmbiguousImageError` if several images have the name, and
     :class:`~tarkit.errors.NotAnImageError` if a plain path is not a container of images.
     """
-    if isinstance(location, str):
-        location = Location.parse(location)
+    location = to_location(location)
     if location.transport is Transport.REGISTRY:
         return _verify_remote(location, registry)
     match directory_transport(location):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.artifacts.preflight import Preflight as Preflight
     from tarkit.artifacts.preflight import check_build as check_build
     from tarkit.artifacts.store import ArtifactStore as ArtifactStore
+    from tarkit.building.builder import ImageBuilder as ImageBuilder
     from tarkit.copying.engine import copy_image as copy_image
     from tarkit.copying.existing import copy_existing as copy_existing
     from tarkit.copying.options import CopyOptions as CopyOptions
@@ -147,6 +148,7 @@ _MODULES = {
         "check_build",
     ),
     "tarkit.artifacts.store": ("ArtifactStore",),
+    "tarkit.building.builder": ("ImageBuilder",),
     "tarkit.copying.engine": ("copy_image",),
     "tarkit.copying.existing": ("copy_existing",),
     "tarkit.copying.options": (

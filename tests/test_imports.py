@@ -29,7 +29,7 @@ FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
 LIBRARY = {*VERIFYING, "copying", "verifying", "rootfs"}
-EVERYTHING = {*LIBRARY, "ext4", "artifacts", "library", ""}
+EVERYTHING = {*LIBRARY, "ext4", "artifacts", "library", "building", ""}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{package: set(STACK[:height]) for height, package in enumerate(STACK)},
@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ext4": {"errors", "streams"},
     "artifacts": ARTIFACTS,
     "library": LIBRARY,
+    "building": {*LIBRARY, "library"},
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front
     "cli": EVERYTHING,
     "__main__": {"cli", ""},

@@ -43,6 +43,7 @@ PUBLIC = [
     "Finding",
     "ForeignLayerError",
     "History",
+    "ImageBuilder",
     "ImageConfig",
     "ImageEntry",
     "ImageFiles",

@@ -198,14 +198,14 @@ def test_a_tar_has_the_effect_of_the_layer(
         expected = merge([members(*layer) for layer in [*stack, top]])
     except TarkitError:
         return
+    builder = ImageBuilder(base(tmp_path, *stack)).add_tar(tar)
     try:
-        with ImageBuilder(base(tmp_path, *stack)).add_tar(tar).build() as source:
-            with FileSystem.of(source) as files:
-                assert shape_of(files.tree) == shape_of(expected)
-    except UnsupportedError as error:
-        assert "not in the same layer" in error.message
-    except VerificationError as error:
-        assert "hard link" in error.message
+        with builder.build() as source, FileSystem.of(source) as files:
+            found = shape_of(files.tree)
+    except (UnsupportedError, VerificationError):
+        found = None
+    refusable = any(item.kind == tarfile.LNKTYPE for item in top)  # links out of the layer
+    assert found == shape_of(expected) or (found is None and refusable)
 
 
 def test_settings_change_the_config_and_leave_the_rest(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ CASES = [
 
 @pytest.mark.parametrize("from_scratch", [True, False], ids=["scratch", "base"])
 @pytest.mark.parametrize(
-    ("consumer", "location"), CASES, ids=lambda value: getattr(value, "__name__", value[:3])
+    ("consumer", "location"),
+    CASES,
+    ids=[f"{consumer.__name__}-{location.partition(':')[0]}" for consumer, location in CASES],
 )
 def test_tools_load_and_run_a_built_image(
     fixtures: Path,

@@ -29,7 +29,10 @@ FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
 LIBRARY = {*VERIFYING, "copying", "verifying", "rootfs"}
-EVERYTHING = {*LIBRARY, "ext4", "artifacts", "library", "building", ""}
+EVERYTHING = {*LIBRARY, "ext4", "artifacts", "library", "building"} | {
+    "filesystems",
+    "",
+}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{package: set(STACK[:height]) for height, package in enumerate(STACK)},
@@ -46,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "artifacts": ARTIFACTS,
     "library": LIBRARY,
     "building": {*LIBRARY, "library"},
+    "filesystems": {*LIBRARY, "library"},
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front
     "cli": EVERYTHING,
     "__main__": {"cli", ""},
@@ -53,7 +57,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 CODECS = {"bz2", "gzip", "isal", "lzma", "zlib", "zstandard"}
 CHECKSUMS = {"zlib.adler32"}  # what a codec's module has besides
-TOP_LEVEL = {"cli": {"typer", "rich", "click"}}  # third parties a package may import at its top
+TOP_LEVEL = {
+    "cli": {"typer", "rich", "click"},
+    "filesystems": {"fsspec"},
+}  # third parties a package may import at its top
 
 
 @dataclass(frozen=True, slots=True)

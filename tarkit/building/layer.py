@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from tarkit.errors import UnsupportedError
+from tarkit.errors import LimitExceededError, UnsafePathError, UnsupportedError
 from tarkit.rootfs.layer_data import LayerData
 from tarkit.rootfs.merge import Merger
 from tarkit.rootfs.names import OPAQUE, WHITEOUT, Parts, hidden_name, is_private, path_of, split
@@ -61,28 +61,37 @@ class LayerWriter(OverlayContext):
         if parts and is_private(parts):
             return  # metadata of AUFS
         hidden = hidden_name(parts)
-        if hidden is not None and not self._hides(parts[:-1], hidden):
-            return
-        if hidden == OPAQUE:
-            self._hide_all(parts[:-1])
+        if hidden is not None:
+            self._hide_in(parts[:-1], hidden)
             return
         path = self._real(parts)
         super()._apply(replace(member, stored=0, data_offset=0))
         self._write(path, member, data if member.stored else b"")
 
-    def _hides(self, directory: Parts, name: bytes) -> bool:
-        """Return whether a whiteout of *name* in *directory* hides anything."""
-        node = self._tree.get(directory)
+    def _hide_in(self, directory: Parts, name: bytes) -> None:
+        """Hide *name*, or everything if it is ``OPAQUE``, that the layers below have in *directory*."""
+        try:
+            if any(self._is_new_link(directory[: depth + 1]) for depth in range(len(directory))):
+                return  # it replaces whatever the layers below have there
+            node = self._tree.get(directory)
+        except (UnsafePathError, LimitExceededError):  # links lead nowhere
+            return
         children = (node.children if node else None) or {}
-        return name in children if name != OPAQUE else bool(children)
-
-    def _hide_all(self, directory: Parts) -> None:
-        """Remove the entries of *directory* that the layers below have."""
-        node = self._tree.find(directory)
         real = self._tree.real_parts(directory)
-        for name in sorted(node.children or {}):
-            if b"/".join([*real, name]) not in self._listed:
-                self._apply(Member(b"/".join([*real, WHITEOUT + name])))
+        for hidden in sorted(children) if name == OPAQUE else [name] if name in children else []:
+            self._hide([*real, hidden])
+
+    def _is_new_link(self, parts: Parts) -> bool:
+        """Return whether *parts* is a symbolic link of this layer."""
+        path = self._real(parts)
+        node = self._tree.get(path, follow=False) if b"/".join(path) in self._listed else None
+        return node is not None and node.type is MemberType.SYMLINK
+
+    def _hide(self, path: Parts) -> None:
+        if b"/".join(path) in self._listed:  # this layer's own entry, but perhaps not its contents
+            self._hide_in(path, OPAQUE)
+        else:
+            self._apply(Member(b"/".join([*path[:-1], WHITEOUT + path[-1]])))
 
     def _real(self, parts: Parts) -> Parts:
         """Return *parts* with all links followed except at the end."""

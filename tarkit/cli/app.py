@@ -27,6 +27,7 @@ COMMANDS = (
     "ext4",
     "squashfs",
     "erofs",
+    "mount",
     "login",
     "logout",
 )

@@ -191,9 +191,8 @@ def test_a_tar_has_the_effect_of_the_layer(
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("effect")
     tar = tmp_path / "layer.tar"
-    # the writer applies entries in order, so a whiteout after an entry would hide that entry
-    whiteouts = [item for item in top if ".wh." in item.name]
-    tar.write_bytes(pack([*whiteouts, *(item for item in top if item not in whiteouts)]))
+    top.sort(key=lambda item: item.name)  # the writer applies entries in order, as producers write
+    tar.write_bytes(pack(top))
     try:
         expected = merge([members(*layer) for layer in [*stack, top]])
     except TarkitError:

@@ -92,7 +92,7 @@ def require_fuse(directory: Path) -> ModuleType:
     except (OSError, AttributeError) as error:  # no libfuse, or a version that is too old
         raise UnsupportedError(
             f"mounting needs the library libfuse ({error})",
-            hint="install libfuse3-3 or fuse3 (Debian), fuse3-libs (Fedora) or macFUSE",
+            hint="install the package fuse3, or macFUSE",
         ) from error
     fuse: ModuleType = mfusepy
     return fuse

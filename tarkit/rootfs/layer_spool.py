@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 from tarkit.errors import TarkitError
 from tarkit.streams import CHUNK_SIZE
-from tarkit.streams.chunks import write_all
 from tarkit.streams.closeable import Closeable
+from tarkit.streams.uncached import write_at
 from tarkit.tar.data import FileData
 from tarkit.tar.spool import new_spool
 
@@ -129,7 +129,7 @@ class CompressedLayer(Closeable):
         size, data = 0, b""
         while size < allowed and (data := self._read(min(CHUNK_SIZE, allowed - size))):
             try:
-                write_all(self._file, data)
+                write_at(self._file.fileno(), [data], size)
             except OSError:  # out of space
                 break
             size += len(data)

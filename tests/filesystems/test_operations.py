@@ -121,7 +121,7 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(modules)
     monkeypatch.delitem(sys.modules, "mfusepy", raising=False)
     monkeypatch.setattr(Path, "exists", lambda _: True)
-    with pytest.raises(UnsupportedError, match="libfuse3"):
+    with pytest.raises(UnsupportedError, match="fuse3"):
         require_fuse(tmp_path)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.rootfs import layer_spool
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layer_spool import CompressedLayer, LayerSpools
+from tarkit.streams.uncached import write_at
 from tests.builders import noise
 from tests.rootfs.layers import file, source_of, unaligned
 
@@ -96,25 +98,20 @@ def test_a_copy_that_does_not_fit_changes_no_content(
 
 
 def test_a_full_disk_changes_no_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        """A spool that accepts three chunks."""
+    accepted = []
 
-        def __init__(self) -> None:
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-            self._left = 3
-            self.fileno, self.close = self._file.fileno, self._file.close
+    def write(descriptor: int, pieces: list[bytes], offset: int) -> None:
+        if len(accepted) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        accepted.append(offset)
+        write_at(descriptor, pieces, offset)
 
-        def write(self, data: bytes) -> int:
-            self._left -= 1
-            if self._left < 0:
-                raise OSError(28, "No space left on device")
-            return self._file.write(data)
-
-    monkeypatch.setattr(layer_spool, "new_spool", Full)
+    monkeypatch.setattr(layer_spool, "write_at", write)
     monkeypatch.setattr(layer_spool, "CHUNK_SIZE", 50_000)
     with counted_files(tmp_path) as (files, _, paths):
         for path in reversed(paths[:FILES]):
             assert files.read_bytes(path) == expected(path)
+    assert accepted == [0, 50_000, 100_000]
 
 
 def test_no_directory_for_temporary_files_changes_no_content(

@@ -24,7 +24,7 @@ from tarkit.tar.spool import new_spool
 SPOOL_LIMIT = 8 << 30
 """Most bytes of one image's layers to copy to temporary files: 8 GiB."""
 
-MOST_STREAMS = 4
+MOST_STREAMS = 2
 """Most layers to decompress at a time; each holds a few MiB of data that was read ahead."""
 
 

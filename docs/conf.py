@@ -31,7 +31,9 @@ nitpick_ignore_regex = [
     ("py:.*", r".*\.(T|[A-Z][a-z]+T)"),
 ]
 
-_PUBLIC = {f"{getattr(tarkit, name).__module__}.{name}": f"tarkit.{name}" for name in tarkit.__all__}
+_PUBLIC = {
+    f"{getattr(tarkit, name).__module__}.{name}": f"tarkit.{name}" for name in tarkit.__all__
+}
 
 
 def setup(app: Any) -> None:
@@ -54,6 +56,12 @@ def resolve_public(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     for home, public in _PUBLIC.items():
         if node.get("refdomain") == "py" and (target == home or target.startswith(f"{home}.")):
             return env.domains["py"].resolve_xref(
-                env, node["refdoc"], app.builder, "obj", public + target[len(home) :], node, contnode
+                env,
+                node["refdoc"],
+                app.builder,
+                "obj",
+                public + target[len(home) :],
+                node,
+                contnode,
             )
     return None

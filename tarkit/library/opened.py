@@ -57,8 +57,8 @@ def open_image(
     :class:`~tarkit.errors.AuthenticationError`, and :class:`~tarkit.errors.TransportError`.
 
     >>> with tarkit.open_image("fixtures/hello.tar") as image:
-    ...     print(image.config.platform, len(image.layers), image.files.read_text("/etc/motd"))
-    linux/amd64 2 Welcome.
+    ...     str(image.config.platform), len(image.layers), image.files.read_text("/etc/motd")
+    ('linux/amd64', 2, 'Welcome.\\n')
     """
     location = to_location(location)
     if isinstance(platform, str):

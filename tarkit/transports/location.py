@@ -47,6 +47,9 @@ class Location:
     """A ``transport`` and ``path``, and optionally one image there, by ``name`` or zero-based ``index``.
 
     The path of a Docker daemon is empty: the environment selects the daemon.
+
+    >>> tarkit.Location.parse("docker-archive:app.tar:app:1").name
+    'app:1'
     """
 
     transport: Transport
@@ -60,9 +63,6 @@ class Location:
 
         Text without a transport is a plain path, colons included; selecting an image by name
         requires a transport. A :class:`~pathlib.Path` is always a plain path.
-
-        >>> Location.parse("oci:layout:latest")
-        Location(transport=<Transport.OCI: 'oci'>, path='layout', name='latest', index=None)
         """
         if not isinstance(text, str):
             path = os.fspath(text)
@@ -159,6 +159,14 @@ def open_reader(
     *registry* holds connection options and credentials.
     Raises :class:`PathNotFoundError` if the location does not exist, and :class:`NotAnImageError`
     for a plain path to anything but an image.
+
+    Other errors are :class:`UsageError` for a malformed location and, once the reader is used,
+    :class:`~tarkit.errors.VerificationError`, :class:`~tarkit.errors.AuthenticationError` and
+    :class:`~tarkit.errors.TransportError`.
+
+    >>> with tarkit.open_reader("fixtures/hello.tar") as reader:
+    ...     [image.names for image in reader.images()]
+    [('hello:latest',)]
     """
     location = to_location(location)
     transport = location.transport
@@ -222,7 +230,15 @@ def open_source(
     follow_links: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Iterator[Source]:
-    """Open the image at *location* and close it after the block; see :func:`open_reader`."""
+    """Open the image at *location* and close it after the block; see :func:`open_reader`.
+
+    Raises :class:`~tarkit.errors.ImageNotFoundError` if *location* names no image of the container,
+    and :class:`~tarkit.errors.AmbiguousImageError` if it names none of several.
+
+    >>> with tarkit.open_source("docker-archive:fixtures/hello.tar:hello:latest") as source:
+    ...     source.manifest().is_index
+    False
+    """
     location = to_location(location)
     with open_reader(
         location, metadata_only=metadata_only, follow_links=follow_links, registry=registry
@@ -253,6 +269,19 @@ def open_writer(
     images. Layouts and registries keep their other images.
     Raises :class:`UsageError` if the location cannot be written to, and :class:`RefusedError` if
     the path holds anything but an image.
+
+    Parameters:
+
+    - *location*: a transport, path and optional name; a plain path is not enough.
+    - *docker_format*: the format of a docker archive; by default one that every tool reads.
+    - *verify_existing*: hash the blobs in a layout before they are reused.
+    - *registry*: connection options and credentials.
+
+    Returns the writer of the transport.
+
+    >>> with tarkit.open_writer("oci:written") as writer:
+    ...     writer.where
+    'written'
     """
     location = to_location(location)
     if location.transport is Transport.ANY:

@@ -73,6 +73,10 @@ def verify(
     Raises :class:`~tarkit.errors.NotFoundError` if the location or image does not exist,
     :class:`~tarkit.errors.AmbiguousImageError` if several images have the name, and
     :class:`~tarkit.errors.NotAnImageError` if a plain path is not a container of images.
+
+    >>> report = tarkit.verify("fixtures/hello.tar")
+    >>> report.ok, report.findings
+    (True, ())
     """
     location = to_location(location)
     if location.transport is Transport.REGISTRY:

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import IO, Self, cast
+from typing import IO, Literal, Self, cast, overload
 
 from tarkit.errors import PathNotFoundError, UnsafePathError, UnsupportedError
 from tarkit.rootfs.filesystem import TEXT_LIMIT, Entry, FileSystem
@@ -142,6 +142,19 @@ class ImagePath:
                 kind.append(entry.path.rpartition("/")[2])
             yield path, directories, others
             pending += [path / name for name in reversed(directories)]
+
+    @overload
+    def open(
+        self,
+        mode: Literal["r", "rt"] = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> IO[str]: ...
+
+    @overload
+    def open(self, mode: Literal["rb"], buffering: int = -1) -> IO[bytes]: ...
 
     def open(
         self,

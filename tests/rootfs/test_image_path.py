@@ -109,7 +109,7 @@ def test_files_open_as_text_and_bytes(root: ImagePath) -> None:
         data.seek(-4, 2)
         assert data.read() == b"e.\r\n"
     with pytest.raises(UnsupportedError, match="read-only"):
-        motd.open("w")
+        motd.open("w")  # type: ignore[call-overload]
     with pytest.raises(UnicodeDecodeError):
         (root / "etc/data.tar.gz").read_text()
     assert (root / "etc/data.tar.gz").read_text("latin-1") == "ÿ\0"

@@ -30,8 +30,8 @@ class LayerData:
     goes back, it is copied to an unnamed temporary file in ``TMPDIR``, which is used from then on.
     The copies of an image take up to :data:`~tarkit.rootfs.layer_spool.SPOOL_LIMIT` bytes and each
     up to half of the free space; layers that do not fit are decompressed again. At most
-    :data:`~tarkit.rootfs.layer_spool.MOST_STREAMS` layers are decompressed at a time, in a few MiB
-    of memory each.
+    :data:`~tarkit.rootfs.layer_spool.MOST_STREAMS` layers are decompressed at a time, in up to 20
+    MiB of memory each.
     """
 
     def __init__(self, layers: ImageLayers) -> None:

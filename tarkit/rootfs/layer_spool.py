@@ -25,7 +25,7 @@ SPOOL_LIMIT = 8 << 30
 """Most bytes of one image's layers to copy to temporary files: 8 GiB."""
 
 MOST_STREAMS = 2
-"""Most layers to decompress at a time; each holds a few MiB of data that was read ahead."""
+"""Most layers to decompress at a time; each takes up to 20 MiB of memory."""
 
 
 class LayerSpools(Closeable):

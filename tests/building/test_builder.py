@@ -6,6 +6,7 @@ import io
 import json
 import os
 import tarfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,21 @@ from tarkit.errors import (
     VerificationError,
 )
 from tarkit.rootfs.filesystem import FileSystem
+from tarkit.streams.codecs import Compression, compress
 from tests.builders import docker_archive, image_of, make_image
-from tests.rootfs.layers import Item, directory, file, hard, link, members, merge, pack
+from tests.rootfs.layers import (
+    Item,
+    char,
+    directory,
+    fifo,
+    file,
+    hard,
+    link,
+    members,
+    merge,
+    pack,
+    unaligned,
+)
 from tests.rootfs.stacks import layers, stacks
 from tests.rootfs.test_merge_model import shape_of
 
@@ -172,6 +186,62 @@ def test_an_opaque_marker_becomes_whiteouts(tmp_path: Path) -> None:
     assert layer_of(builder).getnames() == ["d", "d/.wh.e", "d/.wh.old", "d/new", ".wh.keep"]
     with builder.build() as source, FileSystem.of(source) as files:
         assert [entry.path for entry in files.walk()] == ["/", "/d", "/d/new"]
+
+
+def test_a_sparse_file_keeps_its_holes(tmp_path: Path) -> None:
+    tar = tmp_path / "layer.tar"
+    tar.write_bytes(pack([unaligned("s")]))
+    with ImageBuilder().add_tar(tar).build() as source, FileSystem.of(source) as files:
+        assert files.read_bytes("s") == b"A" * 100 + bytes(900) + b"B" * 100 + bytes(900)
+        assert files.file("s").member.sparse is not None
+
+
+def test_devices_and_attributes_of_a_tar_survive(tmp_path: Path) -> None:
+    tar = tmp_path / "layer.tar"
+    items = [char("dev/null", 1, 3), fifo("pipe"), file("x", pax={"SCHILY.xattr.user.a": "b"})]
+    tar.write_bytes(pack(items))
+    with ImageBuilder().add_tar(tar).build() as source, FileSystem.of(source) as files:
+        null = files.stat("dev/null")
+        assert (null.type, null.major, null.minor) == (tarkit.MemberType.CHAR, 1, 3)
+        assert files.stat("pipe").type is tarkit.MemberType.FIFO
+        assert files.stat("x").xattrs == {b"user.a": b"b"}
+
+
+@pytest.mark.parametrize("suffix", ["gz", "zst"])
+def test_the_base_may_be_a_compressed_archive(tmp_path: Path, suffix: str) -> None:
+    archive = base(tmp_path, [file("a", "1"), file("c")], [file("a", "2")])
+    packed = tmp_path / f"base.tar.{suffix}"
+    compression = Compression.GZIP if suffix == "gz" else Compression.ZSTD
+    with archive.open("rb") as plain:
+        packed.write_bytes(compress(plain, compression).read())
+    target = f"docker-archive:{tmp_path / 'new.tar'}:example.org/new:1"
+    ImageBuilder(packed).add_files({"/b": b"3"}).write(target)
+    with open_image(target) as image:
+        assert [image.files.read_text(name) for name in ("a", "b", "c")] == ["2", "3", ""]
+        assert image.verify().ok
+
+
+def test_an_open_image_is_a_base(tmp_path: Path) -> None:
+    with open_image(base(tmp_path, [file("a", "1")])) as image:
+        ImageBuilder(image.source).add_files({"/b": b"2"}).write(f"oci:{tmp_path / 'new'}:x")
+        assert image.files.read_text("a") == "1"
+    with open_image(f"oci:{tmp_path / 'new'}") as image:
+        assert image.files.read_text("a") + image.files.read_text("b") == "12"
+
+
+def test_memory_does_not_depend_on_the_size_of_files(tmp_path: Path) -> None:
+    large = tmp_path / "large"
+    with large.open("wb") as hole:
+        hole.truncate(96 << 20)
+    builder = ImageBuilder().add_files({"/large": large})
+    tracemalloc.start()
+    try:
+        with builder.build() as source:
+            assert tarkit.inspect_image(source).layers[0].descriptor.size > 96 << 20
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 << 20
 
 
 def test_a_hard_link_out_of_the_layer_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tarkit.cli.app import run
 from tarkit.errors import PathNotFoundError, UnsupportedError, UsageError
 from tarkit.filesystems.mounting import fixed_location, require_fuse
 from tarkit.filesystems.operations import ImageOperations
+from tarkit.library.opened import OpenImage
 from tarkit.rootfs.image_files import ImageFiles
 from tests.rootfs.layers import (
     TIME,
@@ -140,6 +141,30 @@ def test_the_location_stays_valid_in_another_directory(
     assert str(fixed_location("docker://host.example/app:1")) == "docker://host.example/app:1"
     with pytest.raises(UsageError, match="pipe"):
         fixed_location("docker-archive:-")
+
+
+def test_the_command_opens_the_image_and_mounts_it(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mounted: list[tuple[str, Path, bool]] = []
+
+    def mount(image: OpenImage, directory: Path, *, foreground: bool) -> None:
+        mounted.append((str(image.config.platform), directory, foreground))
+
+    monkeypatch.setattr("tarkit.cli.mount.mount_image", mount)
+    monkeypatch.setattr("tarkit.cli.mount.require_fuse", lambda _: None)
+    location = f"oci:{corpus / 'crane-oci-multiarch'}"
+    assert run(["mount", "--platform", "linux/arm64", location, str(tmp_path)]) == 0
+    assert run(["mount", "-f", "-q", "--platform", "linux/amd64", location, str(tmp_path)]) == 0
+    assert mounted == [("linux/arm64", tmp_path, False), ("linux/amd64", tmp_path, True)]
+    assert capsys.readouterr().err == (
+        f"tarkit: mounting at {tmp_path}; to unmount, run: fusermount3 -u {tmp_path}\n"
+    )
+    assert run(["mount", "docker-archive:-", str(tmp_path)]) == 2
+    assert "pipe" in capsys.readouterr().err
 
 
 def test_a_missing_directory_is_not_found(

@@ -45,7 +45,7 @@ class ImageBuilder:
 
     >>> builder = tarkit.ImageBuilder(platform="linux/amd64")
     >>> builder.add_files({"/hello.txt": b"Hello!"}).configure(cmd=["/bin/cat", "/hello.txt"])
-    <tarkit.ImageBuilder with 2 steps>
+    <tarkit.ImageBuilder steps=2>
     >>> builder.write("docker-archive:built.tar:example.org/hello:1").copied
     2
     """
@@ -58,7 +58,7 @@ class ImageBuilder:
         self._steps: list[Step] = []
 
     def __repr__(self) -> str:
-        return f"<tarkit.ImageBuilder with {len(self._steps)} steps>"
+        return f"<tarkit.ImageBuilder steps={len(self._steps)}>"
 
     def add_directory(
         self,
@@ -87,7 +87,7 @@ class ImageBuilder:
         >>> import pathlib
         >>> pathlib.Path("site").mkdir()
         >>> tarkit.ImageBuilder("fixtures/hello.tar").add_directory("site", "/srv/www")
-        <tarkit.ImageBuilder with 1 steps>
+        <tarkit.ImageBuilder steps=1>
         """
         path = _existing(source)
         if not path.is_dir():
@@ -116,7 +116,7 @@ class ImageBuilder:
         errors that :meth:`add_directory` lists.
 
         >>> tarkit.ImageBuilder().add_files({"/bin/run": b"#!/bin/sh"}, mode=0o755)
-        <tarkit.ImageBuilder with 1 steps>
+        <tarkit.ImageBuilder steps=1>
         """
         changes: list[AddFiles | WriteFile] = []
         for destination, content in sorted(files.items()):
@@ -161,7 +161,7 @@ class ImageBuilder:
         >>> import tarfile
         >>> tarfile.open("root.tar.gz", "w:gz").close()
         >>> tarkit.ImageBuilder().add_tar("root.tar.gz")
-        <tarkit.ImageBuilder with 1 steps>
+        <tarkit.ImageBuilder steps=1>
         """
         path = _existing(source)
         change = partial(
@@ -199,7 +199,7 @@ class ImageBuilder:
         Returns the builder. Raises :class:`~tarkit.errors.UsageError` for an invalid value.
 
         >>> tarkit.ImageBuilder("fixtures/hello.tar").configure(env={"LANG": "C"}, user="1000")
-        <tarkit.ImageBuilder with 1 steps>
+        <tarkit.ImageBuilder steps=1>
         """
         self._steps.append(
             Settings(

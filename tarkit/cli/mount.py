@@ -18,7 +18,7 @@ from tarkit.library.opened import open_image
 def mount_command(
     source: SourceArgument,
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Existing directory to mount at.")
+        Path, typer.Argument(metavar="DIR", help="Existing, empty directory to mount at.")
     ],
     foreground: Annotated[
         bool,

@@ -10,9 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-from tarkit.errors import PathNotFoundError, TransportError, UnsupportedError, UsageError
+from tarkit.errors import (
+    PathNotFoundError,
+    RefusedError,
+    TransportError,
+    UnsupportedError,
+    UsageError,
+)
 from tarkit.filesystems.operations import ImageOperations
 from tarkit.library.opened import OpenImage
+from tarkit.streams.os_errors import os_errors
 from tarkit.transports.location import AnyLocation, Location, Transport, to_location
 
 _KEEP = 86_400  # seconds for which the kernel may keep what it knows: an image never changes
@@ -38,12 +45,13 @@ def mount_image(image: OpenImage, directory: Path, *, foreground: bool = True) -
     Parameters:
 
     - *image*: an open image, whose location is absolute unless *foreground*.
-    - *directory*: an existing directory.
+    - *directory*: an existing, empty directory.
     - *foreground*: if false, the process forks: the caller's process ends with the exit code 0 as
       soon as the image is mounted, and this function returns in the other one.
 
     Ctrl-C, SIGTERM, ``fusermount3 -u`` and ``umount`` unmount it. Raises
     :class:`~tarkit.errors.PathNotFoundError` if *directory* is not a directory,
+    :class:`~tarkit.errors.RefusedError` if it is not empty,
     :class:`~tarkit.errors.UnsupportedError` if mfusepy or libfuse is not installed or the system has
     no FUSE, and :class:`~tarkit.errors.TransportError` if mounting fails.
     """
@@ -78,6 +86,13 @@ def require_fuse(directory: Path) -> ModuleType:
     """Return the module mfusepy if it can mount at *directory*; see :func:`mount_image` for errors."""
     if not directory.is_dir():
         raise PathNotFoundError("not a directory", where=str(directory))
+    with os_errors(directory):
+        if any(directory.iterdir()):
+            raise RefusedError(
+                "the directory is not empty, and a mount would hide its files",
+                where=str(directory),
+                hint="mount at a new directory",
+            )
     if sys.platform == "linux" and not Path("/dev/fuse").exists():
         raise UnsupportedError(
             "this system has no /dev/fuse",

@@ -51,7 +51,7 @@ class ImageOperations:
         """Return the attributes of *path*; times are in nanoseconds."""
         with _os_errors():
             node = self._node(path)
-        entry = Entry.of(os.fsencode(path), node)
+        entry = Entry.of(_bytes(path), node)
         return {
             "st_mode": _KINDS[entry.type] | entry.mode,
             "st_ino": self._number(node),
@@ -72,7 +72,7 @@ class ImageOperations:
             directory = self._node(path)
             parent = self._node(os.path.dirname(path))  # noqa: PTH120  a path in the image
         nodes = [(".", directory), ("..", parent)]
-        nodes += [(os.fsdecode(name), node) for name, node in (directory.children or {}).items()]
+        nodes += [(_text(name), node) for name, node in (directory.children or {}).items()]
         return [
             (name, {"st_mode": _KINDS[node.type], "st_ino": self._number(node)}, 0)
             for name, node in nodes
@@ -112,12 +112,12 @@ class ImageOperations:
     def listxattr(self, path: str) -> list[str]:
         """Return the names of the extended attributes of *path*."""
         with _os_errors():
-            return [os.fsdecode(name) for name in self._node(path).member.xattrs]
+            return [_text(name) for name in self._node(path).member.xattrs]
 
     def getxattr(self, path: str, name: str, position: int = 0) -> bytes:
         """Return the extended attribute *name* of *path*."""
         with _os_errors():
-            value = self._node(path).member.xattrs.get(os.fsencode(name))
+            value = self._node(path).member.xattrs.get(_bytes(name))
         if value is None:
             raise OSError(_NO_ATTRIBUTE, os.strerror(_NO_ATTRIBUTE))
         return value
@@ -128,6 +128,14 @@ class ImageOperations:
 
     def _node(self, path: str) -> Node:
         return self._files.tree.find(self._files.tree.parts(path), follow=False)
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")  # as mfusepy passes names, in any locale
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
 
 
 def _link_count(node: Node) -> int:

@@ -28,7 +28,7 @@ MOST_STREAMS = 2
 """Most layers to decompress at a time; each takes up to 20 MiB of memory."""
 
 
-class LayerSpools(Closeable):
+class LayerSpools:
     """The temporary copies of one image's layers, and the streams of the layers read forward.
 
     All copies together take up to *limit* bytes, and each up to half of the free space. What does
@@ -63,11 +63,6 @@ class LayerSpools(Closeable):
         """Note that *layer* has no stream any more."""
         if layer in self._reading:
             self._reading.remove(layer)
-
-    def close(self) -> None:
-        """Close all streams."""
-        while self._reading:
-            self._reading[0].stop()
 
 
 class CompressedLayer(Closeable):

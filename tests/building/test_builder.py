@@ -363,7 +363,7 @@ def test_missing_and_wrong_inputs_are_refused_at_once(tmp_path: Path) -> None:
         builder.add_tar(tmp_path / "nothing")
     with pytest.raises(UsageError, match="pass bytes"):
         builder.add_files({"/a": "text"})  # type: ignore[dict-item]
-    assert repr(builder) == "<tarkit.ImageBuilder with 0 steps>"
+    assert repr(builder) == "<tarkit.ImageBuilder steps=0>"
 
 
 def test_a_failed_build_writes_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tarkit.cli.app import run
-from tarkit.errors import PathNotFoundError, UnsupportedError, UsageError
+from tarkit.errors import PathNotFoundError, RefusedError, UnsupportedError, UsageError
 from tarkit.filesystems.mounting import fixed_location, require_fuse
 from tarkit.filesystems.operations import ImageOperations
 from tarkit.library.opened import OpenImage
@@ -116,14 +116,15 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    modules = tmp_path / "modules"
+    modules, empty = tmp_path / "modules", tmp_path / "empty"
     modules.mkdir()
+    empty.mkdir()
     (modules / "mfusepy.py").write_text("raise OSError('Unable to find libfuse')")
     monkeypatch.syspath_prepend(modules)
     monkeypatch.delitem(sys.modules, "mfusepy", raising=False)
     monkeypatch.setattr(Path, "exists", lambda _: True)
     with pytest.raises(UnsupportedError, match="fuse3"):
-        require_fuse(tmp_path)
+        require_fuse(empty)
 
 
 def test_a_system_without_fuse_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +166,11 @@ def test_the_command_opens_the_image_and_mounts_it(
     )
     assert run(["mount", "docker-archive:-", str(tmp_path)]) == 2
     assert "pipe" in capsys.readouterr().err
+
+
+def test_a_directory_with_files_is_not_hidden(fixtures: Path) -> None:
+    with pytest.raises(RefusedError, match="not empty"):
+        require_fuse(fixtures)
 
 
 def test_a_missing_directory_is_not_found(

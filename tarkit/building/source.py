@@ -19,7 +19,7 @@ class BuiltSource:
     """An image of *manifest* and *config*; see :class:`tarkit.protocols.Source`.
 
     *layers* maps the digests of the new layers to open files with their contents. All other layers
-    are those of *base*.
+    are those of *base*; see :class:`tarkit.protocols.DerivedSource`.
     """
 
     names: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class BuiltSource:
         layers: Mapping[Digest, BinaryIO],
     ) -> None:
         self.where = f"the image built from {base.where}" if base else "the built image"
-        self._base = base
+        self.base = base
         self._raw = manifest
         self._config = config
         self._config_digest = Manifest.parse(manifest).config.digest
@@ -41,8 +41,8 @@ class BuiltSource:
     @property
     def most_open(self) -> int:
         """See :class:`tarkit.protocols.RemoteSource`."""
-        if isinstance(self._base, RemoteSource):
-            return self._base.most_open
+        if isinstance(self.base, RemoteSource):
+            return self.base.most_open
         return max(1, len(Manifest.parse(self._raw).layers))
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
@@ -61,14 +61,14 @@ class BuiltSource:
             return StoredData(
                 FileData(file, self.where), Member(b"", size=size, stored=size), self.where
             )
-        if self._base is None:
+        if self.base is None:
             raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=self.where)
-        return self._base.open_blob(descriptor)
+        return self.base.open_blob(descriptor)
 
     def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
         """See :class:`tarkit.protocols.SequentialSource`."""
-        if not isinstance(self._base, SequentialSource):
+        if not isinstance(self.base, SequentialSource):
             return None
         ours = [blob for blob in blobs if blob.digest in self._layers]
-        order = self._base.reading_order([blob for blob in blobs if blob not in ours])
+        order = self.base.reading_order([blob for blob in blobs if blob not in ours])
         return None if order is None else [*ours, *order]

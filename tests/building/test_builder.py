@@ -25,6 +25,7 @@ from tarkit.errors import (
 )
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.streams.codecs import Compression, compress
+from tarkit.transports.registry.options import RegistryOptions
 from tests.builders import docker_archive, image_of, make_image
 from tests.rootfs.layers import (
     Item,
@@ -41,6 +42,7 @@ from tests.rootfs.layers import (
 )
 from tests.rootfs.stacks import layers, stacks
 from tests.rootfs.test_merge_model import shape_of
+from tests.transports.registry.fake_registry import fake_registry
 
 
 def layer_of(builder: ImageBuilder, number: int = -1) -> tarfile.TarFile:
@@ -219,6 +221,26 @@ def test_the_base_may_be_a_compressed_archive(tmp_path: Path, suffix: str) -> No
     with open_image(target) as image:
         assert [image.files.read_text(name) for name in ("a", "b", "c")] == ["2", "3", ""]
         assert image.verify().ok
+
+
+def test_layers_of_the_base_are_mounted_in_its_registry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # no credentials of this machine
+    with fake_registry() as registry:
+        options = RegistryOptions(tls_verify=False)
+        origin = f"docker://{registry.address}/origin:1"
+        with open_image(base(tmp_path, [file("a", "1")])) as image:
+            image.copy_to(origin, registry=options)
+        pushed = len(registry.requests("PUT"))
+        with tarkit.open_source(origin, registry=options) as source:
+            builder = ImageBuilder(source).add_files({"/b": b"2"})
+            builder.write(f"docker://{registry.address}/new:1", registry=options)
+        assert registry.requests("POST", "mount=")
+        # the new layer, the config and the manifest, but not the layer of the base
+        assert len(registry.requests("PUT")) == pushed + 3
+        with open_image(f"docker://{registry.address}/new:1", registry=options) as image:
+            assert image.files.read_text("a") + image.files.read_text("b") == "12"
 
 
 def test_an_open_image_is_a_base(tmp_path: Path) -> None:

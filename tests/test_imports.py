@@ -29,10 +29,8 @@ FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
 LIBRARY = {*VERIFYING, "copying", "verifying", "rootfs"}
-EVERYTHING = {*LIBRARY, "ext4", "artifacts", "library", "building"} | {
-    "filesystems",
-    "",
-}
+ABOVE = {"artifacts", "library", "building", "filesystems", ""}
+EVERYTHING = {*LIBRARY, "ext4", *ABOVE}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{package: set(STACK[:height]) for height, package in enumerate(STACK)},

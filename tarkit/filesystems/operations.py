@@ -24,7 +24,7 @@ _KINDS = {
     MemberType.CHAR: stat.S_IFCHR,
     MemberType.BLOCK: stat.S_IFBLK,
 }
-_NO_ATTRIBUTE = getattr(errno, "ENODATA", getattr(errno, "ENOATTR", errno.EINVAL))
+_NO_ATTRIBUTE = getattr(errno, "ENOATTR", errno.ENODATA)  # the first only on macOS and the BSDs
 
 
 class ImageOperations:

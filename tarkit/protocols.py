@@ -111,6 +111,16 @@ class SequentialSource(Protocol):
 
 
 @runtime_checkable
+class DerivedSource(Protocol):
+    """A source that takes some of its blobs unchanged from another one."""
+
+    @property
+    def base(self) -> Source | None:
+        """The other source, or None if there is none."""
+        ...
+
+
+@runtime_checkable
 class RemoteSource(Protocol):
     """A source on a server that limits concurrent downloads."""
 

@@ -30,17 +30,9 @@ VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
 MANAGING = {*VERIFYING, "copying"}
 SYNCING = {*LOCATION, *FRONT, "copying"}
-EVERYTHING = {
-    *MANAGING,
-    "managing",
-    "syncing",
-    "verifying",
-    "rootfs",
-    "ext4",
-    "artifacts",
-    "serving",
-    "",
-}
+LIBRARY = {*VERIFYING, "copying", "verifying", "rootfs"}
+ABOVE = {"managing", "syncing", "artifacts", "library", "building", "filesystems", "serving", ""}
+EVERYTHING = {*LIBRARY, "ext4", *ABOVE}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{package: set(STACK[:height]) for height, package in enumerate(STACK)},
@@ -60,6 +52,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "artifacts": ARTIFACTS,
     "serving": {*LOCATION, *FRONT},
     "testing": {"serving"},
+    "library": LIBRARY,
+    "building": {*LIBRARY, "library"},
+    "filesystems": {*LIBRARY, "library"},
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front
     "cli": EVERYTHING,
     "__main__": {"cli", ""},
@@ -70,6 +65,7 @@ CHECKSUMS = {"zlib.adler32"}  # what a codec's module has besides
 TOP_LEVEL = {
     "cli": {"typer", "rich", "click"},
     "testing": {"pytest"},
+    "filesystems": {"fsspec"},
 }  # third parties a package may import at its top
 
 

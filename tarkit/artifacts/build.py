@@ -72,6 +72,22 @@ def build_ext4(
     Compressed layers are read once. They are read twice if *options* give a size in bytes or the
     disk is nearly full, to raise :class:`NoSpaceError` before anything is written. Other errors are
     those of :func:`~tarkit.artifacts.preflight.check_build` and of reading the image.
+
+    Parameters:
+
+    - *source*: an open source or the location of an image.
+    - *output*: the path of the ext4 image; an existing file is replaced.
+    - *options*: size, features and times of the filesystem.
+    - *platform*: the platform to select from an index; by default that of this machine.
+    - *overlay*: changes on top of the image.
+    - *on_progress*: a listener for events, as in a copy.
+
+    Returns the :class:`BuildResult`.
+
+    >>> from pathlib import Path
+    >>> result = tarkit.build_ext4("fixtures/hello.tar", Path("hello.ext4"))
+    >>> result.size == Path("hello.ext4").stat().st_size
+    True
     """
     options = options or Ext4Options()
     with opened(source) as image:

@@ -51,6 +51,12 @@ def check_build(
     the directory of *output* does not exist, and :class:`RefusedError` if the directory is not
     writable or *output* is not a regular file. Raises :class:`NoSpaceError` if the disk has no room
     for the top layer as stored, or for the size to allocate.
+
+    The parameters are those of ``build_ext4``. Returns the :class:`Preflight`.
+
+    >>> from pathlib import Path
+    >>> tarkit.check_build("fixtures/hello.tar", Path("hello.ext4")).is_tight
+    False
     """
     with opened(source) as image:
         layers = ImageLayers.of(image, platform)

@@ -43,6 +43,12 @@ class ArtifactStore:
     ``root/ID/`` holds an artifact, ``image.ext4`` and ``artifact.json``. It appears by rename once
     it is complete. ``root/.locks/ID`` is locked during its build; the lock ends with the process.
     The next build removes the remains of a killed one.
+
+    >>> from pathlib import Path
+    >>> store = tarkit.ArtifactStore.open(Path("store"))
+    >>> artifact = store.build_ext4("fixtures/hello.tar")
+    >>> artifact.path.exists()
+    True
     """
 
     def __init__(self, root: Path) -> None:

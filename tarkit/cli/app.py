@@ -38,6 +38,7 @@ COMMANDS = (
     "squashfs",
     "erofs",
     "serve",
+    "mount",
     "login",
     "logout",
 )

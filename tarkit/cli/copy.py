@@ -42,31 +42,18 @@ from tarkit.cli.registry import (
     TlsVerify,
     registry_options,
 )
-from tarkit.copying.engine import copy_image
-from tarkit.copying.existing import Kept, keep_archive
-from tarkit.copying.known import KnownLayers
-from tarkit.copying.names import NameRules
-from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
+from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
+from tarkit.library.saving import SavedImage, save_image
 from tarkit.streams.atomic import atomic_file, output_path
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import (
     Location,
-    Transport,
-    open_reader,
     open_source,
-    open_writer,
 )
 from tarkit.values import replace
-
-_ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE)
-_NAME_RULES = {
-    Transport.DOCKER_ARCHIVE: NameRules.DOCKER,
-    Transport.DOCKER_DAEMON: NameRules.DOCKER,
-    Transport.REGISTRY: NameRules.EXPLICIT,
-}  # other transports accept any name
 
 
 def copy_command(
@@ -230,46 +217,24 @@ def copy_command(
         # fails on a missing image before the destination is created
         is_index = image.manifest().is_index
         require_effect("--sparse", given=sparse is not None, applies=is_index, to="an index")
-        rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
-        requested = ([to_location.name] if to_location.name else []) + (tag or [])
-        names = rules.choose(requested, image.names)
-        registry = registry_options(
-            to_location, dest_creds or creds, authfile, tls_verify, cert_dir
+        saved = save_image(
+            image,
+            to_location,
+            options,
+            names=tag or (),
+            referrers=referrers,
+            docker_format=docker_format,
+            docker_platform=docker_platform,
+            verify_existing=verify_existing,
+            registry=registry_options(
+                to_location, dest_creds or creds, authfile, tls_verify, cert_dir
+            ),
         )
-        writer = stack.enter_context(
-            open_writer(
-                to_location,
-                docker_format=docker_format,
-                docker_platform=docker_platform,
-                verify_existing=verify_existing,
-                registry=registry,
-            )
-        )
-        kept, known = Kept(), KnownLayers()
-        if to_location.transport in _ARCHIVES and not to_location.is_stream:
-            kept = keep_archive(
-                Path(to_location.path),
-                partial(open_reader, replace(to_location, name=None)),
-                writer,
-                except_names=names,
-                rules=rules,
-                known=known,
-                verify=verify_existing,
-            )
-        if referrers:
-            from tarkit.copying.referrers import copy_referrers, require_referrers
-
-            require_referrers(image, writer)
-        result = copy_image(image, writer.destination(*names), options, known=known)
-        if referrers:
-            copied = copy_referrers(image, writer, result.descriptor, options)
-            text = f"copied {copied} referrer{'' if copied == 1 else 's'}"
-            result = replace(result, notes=(*result.notes, text))
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
-            file.write(f"{result.descriptor.digest}\n".encode())
+            file.write(f"{saved.copy.descriptor.digest}\n".encode())
     with reporting_success():
-        _report(result, kept, to_location, names, as_json=json_output, quiet=quiet)
+        _report(saved, to_location, as_json=json_output, quiet=quiet)
     return 0
 
 
@@ -280,15 +245,8 @@ def _fetcher(tls_verify: bool) -> Callable[[Descriptor], BinaryIO]:
     return partial(fetch_layer, registry=RegistryOptions(tls_verify=tls_verify))
 
 
-def _report(
-    result: CopyResult,
-    kept: Kept,
-    location: Location,
-    names: list[str],
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def _report(saved: SavedImage, location: Location, *, as_json: bool, quiet: bool) -> None:
+    result = saved.copy
     if as_json:
         print_json(
             {
@@ -300,8 +258,8 @@ def _report(
                     "recompressed": result.recompressed,
                 },
                 "bytes": {"read": result.bytes_read, "written": result.bytes_written},
-                "kept": kept_document(kept),
-                "names": names,
+                "kept": kept_document(saved.kept),
+                "names": list(saved.names),
                 "notes": list(result.notes),
             }
         )
@@ -316,4 +274,4 @@ def _report(
             f"{result.reused} reused; {size_text(result.bytes_read)} read, "
             f"{size_text(result.bytes_written)} written"
         )
-        note_kept(kept)
+        note_kept(saved.kept)

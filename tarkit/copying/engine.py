@@ -55,6 +55,23 @@ def copy_image(
     All data is verified as it is read. The image becomes visible only after the whole copy has
     succeeded and the destination's Writer was closed without an error. Errors are subclasses of
     :class:`~tarkit.errors.TarkitError`; see :mod:`tarkit.errors`.
+
+    Parameters:
+
+    - *source*: an image or index of an open reader.
+    - *destination*: the place for one image in an open writer.
+    - *options*: platforms, compression and more; see
+      :class:`~tarkit.copying.options.CopyOptions`.
+
+    Returns the :class:`~tarkit.copying.options.CopyResult`.
+
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.open_writer("oci:copied") as writer,
+    ... ):
+    ...     result = tarkit.copy_image(source, writer.destination("hello"))
+    >>> result.recompressed
+    2
     """
     options = options or CopyOptions()
     if source.manifest().media_type in media_types.SCHEMA1:

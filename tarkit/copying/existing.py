@@ -86,6 +86,15 @@ def copy_existing(
     *except_names* are names that another image is about to take. An image without any other name
     is omitted. *normalize* returns the form in which names compare, or None for invalid names,
     which are dropped. Returns the number of images copied.
+
+    Raises the errors of :func:`~tarkit.copying.engine.copy_image`.
+
+    >>> with (
+    ...     tarkit.open_reader("fixtures/hello.tar") as reader,
+    ...     tarkit.open_writer("docker-archive:all.tar") as writer,
+    ... ):
+    ...     tarkit.copy_existing(reader, writer)
+    1
     """
     return _copy_all(reader, writer, except_names, normalize).images
 

@@ -67,6 +67,10 @@ class CopyOptions:
     Raises :class:`UsageError` if the level is out of range or has no effect, if
     ``sparse`` has none because a single platform is copied, or if ``jobs`` is
     less than 1.
+
+    >>> options = tarkit.CopyOptions(all=True, compression=tarkit.LayerCompression.ZSTD, level=19)
+    >>> options.compression.value
+    'zstd'
     """
 
     all: bool = False

@@ -46,6 +46,11 @@ class ImageConfig:
     """A parsed config.
 
     ``document`` is the whole JSON object with unknown fields. The original bytes are not kept.
+
+    >>> with tarkit.open_image("fixtures/hello.tar") as image:
+    ...     data = tarkit.read_config(image.source, image.manifest)
+    >>> tarkit.ImageConfig.parse(data).created
+    '2024-01-02T03:04:05Z'
     """
 
     platform: Platform
@@ -124,6 +129,10 @@ def chain_ids(diff_ids: Iterable[Digest]) -> tuple[Digest, ...]:
     """Return the chain ID of every layer, bottom first (config.md, "Layer ChainID").
 
     A chain ID identifies a layer together with all layers below it.
+
+    >>> base, top = (tarkit.Digest.of(text) for text in (b"base", b"top"))
+    >>> tarkit.chain_ids([base, top])[0] == base
+    True
     """
     chain: list[Digest] = []
     for diff_id in diff_ids:

@@ -18,6 +18,11 @@ def convert_layer(layer: Descriptor, family: Family, compression: Compression) -
     """Return *layer* with the media type of *family* for *compression*.
 
     Raises :class:`UnsupportedError` if there is none.
+
+    >>> oci = "application/vnd.oci.image.layer.v1.tar+gzip"
+    >>> layer = tarkit.Descriptor(oci, tarkit.Digest.of(b""), 0)
+    >>> tarkit.convert_layer(layer, tarkit.Family.OCI, tarkit.Compression.NONE).media_type
+    'application/vnd.oci.image.layer.v1.tar'
     """
     media_type = media_types.layer_type(layer.media_type, family, compression)
     if media_type is None:
@@ -34,6 +39,10 @@ def convert_manifest(manifest: Manifest, family: Family) -> Manifest:
     """Return *manifest* with the media types of *family* for itself, its config and its layers.
 
     Raises :class:`UnsupportedError` if *family* has no media type for one of them.
+
+    >>> with tarkit.open_image("fixtures/hello.tar") as image:
+    ...     tarkit.convert_manifest(image.manifest, tarkit.Family.OCI).config.media_type
+    'application/vnd.oci.image.config.v1+json'
     """
     if media_types.family_of(manifest.media_type) is family:
         return manifest
@@ -58,6 +67,10 @@ def convert_index(index: Index, family: Family, children: tuple[Descriptor, ...]
     """Return *index* with the media type of *family* and the converted *children* as its entries.
 
     Raises :class:`UnsupportedError` if *family* has no counterpart.
+
+    >>> index = tarkit.Index("application/vnd.oci.image.index.v1+json", ())
+    >>> tarkit.convert_index(index, tarkit.Family.DOCKER, ()).media_type
+    'application/vnd.docker.distribution.manifest.list.v2+json'
     """
     to_oci = family is Family.OCI
     return replace(

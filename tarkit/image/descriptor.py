@@ -34,6 +34,9 @@ class Descriptor:
     """A reference to content by ``media_type``, ``digest`` and ``size`` in bytes.
 
     ``data`` is the decoded embedded content, if any. ``extra`` keeps unknown fields.
+
+    >>> tarkit.Descriptor("text/plain", tarkit.Digest.of(b"hi"), 2).to_json()["size"]
+    2
     """
 
     media_type: str

@@ -17,7 +17,11 @@ _HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
-    """A digest of content: a registered ``algorithm`` and its value in lower-case ``hex``."""
+    """A digest of content: a registered ``algorithm`` and its value in lower-case ``hex``.
+
+    >>> str(tarkit.Digest.of(b"hi"))[:19]
+    'sha256:8f434346648f'
+    """
 
     algorithm: str
     hex: str

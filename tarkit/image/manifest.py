@@ -36,7 +36,13 @@ _MOST_UNREADABLE = 1000  # an index with a million entries "{}" must not create 
 
 @dataclass(frozen=True, slots=True)
 class RawManifest:
-    """The bytes of a manifest or index, with its media type and digest."""
+    """The bytes of a manifest or index, with its media type and digest.
+
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     raw = source.manifest()
+    >>> raw.digest.matches(raw.data)
+    True
+    """
 
     data: bytes
     media_type: str
@@ -60,7 +66,12 @@ class RawManifest:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One image: its ``config`` and its ``layers``, bottom first."""
+    """One image: its ``config`` and its ``layers``, bottom first.
+
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     len(tarkit.Manifest.parse(source.manifest()).layers)
+    2
+    """
 
     media_type: str
     config: Descriptor
@@ -151,6 +162,11 @@ class Index:
 
     ``manifests`` are the readable entries. ``unreadable`` preserves the others in a rewrite; it is
     empty unless the index was parsed with ``strict=False``.
+
+    >>> with tarkit.open_source("oci:alpha/crane-oci-multiarch") as source:
+    ...     index = tarkit.Index.parse(source.manifest())
+    >>> str(index.manifests[0].platform)
+    'linux/amd64'
     """
 
     media_type: str

@@ -21,7 +21,11 @@ _KNOWN = frozenset({"architecture", "os", "variant", "os.version", "os.features"
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """An operating system and CPU architecture, with an optional ``variant`` such as ``v7``."""
+    """An operating system and CPU architecture, with an optional ``variant`` such as ``v7``.
+
+    >>> tarkit.Platform.parse("linux/arm64/v8")
+    Platform(os='linux', architecture='arm64', variant='v8', os_version='', os_features=(), extra={})
+    """
 
     os: str
     architecture: str

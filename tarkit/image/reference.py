@@ -37,7 +37,11 @@ _PATH_LIMIT = 255
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The name of an image: ``domain`` and ``path``, with optional ``tag`` and ``digest``."""
+    """The name of an image: ``domain`` and ``path``, with optional ``tag`` and ``digest``.
+
+    >>> str(tarkit.Reference.parse("alpine:3"))
+    'docker.io/library/alpine:3'
+    """
 
     domain: str
     path: str

@@ -17,7 +17,11 @@ from tarkit.layout.source import LayoutSource
 from tarkit.managing.places import place_of, repository_at
 from tarkit.protocols import Source
 from tarkit.selection.select import Route, find_route
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    Transport,
+)
 from tarkit.values import replace
 
 if TYPE_CHECKING:
@@ -28,7 +32,7 @@ _Document = TypeVar("_Document", Manifest, Index)
 
 
 def annotate_image(
-    location: Location | str,
+    location: AnyLocation,
     annotations: Mapping[str, str | None],
     *,
     platform: Platform | None = None,

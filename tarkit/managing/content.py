@@ -16,7 +16,14 @@ from tarkit.layout.destination import LayoutDestination
 from tarkit.managing.places import place_of, repository_at
 from tarkit.protocols import Reader
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.location import Location, Transport, open_reader, open_writer
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    Transport,
+    open_reader,
+    open_writer,
+    to_location,
+)
 from tarkit.values import replace
 
 if TYPE_CHECKING:
@@ -27,7 +34,7 @@ _PLACES = (Transport.OCI, Transport.REGISTRY)
 
 @contextmanager
 def open_blob(
-    location: Location | str, digest: Digest | str, *, registry: RegistryOptions | None = None
+    location: AnyLocation, digest: Digest | str, *, registry: RegistryOptions | None = None
 ) -> Iterator[VerifyingReader]:
     """Open the blob *digest* at *location*, a container of images or one image; a context manager.
 
@@ -35,7 +42,7 @@ def open_blob(
     the digest. *registry* holds connection options. Raises :class:`~tarkit.errors.NotFoundError` if
     there is no such blob. A registry keeps manifests apart from blobs.
     """
-    location = Location.parse(location) if isinstance(location, str) else location
+    location = to_location(location)
     digest = Digest.parse(digest) if isinstance(digest, str) else digest
     with open_reader(location, registry=registry) as reader:
         for stream in _streams(reader, location, digest):
@@ -75,7 +82,7 @@ def _streams(reader: Reader, location: Location, digest: Digest) -> Iterator[Bin
 
 
 def put_blob(
-    location: Location | str, stream: BinaryIO, *, registry: RegistryOptions | None = None
+    location: AnyLocation, stream: BinaryIO, *, registry: RegistryOptions | None = None
 ) -> Descriptor:
     """Store all of *stream* as a blob at *location*, a layout or repository; return its descriptor.
 
@@ -98,7 +105,7 @@ def put_blob(
 
 
 def put_manifest(
-    location: Location | str,
+    location: AnyLocation,
     data: bytes,
     *,
     media_type: str = "",

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from tarkit.image.digest import Digest
 from tarkit.managing.places import place_of, repository_at
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    Transport,
+)
 from tarkit.values import dataclass
 
 if TYPE_CHECKING:
@@ -35,7 +39,7 @@ class Deletion:
     bytes: int = 0
 
 
-def delete_image(location: Location | str, *, registry: RegistryOptions | None = None) -> Deletion:
+def delete_image(location: AnyLocation, *, registry: RegistryOptions | None = None) -> Deletion:
     """Delete the image at *location*, and the content that no other image there uses.
 
     If the image has other names, only the given one goes. Signatures and other referrers in a

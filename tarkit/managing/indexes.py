@@ -15,12 +15,13 @@ from tarkit.managing.joined import JoinedSource, Part, parts_of
 from tarkit.managing.places import place_of
 from tarkit.protocols import MountingDestination, Source
 from tarkit.transports.location import (
+    AnyLocation,
     AnySource,
     Location,
     Transport,
     open_reader,
-    open_source,
     open_writer,
+    opened,
 )
 from tarkit.values import replace
 
@@ -33,7 +34,7 @@ _SUBJECT = "vnd.docker.reference.digest"  # BuildKit's annotation of an attestat
 
 
 def create_index(
-    destination: Location | str,
+    destination: AnyLocation,
     *sources: AnySource,
     options: CopyOptions | None = None,
     registry: RegistryOptions | None = None,
@@ -60,7 +61,7 @@ def create_index(
 
 
 def add_to_index(
-    destination: Location | str,
+    destination: AnyLocation,
     *sources: AnySource,
     options: CopyOptions | None = None,
     registry: RegistryOptions | None = None,
@@ -83,7 +84,7 @@ def add_to_index(
 
 
 def remove_from_index(
-    destination: Location | str,
+    destination: AnyLocation,
     *images: str,
     options: CopyOptions | None = None,
     registry: RegistryOptions | None = None,
@@ -114,7 +115,7 @@ def remove_from_index(
     return _change(destination, change, options, registry)
 
 
-def _place(destination: Location | str) -> Location:
+def _place(destination: AnyLocation) -> Location:
     return place_of(destination, "write indexes to", _PLACES)
 
 
@@ -124,12 +125,8 @@ def _parts(
     """Return the images of *sources*, each digest once; *stack* closes those that are opened here."""
     found: dict[Digest, Part] = {}
     for source in sources:
-        opened = (
-            stack.enter_context(open_source(source, registry=registry))
-            if isinstance(source, Location | str)
-            else source
-        )
-        for part in parts_of(opened):
+        image = stack.enter_context(opened(source, registry=registry))
+        for part in parts_of(image):
             found.setdefault(part.entry.digest, part)
     return list(found.values())
 
@@ -159,14 +156,14 @@ def _without(parts: Sequence[Part], goes: Callable[[Part], bool]) -> list[Part]:
 
 
 def _change(
-    destination: Location | str,
+    destination: AnyLocation,
     change: Callable[[list[Part], ExitStack], list[Part]],
     options: CopyOptions | None,
     registry: RegistryOptions | None,
 ) -> CopyResult:
     place = _place(destination)
     with ExitStack() as stack:
-        old = stack.enter_context(open_source(place, registry=registry))
+        old = stack.enter_context(opened(place, registry=registry))
         raw = old.manifest()
         name = place.name or next(iter(old.names), None)
         if name is None and place.transport is not Transport.REGISTRY:

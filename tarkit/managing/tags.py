@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 from tarkit.errors import UsageError
 from tarkit.image.digest import Digest
 from tarkit.managing.places import place_of, repository_at
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    Transport,
+)
 
 if TYPE_CHECKING:
     from tarkit.transports.registry.options import RegistryOptions
@@ -24,7 +28,7 @@ _PLACES = (
 
 
 def tag_image(
-    location: Location | str, *names: str, registry: RegistryOptions | None = None
+    location: AnyLocation, *names: str, registry: RegistryOptions | None = None
 ) -> Digest:
     """Give the image at *location* the additional *names*, without moving any layer or config.
 

@@ -82,6 +82,10 @@ class FileSystem(Closeable):
     Paths are relative to the image's root, with or without a leading slash. Every method raises
     :class:`~tarkit.errors.PathNotFoundError` if a path does not exist and
     :class:`~tarkit.errors.UnsafePathError` if symbolic links form a loop.
+
+    >>> with tarkit.open_source("fixtures/hello.tar") as source, tarkit.FileSystem.of(source) as files:
+    ...     files.read_text("/etc/motd")
+    'Welcome.\\n'
     """
 
     def __init__(self, tree: Tree, contents: LayerData) -> None:

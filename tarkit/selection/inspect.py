@@ -67,6 +67,11 @@ def inspect_image(source: Source, platform: Platform | None = None) -> ImageInfo
     """Return metadata of *source* or, if *platform* is given, of its image for that platform.
 
     Raises :class:`~tarkit.errors.ImageNotFoundError` if there is no such image.
+
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     info = tarkit.inspect_image(source)
+    >>> info.name, str(info.platform), info.created
+    ('hello:latest', 'linux/amd64', '2024-01-02T03:04:05Z')
     """
     stated = source.platform if isinstance(source, StatedSource) else None
     name = source.names[0] if source.names else ""

@@ -43,6 +43,11 @@ def select_image(source: Source, platform: Platform | None = None) -> RawManifes
     Nested indexes are searched as well. Without *platform*, an index with only one present image
     selects that image.
     Raises :class:`ImageNotFoundError`, which lists the available platforms.
+
+    >>> with tarkit.open_source("oci:alpha/crane-oci-multiarch") as source:
+    ...     arm = tarkit.select_image(source, tarkit.Platform.parse("linux/arm64"))
+    >>> arm.media_type
+    'application/vnd.oci.image.manifest.v1+json'
     """
     return find_route(source, platform).image
 
@@ -209,6 +214,11 @@ def read_config(source: Source, manifest: Manifest) -> bytes:
     """Return the verified bytes of *manifest*'s config.
 
     Raises :class:`LimitExceededError` if it is larger than `METADATA_LIMIT`.
+
+    >>> with tarkit.open_image("fixtures/hello.tar") as image:
+    ...     data = tarkit.read_config(image.source, image.manifest)
+    >>> image.manifest.config.digest.matches(data)
+    True
     """
     descriptor = manifest.config
     if descriptor.size > METADATA_LIMIT:

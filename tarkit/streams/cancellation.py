@@ -29,6 +29,15 @@ class Cancellation:
 
     Call :meth:`cancel` from any thread or signal handler. It also ends waits for a registry or a
     daemon. One object can cover several blocks in several threads, and stays cancelled.
+
+    >>> cancellation = tarkit.Cancellation()
+    >>> cancellation.cancel()
+    >>> try:
+    ...     with cancellation:
+    ...         tarkit.verify("fixtures/hello.tar")
+    ... except tarkit.CancelledError:
+    ...     print("cancelled")
+    cancelled
     """
 
     def __init__(self) -> None:

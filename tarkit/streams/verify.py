@@ -52,6 +52,11 @@ class VerifyingReader(ChunkReader):
     :attr:`algorithm` is that of *digest*, or sha256; :attr:`expected` and :attr:`expected_size` are
     the given values. :attr:`digest` is available only after the checks have passed, so no content
     gets the name of a wrong digest. With *aside* a thread hashes, which suits long streams.
+
+    >>> import io
+    >>> with tarkit.VerifyingReader(io.BytesIO(b"hi"), size=2) as reader:
+    ...     reader.read(), reader.digest.matches(b"hi")
+    (b'hi', True)
     """
 
     def __init__(

@@ -15,14 +15,14 @@ from tarkit.syncing.options import SyncOptions, SyncResult
 from tarkit.syncing.planning import Planned, plan_images
 from tarkit.syncing.readers import Readers
 from tarkit.syncing.targets import Target
-from tarkit.transports.location import Location
+from tarkit.transports.location import AnyLocation, to_location
 from tarkit.transports.registry.images_writer import RegistryImagesWriter
 from tarkit.values import replace
 
 
 def copy_images(
-    sources: Iterable[Location | str],
-    destination: Location | str,
+    sources: Iterable[AnyLocation],
+    destination: AnyLocation,
     options: SyncOptions | None = None,
 ) -> SyncResult:
     """Copy the images at *sources* to *destination*: an archive, a layout or a registry.
@@ -50,8 +50,8 @@ def copy_images(
         return replace(result, failed=(*failed, *result.failed))
 
 
-def _item(source: Location | str, options: SyncOptions) -> Item:
-    location = Location.parse(source) if isinstance(source, str) else source
+def _item(source: AnyLocation, options: SyncOptions) -> Item:
+    location = to_location(source)
     return Item(location, registry=options.source_registry if is_registry(location) else None)
 
 

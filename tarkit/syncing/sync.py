@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,7 +22,11 @@ from tarkit.syncing.planning import Planned, plan_images
 from tarkit.syncing.present import Present, is_exact, manifests_to_copy
 from tarkit.syncing.readers import Readers
 from tarkit.syncing.targets import Target
-from tarkit.transports.location import Location
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    to_location,
+)
 from tarkit.values import dataclass, replace
 
 
@@ -43,7 +48,7 @@ class Transfer:
 
 
 def sync(
-    source: Location | str, destination: Location | str, options: SyncOptions | None = None
+    source: AnyLocation, destination: AnyLocation, options: SyncOptions | None = None
 ) -> SyncResult:
     """Copy the images of *source* to *destination*, except those that it already has.
 
@@ -62,7 +67,7 @@ def sync(
 
 
 def plan_sync(
-    source: Location | str, destination: Location | str, options: SyncOptions | None = None
+    source: AnyLocation, destination: AnyLocation, options: SyncOptions | None = None
 ) -> tuple[list[Transfer], list[FailedImage]]:
     """Return what :func:`sync` would do with the same arguments, and the images that would fail.
 
@@ -75,9 +80,7 @@ def plan_sync(
 class _Sync:
     """One operation: the images to move, and those that failed so far."""
 
-    def __init__(
-        self, source: Location | str, destination: Location | str, options: SyncOptions
-    ) -> None:
+    def __init__(self, source: AnyLocation, destination: AnyLocation, options: SyncOptions) -> None:
         self._options = replace(options, all_images=True)
         self._source = source
         self._target = Target.parse(destination, self._options)
@@ -147,11 +150,11 @@ class _Sync:
 
     def _wanted(self) -> Iterable[Item | Repository]:
         registry, tags = self._options.source_registry, self._options.tags
-        if isinstance(self._source, str) and is_list(self._source):
+        if not isinstance(self._source, Location) and is_list(os.fspath(self._source)):
             if tags is not None:
                 raise UsageError("--tags needs a repository as the source")
             return list(read_list(Path(self._source), registry))
-        location = Location.parse(self._source) if isinstance(self._source, str) else self._source
+        location = to_location(self._source)
         if not is_registry(location):
             if tags is not None:
                 raise UsageError("--tags needs a repository as the source", where=str(location))

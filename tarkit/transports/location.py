@@ -49,6 +49,9 @@ class Location:
     """A ``transport`` and ``path``, and optionally one image there, by ``name`` or zero-based ``index``.
 
     The path of a Docker daemon is empty: the environment selects the daemon.
+
+    >>> tarkit.Location.parse("docker-archive:app.tar:app:1").name
+    'app:1'
     """
 
     transport: Transport
@@ -57,12 +60,15 @@ class Location:
     index: int | None = None
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str | os.PathLike[str]) -> Self:
         """Parse a location as written on the command line; raises :class:`UsageError`.
 
         Text without a transport is a plain path, colons included; selecting an image by name
-        requires a transport.
+        requires a transport. A :class:`~pathlib.Path` is always a plain path.
         """
+        if not isinstance(text, str):
+            path = os.fspath(text)
+            return cls(Transport.ANY, _required(path, path))
         match = _PREFIX.fullmatch(text)
         if match is None or _DRIVE.match(text) or (os.sep in match[1]):
             return cls(Transport.ANY, _required(text, text))
@@ -108,12 +114,16 @@ class Location:
         return f"{prefix}{self.path}{selector}"
 
 
-AnySource: TypeAlias = Source | Location | str
+AnyLocation: TypeAlias = Location | str | os.PathLike[str]
+"""A location, its text, or the plain path of a container of images."""
+
+AnySource: TypeAlias = Source | AnyLocation
 """An image of an open reader, or the location of one."""
 
 
-def _to_location(location: Location | str) -> Location:
-    return Location.parse(location) if isinstance(location, str) else location
+def to_location(location: AnyLocation) -> Location:
+    """Return *location* parsed; see :meth:`Location.parse`."""
+    return location if isinstance(location, Location) else Location.parse(location)
 
 
 def _split(rest: str) -> tuple[str, str | None, int | None]:
@@ -147,7 +157,7 @@ def _required(path: str, text: str) -> str:
 
 
 def open_reader(
-    location: Location | str,
+    location: AnyLocation,
     *,
     metadata_only: bool = False,
     follow_links: bool = False,
@@ -160,8 +170,16 @@ def open_reader(
     *registry* holds connection options and credentials.
     Raises :class:`PathNotFoundError` if the location does not exist, and :class:`NotAnImageError`
     for a plain path to anything but an image.
+
+    Other errors are :class:`UsageError` for a malformed location and, once the reader is used,
+    :class:`~tarkit.errors.VerificationError`, :class:`~tarkit.errors.AuthenticationError` and
+    :class:`~tarkit.errors.TransportError`.
+
+    >>> with tarkit.open_reader("fixtures/hello.tar") as reader:
+    ...     [image.names for image in reader.images()]
+    [('hello:latest',)]
     """
-    location = _to_location(location)
+    location = to_location(location)
     if location.transport is Transport.ANY:
         from tarkit.transports.sniff import sniff
 
@@ -250,14 +268,22 @@ def _no_stream(location: Location) -> UsageError:
 
 @contextmanager
 def open_source(
-    location: Location | str,
+    location: AnyLocation,
     *,
     metadata_only: bool = False,
     follow_links: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Iterator[Source]:
-    """Open the image at *location* and close it after the block; see :func:`open_reader`."""
-    location = _to_location(location)
+    """Open the image at *location* and close it after the block; see :func:`open_reader`.
+
+    Raises :class:`~tarkit.errors.ImageNotFoundError` if *location* names no image of the container,
+    and :class:`~tarkit.errors.AmbiguousImageError` if it names none of several.
+
+    >>> with tarkit.open_source("docker-archive:fixtures/hello.tar:hello:latest") as source:
+    ...     source.manifest().is_index
+    False
+    """
+    location = to_location(location)
     with open_reader(
         location, metadata_only=metadata_only, follow_links=follow_links, registry=registry
     ) as reader:
@@ -265,17 +291,17 @@ def open_source(
 
 
 @contextmanager
-def opened(source: AnySource) -> Iterator[Source]:
+def opened(source: AnySource, *, registry: RegistryOptions | None = None) -> Iterator[Source]:
     """Yield *source* if it is open already; otherwise open that location and close it after the block."""
-    if isinstance(source, Location | str):
-        with open_source(source) as image:
+    if isinstance(source, Location | str | os.PathLike):
+        with open_source(source, registry=registry) as image:
             yield image
     else:
         yield source
 
 
 def open_writer(
-    location: Location | str,
+    location: AnyLocation,
     *,
     docker_format: DockerFormat | None = None,
     docker_platform: Platform | None = None,
@@ -290,8 +316,21 @@ def open_writer(
     images. Layouts and registries keep their other images.
     Raises :class:`UsageError` if the location cannot be written to, and :class:`RefusedError` if
     the path holds anything but an image.
+
+    Parameters:
+
+    - *location*: a transport, path and optional name; a plain path is not enough.
+    - *docker_format*: the format of a docker archive; by default one that every tool reads.
+    - *verify_existing*: hash the blobs in a layout before they are reused.
+    - *registry*: connection options and credentials.
+
+    Returns the writer of the transport.
+
+    >>> with tarkit.open_writer("oci:written") as writer:
+    ...     writer.where
+    'written'
     """
-    location = _to_location(location)
+    location = to_location(location)
     if location.transport is Transport.ANY:
         require_transport(location)
         forms = [f"docker-archive:{location.path}", f"oci-archive:{location.path}"]

@@ -26,7 +26,7 @@ from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_
 from tarkit.transports.docker_archive.items import DockerImage, choose_image, choose_item
 from tarkit.transports.docker_archive.legacy import legacy_items
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.location import AnyLocation, Location, Transport, to_location
 from tarkit.transports.oci_layout.reader import DirectoryFiles
 from tarkit.values import replace
 from tarkit.verifying.agreement import check_agreement
@@ -60,7 +60,7 @@ _REFERENCE_LOSSES = (
 
 
 def verify(
-    location: Location | str,
+    location: AnyLocation,
     *,
     follow_links: bool = False,
     registry: RegistryOptions | None = None,
@@ -76,9 +76,12 @@ def verify(
     Raises :class:`~tarkit.errors.NotFoundError` if the location or image does not exist,
     :class:`~tarkit.errors.AmbiguousImageError` if several images have the name, and
     :class:`~tarkit.errors.NotAnImageError` if a plain path is not a container of images.
+
+    >>> report = tarkit.verify("fixtures/hello.tar")
+    >>> report.ok, report.findings
+    (True, ())
     """
-    if isinstance(location, str):
-        location = Location.parse(location)
+    location = to_location(location)
     tracker = ProgressTracker(on_progress)
     if location.transport is Transport.REGISTRY:
         return _verify_remote(location, registry, tracker)

@@ -25,7 +25,16 @@ from tarkit.values import dataclass
 
 @dataclass(slots=True)
 class Overlay:
-    """A list of changes in the order of application; each method appends one and returns the overlay."""
+    """A list of changes in the order of application; each method appends one and returns the overlay.
+
+    >>> overlay = tarkit.Overlay().write("/etc/motd", b"Hi!").remove("/bin")
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.FileSystem.of(source, overlay=overlay) as files,
+    ... ):
+    ...     files.read_text("/etc/motd"), files.exists("/bin")
+    ('Hi!', False)
+    """
 
     changes: list[Change] = field(default_factory=list)
 

@@ -29,6 +29,12 @@ class DirectoryReader(Closeable):
 
     It needs no :class:`~tarkit.selection.catalog.Catalog`: ``dir:`` locations cannot select an
     image, so an error must not offer names or positions.
+
+    >>> with tarkit.open_image("fixtures/hello.tar") as image:
+    ...     _ = image.copy_to("dir:directory")
+    >>> with tarkit.DirectoryReader.open("directory") as reader:
+    ...     len(reader.images())
+    1
     """
 
     def __init__(self, path: Path, *, follow_links: bool = False) -> None:

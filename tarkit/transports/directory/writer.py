@@ -37,7 +37,15 @@ _NEW, _OLD = "new", "old"
 
 
 class DirectoryWriter:
-    """Writes one image to the directory *path*, replacing an existing image."""
+    """Writes one image to the directory *path*, replacing an existing image.
+
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.DirectoryWriter.open("files") as writer,
+    ... ):
+    ...     tarkit.copy_image(source, writer.destination()).copied
+    3
+    """
 
     def __init__(self, path: Path, directories: _Directories, stack: ExitStack) -> None:
         self.where = str(path)

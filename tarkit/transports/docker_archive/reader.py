@@ -33,6 +33,10 @@ class DockerArchiveReader(ArchiveHolder):
     """The images of a docker archive of any version.
 
     ``manifest`` holds the readable items of ``manifest.json``, unchanged.
+
+    >>> with tarkit.DockerArchiveReader.open("fixtures/hello.tar") as reader:
+    ...     reader.manifest[0].repo_tags
+    ('hello:latest',)
     """
 
     manifest: tuple[ManifestItem, ...]

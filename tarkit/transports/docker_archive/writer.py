@@ -25,6 +25,12 @@ class DockerArchiveWriter:
 
     Shared layers are stored once. An image that is committed twice becomes one item with the names
     of both commits.
+
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.DockerArchiveWriter.open("docker.tar") as writer,
+    ... ):
+    ...     _ = tarkit.copy_image(source, writer.destination("example.org/hello:1"))
     """
 
     def __init__(self, output: ArchiveOutput, body: ArchiveBody) -> None:

@@ -23,6 +23,10 @@ class TlsFiles:
     """A ``directory`` with ``ca.pem``, ``cert.pem`` and ``key.pem``, each optional.
 
     Unless ``verify`` is true, the daemon's certificate is not checked.
+
+    >>> from pathlib import Path
+    >>> tarkit.TlsFiles(Path("certificates")).verify
+    True
     """
 
     directory: Path
@@ -35,6 +39,9 @@ class Daemon:
 
     The timeouts, in seconds, limit connecting, receiving a whole response, and each pause while an
     image is sent or received. The last is long, since the daemon packs and unpacks images silently.
+
+    >>> tarkit.Daemon("unix:///run/docker.sock").host
+    'unix:///run/docker.sock'
     """
 
     host: str

@@ -13,7 +13,12 @@ from tarkit.tar.holder import ArchiveHolder
 
 
 class OCIArchiveReader(ArchiveHolder):
-    """The images of an OCI archive."""
+    """The images of an OCI archive.
+
+    >>> with tarkit.OCIArchiveReader.open("alpha/skopeo-oci-archive.tar") as reader:
+    ...     len(reader.images())
+    1
+    """
 
     def __init__(self, archive: Archive) -> None:
         super().__init__(archive)

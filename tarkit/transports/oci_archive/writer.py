@@ -25,7 +25,14 @@ from tarkit.values import replace
 
 
 class OCIArchiveWriter:
-    """Writes an OCI archive of any number of images, replacing an existing file."""
+    """Writes an OCI archive of any number of images, replacing an existing file.
+
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.OCIArchiveWriter.open("oci.tar") as writer,
+    ... ):
+    ...     _ = tarkit.copy_image(source, writer.destination("example.org/hello:1"))
+    """
 
     def __init__(self, output: ArchiveOutput) -> None:
         self.where = output.where

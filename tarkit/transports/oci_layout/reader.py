@@ -45,7 +45,12 @@ class DirectoryFiles:
 
 
 class OCILayoutReader(Closeable):
-    """The images of an OCI layout directory (image-spec image-layout.md)."""
+    """The images of an OCI layout directory (image-spec image-layout.md).
+
+    >>> with tarkit.OCILayoutReader.open("alpha/umoci-oci") as reader:
+    ...     [name for image in reader.images() for name in image.names]
+    ['one', 'two']
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout

@@ -44,6 +44,12 @@ class OCILayoutWriter:
 
     With *verify_existing*, existing blobs are hashed before reuse; otherwise a matching size is
     enough.
+
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.OCILayoutWriter.open("layout-written") as writer,
+    ... ):
+    ...     _ = tarkit.copy_image(source, writer.destination("example.org/hello:1"))
     """
 
     def __init__(

@@ -21,6 +21,9 @@ class Credentials:
     """A user name and password, or an ``identity_token`` to exchange for access tokens.
 
     ``origin`` names their source in messages.
+
+    >>> tarkit.Credentials("user", "secret", origin="the test").username
+    'user'
     """
 
     username: str = ""

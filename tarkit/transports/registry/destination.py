@@ -12,7 +12,7 @@ from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, is_acceptable
 from tarkit.image.reference import Reference
 from tarkit.image.referrer import subject_of
-from tarkit.protocols import Profile, Source
+from tarkit.protocols import DerivedSource, Profile, Source
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.registry.known_layers import layers_by_diff_id
 from tarkit.transports.registry.messages import Answer
@@ -55,6 +55,8 @@ class RegistryDestination:
 
     def mount_from(self, source: Source) -> None:
         """See :class:`tarkit.protocols.MountingDestination`."""
+        if isinstance(source, DerivedSource) and source.base is not None:
+            source = source.base
         if isinstance(source, RegistrySource):
             origin = source.repository
             if origin.domain == self._repository.domain and origin.path != self._repository.path:

@@ -27,6 +27,14 @@ def fetch_layer(layer: Descriptor, registry: RegistryOptions | None = None) -> B
 
     *registry* sets how to connect; its credentials are not sent to these hosts. Raises the error of
     the last URL if all fail.
+
+    >>> foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+    >>> layer = tarkit.Descriptor(foreign, tarkit.Digest.of(b""), 0, urls=("ftp://host/layer",))
+    >>> try:
+    ...     tarkit.fetch_layer(layer)
+    ... except tarkit.TarkitError as error:
+    ...     print(type(error).__name__)
+    UnsupportedError
     """
     failure: TarkitError = BlobNotFoundError(f"layer {layer.digest} has no URL")
     for url in layer.urls:

@@ -18,6 +18,9 @@ class RetryPolicy:
     pauses of ``delay`` seconds, doubled each time; if a registry asks for a pause longer than
     ``longest``, the request fails at once. All requests to a token server share ``attempts``
     failures in a row; after these, it is not asked again for ``longest`` seconds.
+
+    >>> tarkit.RetryPolicy(attempts=2).attempts
+    2
     """
 
     connect: float = 30.0
@@ -36,6 +39,9 @@ class RegistryOptions:
     Docker, podman and skopeo. ``cert_dir`` holds trusted roots (``*.crt``) and client certificates
     (``*.cert`` with ``*.key``). ``tls_verify=False`` accepts any certificate, and plain HTTP.
     ``base_url`` is the URL of the API if it differs from the host in the name, as for a mirror.
+
+    >>> tarkit.RegistryOptions(tls_verify=False).tls_verify
+    False
     """
 
     credentials: Credentials | None = field(default=None, repr=False)

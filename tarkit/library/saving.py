@@ -71,7 +71,8 @@ def save_image(
     source.manifest()  # fail on a missing image before creating the destination
     location = to_location(location)
     rules = _NAME_RULES.get(location.transport, NameRules.ANY)
-    chosen = rules.choose([name for name in (location.name, *names) if name], source.names)
+    named = [location.name] if location.name else []
+    chosen = rules.choose([*named, *names], source.names)
     kept, known = Kept(), KnownLayers()
     with open_writer(
         location,

@@ -1,7 +1,7 @@
-"""Storing file data in an image, at the same blocks for any source and reading order.
+"""Store file data in an image, at the same blocks for any source and reading order.
 
-If layers can be read from the top, one pass stores their data, except files known to be hidden by
-layers read before. If not, or if the data may not fit, a first pass measures the data: blocks of
+If layers can be read from the top, one pass stores their data and skips files that a layer above
+is known to hide. If not, or if the data may not fit, a first pass measures the data: blocks of
 zeros become holes, so the size in the image depends on the content. Then the same blocks are
 reserved, and a second pass stores the data in any order.
 """
@@ -18,7 +18,7 @@ _BLOCK = 4096
 
 
 class Sizes:
-    """A sink that measures how many bytes of an image the data at each place needs."""
+    """A sink that measures how much space the data at each place takes up in an image."""
 
     def __init__(self) -> None:
         self._measured: dict[DataLocation, int] = {}
@@ -27,15 +27,15 @@ class Sizes:
         return place in self._measured
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """Measure a file; see :class:`tarkit.rootfs.passes.Sink`."""
+        """Measure the data of *member*, as a :class:`tarkit.rootfs.passes.Sink`."""
         self._measured[place] = data_size(chunks, member.size, regions_of(member))
 
     def get(self, place: DataLocation) -> int:
-        """Return the measured size of the data at *place*."""
+        """Return the measured size of the data at *place* in bytes."""
         return self._measured[place]
 
     def at_most(self, nodes: Mapping[DataLocation, Node]) -> int:
-        """Return an upper bound of the bytes of all *nodes*, exact if all were measured."""
+        """Return an upper bound of the bytes for all *nodes*, exact if all were measured."""
         return sum(
             self._measured.get(place, -(-node.member.stored // _BLOCK) * _BLOCK)
             for place, node in nodes.items()
@@ -60,7 +60,7 @@ class BlockSink:
         self._reserved[place] = self._writer.reserve(self.sizes.get(place))
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """Store a file; see :class:`tarkit.rootfs.passes.Sink`."""
+        """Store the data of *member*, as a :class:`tarkit.rootfs.passes.Sink`."""
         reserved = self._reserved.pop(place, None)
         regions = regions_of(member)
         if reserved is None:
@@ -71,8 +71,9 @@ class BlockSink:
     def settle(self, wanted: Mapping[DataLocation, Node]) -> list[Node]:
         """Discard data that is not *wanted*; return the nodes whose data is not stored yet.
 
-        Reserves blocks for measured data that has none.
+        Also reserves blocks for missing data that was measured.
         """
+        # Sorted, since the order of discards decides the order in which holes are reused.
         for place in sorted(self.contents.keys() - wanted.keys()):
             self._writer.discard(self.contents.pop(place))
         for place in sorted(self._reserved.keys() - wanted.keys()):
@@ -84,7 +85,7 @@ class BlockSink:
         return [wanted[place] for place in missing]
 
     def _delivery(self, place: DataLocation) -> tuple[bool, int, int]:
-        """Return the sort key of the usual order of delivery: from the top, the overlay last."""
+        """Return a sort key for the usual order of delivery: from the top, the overlay last."""
         return place.layer == self._overlay, -place.layer, place.offset
 
 
@@ -96,5 +97,5 @@ def regions_of(member: Member) -> Sequence[Region] | None:
 
 
 def by_place(nodes: Iterable[Node]) -> dict[DataLocation, Node]:
-    """Return the *nodes* that have data, by its place."""
+    """Return the *nodes* that have data, keyed by its place."""
     return {place: node for node in nodes if (place := node.place) is not None}

@@ -1,4 +1,4 @@
-"""Translation of the merged tree of an image to nodes of an ext4 image."""
+"""Translate the merged tree of an image to the nodes of an ext4 image."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FORMATS = {
 
 
 class Translation:
-    """Translates a tree to ext4 nodes, with *contents* by place in the layers.
+    """Translates a tree to ext4 nodes, with *contents* keyed by place in the layers.
 
-    ``dropped`` counts extended attributes that ext4 has no namespace for, ``lost`` inodes with
-    attributes that Linux cannot read.
+    ``dropped`` counts the extended attributes for which ext4 has no namespace, ``lost`` the inodes
+    with attributes that Linux cannot read.
     """
 
     def __init__(self, contents: Mapping[DataLocation, FileExtents]) -> None:
@@ -54,6 +54,7 @@ class Translation:
         return made, children
 
     def _leaf(self, node: Node) -> ext4.Ext4Node:
+        # Only inodes with several links are remembered, which keeps the map small.
         if node.links == 1:
             return self._inode(node)
         made = self._shared.get(node)

@@ -1,4 +1,4 @@
-"""Completing the file system around contents already stored."""
+"""Complete the file system around contents already stored."""
 
 from __future__ import annotations
 
@@ -95,6 +95,7 @@ class Finisher:
         size = size if isinstance(size, int) else layout.geometry.blocks * BLOCK
         self._image.set_size(size)
         if not self._options.sparse:
+            # Otherwise blocks that were never written stay holes.
             self._image.reserve(size)
         if on_settled is not None:
             on_settled(min(placer.settled, *layout.inode_tables) * BLOCK)

@@ -1,4 +1,4 @@
-"""The writer of images: first file contents, as they arrive, then the tree."""
+"""The writer of ext4 images: it stores file contents as they arrive, and the tree last."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tarkit.streams.uncached import Buffer
 class Ext4Writer(Closeable):
     """Writes one ext4 image: call :meth:`store` any number of times, then :meth:`finish` once.
 
-    A context manager; not thread-safe. The same calls with the same options give the same bytes,
+    A context manager; not thread-safe. The same calls with the same options write the same bytes,
     however contents are split into chunks. The file is not a valid file system until :meth:`finish`
     returns. After an error it never becomes one, and the caller should remove it.
 
@@ -89,10 +89,7 @@ class Ext4Writer(Closeable):
         return contents
 
     def reserve(self, size: int) -> FileExtents:
-        """Reserve blocks for *size* bytes of data, which :meth:`fill` stores later.
-
-        Until then they are zeros.
-        """
+        """Reserve zeroed blocks for *size* bytes of data, which :meth:`fill` stores later."""
         blocks = self._space.take(blocks_of(size))
         return FileExtents(size, tuple(extents_of(blocks)))
 
@@ -128,28 +125,29 @@ class Ext4Writer(Closeable):
     def finish(self, root: Ext4Node, on_settled: Callable[[int], None] | None = None) -> Ext4Result:
         """Write the file system whose root directory is *root*.
 
-        *on_settled* is called during this with the number of bytes at the front that no longer
-        change, so that the caller can start to read them.
+        *on_settled* is called with the number of bytes at the front that no longer change, as soon
+        as it is known, so that the caller can start to read them.
 
         Raises :class:`UnsupportedError` or :class:`UnsafePathError`, with the path, if ext4 cannot
-        store a node, and ``ValueError`` unless each file stored and not discarded belongs to
+        store a node, and ``ValueError`` unless each stored file that was not discarded belongs to
         exactly one node.
         """
         if self._unfinished:
-            raise ValueError(f"{self._unfinished} files were not stored to their end")
+            raise ValueError(f"{self._unfinished} files were not stored completely")
         self._space.put_back()
         finisher = Finisher(self._image, self._space, root, self._options)
         extents = finisher.contents_extents()
         held, stored = sum([extent.count for extent in extents]), self._space.taken
         if held != stored:
-            raise ValueError(f"nodes have {held} blocks of contents, {stored} are stored")
+            raise ValueError(f"the tree has {held} blocks of contents, but {stored} are stored")
+        # Contents are stored once and a node is unique, so equal first blocks mean a shared file.
         if len({extent.physical for extent in extents}) < len(extents):
             raise ValueError("two nodes have the same contents")
         return finisher.finish(on_settled)
 
 
 def _first_space(options: Ext4Options) -> Space:
-    """Return all blocks except those that descriptors may need."""
+    """Return a space of all blocks except those that descriptors may need."""
     if isinstance(options.size, int):
         blocks = options.size // BLOCK
         wide = blocks > MAX_NARROW_BLOCKS

@@ -21,12 +21,18 @@ def standard_text() -> TextIO:
 
 
 def standard_input() -> BinaryIO:
-    """Return standard input, the input ``-``, as bytes; raises as :func:`standard_text`."""
+    """Return standard input, the input ``-``, as bytes.
+
+    Raises :class:`TransportError` if it is closed.
+    """
     return standard_text().buffer
 
 
 def standard_output() -> BinaryIO:
-    """Return standard output, the output ``-``, as bytes; raises as :func:`standard_text`."""
+    """Return standard output, the output ``-``, as bytes.
+
+    Raises :class:`TransportError` if it is closed.
+    """
     if sys.stdout is None:
         raise TransportError("is closed", where="standard output")
     return sys.stdout.buffer

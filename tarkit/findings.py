@@ -17,7 +17,7 @@ from tarkit.errors import (
 
 
 class Severity(Enum):
-    """Severity of a finding. Only errors make a verification fail."""
+    """The severity of a finding; only errors make a verification fail."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -28,7 +28,7 @@ _ERROR, _WARNING, _NOTE = Severity
 
 
 class Rule(Enum):
-    """A rule with its ``id`` and ``severity``; docs/guides/verifying.md explains each."""
+    """A rule with its ``id`` and ``severity``; docs/guides/verifying.md explains all rules."""
 
     ARCHIVE_TRUNCATED = "archive-truncated", _ERROR
     ARCHIVE_MALFORMED = "archive-malformed", _ERROR
@@ -73,7 +73,7 @@ class Rule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A violation of the rule with the id ``rule`` at ``where`` in a container, in one line."""
+    """A violation of the rule with the id ``rule`` at ``where`` in a container."""
 
     rule: str
     severity: Severity
@@ -107,9 +107,9 @@ class Findings:
         self._broken.add((rule, where))
 
     def blame(self, error: TarkitError, where: str, rule: Rule = Rule.UNREADABLE) -> None:
-        """Record *error* under the rule for its class, or under *rule* if its class has none.
+        """Record *error* under the rule for its class, or under *rule* if no rule fits its class.
 
-        Raises *error* itself if it is a :class:`CancelledError`, which is no fault of the image.
+        Raises *error* itself if it is a :class:`CancelledError`, which is not a fault of the image.
         """
         if isinstance(error, CancelledError):
             raise error
@@ -132,7 +132,7 @@ class Findings:
         return any(rule in rules for rule, _ in self._broken)
 
     def report(self) -> Report:
-        """Return all findings by severity, errors first; within a severity, in the order recorded."""
+        """Return all findings, errors first; within a severity, in the order of recording."""
         severities = list(Severity)  # most severe first; sorting is stable
         return Report(
             tuple(sorted(self._found, key=lambda found: severities.index(found.severity)))

@@ -1,4 +1,4 @@
-"""Progress events of a copy, one blob at a time."""
+"""Report the progress of a copy, one blob at a time."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Event(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """An event of one blob and the state of the whole copy.
+    """An event of one blob, and the state of the whole copy.
 
     ``digest`` is the blob's digest at the source; ``done`` of its ``size`` bytes have been read.
-    The copy has finished ``blobs_done`` of ``blobs`` blobs and ``total_done`` of ``total`` bytes in
-    ``seconds``. Reused blobs count as done. If a copy has several images, each adds to the totals
-    when it starts.
+    ``blobs_done`` of ``blobs`` blobs and ``total_done`` of ``total`` bytes were finished in
+    ``seconds``. Reused blobs count as done. If a copy has several images, each image adds to the
+    totals when it starts.
     """
 
     event: Event
@@ -57,7 +57,7 @@ class Progress:
 
     @property
     def speed(self) -> int:
-        """Average bytes per second since the start."""
+        """Average speed since the start, in bytes per second."""
         return int(self.total_done / self.seconds) if self.seconds > 0 else 0
 
 
@@ -98,14 +98,14 @@ class ProgressTracker:
         return _WatchedStream(stream, blob, self)
 
     def advance(self, blob: Descriptor, done: int, step: int) -> None:
-        """Count *step* more bytes of *blob*, *done* in all.
+        """Count *step* more bytes of *blob*, which make *done* bytes in all.
 
         Raises :class:`CancelledError` if the copy was cancelled.
         """
         self.check()
         with self._lock:
             self.read += step
-            # A retry starts at 0 again and lowers the total.
+            # A retry starts at 0 again, so the total may decrease.
             self._total_done += done - self._done.get(blob.digest, 0)
             self._done[blob.digest] = done
         now = time.monotonic()
@@ -122,7 +122,7 @@ class ProgressTracker:
         self.tell(event, blob, blob.size)
 
     def tell(self, event: Event, blob: Descriptor, done: int = 0) -> None:
-        """Report *event* of *blob*, of which *done* bytes were read, to the callback."""
+        """Report *event* of *blob*, of which *done* bytes have been read, to the callback."""
         if self._on_progress is None:
             return
         with self._lock:  # callbacks run one at a time

@@ -30,8 +30,8 @@ def data_blocks(
 ) -> Iterable[tuple[int, Buffer]]:
     """Return the nonzero blocks of a file of *size* bytes, with their offsets.
 
-    *chunks* are the content of the file, or only that of its *segments* if it is sparse. Each
-    result begins and ends on a block boundary, or ends with the file. In files over 512 MiB the results
+    *chunks* are the content of the file, or only that of its *segments* if it is sparse. Results
+    begin and end on a block boundary, or end with the file. In files over 512 MiB the results
     include short stretches of zeros, so that there are at most :data:`MOST_HOLES` holes.
 
     Raises :class:`TruncatedError` or :class:`SizeMismatchError` if *chunks* have too little or too

@@ -30,7 +30,7 @@ COMMANDS = (
     "login",
     "logout",
 )
-"""The module of each name defines the function ``NAME_command``."""
+"""The command names; module NAME defines the function ``NAME_command``."""
 
 
 def _print_version(value: bool) -> None:
@@ -53,7 +53,7 @@ def _root(
 def build_app(arguments: Sequence[str]) -> typer.Typer:
     """Return the application with the command in *arguments*, or with all commands.
 
-    Importing all of them would take longer than running most of them.
+    Importing all commands would take longer than running most of them.
     """
     app = typer.Typer(
         name="tarkit",
@@ -63,7 +63,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    # options before the command, such as --help, need all commands
+    # Options before the command, such as --help, need all commands.
     wanted = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
     for name in wanted:
         module = import_module(f"tarkit.cli.{name}")
@@ -72,7 +72,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code; print any error as one line on stderr."""
+    """Run the command line and return its exit code; print an error as one line on stderr."""
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     try:
         code = _run(arguments)
@@ -86,9 +86,10 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # the locale may lack a character of a name
+        if isinstance(stream, TextIOWrapper):  # the locale may not support a character of a name
             stream.reconfigure(errors="backslashreplace")
     code = build_app(arguments)(arguments, prog_name="tarkit", standalone_mode=False)
+    # Without standalone mode, errors and exit codes are ours to handle.
     if code == INTERRUPTED:  # typer returns it after a KeyboardInterrupt
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

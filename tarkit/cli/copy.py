@@ -77,7 +77,7 @@ def copy_command(
         ),
     ] = None,
     sparse: Annotated[
-        Sparse | None, typer.Option(help="How to handle a partially copied index.")
+        Sparse | None, typer.Option(help="How to handle an index that is not copied completely.")
     ] = None,
     compression: Annotated[
         LayerCompression, typer.Option(help="Compression for layers.")
@@ -87,7 +87,7 @@ def copy_command(
     ] = None,
     preserve_digests: Annotated[
         bool,
-        typer.Option("--preserve-digests", help="Fail rather than change a manifest or layer."),
+        typer.Option("--preserve-digests", help="Fail instead of changing a manifest or layer."),
     ] = False,
     tag: Annotated[
         list[str] | None, typer.Option(help="Additional name for the copy; may be repeated.")
@@ -116,7 +116,7 @@ def copy_command(
         Path | None, typer.Option(help="Write the digest of the copy to this file.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent blobs.")
+        int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent transfers.")
     ] = None,
     follow_links: FollowLinks = False,
     creds: Creds = None,
@@ -129,12 +129,13 @@ def copy_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Copy an image to another location or format; all data is verified."""
+    """Copy an image to another location or format and verify all data."""
     from_location, to_location = Location.parse(source), Location.parse(destination)
     if json_output and to_location.is_stream:
         raise UsageError("--json and the archive cannot both use standard output")
     if all_images and platform:
         raise UsageError("--all and --platform are mutually exclusive")
+    # Fail before the copy instead of after it.
     if digest_file and not output_path(digest_file).parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(digest_file.parent))
     with ExitStack() as stack:
@@ -157,7 +158,7 @@ def copy_command(
         image = stack.enter_context(
             open_source(from_location, follow_links=follow_links, registry=registry)
         )
-        image.manifest()  # fail on a missing image before creating the destination
+        image.manifest()  # a missing image must fail before the destination is created
         registry = registry_options(
             to_location, dest_creds or creds, authfile, tls_verify, cert_dir
         )
@@ -172,6 +173,7 @@ def copy_command(
         rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
         requested = ([to_location.name] if to_location.name else []) + (tag or [])
         names = rules.choose(requested, image.names)
+        # An archive cannot be changed in place, so its other images are copied too.
         if to_location.transport in _ARCHIVES and not to_location.is_stream:
             keep_archive(
                 Path(to_location.path),
@@ -181,6 +183,7 @@ def copy_command(
                 rules=rules,
             )
         result = copy_image(image, writer.destination(*names), options)
+    # Only now, so that the file never names an image that was not published.
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
             file.write(f"{result.descriptor.digest}\n".encode())

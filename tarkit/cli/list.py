@@ -24,7 +24,7 @@ from tarkit.protocols import ImageEntry, Reader, UnreadableImage
 from tarkit.selection.inspect import Overview, overview
 from tarkit.transports.location import Location, Transport, open_reader
 
-_REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)  # each image costs several requests
+_REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)  # details would take several requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def list_command(
 ) -> int:
     """List the images in an archive, layout, directory, repository or Docker daemon.
 
-    Broken images are listed and reported, too; the first one determines the exit code.
+    Broken images are listed and reported, too; the first broken image determines the exit code.
     """
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
@@ -70,7 +70,7 @@ def list_command(
 
 
 def _row(reader: Reader, entry: ImageEntry, known: dict[Digest, Overview]) -> _Row:
-    """Return the row for *entry*; if the image is broken, the stated digest and the error."""
+    """Return the row for *entry*; if the image is broken, with its stated digest and the error."""
     try:
         found = overview(reader.source(index=entry.index), known)
     except (VerificationError, RefusedError) as error:

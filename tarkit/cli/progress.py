@@ -55,7 +55,7 @@ def _bar() -> Iterator[Listener]:
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
     )
-    # events arrive ten times a second, so the bar needs no redraw thread
+    # Events arrive ten times a second, so the bar needs no thread to redraw it.
     bar = Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
     try:
         with suppress(OSError):  # a closed terminal must not stop the copy

@@ -22,7 +22,7 @@ def verify_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Recompute all digests, sizes and diff IDs, and check all documents; exit with 4 on errors."""
+    """Recompute all digests, sizes and diff IDs, check all documents, and exit with 4 on errors."""
     location = Location.parse(source)
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     report = verify(location, follow_links=follow_links, registry=registry)

@@ -213,7 +213,7 @@ def test_content_that_docker_cannot_hold_is_noted(tarkit: Tarkit, tmp_path: Path
         "copy", f"oci:{tmp_path / 'in'}", f"docker-archive:{tmp_path / 'o.tar'}:a:1",
         "--docker-format", "classic",
     )  # fmt: skip
-    assert "tarkit: Docker manifests cannot hold annotations: omitted\n" in result.err
+    assert "tarkit: omitted annotations: Docker manifests cannot store them\n" in result.err
 
 
 def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:

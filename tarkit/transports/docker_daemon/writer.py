@@ -15,7 +15,7 @@ from tarkit.transports.docker_daemon.names import require_name
 
 
 class DockerDaemonWriter:
-    """Writes a docker archive of any number of images, which the daemon loads once it is complete."""
+    """Writes a docker archive of any number of images, which the daemon loads when complete."""
 
     def __init__(self, client: DaemonClient, format: DockerFormat) -> None:
         self.where = client.where
@@ -24,7 +24,7 @@ class DockerDaemonWriter:
 
     @classmethod
     def open(cls, daemon: Daemon | None = None, format: DockerFormat = DockerFormat.DUAL) -> Self:
-        """Open *daemon*, or the one that Docker's command line would use.
+        """Open *daemon*, by default the one of Docker's command line.
 
         Raises :class:`TransportError` if it cannot be reached, before any work is done.
         """
@@ -33,7 +33,7 @@ class DockerDaemonWriter:
         return cls(client, format)
 
     def destination(self, *names: str) -> Destination:
-        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for an invalid name or an ID."""
+        """Return the destination of an image; raise :class:`UsageError` for a bad name or an ID."""
         return self._archive.destination(*map(require_name, names))
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Read an OCI layout in a tar, in place."""
+"""Read an OCI layout in a tar archive, in place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class OCIArchiveReader(ArchiveHolder):
         self._layout = Layout.read(self._files)
 
     def images(self) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return the images in the order of ``index.json``."""
         return self._layout.images()
 
     def listing(self) -> Index:
@@ -29,6 +29,6 @@ class OCIArchiveReader(ArchiveHolder):
         return self._layout.listing()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> ArchiveSource:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return the image with *name* or at *index*, or the only image."""
         image = self._layout.find(name, index)
         return ArchiveSource(self._files, self._layout, image.descriptor, image.names[:1])

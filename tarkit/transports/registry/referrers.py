@@ -38,7 +38,7 @@ def subject_of(manifest: RawManifest) -> Descriptor | None:
 
 
 def record_referrer(repository: Repository, manifest: RawManifest) -> None:
-    """Add *manifest*, which has a subject, to the tag of its subject, for a registry without the API."""
+    """Add *manifest* to the tag of its subject, for a registry without the referrers API."""
     content = _parsed(manifest)
     assert content.subject is not None
     index = _tagged(repository, content.subject.digest)

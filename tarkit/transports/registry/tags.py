@@ -46,7 +46,7 @@ class _Bounds:
         self._pages: set[str] = set()
 
     def count(self, size: int, tags: int, following: str | None) -> str | None:
-        """Count a page of *size* bytes with new *tags*. Return *following*, or None if it was read before."""
+        """Count a page of *size* bytes with new *tags*; return *following* unless already read."""
         self._size += size
         self._tags += tags
         self._fruitless = 0 if tags else self._fruitless + 1
@@ -67,7 +67,8 @@ class _Bounds:
 def _next_page(repository: Repository, answer: Answer) -> str | None:
     """Return the URL of the page after *answer*, or None.
 
-    It is always at the registry's own base: behind a proxy, registries link to internal names.
+    It is always at the registry's own base, because registries behind proxies link to internal
+    names.
     """
     target = next_link(values_of(answer.headers, "Link"))
     if target is None:

@@ -131,7 +131,7 @@ class Profile:
     ``ordered``: blobs must arrive one at a time in manifest order, so that the output does not
     depend on thread timing.
     ``keeps_manifest``: manifests are stored as given. If false, readers reconstruct them.
-    ``absent_layers``: foreign layers may be omitted if the source lacks them. If false, an image
+    ``absent_layers``: foreign layers missing from the source may be omitted. If false, an image
     with missing layers is refused.
     ``artifacts``: artifacts are accepted as well as container images.
     """

@@ -84,7 +84,7 @@ class _Search:
         """
         named = image_ways(self._source, raw)
         present = [way for way in named if is_present(self._source, way[-1])]
-        # If nothing was requested, a single image is what the caller means, whatever its platform.
+        # If nothing was requested, select a single image, regardless of its platform.
         if self._platform is None and len(present) == 1:
             return self._route(present[0])
         fitting, others = self._by_entry(present)

@@ -84,12 +84,12 @@ def origin(url: str) -> tuple[str, str, int]:
 
 
 def host_of(url: str) -> str:
-    """Return host and port of *url* without its user name, for messages."""
+    """Return host and port of *url* without its user name, to show in a message."""
     return parse_url(url).netloc.rpartition("@")[2]
 
 
 def shown(url: str) -> str:
-    """Return *url* without its user name and query, which may contain secrets, for messages."""
+    """Return *url* without its user name and query, which may be secret, to show in a message."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -98,7 +98,7 @@ def shown(url: str) -> str:
 
 
 def quoted(url: str) -> str:
-    """Return *url* quoted and truncated, for messages."""
+    """Return *url* quoted and truncated, to show in a message."""
     return repr(hidden(shown(url))[:_SHOWN])
 
 

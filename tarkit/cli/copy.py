@@ -94,7 +94,7 @@ def copy_command(
         ),
     ] = None,
     sparse: Annotated[
-        Sparse | None, typer.Option(help="How to handle a partially copied index.")
+        Sparse | None, typer.Option(help="How to handle an index that is not copied completely.")
     ] = None,
     compression: Annotated[
         LayerCompression, typer.Option(help="Compression for layers.")
@@ -104,7 +104,7 @@ def copy_command(
     ] = None,
     preserve_digests: Annotated[
         bool,
-        typer.Option("--preserve-digests", help="Fail rather than change a manifest or layer."),
+        typer.Option("--preserve-digests", help="Fail instead of changing a manifest or layer."),
     ] = False,
     tag: Annotated[
         list[str] | None, typer.Option(help="Additional name for the copy; may be repeated.")
@@ -140,7 +140,7 @@ def copy_command(
         Path | None, typer.Option(help="Write the digest of the copy to this file.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent blobs.")
+        int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent transfers.")
     ] = None,
     follow_links: FollowLinks = False,
     creds: Creds = None,
@@ -153,7 +153,7 @@ def copy_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Copy images to another location or format; all data is verified.
+    """Copy images to another location or format and verify all data.
 
     Several sources, and --all-images, go to one archive, layout or registry, and keep their names.
     """
@@ -216,6 +216,7 @@ def copy_command(
     from_location, to_location = from_locations[0], Location.parse(destination)
     if json_output and to_location.is_stream:
         raise UsageError("--json and the archive cannot both use standard output")
+    # Fail before the copy instead of after it.
     if digest_file and not output_path(digest_file).parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(digest_file.parent))
     with ExitStack() as stack:
@@ -227,7 +228,7 @@ def copy_command(
         image = stack.enter_context(
             open_source(from_location, follow_links=follow_links, registry=registry)
         )
-        # fails on a missing image before the destination is created
+        # A missing image must fail before the destination is created.
         is_index = image.manifest().is_index
         require_effect("--sparse", given=sparse is not None, applies=is_index, to="an index")
         rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
@@ -246,6 +247,7 @@ def copy_command(
             )
         )
         kept, known = Kept(), KnownLayers()
+        # An archive cannot be changed in place, so its other images are copied too.
         if to_location.transport in _ARCHIVES and not to_location.is_stream:
             kept = keep_archive(
                 Path(to_location.path),
@@ -265,6 +267,7 @@ def copy_command(
             copied = copy_referrers(image, writer, result.descriptor, options)
             text = f"copied {copied} referrer{'' if copied == 1 else 's'}"
             result = replace(result, notes=(*result.notes, text))
+    # Only now, so that the file never names an image that was not published.
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
             file.write(f"{result.descriptor.digest}\n".encode())

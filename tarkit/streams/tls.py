@@ -1,4 +1,4 @@
-"""TLS sockets with cancellable waits."""
+"""TLS sockets whose waits can be cancelled."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ class _PatientTls(Patient, ssl.SSLSocket):  # type: ignore[misc]  # the signatur
     def do_handshake(self, block: bool = False) -> None:
         """Perform the handshake; the timeout covers all of it."""
         try:
+            # super(Patient, self) is the handshake of ssl.SSLSocket.
             self._patiently(lambda: super(Patient, self).do_handshake(block))
         except BaseException:
             self.close()  # the caller does not have this object yet
@@ -18,7 +19,7 @@ class _PatientTls(Patient, ssl.SSLSocket):  # type: ignore[misc]  # the signatur
 
 
 def client_context(*, verify: bool = True) -> ssl.SSLContext:
-    """Return a context with the system's root certificates; without *verify* it trusts any server."""
+    """Return a context with the system's root certificates; trust any server if not *verify*."""
     context = ssl.create_default_context()
     context.sslsocket_class = _PatientTls
     if not verify:

@@ -17,7 +17,7 @@ _DEPTH = 8  # chunks waiting to be hashed
 
 
 class _HashAside:
-    """A hash computed on a thread, so that the reader need not wait."""
+    """A hash that is computed on a thread, so that the reader need not wait."""
 
     def __init__(self, algorithm: str) -> None:
         self._hasher = hashlib.new(algorithm)
@@ -33,7 +33,7 @@ class _HashAside:
         self._chunks.put(chunk)
 
     def hexdigest(self) -> str:
-        """End the input; return the digest of all of it."""
+        """End the input and return the digest of all of it."""
         self.close()
         return self._hasher.hexdigest()
 
@@ -47,11 +47,12 @@ class _HashAside:
 class VerifyingReader(ChunkReader):
     """Hashes and counts a stream as it is read, and checks it at the end.
 
-    Reads of a short, long or altered stream raise :class:`SizeMismatchError` or
-    :class:`DigestMismatchError`. Without *digest* or *size* the reader only computes them.
-    :attr:`algorithm` is that of *digest*, or sha256; :attr:`expected` and :attr:`expected_size` are
-    the given values. :attr:`digest` is available only after the checks have passed, so no content
-    gets the name of a wrong digest. With *aside* a thread hashes, which suits long streams.
+    If the stream is short, long or altered, a read raises :class:`SizeMismatchError` or
+    :class:`DigestMismatchError`. Without *digest* or *size*, the reader only computes them.
+    :attr:`algorithm` is the algorithm of *digest*, or sha256; :attr:`expected` and
+    :attr:`expected_size` are the given values. :attr:`digest` is available only after the checks
+    have passed, so content is never stored under a wrong digest. If *aside* is true, a thread
+    hashes, which suits long streams.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class VerifyingReader(ChunkReader):
         check()
         chunk = self._stream.read(CHUNK_SIZE)
         self.size += len(chunk)
+        # Stop at the first byte too many; a hostile stream might never end.
         if self.expected_size is not None and (
             self.size > self.expected_size or (not chunk and self.size < self.expected_size)
         ):
@@ -115,6 +117,6 @@ class VerifyingReader(ChunkReader):
 def verified(
     stream: BinaryIO, digest: Digest, size: int | None, *, where: str | None = None
 ) -> bytes:
-    """Return the verified content of *stream*, a small one, and close it."""
+    """Return the verified content of the small *stream*, and close it."""
     with VerifyingReader(stream, digest=digest, size=size, where=where) as reader:
         return reader.read()

@@ -57,7 +57,7 @@ def store(name: str, server: str, credentials: Credentials) -> None:
 def erase(name: str, server: str) -> bool:
     """Erase the credentials for *server* from the helper *name*.
 
-    Returns False if there were none.
+    Returns False if the helper has none.
     """
     if get(name, server) is None:
         return False

@@ -15,7 +15,7 @@ else:
 
 
 class _Patience(_Base):
-    """Connection mixin: one allowance bounds connecting, the head and the body of an answer."""
+    """A mixin for connections; one allowance limits connecting, head and body of an answer."""
 
     seconds: float
     _fresh = False
@@ -34,6 +34,7 @@ class _Patience(_Base):
 
     def request(self, *arguments: Any, **options: Any) -> None:
         """Send a request, with a new allowance if the connection is reused."""
+        # A new connection has started its allowance in connect().
         if self.sock is not None and not self._fresh:
             self.allowance.renew()
         super().request(*arguments, **options)

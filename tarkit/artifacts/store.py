@@ -78,7 +78,7 @@ class ArtifactStore:
             layers = ImageLayers.of(image, platform, on_progress)
             inputs = input_digest(layers, options, overlay)
             artifact_id = artifact_id or inputs.hex
-            with open_root(self.root) as root, _locked(root, artifact_id, patience=math.inf):
+            with open_root(self.root) as root, _locked(root, artifact_id, timeout=math.inf):
                 # Look under the lock, so that waiting processes reuse the artifact just built.
                 found = self._reusable(artifact_id, inputs)
                 return found or self._build(root, artifact_id, layers, options, overlay)
@@ -113,7 +113,7 @@ class ArtifactStore:
             raise PathNotFoundError("no such artifact", where=str(directory))
         with (
             open_root(self.root) as root,
-            _locked(root, artifact_id, patience=0),
+            _locked(root, artifact_id, timeout=0),
             staging_directory(root) as staging,
             os_errors(directory),
         ):
@@ -158,7 +158,7 @@ class ArtifactStore:
                 names = locks.names()
             # Another process may be building; its lock stays, so do not wait for it.
             for name in names:
-                with suppress(RefusedError), _locked(root, name, patience=0):
+                with suppress(RefusedError), _locked(root, name, timeout=0):
                     pass
 
     def _reusable(self, artifact_id: str, inputs: Digest) -> Artifact | None:
@@ -209,10 +209,10 @@ class ArtifactStore:
 
 
 @contextmanager
-def _locked(root: Directory, artifact_id: str, *, patience: float) -> Iterator[None]:
+def _locked(root: Directory, artifact_id: str, *, timeout: float) -> Iterator[None]:
     with os_errors(root.path / _LOCKS):
         locks = root.ensure(_LOCKS)
-    with locks, locked_name(locks, artifact_id, patience):
+    with locks, locked_name(locks, artifact_id, timeout):
         yield
 
 

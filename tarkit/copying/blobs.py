@@ -200,17 +200,17 @@ class BlobMover:
         if opened is None:
             return BlobResult(blob, Outcome.ABSENT)
         with self._tracker.watch(opened, blob) as raw:
-            has = detect(raw.peek(SNIFF_SIZE))  # not by the media type, which may be wrong
-            gets = plan.becomes[has]
-            with self._verifying(raw, plan, has, gets) as stream:
-                if gets is has:
+            actual = detect(raw.peek(SNIFF_SIZE))  # not by the media type, which may be wrong
+            target = plan.becomes[actual]
+            with self._verifying(raw, plan, actual, target) as stream:
+                if target is actual:
                     stored = self._destination.put_blob(stream, blob.media_type)
                     # Destinations may stop reading early; the checks run only at the end.
                     stream.verify()
                     return BlobResult(stored, Outcome.COPIED)
-                layer = convert_layer(blob, family or _family(blob), gets)
+                layer = convert_layer(blob, family or _family(blob), target)
                 with self._processors:  # more compressors than cores only slow each other down
-                    stored = self._recompress(stream, plan, has, gets, layer.media_type)
+                    stored = self._recompress(stream, plan, actual, target, layer.media_type)
                 stream.verify()
         if plan.diff_id:  # recompression verified it
             self._known.add(plan.diff_id, stored)
@@ -228,17 +228,17 @@ class BlobMover:
             raise
 
     def _verifying(
-        self, raw: ChunkReader, plan: LayerPlan, has: Compression, gets: Compression
+        self, raw: ChunkReader, plan: LayerPlan, actual: Compression, target: Compression
     ) -> VerifyingReader:
         """Return *raw*, verified by its descriptor and, unless verified elsewhere, its diff ID."""
         blob, where = plan.descriptor, self._where(plan.descriptor)
-        if has is Compression.NONE:
-            wanted = not _is_plain(plan, has)  # cheap, because nothing is decompressed
+        if actual is Compression.NONE:
+            wanted = not _is_plain(plan, actual)  # cheap, because nothing is decompressed
         else:
             wanted = self._options.verify_diff_ids
         stream = raw
         # A layer that gets recompressed is checked by _recompress().
-        if plan.diff_id and wanted and gets is has:
+        if plan.diff_id and wanted and target is actual:
             stream = DiffIdReader(raw, plan.diff_id, where)
         return VerifyingReader(stream, digest=blob.digest, size=blob.size, where=where)
 
@@ -249,11 +249,11 @@ class BlobMover:
         if opened is None:
             return False
         with self._tracker.watch(opened, blob) as raw:
-            has = detect(raw.peek(SNIFF_SIZE))
-            if _is_plain(plan, has):
+            actual = detect(raw.peek(SNIFF_SIZE))
+            if _is_plain(plan, actual):
                 # The destination has verified this digest, and it is also the diff ID.
                 return False
-            with self._verifying(raw, plan, has, has) as stream:
+            with self._verifying(raw, plan, actual, actual) as stream:
                 stream.verify()
         return True
 
@@ -264,8 +264,8 @@ class BlobMover:
         self,
         stream: VerifyingReader,
         plan: LayerPlan,
-        has: Compression,
-        gets: Compression,
+        actual: Compression,
+        target: Compression,
         media_type: str,
     ) -> Descriptor:
         """Store *stream*, compressed as *gets*, and verify its content against the diff ID.
@@ -276,16 +276,16 @@ class BlobMover:
         plain = stream
         with ExitStack() as stack:
             # Each ReadAhead moves the work before it to another thread.
-            if not _is_plain(plan, has):
+            if not _is_plain(plan, actual):
                 read = stack.enter_context(ReadAhead(stream))
-                inflated = stack.enter_context(ReadAhead(decompress(read, has, where=where)))
+                inflated = stack.enter_context(ReadAhead(decompress(read, actual, where=where)))
                 plain = stack.enter_context(
                     VerifyingReader(inflated, digest=plan.diff_id, where=uncompressed(where))
                 )
-            if gets is Compression.NONE:
+            if target is Compression.NONE:
                 return self._destination.put_blob(plain, media_type)
             ahead = stack.enter_context(ReadAhead(plain))
-            compressed = compress(ahead, gets, level=self._options.level)
+            compressed = compress(ahead, target, level=self._options.level)
             packed = stack.enter_context(VerifyingReader(compressed))
             stored = self._destination.put_blob(packed, media_type)
             # The destination may have stopped before the end of the compressed stream.
@@ -293,9 +293,9 @@ class BlobMover:
             return stored
 
 
-def _is_plain(plan: LayerPlan, has: Compression) -> bool:
+def _is_plain(plan: LayerPlan, actual: Compression) -> bool:
     """Return whether the layer is stored uncompressed, so that its digest is its diff ID."""
-    return has is Compression.NONE and plan.descriptor.digest == plan.diff_id
+    return actual is Compression.NONE and plan.descriptor.digest == plan.diff_id
 
 
 def _wait_for_all(futures: Collection[Future[BlobResult]]) -> None:

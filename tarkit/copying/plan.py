@@ -132,15 +132,18 @@ def _compressions(profile: Profile, options: CopyOptions) -> dict[Compression, C
         becomes = _AS_IT_IS | dict(profile.default_compression or {})
     # A destination that cannot store the result gets gzip, which all tools read, or plain tars.
     fallback = Compression.NONE if Compression.GZIP not in profile.holds else Compression.GZIP
-    return {has: gets if gets in profile.holds else fallback for has, gets in becomes.items()}
+    return {
+        actual: target if target in profile.holds else fallback
+        for actual, target in becomes.items()
+    }
 
 
 def _require_unchanged(layers: tuple[LayerPlan, ...]) -> None:
     for layer in layers:
-        gets = layer.becomes[layer.declared]
-        if gets is not layer.declared:
+        target = layer.becomes[layer.declared]
+        if target is not layer.declared:
             raise CannotModifyError(
-                f"layer {layer.descriptor.digest} would become {gets.value}, "
+                f"layer {layer.descriptor.digest} would become {target.value}, "
                 "but --preserve-digests was given",
                 hint="omit --preserve-digests, or choose another destination",
             )

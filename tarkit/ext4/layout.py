@@ -87,13 +87,13 @@ def _grow(space: Space, needed: int, options: Ext4Options) -> BlockLayout:
         short = geometry.last_group_shortfall
         if not short:
             layout = _place(space, geometry)
-            short = max(layout.space.end - blocks, _lacking(layout, options))
+            short = max(layout.space.end - blocks, _missing_blocks(layout, options))
         if short <= 0:
             return layout
         blocks += short
 
 
-def _lacking(layout: BlockLayout, options: Ext4Options) -> int:
+def _missing_blocks(layout: BlockLayout, options: Ext4Options) -> int:
     """Return the number of blocks to add for enough free space; 0 or less if there is enough."""
     if options.size == "min":
         return 0

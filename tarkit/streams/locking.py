@@ -12,12 +12,12 @@ from tarkit.errors import LockedError
 from tarkit.streams.directory import Directory
 from tarkit.streams.os_errors import os_errors
 
-_PATIENCE = 60.0  # seconds; the lock is held only while an index is written
+_TIMEOUT = 60.0  # seconds; the lock is held only while an index is written
 
 
 @contextlib.contextmanager
-def locked_directory(directory: Directory, patience: float = _PATIENCE) -> Iterator[None]:
-    """Lock *directory* for the block; raise :class:`LockedError` after *patience* seconds.
+def locked_directory(directory: Directory, timeout: float = _TIMEOUT) -> Iterator[None]:
+    """Lock *directory* for the block; raise :class:`LockedError` after *timeout* seconds.
 
     The lock ends with the process that holds it. On systems without flock, a file ``.tarkit-lock``
     in the directory takes its place, and stays if the process is killed.
@@ -25,7 +25,7 @@ def locked_directory(directory: Directory, patience: float = _PATIENCE) -> Itera
     try:
         import fcntl
     except ImportError:
-        with _lock_file(directory, patience):
+        with _lock_file(directory, timeout):
             yield
         return
     flags = fcntl.LOCK_EX | fcntl.LOCK_NB
@@ -33,12 +33,12 @@ def locked_directory(directory: Directory, patience: float = _PATIENCE) -> Itera
         own = directory.reopen()  # so that locks of one process exclude each other too
     with own:
         with os_errors(directory.path):
-            _wait(directory.path, patience, lambda: fcntl.flock(own, flags))
+            _wait(directory.path, timeout, lambda: fcntl.flock(own, flags))
         yield
 
 
 @contextlib.contextmanager
-def locked_name(parent: Directory, name: str, patience: float = _PATIENCE) -> Iterator[None]:
+def locked_name(parent: Directory, name: str, timeout: float = _TIMEOUT) -> Iterator[None]:
     """Lock the directory *name* in *parent* for the block; create it first and remove it last.
 
     On systems without flock, the empty directory stays. Raises :class:`UnsafePathError` if *name*
@@ -49,7 +49,7 @@ def locked_name(parent: Directory, name: str, patience: float = _PATIENCE) -> It
         while not held:
             with contextlib.ExitStack() as attempt, os_errors(parent.path / name):
                 directory = attempt.enter_context(parent.ensure(name))
-                attempt.enter_context(locked_directory(directory, patience))
+                attempt.enter_context(locked_directory(directory, timeout))
                 # The lock is on an inode. It counts only if the name still refers to it.
                 held = parent.holds(name, directory.status())
                 if held:  # if not, the previous holder has removed it, so try again
@@ -76,11 +76,11 @@ def try_lock(directory: Directory) -> bool:
 
 
 @contextlib.contextmanager
-def _lock_file(directory: Directory, patience: float) -> Iterator[None]:
+def _lock_file(directory: Directory, timeout: float) -> Iterator[None]:
     name = ".tarkit-lock"
     descriptors: list[int] = []
     with os_errors(directory.path / name):
-        _wait(directory.path / name, patience, lambda: descriptors.append(directory.create(name)))
+        _wait(directory.path / name, timeout, lambda: descriptors.append(directory.create(name)))
     try:
         yield
     finally:
@@ -89,8 +89,8 @@ def _lock_file(directory: Directory, patience: float) -> Iterator[None]:
             directory.unlink(name)
 
 
-def _wait(path: Path, patience: float, acquire: Callable[[], object]) -> None:
-    deadline = time.monotonic() + patience
+def _wait(path: Path, timeout: float, acquire: Callable[[], object]) -> None:
+    deadline = time.monotonic() + timeout
     while True:
         try:
             acquire()

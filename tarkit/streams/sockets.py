@@ -71,7 +71,7 @@ class TimeAllowance:
             self.renew()
 
 
-class Patient(socket.socket):
+class CancellableSocket(socket.socket):
     """A socket that waits in slices, so that a cancellation or an allowance can end any wait.
 
     The timeout applies to each call as usual. Because of the slices, a signal that arrives just
@@ -83,7 +83,7 @@ class Patient(socket.socket):
 
     def settimeout(self, value: float | None, /) -> None:
         """Set the timeout of each call."""
-        # The system's timeout is one slice; _patiently() counts the rest.
+        # The system's timeout is one slice; _retry() counts the rest.
         self._timeout = value
         super().settimeout(SLICE if value is None else min(value, SLICE))
 
@@ -93,21 +93,21 @@ class Patient(socket.socket):
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0, /) -> int:
         """Receive into *buffer*, as sockets do."""
-        size = self._patiently(lambda: super(Patient, self).recv_into(buffer, nbytes, flags))
+        size = self._retry(lambda: super(CancellableSocket, self).recv_into(buffer, nbytes, flags))
         if self.allowance:
             self.allowance.received(size)
         return size
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive up to *bufsize* bytes, as sockets do."""
-        data = self._patiently(lambda: super(Patient, self).recv(bufsize, flags))
+        data = self._retry(lambda: super(CancellableSocket, self).recv(bufsize, flags))
         if self.allowance:
             self.allowance.received(len(data))
         return data
 
     def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:
         """Send some of *data*, as sockets do."""
-        size = self._patiently(lambda: super(Patient, self).send(data, flags))
+        size = self._retry(lambda: super(CancellableSocket, self).send(data, flags))
         if self.allowance:
             self.allowance.sent(size)
         return size
@@ -142,9 +142,9 @@ class Patient(socket.socket):
                 # Writable means that the attempt has ended; SO_ERROR is its result, 0 for success.
                 return self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
-            return self._patiently(attempt)
+            return self._retry(attempt)
 
-    def _patiently(self, attempt: Callable[[], T]) -> T:
+    def _retry(self, attempt: Callable[[], T]) -> T:
         """Repeat *attempt*, each at most one slice long, until it succeeds or the time is up."""
         began = monotonic()
         while True:
@@ -173,11 +173,10 @@ def connected(
     *,
     allowance: TimeAllowance | None = None,
     options: Iterable[tuple[int, int, int | bytes]] = (),
-) -> Patient:
+) -> CancellableSocket:
     """Return a socket connected to *host*.
 
     *timeout* covers the lookup and the attempts at all addresses together.
-
 
     Raises :class:`socket.gaierror` if the lookup fails, :class:`TimeoutError`, and other
     :class:`OSError` if no address accepts the connection.
@@ -188,7 +187,7 @@ def connected(
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
         # An address that does not answer must leave time for the others.
         share = None if end is None else max(0.0, end - monotonic()) / (len(addresses) - number)
-        connection = Patient(family, kind, protocol)
+        connection = CancellableSocket(family, kind, protocol)
         try:
             connection.allowance = allowance
             for option in options:

@@ -16,7 +16,7 @@ from tarkit.streams.threads import start_thread
 _DEPTH = 8  # chunks waiting to be hashed
 
 
-class _HashAside:
+class _ThreadedHash:
     """A hash that is computed on a thread, so that the reader need not wait."""
 
     def __init__(self, algorithm: str) -> None:
@@ -51,7 +51,7 @@ class VerifyingReader(ChunkReader):
     :class:`DigestMismatchError`. Without *digest* or *size*, the reader only computes them.
     :attr:`algorithm` is the algorithm of *digest*, or sha256; :attr:`expected` and
     :attr:`expected_size` are the given values. :attr:`digest` is available only after the checks
-    have passed, so content is never stored under a wrong digest. If *aside* is true, a thread
+    have passed, so content is never stored under a wrong digest. If *threaded* is true, a thread
     hashes, which suits long streams.
     """
 
@@ -62,11 +62,11 @@ class VerifyingReader(ChunkReader):
         digest: Digest | None = None,
         size: int | None = None,
         where: str | None = None,
-        aside: bool = False,
+        threaded: bool = False,
     ) -> None:
         super().__init__(stream)
         self.algorithm = digest.algorithm if digest else "sha256"
-        self._hasher = _HashAside(self.algorithm) if aside else hashlib.new(self.algorithm)
+        self._hasher = _ThreadedHash(self.algorithm) if threaded else hashlib.new(self.algorithm)
         self.expected = digest
         self.expected_size = size
         self._where = where or (str(digest) if digest else None)
@@ -103,7 +103,7 @@ class VerifyingReader(ChunkReader):
 
     def close(self) -> None:
         """Close this stream and its input."""
-        if isinstance(self._hasher, _HashAside):
+        if isinstance(self._hasher, _ThreadedHash):
             self._hasher.close()
         super().close()
 

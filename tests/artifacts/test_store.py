@@ -294,7 +294,7 @@ def test_gc_removes_damaged_artifacts_and_keeps_those_being_built(
 ) -> None:
     three(artifacts, tmp_path)
     (artifacts.root / "n2" / RECORD).write_text("[]")
-    with Directory.open(artifacts.root) as root, _locked(root, "n1", patience=0):
+    with Directory.open(artifacts.root) as root, _locked(root, "n1", timeout=0):
         with pytest.raises(LockedError):
             artifacts.remove("n1")
         assert sorted(artifacts.gc(keep=0)) == ["n0", "n2"]

@@ -12,7 +12,7 @@ from tarkit.errors import TransportError, UnsupportedError
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import read_bounded
-from tarkit.streams.sockets import Patient, TimeAllowance, connected
+from tarkit.streams.sockets import CancellableSocket, TimeAllowance, connected
 from tarkit.transports.docker_daemon.daemon import Daemon
 from tarkit.transports.docker_daemon.failures import (
     closed_early,
@@ -108,7 +108,7 @@ def _connected(daemon: Daemon, allowance: TimeAllowance, seconds: float) -> HTTP
         raise
     # From now on, the allowance limits the time and size of the response.
     connection.sock.settimeout(seconds)
-    if isinstance(connection.sock, Patient):
+    if isinstance(connection.sock, CancellableSocket):
         connection.sock.allowance = allowance
     return connection
 
@@ -153,7 +153,7 @@ class _UnixConnection(HTTPConnection):
                 where=self._path,
                 hint="set DOCKER_HOST to tcp://host:port",
             )
-        self.sock = Patient(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = CancellableSocket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 

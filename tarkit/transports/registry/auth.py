@@ -114,14 +114,14 @@ class Authorizer:
 
     def _failed(self, error: TransportError, earlier: int) -> _Outage:
         """Count *error*; if it exhausts the budget, make it permanent to end all retries."""
-        patience = self._http.patience
+        retry = self._http.retry
         number = earlier + 1
         pause = 0.0  # an optional request that cannot connect must not fail the next request
-        if number >= patience.attempts:
-            pause = patience.longest
+        if number >= retry.attempts:
+            pause = retry.longest
             error = TransportError(error.message, where=error.where, hint=error.hint)
         elif isinstance(error, PassingError):
-            pause = patience.delay * 2.0 ** min(number, 16) / _SHARED
+            pause = retry.delay * 2.0 ** min(number, 16) / _SHARED
         return _Outage(error, number, time.monotonic() + pause)
 
     def refused(self, response: Response, scopes: tuple[str, ...], sent: str | None) -> bool:

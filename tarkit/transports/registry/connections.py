@@ -34,10 +34,8 @@ class Connections:
         if not options.tls_verify:  # the user's choice needs no warning for every request
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._context = tls_context(host, verify=options.tls_verify, cert_dir=options.cert_dir)
-        self._patience = options.patience
-        self._timeout = urllib3.Timeout(
-            connect=options.patience.connect, read=options.patience.read
-        )
+        self._retry = options.retry
+        self._timeout = urllib3.Timeout(connect=options.retry.connect, read=options.retry.read)
         self._secrets = secrets
         self._managers: dict[str, PoolManager] = {}
         self._lock = threading.Lock()
@@ -114,7 +112,7 @@ class Connections:
     def _new_manager(self, proxy: str) -> PoolManager:
         import urllib3
 
-        from tarkit.transports.registry.patient import pool_classes
+        from tarkit.transports.registry.pools import pool_classes
 
         manager: PoolManager
         if not proxy:
@@ -126,7 +124,7 @@ class Connections:
             manager = urllib3.ProxyManager(
                 address, proxy_headers=headers, maxsize=_POOL, ssl_context=self._context
             )
-        manager.pool_classes_by_scheme = pool_classes(self._patience.metadata)
+        manager.pool_classes_by_scheme = pool_classes(self._retry.metadata)
         return manager
 
     def _proxy_headers(self, username: str | None, password: str | None) -> dict[str, str]:

@@ -34,7 +34,7 @@ class BlobStream(ChunkReader):
         self._takes_ranges = True
         self._failures = 0
         self._failed_at = 0
-        self._patience = repository.client.http.patience
+        self._retry = repository.client.http.retry
         self._received = 0  # bytes since the last progress
         self._waited = 0.0  # seconds spent on them
         self._body = self._stream = self._connect()
@@ -68,7 +68,7 @@ class BlobStream(ChunkReader):
         self._waited += waited
         if self._received >= _PROGRESS:
             self._received, self._waited = 0, 0.0
-        elif self._waited > self._patience.metadata:
+        elif self._waited > self._retry.metadata:
             raise TransportError(
                 f"too slow: less than {_PROGRESS >> 10} KiB in {self._waited:.0f} seconds",
                 where=self._where,
@@ -79,7 +79,7 @@ class BlobStream(ChunkReader):
         # Progress resets the count, so a long download survives many broken connections.
         self._failures = 1 if gained >= _PROGRESS else self._failures + 1
         self._failed_at = self._position
-        if self._failures >= self._patience.attempts:
+        if self._failures >= self._retry.attempts:
             raise TransportError(
                 f"the connection broke {self._failures} times at byte {self._position}"
                 f" of {self._descriptor.size}",

@@ -32,7 +32,7 @@ class Http:
     """Sends requests to *host*, and to hosts it redirects to, according to *options*."""
 
     def __init__(self, host: str, options: RegistryOptions) -> None:
-        self.patience = options.patience
+        self.retry = options.retry
         self._closed = threading.Event()
         self._secrets = Secrets()
         if options.credentials:
@@ -41,20 +41,20 @@ class Http:
 
     def retried(self, request: Request, attempt: Callable[[], T]) -> T:
         """Call *attempt*, which sends *request*, again after a pause if it fails in passing."""
-        tries = self.patience.attempts if request.repeatable else 1
+        tries = self.retry.attempts if request.repeatable else 1
         for number in range(1, tries):
             try:
                 return attempt()
             except PassingError as error:
-                if (error.wait or 0) > self.patience.longest:
+                if (error.wait or 0) > self.retry.longest:
                     raise
                 self.pause(number, error.wait)
         return attempt()
 
     def pause(self, number: int, wait: float | None = None) -> None:
         """Wait after *number* failed attempts; raise :class:`CancelledError` if closed meanwhile."""
-        delay = self.patience.delay * 2.0 ** (number - 1)
-        if wait_for(self._closed, min(max(delay, wait or 0), self.patience.longest)):
+        delay = self.retry.delay * 2.0 ** (number - 1)
+        if wait_for(self._closed, min(max(delay, wait or 0), self.retry.longest)):
             raise CancelledError("the connection to the registry was closed")
 
     def follow(self, request: Request, url: str, authorization: str | None) -> Response:
@@ -96,7 +96,7 @@ class Http:
 
     def _whole(self, stream: Body, limit: int, request: Request) -> bytes:
         stream.expect(limit)
-        end = time.monotonic() + self.patience.metadata
+        end = time.monotonic() + self.retry.metadata
         parts, total = [], 0
         while chunk := stream.read(_PIECE):
             parts.append(chunk)

@@ -43,4 +43,4 @@ class RegistryOptions:
     tls_verify: bool = True
     cert_dir: Path | None = None
     base_url: str = ""
-    patience: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = RetryPolicy()

@@ -68,7 +68,7 @@ class _Upload:
 
     def run(self, session: Answer | None) -> None:
         """Send the blob, and resume after passing failures."""
-        patience = self._client.http.patience
+        retry = self._client.http.retry
         self._open(session)
         position = reached = failures = 0
         while True:
@@ -80,7 +80,7 @@ class _Upload:
                 if self._body.failure is not None:
                     raise self._body.failure from None
                 failures += 1
-                if failures >= patience.attempts or (error.wait or 0) > patience.longest:
+                if failures >= retry.attempts or (error.wait or 0) > retry.longest:
                     raise
                 self._client.http.pause(failures, error.wait)
             if self._is_stored():

@@ -19,7 +19,7 @@ from tarkit.values import dataclass
 
 
 class Severity(Enum):
-    """Severity of a finding. Only errors make a verification fail."""
+    """The severity of a finding; only errors make a verification fail."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -30,7 +30,7 @@ _ERROR, _WARNING, _NOTE = Severity
 
 
 class Rule(Enum):
-    """A rule with its ``id`` and ``severity``; docs/guides/verifying.md explains each."""
+    """A rule with its ``id`` and ``severity``; docs/guides/verifying.md explains all rules."""
 
     ARCHIVE_TRUNCATED = "archive-truncated", _ERROR
     ARCHIVE_MALFORMED = "archive-malformed", _ERROR
@@ -77,7 +77,7 @@ class Rule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A violation of the rule with the id ``rule`` at ``where`` in a container, in one line."""
+    """A violation of the rule with the id ``rule`` at ``where`` in a container."""
 
     rule: str
     severity: Severity
@@ -120,10 +120,10 @@ class Findings:
         self._broken.add((rule, where))
 
     def blame(self, error: TarkitError, where: str, rule: Rule = Rule.UNREADABLE) -> None:
-        """Record *error* under the rule for its class, or under *rule* if its class has none.
+        """Record *error* under the rule for its class, or under *rule* if no rule fits its class.
 
         Raises *error* itself if it is a :class:`CancelledError` or :class:`AuthenticationError`,
-        which are no fault of the image.
+        which are not faults of the image.
         """
         if isinstance(error, CancelledError | AuthenticationError):
             raise error
@@ -148,7 +148,7 @@ class Findings:
         return any(rule in rules for rule, _ in self._broken)
 
     def report(self) -> Report:
-        """Return all findings by severity, errors first; within a severity, in the order recorded."""
+        """Return all findings, errors first; within a severity, in the order of recording."""
         severities = list(Severity)  # most severe first; sorting is stable
         return Report(
             tuple(sorted(self._found, key=lambda found: severities.index(found.severity)))

@@ -1,4 +1,4 @@
-"""Translation of the merged tree of an image to nodes of an ext4 image."""
+"""Translate the merged tree of an image to the nodes of an ext4 image."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _FORMATS = {
 class Translation:
     """Translates *tree* to ext4 nodes with *contents*; implements :class:`tarkit.ext4.node.Ext4Tree`.
 
-    ``dropped`` counts extended attributes that ext4 has no namespace for, ``lost`` inodes with
-    attributes that Linux cannot read; both are known once every node was created.
+    ``dropped`` counts the extended attributes for which ext4 has no namespace, ``lost`` the inodes
+    with attributes that Linux cannot read; both are known once every node has been created.
     """
 
     def __init__(self, tree: Tree, contents: Contents) -> None:

@@ -13,9 +13,9 @@ from tarkit.streams.files import find_regular, open_regular
 
 
 class BlobStore:
-    """Reads the blobs in ``root/blobs``; :class:`tarkit.blobs.writing.BlobWriter` writes them.
+    """Reads the blobs in ``root/blobs``; use :class:`tarkit.blobs.writing.BlobWriter` to write.
 
-    Unless *follow_links* is true, accessing a blob that is a link out of the store raises
+    Unless *follow_links* is true, access to a blob through a link out of the store raises
     :class:`UnsafePathError` with *hint*.
     """
 
@@ -31,7 +31,7 @@ class BlobStore:
     def size(self, digest: Digest) -> int | None:
         """Return the blob's size in bytes, or None if it is missing.
 
-        Raises the same errors as :meth:`open` otherwise.
+        Raises the errors of :meth:`open` if the blob exists but cannot be opened.
         """
         status = self._status(digest)
         return None if status is None else status.st_size
@@ -39,15 +39,15 @@ class BlobStore:
     def open(self, digest: Digest) -> BinaryIO:
         """Open the blob; the caller must verify it.
 
-        Raises :class:`BlobNotFoundError` if it is missing, :class:`UnsafePathError` for a link out
-        of the store, and :class:`MalformedError` for anything but a regular file.
+        Raises :class:`BlobNotFoundError` if it is missing, :class:`UnsafePathError` if it is a link
+        out of the store, and :class:`MalformedError` if it is not a regular file.
         """
         if self._status(digest) is None:
             raise BlobNotFoundError(f"blob {digest} is missing", where=str(self.root))
         return open_regular(self.path(digest))
 
     def _status(self, digest: Digest) -> os.stat_result | None:
-        """Return the blob's status, or None if it is missing; check that it is safe to open."""
+        """Check that the blob is safe to open and return its status, or None if it is missing."""
         return find_regular(
             self.path(digest), self.root, follow_links=self._follow_links, hint=self._hint
         )

@@ -42,8 +42,8 @@ COMMANDS = (
     "login",
     "logout",
 )
-"""The module of each name defines the function ``NAME_command`` or, for commands with commands of
-their own, the application ``NAME_group``."""
+"""The command names; module NAME defines the function ``NAME_command``, or the application
+``NAME_group`` for a command with subcommands."""
 
 
 def _print_version(value: bool) -> None:
@@ -66,7 +66,7 @@ def _root(
 def build_app(arguments: Sequence[str]) -> typer.Typer:
     """Return the application with the command in *arguments*, or with all commands.
 
-    Importing all of them would take longer than running most of them.
+    Importing all commands would take longer than running most of them.
     """
     app = typer.Typer(
         name="tarkit",
@@ -76,7 +76,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    # options before the command, such as --help, need all commands
+    # Options before the command, such as --help, need all commands.
     wanted = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
     for name in wanted:
         module = import_module(f"tarkit.cli.{name}")
@@ -92,7 +92,7 @@ def run(
     *,
     signalled: Callable[[], BaseException | None] = lambda: None,
 ) -> int:
-    """Run the command line and return its exit code; print any error as one line on stderr.
+    """Run the command line and return its exit code; print an error as one line on stderr.
 
     If *signalled* returns the exception of a signal, report that exception: the cleanup after it may
     have failed with another error.
@@ -111,9 +111,10 @@ def run(
 
 
 def _run(arguments: list[str]) -> int:
-    if isinstance(sys.stderr, TextIOWrapper):  # the locale may lack a character of a name
+    if isinstance(sys.stderr, TextIOWrapper):  # the locale may not support a character of a name
         sys.stderr.reconfigure(errors="backslashreplace")
     code = build_app(arguments)(arguments, prog_name="tarkit", standalone_mode=False)
+    # Without standalone mode, errors and exit codes are ours to handle.
     if code == INTERRUPTED:  # typer returns it after a KeyboardInterrupt
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

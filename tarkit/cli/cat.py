@@ -27,7 +27,7 @@ def cat_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write a file of an image to standard output; its whole layer is verified."""
+    """Write a file of an image to standard output, after verifying its whole layer."""
     with (
         open_image(
             source, creds, authfile, tls_verify, cert_dir, follow_links=follow_links

@@ -81,7 +81,7 @@ def copy_command(
         ),
     ] = None,
     sparse: Annotated[
-        Sparse | None, typer.Option(help="How to handle a partially copied index.")
+        Sparse | None, typer.Option(help="How to handle an index that is not copied completely.")
     ] = None,
     compression: Annotated[
         LayerCompression, typer.Option(help="Compression for layers.")
@@ -91,7 +91,7 @@ def copy_command(
     ] = None,
     preserve_digests: Annotated[
         bool,
-        typer.Option("--preserve-digests", help="Fail rather than change a manifest or layer."),
+        typer.Option("--preserve-digests", help="Fail instead of changing a manifest or layer."),
     ] = False,
     tag: Annotated[
         list[str] | None, typer.Option(help="Additional name for the copy; may be repeated.")
@@ -127,7 +127,7 @@ def copy_command(
         Path | None, typer.Option(help="Write the digest of the copy to this file.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent blobs.")
+        int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent transfers.")
     ] = None,
     follow_links: FollowLinks = False,
     creds: Creds = None,
@@ -140,7 +140,7 @@ def copy_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Copy images to another location or format; all data is verified.
+    """Copy images to another location or format and verify all data.
 
     Several sources, and --all-images, go to one archive, layout or registry, and keep their names.
     """
@@ -203,6 +203,7 @@ def copy_command(
     from_location, to_location = from_locations[0], Location.parse(destination)
     if json_output and to_location.is_stream:
         raise UsageError("--json and the archive cannot both use standard output")
+    # Fail before the copy instead of after it.
     if digest_file and not output_path(digest_file).parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(digest_file.parent))
     with ExitStack() as stack:
@@ -214,7 +215,7 @@ def copy_command(
         image = stack.enter_context(
             open_source(from_location, follow_links=follow_links, registry=registry)
         )
-        # fails on a missing image before the destination is created
+        # A missing image must fail before the destination is created.
         is_index = image.manifest().is_index
         require_effect("--sparse", given=sparse is not None, applies=is_index, to="an index")
         saved = save_image(
@@ -230,6 +231,7 @@ def copy_command(
                 to_location, dest_creds or creds, authfile, tls_verify, cert_dir
             ),
         )
+    # Only now, so that the file never names an image that was not published.
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
             file.write(f"{saved.copy.descriptor.digest}\n".encode())

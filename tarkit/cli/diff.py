@@ -29,7 +29,7 @@ _SIGNS = {
 def diff_command(
     old: SourceArgument,
     new: Annotated[
-        str, typer.Argument(metavar="SRC2", help="Image to compare with, in any format.")
+        str, typer.Argument(metavar="SRC2", help="Image to compare it with, in any format.")
     ],
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,

@@ -47,7 +47,7 @@ def list_command(
     """List the images in an archive, layout, directory, repository or Docker daemon.
 
     A name or position in SRC selects one image.
-    Broken images are listed and reported, too; the first one determines the exit code.
+    Broken images are listed and reported, too; the first broken image determines the exit code.
     """
     location = Location.parse(source)
     check_reading(
@@ -79,7 +79,7 @@ def list_command(
 
 
 def _row(reader: Reader, entry: ImageEntry, known: dict[Digest, Overview]) -> _Row:
-    """Return the row for *entry*; if the image is broken, the stated digest and the error."""
+    """Return the row for *entry*; if the image is broken, with its stated digest and the error."""
     try:
         found = overview(reader.source(index=entry.index), known)
     except (VerificationError, RefusedError) as error:

@@ -40,7 +40,7 @@ def ls_command(
     source: SourceArgument,
     path: Annotated[str, typer.Argument(metavar="[PATH]", help="File or directory to list.")] = "/",
     layers: Annotated[
-        bool, typer.Option("--layers", help="Show per layer the number and size of visible files.")
+        bool, typer.Option("--layers", help="Show the number and size of visible files per layer.")
     ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,

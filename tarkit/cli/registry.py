@@ -1,4 +1,4 @@
-"""Registry options that commands share, and password prompts."""
+"""Registry options shared by the commands, and password prompts."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def open_image(
     output: Path | None = None,
     other: str | None = None,
 ) -> AbstractContextManager[Source]:
-    """Open the image at *source*; a context manager. *output* must not be the same file.
+    """Open the image at *source*, a context manager; *output* must not be the same file.
 
     The options may apply to *other* instead, a second source of the command.
     """
@@ -107,7 +107,7 @@ def open_image(
 
 
 def ask_password(username: str) -> str:
-    """Prompt for the password of *username*. Raises :class:`UsageError` without a terminal."""
+    """Prompt for the password of *username*; raise :class:`UsageError` without a terminal."""
     import getpass
 
     if not is_terminal():
@@ -119,8 +119,9 @@ def ask_password(username: str) -> str:
 
 
 def registry_domain(host: str) -> str:
-    """Return the registry's domain, as image names start with it. Raises :class:`UsageError`."""
+    """Return the domain in image names for *host*; raise :class:`UsageError` if it is invalid."""
     domain = host.removeprefix("docker://").removeprefix("https://").rstrip("/")
+    # The path stays "x" only if the whole domain was recognized as one.
     if "/" in domain or Reference.parse(f"{domain}/x").path != "x":
         raise UsageError(f"{host[:200]!r} is not a registry", hint="use HOST[:PORT]")
     return domain

@@ -69,7 +69,7 @@ def rootfs_command(
     if is_stream and json_output:
         raise UsageError("--json and the tar cannot both use standard output")
     if rootless and is_tar:
-        raise UsageError("--rootless applies to directories only; a tar stores all owners")
+        raise UsageError("--rootless applies only to directories, because a tar stores all owners")
     overlay = overlay_of(add, remove, ca_cert)
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,

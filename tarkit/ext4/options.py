@@ -1,4 +1,4 @@
-"""Options of an image, and the identifiers derived from them."""
+"""Options of an image, and the identifiers that are derived from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Ext4Profile: TypeAlias = Literal["default", "ro", "compat"]
 _MAX_LABEL = 16  # bytes of s_volume_name
 _SMALLEST = 64 * BLOCK
 _LARGEST = 64 * 2**40
-_LAST_SECOND = 2**34 - 2**31 - 1  # the last an inode can store
+_LAST_SECOND = 2**34 - 2**31 - 1  # the last time that an inode can store
 
 
 @dataclass(frozen=True, slots=True)

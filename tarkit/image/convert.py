@@ -1,7 +1,7 @@
 """Conversion of manifests and indexes between Docker schema 2 and OCI.
 
 Only media types change. The bytes of a config are valid in both families and stay the same.
-Docker's schema has no annotations and no subject; :func:`lost_in_docker` lists the losses.
+Docker's schema has no annotations and no subject; :func:`lost_in_docker` lists what is lost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tarkit.values import replace
 def convert_layer(layer: Descriptor, family: Family, compression: Compression) -> Descriptor:
     """Return *layer* with the media type of *family* for *compression*.
 
-    Raises :class:`UnsupportedError` if there is none.
+    Raises :class:`UnsupportedError` if *family* has no such media type.
 
     >>> oci = "application/vnd.oci.image.layer.v1.tar+gzip"
     >>> layer = tarkit.Descriptor(oci, tarkit.Digest.of(b""), 0)
@@ -31,6 +31,7 @@ def convert_layer(layer: Descriptor, family: Family, compression: Compression) -
             f"compressed with {compression.value}",
             where=str(layer.digest),
         )
+    # Annotations are an OCI feature; older Docker clients reject unknown fields.
     kept = layer.annotations if family is Family.OCI else {}
     return replace(layer, media_type=media_type, annotations=kept)
 

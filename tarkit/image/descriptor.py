@@ -58,7 +58,8 @@ class Descriptor:
     def from_json(cls, document: Mapping[str, Any], *, where: str | None = None) -> Self:
         """Parse a descriptor.
 
-        Raises :class:`MalformedError`, or :class:`UnsupportedError` for unknown digest algorithms.
+        Raises :class:`MalformedError` if it is invalid, and :class:`UnsupportedError` if the digest
+        algorithm is unknown.
         """
         platform = document.get("platform")
         return cls(
@@ -92,6 +93,7 @@ class Descriptor:
             "platform": self.platform.to_json() if self.platform else None,
         }
         document.update({key: value for key, value in optional.items() if value})
+        # Unknown fields come last, so they cannot replace known ones: both sets are disjoint.
         return document | dict(self.extra)
 
     @property

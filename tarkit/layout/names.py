@@ -48,7 +48,7 @@ def names_of(annotations: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def answers_to(annotations: Mapping[str, str], name: str) -> bool:
-    """Return True if *name* is one of the entry's names, or denotes the same full reference."""
+    """Return whether *name* is one of the entry's names or denotes the same full reference."""
     names = names_of(annotations)
     if name in names:
         return True
@@ -57,7 +57,7 @@ def answers_to(annotations: Mapping[str, str], name: str) -> bool:
 
 
 def normalized(name: str) -> str | None:
-    """Return the full reference that Docker reads *name* as, or None if it is not a valid name."""
+    """Return *name* as Docker's full reference, or None if it is not a valid name."""
     try:
         return str(Reference.parse(name).tagged())
     except UsageError:

@@ -1,4 +1,4 @@
-"""Opening of regular files only, never directories, devices or pipes."""
+"""Open regular files only, never directories, devices or pipes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from tarkit.streams.os_errors import from_os_error, os_errors
 def open_regular(path: Path) -> BinaryIO:
     """Open *path* for unbuffered reading.
 
-    Raises :class:`PathNotFoundError`, and :class:`MalformedError` if it is not a regular file.
+    Raises :class:`PathNotFoundError` if *path* does not exist, and :class:`MalformedError` if it
+    is not a regular file.
     """
     with os_errors(path):
-        # O_NONBLOCK: opening a pipe does not wait for its writer
+        # With O_NONBLOCK, opening a pipe does not wait for its writer.
         descriptor = os.open(path, open_flags("O_RDONLY", "O_NONBLOCK", "O_BINARY"))
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
@@ -30,9 +31,10 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """Return the content of *path*, a small file.
+    """Return the content of the small file *path*.
 
-    Raises as :func:`open_regular`, and :class:`LimitExceededError` if it exceeds *limit* bytes.
+    Raises the errors of :func:`open_regular`, and :class:`LimitExceededError` if the file exceeds
+    *limit* bytes.
     """
     with open_regular(path) as file:
         return read_bounded(file, limit, where=str(path))
@@ -43,7 +45,7 @@ FOLLOW_LINKS_HINT = "use --follow-links to follow such links"
 
 
 def require_inside(path: Path, directory: Path, *, hint: str | None = None) -> None:
-    """Raise :class:`UnsafePathError` if links lead from *path* out of *directory*, or form a loop."""
+    """Raise :class:`UnsafePathError` if *path* leads out of *directory*, or links form a loop."""
     try:
         path.stat()
     except OSError as error:
@@ -94,7 +96,7 @@ def kind_of(mode: int) -> str:
 
 
 def home_directory() -> Path | None:
-    """Return the home directory of the user, or None if there is none, as in many containers."""
+    """Return the user's home directory, or None if it is unknown, as in many containers."""
     try:
         return Path.home()
     except RuntimeError:

@@ -11,9 +11,9 @@ from tarkit.errors import NoSpaceError, PathNotFoundError, TarkitError, Transpor
 
 @contextlib.contextmanager
 def os_errors(where: object) -> Iterator[None]:
-    """Convert an :class:`OSError` raised in the block; see :func:`from_os_error`.
+    """Convert an :class:`OSError` raised in the block with :func:`from_os_error`.
 
-    *where* is the path or stream that the error message names.
+    *where* is the path or stream for the error message.
     """
     try:
         yield
@@ -46,6 +46,7 @@ def from_os_error(error: OSError, where: object) -> TarkitError:
     :class:`TransportError`.
     """
     reason = error.strerror or str(error)
+    # EFBIG: the filesystem cannot store a file of this size.
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return NoSpaceError(f"no space left ({reason})", where=str(where))
     if error.errno in (errno.ENOENT, errno.ENOTDIR):

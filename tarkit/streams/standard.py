@@ -28,7 +28,7 @@ def standard_text() -> TextIO:
 
 
 def standard_input() -> BinaryIO:
-    """Return standard input, the archive ``-``, as bytes.
+    """Return standard input, the input ``-``, as bytes.
 
     Raises :class:`TransportError` if it is closed, and :class:`NotAnImageError` if it is empty or
     a device without an end, such as ``/dev/zero``.
@@ -54,7 +54,10 @@ def _is_null(status: os.stat_result) -> bool:
 
 
 def standard_output() -> BinaryIO:
-    """Return standard output, the output ``-``, as bytes; raises as :func:`standard_text`."""
+    """Return standard output, the output ``-``, as bytes.
+
+    Raises :class:`TransportError` if it is closed.
+    """
     if sys.stdout is None:
         raise TransportError("is closed", where="standard output")
     return sys.stdout.buffer

@@ -1,4 +1,4 @@
-"""Parse and open locations, written ``transport:path[:name|:@N]``.
+"""Parse and open locations of the form ``transport:path[:name|:@N]``.
 
 This is the only module that imports every transport, each only when it is used.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Transport(Enum):
-    """The kinds of locations, each with its prefix as the value."""
+    """The kinds of locations; each value is the prefix."""
 
     DOCKER_ARCHIVE = "docker-archive"
     OCI = "oci"
@@ -46,9 +46,9 @@ _DRIVE = lazy_pattern(r"[A-Za-z]:[\\/]")
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A ``transport`` and ``path``, and optionally one image there, by ``name`` or zero-based ``index``.
+    """A ``transport`` and ``path``, perhaps with the ``name`` or zero-based ``index`` of an image.
 
-    The path of a Docker daemon is empty: the environment selects the daemon.
+    The path of a Docker daemon is empty, because the environment selects the daemon.
 
     >>> tarkit.Location.parse("docker-archive:app.tar:app:1").name
     'app:1'
@@ -61,10 +61,11 @@ class Location:
 
     @classmethod
     def parse(cls, text: str | os.PathLike[str]) -> Self:
-        """Parse a location as written on the command line; raises :class:`UsageError`.
+        """Parse a location as written on the command line.
 
-        Text without a transport is a plain path, colons included; selecting an image by name
-        requires a transport. A :class:`~pathlib.Path` is always a plain path.
+        Text without a transport is a plain path, including its colons; a transport is required to
+        select an image by name. A :class:`~pathlib.Path` is always a plain path. Raises
+        :class:`UsageError` if *text* is not a location.
         """
         if not isinstance(text, str):
             path = os.fspath(text)
@@ -96,12 +97,13 @@ class Location:
 
     @property
     def is_stream(self) -> bool:
-        """True if the path is ``-``, standard input or output."""
+        """Whether the path is ``-``, which means standard input or output."""
         return self.path == "-"
 
     def __str__(self) -> str:
         if self.transport is Transport.REGISTRY:
-            # The name is a tag, a digest, or ``tag@digest``; a digest alone contains a colon.
+            # The name is a tag, a digest or "tag@digest"; only a digest without a tag starts with a
+            # colon.
             mark = "@" if ":" in (self.name or "").partition("@")[0] else ":"
             return (
                 f"docker://{self.path}{mark}{self.name}" if self.name else f"docker://{self.path}"
@@ -118,7 +120,7 @@ AnyLocation: TypeAlias = Location | str | os.PathLike[str]
 """A location, its text, or the plain path of a container of images."""
 
 AnySource: TypeAlias = Source | AnyLocation
-"""An image of an open reader, or the location of one."""
+"""An image of an open reader, or the location of an image."""
 
 
 def to_location(location: AnyLocation) -> Location:
@@ -127,7 +129,7 @@ def to_location(location: AnyLocation) -> Location:
 
 
 def _split(rest: str) -> tuple[str, str | None, int | None]:
-    """Split the text after the transport into path, name and index; keep a Windows drive's colon."""
+    """Split the text after the transport into path, name and index; keep the colon of a drive."""
     start = 2 if _DRIVE.match(rest) else 0
     indexed = _INDEX.fullmatch(rest)
     if indexed and len(indexed[1]) > start:
@@ -165,15 +167,12 @@ def open_reader(
 ) -> Reader:
     """Open *location* for reading; the reader is a context manager.
 
-    With *metadata_only*, data from a pipe or a daemon is not spooled, so layers cannot be read.
-    With *follow_links*, files of a layout or directory may be links that lead out of it.
-    *registry* holds connection options and credentials.
-    Raises :class:`PathNotFoundError` if the location does not exist, and :class:`NotAnImageError`
-    for a plain path to anything but an image.
+    If *metadata_only*, data from a pipe or a daemon is not spooled, so layers cannot be read. If
+    *follow_links*, files of a layout or directory may be links to outside. *registry* holds
+    connection options and credentials.
 
-    Other errors are :class:`UsageError` for a malformed location and, once the reader is used,
-    :class:`~tarkit.errors.VerificationError`, :class:`~tarkit.errors.AuthenticationError` and
-    :class:`~tarkit.errors.TransportError`.
+    Raises :class:`PathNotFoundError` if the location does not exist, and :class:`NotAnImageError`
+    if a plain path is not an image.
 
     >>> with tarkit.open_reader("fixtures/hello.tar") as reader:
     ...     [image.names for image in reader.images()]
@@ -263,7 +262,7 @@ def _open_stream(location: Location, metadata_only: bool) -> Reader:
 
 
 def _no_stream(location: Location) -> UsageError:
-    return UsageError(f"{location.transport.value}: needs a directory and cannot be a pipe")
+    return UsageError(f"{location.transport.value}: requires a directory, not a pipe")
 
 
 @contextmanager
@@ -274,10 +273,11 @@ def open_source(
     follow_links: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Iterator[Source]:
-    """Open the image at *location* and close it after the block; see :func:`open_reader`.
+    """Open the image at *location*, and close it after the block.
 
-    Raises :class:`~tarkit.errors.ImageNotFoundError` if *location* names no image of the container,
-    and :class:`~tarkit.errors.AmbiguousImageError` if it names none of several.
+    Parameters and errors are those of :func:`open_reader` and its ``source()``.
+    """
+    location = _to_location(location)
 
     >>> with tarkit.open_source("docker-archive:fixtures/hello.tar:hello:latest") as source:
     ...     source.manifest().is_index
@@ -292,7 +292,7 @@ def open_source(
 
 @contextmanager
 def opened(source: AnySource, *, registry: RegistryOptions | None = None) -> Iterator[Source]:
-    """Yield *source* if it is open already; otherwise open that location and close it after the block."""
+    """Yield *source* if it is open; otherwise open the location, and close it after the block."""
     if isinstance(source, Location | str | os.PathLike):
         with open_source(source, registry=registry) as image:
             yield image
@@ -308,14 +308,15 @@ def open_writer(
     verify_existing: bool = False,
     registry: RegistryOptions | None = None,
 ) -> Writer:
-    """Open *location* for writing; the writer is a context manager that publishes on a clean exit.
+    """Open *location* for writing; the writer is a context manager that publishes on success.
 
     *docker_platform* is the platform of an index that older versions of Docker load from a docker
     archive, by default that of this machine.
     An existing archive is replaced; :func:`~tarkit.copying.existing.copy_existing` preserves its
     images. Layouts and registries keep their other images.
+
     Raises :class:`UsageError` if the location cannot be written to, and :class:`RefusedError` if
-    the path holds anything but an image.
+    the path contains anything but an image.
 
     Parameters:
 

@@ -16,13 +16,13 @@ _DIRECTORIES = (Transport.OCI, Transport.DIR)
 def directory_transport(location: Location) -> Transport | None:
     """Return the kind of directory at *location*, or None for an archive.
 
-    Raises :class:`PathNotFoundError` if a required directory is missing and :class:`UsageError` if
+    Raises :class:`PathNotFoundError` if a required directory is missing, and :class:`UsageError` if
     the location is a pipe but the transport requires a directory.
     """
     path = Path(location.path)
     if location.transport in _DIRECTORIES:
         if location.is_stream:
-            raise UsageError(f"{location.transport.value}: is a directory and cannot be a pipe")
+            raise UsageError(f"{location.transport.value}: requires a directory, not a pipe")
         with advised(location):
             if not path.is_dir():
                 reason = "not a directory" if path.exists() else "no such directory"
@@ -54,7 +54,7 @@ def archive_at(location: Location) -> Archive:
 
 
 def image_formats(archive: Archive, location: Location) -> Kinds:
-    """Return the formats of *archive*, based on its members and transport; see :func:`kinds_of`."""
+    """Return the formats of *archive*, based on its members and transport."""
     docker = location.transport is Transport.DOCKER_ARCHIVE
     layout = location.transport is Transport.OCI_ARCHIVE
     return kinds_of(archive, Kinds(docker, layout))

@@ -64,7 +64,11 @@ def test_a_stream_that_is_needed_and_closed_is_an_error(
 ) -> None:
     run = sh(f"tarkit {command.format(save=save)}", tmp_path)
     assert run.returncode == 1
-    assert re.fullmatch(r"tarkit: standard (in|out)put: is closed\n", run.stderr)
+    if " --json " in command:
+        last = json.loads(run.stderr.splitlines()[-1])
+        assert last == {"event": "error", "message": "standard output: is closed", "exit_code": 1}
+    else:
+        assert re.fullmatch(r"tarkit: standard (in|out)put: is closed\n", run.stderr)
 
 
 @pytest.mark.parametrize(

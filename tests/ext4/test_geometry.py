@@ -109,7 +109,9 @@ def test_the_requested_inodes_exist() -> None:
 
 def test_more_inodes_than_a_given_size_can_have_are_refused() -> None:
     options = Ext4Options(size=128 * 1024 * 1024)
-    with pytest.raises(NoSpaceError, match="at least 402657280 bytes, and 134217728 are allowed"):
+    with pytest.raises(
+        NoSpaceError, match="at least 402657280 bytes, but only 134217728 are allowed"
+    ):
         plan_layout(filled(10), 100_000, options)
 
 

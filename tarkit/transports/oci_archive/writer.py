@@ -1,4 +1,4 @@
-"""Write an OCI layout directly into a tar, ``index.json`` last."""
+"""Write an OCI layout directly to a tar archive, ``index.json`` last."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ class OCIArchiveWriter:
         return cls(ArchiveOutput(path))
 
     def destination(self, *names: str) -> LayoutDestination:
-        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for an invalid name."""
+        """Return the destination of an image under *names*.
+
+        Raises :class:`UsageError` if a name is invalid.
+        """
         require_names(names)
         return self._new_entry(names)
 
@@ -60,12 +63,13 @@ class OCIArchiveWriter:
         return self._destination(add_entries)
 
     def keep_list(self, reader: Reader) -> None:
-        """See :class:`tarkit.protocols.KeepingWriter`."""
+        """Keep annotations and unknown fields of *reader*'s ``index.json``."""
         if isinstance(reader, OCIArchiveReader):
             self._list = replace(reader.listing(), manifests=())
 
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> LayoutDestination:
-        """See :class:`tarkit.protocols.KeepingWriter`."""
+        """Return the destination of *image* that keeps the other fields of its entry."""
+        # An entry has room for a full name and a tag only.
         if not isinstance(image, LayoutImage) or tuple(names) != image.names[: len(names) or 1]:
             return self._new_entry(names)
 

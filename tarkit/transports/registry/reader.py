@@ -18,7 +18,7 @@ from tarkit.transports.registry.tags import list_tags
 
 
 class RegistryReader(Closeable):
-    """The images of one repository; see :class:`tarkit.protocols.Reader`."""
+    """The images of a repository, as a :class:`tarkit.protocols.Reader`."""
 
     def __init__(self, repository: Repository, reference: Reference) -> None:
         self.where = repository.name
@@ -33,7 +33,7 @@ class RegistryReader(Closeable):
         return cls(Repository.connect(reference, options or RegistryOptions(), "pull"), reference)
 
     def images(self) -> Sequence[ImageEntry]:
-        """Return one entry for each tag, named in full. Their manifests are not requested."""
+        """Return an entry with the full name for each tag; request no manifests."""
         if self._images is None:
             tags = enumerate(list_tags(self._repository))
             self._images = tuple(ImageEntry(at, (f"{self.where}:{tag}",)) for at, tag in tags)
@@ -52,7 +52,7 @@ class RegistryReader(Closeable):
         return (catalog.choose(str(wanted), None)[0],)
 
     def source(self, name: str | None = None, *, index: int | None = None) -> RegistrySource:
-        """See :class:`tarkit.protocols.Reader`; the default name is the tag ``latest``."""
+        """Return the image *name* or at *index*; the default is the tag ``latest``."""
         if index is not None:
             catalog = Catalog(self.images(), (EXACT,), where=self.where)
             name = catalog.choose(None, index)[0].names[0]

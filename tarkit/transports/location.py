@@ -275,9 +275,9 @@ def open_source(
 ) -> Iterator[Source]:
     """Open the image at *location*, and close it after the block.
 
-    Parameters and errors are those of :func:`open_reader` and its ``source()``.
-    """
-    location = _to_location(location)
+    Parameters and errors are those of :func:`open_reader` and its ``source()``: also raises
+    :class:`~tarkit.errors.ImageNotFoundError` if *location* names no image of the container, and
+    :class:`~tarkit.errors.AmbiguousImageError` if it names none of several.
 
     >>> with tarkit.open_source("docker-archive:fixtures/hello.tar:hello:latest") as source:
     ...     source.manifest().is_index

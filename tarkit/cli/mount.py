@@ -1,7 +1,5 @@
 """``tarkit mount SRC DIR``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

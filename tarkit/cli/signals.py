@@ -37,6 +37,7 @@ class Signals:
         self._working = False
         self._began = 0.0
         self._code = 0
+        self._reported = False
         self.cancellation = Cancellation()
 
     def install(self) -> None:
@@ -52,7 +53,11 @@ class Signals:
         self._working = True
 
     def exception(self) -> BaseException | None:
-        """Return the exception of the first signal, or None if there was no signal."""
+        """Return the exception of the first signal, to be reported, or None if there was no signal.
+
+        Afterwards the exception is not raised again.
+        """
+        self._reported = bool(self._code)
         return _exception(self._code) if self._code else None
 
     def finished(self, code: int) -> None:
@@ -86,7 +91,8 @@ class Signals:
                 signal.setitimer(signal.ITIMER_REAL, _RETRY_DELAY)
 
     def _retry(self, *_: object) -> None:
-        raise _exception(self._code)
+        if not self._reported:
+            raise _exception(self._code)
 
 
 def _exception(code: int) -> BaseException:

@@ -62,7 +62,7 @@ class CopyOptions:
       layer is reused or copied unchanged.
     - ``fetch_foreign``: a function that opens a non-distributable layer at its URLs, such as
       :func:`~tarkit.transports.registry.foreign.fetch_layer`. If it is None, the copy omits
-        such layers.
+      such layers.
 
     Raises :class:`UsageError` if the level is out of range or has no effect, if
     ``sparse`` has none because a single platform is copied, or if ``jobs`` is

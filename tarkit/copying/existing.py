@@ -33,6 +33,10 @@ class Kept:
 
     The filesystem moved ``bytes_moved`` without reading them into this process; ``bytes_copied``
     were read, verified and written again.
+
+    >>> result = tarkit.copy_images(["fixtures/hello.tar"], "docker-archive:all.tar")
+    >>> tarkit.copy_images(["oci:alpha/umoci-oci:one"], "docker-archive:all.tar").kept.images
+    1
     """
 
     images: int = 0

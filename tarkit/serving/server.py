@@ -32,6 +32,13 @@ class RegistryServer(Closeable):
     complete or not at all.
 
     ``address`` is ``host:port``, and ``url`` the base URL.
+
+    >>> with (
+    ...     tarkit.RegistryServer.open("fixtures/hello.tar") as server,
+    ...     tarkit.open_image(f"docker://{server.address}/hello:latest") as image,
+    ... ):
+    ...     len(image.layers)
+    2
     """
 
     def __init__(

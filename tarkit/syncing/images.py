@@ -31,12 +31,24 @@ def copy_images(
     describes how they map to a registry. Either all images are published or none, unless
     ``options.keep_going`` is set; in a registry, manifests are sent only after all blobs.
 
-    Parameters: *sources* are locations, such as ``docker-archive:a.tar:app:1``; with
-    ``options.all_images``, a location without a name stands for all of its images. *destination* is
-    a location without an image name.
-    Returns the result for each image. Raises the errors of :func:`~tarkit.copying.engine.copy_image`,
-    with the location of the image, :class:`UsageError` if the names do not fit the destination, and
-    :class:`RefusedError` if two images would have the same name there.
+    Parameters:
+
+    - *sources*: locations, such as ``docker-archive:a.tar:app:1``; with ``options.all_images``, a
+      location without a name stands for all of its images.
+    - *destination*: a location without an image name.
+    - *options*: how to copy, name and select images; see
+      :class:`~tarkit.syncing.options.SyncOptions`.
+
+    Returns the :class:`~tarkit.syncing.options.SyncResult`, with the result for each image.
+
+    Raises the errors of :func:`~tarkit.copying.engine.copy_image`, with the location of the image,
+    :class:`~tarkit.errors.UsageError` if there are no *sources* or the names do not fit the
+    destination, and :class:`~tarkit.errors.RefusedError` if two images would have the same name
+    there.
+
+    >>> result = tarkit.copy_images(["fixtures/hello.tar", "oci:alpha/umoci-oci:one"], "oci:mirror")
+    >>> [image.names for image in result.images]
+    [('hello:latest',), ('one',)]
     """
     options = options or SyncOptions()
     target = Target.parse(destination, options)

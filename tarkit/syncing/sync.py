@@ -37,6 +37,10 @@ class Transfer:
     ``blobs`` and ``bytes`` count what would be read from the source; ``present`` counts the blobs
     that the destination has or gets with an earlier image; it may have layers in another
     compression, which do not count. An ``unchanged`` image has none to move.
+
+    >>> transfers, failed = tarkit.plan_sync("oci:alpha/umoci-oci", "oci:mirror")
+    >>> [(transfer.names, transfer.blobs, transfer.present) for transfer in transfers]
+    [(('one',), 4, 0), (('two',), 1, 3)]
     """
 
     source: str
@@ -55,12 +59,22 @@ def sync(
     Digests are preserved if both ends store manifests as they are, so that images can be compared.
     Images that only the destination has are kept.
 
-    Parameters: *source* is the path of a list that ends in ``.yaml``, ``.yml`` or ``.json`` (see
-    :mod:`tarkit.syncing.lists`), or the location of an archive, a layout or a repository, of which
-    all images are taken. *destination* is as for :func:`~tarkit.syncing.images.copy_images`.
-    Returns the result for each image; ``result`` is None for images that did not change. Raises the
-    errors of :func:`~tarkit.syncing.images.copy_images`, and :class:`MalformedError` for an invalid
-    list.
+    Parameters:
+
+    - *source*: the path of a list that ends in ``.yaml``, ``.yml`` or ``.json`` (see
+      :mod:`tarkit.syncing.lists`), or the location of an archive, a layout or a repository, of which
+      all images are taken.
+    - *destination*, *options*: as for :func:`~tarkit.syncing.images.copy_images`.
+
+    Returns the result for each image; ``result`` is None for images that did not change.
+
+    Raises the errors of :func:`~tarkit.syncing.images.copy_images`, and
+    :class:`~tarkit.errors.MalformedError` for an invalid list.
+
+    >>> first = tarkit.sync("oci:alpha/umoci-oci", "oci:mirror")
+    >>> again = tarkit.sync("oci:alpha/umoci-oci", "oci:mirror")
+    >>> first.bytes_written, again.bytes_written, [image.result for image in again.images]
+    (32389, 0, [None, None])
     """
     with _Sync(source, destination, options or SyncOptions()) as operation:
         return operation.run()
@@ -69,9 +83,17 @@ def sync(
 def plan_sync(
     source: AnyLocation, destination: AnyLocation, options: SyncOptions | None = None
 ) -> tuple[list[Transfer], list[FailedImage]]:
-    """Return what :func:`sync` would do with the same arguments, and the images that would fail.
+    """Return what :func:`sync` would do with the same arguments, without writing anything.
 
-    Manifests are read, but no layers, and nothing is written.
+    Manifests are read, but no layers.
+
+    Returns the images that would be copied or are unchanged, and those that would fail.
+
+    Raises the errors of :func:`sync` that manifests and names can cause.
+
+    >>> transfers, failed = tarkit.plan_sync("oci:alpha/umoci-oci", "oci:mirror")
+    >>> sum(transfer.bytes for transfer in transfers), failed
+    (32389, [])
     """
     with _Sync(source, destination, options or SyncOptions()) as operation:
         return operation.transfers(), operation.failed

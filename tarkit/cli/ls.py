@@ -72,13 +72,13 @@ def ls_command(
                 print("\n".join(block))
 
 
-def _lines(files: FileSystem, path: str) -> Iterator[str]:
+def _lines(files: FileSystem, top: str) -> Iterator[str]:
     """Yield a line for each row; what only traits and links determine is formatted when they change.
 
     That takes a third of the time of a line for each entry.
     """
     traits, names = None, 0
-    for path, links, layer, facts in rows(files.tree, path):
+    for path, links, layer, facts in rows(files.tree, top):
         if facts[0] is not traits or links != names:
             traits, names = facts[0], links
             entry = Entry.of(path, links, layer, facts)

@@ -69,9 +69,7 @@ class Translation:
             if size:
                 place = table.place(row)
                 # a sparse file without data has no place
-                made.contents = (
-                    self._contents.get(place, size) if place else FileExtents(size, ())
-                )
+                made.contents = self._contents.get(place, size) if place else FileExtents(size, ())
         elif kind is _SYMLINK:
             made.mode = stat.S_IFLNK | 0o777  # as Linux shows every symbolic link
             made.target = traits.linkname

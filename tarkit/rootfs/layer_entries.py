@@ -87,8 +87,9 @@ class LayerEntries:
         below a whiteout.
         """
         for run in self._listing.runs(self._start):
-            if WHITEOUT not in run.joined and WHITEOUT not in run.parent:
-                continue  # without a look at each name: most layers have few or no whiteouts
+            # Most layers have few or no whiteouts. A name with a NUL is empty here, at the top.
+            if run.parent and WHITEOUT not in run.joined and WHITEOUT not in run.parent:
+                continue
             for position in range(run.first, run.first + len(run.bases)):
                 row, name = self._base + position, self._listing.name(position)
                 if WHITEOUT not in name:

@@ -9,7 +9,6 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, RawManifest
 from tarkit.layout.layout import Layout
-from tarkit.layout.referrers import referrers_of
 
 
 class LayoutSource:
@@ -44,6 +43,8 @@ class LayoutSource:
 
     def referrers(self, digest: Digest | None = None) -> Index:
         """See :class:`tarkit.protocols.ReferringSource`."""
+        from tarkit.layout.referrers import referrers_of  # few commands ask for them
+
         return referrers_of(self._layout, digest or self._top.digest)
 
     def referrer(self, entry: Descriptor) -> LayoutSource:

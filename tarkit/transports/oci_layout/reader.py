@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from tarkit.blobs.store import BlobStore
 from tarkit.errors import PathNotFoundError
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.layout.layout import Layout
-from tarkit.layout.source import LayoutSource
 from tarkit.protocols import ImageEntry
 from tarkit.streams.closeable import Closeable
 from tarkit.streams.files import FOLLOW_LINKS_HINT, read_file, require_inside
+
+if TYPE_CHECKING:
+    from tarkit.layout.source import LayoutSource
 
 
 class DirectoryFiles:
@@ -76,6 +78,8 @@ class OCILayoutReader(Closeable):
 
     def source(self, name: str | None = None, *, index: int | None = None) -> LayoutSource:
         """Return the image with *name* or at *index*, or the only image."""
+        from tarkit.layout.source import LayoutSource  # `list` has no use for it
+
         image = self.layout.find(name, index)
         return LayoutSource(self.layout, image.descriptor, image.names[:1])
 

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any, BinaryIO
 
 from tarkit.errors import PathNotFoundError, TarkitError, UnsafePathError
-from tarkit.rootfs.filesystem import Entry
+from tarkit.rootfs.filesystem import entry_of
 from tarkit.rootfs.image_files import ImageFiles
 from tarkit.rootfs.node import Node
 from tarkit.tar.member import MemberType
@@ -51,7 +51,7 @@ class ImageOperations:
         """Return the attributes of *path*; times are in nanoseconds."""
         with _os_errors():
             node = self._node(path)
-        entry = Entry.of(_bytes(path), node)
+        entry = entry_of(_bytes(path).lstrip(b"/"), node)
         return {
             "st_mode": _KINDS[entry.type] | entry.mode,
             "st_ino": self._number(node),

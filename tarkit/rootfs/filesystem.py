@@ -160,7 +160,7 @@ class FileSystem(Closeable):
     def stat(self, path: Path, *, follow: bool = True) -> Entry:
         """Return the entry at *path*; if it is a symbolic link, follow it only if *follow*."""
         parts = self.tree.parts(path)
-        return _entry(b"/".join(parts), self.tree.find(parts, follow=follow))
+        return entry_of(b"/".join(parts), self.tree.find(parts, follow=follow))
 
     def exists(self, path: Path) -> bool:
         """Return whether *path* exists, following links."""
@@ -208,12 +208,13 @@ class FileSystem(Closeable):
         ``*``, ``?`` and ``[…]`` match within a component; ``**`` matches any number of components.
         """
         for path, node in glob(self.tree, pattern):
-            yield _entry(path, node)
+            yield entry_of(path, node)
 
     def close(self) -> None:
         """Close all open layers."""
         self.contents.close()
 
 
-def _entry(path: bytes, node: Node) -> Entry:
+def entry_of(path: bytes, node: Node) -> Entry:
+    """Return the entry for *node* at *path*, which has no leading slash."""
     return Entry.of(text(b"/" + path), node.links, *node.facts)

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import IO, Literal, Self, cast, overload
 
 from tarkit.errors import PathNotFoundError, UnsafePathError, UnsupportedError
-from tarkit.rootfs.filesystem import TEXT_LIMIT, Entry, FileSystem
+from tarkit.rootfs.filesystem import TEXT_LIMIT, Entry, FileSystem, entry_of
 from tarkit.tar.member import MemberType
 
 _SPECIAL = re.compile(r"([*?[])")  # in the patterns of FileSystem.glob
@@ -222,7 +222,7 @@ def entries_in(files: FileSystem, path: str | bytes) -> Iterator[Entry]:
         raise UnsupportedError("not a directory", where=files.resolve(path))
     prefix = b"".join(part + b"/" for part in parts)
     for name, node in sorted(children.items()):
-        yield Entry.of(prefix + name, node)
+        yield entry_of(prefix + name, node)
 
 
 def link_target(files: FileSystem, path: str | bytes) -> str:

@@ -279,11 +279,11 @@ def test_a_copy_from_a_compressed_layer_is_staged(base: FileSystem, tmp_path: Pa
     with (
         source_of(tmp_path, [file("f", "packed"), unaligned("s")]) as source,
         FileSystem.of(source) as other,
+        reopened(base, tmp_path) as files,
     ):
-        with reopened(base, tmp_path) as files:
-            files.copy(other, "f", "f")
-            files.copy(other, "s", "d/s")
-            assert files.needed_layers == ()
+        files.copy(other, "f", "f")
+        files.copy(other, "s", "d/s")
+        assert files.needed_layers == ()
     with reopened(base, tmp_path) as files:
         assert files.read_bytes("f") == b"packed"
         assert files.read_bytes("d/s") == base.read_bytes("s")

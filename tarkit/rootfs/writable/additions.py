@@ -50,15 +50,14 @@ def copy_tree(
 
 
 def _place(files: StagedFileSystem, parts: Parts, member: Member) -> None:
-    """Put *member* at *parts*, or give its metadata to the directory there."""
+    """Put *member* at *parts*; an existing directory is good as it is."""
     old = files.lookup(parts)
     is_directory = member.type is MemberType.DIRECTORY
     if is_directory and old is not None and old.directory is not None:
-        files.change(parts, member)
-    elif not parts:
+        return
+    if not parts:
         raise RefusedError("the root cannot be replaced", where="/")
-    else:
-        files.put(checked(parts), member)
+    files.put(checked(parts), member)
 
 
 def add_local(

@@ -192,8 +192,9 @@ class WritableFileSystem(StagedFileSystem):
         """Copy *path* of *source* to *destination*: its metadata, owned by *owner* if given.
 
         Data in plain layers is not copied: the staged files refer to it, and :attr:`needed_layers`
-        lists these layers. A directory is copied with everything below it, and merged into an existing
-        directory; everything else replaces what is there. Hard links between copied files stay.
+        lists these layers. A directory is copied with everything below it; an existing directory
+        keeps its metadata and its other entries. Everything else replaces what is there. Hard links
+        between copied files stay.
         """
         parts = self.locate(destination, follow=False)
         copy_tree(self, source, source.tree.parts(path), parts, follow=follow, owner=owner)

@@ -42,7 +42,7 @@ def write_layer(old: FileSystem, new: FileSystem, output: BinaryIO) -> WrittenLa
     hashing = _Hashing(output)
     listing = Listing()
     buffered = io.BufferedWriter(hashing, CHUNK_SIZE)
-    with TarWriter(buffered) as writer:  # type: ignore[arg-type]
+    with TarWriter(buffered) as writer:
         for entry, node in layer_entries(old, new):
             member = entry.member
             if node is None or entry.link or not entry.has_data:

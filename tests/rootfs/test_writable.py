@@ -359,9 +359,10 @@ def test_staged_changes_on_a_read_only_mount_can_be_read(base: FileSystem, tmp_p
         subprocess.run(["mount", "-o", "remount,ro,bind", staged], check=True)
         with reopened(base, tmp_path) as files:
             assert files.read_bytes("new") == b"data"
-            for change in (lambda: files.write("x", b""), lambda: files.remove("x")):
-                with pytest.raises(RefusedError, match="read-only"):
-                    change()
+            with pytest.raises(RefusedError, match="read-only"):
+                files.write("x", b"")
+            with pytest.raises(RefusedError, match="read-only"):
+                files.remove("x")
             assert files.read_bytes("x") == b"x"
     finally:
         subprocess.run(["umount", staged], check=True)

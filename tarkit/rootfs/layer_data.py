@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import io
 import threading
-from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from tarkit.errors import MalformedError, SizeMismatchError
 from tarkit.rootfs.layer_spool import CompressedLayer, LayerSpools
-from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.layers import Layers
 from tarkit.rootfs.node import Node
 from tarkit.rootfs.passes import Sink, deliver
 from tarkit.rootfs.sparse_file import SparseFile
 from tarkit.rootfs.table import DataLocation, Table
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.files import open_regular
+from tarkit.streams.uncached import read_at
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.data import ArchiveData, StoredData
-from tarkit.tar.member import MemberType
+from tarkit.tar.member import Member, MemberType
 
 _READ_AHEAD = 2  # chunks, for each stream that stays open
+
+
+class StagedData(ArchiveData, Protocol):
+    """Data that belongs to no layer yet, by offset; *label* names it in messages."""
+
+    label: str
+
+    def identity(self, offset: int) -> tuple[object, int]:
+        """Return what identifies the content at *offset*; see :meth:`LayerData.identity`."""
+        ...
 
 
 class LayerData:
@@ -36,16 +47,41 @@ class LayerData:
     :data:`~tarkit.rootfs.layer_spool.MOST_STREAMS` layers are decompressed at a time, in up to 20
     MiB of memory each.
 
-    *table* holds the entries of all of them.
+    *table* holds the entries of all of them. Staged data counts as yet another layer above.
     """
 
-    def __init__(self, layers: ImageLayers, table: Table) -> None:
+    def __init__(self, layers: Layers, table: Table) -> None:
         self.layers = layers
         self._table = table
         self._added: list[bytes | Path] = []
+        self._staged: StagedData | None = None
         self._open: dict[int, _SeekableLayer | CompressedLayer] = {}
         self._spools = LayerSpools()
         self._lock = threading.Lock()
+        self._is_fork = False
+
+    def fork(self, table: Table, staged: StagedData) -> LayerData:
+        """Return the same data with *staged* in addition, for *table*, a fork.
+
+        It shares the open layers, and closing it leaves them open.
+        """
+        twin = LayerData(self.layers, table)
+        twin._added, twin._staged = self._added.copy(), staged
+        twin._open, twin._spools, twin._lock = self._open, self._spools, self._lock
+        twin._is_fork = True
+        return twin
+
+    def archive(self, layer: int) -> ArchiveData | None:
+        """Return the data of layer number *layer*, or None if it is not in a layer."""
+        return self._layer(layer) if layer < len(self.layers) else None
+
+    def identity(self, place: DataLocation) -> tuple[object, int]:
+        """Return the layer and the offset of data: equal identities mean equal content."""
+        if place.layer < len(self.layers):
+            return self.layers.layers[place.layer].diff_id, place.offset
+        if place.layer == len(self.layers) or self._staged is None:
+            return self._added[place.offset // BLOCK_SIZE], 0
+        return self._staged.identity(place.offset)
 
     def add(self, data: bytes | Path) -> DataLocation:
         """Add *data*, or the path of a local file that contains it, and return its location."""
@@ -58,17 +94,16 @@ class LayerData:
 
         The content is not verified until the layer's end has been read; see :meth:`deliver`. Raises :class:`MalformedError` if *node* is not a file.
         """
-        member, place = node.member, node.place
+        member = node.member
         if node.type is not MemberType.FILE:
             raise MalformedError("not a file")
-        stored: BinaryIO
-        if place is None:
-            stored = io.BytesIO()
-        elif place.layer == len(self.layers):
-            stored = self._open_added(place)
-        else:
-            stored = StoredData(self._layer(place.layer), member, self.layers.label(place.layer))
+        stored = self.open_stored(node)
         return stored if member.sparse is None else SparseFile(stored, member)
+
+    def open_stored(self, node: Node) -> BinaryIO:
+        """Open the stored data of *node* as :meth:`open` does: without the holes of a sparse file."""
+        place = node.place
+        return io.BytesIO() if place is None else self._open_place(place, node.member)
 
     def deliver(
         self, rows: Iterable[int], sink: Sink, *, complete: bool = False, parallel: bool = False
@@ -77,19 +112,30 @@ class LayerData:
 
         See :func:`tarkit.rootfs.passes.deliver` for *complete* and *parallel*.
         """
-        wanted = dict(self._table.by_layer(rows))
-        # deliver() knows only the image's layers; added data follows from memory or local files
-        added = wanted.pop(len(self.layers), array("q"))
-        members = {layer: map(self._table.member, rows) for layer, rows in wanted.items()}
+        members: dict[int, Iterator[Member]] = {}
+        beside: list[tuple[int, Iterator[Member]]] = []
+        for layer, listed in self._table.by_layer(rows):
+            if layer < len(self.layers):
+                members[layer] = map(self._table.member, listed)
+            else:  # deliver() knows only the layers; the rest follows from memory or local files
+                beside.append((layer, map(self._table.member, listed)))
         deliver(self.layers, members, sink, complete=complete, parallel=parallel)
-        for member in map(self._table.member, added):
-            place = DataLocation(len(self.layers), member.data_offset)
-            with self._open_added(place) as stream:
-                sink.store(place, member, _exactly(stream, member.stored))
+        for layer, others in beside:
+            for member in others:
+                place = DataLocation(layer, member.data_offset)
+                with self._open_place(place, member) as stream:
+                    sink.store(place, member, _exactly(stream, member.stored))
+
+    def _open_place(self, place: DataLocation, member: Member) -> BinaryIO:
+        if place.layer < len(self.layers):
+            return StoredData(self._layer(place.layer), member, self.layers.label(place.layer))
+        if place.layer == len(self.layers) or self._staged is None:
+            return self._open_added(place)
+        return StoredData(self._staged, member, self._staged.label)
 
     def close(self) -> None:
         """Close all open layers."""
-        while self._open:
+        while self._open and not self._is_fork:
             self._open.popitem()[1].close()
 
     def _open_added(self, place: DataLocation) -> BinaryIO:
@@ -131,9 +177,14 @@ class _SeekableLayer:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self._descriptor: int | None = None
+        with suppress(OSError):  # part of an archive, for example
+            self._descriptor = stream.fileno()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """See :class:`tarkit.tar.data.ArchiveData`."""
+        if self._descriptor is not None:
+            return read_at(self._descriptor, size, offset)
         with self._lock:  # files opened from one layer share its position
             self._stream.seek(offset)
             return self._stream.read(size)

@@ -75,6 +75,19 @@ def try_lock(directory: Directory) -> bool:
     return True
 
 
+def share_lock(directory: Directory) -> bool:
+    """Lock *directory* until it is closed, as others may, too; return False if :func:`try_lock` did."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def _lock_file(directory: Directory, timeout: float) -> Iterator[None]:
     name = ".tarkit-lock"

@@ -39,14 +39,18 @@ class TarWriter:
         self._refusal: str | None = None
         self._closed = False
 
-    def add(self, member: Member, data: Data = b"") -> None:
+    def add(self, member: Member, data: Data = b"") -> Member:
         """Write *member* and its *data*: ``size`` bytes, or only the segments of a sparse member.
+
+        Return the member as a reader of the archive would, with its offsets.
 
         Segments are extended to whole blocks, as GNU tar expects. Raises :class:`SizeMismatchError`
         if there is too much or too little data, :class:`NoSpaceError` if no space is left,
         and the errors of :func:`~tarkit.tar.encode.encode`.
         """
         self._check()
+        if isinstance(data, bytes) and member.sparse is None and len(data) == stored_size(member):
+            return self._add_bytes(member, data)
         pieces = _exactly(stored_size(member), _pieces(data), member)
         if member.sparse is not None:
             checked = sparse.checked(member.sparse, member.size, stored_size(member))
@@ -62,6 +66,18 @@ class TarWriter:
         except BaseException:
             self._rewind(start)
             raise
+        return _placed(member, start, start + len(header))
+
+    def _add_bytes(self, member: Member, data: bytes) -> Member:
+        """Write *member* with all of its *data* at once, which takes half the time of several writes."""
+        header = encode(member)
+        start = self._offset
+        try:
+            self._write(b"".join((header, data, bytes(padding(len(data))))))
+        except BaseException:
+            self._rewind(start)
+            raise
+        return _placed(member, start, start + len(header))
 
     def begin(self, member: Member) -> PendingMember:
         """Begin *member*, a file of unknown size; *file* must be seekable.
@@ -239,6 +255,15 @@ class PendingMember:
             self.abort()
         elif self._open:
             self.end()
+
+
+def _placed(member: Member, start: int, data_offset: int) -> Member:
+    """Return *member* with its offsets; ``replace`` would take as long as encoding the header."""
+    return Member(
+        member.name, member.type, member.mode, member.uid, member.gid, member.size,
+        member.mtime_ns, member.linkname, member.uname, member.gname, member.devmajor,
+        member.devminor, member.xattrs, member.sparse, start, data_offset, stored_size(member),
+    )  # fmt: skip
 
 
 def _pieces(data: Data) -> Iterable[bytes | memoryview]:

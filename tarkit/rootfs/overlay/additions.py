@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from tarkit.errors import UnsupportedError
+from tarkit.rootfs.local_files import LocalFile, local_files
 from tarkit.rootfs.overlay.context import OverlayContext
 from tarkit.streams.files import open_regular
-from tarkit.streams.os_errors import os_errors
-from tarkit.streams.staging import is_staging
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.member import Member, MemberType
 from tarkit.values import dataclass, replace
-
-_CAPABILITY = "security.capability"
-_SET_ID = stat.S_ISUID | stat.S_ISGID
-_KINDS = {
-    stat.S_IFREG: MemberType.FILE,
-    stat.S_IFDIR: MemberType.DIRECTORY,
-    stat.S_IFLNK: MemberType.SYMLINK,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +33,7 @@ class AddFiles:
         """See :class:`tarkit.rootfs.overlay.context.Change`."""
         yield os.fsencode(self.destination)
         yield os.fsencode(self.source.name)
-        for found in _found(self.source):
+        for found in local_files(self.source):
             yield os.fsencode(found.below)
             yield found.kind.value
             # the number of attributes keeps the parts that follow unambiguous
@@ -66,14 +55,14 @@ class AddFiles:
 
     def check(self) -> None:
         """Raise the error of :meth:`make` if a file is missing or of an unsupported kind."""
-        for found in _found(self.source):
+        for found in local_files(self.source):
             if found.kind is MemberType.OTHER:
                 raise _unsupported(found)
 
     def make(self, work: OverlayContext) -> None:
         """See :class:`tarkit.rootfs.overlay.context.Change`."""
         top = self.destination
-        for found in _found(self.source):
+        for found in local_files(self.source):
             if found.below != ".":
                 destination = f"{top.rstrip('/')}/{found.below}"
             elif top.endswith("/") and found.kind is not MemberType.DIRECTORY:
@@ -86,7 +75,7 @@ class AddFiles:
                 work.link(destination, f"{top.rstrip('/')}/{found.first}")
 
 
-def _put(work: OverlayContext, destination: str, found: _Found, *, keep_owners: bool) -> None:
+def _put(work: OverlayContext, destination: str, found: LocalFile, *, keep_owners: bool) -> None:
     status = found.status
     member = Member(
         b"",
@@ -111,60 +100,5 @@ def _put(work: OverlayContext, destination: str, found: _Found, *, keep_owners: 
             raise _unsupported(found)
 
 
-def _unsupported(found: _Found) -> UnsupportedError:
+def _unsupported(found: LocalFile) -> UnsupportedError:
     return UnsupportedError("not a file, directory or symbolic link", where=str(found.path))
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """One entry to add: *below* is its path relative to the top, *first* an earlier name or None."""
-
-    path: Path
-    below: str
-    status: os.stat_result
-    kind: MemberType
-    mode: int
-    xattrs: dict[bytes, bytes]
-    first: str | None
-
-
-def _found(top: Path) -> Iterator[_Found]:
-    """Yield *top* and everything below it, parents first, siblings by name."""
-    first: dict[tuple[int, int], str] = {}
-    pending = [top]
-    while pending:
-        path = pending.pop()
-        below = path.relative_to(top).as_posix()
-        with os_errors(path):
-            status = path.stat() if path is top else path.lstat()
-            if stat.S_ISDIR(status.st_mode):
-                # unfinished outputs of tarkit may be in the tree while it is added
-                inside = (each for each in path.iterdir() if not is_staging(each))
-                pending += sorted(inside, reverse=True)
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), MemberType.OTHER)
-        other = None
-        if kind is MemberType.FILE and status.st_nlink > 1:
-            other = first.setdefault((status.st_dev, status.st_ino), below)
-        trusted = status.st_uid in (0, os.geteuid()) if hasattr(os, "geteuid") else True
-        mode = stat.S_IMODE(status.st_mode)
-        yield _Found(
-            path,
-            below,
-            status,
-            kind,
-            mode if trusted or kind is MemberType.DIRECTORY else mode & ~_SET_ID,
-            _xattrs(path, kind, trusted=trusted),
-            None if other == below else other,
-        )
-
-
-def _xattrs(path: Path, kind: MemberType, *, trusted: bool) -> dict[bytes, bytes]:
-    """Return the attributes of *path* that belong to the file and not to the machine."""
-    if kind not in (MemberType.FILE, MemberType.DIRECTORY) or not hasattr(os, "listxattr"):
-        return {}
-    names: list[str] = []
-    with suppress(OSError):  # the filesystem does not support attributes
-        names = sorted(os.listxattr(path))
-    kept = [name for name in names if name.startswith("user.") or (trusted and name == _CAPABILITY)]
-    with os_errors(path):
-        return {os.fsencode(name): os.getxattr(path, name) for name in kept}

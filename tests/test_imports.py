@@ -39,6 +39,7 @@ EVERYTHING = {
     "ext4",
     "artifacts",
     "serving",
+    "llb",
     "",
 }
 
@@ -55,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "syncing": SYNCING,
     "verifying": VERIFYING,
     "rootfs": ROOTFS,
+    "llb": {"values", "patterns", "redaction", "errors", "image"},
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
     "serving": {*LOCATION, *FRONT},

@@ -1,0 +1,1 @@
+"""Build definitions of BuildKit."""

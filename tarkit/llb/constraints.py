@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
 from typing import TypedDict
 
 from tarkit.image.platform import Platform
@@ -43,13 +42,16 @@ class ConstraintOptions(TypedDict, total=False):
     locations: Sequence[SourceLocation]
 
 
+NO_METADATA = OpMetadata()
+
+
 @dataclass(frozen=True, slots=True)
 class Constraints:
     """The options of one vertex, or those given when a state is marshalled."""
 
     platform: Platform | None = None
     require: tuple[str, ...] = ()
-    metadata: OpMetadata = field(default_factory=OpMetadata)
+    metadata: OpMetadata = NO_METADATA
     local_unique_id: str = ""
     locations: tuple[SourceLocation, ...] = ()
 
@@ -90,6 +92,8 @@ def _metadata(options: ConstraintOptions) -> OpMetadata:
 
 def merged_metadata(base: OpMetadata, own: OpMetadata, caps: Iterable[str] = ()) -> OpMetadata:
     """Return *base* with *own* added, which wins, and with further capabilities."""
+    if base is own is NO_METADATA:
+        return OpMetadata(caps=dict.fromkeys(caps, True))
     values: dict[str, object] = {}
     if base.ignore_cache or own.ignore_cache:
         values["ignore_cache"] = True

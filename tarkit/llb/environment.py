@@ -36,6 +36,8 @@ class Environment:
 
     def directory(self, system: str = "linux") -> str:
         """Return the working directory on the operating system *system*."""
+        if len(self.dirs) == 1 and self.dirs[0].startswith("/"):
+            return self.dirs[0]
         return directory(self.dirs, system)
 
     def in_dir(self, path: str) -> Self:

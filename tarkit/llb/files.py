@@ -110,7 +110,7 @@ class _Plan:
                 input=step.first if step.before is None else count + step.before,
                 secondary_input=step.second if step.copied is None else count + step.copied,
                 output=0 if number == last else -1,
-                **action.encode(parent, step.base),  # type: ignore[arg-type]
+                **action.encode(parent, step.base),
             )
             found.append(message)
         return found

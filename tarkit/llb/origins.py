@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
+import os.path
+from collections.abc import Callable
+from pathlib import Path
 
 from tarkit.llb.messages import Definition, Location, Locations, Source, SourceInfo
 from tarkit.llb.sourcemaps import Caller, SourceLocation, SourceMap, lines
@@ -19,33 +20,40 @@ class Origins:
 
     def __init__(self, *, record_lines: bool, include_source: bool) -> None:
         self._record_lines, self._include_source = record_lines, include_source
-        self._maps: list[SourceMap] = []
+        self._maps: dict[SourceMap, int] = {}
         self._files: dict[str, SourceMap] = {}
+        self._lines: dict[Caller, Location] = {}
         self._locations: dict[str, list[Location]] = {}
 
     def add(self, vertex: Encoded) -> None:
         """Add the locations of *vertex*."""
-        locations: Iterable[SourceLocation] = vertex.locations
-        if not locations and self._record_lines and vertex.caller is not None:
-            locations = [self._line(vertex.caller)]
-        found = self._locations.setdefault(vertex.digest, [])
-        for location in locations:
-            message = Location(source_index=self._index(location.source), ranges=location.ranges)
-            if message not in found:
-                found.append(message)
+        if vertex.locations:
+            messages = [self._message(location) for location in vertex.locations]
+        elif self._record_lines and vertex.caller is not None:
+            messages = [self._line(vertex.caller)]
+        else:
+            messages = []
+        found = self._locations.setdefault(vertex.digest, messages)
+        if found is not messages:
+            found.extend(message for message in messages if message not in found)
 
-    def _index(self, source: SourceMap) -> int:
-        if source not in self._maps:
-            self._maps.append(source)
-        return self._maps.index(source)
+    def _message(self, location: SourceLocation) -> Location:
+        index = self._maps.setdefault(location.source, len(self._maps))
+        return Location(source_index=index, ranges=location.ranges)
 
-    def _line(self, caller: Caller) -> SourceLocation:
-        source = self._files.get(caller.filename)
+    def _line(self, caller: Caller) -> Location:
+        message = self._lines.get(caller)
+        if message is None:
+            location = self._file(caller.filename).location(lines(caller.line))
+            message = self._lines[caller] = self._message(location)
+        return message
+
+    def _file(self, filename: str) -> SourceMap:
+        source = self._files.get(filename)
         if source is None:
-            data = _text(caller.filename) if self._include_source else b""
-            source = SourceMap(_shown(caller.filename), data, "Python")
-            self._files[caller.filename] = source
-        return source.location(lines(caller.line))
+            data = _text(filename) if self._include_source else b""
+            source = self._files[filename] = SourceMap(_shown(filename), data, "Python")
+        return source
 
     def message(self, marshal: Callable[[object], Definition]) -> Source:
         """Return the message; *marshal* gives the definition of a state that contains a file."""
@@ -66,14 +74,13 @@ class Origins:
 
 def _shown(filename: str) -> str:
     """Return *filename* without directories that others need not know."""
-    path = os.path.relpath(filename) if os.path.isabs(filename) else filename
-    return os.path.basename(filename) if path.startswith(os.pardir) else path
+    path = os.path.relpath(filename)
+    return Path(filename).name if path.startswith(os.pardir) else path
 
 
 def _text(filename: str) -> bytes:
     """Return the content of *filename*, nothing if it cannot be read: it may be no file at all."""
     try:
-        with open(filename, "rb") as file:
-            return file.read()
+        return Path(filename).read_bytes()
     except OSError:
         return b""

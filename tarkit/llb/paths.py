@@ -40,10 +40,7 @@ def directory(steps: tuple[str, ...], system: str) -> str:
     current = ""
     for step in steps:
         bare = _without_drive(step, system)
-        if bare.startswith("/"):
-            current = step
-        else:
-            current = join("/", _without_drive(current, system), bare)
+        current = step if bare.startswith("/") else join("/", _without_drive(current, system), bare)
     return current
 
 

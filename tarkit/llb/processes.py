@@ -140,25 +140,36 @@ class ExecVertex:
             dest = _socket(number, ssh)
             yield messages.Mount(input=-1, dest=dest, mount_type=MountType.SSH, ssh=option)
 
-    def _caps(self, context: Context) -> Iterator[str]:
-        values = self.environment
-        conditions = {
-            "exec.meta.base": True,
-            "exec.meta.cdi": self.devices,
-            "exec.meta.linux.resources": self.constraints.metadata.linux_resources,
-            "exec.meta.network": values.network != NetMode.UNSET,
-            "exec.meta.proxyenv": self.proxy,
-            "exec.meta.security": values.security != SecurityMode.SANDBOX,
-            _SETS_PATH: context.capabilities is not None and _SETS_PATH in context.capabilities,
-            "exec.meta.ulimit": values.ulimits,
-            "exec.mount.secret": self.secrets,
-            "exec.mount.ssh": self.ssh,
-            "exec.secretenv": any(secret.env is not None for secret in self.secrets),
-            "exec.validexitcode": values.valid_exit_codes is not None,
-        }
-        yield from (cap for cap, needed in conditions.items() if needed)
+    def _caps(self, context: Context) -> list[str]:
+        caps = ["exec.meta.base", *self._meta_caps()]
+        if context.capabilities is not None and _SETS_PATH in context.capabilities:
+            caps.append(_SETS_PATH)
         for mount in self.mounts:
-            yield from _mount_caps(mount)
+            caps += _mount_caps(mount)
+        if self.secrets:
+            caps.append("exec.mount.secret")
+            if any(secret.env is not None for secret in self.secrets):
+                caps.append("exec.secretenv")
+        if self.ssh:
+            caps.append("exec.mount.ssh")
+        return caps
+
+    def _meta_caps(self) -> Iterator[str]:
+        values = self.environment
+        if self.devices:
+            yield "exec.meta.cdi"
+        if self.constraints.metadata.linux_resources is not None:
+            yield "exec.meta.linux.resources"
+        if values.network != NetMode.UNSET:
+            yield "exec.meta.network"
+        if self.proxy is not None:
+            yield "exec.meta.proxyenv"
+        if values.security != SecurityMode.SANDBOX:
+            yield "exec.meta.security"
+        if values.ulimits:
+            yield "exec.meta.ulimit"
+        if values.valid_exit_codes is not None:
+            yield "exec.validexitcode"
 
 
 def _special(mount: Mount) -> dict[str, object]:

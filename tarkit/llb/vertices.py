@@ -31,7 +31,7 @@ Resolve = Callable[[str, Platform], ResolvedImage]
 """Resolves a location and a platform when a state is marshalled."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Encoded:
     """A marshalled vertex."""
 
@@ -79,6 +79,8 @@ class Context:
         self.constraints, self.platform = constraints, platform
         self.capabilities, self.resolve = capabilities, resolve
         self.encoded: dict[Vertex, Encoded] = {}
+        self._platforms: dict[Platform, messages.Platform] = {}
+        self._unfiltered = messages.WorkerConstraints(filter=constraints.require)
 
     def input(self, output: Output) -> messages.Input:
         """Return *output* as an input of another vertex."""
@@ -98,16 +100,20 @@ class Context:
         **operation: Any,
     ) -> Encoded:
         """Return an encoded vertex; *platform* is None if the operation does not depend on it."""
-        require = [*self.constraints.require, *own.require]
-        op = messages.Op(
-            inputs=inputs,
-            platform=None if platform is None else to_message(platform),
-            constraints=messages.WorkerConstraints(filter=require),
-            **operation,
-        )
-        data = op.encode()
+        filters = self._unfiltered
+        if own.require:
+            filters = filters.replaced(filter=[*filters.filter, *own.require])
+        if platform is not None:
+            operation["platform"] = self._platform(platform)
+        data = messages.Op(inputs=inputs, constraints=filters, **operation).encode()
         metadata = merged_metadata(self.constraints.metadata, own.metadata, caps)
         return Encoded(digest_of(data), data, metadata, own.locations, caller)
+
+    def _platform(self, platform: Platform) -> messages.Platform:
+        message = self._platforms.get(platform)
+        if message is None:
+            message = self._platforms[platform] = to_message(platform)
+        return message
 
 
 class Inputs:

@@ -30,7 +30,8 @@ class Recipes:
 
     def marshal(self, identifier: str) -> llb.Definition:
         """Return the definition of a node, for the marshal options of the case."""
-        return self.made[identifier].marshal(record_lines=False, **self._marshal_options())
+        state: llb.State = self.made[identifier]
+        return state.marshal(record_lines=False, **self._marshal_options())
 
     def _marshal_options(self) -> dict[str, Any]:
         options = self.constraints(self.marshal_options)
@@ -153,7 +154,7 @@ class Recipes:
         agents = [ssh_of(agent) for agent in node.get("ssh", ())]
         state: llb.State = self.made[node["base"]]
         return state.run(
-            node.get("shlex", node.get("args", ())),
+            node.get("shlex") or node.get("args", ()),
             mounts=[*mounts, *secrets, *agents],
             devices=[llb.CDIDevice(**device) for device in node.get("cdi_devices", ())],
             **values,
@@ -304,7 +305,7 @@ def mode_of(name: str) -> str:
 def secret_of(recorded: dict[str, Any]) -> llb.Secret:
     """Return a recorded secret."""
     dest, env = recorded.get("dest"), recorded.get("env_name")
-    identifier = recorded.get("id", dest)
+    identifier = recorded.get("id") or dest or ""
     if recorded.get("as_env"):
         dest, env = None, env or dest
     options = given(recorded, "uid", "gid", "optional")

@@ -46,7 +46,7 @@ class Message:
     unknown_fields: bytes | bytearray = b""
 
     def __init__(self, **values: Any) -> None:
-        if not self._names >= values.keys():
+        if not self._names.issuperset(values):
             unknown = sorted(values.keys() - self._names)
             raise TypeError(f"{type(self).__name__} has no field {unknown[0]!r}")
         self.__dict__.update(values)  # vars() holds only what was given
@@ -82,7 +82,7 @@ class Message:
             if value or (even_zero and value is not None):
                 write(out, value)
         if self.unknown_fields:
-            out.append(self.unknown_fields)
+            out.append(bytes(self.unknown_fields))
         return b"".join(out)
 
     @classmethod

@@ -65,9 +65,10 @@ boolean = Kind("bool", VARINT, False, lambda value: SMALL[bool(value)], bool)
 
 def _write_string(value: str) -> bytes:
     try:
-        return delimited(value.encode())
+        data = value.encode()
     except UnicodeEncodeError:
         raise UsageError(f"{value[:160]!r} has no UTF-8 form") from None
+    return delimited(data)
 
 
 def _read_string(data: bytes, start: int, end: int) -> str:

@@ -24,7 +24,8 @@ def varint(number: int) -> bytes:
 
 def delimited(payload: bytes) -> bytes:
     """Return *payload* behind its length."""
-    return varint(len(payload)) + payload
+    size = len(payload)
+    return SMALL[size] + payload if size < 128 else varint(size) + payload
 
 
 def read_varint(data: bytes, position: int, end: int) -> tuple[int, int]:

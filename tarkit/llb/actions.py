@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from tarkit.llb import messages
 from tarkit.llb.messages import ChownOpt, NamedUser, UserOpt
 from tarkit.llb.paths import clean, join, rooted, rooted_target
 from tarkit.llb.tree import Tree
-from tarkit.llb.wire import Message
 from tarkit.patterns import lazy_pattern
 from tarkit.values import dataclass
 
@@ -26,7 +25,7 @@ Owner = str | tuple[int, int] | None
 class Action(Protocol):
     """One action; *parent* is the working directory, *base* the input that has the users' names."""
 
-    def encode(self, parent: str, base: int) -> dict[str, Message]:
+    def encode(self, parent: str, base: int) -> dict[str, Any]:
         """Return the member of the message FileAction."""
 
 
@@ -40,7 +39,7 @@ class Mkfile:
     owner: Owner
     created: int | None
 
-    def encode(self, parent: str, base: int) -> dict[str, Message]:
+    def encode(self, parent: str, base: int) -> dict[str, Any]:
         """Return the member of the message FileAction."""
         message = messages.FileActionMkFile(
             path=rooted(parent, self.path),
@@ -62,7 +61,7 @@ class Mkdir:
     owner: Owner
     created: int | None
 
-    def encode(self, parent: str, base: int) -> dict[str, Message]:
+    def encode(self, parent: str, base: int) -> dict[str, Any]:
         """Return the member of the message FileAction."""
         message = messages.FileActionMkDir(
             path=rooted(parent, self.path),
@@ -83,7 +82,7 @@ class Symlink:
     owner: Owner
     created: int | None
 
-    def encode(self, parent: str, base: int) -> dict[str, Message]:
+    def encode(self, parent: str, base: int) -> dict[str, Any]:
         """Return the member of the message FileAction."""
         message = messages.FileActionSymlink(
             oldpath=self.target,
@@ -102,7 +101,7 @@ class Remove:
     allow_not_found: bool
     allow_wildcard: bool
 
-    def encode(self, parent: str, base: int) -> dict[str, Message]:
+    def encode(self, parent: str, base: int) -> dict[str, Any]:
         """Return the member of the message FileAction."""
         message = messages.FileActionRm(
             path=rooted(parent, self.path),
@@ -124,7 +123,7 @@ class Copy:
     created: int | None
     options: Mapping[str, bool | Sequence[str]]
 
-    def encode(self, parent: str, base: int) -> dict[str, Message]:
+    def encode(self, parent: str, base: int) -> dict[str, Any]:
         """Return the member of the message FileAction."""
         is_text = isinstance(self.mode, str)
         message = messages.FileActionCopy(

@@ -27,15 +27,13 @@ class Origins:
 
     def add(self, vertex: Encoded) -> None:
         """Add the locations of *vertex*."""
+        found = self._locations.setdefault(vertex.digest, [])
         if vertex.locations:
-            messages = [self._message(location) for location in vertex.locations]
+            found += [self._message(location) for location in vertex.locations]
         elif self._record_lines and vertex.caller is not None:
-            messages = [self._line(vertex.caller)]
-        else:
-            messages = []
-        found = self._locations.setdefault(vertex.digest, messages)
-        if found is not messages:
-            found.extend(message for message in messages if message not in found)
+            message = self._line(vertex.caller)
+            if message not in found:
+                found.append(message)
 
     def _message(self, location: SourceLocation) -> Location:
         index = self._maps.setdefault(location.source, len(self._maps))

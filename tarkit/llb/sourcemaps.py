@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import field
 from typing import Any
 
 from tarkit.llb.messages import Position, Range
@@ -13,18 +14,18 @@ OWN = "tarkit."
 """Frames of modules below this name are not the user's code."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class SourceMap:
     """A source file: its name, ``data``, language, and the state that contains it if any.
 
     :meth:`location` makes a position in the file for the option ``locations`` of an operation.
-    Maps are the same file only if they are the same object.
+    A definition contains equal maps once, with the state of the first.
     """
 
     filename: str
     data: bytes = b""
     language: str = ""
-    state: Any = None
+    state: Any = field(default=None, compare=False)
 
     def location(self, *ranges: Range) -> SourceLocation:
         """Return a location with *ranges* of this file; see :func:`lines` for whole lines."""

@@ -25,6 +25,7 @@ from tarkit.llb.sourcemaps import caller
 from tarkit.llb.tree import Tree
 from tarkit.llb.vertices import Output, Resolve
 from tarkit.llb.words import split_words
+from tarkit.values import replace
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -127,7 +128,7 @@ class State(Tree):
         working_dir = runtime.get("WorkingDir") or ""
         values = self.environment.with_env(variables).in_dir(str(working_dir))
         if document.get("architecture") and document.get("os"):
-            values = values.on(Platform.from_json(document))
+            values = values.on(replace(Platform.from_json(document), extra={}))
         return State(self.output, values)
 
     def run(

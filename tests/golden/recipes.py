@@ -8,6 +8,7 @@ from typing import Any
 from tarkit import llb
 from tarkit.image.platform import Platform
 from tarkit.llb.actions import BoundActions
+from tarkit.llb.git import split_fragment
 from tarkit.llb.messages import CacheSharing, MountContentCache, Position, Range
 from tarkit.llb.mounts import Mount
 
@@ -114,11 +115,11 @@ class Recipes:
         )
 
     def _git(self, node: Node, **options: Any) -> llb.State:
-        ref, _, subdir = node.get("fragment", "").partition(":")
+        ref, subdir = split_fragment(node.get("fragment", ""))
         return llb.git(
             node["url"],
             node.get("ref") or ref,
-            subdir=node.get("subdir") or subdir.strip("/"),
+            subdir=node.get("subdir") or subdir,
             **given(
                 node, "keep_git_dir", "checksum", "skip_submodules", "mtime", "auth_token_secret",
                 "auth_header_secret", "known_ssh_hosts", "mount_ssh_sock",
@@ -133,7 +134,7 @@ class Recipes:
                 arguments = [mode_of(arguments[0])]
             if name == "platform" and isinstance(arguments[0], dict):
                 arguments = [platform_of(arguments[0])]
-            if name == "args" and isinstance(arguments[0], str):
+            if name == "args" and not isinstance(arguments[0], list):
                 arguments = [arguments]
             if name == "valid_exit_codes" and isinstance(arguments[0], list):
                 arguments = arguments[0]
@@ -145,6 +146,11 @@ class Recipes:
         for name in ("network", "security"):
             if name in node:
                 values[name] = mode_of(node[name])
+        if "extra_hosts" in node:
+            values["extra_hosts"] = dict(map(row_of, node["extra_hosts"]))
+        if "ulimits" in node:
+            limits = map(row_of, node["ulimits"])
+            values["ulimits"] = {name: (int(soft), int(hard)) for name, soft, hard in limits}
         if "proxy" in node:
             values["proxy"] = llb.ProxyEnv(
                 **{f"{name}_proxy": value for name, value in node["proxy"].items()}
@@ -295,6 +301,11 @@ def file_options(node: Node) -> dict[str, Any]:
     if "chmod" in node:
         options["mode"] = int(node["chmod"], 8)
     return options
+
+
+def row_of(recorded: Any) -> Any:
+    """Return the values of a recorded list or object."""
+    return tuple(recorded.values()) if isinstance(recorded, dict) else tuple(recorded)
 
 
 def mode_of(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -267,8 +268,7 @@ def test_the_lines_that_made_vertices_are_recorded() -> None:
 
 
 def line_of_this_file(number: int) -> bytes:
-    with open(__file__, "rb") as file:
-        return file.read().splitlines()[number - 1]
+    return Path(__file__).read_bytes().splitlines()[number - 1]
 
 
 def test_a_location_of_its_own_replaces_the_line() -> None:

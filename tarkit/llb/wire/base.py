@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self, dataclass_transform
 from tarkit.errors import LimitExceededError, VerificationError
 from tarkit.llb.wire.fields import Field
 from tarkit.llb.wire.reading import Collect, Reader, collectors
-from tarkit.llb.wire.writing import Writer, writers
+from tarkit.llb.wire.writing import Write, writers
 
 LARGEST = 16 << 20
 """Bytes of the largest message that is decoded unless the caller says otherwise."""
@@ -33,7 +33,7 @@ class Message:
 
     FIELDS: ClassVar[tuple[Field, ...]] = ()
     _names: ClassVar[frozenset[str]] = frozenset()
-    _writers: ClassVar[list[tuple[str, bool, Writer]] | None] = None
+    _writers: ClassVar[list[tuple[str, bool, Write]] | None] = None
     _collectors: ClassVar[dict[int, Collect] | None] = None
 
     def __init_subclass__(cls) -> None:
@@ -80,8 +80,8 @@ class Message:
         for attribute, even_zero, write in table:
             value = values.get(attribute)
             if value or (even_zero and value is not None):
-                write(out, value)
-        if self.unknown_fields:
+                out.append(write(value))
+        if "unknown_fields" in values:
             out.append(bytes(self.unknown_fields))
         return b"".join(out)
 

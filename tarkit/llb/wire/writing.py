@@ -11,55 +11,70 @@ from typing import Any
 
 from tarkit.llb.wire.fields import Field
 from tarkit.llb.wire.kinds import DELIMITED, VARINT, Kind, string
-from tarkit.llb.wire.varints import delimited, varint
+from tarkit.llb.wire.varints import SMALL, delimited, varint
 
-Writer = Callable[[list[bytes], Any], None]
+Write = Callable[[Any], bytes]
+"""Returns the bytes of a field with its tags."""
 
 _KEY, _VALUE = 1, 2  # numbers of the fields of a map's entry
 
 
-def writers(fields: Iterable[Field]) -> list[tuple[str, bool, Writer]]:
+def writers(fields: Iterable[Field]) -> list[tuple[str, bool, Write]]:
     """Return attribute, "is written even if zero" and writer of each field, in Go's order."""
     order = sorted(fields, key=lambda field: (field.oneof != "", field.number))
     return [(field.attribute, field.oneof != "", _writer(field)) for field in order]
 
 
-def _writer(field: Field) -> Writer:
-    write, wire_type = _value_writer(field.resolved())
+def _writer(field: Field) -> Write:
+    kind = field.resolved()
+    is_scalar = isinstance(kind, Kind)
+    wire_type = kind.wire_type if is_scalar else DELIMITED
     if field.shape == "map":
-        return _map_writer(field.number, write, wire_type)
-    if field.shape == "list":
-        packed = wire_type == VARINT
-        return (_packed_writer if packed else _list_writer)(tag(field.number, DELIMITED), write)
+        return _map_writer(field.number, kind.write if is_scalar else _message, wire_type)
+    if field.shape == "list" and wire_type == VARINT:
+        return _packed_writer(tag(field.number, DELIMITED), kind.write)
     start = tag(field.number, wire_type)
-    return lambda out, value: out.append(start + write(value))
+    one = _value_writer(start, kind.write) if is_scalar else _message_writer(start)
+    return _list_writer(one) if field.shape == "list" else one
 
 
-def _value_writer(kind: Any) -> tuple[Callable[[Any], bytes], int]:
-    """Return the writer of single values, and their wire type."""
-    if isinstance(kind, Kind):
-        return kind.write, kind.wire_type
-    return lambda value: delimited(value.encode()), DELIMITED
+def _value_writer(start: bytes, write: Write) -> Write:
+    return lambda value: start + write(value)
 
 
-def _list_writer(start: bytes, write: Callable[[Any], bytes]) -> Writer:
-    def writer(out: list[bytes], values: Iterable[Any]) -> None:
-        out.extend([start + write(value) for value in values])
+def _message_writer(start: bytes) -> Write:
+    # small messages are frequent: their size is one byte, which is added to the tag beforehand
+    starts = [start + size for size in SMALL]
+
+    def writer(value: Any) -> bytes:
+        payload: bytes = value.encode()
+        size = len(payload)
+        return starts[size] + payload if size < len(starts) else start + delimited(payload)
 
     return writer
 
 
-def _packed_writer(start: bytes, write: Callable[[Any], bytes]) -> Writer:
-    return lambda out, values: out.append(start + delimited(b"".join(map(write, values))))
+def _message(value: Any) -> bytes:
+    return delimited(value.encode())
 
 
-def _map_writer(number: int, write: Callable[[Any], bytes], wire_type: int) -> Writer:
+def _list_writer(write: Write) -> Write:
+    return lambda values: b"".join([write(value) for value in values])
+
+
+def _packed_writer(start: bytes, write: Write) -> Write:
+    return lambda values: start + delimited(b"".join(map(write, values)))
+
+
+def _map_writer(number: int, write: Write, wire_type: int) -> Write:
     start, key_start, value_start = tag(number, 2), tag(_KEY, 2), tag(_VALUE, wire_type)
 
-    def writer(out: list[bytes], values: Mapping[str, Any]) -> None:
-        for key in sorted(values, key=str.encode):
-            entry = key_start + string.write(key) + value_start + write(values[key])
-            out.append(start + delimited(entry))
+    def writer(values: Mapping[str, Any]) -> bytes:
+        entries = [
+            key_start + string.write(key) + value_start + write(values[key])
+            for key in sorted(values, key=str.encode)
+        ]
+        return b"".join([start + delimited(entry) for entry in entries])
 
     return writer
 

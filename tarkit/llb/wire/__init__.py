@@ -1,7 +1,7 @@
 """A small codec for the protobuf messages of BuildKit; see :class:`Message`.
 
 It exists because vertex digests hash the bytes that Go writes, and other implementations write
-fields in a different order; see docs/adr/0019.
+fields in a different order.
 """
 
 from tarkit.llb.wire.base import Message as Message

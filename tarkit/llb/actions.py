@@ -150,7 +150,7 @@ class Copy:
 
 
 class FileActions:
-    """A chain of file actions, each a method; see :func:`tarkit.llb.copy` and others.
+    """A chain of file actions. Functions of :mod:`tarkit.llb` with the same names begin a chain.
 
     A chain is immutable: each method returns a longer one.
     """

@@ -209,7 +209,7 @@ class State(Tree):
         return self._after(Output(vertex))
 
     def diff(self, upper: Tree, **constraints: Unpack[ConstraintOptions]) -> State:
-        """Return the changes from this state to *upper*; see :func:`tarkit.llb.diff`."""
+        """Return the changes from this state to *upper*; see :func:`~tarkit.llb.state.diff`."""
         if self.output is None:
             return State(upper.output, upper.environment)
         vertex = DiffVertex(self.output, upper.output, to_constraints(constraints), caller())

@@ -92,8 +92,6 @@ def _metadata(options: ConstraintOptions) -> OpMetadata:
 
 def merged_metadata(base: OpMetadata, own: OpMetadata, caps: Iterable[str] = ()) -> OpMetadata:
     """Return *base* with *own* added, which wins, and with further capabilities."""
-    if base is own is NO_METADATA:
-        return OpMetadata(caps=dict.fromkeys(caps, True))
     values: dict[str, object] = {}
     if base.ignore_cache or own.ignore_cache:
         values["ignore_cache"] = True

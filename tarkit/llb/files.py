@@ -52,7 +52,7 @@ def _outputs(bound: BoundActions) -> Iterator[Output]:
             yield action.source.output
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Step:
     """An action before the number of inputs is known.
 

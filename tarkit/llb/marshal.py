@@ -98,15 +98,15 @@ def _encode(vertex: Vertex, context: Context) -> Encoded:
 
 
 def _terminal_caps(metadata: dict[str, OpMetadata]) -> dict[str, bool]:
-    facts = metadata.values()
-    conditions = {
-        "constraints": True,
-        "platform": True,
-        "meta.ignorecache": any(fact.ignore_cache for fact in facts),
-        "meta.description": any(fact.description for fact in facts),
-        "meta.exportcache": any(fact.export_cache is not None for fact in facts),
-    }
-    return {cap: True for cap, needed in conditions.items() if needed}
+    caps = {"constraints": True, "platform": True}
+    for facts in metadata.values():
+        if facts.ignore_cache:
+            caps["meta.ignorecache"] = True
+        if facts.description:
+            caps["meta.description"] = True
+        if facts.export_cache is not None:
+            caps["meta.exportcache"] = True
+    return caps
 
 
 def _nested(state: object, options: MarshalOptions) -> messages.Definition:

@@ -140,6 +140,8 @@ class State(Tree):
         dir: str | None = None,
         env: Mapping[str, str] | None = None,
         user: str | None = None,
+        hostname: str | None = None,
+        cgroup_parent: str | None = None,
         network: NetMode | str | None = None,
         security: SecurityMode | str | None = None,
         extra_hosts: Mapping[str, str] | None = None,
@@ -156,52 +158,38 @@ class State(Tree):
         *proxy* is not a part of the cache key. Raises :class:`UsageError` if a value is malformed;
         missing arguments are an error when the state is marshalled.
         """
-        state = self._for_one_run(args, dir, env, user, network, security)
+        words = split_words(args) if isinstance(args, str) else args
+        changes = {
+            "args": tuple(words) or None,
+            "user": user,
+            "hostname": hostname,
+            "cgroup_parent": cgroup_parent,
+            "network": None if network is None else _net_mode(network),
+            "security": None if security is None else _security_mode(security),
+        }
+        given = {name: value for name, value in changes.items() if value is not None}
+        state = State(self.output, self.environment.changed(**given).with_env(env or {}))
+        if dir is not None:
+            state = state.dir(dir)
         for name, address in (extra_hosts or {}).items():
             state = state.extra_host(name, address)
         for name, (soft, hard) in (ulimits or {}).items():
             state = state.ulimit(name, soft, hard)
         if valid_exit_codes is not None:
             state = state.valid_exit_codes(*valid_exit_codes)
-        given = list(mounts)
-        root = Mount("/", self, readonly=readonly_root)
-        trees = [root, *(mount for mount in given if isinstance(mount, Mount))]
+        root, others = Mount("/", self, readonly=readonly_root), list(mounts)
+        trees = [root, *(mount for mount in others if isinstance(mount, Mount))]
         vertex = ExecVertex(
             state.environment,
             tuple(sorted(trees, key=lambda mount: mount.dest)),
-            tuple(mount for mount in given if isinstance(mount, Secret)),
-            tuple(mount for mount in given if isinstance(mount, SSH)),
+            tuple(mount for mount in others if isinstance(mount, Secret)),
+            tuple(mount for mount in others if isinstance(mount, SSH)),
             proxy,
             tuple(devices),
             to_constraints(constraints),
             caller(),
         )
         return ExecState(self, vertex, root)
-
-    def _for_one_run(
-        self,
-        args: Sequence[str] | str,
-        dir: str | None,
-        env: Mapping[str, str] | None,
-        user: str | None,
-        network: NetMode | str | None,
-        security: SecurityMode | str | None,
-    ) -> State:
-        values = self.environment
-        if args:
-            words = split_words(args) if isinstance(args, str) else args
-            values = values.changed(args=tuple(words))
-        if dir is not None:
-            values = values.in_dir(dir)
-        if env:
-            values = values.with_env(env)
-        if user is not None:
-            values = values.changed(user=user)
-        if network is not None:
-            values = values.changed(network=_net_mode(network))
-        if security is not None:
-            values = values.changed(security=_security_mode(security))
-        return State(self.output, values)
 
     def file(self, actions: FileActions, **constraints: Unpack[ConstraintOptions]) -> State:
         """Carry out *actions*, such as ``llb.mkdir("/a").mkfile("/a/b", "text")``."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from tarkit.errors import UsageError
 from tarkit.image.platform import Platform
 from tarkit.llb import messages
-from tarkit.llb.constraints import Constraints, merged_metadata
+from tarkit.llb.constraints import NO_METADATA, Constraints, merged_metadata
 from tarkit.llb.platforms import to_message
 from tarkit.llb.sourcemaps import Caller, SourceLocation
 from tarkit.values import dataclass
@@ -79,6 +79,8 @@ class Context:
         self.constraints, self.platform = constraints, platform
         self.capabilities, self.resolve = capabilities, resolve
         self.encoded: dict[Vertex, Encoded] = {}
+        # most vertices have equal metadata and platforms
+        self._plain: dict[tuple[str, ...], messages.OpMetadata] = {}
         self._platforms: dict[Platform, messages.Platform] = {}
         self._unfiltered = messages.WorkerConstraints(filter=constraints.require)
 
@@ -106,8 +108,17 @@ class Context:
         if platform is not None:
             operation["platform"] = self._platform(platform)
         data = messages.Op(inputs=inputs, constraints=filters, **operation).encode()
-        metadata = merged_metadata(self.constraints.metadata, own.metadata, caps)
+        metadata = self._metadata(own, tuple(caps))
         return Encoded(digest_of(data), data, metadata, own.locations, caller)
+
+    def _metadata(self, own: Constraints, caps: tuple[str, ...]) -> messages.OpMetadata:
+        if own.metadata is not NO_METADATA:
+            return merged_metadata(self.constraints.metadata, own.metadata, caps)
+        metadata = self._plain.get(caps)
+        if metadata is None:
+            metadata = merged_metadata(self.constraints.metadata, own.metadata, caps)
+            self._plain[caps] = metadata
+        return metadata
 
     def _platform(self, platform: Platform) -> messages.Platform:
         message = self._platforms.get(platform)

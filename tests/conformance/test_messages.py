@@ -77,8 +77,8 @@ def camel(name: str) -> str:
 
 def library_class(cls: type[Message]) -> Any:
     """Return the library's class for *cls*."""
-    from google.protobuf import descriptor_pool, message_factory
-
+    descriptor_pool = pytest.importorskip("google.protobuf.descriptor_pool")
+    message_factory = pytest.importorskip("google.protobuf.message_factory")
     file = descriptor_pb2.FileDescriptorProto(name=f"{cls.__name__}.proto", package="t")
     file.syntax = "proto3"
     for each in reachable(cls, {}).values():

@@ -142,10 +142,14 @@ class Recipes:
         return state
 
     def _run(self, node: Node, **options: Any) -> llb.ExecState:
-        values = given(node, "readonly_root", "valid_exit_codes", "user", "dir")
+        values = given(
+            node, "readonly_root", "valid_exit_codes", "user", "dir", "hostname", "cgroup_parent"
+        )
         for name in ("network", "security"):
             if name in node:
                 values[name] = mode_of(node[name])
+        if "env" in node:
+            values["env"] = dict(node["env"])
         if "extra_hosts" in node:
             values["extra_hosts"] = dict(map(row_of, node["extra_hosts"]))
         if "ulimits" in node:

@@ -78,9 +78,10 @@ class Message:
         out: list[bytes] = []
         values = self.__dict__
         for attribute, even_zero, write in table:
-            value = values.get(attribute)
-            if value or (even_zero and value is not None):
-                out.append(write(value))
+            if attribute in values:  # most are absent
+                value = values[attribute]
+                if value or (even_zero and value is not None):
+                    out.append(write(value))
         if "unknown_fields" in values:
             out.append(bytes(self.unknown_fields))
         return b"".join(out)

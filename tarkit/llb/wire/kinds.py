@@ -11,7 +11,7 @@ from typing import Any
 
 from tarkit.errors import MalformedError, UsageError
 from tarkit.llb.wire.fields import Field
-from tarkit.llb.wire.varints import SMALL, delimited, varint
+from tarkit.llb.wire.varints import SMALL, varint
 from tarkit.values import dataclass
 
 VARINT, DELIMITED = 0, 2
@@ -22,7 +22,7 @@ _MASK = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """A kind of value: how it is written behind its tag, and how it is read.
+    """A kind of value, and its bytes behind the tag, or behind the length if it is delimited.
 
     ``read`` takes the number if the wire type is VARINT, else the data and the span of the value.
     """
@@ -65,10 +65,9 @@ boolean = Kind("bool", VARINT, False, lambda value: SMALL[bool(value)], bool)
 
 def _write_string(value: str) -> bytes:
     try:
-        data = value.encode()
+        return value.encode()
     except UnicodeEncodeError:
         raise UsageError(f"{value[:160]!r} has no UTF-8 form") from None
-    return delimited(data)
 
 
 def _read_string(data: bytes, start: int, end: int) -> str:
@@ -83,7 +82,7 @@ raw_bytes = Kind(
     "bytes",
     DELIMITED,
     b"",
-    lambda value: delimited(bytes(value)),
+    bytes,
     lambda data, start, end: data[start:end],
 )
 

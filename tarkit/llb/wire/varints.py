@@ -22,12 +22,6 @@ def varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-def delimited(payload: bytes) -> bytes:
-    """Return *payload* behind its length."""
-    size = len(payload)
-    return SMALL[size] + payload if size < 128 else varint(size) + payload
-
-
 def read_varint(data: bytes, position: int, end: int) -> tuple[int, int]:
     """Return the number at *position* of *data*, and the position behind it.
 

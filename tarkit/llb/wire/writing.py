@@ -6,12 +6,12 @@ numbers, then the members of oneofs, then unknown fields; entries of a map by ke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tarkit.llb.wire.fields import Field
 from tarkit.llb.wire.kinds import DELIMITED, VARINT, Kind, string
-from tarkit.llb.wire.varints import SMALL, delimited, varint
+from tarkit.llb.wire.varints import SMALL, varint
 
 Write = Callable[[Any], bytes]
 """Returns the bytes of a field with its tags."""
@@ -27,56 +27,53 @@ def writers(fields: Iterable[Field]) -> list[tuple[str, bool, Write]]:
 
 def _writer(field: Field) -> Write:
     kind = field.resolved()
-    is_scalar = isinstance(kind, Kind)
-    wire_type = kind.wire_type if is_scalar else DELIMITED
+    write = kind.write if isinstance(kind, Kind) else _encode
+    wire_type = kind.wire_type if isinstance(kind, Kind) else DELIMITED
     if field.shape == "map":
-        return _map_writer(field.number, kind.write if is_scalar else _message, wire_type)
+        return _map_writer(field.number, _value_writer(_VALUE, write, wire_type))
     if field.shape == "list" and wire_type == VARINT:
-        return _packed_writer(tag(field.number, DELIMITED), kind.write)
-    start = tag(field.number, wire_type)
-    one = _value_writer(start, kind.write) if is_scalar else _message_writer(start)
+        return _value_writer(field.number, lambda values: b"".join(map(write, values)), DELIMITED)
+    one = _value_writer(field.number, write, wire_type)
     return _list_writer(one) if field.shape == "list" else one
 
 
-def _value_writer(start: bytes, write: Write) -> Write:
-    return lambda value: start + write(value)
+def _encode(message: Any) -> bytes:
+    encoded: bytes = message.encode()
+    return encoded
 
 
-def _message_writer(start: bytes) -> Write:
-    # small messages are frequent: their size is one byte, which is added to the tag beforehand
-    starts = [start + size for size in SMALL]
+def _value_writer(number: int, write: Write, wire_type: int) -> Write:
+    """Return a function that puts the tag, and the length if there is one, before a value."""
+    start = tag(number, wire_type)
+    if wire_type == VARINT:
+        return lambda value: start + write(value)
+    starts = [start + size for size in SMALL]  # most values are short
 
     def writer(value: Any) -> bytes:
-        payload: bytes = value.encode()
+        payload = write(value)
         size = len(payload)
-        return starts[size] + payload if size < len(starts) else start + delimited(payload)
+        return starts[size] + payload if size < 128 else start + varint(size) + payload
 
     return writer
-
-
-def _message(value: Any) -> bytes:
-    return delimited(value.encode())
 
 
 def _list_writer(write: Write) -> Write:
     return lambda values: b"".join([write(value) for value in values])
 
 
-def _packed_writer(start: bytes, write: Write) -> Write:
-    return lambda values: start + delimited(b"".join(map(write, values)))
+def _map_writer(number: int, write_value: Write) -> Write:
+    write_key = _value_writer(_KEY, string.write, DELIMITED)
+
+    def entry(item: tuple[str, Any]) -> bytes:
+        key, value = item
+        return write_key(key) + write_value(value)
+
+    write = _list_writer(_value_writer(number, entry, DELIMITED))
+    return lambda values: write(sorted(values.items(), key=_key_bytes))
 
 
-def _map_writer(number: int, write: Write, wire_type: int) -> Write:
-    start, key_start, value_start = tag(number, 2), tag(_KEY, 2), tag(_VALUE, wire_type)
-
-    def writer(values: Mapping[str, Any]) -> bytes:
-        entries = [
-            key_start + string.write(key) + value_start + write(values[key])
-            for key in sorted(values, key=str.encode)
-        ]
-        return b"".join([start + delimited(entry) for entry in entries])
-
-    return writer
+def _key_bytes(item: tuple[str, Any]) -> bytes:
+    return item[0].encode()
 
 
 def tag(number: int, wire_type: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field
 from typing import TypedDict
 
 from tarkit.image.platform import Platform
@@ -51,7 +52,7 @@ class Constraints:
 
     platform: Platform | None = None
     require: tuple[str, ...] = ()
-    metadata: OpMetadata = NO_METADATA
+    metadata: OpMetadata = field(default_factory=lambda: NO_METADATA)
     local_unique_id: str = ""
     locations: tuple[SourceLocation, ...] = ()
 

@@ -1,16 +1,17 @@
 """``tarkit build FILE.py[:FUNCTION]`` and ``tarkit build -``."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tarkit.cli.common import Debug, PlatformOption, print_json
-from tarkit.cli.programs import load_program
-from tarkit.errors import RefusedError
+from tarkit.errors import RefusedError, UsageError
 from tarkit.image.platform import Platform
-from tarkit.llb.definition import Definition
-from tarkit.streams.standard import standard_input, standard_output
+from tarkit.streams.standard import is_terminal, standard_input, standard_output
+
+if TYPE_CHECKING:
+    from tarkit.llb.definition import Definition
 
 
 class Form(StrEnum):
@@ -46,14 +47,18 @@ def build_command(
     _print(definition, form)
 
 
-def _read_definition() -> Definition:
+def _read_definition() -> "Definition":
+    from tarkit.llb.definition import Definition
     from tarkit.llb.wire.base import LARGEST
 
+    if is_terminal():
+        raise UsageError("is a terminal, not a definition", where="standard input")
     data = standard_input().read(LARGEST + 1)
     return Definition.decode(data, where="standard input")
 
 
-def _make_definition(program: str, platform: Platform | None) -> Definition:
+def _make_definition(program: str, platform: Platform | None) -> "Definition":
+    from tarkit.cli.programs import load_program
     from tarkit.llb.vertices import ResolvedImage
 
     state = load_program(program).state()
@@ -63,7 +68,7 @@ def _make_definition(program: str, platform: Platform | None) -> Definition:
     )
 
 
-def _print(definition: Definition, form: Form) -> None:
+def _print(definition: "Definition", form: Form) -> None:
     from tarkit.llb.display.document import to_document
     from tarkit.llb.display.dot import to_dot
     from tarkit.llb.display.svg import to_svg

@@ -123,3 +123,10 @@ def test_a_malformed_definition_is_one_line() -> None:
     assert (result.returncode, result.stdout) == (4, b"")
     message = b"number at byte 1 continues behind the end of its message\n"
     assert result.stderr == b"tarkit: standard input: malformed Definition message: " + message
+
+
+def test_a_terminal_is_no_definition(tarkit: Tarkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tarkit.cli.build.is_terminal", lambda: True)
+    result = tarkit("build", "-", "--print", "json")
+    assert (result.code, result.out) == (2, "")
+    assert result.err == "tarkit: standard input: is a terminal, not a definition\n"

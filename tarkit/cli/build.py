@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, PlatformOption, print_json
+from tarkit.cli.common import Debug, print_json
 from tarkit.errors import RefusedError, UsageError
 from tarkit.image.platform import Platform
 from tarkit.streams.standard import is_terminal, standard_input, standard_output
@@ -35,7 +35,15 @@ def build_command(
         Form | None,
         typer.Option("--print", help="Print the definition instead of building it."),
     ] = None,
-    platform: PlatformOption = None,
+    platform: Annotated[
+        Platform | None,
+        typer.Option(
+            "--platform",
+            parser=Platform.parse,
+            metavar="OS/ARCH[/VARIANT]",
+            help="Platform to build for; this machine's by default.",
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Print the definition of a build, also one that another client has made."""

@@ -63,6 +63,7 @@ def test_svg_is_one_document_without_foreign_elements() -> None:
     assert "\u202e" not in text
     assert len(list(root.iter("{http://www.w3.org/2000/svg}rect"))) == 7
     assert len(list(root.iter("{http://www.w3.org/2000/svg}path"))) == 9
+    assert ">…mage://docker.io/library/b:latest<" in to_svg(llb.image("b").marshal())
     assert "href" not in text
     assert "url(" not in text
     assert ElementTree.fromstring(to_svg(llb.scratch().marshal())) is not None

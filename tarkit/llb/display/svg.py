@@ -55,7 +55,10 @@ def _box(corner: tuple[int, int], digest: str, found: Label, *, is_result: bool)
     yield f'<g class="{kinds}"><title>{escape(full)}</title>'
     yield f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}"/>'
     yield f'<text class="kind" x="{x + 10}" y="{y + 20}">{found.kind}</text>'
-    yield f'<text x="{x + 10}" y="{y + 40}">{escape(_shortened(found.name or found.text))}</text>'
+    text = found.name or found.text
+    if found.kind == "source" and len(text) > _LONGEST:
+        text = f"…{text[1 - _LONGEST :]}"  # the end tells images apart
+    yield f'<text x="{x + 10}" y="{y + 40}">{escape(_shortened(text))}</text>'
     yield "</g>"
 
 

@@ -31,7 +31,10 @@ ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
 MANAGING = {*VERIFYING, "copying"}
 SYNCING = {*LOCATION, *FRONT, "copying"}
 LIBRARY = {*VERIFYING, "copying", "verifying", "rootfs"}
-ABOVE = {"managing", "syncing", "artifacts", "library", "building", "filesystems", "serving", ""}
+ABOVE = {
+    *("managing", "syncing", "artifacts", "library", "building", "filesystems", "serving"),
+    *("llb", ""),
+}
 EVERYTHING = {*LIBRARY, "ext4", *ABOVE}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -48,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "syncing": SYNCING,
     "verifying": VERIFYING,
     "rootfs": ROOTFS,
+    "llb": {"values", "patterns", "redaction", "errors", "image"},
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
     "serving": {*LOCATION, *FRONT},

@@ -37,6 +37,7 @@ COMMANDS = (
     "ext4",
     "squashfs",
     "erofs",
+    "build",
     "serve",
     "mount",
     "login",

@@ -22,6 +22,7 @@ myst_heading_anchors = 3
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # show the source of default values, not their repr
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 

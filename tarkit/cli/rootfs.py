@@ -16,7 +16,7 @@ from tarkit.cli.common import (
 )
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import Listener, progress_listener
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
+from tarkit.cli.registry import Access, open_image
 from tarkit.errors import UsageError
 from tarkit.image.platform import Platform
 from tarkit.protocols import Source
@@ -49,10 +49,7 @@ def rootfs_command(
     ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -75,10 +72,7 @@ def rootfs_command(
         progress_listener(as_json=json_output, quiet=quiet) as listener,
         open_image(
             source,
-            creds,
-            authfile,
-            tls_verify,
-            cert_dir,
+            access,
             follow_links=follow_links,
             output=None if is_stream else path,
         ) as image,

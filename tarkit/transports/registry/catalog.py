@@ -25,7 +25,9 @@ def list_repositories(host: str, registry: RegistryOptions | None = None) -> Ite
     options = registry or RegistryOptions()
 
     def credentials() -> Credentials | None:
-        return options.credentials or find_credentials(host, options.authfile)
+        if options.credentials is not None:
+            return options.credentials
+        return find_credentials(host, options.authfile)
 
     with RegistryClient(host, options, credentials=credentials) as client:
         first = Request("GET", f"/v2/_catalog?n={PAGE}", host, (_SCOPE,))

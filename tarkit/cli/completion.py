@@ -1,0 +1,2 @@
+def completion_command() -> None:
+    """x"""

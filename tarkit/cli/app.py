@@ -98,6 +98,7 @@ def build_app() -> TyperGroup:
         cls=Commands,
         no_args_is_help=True,
         rich_markup_mode=None,
+        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
@@ -131,6 +132,11 @@ def run(
 def _run(arguments: list[str]) -> int:
     if isinstance(sys.stderr, TextIOWrapper):  # the locale may lack a character of a name
         sys.stderr.reconfigure(errors="backslashreplace")
+    if arguments[0] == "__complete":
+        from tarkit.cli.completing import complete
+
+        complete(build_app(), *arguments[1:4])
+        return 0
     code = build_app().main(arguments, prog_name="tarkit", standalone_mode=False)
     if code == INTERRUPTED:  # typer returns it after a KeyboardInterrupt
         raise KeyboardInterrupt

@@ -85,15 +85,16 @@ class Command(TyperCommand):
         given = {option.name: ctx.params.pop(option.name) for option in self._common}
         if given.get("insecure_policy") and not ctx.params.get("quiet"):
             note("--insecure-policy has no effect: tarkit has no signature policy")
-        if given.get("verbose"):
-            from tarkit.cli.details import show_details
-
-            show_details()
         if any(parts := [given.get(name.lstrip("-").replace("-", "_")) for name in OVERRIDES]):
             from tarkit.cli.overrides import override_platform
 
             override_platform(self.params, ctx.params, parts)
-        return super().invoke(ctx)
+        if not given.get("verbose"):
+            return super().invoke(ctx)
+        from tarkit.cli.details import showing_details
+
+        with showing_details():
+            return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help: usage, description, options in groups, examples."""

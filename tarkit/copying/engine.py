@@ -37,6 +37,7 @@ from tarkit.selection.select import (
     select_image,
 )
 from tarkit.streams.verify import VerifyingReader
+from tarkit.tracing import trace
 from tarkit.values import replace
 
 
@@ -233,6 +234,8 @@ class _Copy:
     def _put_image(self, raw: RawManifest) -> Descriptor:
         """Store the layers, config and manifest of one image; return the manifest's descriptor."""
         manifest, config, plan = self._plan(raw)
+        form = f"converted to {plan.family.value}" if plan.family else "in the same format"
+        trace("image %s: %s layers, %s", raw.digest, len(plan.layers), form)
         self._read += len(config)
         self._notes += plan.notes
         self._move_layers(plan)

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from tarkit.errors import AuthenticationError, MalformedError, TransportError, UsageError
 from tarkit.image.document import get_string, parse_object
+from tarkit.tracing import trace
 from tarkit.transports.registry.body import Response
 from tarkit.transports.registry.challenge import Challenge, parse_challenges, preferred
 from tarkit.transports.registry.credentials import Credentials
@@ -156,6 +157,9 @@ class Authorizer:
             self._asked = True
             if self._credentials:
                 self._http.hide(*self._credentials.secrets)
+                trace("credentials for %s: from %s", self._domain, self._credentials.origin)
+            else:
+                trace("credentials for %s: none, so access is anonymous", self._domain)
         return self._credentials
 
     def _fetch(self, challenge: Challenge, scopes: tuple[str, ...]) -> _Token:

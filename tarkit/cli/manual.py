@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
+import typer
 from typer.core import TyperGroup
 
 from tarkit.cli.examples import EXAMPLES
@@ -84,14 +85,18 @@ def page_of(command: Any, context: Any) -> Page:
     )
 
 
-def pages_below(command: Any, context: Any) -> Iterator[Page]:
-    """Yield the pages of *command* and of the commands in it, in the order of the help."""
+def pages_of(app: Any) -> list[Page]:
+    """Return the pages of *app* and of all its commands, in the order of the help."""
+    return list(_pages(app, typer.Context(app, info_name="tarkit", **app.context_settings)))
+
+
+def _pages(command: Any, context: Any) -> Iterator[Page]:
     yield page_of(command, context)
     if isinstance(command, TyperGroup):
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             assert below is not None
-            yield from pages_below(below, type(context)(below, info_name=name, parent=context))
+            yield from _pages(below, typer.Context(below, info_name=name, parent=context))
 
 
 def _usage(command: Any, context: Any) -> str:

@@ -137,7 +137,14 @@ def _run(arguments: list[str]) -> int:
 
         complete(build_app(), *arguments[1:4])
         return 0
-    code = build_app().main(arguments, prog_name="tarkit", standalone_mode=False)
+    try:
+        code = build_app().main(arguments, prog_name="tarkit", standalone_mode=False)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # only the parser's errors have it
+            from tarkit.cli.usage import usage_error
+
+            raise usage_error(error) from None
+        raise
     if code == INTERRUPTED:  # typer returns it after a KeyboardInterrupt
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

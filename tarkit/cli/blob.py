@@ -36,7 +36,7 @@ def get(
     from tarkit.managing.content import open_blob
     from tarkit.streams.chunks import chunks_of
 
-    require_no_terminal(output)
+    require_no_terminal(output, "the blob")
     location = Location.parse(source)
     registry = access.of(location)
     with open_blob(location, digest_argument(digest), registry=registry) as blob:

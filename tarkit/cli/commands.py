@@ -89,6 +89,10 @@ class Command(TyperCommand):
             from tarkit.cli.overrides import override_platform
 
             override_platform(self.params, ctx.params, parts)
+        if _reads_input(ctx.params):
+            from tarkit.cli.files import announce_wait
+
+            announce_wait()
         if not given.get("verbose"):
             return super().invoke(ctx)
         from tarkit.cli.details import showing_details
@@ -162,6 +166,13 @@ def _common_options() -> list[TyperOption]:
             help="No effect.",
         ),
     ]
+
+
+def _reads_input(values: dict[str, Any]) -> bool:
+    """Return whether a source in *values* is standard input."""
+    sources = [values.get("source"), values.get("old"), values.get("new")]
+    sources += values.get("sources") or []
+    return any(source == "-" or (source or "").endswith(":-") for source in sources)
 
 
 def translated(parameters: Sequence[Any], arguments: Sequence[str]) -> list[str]:

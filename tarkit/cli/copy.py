@@ -30,6 +30,7 @@ from tarkit.cli.many import (
     is_prefix,
     kept_document,
     note_kept,
+    require_free_output,
 )
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
@@ -221,8 +222,7 @@ def copy_command(
     if keep_going or prefix or scoped:
         raise UsageError("--keep-going, --prefix and --scoped need several images")
     from_location, to_location = from_locations[0], Location.parse(destination)
-    if json_output and to_location.is_stream:
-        raise UsageError("--json and the archive cannot both use standard output")
+    require_free_output(destination, as_json=json_output)
     if digest_file and not output_path(digest_file).parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(digest_file.parent))
     with ExitStack() as stack:

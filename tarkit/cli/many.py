@@ -91,9 +91,13 @@ def copy_many(
 
 
 def require_free_output(destination: str, *, as_json: bool) -> None:
-    """Raise :class:`UsageError` if an archive and JSON would both go to standard output."""
-    is_stream = not is_prefix(destination) and Location.parse(destination).is_stream
-    if as_json and is_stream:
+    """Raise :class:`UsageError` if an archive would go to a terminal, or to where JSON goes."""
+    if is_prefix(destination) or not Location.parse(destination).is_stream:
+        return
+    from tarkit.cli.files import require_no_terminal
+
+    require_no_terminal("-", "the archive")
+    if as_json:
         raise UsageError("--json and the archive cannot both use standard output")
 
 

@@ -64,7 +64,15 @@ class Access(Bundle):
     retry_times: Annotated[int | None, typer.Option(min=0, max=100, hidden=True)] = None
 
     def registry(self, location: Location) -> "RegistryOptions | None":
-        """Return the options for *location*, or None if it is not in a registry."""
+        """Return the options for *location*, or None if it is not in a registry.
+
+        Raises :class:`~tarkit.errors.TransportError` if the credentials file is missing, even if it
+        has no effect.
+        """
+        if self.authfile is not None:
+            from tarkit.transports.registry.authfile import require_file
+
+            require_file(self.authfile)
         return self.anywhere() if location.transport is Transport.REGISTRY else None
 
     def of(self, location: Location, *, follow_links: bool = False) -> "RegistryOptions | None":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tarkit.errors import UnsupportedError
-from tarkit.transports.registry.authfile import find_credentials
+from tarkit.transports.registry.authfile import find_credentials, require_file
 from tarkit.transports.registry.client import RegistryClient
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.messages import Request
@@ -23,6 +23,7 @@ def list_repositories(host: str, registry: RegistryOptions | None = None) -> Ite
     case, and :class:`~tarkit.errors.LimitExceededError` if the list is too long.
     """
     options = registry or RegistryOptions()
+    require_file(options.authfile)
 
     def credentials() -> Credentials | None:
         if options.credentials is not None:

@@ -69,10 +69,7 @@ class Access(Bundle):
         Raises :class:`~tarkit.errors.TransportError` if the credentials file is missing, even if it
         has no effect.
         """
-        if self.authfile is not None:
-            from tarkit.transports.registry.authfile import require_file
-
-            require_file(self.authfile)
+        _require_file(self.authfile)
         return self.anywhere() if location.transport is Transport.REGISTRY else None
 
     def of(self, location: Location, *, follow_links: bool = False) -> "RegistryOptions | None":
@@ -84,6 +81,7 @@ class Access(Bundle):
         """Return the options for locations that may be in registries."""
         from tarkit.transports.registry.options import RegistryOptions, RetryPolicy
 
+        _require_file(self.authfile)
         policy = RetryPolicy()
         if self.retry_times is not None:
             policy = replace(policy, attempts=self.retry_times + 1)
@@ -142,6 +140,7 @@ class Side(Bundle):
 
     def over(self, shared: Access) -> Access:
         """Return *shared* with these options instead of its own."""
+        _require_file(self.authfile)
         login = self if self.creds or self.no_creds or self.registry_token else shared
         return replace(
             shared,
@@ -152,6 +151,13 @@ class Side(Bundle):
             tls_verify=shared.tls_verify if self.tls_verify is None else self.tls_verify,
             cert_dir=self.cert_dir or shared.cert_dir,
         )
+
+
+def _require_file(authfile: Path | None) -> None:
+    if authfile is not None:
+        from tarkit.transports.registry.authfile import require_file
+
+        require_file(authfile)
 
 
 def open_image(

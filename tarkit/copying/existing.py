@@ -25,7 +25,6 @@ from tarkit.protocols import (
 )
 from tarkit.streams.codecs import detect
 from tarkit.streams.os_errors import os_errors
-from tarkit.tar import BLOCK_SIZE
 from tarkit.values import dataclass, replace
 
 _UNCHANGED = "it is left unchanged: remove it, or write to another file"
@@ -85,12 +84,13 @@ def keep_archive(
 
 def _is_archive(path: Path) -> bool:
     """Return whether the file at *path* begins like a tar, or is compressed."""
+    from tarkit.tar import BLOCK_SIZE
+    from tarkit.tar.header import decode
+
     with os_errors(path), path.open("rb") as file:
         head = file.read(BLOCK_SIZE)
     if detect(head) is not Compression.NONE:
         return True
-    from tarkit.tar.header import decode
-
     try:
         decode(head.ljust(BLOCK_SIZE))
     except MalformedError:

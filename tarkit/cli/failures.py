@@ -91,13 +91,6 @@ def _described_exit(stop: SystemExit) -> tuple[str, int]:
 
 
 def _described_unexpected(error: BaseException) -> tuple[str, int]:
-    format_message = getattr(error, "format_message", None)  # only typer's usage errors have it
-    if format_message is not None:
-        message = format_message().removesuffix(".")
-        context = getattr(error, "ctx", None)
-        if message.startswith("Missing argument") and context is not None:
-            message += f"; {context.get_usage().replace('Usage', 'usage')}"
-        return message, 2
     kind = type(error).__name__
     text = f"{kind}: {error}" if str(error) else kind
     return (

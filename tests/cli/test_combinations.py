@@ -85,7 +85,7 @@ def test_a_single_platform_has_no_index_to_strip(sparse: Sparse) -> None:
 def test_stored_bytes_are_not_converted_to_json(tarkit: Tarkit, save: str, option: str) -> None:
     result = tarkit("inspect", option, "--json", f"{save}:one:1")
     assert (result.code, result.out) == (2, "")
-    assert "--json does not apply" in result.err
+    assert f"{option} and --json are mutually exclusive" in result.err
 
 
 @pytest.mark.parametrize(

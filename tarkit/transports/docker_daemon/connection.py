@@ -13,6 +13,7 @@ from tarkit.image.document import METADATA_LIMIT
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.sockets import Patient, TimeAllowance, connected
+from tarkit.tracing import trace
 from tarkit.transports.docker_daemon.daemon import Daemon
 from tarkit.transports.docker_daemon.failures import (
     closed_early,
@@ -159,6 +160,7 @@ class _UnixConnection(HTTPConnection):
 def _send(connection: HTTPConnection, path: str, upload: BinaryIO | None, method: str) -> None:
     headers = {"User-Agent": "tarkit", "Accept-Encoding": "identity"}
     if upload is None:
+        trace("%s %s of the Docker daemon", method, path.partition("?")[0])
         connection.request(method, path, headers=headers)
         return
     headers["Content-Type"] = "application/x-tar"
@@ -166,4 +168,5 @@ def _send(connection: HTTPConnection, path: str, upload: BinaryIO | None, method
     upload.seek(0)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         # A daemon that refuses may close the connection early; its response holds the reason.
+        trace("POST %s of the Docker daemon", path.partition("?")[0])
         connection.request("POST", path, body=upload, headers=headers)

@@ -40,8 +40,8 @@ def part(node: ast.expr) -> str:
 
 
 def exists(message: str) -> bool:
-    """Return whether the code has *message*; an explanation may follow it there."""
-    return message in messages() or f"{message}…" in messages()
+    """Return whether the code has *message*, alone or before a value."""
+    return any(message + value in messages() for value in ("", "…", ": '…'"))
 
 
 def test_the_page_quotes_messages_of_every_section() -> None:

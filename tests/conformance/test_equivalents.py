@@ -45,6 +45,12 @@ def starts(row: tuple[str, str], *beginnings: str) -> bool:
 
 
 COMPARED = [row for row in ROWS if not starts(row, "crane", *NOT_RUN)]
+AS_THEY_ARE = [
+    theirs
+    for theirs, _ in COMPARED
+    if theirs.startswith(("skopeo copy", "skopeo inspect", "skopeo delete"))
+    and "--config --raw" not in theirs
+]
 ALONE = [row for row in ROWS if starts(row, "crane") and not starts(row, *NOT_RUN)]
 
 
@@ -216,6 +222,15 @@ def copy(source: str, destination: str, options: tarkit.CopyOptions | None = Non
 
 @pytest.mark.parametrize("row", COMPARED, ids=lambda row: row[0])
 def test_both_commands_do_the_same(worlds: Worlds, row: Row) -> None:
+    compare(worlds, row)
+
+
+@pytest.mark.parametrize("command", AS_THEY_ARE)
+def test_a_command_of_skopeo_works_if_tarkit_replaces_skopeo(worlds: Worlds, command: str) -> None:
+    compare(worlds, (command, command.replace("skopeo", "tarkit", 1)))
+
+
+def compare(worlds: Worlds, row: Row) -> None:
     outputs, states = [], []
     changed = False
     for side, command in zip(("theirs", "ours"), row, strict=True):

@@ -185,7 +185,7 @@ def translated(parameters: Sequence[Any], arguments: Sequence[str]) -> list[str]
         if getattr(option, "is_flag", False):
             yes, no = list(option.opts), list(option.secondary_opts)
             flags |= dict.fromkeys(yes, no) | dict.fromkeys(no, yes)
-    result = []
+    result: list[str] = []
     for position, argument in enumerate(arguments):
         if argument == "--":
             return [*result, *arguments[position:]]

@@ -1,7 +1,7 @@
 """The application: options before the command, and how a command runs and fails."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -12,9 +12,9 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from tarkit import __version__
-from tarkit.cli.commands import Commands
+from tarkit.cli.commands import COMMANDS, Commands
 from tarkit.cli.failures import INTERRUPTED, report, wants_debugging
-from tarkit.cli.messages import flush_output, note, use_json
+from tarkit.cli.messages import flush_output, is_set, note, use_json
 from tarkit.cli.output import named_output
 from tarkit.errors import UsageError
 
@@ -91,8 +91,16 @@ def _defaults(context: typer.Context, values: dict[str, Any]) -> dict[str, Any]:
     return {name: values}
 
 
-def build_app() -> TyperGroup:
-    """Return the application. It imports each command when it is used."""
+def _without_options() -> None:
+    """Run a command that no option precedes."""
+
+
+def build_app(arguments: Sequence[str] = ()) -> TyperGroup:
+    """Return the application. It imports each command when it is used.
+
+    If *arguments* begin with a command, the options before it need not be declared.
+    """
+    first = arguments[0] if arguments else "help"
     app = typer.Typer(
         name="tarkit",
         cls=Commands,
@@ -102,7 +110,7 @@ def build_app() -> TyperGroup:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(_root)
+    app.callback()(_without_options if first in COMMANDS and first != "help" else _root)
     return get_group(app)
 
 
@@ -117,7 +125,7 @@ def run(
     have failed with another error.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    use_json("--json" in arguments)
+    use_json(is_set("--json", arguments))
     with named_output():
         try:
             code = _run(arguments)
@@ -138,7 +146,7 @@ def _run(arguments: list[str]) -> int:
         complete(build_app(), *arguments[1:4])
         return 0
     try:
-        code = build_app().main(arguments, prog_name="tarkit", standalone_mode=False)
+        code = build_app(arguments).main(arguments, prog_name="tarkit", standalone_mode=False)
     except Exception as error:
         if hasattr(error, "format_message"):  # only the parser's errors have it
             from tarkit.cli.usage import usage_error

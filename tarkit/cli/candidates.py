@@ -68,7 +68,10 @@ def image_paths(context: Any, text: str) -> Iterator[str]:
     from tarkit.selection.inspect import inspect_image
     from tarkit.tar.member import MemberType
 
-    location = Location.parse(context.params["source"])
+    try:
+        location = Location.parse(context.params["source"])
+    except TarkitError:
+        return
     remote = location.transport in (Transport.REGISTRY, Transport.DOCKER_DAEMON)
     if remote or location.is_stream:
         return

@@ -83,16 +83,12 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Obey the options of every command, and run this one."""
         given = {option.name: ctx.params.pop(option.name) for option in self._common}
-        if given.get("insecure_policy") and not ctx.params.get("quiet"):
-            note("--insecure-policy has no effect: tarkit has no signature policy")
         if any(parts := [given.get(name.lstrip("-").replace("-", "_")) for name in OVERRIDES]):
             from tarkit.cli.overrides import override_platform
 
             override_platform(self.params, ctx.params, parts)
-        if _reads_input(ctx.params):
-            from tarkit.cli.files import announce_wait
-
-            announce_wait()
+        if not ctx.params.get("quiet"):
+            _note_beforehand(ctx.params, insecure_policy=given["insecure_policy"])
         if not given.get("verbose"):
             return super().invoke(ctx)
         from tarkit.cli.details import showing_details
@@ -168,6 +164,16 @@ def _common_options() -> list[TyperOption]:
     ]
 
 
+def _note_beforehand(values: dict[str, Any], *, insecure_policy: bool) -> None:
+    """Print the notes that do not depend on what the command with these *values* does."""
+    if insecure_policy:
+        note("--insecure-policy has no effect: tarkit has no signature policy")
+    if _reads_input(values):
+        from tarkit.cli.files import announce_wait
+
+        announce_wait()
+
+
 def _reads_input(values: dict[str, Any]) -> bool:
     """Return whether a source in *values* is standard input."""
     sources = [values.get("source"), values.get("old"), values.get("new")]
@@ -185,7 +191,7 @@ def translated(parameters: Sequence[Any], arguments: Sequence[str]) -> list[str]
         if getattr(option, "is_flag", False):
             yes, no = list(option.opts), list(option.secondary_opts)
             flags |= dict.fromkeys(yes, no) | dict.fromkeys(no, yes)
-    result = []
+    result: list[str] = []
     for position, argument in enumerate(arguments):
         if argument == "--":
             return [*result, *arguments[position:]]

@@ -84,4 +84,5 @@ def _command_names(context: Any) -> Iterable[str]:
         command = command.get_command(above, name)
         if not isinstance(command, TyperGroup):
             return ()
-    return command.list_commands(above)
+    names: list[str] = command.list_commands(above)
+    return names

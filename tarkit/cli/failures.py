@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 
-from tarkit.cli.messages import fail, say
+from tarkit.cli.messages import fail, is_set, say
 from tarkit.errors import (
     AuthenticationError,
     NotFoundError,
@@ -52,7 +52,7 @@ def report(error: BaseException, *, debug: bool = False) -> int:
 
 def wants_debugging(arguments: Sequence[str]) -> bool:
     """Return whether ``--debug`` or the environment variable ``TARKIT_DEBUG`` is set."""
-    return "--debug" in arguments or bool(os.environ.get("TARKIT_DEBUG"))
+    return is_set("--debug", arguments) or bool(os.environ.get("TARKIT_DEBUG"))
 
 
 def report_threads(*, debug: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
@@ -23,6 +23,12 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
     except OSError:  # full disk or closed pipe: continue without messages
         silence(sys.stderr)
+
+
+def is_set(flag: str, arguments: Sequence[str]) -> bool:
+    """Return whether *flag* is among *arguments*, which are not parsed yet; it may be ``=true``."""
+    values = (argument.removeprefix(flag) for argument in arguments if argument.startswith(flag))
+    return any(value.lower() in ("", "=1", "=t", "=true") for value in values)
 
 
 def use_json(wanted: bool) -> None:

@@ -183,7 +183,10 @@ def test_the_version(tarkit: Tarkit) -> None:
 
 def test_debugging_may_be_asked_for_before_the_command(tarkit: Tarkit) -> None:
     assert "Traceback" in tarkit("--debug", "list", "absent.tar").err
+    assert "Traceback" in tarkit("list", "absent.tar", "--debug=true").err
+    assert "Traceback" not in tarkit("list", "absent.tar", "--debug=false").err
     assert "Traceback" not in tarkit("list", "absent.tar").err
+    assert json.loads(tarkit("list", "absent.tar", "--json=1").err)["event"] == "error"
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,15 @@ exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = "tarkit"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # show the source of default values, not their repr
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 

@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        code = _answer_version() if sys.argv[1:] == ["--version"] else _run()
+        code = _answer_version() if sys.argv[1:] in (["--version"], ["-V"]) else _run()
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  imports may fail, too
         from tarkit.cli.failures import report, wants_debugging
 

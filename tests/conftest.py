@@ -1,4 +1,4 @@
-"""What every test may use: the fixture files, unpacked once a session, and repeatable hypothesis runs."""
+"""Fixtures for every test: the committed files, unpacked once a session, and repeatable hypothesis runs."""
 
 from __future__ import annotations
 

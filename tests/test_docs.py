@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def library_modules() -> list[str]:
-    """Every module below the package's front: not the command line, not what is private."""
+    """Return the modules of the library, without the command line and private modules."""
     paths = (path.relative_to(ROOT).with_suffix("") for path in (ROOT / "tarkit").rglob("*.py"))
     modules = (path.parent if path.name == "__init__" else path for path in paths)
     return [

@@ -1,9 +1,9 @@
-"""Every example in README.md and docs/ runs, and shows what it says it shows.
+"""Every example in README.md and docs/ runs, and prints the output that the page shows.
 
 - A ``python`` block is executed; one with ``>>>`` is a doctest. Blocks of a file share their names.
-- A ``console`` block holds commands after ``$ `` and what they print; ``...`` stands for anything. A command may
-  fail where the next one is ``echo $?``.
-- A ``sh`` block is a script that ends well.
+- A ``console`` block holds commands after ``$ `` and their output; ``...`` stands for anything. A command may fail if
+  the next one is ``echo $?``.
+- A ``sh`` block is a script that succeeds.
 
 Each file has a directory of its own, with ``fixtures/`` in it and the corpus unpacked as ``alpha/``.
 """
@@ -40,7 +40,7 @@ FLAGS = doctest.ELLIPSIS
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced example: where it stands, its language and its text."""
+    """One fenced example: its place, language and text."""
 
     file: Path
     line: int
@@ -76,7 +76,7 @@ BLOCKS = {file: blocks_of(file) for file in FILES if "_build" not in file.parts}
     [file for file, blocks in BLOCKS.items() if blocks],
     ids=lambda file: file.relative_to(ROOT).as_posix(),
 )
-def test_examples_do_what_they_say(
+def test_examples_print_the_expected_output(
     file: Path, fixtures: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -138,7 +138,7 @@ def run_console(block: Block) -> None:
 
 
 def commands_of(block: Block) -> Iterator[tuple[str, str]]:
-    """Each command with what it is said to print; a command goes on after a backslash at a line's end."""
+    """Yield each command with its expected output; a command continues after a backslash at a line's end."""
     before, *parts = re.split(r"^\$ ", block.text, flags=re.MULTILINE)
     assert not before, f"{block.name}:{block.line}: a console block starts with '$ '"
     for part in parts:
@@ -148,7 +148,7 @@ def commands_of(block: Block) -> Iterator[tuple[str, str]]:
 
 
 def shell(script: str, before: int = 0) -> tuple[int, str]:
-    """The exit code and output of *script*, which sees *before* as ``$?``."""
+    """Return the exit code and output of *script*, which sees *before* as ``$?``."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -1,4 +1,4 @@
-"""The committed fixture files are what their scripts make."""
+"""The scripts of the fixtures make the committed files."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 from fixtures.make_hello import hello_tar
 
 
-def test_hello_tar_is_what_its_script_makes(fixtures: Path) -> None:
+def test_the_script_makes_hello_tar(fixtures: Path) -> None:
     assert hello_tar() == (fixtures / "hello.tar").read_bytes()

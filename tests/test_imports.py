@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tarkit"
 
 STACK = (
-    "values", "patterns", "redaction", "errors", "findings", "image", "streams", "progress", "tar", "blobs", "protocols",
+    "values", "patterns", "redaction", "errors", "tracing", "findings", "image", "streams", "progress", "tar", "blobs", "protocols",
     "selection", "layout",
 )  # fmt: skip
 BACKENDS = {

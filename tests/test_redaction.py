@@ -1,4 +1,4 @@
-"""A secret is in no message, however it comes back."""
+"""No message contains a secret, in any encoding in which it returns."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_values_that_errors_carry() -> None:
     assert SECRET not in f"{error} {error.actual} {error.args}"
 
 
-def test_secrets_are_forgotten_with_whoever_had_them() -> None:
+def test_secrets_are_forgotten_with_their_owners() -> None:
     vault = Secrets()
     vault.add("forgotten")
     assert hidden("forgotten") == "***"

@@ -1,4 +1,4 @@
-"""docs/specification.md holds: what it names is there, and so is the test that shows it."""
+"""Each row of docs/specification.md names code and a test that exist."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def rows() -> list[str]:
     return [line for line in lines if line.startswith("| `")]
 
 
-def test_there_is_a_row_for_what_is_specified() -> None:
+def test_every_specified_rule_has_a_row() -> None:
     assert len(rows()) > 20
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.split("`")[1])
-def test_a_row_names_what_is_there_and_a_test_that_is_there(row: str) -> None:
+def test_a_row_names_existing_code_and_an_existing_test(row: str) -> None:
     assert NAME.search(row) or COMMAND.search(row), "no name of tarkit's"
     assert TEST.search(row), "no test"
     for name in NAME.findall(row):
@@ -37,7 +37,7 @@ def test_a_row_names_what_is_there_and_a_test_that_is_there(row: str) -> None:
 
 
 def resolve(name: str) -> object:
-    """What a dotted name stands for: a module, or an attribute of what is before the last dot."""
+    """Return the module with a dotted *name*, or the attribute named after its last dot."""
     parent, _, last = name.rpartition(".")
     try:
         return import_module(name)

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
 
 from tests.builders import docker_archive, layout_of, make_image, write_files
 
@@ -136,7 +137,12 @@ def test_typer_compiles_no_annotations() -> None:
     """typer evaluates each annotation that is a string; a command may have 30 of them."""
     from tarkit.cli.app import build_app
 
-    for command in build_app([]).registered_commands:
-        assert command.callback is not None
-        annotations = command.callback.__annotations__
+    app = build_app()
+    context = typer.Context(app)
+    commands = [app.get_command(context, name) for name in app.list_commands(context)]
+    commands += [below for each in commands for below in getattr(each, "commands", {}).values()]
+    for command in commands:
+        assert command is not None
+        callback = getattr(command.callback, "__wrapped__", command.callback)
+        annotations = getattr(callback, "__annotations__", {})
         assert [name for name, value in annotations.items() if isinstance(value, str)] == []

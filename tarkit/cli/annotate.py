@@ -6,7 +6,7 @@ import typer
 
 from tarkit.cli.common import Debug, Json, PlatformOption, Quiet, SourceArgument, print_json
 from tarkit.cli.messages import reporting_success
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import Access
 from tarkit.errors import UsageError
 from tarkit.transports.location import Location
 
@@ -21,10 +21,7 @@ def annotate_command(
         typer.Option(metavar="KEY", help="Annotation to remove; may be repeated."),
     ] = None,
     platform: PlatformOption = None,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -44,7 +41,7 @@ def annotate_command(
     if not changes:
         raise UsageError("nothing to change", hint="give KEY=VALUE or --remove KEY")
     location = Location.parse(source)
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location)
     digest = annotate_image(location, changes, platform=platform, registry=registry)
     with reporting_success():
         if json_output:

@@ -14,7 +14,7 @@ from tarkit.cli.files import (
     written_output,
 )
 from tarkit.cli.messages import reporting_success
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import Access
 from tarkit.transports.location import Location
 
 blob_group = typer.Typer(rich_markup_mode=None, help="Read and store single blobs.")
@@ -28,10 +28,7 @@ def get(
     ],
     digest: Annotated[str, typer.Argument(metavar="DIGEST", help="Digest of the blob.")],
     output: OutputFile = Path("-"),
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -39,9 +36,9 @@ def get(
     from tarkit.managing.content import open_blob
     from tarkit.streams.chunks import chunks_of
 
-    require_no_terminal(output)
+    require_no_terminal(output, "the blob")
     location = Location.parse(source)
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location)
     with open_blob(location, digest_argument(digest), registry=registry) as blob:
         written_output(output, chunks_of(blob))
 
@@ -52,10 +49,7 @@ def put(
         str, typer.Argument(metavar="DST", help="OCI layout, or repository of a registry.")
     ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="File; - for standard input.")],
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -64,7 +58,7 @@ def put(
     from tarkit.managing.content import put_blob
 
     location = Location.parse(destination)
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location)
     with opened_input(file) as stream:
         blob = put_blob(location, stream, registry=registry)
     with reporting_success():

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tarkit.cli.common import Debug, FollowLinks, PlatformOption, Quiet, SourceArgument
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
+from tarkit.cli.registry import Access, open_image
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.table import DataLocation
 from tarkit.streams.chunks import chunks_of, write_all
@@ -20,18 +20,13 @@ def cat_command(
     path: Annotated[str, typer.Argument(metavar="PATH", help="Path of the file in the image.")],
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Write a file of an image to standard output, after verifying its whole layer."""
     with (
-        open_image(
-            source, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
-        ) as image,
+        open_image(source, access, follow_links=follow_links) as image,
         FileSystem.of(image, platform=platform) as files,
     ):
         node = files.file(path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from tarkit.errors import UsageError
 from tarkit.transports.location import Location, Transport
@@ -25,20 +26,14 @@ def require_effect(option: str, *, given: bool, applies: bool, to: str) -> None:
 
 def check_reading(
     *locations: Location,
-    creds: object = None,
-    authfile: object = None,
-    tls_verify: bool = True,
-    cert_dir: object = None,
+    given: Mapping[str, bool] = MappingProxyType({}),
     follow_links: bool = False,
 ) -> None:
-    """Refuse options for reading *locations* that apply to none of them."""
+    """Refuse options for reading *locations* that apply to none of them.
+
+    *given* holds the names of the options for registries, and whether they are given.
+    """
     remote = any(location.transport is Transport.REGISTRY for location in locations)
-    given = {
-        "--creds": creds is not None,
-        "--authfile": authfile is not None,
-        "--no-tls-verify": not tls_verify,
-        "--cert-dir": cert_dir is not None,
-    }
     for option, value in given.items():
         require_effect(option, given=value, applies=remote, to="registries, docker://NAME")
     linked = any(map(_may_hold_links, locations))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO
@@ -23,25 +24,17 @@ from tarkit.cli.many import (
     Prefix,
     Scoped,
     SourceArguments,
-    any_registry,
     copy_many,
     destination_of,
     half_platform,
     is_prefix,
     kept_document,
     note_kept,
+    require_free_output,
 )
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
-from tarkit.cli.registry import (
-    AuthFile,
-    CertDir,
-    Creds,
-    DestinationCreds,
-    SourceCreds,
-    TlsVerify,
-    registry_options,
-)
+from tarkit.cli.registry import Access, Side
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.image.descriptor import Descriptor
@@ -56,6 +49,14 @@ from tarkit.transports.location import (
 from tarkit.values import replace
 
 
+class MultiArch(Enum):
+    """skopeo's names for the images of an index to copy."""
+
+    ALL = "all"
+    SYSTEM = "system"
+    INDEX_ONLY = "index-only"
+
+
 def copy_command(
     sources: SourceArguments,  # none if there is only one argument, which is then DST
     destination: Annotated[
@@ -66,6 +67,7 @@ def copy_command(
         ),
     ],
     all_platforms: AllPlatforms = False,
+    multi_arch: Annotated[MultiArch | None, typer.Option(hidden=True)] = None,
     all_images: Annotated[
         bool, typer.Option("--all-images", help="Copy every image of each source.")
     ] = False,
@@ -84,17 +86,31 @@ def copy_command(
         Sparse | None, typer.Option(help="How to handle an index that is not copied completely.")
     ] = None,
     compression: Annotated[
-        LayerCompression, typer.Option(help="Compression for layers.")
+        LayerCompression,
+        typer.Option("--compression", "--dest-compress-format", help="Compression for layers."),
     ] = LayerCompression.AUTO,
     compression_level: Annotated[
-        int | None, typer.Option(min=0, max=22, help="Compression level; depends on the codec.")
+        int | None,
+        typer.Option(
+            "--compression-level",
+            "--dest-compress-level",
+            min=0,
+            max=22,
+            help="Compression level; depends on the codec.",
+        ),
     ] = None,
     preserve_digests: Annotated[
         bool,
         typer.Option("--preserve-digests", help="Fail instead of changing a manifest or layer."),
     ] = False,
     tag: Annotated[
-        list[str] | None, typer.Option(help="Additional name for the copy; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            "--additional-tag",
+            metavar="NAME",
+            help="Additional name for the copy; may be repeated.",
+        ),
     ] = None,
     docker_format: Annotated[
         DockerFormat | None, typer.Option(help="Format of docker archives; dual by default.")
@@ -124,18 +140,21 @@ def copy_command(
         ),
     ] = False,
     digest_file: Annotated[
-        Path | None, typer.Option(help="Write the digest of the copy to this file.")
+        Path | None,
+        typer.Option(
+            "--digest-file",
+            "--digestfile",
+            metavar="FILE",
+            help="Write the digest of the copy to this file.",
+        ),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent transfers.")
     ] = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    src_creds: SourceCreds = None,
-    dest_creds: DestinationCreds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
+    src: Side = Side(),
+    dest: Side = Side(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -146,34 +165,36 @@ def copy_command(
     """
     if not sources:
         raise UsageError("missing DST", hint=f"example: tarkit copy {destination} oci:layout:app")
+    from_access, to_access = src.over(access), dest.over(access)
     platforms = tuple(platform or ())
+    if multi_arch and (all_platforms or platforms or sparse):
+        raise UsageError("--multi-arch and --all, --platform or --sparse are mutually exclusive")
+    all_platforms = all_platforms or multi_arch is MultiArch.ALL
     docker_platform = half_platform(destination, platforms) if all_platforms else None
     options = CopyOptions(
         all=all_platforms,
         platforms=() if all_platforms else platforms,
         sparse=sparse,
+        index_only=multi_arch is MultiArch.INDEX_ONLY,
         compression=compression,
         level=compression_level,
         preserve_digests=preserve_digests or referrers,
         jobs=jobs,
         verify_diff_ids=verify_diff_ids,
-        fetch_foreign=_fetcher(tls_verify) if fetch_foreign else None,
+        fetch_foreign=_fetcher(from_access) if fetch_foreign else None,
     )
     from_locations = [Location.parse(source) for source in sources]
     if not fetch_foreign:  # which connects to the hosts of layers
         check_reading(
             *from_locations,
             destination_of(destination),
-            creds=creds,
-            authfile=authfile,
-            tls_verify=tls_verify,
-            cert_dir=cert_dir,
+            given=access.given(),
         )
     check_copying(
         from_locations,
         destination_of(destination),
-        src_creds=src_creds,
-        dest_creds=dest_creds,
+        src_creds=src.creds,
+        dest_creds=dest.creds,
         follow_links=follow_links,
         tags=bool(tag),
         docker_format=docker_format is not None,
@@ -194,24 +215,21 @@ def copy_command(
             docker_platform=docker_platform,
             verify_existing=verify_existing,
             follow_links=follow_links,
-            source_registry=any_registry(src_creds or creds, authfile, tls_verify, cert_dir),
-            destination_registry=any_registry(dest_creds or creds, authfile, tls_verify, cert_dir),
+            source_registry=from_access.anywhere(),
+            destination_registry=to_access.anywhere(),
         )
         return copy_many(sources, destination, together, as_json=json_output, quiet=quiet)
     if keep_going or prefix or scoped:
         raise UsageError("--keep-going, --prefix and --scoped need several images")
     from_location, to_location = from_locations[0], Location.parse(destination)
-    if json_output and to_location.is_stream:
-        raise UsageError("--json and the archive cannot both use standard output")
+    require_free_output(destination, as_json=json_output)
     # Fail before the copy instead of after it.
     if digest_file and not output_path(digest_file).parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(digest_file.parent))
     with ExitStack() as stack:
         listener = stack.enter_context(progress_listener(as_json=json_output, quiet=quiet))
         options = replace(options, on_progress=listener)
-        registry = registry_options(
-            from_location, src_creds or creds, authfile, tls_verify, cert_dir
-        )
+        registry = from_access.registry(from_location)
         image = stack.enter_context(
             open_source(from_location, follow_links=follow_links, registry=registry)
         )
@@ -227,9 +245,7 @@ def copy_command(
             docker_format=docker_format,
             docker_platform=docker_platform,
             verify_existing=verify_existing,
-            registry=registry_options(
-                to_location, dest_creds or creds, authfile, tls_verify, cert_dir
-            ),
+            registry=to_access.registry(to_location),
         )
     # Only now, so that the file never names an image that was not published.
     if digest_file:
@@ -240,11 +256,11 @@ def copy_command(
     return 0
 
 
-def _fetcher(tls_verify: bool) -> Callable[[Descriptor], BinaryIO]:
+def _fetcher(access: Access) -> Callable[[Descriptor], BinaryIO]:
     from tarkit.transports.registry.foreign import fetch_layer
     from tarkit.transports.registry.options import RegistryOptions
 
-    return partial(fetch_layer, registry=RegistryOptions(tls_verify=tls_verify))
+    return partial(fetch_layer, registry=RegistryOptions(tls_verify=access.tls_verify))
 
 
 def _report(saved: SavedImage, location: Location, *, as_json: bool, quiet: bool) -> None:

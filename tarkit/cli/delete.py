@@ -2,16 +2,13 @@
 
 from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, blobs_text, print_json
 from tarkit.cli.messages import note, reporting_success
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import Access
 from tarkit.transports.location import Location, Transport
 
 
 def delete_command(
     source: SourceArgument,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -24,7 +21,7 @@ def delete_command(
     from tarkit.managing.deletion import delete_image
 
     location = Location.parse(source)
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location)
     result = delete_image(location, registry=registry)
     with reporting_success():
         if json_output:

@@ -13,7 +13,7 @@ from tarkit.cli.common import (
     SourceArgument,
     print_json,
 )
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
+from tarkit.cli.registry import Access, open_image
 from tarkit.errors import one_line
 from tarkit.rootfs.diff import Difference, DifferenceKind, diff
 from tarkit.rootfs.filesystem import FileSystem
@@ -33,10 +33,7 @@ def diff_command(
     ],
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -46,12 +43,8 @@ def diff_command(
     + added, - removed, C content changed, M only metadata changed.
     """
     with (
-        open_image(
-            old, creds, authfile, tls_verify, cert_dir, follow_links=follow_links, other=new
-        ) as old_image,
-        open_image(
-            new, creds, authfile, tls_verify, cert_dir, follow_links=follow_links, other=old
-        ) as new_image,
+        open_image(old, access, follow_links=follow_links, other=new) as old_image,
+        open_image(new, access, follow_links=follow_links, other=old) as new_image,
         FileSystem.of(old_image, platform=platform) as before,
         FileSystem.of(new_image, platform=platform) as after,
     ):

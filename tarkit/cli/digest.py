@@ -15,7 +15,7 @@ from tarkit.cli.common import (
     print_json,
     table,
 )
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import Access
 from tarkit.errors import UsageError
 from tarkit.protocols import Source
 from tarkit.transports.location import Location, open_source
@@ -24,14 +24,11 @@ from tarkit.transports.location import Location, open_source
 def digest_command(
     source: SourceArgument,
     every: Annotated[
-        bool, typer.Option("--all", help="Print the digest of each platform's manifest.")
+        bool, typer.Option("--all", "-a", help="Print the digest of each platform's manifest.")
     ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -40,7 +37,7 @@ def digest_command(
     if every and platform:
         raise UsageError("--all and --platform are mutually exclusive")
     location = Location.parse(source)
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location, follow_links=follow_links)
     with open_source(
         location, metadata_only=True, follow_links=follow_links, registry=registry
     ) as image:

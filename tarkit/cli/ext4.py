@@ -21,7 +21,7 @@ from tarkit.cli.common import (
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import progress_listener
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
+from tarkit.cli.registry import Access, open_image
 from tarkit.cli.sizes import parse_free, parse_policy, parse_size
 from tarkit.errors import UsageError
 from tarkit.ext4 import Ext4Options, Ext4Profile
@@ -86,10 +86,7 @@ def ext4_command(
     ca_cert: CertificateOption = None,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -111,9 +108,7 @@ def ext4_command(
     overlay = overlay_of(add, remove, ca_cert)
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,
-        open_image(
-            source, creds, authfile, tls_verify, cert_dir, follow_links=follow_links, output=output
-        ) as image,
+        open_image(source, access, follow_links=follow_links, output=output) as image,
     ):
         result = build_ext4(
             image, output, options, platform=platform, overlay=overlay, on_progress=listener

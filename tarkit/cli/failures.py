@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 
-from tarkit.cli.messages import fail, say
+from tarkit.cli.messages import fail, is_set, say
 from tarkit.errors import (
     AuthenticationError,
     NotFoundError,
@@ -52,7 +52,7 @@ def report(error: BaseException, *, debug: bool = False) -> int:
 
 def wants_debugging(arguments: Sequence[str]) -> bool:
     """Return whether ``--debug`` or the environment variable ``TARKIT_DEBUG`` is set."""
-    return "--debug" in arguments or bool(os.environ.get("TARKIT_DEBUG"))
+    return is_set("--debug", arguments) or bool(os.environ.get("TARKIT_DEBUG"))
 
 
 def report_threads(*, debug: bool) -> None:
@@ -91,13 +91,6 @@ def _described_exit(stop: SystemExit) -> tuple[str, int]:
 
 
 def _described_unexpected(error: BaseException) -> tuple[str, int]:
-    format_message = getattr(error, "format_message", None)  # only typer's usage errors have one
-    if format_message is not None:
-        message = format_message().removesuffix(".")
-        context = getattr(error, "ctx", None)
-        if message.startswith("Missing argument") and context is not None:
-            message += f"; {context.get_usage().replace('Usage', 'usage')}"
-        return message, 2
     kind = type(error).__name__
     text = f"{kind}: {error}" if str(error) else kind
     return (

@@ -10,6 +10,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from tarkit.cli.messages import note
 from tarkit.errors import TarkitError, UsageError
 from tarkit.image.digest import Digest
 
@@ -46,10 +47,20 @@ def written_output(path: Path, chunks: Iterable[bytes]) -> None:
         write_all(output, chunk)
 
 
-def require_no_terminal(path: Path) -> None:
-    """Raise :class:`UsageError` if binary data would go to a terminal."""
+def require_no_terminal(path: Path | str, content: str) -> None:
+    """Raise :class:`UsageError` if *path* is ``-`` and *content*, binary data, would go to a terminal."""
     if str(path) == "-" and sys.stdout is not None and sys.stdout.isatty():
-        raise UsageError("a blob may be binary", hint="use --output FILE, or a pipe")
+        raise UsageError(
+            f"{content} would be written to the terminal", hint="name a file, or use a pipe"
+        )
+
+
+def announce_wait() -> None:
+    """Say that the command waits, if standard input is a terminal."""
+    from tarkit.streams.standard import is_terminal
+
+    if is_terminal():
+        note("waiting for an archive on standard input, which is a terminal and not a pipe")
 
 
 def digest_argument(text: str) -> Digest:

@@ -2,22 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import Debug, Json, Quiet, print_json
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
-from tarkit.cli.registry import (
-    AuthFile,
-    CertDir,
-    Creds,
-    SourceCreds,
-    TlsVerify,
-    registry_options,
-)
+from tarkit.cli.registry import Access, Side
 from tarkit.copying.options import CopyOptions, CopyResult
 from tarkit.transports.location import Location, open_source
 
@@ -39,11 +32,8 @@ _Sources = Annotated[
 def create(
     destination: _Destination,
     sources: _Sources,
-    creds: Creds = None,
-    src_creds: SourceCreds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
+    src: Side = Side(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -51,19 +41,15 @@ def create(
     """Write a new multi-platform image that consists of other images. Prints its digest."""
     from tarkit.managing.indexes import create_index
 
-    access = (authfile, tls_verify, cert_dir)
-    _join(create_index, destination, sources, creds, src_creds, access, json_output, quiet)
+    _join(create_index, destination, sources, access, src, json_output, quiet)
 
 
 @index_group.command("add")
 def add(
     destination: _Destination,
     sources: _Sources,
-    creds: Creds = None,
-    src_creds: SourceCreds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
+    src: Side = Side(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -71,8 +57,7 @@ def add(
     """Add images to a multi-platform image, in place of those for the same platform."""
     from tarkit.managing.indexes import add_to_index
 
-    access = (authfile, tls_verify, cert_dir)
-    _join(add_to_index, destination, sources, creds, src_creds, access, json_output, quiet)
+    _join(add_to_index, destination, sources, access, src, json_output, quiet)
 
 
 @index_group.command("remove")
@@ -82,10 +67,7 @@ def remove(
         list[str],
         typer.Argument(metavar="IMAGE...", help="OS/ARCH[/VARIANT] or digest of an image in it."),
     ],
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -94,7 +76,7 @@ def remove(
     from tarkit.managing.indexes import remove_from_index
 
     place = Location.parse(destination)
-    registry = registry_options(place, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(place)
     with progress_listener(as_json=json_output, quiet=quiet) as listener:
         options = CopyOptions(on_progress=listener)
         result = remove_from_index(place, *images, options=options, registry=registry)
@@ -105,22 +87,24 @@ def _join(
     work: Callable[..., CopyResult],
     destination: str,
     sources: list[str],
-    creds: str | None,
-    src_creds: str | None,
-    access: tuple[Path | None, bool, Path | None],
+    access: Access,
+    src: Side,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Open *sources* and call *work* with them. Each registry gets only the credentials for it."""
     place = Location.parse(destination)
+    locations = [Location.parse(source) for source in sources]
+    check_reading(place, *locations, given=access.given())
+    check_reading(*locations, given={"--src-creds": src.creds is not None})
     with ExitStack() as stack:
         listener = stack.enter_context(progress_listener(as_json=as_json, quiet=quiet))
         images = []
-        for source in map(Location.parse, sources):
-            registry = registry_options(source, src_creds or creds, *access)
+        for source in locations:
+            registry = src.over(access).registry(source)
             images.append(stack.enter_context(open_source(source, registry=registry)))
         options = CopyOptions(on_progress=listener)
-        registry = registry_options(place, creds, *access)
+        registry = access.registry(place)
         result = work(place, *images, options=options, registry=registry)
     _report(result, as_json=as_json, quiet=quiet)
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -20,7 +19,7 @@ from tarkit.cli.common import (
     size_text,
 )
 from tarkit.cli.fitting import Row, facts_text, fitted_table, terminal_width
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import Access
 from tarkit.errors import UsageError
 from tarkit.image.manifest import Manifest
 from tarkit.image.platform import Platform
@@ -51,10 +50,7 @@ def inspect_command(
     ] = None,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -73,15 +69,7 @@ def inspect_command(
 
         Template(template)  # an error in it should not wait for the image
     location = Location.parse(source)
-    check_reading(
-        location,
-        creds=creds,
-        authfile=authfile,
-        tls_verify=tls_verify,
-        cert_dir=cert_dir,
-        follow_links=follow_links,
-    )
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location, follow_links=follow_links)
     with open_reader(
         location, metadata_only=True, follow_links=follow_links, registry=registry
     ) as reader:

@@ -1,6 +1,5 @@
 """``tarkit list SRC``."""
 
-from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -13,7 +12,7 @@ from tarkit.cli.common import (
 )
 from tarkit.cli.failures import exit_code
 from tarkit.cli.messages import note
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import Access
 from tarkit.errors import RefusedError, TarkitError, VerificationError
 from tarkit.image.digest import Digest
 from tarkit.layout.layout import LayoutImage
@@ -36,10 +35,7 @@ class _Row:
 def list_command(
     source: SourceArgument,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -50,15 +46,7 @@ def list_command(
     Broken images are listed and reported, too; the first broken image determines the exit code.
     """
     location = Location.parse(source)
-    check_reading(
-        location,
-        creds=creds,
-        authfile=authfile,
-        tls_verify=tls_verify,
-        cert_dir=cert_dir,
-        follow_links=follow_links,
-    )
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location, follow_links=follow_links)
     with open_reader(
         location, metadata_only=True, follow_links=follow_links, registry=registry
     ) as reader:

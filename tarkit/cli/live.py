@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tarkit.cli.messages import note
+from tarkit.cli.messages import before_stopping
 from tarkit.streams.closeable import Closeable
 
 if TYPE_CHECKING:
@@ -28,15 +28,13 @@ class LiveLines(Closeable):
         self._start()
 
     def _start(self) -> None:
-        global _shown
         with suppress(OSError):  # a closed terminal must not stop the work
             self._live.start()
-        _shown = self
+        before_stopping(self.freeze)
 
     def close(self) -> None:
         """Erase the lines, unless they are frozen."""
-        global _shown
-        _shown = None
+        before_stopping(None)
         with suppress(OSError):
             self._live.stop()
 
@@ -57,18 +55,3 @@ class LiveLines(Closeable):
         self._live.transient = False
         with suppress(OSError):
             self._live.stop()
-
-
-_shown: LiveLines | None = None  # at most one command draws
-
-
-def announce_stop() -> None:
-    """Say at once that the command is stopping, below the lines that are drawn.
-
-    A signal handler calls this, perhaps in the middle of another write to the same stream, which
-    Python refuses with an error. Nothing may replace the exception that the handler raises next.
-    """
-    if _shown is not None:
-        with suppress(Exception):
-            _shown.freeze()
-            note("stopping")

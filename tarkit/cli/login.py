@@ -23,6 +23,10 @@ def login_command(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
+    password: Annotated[
+        str | None,
+        typer.Option("--password", "-p", help="Password; other users of this machine can see it."),
+    ] = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
     cert_dir: CertDir = None,
@@ -32,12 +36,17 @@ def login_command(
     """Check credentials with a registry and save them for this and other container tools."""
     from tarkit.transports.registry.login import login
 
+    if password is not None and password_stdin:
+        raise UsageError("--password and --password-stdin are mutually exclusive")
     domain = registry_domain(host)
     if username is None:
         if password_stdin or not is_terminal():
             raise UsageError("no user name", hint="use --username USER")
         username = typer.prompt("User name", err=True)
-    password = _read_password() if password_stdin else ask_password(username)
+    if password is None:
+        password = _read_password() if password_stdin else ask_password(username)
+    elif not quiet:
+        note("other users can see --password in the list of processes; use --password-stdin")
     options = RegistryOptions(authfile=authfile, tls_verify=tls_verify, cert_dir=cert_dir)
     path = login(domain, Credentials(username, password), options)
     if not quiet:

@@ -22,7 +22,7 @@ from tarkit.cli.common import (
     size_text,
     table,
 )
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
+from tarkit.cli.registry import Access, open_image
 from tarkit.errors import one_line
 from tarkit.rootfs.filesystem import Entry, FileSystem
 from tarkit.rootfs.rows import rows
@@ -47,19 +47,14 @@ def ls_command(
     ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """List the files of an image: mode, links, owner, size, time (UTC), layer (0: lowest), path."""
     with (
-        open_image(
-            source, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
-        ) as image,
+        open_image(source, access, follow_links=follow_links) as image,
         FileSystem.of(image, platform=platform) as files,
     ):
         if layers:

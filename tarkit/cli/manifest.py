@@ -16,7 +16,7 @@ from tarkit.cli.common import (
 )
 from tarkit.cli.files import OutputFile, opened_input, written_output
 from tarkit.cli.messages import reporting_success
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import Access
 from tarkit.transports.location import Location, open_source
 
 manifest_group = typer.Typer(rich_markup_mode=None, help="Read and store single manifests.")
@@ -28,10 +28,7 @@ def get(
     output: OutputFile = Path("-"),
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -39,7 +36,7 @@ def get(
     from tarkit.selection.select import select_image
 
     location = Location.parse(source)
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location, follow_links=follow_links)
     with open_source(
         location, metadata_only=True, follow_links=follow_links, registry=registry
     ) as image:
@@ -56,10 +53,7 @@ def put(
     media_type: Annotated[
         str, typer.Option(help="Media type, unless the file states it.", metavar="TYPE")
     ] = "",
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -70,7 +64,7 @@ def put(
     from tarkit.streams.chunks import read_bounded
 
     location = Location.parse(destination)
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location)
     with opened_input(file) as stream:
         data = read_bounded(stream, METADATA_LIMIT, where=str(file))
     stored = put_manifest(location, data, media_type=media_type, registry=registry)

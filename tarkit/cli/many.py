@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +11,6 @@ import typer
 from tarkit.cli.common import print_json, size_text
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
-from tarkit.cli.registry import registry_options
 from tarkit.copying.existing import Kept
 from tarkit.errors import UsageError, one_line
 from tarkit.image.platform import Platform
@@ -22,7 +20,6 @@ from tarkit.values import replace
 if TYPE_CHECKING:
     from tarkit.copying.many import CopiedImage
     from tarkit.syncing.options import SyncOptions, SyncResult
-    from tarkit.transports.registry.options import RegistryOptions
 
 SourceArguments = Annotated[
     list[str],
@@ -37,6 +34,7 @@ AllPlatforms = Annotated[
     bool,
     typer.Option(
         "--all",
+        "-a",
         help="Copy the whole index with all platforms. In a docker archive, --platform selects "
         "the one for Docker without the containerd image store.",
     ),
@@ -78,14 +76,6 @@ def half_platform(destination: str, platforms: Sequence[Platform]) -> Platform |
     return platforms[0]
 
 
-def any_registry(
-    creds: str | None, authfile: Path | None, tls_verify: bool, cert_dir: Path | None
-) -> RegistryOptions | None:
-    """Return the registry options for locations that may be in registries."""
-    anywhere = Location(Transport.REGISTRY, "")
-    return registry_options(anywhere, creds, authfile, tls_verify, cert_dir)
-
-
 def copy_many(
     sources: Sequence[str], destination: str, options: SyncOptions, *, as_json: bool, quiet: bool
 ) -> int:
@@ -101,9 +91,13 @@ def copy_many(
 
 
 def require_free_output(destination: str, *, as_json: bool) -> None:
-    """Raise :class:`UsageError` if an archive and JSON would both go to standard output."""
-    is_stream = not is_prefix(destination) and Location.parse(destination).is_stream
-    if as_json and is_stream:
+    """Raise :class:`UsageError` if an archive would go to a terminal, or to where JSON goes."""
+    if is_prefix(destination) or not Location.parse(destination).is_stream:
+        return
+    from tarkit.cli.files import require_no_terminal
+
+    require_no_terminal("-", "the archive")
+    if as_json:
         raise UsageError("--json and the archive cannot both use standard output")
 
 

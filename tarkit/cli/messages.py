@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
@@ -23,6 +23,12 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
     except OSError:  # full disk or closed pipe: continue without messages
         silence(sys.stderr)
+
+
+def is_set(flag: str, arguments: Sequence[str]) -> bool:
+    """Return whether *flag* is among *arguments*, which are not parsed yet; it may be ``=true``."""
+    values = (argument.removeprefix(flag) for argument in arguments if argument.startswith(flag))
+    return any(value.lower() in ("", "=1", "=t", "=true") for value in values)
 
 
 def use_json(wanted: bool) -> None:
@@ -50,6 +56,27 @@ def fail(text: str, code: int) -> None:
 def say_event(event: str, **fields: object) -> None:
     """Print an event as a JSON object on one line of standard error."""
     say(json.dumps({"event": event, **fields}))
+
+
+_freeze: Callable[[], None] | None = None  # at most one command draws
+
+
+def before_stopping(freeze: Callable[[], None] | None) -> None:
+    """Call *freeze*, which ends the drawing of progress, before :func:`announce_stop` prints."""
+    global _freeze
+    _freeze = freeze
+
+
+def announce_stop() -> None:
+    """Say at once that the command is stopping, below the lines that are drawn.
+
+    A signal handler calls this, perhaps in the middle of another write to the same stream, which
+    Python refuses with an error. Nothing may replace the exception that the handler raises next.
+    """
+    if _freeze is not None:
+        with suppress(Exception):
+            _freeze()
+            note("stopping")
 
 
 def silence(stream: TextIO | None) -> None:

@@ -17,7 +17,7 @@ from tarkit.cli.common import (
 )
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import progress_listener
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
+from tarkit.cli.registry import Access, open_image
 from tarkit.rootfs.output.directory import RootfsResult
 
 
@@ -32,10 +32,7 @@ def mkfs_command(write: Callable[..., RootfsResult], description: str) -> Callab
         ca_cert: CertificateOption = None,
         platform: PlatformOption = None,
         follow_links: FollowLinks = False,
-        creds: Creds = None,
-        authfile: AuthFile = None,
-        tls_verify: TlsVerify = True,
-        cert_dir: CertDir = None,
+        access: Access = Access(),
         json_output: Json = False,
         quiet: Quiet = False,
         debug: Debug = False,
@@ -45,10 +42,7 @@ def mkfs_command(write: Callable[..., RootfsResult], description: str) -> Callab
             progress_listener(as_json=json_output, quiet=quiet) as listener,
             open_image(
                 source,
-                creds,
-                authfile,
-                tls_verify,
-                cert_dir,
+                access,
                 follow_links=follow_links,
                 output=output,
             ) as image,

@@ -7,7 +7,7 @@ import typer
 
 from tarkit.cli.common import Debug, FollowLinks, PlatformOption, Quiet, SourceArgument
 from tarkit.cli.messages import note
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import Access
 from tarkit.errors import one_line
 from tarkit.filesystems.mounting import fixed_location, mount_image, require_fuse
 from tarkit.library.opened import open_image
@@ -24,17 +24,14 @@ def mount_command(
     ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Mount the files of an image at a directory, read-only, until it is unmounted."""
     require_fuse(directory)
     location = fixed_location(source)
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location, follow_links=follow_links)
     with open_image(
         location, platform=platform, follow_links=follow_links, registry=registry
     ) as image:

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from tarkit.cli.bars import ProgressText
-from tarkit.cli.live import LiveLines
 from tarkit.cli.messages import note, say_event
 from tarkit.progress import Event, Progress
+
+if TYPE_CHECKING:
+    from tarkit.cli.live import LiveLines
 
 Listener = Callable[[Progress], None]
 
@@ -27,6 +30,8 @@ def progress_listener(*, as_json: bool, quiet: bool) -> Iterator[Listener | None
         yield _say_progress
         say_event("end")
     elif sys.stderr.isatty():
+        from tarkit.cli.live import LiveLines
+
         with LiveLines() as lines:
             yield _drawing(lines)
     else:

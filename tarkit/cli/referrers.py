@@ -15,7 +15,7 @@ from tarkit.cli.common import (
     size_text,
     table,
 )
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import Access
 from tarkit.errors import UnsupportedError
 from tarkit.transports.location import Location, open_source
 
@@ -26,10 +26,7 @@ def referrers_command(
         str, typer.Option(metavar="TYPE", help="List only artifacts of this type.")
     ] = "",
     platform: PlatformOption = None,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -39,7 +36,7 @@ def referrers_command(
     from tarkit.selection.select import select_image
 
     location = Location.parse(source)
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location)
     with open_source(location, metadata_only=True, registry=registry) as image:
         if not isinstance(image, ReferringSource):
             raise UnsupportedError(

@@ -1,7 +1,5 @@
 """Registry options shared by the commands, and password prompts."""
 
-from __future__ import annotations
-
 import os
 import sys
 from contextlib import AbstractContextManager
@@ -10,75 +8,161 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tarkit.cli.bundles import Bundle
 from tarkit.cli.combinations import check_reading
 from tarkit.errors import RefusedError, UsageError
 from tarkit.image.reference import Reference
 from tarkit.protocols import Source
 from tarkit.streams.standard import is_terminal
 from tarkit.transports.location import Location, Transport, open_source
+from tarkit.values import dataclass, replace
 
 if TYPE_CHECKING:
     from tarkit.transports.registry.credentials import Credentials
     from tarkit.transports.registry.options import RegistryOptions
 
 Host = Annotated[str, typer.Argument(metavar="HOST[:PORT]", help="Registry.")]
-Creds = Annotated[
-    str | None,
-    typer.Option(
-        metavar="USER[:PASSWORD]",
-        help="Registry credentials; prompts if the password is omitted.",
-    ),
-]
-SourceCreds = Annotated[
-    str | None,
-    typer.Option(metavar="USER[:PASSWORD]", help="Credentials for the source only."),
-]
-DestinationCreds = Annotated[
-    str | None,
-    typer.Option(metavar="USER[:PASSWORD]", help="Credentials for the destination only."),
-]
-AuthFile = Annotated[Path | None, typer.Option(help="Credentials file.")]
+
+_PANEL = "Registry"
+_LOGIN = "USER[:PASSWORD]"
+
+AuthFile = Annotated[Path | None, typer.Option(help="Credentials file.", rich_help_panel=_PANEL)]
 TlsVerify = Annotated[
     bool,
     typer.Option(
         "--tls-verify/--no-tls-verify",
         help="Require TLS with a trusted certificate.",
+        rich_help_panel=_PANEL,
     ),
 ]
 CertDir = Annotated[
     Path | None,
     typer.Option(
         help="Directory with CA (*.crt) and client (*.cert, *.key) certificates.",
+        rich_help_panel=_PANEL,
     ),
 ]
 
 
-def registry_options(
-    location: Location,
-    creds: str | None,
-    authfile: Path | None,
-    tls_verify: bool,
-    cert_dir: Path | None,
-) -> RegistryOptions | None:
-    """Return the registry options of a command, or None if *location* is not in a registry."""
-    if location.transport is not Transport.REGISTRY:
-        return None
-    from tarkit.transports.registry.options import RegistryOptions
+@dataclass(frozen=True, slots=True)
+class Access(Bundle):
+    """The options for reaching a registry. The hidden ones are skopeo's."""
 
-    return RegistryOptions(
-        credentials=_credentials(creds) if creds else None,
-        authfile=authfile,
-        tls_verify=tls_verify,
-        cert_dir=cert_dir,
-    )
+    creds: Annotated[
+        str | None,
+        typer.Option(
+            metavar=_LOGIN,
+            help="Registry credentials; prompts if the password is omitted.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    authfile: AuthFile = None
+    tls_verify: TlsVerify = True
+    cert_dir: CertDir = None
+    no_creds: Annotated[bool, typer.Option("--no-creds", hidden=True)] = False
+    registry_token: Annotated[str | None, typer.Option(metavar="TOKEN", hidden=True)] = None
+    retry_times: Annotated[int | None, typer.Option(min=0, max=100, hidden=True)] = None
+
+    def registry(self, location: Location) -> "RegistryOptions | None":
+        """Return the options for *location*, or None if it is not in a registry.
+
+        Raises :class:`~tarkit.errors.TransportError` if the credentials file is missing, even if it
+        has no effect.
+        """
+        _require_file(self.authfile)
+        return self.anywhere() if location.transport is Transport.REGISTRY else None
+
+    def of(self, location: Location, *, follow_links: bool = False) -> "RegistryOptions | None":
+        """Return the options for *location*; raise :class:`UsageError` if they do not apply to it."""
+        check_reading(location, given=self.given(), follow_links=follow_links)
+        return self.registry(location)
+
+    def anywhere(self) -> "RegistryOptions":
+        """Return the options for locations that may be in registries."""
+        from tarkit.transports.registry.options import RegistryOptions, RetryPolicy
+
+        _require_file(self.authfile)
+        policy = RetryPolicy()
+        if self.retry_times is not None:
+            policy = replace(policy, attempts=self.retry_times + 1)
+        return RegistryOptions(
+            credentials=self._credentials(),
+            authfile=self.authfile,
+            tls_verify=self.tls_verify,
+            cert_dir=self.cert_dir,
+            retry=policy,
+        )
+
+    def _credentials(self) -> "Credentials | None":
+        from tarkit.transports.registry.credentials import Credentials
+
+        ways = (self.creds is not None, self.no_creds, self.registry_token is not None)
+        if sum(ways) > 1:
+            raise UsageError("--creds, --no-creds and --registry-token are mutually exclusive")
+        origin = "the command line"
+        if self.registry_token is not None:
+            return Credentials(registry_token=self.registry_token, origin=origin)
+        if self.no_creds:
+            return Credentials()
+        if not self.creds:
+            return None
+        if ":" in self.creds:
+            return Credentials.parse(self.creds)
+        return Credentials(self.creds, ask_password(self.creds), origin=origin)
+
+    def given(self) -> dict[str, bool]:
+        """Return which options are given, by their names. skopeo's own may be without effect."""
+        return {
+            "--creds": self.creds is not None,
+            "--authfile": self.authfile is not None,
+            "--no-tls-verify": not self.tls_verify,
+            "--cert-dir": self.cert_dir is not None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Side(Bundle):
+    """The options for the registry at one end of a copy. The hidden ones are skopeo's."""
+
+    prefixed = True
+
+    creds: Annotated[
+        str | None,
+        typer.Option(
+            metavar=_LOGIN, help="Registry credentials for this end only.", rich_help_panel=_PANEL
+        ),
+    ] = None
+    authfile: Annotated[Path | None, typer.Option(hidden=True)] = None
+    tls_verify: Annotated[bool | None, typer.Option(hidden=True)] = None
+    cert_dir: Annotated[Path | None, typer.Option(hidden=True)] = None
+    no_creds: Annotated[bool | None, typer.Option(hidden=True)] = None
+    registry_token: Annotated[str | None, typer.Option(metavar="TOKEN", hidden=True)] = None
+
+    def over(self, shared: Access) -> Access:
+        """Return *shared* with these options instead of its own."""
+        _require_file(self.authfile)
+        login = self if self.creds or self.no_creds or self.registry_token else shared
+        return replace(
+            shared,
+            creds=login.creds,
+            no_creds=bool(login.no_creds),
+            registry_token=login.registry_token,
+            authfile=self.authfile or shared.authfile,
+            tls_verify=shared.tls_verify if self.tls_verify is None else self.tls_verify,
+            cert_dir=self.cert_dir or shared.cert_dir,
+        )
+
+
+def _require_file(authfile: Path | None) -> None:
+    if authfile is not None:
+        from tarkit.transports.registry.authfile import require_file
+
+        require_file(authfile)
 
 
 def open_image(
     source: str,
-    creds: str | None,
-    authfile: Path | None,
-    tls_verify: bool,
-    cert_dir: Path | None,
+    access: Access,
     *,
     follow_links: bool = False,
     output: Path | None = None,
@@ -92,18 +176,14 @@ def open_image(
     check_reading(
         location,
         *([Location.parse(other)] if other else []),
-        creds=creds,
-        authfile=authfile,
-        tls_verify=tls_verify,
-        cert_dir=cert_dir,
+        given=access.given(),
         follow_links=follow_links,
     )
     if str(output) == "-":
         raise UsageError("a filesystem image cannot go to standard output")
     if output and output.exists() and os.path.realpath(location.path) == os.path.realpath(output):
         raise RefusedError("the output is the source image itself", where=str(output))
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
-    return open_source(location, follow_links=follow_links, registry=registry)
+    return open_source(location, follow_links=follow_links, registry=access.registry(location))
 
 
 def ask_password(username: str) -> str:
@@ -125,11 +205,3 @@ def registry_domain(host: str) -> str:
     if "/" in domain or Reference.parse(f"{domain}/x").path != "x":
         raise UsageError(f"{host[:200]!r} is not a registry", hint="use HOST[:PORT]")
     return domain
-
-
-def _credentials(text: str) -> Credentials:
-    from tarkit.transports.registry.credentials import Credentials
-
-    if ":" in text:
-        return Credentials.parse(text)
-    return Credentials(text, ask_password(text), origin="the command line")

@@ -14,9 +14,10 @@ from tarkit.cli.common import (
     SourceArgument,
     report_files,
 )
+from tarkit.cli.files import require_no_terminal
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
 from tarkit.cli.progress import Listener, progress_listener
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
+from tarkit.cli.registry import Access, open_image
 from tarkit.errors import UsageError
 from tarkit.image.platform import Platform
 from tarkit.protocols import Source
@@ -27,8 +28,9 @@ from tarkit.streams.standard import standard_output
 
 _TAR_NAMES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
 _OTHER_NAMES = (
-    *(".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.lz4", ".tar.lzma", ".tar.br"),
-    *(".zip", ".7z", ".cpio", ".gz", ".zst", ".xz", ".bz2", ".rar", ".squashfs", ".erofs", ".ext4"),
+    *(".tbz", ".tbz2", ".txz", ".tlz", ".zip", ".7z", ".cpio", ".rar", ".ar", ".jar"),
+    *(".gz", ".z", ".zst", ".xz", ".bz2", ".lz", ".lz4", ".lzma", ".lzo", ".br"),
+    *(".squashfs", ".sqfs", ".erofs", ".ext4", ".iso", ".img", ".raw", ".qcow2", ".vhd", ".vmdk"),
 )
 
 
@@ -49,10 +51,7 @@ def rootfs_command(
     ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -68,6 +67,7 @@ def rootfs_command(
         )
     if is_stream and json_output:
         raise UsageError("--json and the tar cannot both use standard output")
+    require_no_terminal(destination, "the tar")
     if rootless and is_tar:
         raise UsageError("--rootless applies only to directories, because a tar stores all owners")
     overlay = overlay_of(add, remove, ca_cert)
@@ -75,10 +75,7 @@ def rootfs_command(
         progress_listener(as_json=json_output, quiet=quiet) as listener,
         open_image(
             source,
-            creds,
-            authfile,
-            tls_verify,
-            cert_dir,
+            access,
             follow_links=follow_links,
             output=None if is_stream else path,
         ) as image,

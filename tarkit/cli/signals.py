@@ -9,7 +9,7 @@ from time import monotonic
 from types import FrameType
 
 from tarkit.cli.failures import HUNG_UP, INTERRUPTED, TERMINATED, report
-from tarkit.cli.live import announce_stop
+from tarkit.cli.messages import announce_stop
 from tarkit.streams.cancellation import Cancellation
 
 _GRACE_PERIOD = 1.0  # seconds for which further signals are ignored

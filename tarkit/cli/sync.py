@@ -12,21 +12,13 @@ from tarkit.cli.many import (
     KeepGoing,
     Prefix,
     Scoped,
-    any_registry,
     half_platform,
     report_images,
     require_free_output,
 )
 from tarkit.cli.messages import note
 from tarkit.cli.progress import progress_listener
-from tarkit.cli.registry import (
-    AuthFile,
-    CertDir,
-    Creds,
-    DestinationCreds,
-    SourceCreds,
-    TlsVerify,
-)
+from tarkit.cli.registry import Access, Side
 from tarkit.copying.many import FailedImage
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
 from tarkit.image.platform import Platform
@@ -90,12 +82,9 @@ def sync_command(
         int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent transfers.")
     ] = None,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    src_creds: SourceCreds = None,
-    dest_creds: DestinationCreds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
+    src: Side = Side(),
+    dest: Side = Side(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -121,8 +110,8 @@ def sync_command(
         docker_format=docker_format,
         docker_platform=half_platform(destination, platforms) if all_platforms else None,
         follow_links=follow_links,
-        source_registry=any_registry(src_creds or creds, authfile, tls_verify, cert_dir),
-        destination_registry=any_registry(dest_creds or creds, authfile, tls_verify, cert_dir),
+        source_registry=src.over(access).anywhere(),
+        destination_registry=dest.over(access).anywhere(),
     )
     if dry_run:
         return _report_plan(*plan_sync(source, destination, options), as_json=json_output)

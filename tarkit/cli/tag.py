@@ -6,7 +6,7 @@ import typer
 
 from tarkit.cli.common import Debug, Json, Quiet, SourceArgument, print_json
 from tarkit.cli.messages import reporting_success
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import Access
 from tarkit.transports.location import Location
 
 
@@ -16,10 +16,7 @@ def tag_command(
         list[str],
         typer.Argument(metavar="NAME...", help="Additional name; in a registry, a tag."),
     ],
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -32,7 +29,7 @@ def tag_command(
     from tarkit.managing.tags import tag_image
 
     location = Location.parse(source)
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location)
     digest = tag_image(location, *names, registry=registry)
     with reporting_success():
         if json_output:

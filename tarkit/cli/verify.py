@@ -1,9 +1,8 @@
 """``tarkit verify SRC``."""
 
-from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import Debug, FollowLinks, Json, Quiet, SourceArgument, print_json, table
 from tarkit.cli.progress import progress_listener
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
+from tarkit.cli.registry import Access
 from tarkit.findings import Report, Severity
 from tarkit.transports.location import Location
 from tarkit.verifying.runner import verify
@@ -14,10 +13,7 @@ _FAILED = 4
 def verify_command(
     source: SourceArgument,
     follow_links: FollowLinks = False,
-    creds: Creds = None,
-    authfile: AuthFile = None,
-    tls_verify: TlsVerify = True,
-    cert_dir: CertDir = None,
+    access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -28,15 +24,7 @@ def verify_command(
     only errors and warnings.
     """
     location = Location.parse(source)
-    check_reading(
-        location,
-        creds=creds,
-        authfile=authfile,
-        tls_verify=tls_verify,
-        cert_dir=cert_dir,
-        follow_links=follow_links,
-    )
-    registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
+    registry = access.of(location, follow_links=follow_links)
     with progress_listener(as_json=json_output, quiet=quiet) as listener:
         report = verify(
             location, follow_links=follow_links, registry=registry, on_progress=listener

@@ -33,6 +33,7 @@ from tarkit.streams.chunks import ChunkReader
 from tarkit.streams.codecs import SNIFF_SIZE, compress, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
+from tarkit.tracing import trace
 from tarkit.values import dataclass
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class BlobMover:
             self._tracker.cancel()
             self._tracker.tell(Event.FAILED, blob)
             raise
+        trace("layer %s: %s%s", blob.digest, moved.outcome.value, _as_other(moved.stored, blob))
         self._tracker.done(Event.FINISHED if was_read else Event.REUSED, blob)
         return moved
 
@@ -296,6 +298,11 @@ class BlobMover:
 def _is_plain(plan: LayerPlan, actual: Compression) -> bool:
     """Return whether the layer is stored uncompressed, so that its digest is its diff ID."""
     return actual is Compression.NONE and plan.descriptor.digest == plan.diff_id
+
+
+def _as_other(stored: Descriptor, blob: Descriptor) -> str:
+    """Return a digest for a message if *stored* is not *blob*."""
+    return "" if stored.digest == blob.digest else f" as {stored.digest}"
 
 
 def _wait_for_all(futures: Collection[Future[BlobResult]]) -> None:

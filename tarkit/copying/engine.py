@@ -37,6 +37,7 @@ from tarkit.selection.select import (
     select_image,
 )
 from tarkit.streams.verify import VerifyingReader
+from tarkit.tracing import trace
 from tarkit.values import replace
 
 
@@ -117,9 +118,10 @@ class _Copy:
             self._destination.mount_from(self._source)
         platforms = self._options.platforms
         keeps_index = self._options.all or self._options.sparse is Sparse.KEEP
+        keeps_index = keeps_index or self._options.index_only
         if raw.is_index and (keeps_index or len(platforms) > 1):
             # The routes also contain the nested indexes on the way to each image.
-            if not self._options.all:
+            if not (self._options.all or self._options.index_only):
                 routes = [find_route(self._source, platform) for platform in platforms or (None,)]
                 self._wanted = {child.digest for route in routes for child in route.children}
             # Converting one image would change the index, so check all of them first.
@@ -170,7 +172,7 @@ class _Copy:
             )
         chosen = self._choose(index)
         children = {child.digest: self._put_child(child, chain) for child in chosen}
-        all_stay = self._options.sparse is Sparse.KEEP
+        all_stay = self._options.sparse is Sparse.KEEP or self._options.index_only
         # Children may have changed; an entry that was not copied stays only if all entries do.
         kept = tuple(
             child.with_content(now.media_type, now.digest, now.size) if now else child
@@ -202,7 +204,7 @@ class _Copy:
     def _leave_out(self, index: Index, left_out: Sequence[Descriptor]) -> None:
         """Add a note that *left_out* of *index* are not copied, or raise if that is refused."""
         count, sparse = len(left_out), self._options.sparse
-        if sparse is Sparse.KEEP:
+        if sparse is Sparse.KEEP or self._options.index_only:
             self._notes.append(
                 f"{count} of {len(index.manifests)} manifests of the index were not copied"
             )
@@ -237,6 +239,8 @@ class _Copy:
     def _put_image(self, raw: RawManifest) -> Descriptor:
         """Store the layers, config and manifest of an image; return the descriptor as stored."""
         manifest, config, plan = self._plan(raw)
+        form = f"converted to {plan.family.value}" if plan.family else "in the same format"
+        trace("image %s: %s layers, %s", raw.digest, len(plan.layers), form)
         self._read += len(config)
         self._notes += plan.notes
         self._move_layers(plan)

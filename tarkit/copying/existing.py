@@ -10,8 +10,9 @@ from tarkit.copying.inventory import blobs_of
 from tarkit.copying.known import KnownLayers
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
-from tarkit.errors import NotAnImageError, VerificationError
+from tarkit.errors import MalformedError, NotAnImageError, VerificationError
 from tarkit.image import media_types
+from tarkit.image.media_types import Compression
 from tarkit.protocols import (
     AdoptingWriter,
     Destination,
@@ -22,8 +23,11 @@ from tarkit.protocols import (
     Source,
     Writer,
 )
+from tarkit.streams.codecs import detect
+from tarkit.streams.os_errors import os_errors
 from tarkit.values import dataclass, replace
 
+_UNCHANGED = "it is left unchanged: remove it, or write to another file"
 _ALL = CopyOptions(all=True, sparse=Sparse.KEEP, compression=LayerCompression.PRESERVE)
 
 
@@ -72,10 +76,30 @@ def keep_archive(
                 reader, writer, except_names, rules.normalize, known=None if verify else known
             )
     except (VerificationError, NotAnImageError) as error:
+        if not _is_archive(path):
+            raise NotAnImageError(
+                "exists and is not an archive of images", where=str(path), hint=_UNCHANGED
+            ) from None
         error.where = str(path)
         error.message = f"exists, but its images cannot be kept: {error.message}"
-        error.hint = "it is left unchanged: remove it, or write to another file"
+        error.hint = _UNCHANGED
         raise
+
+
+def _is_archive(path: Path) -> bool:
+    """Return whether the file at *path* begins like a tar, or is compressed."""
+    from tarkit.tar import BLOCK_SIZE
+    from tarkit.tar.header import decode
+
+    with os_errors(path), path.open("rb") as file:
+        head = file.read(BLOCK_SIZE)
+    if detect(head) is not Compression.NONE:
+        return True
+    try:
+        decode(head.ljust(BLOCK_SIZE))
+    except MalformedError:
+        return not any(head)
+    return True
 
 
 def copy_existing(

@@ -50,6 +50,7 @@ class CopyOptions:
     - ``platforms``: the platforms to copy from an index; by default the platform of this machine.
       A single platform is copied as an image without an index, unless ``sparse`` is
       :attr:`Sparse.KEEP`.
+    - ``index_only``: copy the index without any image; it has no effect on a single image.
     - ``sparse``: how to handle an index that is not copied completely. None strips it to the
       requested platforms, and refuses if ``all`` is set but manifests are missing.
     - ``compression``: the compression for layers.
@@ -75,6 +76,7 @@ class CopyOptions:
 
     all: bool = False
     platforms: tuple[Platform, ...] = ()
+    index_only: bool = False
     sparse: Sparse | None = None
     compression: LayerCompression = LayerCompression.AUTO
     level: int | None = None
@@ -87,6 +89,10 @@ class CopyOptions:
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
             raise UsageError(f"{self.jobs} jobs given, but at least one is required")
+        if self.index_only and (self.all or self.platforms or self.sparse):
+            raise UsageError(
+                "only the index is copied, so platforms and sparse mode have no effect"
+            )
         several = self.all or len(self.platforms) > 1
         if self.sparse in (Sparse.STRIP, Sparse.REFUSE) and not several:
             raise UsageError(

@@ -24,6 +24,7 @@ from tarkit.image.walk import Way, leaves
 from tarkit.protocols import Source, SparseSource, StatedSource
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader
+from tarkit.tracing import trace
 from tarkit.values import dataclass
 
 _MOST_READ = 16  # images to read if no entry states the requested platform
@@ -57,14 +58,17 @@ def find_route(source: Source, platform: Platform | None = None) -> Route:
     """Return the path to the image that :func:`select_image` returns; raises the same errors."""
     raw = source.manifest()
     if raw.is_index:
-        return _Search(source, platform).find(raw)
-    found = None
+        found = _Search(source, platform).find(raw)
+        wanted = platform or "this machine"
+        trace("%s: image %s for %s", source.where, found.image.digest, wanted)
+        return found
+    actual = None
     if platform:
         stated = source.platform if isinstance(source, StatedSource) else None
-        found = stated or _platform_of(source, raw)
-    if platform and found and platform.choose([found]) is None:
+        actual = stated or _platform_of(source, raw)
+    if platform and actual and platform.choose([actual]) is None:
         message = f"no image for {platform}"
-        raise ImageNotFoundError(message, where=source.where, available=[str(found)])
+        raise ImageNotFoundError(message, where=source.where, available=[str(actual)])
     return Route((), raw)
 
 

@@ -22,6 +22,7 @@ from tarkit.syncing.planning import Planned, plan_images
 from tarkit.syncing.present import Present, is_exact, manifests_to_copy
 from tarkit.syncing.readers import Readers
 from tarkit.syncing.targets import Target
+from tarkit.tracing import trace
 from tarkit.transports.location import (
     AnyLocation,
     Location,
@@ -125,6 +126,7 @@ class _Sync:
         for position, image, source in self._opened(planned):
             exact = is_exact(source, self._target)
             if self._present.holds_image(source, image.names, exact=exact):
+                trace("%s is unchanged", image.item.label)
                 unchanged.add(position)
             else:
                 changed.append(replace(image, exact=exact))

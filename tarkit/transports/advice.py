@@ -52,14 +52,12 @@ def transports_of(path: str) -> tuple[str, ...]:
 
 
 def refuse_bare_reference(text: str) -> None:
-    """Raise :class:`UsageError` if *text*, no existing file, is an image name with tag or digest."""
+    """Raise :class:`UsageError` if *text*, no existing file, is an image name with a tag, a digest or a port."""
     if os.path.lexists(text):
         return
     try:
         reference = Reference.parse(text)
     except UsageError:
         return
-    if reference.tag or reference.digest:
-        raise UsageError(
-            f"no transport given: {text!r}", hint=f"for a registry write docker://{text}"
-        )
+    if reference.tag or reference.digest or ":" in reference.domain:
+        raise UsageError("no transport given", hint=f"for a registry write docker://{text}")

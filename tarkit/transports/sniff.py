@@ -20,6 +20,7 @@ from tarkit.streams.codecs import SNIFF_SIZE, decompress, detect
 from tarkit.streams.standard import standard_input
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.archive import Archive
+from tarkit.tracing import trace
 from tarkit.transports.directory.reader import DirectoryReader
 from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_FILE
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
@@ -113,6 +114,7 @@ def _archive_reader(archive: Archive) -> Reader:
     """Return a reader of *archive*; if it has both formats, read it as a docker archive."""
     try:
         is_docker = kinds_of(archive).docker
+        trace("%s: read as %s archive", archive.where, "a docker" if is_docker else "an OCI")
         return DockerArchiveReader(archive) if is_docker else OCIArchiveReader(archive)
     except BaseException:
         archive.close()

@@ -112,7 +112,7 @@ def test_an_internal_error_of_a_thread_is_one_line(
         "copy {save}:one:1 docker-archive:-:a:1",
     ],
 )
-def test_a_full_disk_fails_what_is_asked_for(
+def test_a_full_disk_fails_a_command_whose_result_is_lost(
     save: str, tmp_path: Path, command: str, buffering: str
 ) -> None:
     result = sh(

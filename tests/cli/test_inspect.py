@@ -138,7 +138,7 @@ def test_format_errors_are_usage_errors(
     assert message in result.err
 
 
-def test_an_error_in_a_template_comes_before_the_image(tarkit: Tarkit) -> None:
+def test_a_template_is_checked_before_the_image_is_read(tarkit: Tarkit) -> None:
     assert tarkit("inspect", "--format", "{{", "missing.tar").code == 2
 
 

@@ -122,6 +122,10 @@ def test_parts(tarkit: Tarkit, layout: str, tmp_path: Path) -> None:
         assert document == {"digest": part["digest"], "size": part["size"]}
     result = tarkit("manifest", "put", f"{new}:app", tmp_path / "manifest")
     assert result.out == tarkit("digest", f"{layout}:one").out
+    media_type = "application/vnd.docker.distribution.manifest.v2+json"
+    put = ("manifest", "put", "--media-type", media_type, f"{new}:app", tmp_path / "manifest")
+    result = tarkit(*put)
+    assert result.code == 4  # the file states another type
     assert tarkit("blob", "get", layout, f"sha256:{'0' * 64}").code == 3
     assert tarkit("blob", "get", layout, "sha256:short").code == 2
     assert tarkit("blob", "put", new, tmp_path / "none").code == 3

@@ -150,21 +150,6 @@ def test_a_pipe_through_two_processes(tmp_path: Path) -> None:
     assert json.loads(second.stdout)["config_digest"] == ONE.digest
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts(shell: str) -> None:
-    asked = {
-        "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"
-    }  # for this shell, whatever runs the test
-    result = run("--show-completion", shell, **asked)
-    assert result.returncode == 0
-    assert f"complete_{shell}" in result.stdout
-
-
-def test_completion_knows_the_commands() -> None:
-    result = run(_TARKIT_COMPLETE="complete_bash", COMP_WORDS="tarkit ", COMP_CWORD="1")
-    assert {"copy", "list", "inspect", "verify"} <= set(result.stdout.split())
-
-
 def test_the_version() -> None:
     assert run("--version").stdout.startswith("tarkit ")
 

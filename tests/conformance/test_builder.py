@@ -1,4 +1,4 @@
-"""Every tool loads and runs what ImageBuilder builds."""
+"""Every tool loads and runs the images of ImageBuilder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``tarkit inspect --format`` prints what ``skopeo inspect --format`` prints."""
+"""``tarkit inspect --format`` prints the same as ``skopeo inspect --format``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real tools read what the small commands change, and the commands change what real tools wrote."""
+"""Real tools read images that the small commands changed, and the reverse."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_podman_loads_a_changed_docker_archive(podman: Tool, save: Path) -> None
     assert loaded.split()[-1].endswith("new:2")
 
 
-def test_docker_loads_what_it_saved_and_tarkit_changed(docker: Tool, tmp_path: Path) -> None:
+def test_docker_loads_its_own_archive_after_changes(docker: Tool, tmp_path: Path) -> None:
     first = docker_archive(tmp_path / "first.tar", (ONE, ["one:1"]), (TWO, ["two:1"]))
     docker("load", "--input", first)
     saved = tmp_path / "saved.tar"

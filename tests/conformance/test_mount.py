@@ -1,4 +1,4 @@
-"""A real mount shows what is in the image, to the tools that copy and compare files."""
+"""Tools that copy and compare files see the files of the image in a real mount."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_skopeo_reads_every_format_we_write(
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_skopeo_reads_what_we_write_classic(
+def test_skopeo_reads_our_classic_archives(
     skopeo: Tool, corpus: Path, tmp_path: Path, source: str
 ) -> None:
     written = f"docker-archive:{tmp_path / 'classic.tar'}:corpus/x:1"
@@ -97,7 +97,7 @@ def test_skopeo_reads_what_we_write_classic(
 
 @pytest.mark.parametrize("format", ["docker-archive", "oci-archive", "oci", "dir"])
 @pytest.mark.parametrize("source", ["oci:umoci-oci:two", "docker-archive:docker-20.10-save.tar"])
-def test_we_read_what_skopeo_writes(
+def test_we_read_images_of_skopeo(
     skopeo: Tool, corpus: Path, tmp_path: Path, source: str, format: str
 ) -> None:
     written = f"{format}:{tmp_path / 'theirs'}"
@@ -108,9 +108,7 @@ def test_we_read_what_skopeo_writes(
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_umoci_unpacks_what_we_write(
-    umoci: Tool, corpus: Path, tmp_path: Path, source: str
-) -> None:
+def test_umoci_unpacks_our_images(umoci: Tool, corpus: Path, tmp_path: Path, source: str) -> None:
     copy(at(corpus, source), f"oci:{tmp_path / 'layout'}:x", compression=LayerCompression.GZIP)
     umoci("unpack", "--rootless", "--image", "layout:x", "bundle", cwd=tmp_path)
     assert any((tmp_path / "bundle" / "rootfs").iterdir())

@@ -111,7 +111,7 @@ def blobs_of(layout: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_skopeo_pulls_what_we_push(
+def test_skopeo_pulls_our_images(
     skopeo: Tool, plain: Registry, corpus: Path, tmp_path: Path, source: str
 ) -> None:
     name = f"docker://{plain.address}/team/app:v1"
@@ -123,7 +123,7 @@ def test_skopeo_pulls_what_we_push(
 
 
 @pytest.mark.parametrize("source", [s for s in SOURCES if s.startswith(("docker-archive", "oci:"))])
-def test_we_pull_what_skopeo_pushes(
+def test_we_pull_images_of_skopeo(
     skopeo: Tool, plain: Registry, corpus: Path, tmp_path: Path, source: str
 ) -> None:
     name = f"docker://{plain.address}/team/app:v1"
@@ -196,7 +196,7 @@ def test_tags_are_listed(plain: Registry, corpus: Path) -> None:
         ]
 
 
-def test_an_image_is_verified_where_it_is(plain: Registry, corpus: Path) -> None:
+def test_an_image_is_verified_in_place(plain: Registry, corpus: Path) -> None:
     name = f"docker://{plain.address}/multi:all"
     copy(f"oci:{corpus / 'crane-oci-multiarch'}", name, CopyOptions(all=True))
     assert verify(name).findings == ()

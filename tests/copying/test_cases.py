@@ -211,7 +211,7 @@ def test_case_04_four_distinct_errors(tmp_path: Path, change: Doc, kind: type[Ta
     assert listing(tmp_path) == ["save.tar"]
 
 
-def test_case_05_a_layer_that_comes_twice_and_is_there_once(tmp_path: Path) -> None:
+def test_case_05_a_layer_that_is_listed_twice_and_stored_once(tmp_path: Path) -> None:
     a, b = ONE.layers
     image = image_of((a, b, a))
     members = {

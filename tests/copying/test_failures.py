@@ -220,7 +220,7 @@ def test_errors_of_the_listener_reach_the_caller(source: FakeSource, event: Even
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
-def test_an_interruption_from_a_listener_goes_through(
+def test_an_interruption_from_a_listener_is_raised(
     source: FakeSource, interruption: type[BaseException]
 ) -> None:
     def listener(progress: Progress) -> None:

@@ -239,7 +239,7 @@ def test_an_index_cannot_shrink_and_keep_its_digest(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["in"]
 
 
-def test_a_refusal_comes_before_the_first_byte() -> None:
+def test_a_copy_is_refused_before_the_first_byte() -> None:
     """The second image would have to change, so the first is not written either."""
     layout = Layout()
     good = on(layout.image(make_image("good")), "linux/amd64")
@@ -321,7 +321,7 @@ def test_attestations_refer_to_the_image_as_stored(
     assert str(same.descriptor.digest) == entry["digest"]
 
 
-def test_an_artifact_in_an_index_goes_along(tmp_path: Path) -> None:
+def test_an_artifact_in_an_index_is_copied(tmp_path: Path) -> None:
     layout = Layout()
     image = on(layout.image(make_image("one")), "linux/amd64")
     manifest = {

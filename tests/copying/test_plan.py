@@ -190,7 +190,7 @@ def test_lost_fields_are_noted() -> None:
     st.sampled_from([Compression.NONE, Compression.GZIP]),
     st.sampled_from(LayerCompression),
 )
-def test_a_plan_only_uses_what_the_destination_holds(
+def test_a_plan_uses_only_forms_that_the_destination_holds(
     name: str, family: Family, has: Compression, asked: LayerCompression
 ) -> None:
     profile = PROFILES[name]

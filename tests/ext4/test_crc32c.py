@@ -22,7 +22,7 @@ def test_published_checksums(message: bytes, inverted: int) -> None:
     assert crc32c(message) ^ ALL_ONES == inverted
 
 
-def test_a_checksum_continues_where_another_ended() -> None:
+def test_a_checksum_continues_another() -> None:
     assert crc32c(b"456789", crc32c(b"123")) == crc32c(b"123456789")
 
 

@@ -25,7 +25,7 @@ SIZES = st.integers(0, 300) | st.integers(4 * MIB - 100, 5 * MIB)
 
 @given(pieces=st.lists(st.tuples(st.integers(0, 20_000), SIZES, st.booleans()), max_size=8))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-def test_pieces_end_up_where_they_were_written(
+def test_pieces_are_stored_at_their_offsets(
     path: Path, pieces: list[tuple[int, int, bool]]
 ) -> None:
     size = 6 * MIB

@@ -1,4 +1,4 @@
-"""The fsspec filesystem: what fsspec's own methods return for an image."""
+"""The fsspec filesystem: the results of fsspec's own methods for an image."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_adding_is_idempotent(text: str, names: list[str]) -> None:
     assert add(once, text, *names) == once
 
 
-def test_the_full_name_comes_first() -> None:
+def test_the_full_name_takes_precedence() -> None:
     assert names_of({REF_NAME: "1", CONTAINERD_NAME: "docker.io/a/b:1"}) == ("docker.io/a/b:1", "1")
     assert names_of({REF_NAME: "1", CONTAINERD_NAME: "1"}) == ("1",)
     assert names_of({}) == ()

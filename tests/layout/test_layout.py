@@ -219,7 +219,7 @@ def test_holds(tmp_path: Path) -> None:
     assert not source.holds(arm64)
 
 
-def test_the_where_of_an_error_is_the_layout(tmp_path: Path) -> None:
+def test_an_error_names_the_layout(tmp_path: Path) -> None:
     reader = opened(tmp_path, layout_of(ONE, "app"))
     with pytest.raises(ImageNotFoundError) as caught:
         reader.source("x")

@@ -269,7 +269,7 @@ def _links(both: Path, save: Path, format: DockerFormat) -> range:
     return range(1 if format is DockerFormat.CLASSIC else 0)
 
 
-def test_one_of_several_names_goes_alone(tmp_path: Path) -> None:
+def test_one_of_several_names_is_deleted_alone(tmp_path: Path) -> None:
     save = docker_archive(tmp_path / "save.tar", (ONE, ["one:1"]), (TWO, ["two:1", "two:2"]))
     before = untar(save)
     assert delete_image(f"docker-archive:{save}:two:1").blobs == 0

@@ -159,7 +159,7 @@ def test_an_archive_keeps_its_other_images(places: Path) -> None:
     assert not verify("oci-archive:new.tar").findings
 
 
-def test_a_registry_receives_only_what_it_lacks(places: Path, registry: FakeRegistry) -> None:
+def test_a_registry_receives_only_missing_blobs(places: Path, registry: FakeRegistry) -> None:
     layout = Layout()
     add_layout(registry, "team/arm", "1", layout.files, layout.image(ARM))
     repository = f"docker://{registry.address}/team"

@@ -102,7 +102,7 @@ def test_paths_go_through_links_inside_the_image(files: FileSystem, path: str) -
     assert files.resolve(path) == "/usr/lib/b.so"
 
 
-def test_a_replaced_hard_link_keeps_what_it_had(files: FileSystem) -> None:
+def test_a_replaced_hard_link_keeps_its_content(files: FileSystem) -> None:
     assert files.read_bytes("usr/lib/c.so") == b"old"
 
 

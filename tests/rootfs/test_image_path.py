@@ -67,7 +67,7 @@ def test_questions_have_the_answers_of_pathlib(root: ImagePath, local: Path, nam
 
 
 @pytest.mark.parametrize("name", ["", "etc", "lib", "usr/lib/[d]"])
-def test_directories_list_what_pathlib_lists(root: ImagePath, local: Path, name: str) -> None:
+def test_directories_list_the_same_as_pathlib(root: ImagePath, local: Path, name: str) -> None:
     ours = [str(path.relative_to(local)) for path in sorted((local / name).iterdir())]
     assert [str(path)[1:] for path in sorted((root / name).iterdir())] == ours
 
@@ -76,7 +76,7 @@ def test_directories_list_what_pathlib_lists(root: ImagePath, local: Path, name:
     ("name", "pattern"),
     [("", "*/*"), ("etc", "*.txt"), ("lib/[d]", "*"), ("", "**/*.txt"), ("usr", "lib/*/deep.*")],
 )
-def test_patterns_match_what_pathlib_matches(
+def test_patterns_match_the_same_as_pathlib(
     root: ImagePath, local: Path, name: str, pattern: str
 ) -> None:
     theirs = {f"/{path.relative_to(local).as_posix()}" for path in (local / name).glob(pattern)}

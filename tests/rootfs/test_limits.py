@@ -188,9 +188,7 @@ def test_reading_stops_at_the_limit(
     assert "layer sha256:" in str(caught.value)
 
 
-def test_extended_headers_count_where_they_are_kept(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_kept_extended_headers_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(limits, "MAX_ENTRIES", 100)
     many = pax((b"comment", b"x")) * 1_000 + block(b"a") + END
     long = pax((b"path", b"n" * 200_000)) + block(b"a") + END

@@ -62,7 +62,7 @@ class TestWhiteouts:
         assert paths(tree) == ["d", "d/c"]
         assert at(tree, "d").member.mode == 0o755  # no layer lists the new one
 
-    def test_an_opaque_marker_hides_what_is_below_and_no_sibling(self, order: int) -> None:
+    def test_an_opaque_marker_hides_lower_entries_but_no_sibling(self, order: int) -> None:
         tree = merged(BASE, [file("d/.wh..wh..opq"), file("d/c"), directory("d/sub")][::order])
         assert paths(tree) == ["d", "d/c", "d/sub"]
 
@@ -74,13 +74,11 @@ class TestWhiteouts:
         tree = merged([*base, link("lib", "usr/lib")], [file("lib/.wh.x"), file("z")][::order])
         assert paths(tree) == ["lib", "usr", "usr/lib", "usr/lib/y", "z"]
 
-    def test_a_whiteout_of_a_link_leaves_what_it_leads_to(self, order: int) -> None:
+    def test_a_whiteout_of_a_link_keeps_its_target(self, order: int) -> None:
         tree = merged([directory("usr"), link("lib", "usr")], [file(".wh.lib"), file("z")][::order])
         assert paths(tree) == ["usr", "z"]
 
-    def test_an_opaque_directory_in_a_links_place_spares_what_the_link_led_to(
-        self, order: int
-    ) -> None:
+    def test_an_opaque_directory_that_replaces_a_link_keeps_the_target(self, order: int) -> None:
         upper = [directory("lib"), file("lib/.wh..wh..opq"), file("lib/new")]
         tree = merged([directory("usr"), file("usr/kept"), link("lib", "usr")], upper[::order])
         assert "usr/kept" in paths(tree)
@@ -122,7 +120,7 @@ def test_a_link_cannot_introduce_the_name_of_a_whiteout() -> None:
         merged([link("a", ".wh.b"), file("a/c")])
 
 
-def test_an_entry_through_a_lower_link_lands_where_the_link_leads() -> None:
+def test_an_entry_through_a_lower_link_is_stored_at_its_target() -> None:
     tree = merged([directory("usr/lib"), link("lib", "usr/lib")], [file("lib/foo")])
     assert paths(tree) == ["lib", "usr", "usr/lib", "usr/lib/foo"]
 

@@ -1,4 +1,4 @@
-"""Servers for one test, and a client that sends what it is told."""
+"""Servers for one test, and a client that sends given requests."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_a_file_that_is_never_published_leaves_nothing(tmp_path: Path) -> None:
     assert listing(tmp_path) == []
 
 
-def test_a_file_larger_than_what_is_kept_in_memory(tmp_path: Path) -> None:
+def test_a_file_larger_than_the_buffer_in_memory(tmp_path: Path) -> None:
     pieces = [bytes([number]) * (1 << 20) for number in range(90)]
     with atomic_file(tmp_path / "x") as file:
         for piece in pieces:

@@ -52,7 +52,7 @@ def test_files_with_holes(tmp_path: Path, places: list[int]) -> None:
 
 
 @pytest.mark.parametrize("settled", [0, 1, 8192, 50_000, 100_000])
-def test_a_file_whose_end_comes_later(tmp_path: Path, settled: int) -> None:
+def test_a_file_whose_parts_are_written_later(tmp_path: Path, settled: int) -> None:
     final = os.urandom(100_000) + bytes(200_000) + os.urandom(10)
     with (tmp_path / "file").open("w+b", buffering=0) as file:
         file.write(final[:settled] + b"not yet")

@@ -57,7 +57,7 @@ def test_the_same_bytes() -> None:
         assert stream.read(1) == b""
 
 
-def test_an_error_comes_after_what_was_read_before_it() -> None:
+def test_an_error_is_raised_after_the_data_read_before_it() -> None:
     with ReadAhead(Failing(b"abc")) as stream:
         assert stream.read(3) == b"abc"
         for _ in range(2):

@@ -116,7 +116,7 @@ def test_whether_the_slash_counts_is_decided_on_the_whole_name() -> None:
 
 
 @pytest.mark.parametrize("flag", [b"1", b"2", b"3", b"4", b"5", b"6"])
-def test_only_files_have_data_whatever_size_the_header_claims(flag: bytes) -> None:
+def test_only_files_have_data_despite_a_size_in_the_header(flag: bytes) -> None:
     member = only(block(flag=flag, size=1 << 30, linkname=b"target"))
     assert (member.size, member.stored) == (0, 0)
 

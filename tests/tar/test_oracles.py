@@ -123,7 +123,7 @@ def test_what_tarfile_writes_reads_as_tarfile_reads_it(dialect: int, data: st.Da
 
 
 @given(st.lists(described(), max_size=3))
-def test_tarfile_reads_what_is_written(members: list[tuple[Member, bytes]]) -> None:
+def test_tarfile_reads_the_output(members: list[tuple[Member, bytes]]) -> None:
     archive = written(*((in_whole_seconds(member), data) for member, data in members))
     assert seen_by_tarfile(archive) == seen_by_tarkit(archive)
 
@@ -290,7 +290,7 @@ def test_global_headers_of_gnu_tar_are_applied(tree: Path) -> None:
     assert (member.uid, member.gname) == (7, b"staff")
 
 
-def test_gnu_tar_extracts_what_is_written(tmp_path: Path) -> None:
+def test_gnu_tar_extracts_the_output(tmp_path: Path) -> None:
     hole = Member(b"hole", size=1 << 20, sparse=(Segment(4096, 5), Segment(65_536, 3)))
     deep = b"deep/" * 40 + b"f" * 120
     output = io.BytesIO()

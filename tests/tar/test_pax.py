@@ -53,7 +53,7 @@ def test_numbers_may_have_a_sign_and_leading_zeros(number: bytes) -> None:
     assert (member.uid, member.size) == (7, 7)
 
 
-def test_records_replace_what_the_header_says() -> None:
+def test_records_override_the_header() -> None:
     member = only(
         pax(
             (b"path", b"n" * 300), (b"size", b"3"), (b"uid", b"3000000"), (b"gid", b"4294967295"),

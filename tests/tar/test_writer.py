@@ -225,7 +225,7 @@ def test_the_archive_ends_with_two_blocks_and_nothing_more() -> None:
         io.BytesIO(b"h\ne\nl"),
     ],
 )  # fmt: skip
-def test_data_comes_in_any_shape(data: Data) -> None:
+def test_data_can_have_any_type(data: Data) -> None:
     [(_, found)] = read(written((Member(b"a", size=5), data)))
     assert found in (b"hello", b"h\ne\nl")
 

@@ -89,9 +89,11 @@ def test_an_archive_is_not_replaced_by_a_directory(images: Path, wrong: str) -> 
 def test_an_unrelated_file_is_left_unchanged(images: Path, transport: str, content: bytes) -> None:
     (images / "notes").write_bytes(content)
     run = run_here("copy", "oci:oci.x", f"{transport}:notes:app:1")
-    assert run.code in (4, 6)
-    assert run.err.startswith("tarkit: notes: exists, but its images cannot be kept")
-    assert run.err.endswith("it is left unchanged: remove it, or write to another file\n")
+    assert (run.code, run.err) == (
+        6,
+        "tarkit: notes: exists and is not an archive of images; it is left unchanged: remove it, "
+        "or write to another file\n",
+    )
     assert (images / "notes").read_bytes() == content
 
 
@@ -110,6 +112,7 @@ REFERENCES = [
     "host/name:tag",
     "localhost:5000/x:1",
     f"r.io/x@sha256:{'a' * 64}",
+    "host:5000/name",
 ]
 
 
@@ -127,10 +130,7 @@ def test_a_bare_reference_has_no_transport(
     images: Path, reference: str, make: Callable[[str], tuple[str, ...]]
 ) -> None:
     run = fails(2, *make(reference))
-    assert (
-        run.err
-        == f"tarkit: no transport given: {reference!r}; for a registry write docker://{reference}\n"
-    )
+    assert run.err == f"tarkit: no transport given; for a registry write docker://{reference}\n"
 
 
 @pytest.mark.parametrize("path", ["nope", "dir/nope.tar", "./a:1", "../x:1"])

@@ -285,7 +285,7 @@ class TestPlatforms:
 
     @pytest.mark.parametrize("first", [True, False])
     @pytest.mark.parametrize("asked", [None, Platform("linux", "amd64")])
-    def test_an_image_comes_before_an_artifact_of_its_platform(
+    def test_an_image_is_preferred_to_an_artifact_for_its_platform(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool, asked: Platform | None
     ) -> None:
         monkeypatch.setattr(Platform, "system", lambda: Platform("linux", "amd64"))

@@ -1,4 +1,4 @@
-"""Test that a bad file in a layout or directory is named itself, whoever refers to it."""
+"""Test that an error about a bad file in a layout or directory names that file, not its referrer."""
 
 from __future__ import annotations
 

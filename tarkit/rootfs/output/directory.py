@@ -29,7 +29,7 @@ from tarkit.rootfs.tree import Tree
 from tarkit.streams.directory import NO_LINK, OPEN, Directory
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.spread import spread_out
-from tarkit.streams.staging import staging_directory
+from tarkit.streams.staging import parent_of, staging_directory
 from tarkit.tar.names import shown
 from tarkit.values import dataclass
 
@@ -113,9 +113,7 @@ def _unpack(
         )
     refuse_occupied(path)
     path = path.absolute()
-    with os_errors(path.parent):
-        parent = Directory.open(path.parent)
-    with os_errors(path), parent, _Workspace.open(parent) as workspace:
+    with parent_of(path) as parent, os_errors(path), _Workspace.open(parent) as workspace:
         stager = FileStager(workspace.files, attributes)
         with read(stager) as files:
             require_writable(files.tree)

@@ -13,6 +13,7 @@ from tarkit.image.document import METADATA_LIMIT
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.sockets import CancellableSocket, TimeAllowance, connected
+from tarkit.tracing import trace
 from tarkit.transports.docker_daemon.daemon import Daemon
 from tarkit.transports.docker_daemon.failures import (
     closed_early,
@@ -161,6 +162,7 @@ class _UnixConnection(HTTPConnection):
 def _send(connection: HTTPConnection, path: str, upload: BinaryIO | None, method: str) -> None:
     headers = {"User-Agent": "tarkit", "Accept-Encoding": "identity"}
     if upload is None:
+        trace("%s %s of the Docker daemon", method, path.partition("?")[0])
         connection.request(method, path, headers=headers)
         return
     headers["Content-Type"] = "application/x-tar"
@@ -168,4 +170,5 @@ def _send(connection: HTTPConnection, path: str, upload: BinaryIO | None, method
     upload.seek(0)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         # A daemon may refuse and close the connection early; its response contains the reason.
+        trace("POST %s of the Docker daemon", path.partition("?")[0])
         connection.request("POST", path, body=upload, headers=headers)

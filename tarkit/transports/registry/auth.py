@@ -13,8 +13,9 @@ from collections.abc import Callable
 from dataclasses import field
 from urllib.parse import urlencode
 
-from tarkit.errors import AuthenticationError, MalformedError, TransportError
+from tarkit.errors import AuthenticationError, MalformedError, TransportError, UsageError
 from tarkit.image.document import get_string, parse_object
+from tarkit.tracing import trace
 from tarkit.transports.registry.body import Response
 from tarkit.transports.registry.challenge import Challenge, parse_challenges, preferred
 from tarkit.transports.registry.credentials import Credentials
@@ -81,8 +82,10 @@ class Authorizer:
         with self._lock:
             if self._challenge is None:
                 return None
+            credentials = self._known()
+            if credentials and credentials.registry_token:
+                return _bearer(credentials.registry_token)
             if self._challenge.scheme == "basic":
-                credentials = self._known()
                 return f"Basic {credentials.basic}" if credentials else None
             token = self._tokens.get(scopes)
             if token is None or time.monotonic() >= token.renew_at:
@@ -132,12 +135,15 @@ class Authorizer:
                 return False
             self._challenge = challenge
             self._plain = parse_url(response.url).scheme == "http"
+            known = self._known()
+            if known and known.registry_token:
+                return not sent
             token = self._tokens.get(scopes)
             # Another thread may have renewed the token meanwhile; keep a token that was not
             # refused.
             if token and token.header == sent:
                 self._tokens[scopes] = replace(token, renew_at=0.0)
-            return challenge.scheme == "bearer" or (not sent and self._known() is not None)
+            return challenge.scheme == "bearer" or (not sent and known is not None)
 
     @property
     def advice(self) -> str:
@@ -153,6 +159,9 @@ class Authorizer:
             self._asked = True
             if self._credentials:
                 self._http.hide(*self._credentials.secrets)
+                trace("credentials for %s: from %s", self._domain, self._credentials.origin)
+            else:
+                trace("credentials for %s: none, so access is anonymous", self._domain)
         return self._credentials
 
     def _fetch(self, challenge: Challenge, scopes: tuple[str, ...]) -> _Token:
@@ -197,6 +206,13 @@ class Authorizer:
         self._http.hide(text)
         lifetime = seconds(document.get("expires_in")) or _LIFETIME
         return _Token(f"Bearer {text}", asked_at + lifetime - min(_MARGIN, lifetime / 4))
+
+
+def _bearer(token: str) -> str:
+    """Return the header for *token*; raise :class:`UsageError` if it cannot be sent."""
+    if not _SENDABLE.fullmatch(token):
+        raise UsageError("the registry token holds characters that cannot be sent")
+    return f"Bearer {token}"
 
 
 def _get(realm: str, service: str, scopes: tuple[str, ...], where: str) -> Request:

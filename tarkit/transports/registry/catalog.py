@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tarkit.errors import UnsupportedError
-from tarkit.transports.registry.authfile import find_credentials
+from tarkit.transports.registry.authfile import find_credentials, require_file
 from tarkit.transports.registry.client import RegistryClient
 from tarkit.transports.registry.credentials import Credentials
 from tarkit.transports.registry.messages import Request
@@ -33,9 +33,12 @@ def list_repositories(host: str, registry: RegistryOptions | None = None) -> Ite
     ['hello']
     """
     options = registry or RegistryOptions()
+    require_file(options.authfile)
 
     def credentials() -> Credentials | None:
-        return options.credentials or find_credentials(host, options.authfile)
+        if options.credentials is not None:
+            return options.credentials
+        return find_credentials(host, options.authfile)
 
     with RegistryClient(host, options, credentials=credentials) as client:
         first = Request("GET", f"/v2/_catalog?n={PAGE}", host, (_SCOPE,))

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from tarkit.errors import TransportError
 from tarkit.redaction import Secrets
+from tarkit.tracing import trace
 from tarkit.transports.registry.body import Body, Response
 from tarkit.transports.registry.failures import certificate_error, from_exception
 from tarkit.transports.registry.messages import Request
@@ -62,7 +63,9 @@ class Connections:
                     decode_content=False,
                 )
         except HTTPError as error:
+            trace("%s %s: %s", request.method, shown(url), type(error).__name__)
             raise from_exception(error, host_of(url)) from None
+        trace("%s %s: %s", request.method, shown(url), raw.status)
         return Response(raw.status, raw.headers, url, _body(raw, url))
 
     def speaks_tls(self, url: str) -> bool:

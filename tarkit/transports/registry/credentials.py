@@ -18,9 +18,10 @@ TOKEN_USER = "<token>"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name and password, or an ``identity_token`` to exchange for access tokens.
+    """A user name and password, an ``identity_token`` to exchange for access tokens, or such a token.
 
-    ``origin`` is their source, for error messages.
+    The access token is ``registry_token``, and is sent as it is. ``origin`` is their source, for
+    error messages. Credentials without any of them stand for anonymous access.
 
     >>> tarkit.Credentials("user", "secret", origin="the test").username
     'user'
@@ -30,6 +31,7 @@ class Credentials:
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     origin: str = field(default="", compare=False)
+    registry_token: str = field(default="", repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -52,8 +54,9 @@ class Credentials:
         return cls(username, password.rstrip("\0"), origin=origin)
 
     def __bool__(self) -> bool:
-        """Return False if user name, password and token are all empty."""
-        return bool(self.username or self.password or self.identity_token)
+        """Return False if user name, password and tokens are all empty."""
+        tokens = self.identity_token or self.registry_token
+        return bool(self.username or self.password or tokens)
 
     @property
     def basic(self) -> str:
@@ -63,5 +66,6 @@ class Credentials:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The strings to mask in messages, in every form that is sent."""
-        plain = tuple(secret for secret in (self.password, self.identity_token) if secret)
+        secrets = (self.password, self.identity_token, self.registry_token)
+        plain = tuple(secret for secret in secrets if secret)
         return (*plain, self.basic) if self.password else plain

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tarkit.errors import AuthenticationError, UsageError
 from tarkit.image.document import dump_json, get_string, parse_object
 from tarkit.streams.cancellation import SLICE, check
+from tarkit.tracing import trace
 from tarkit.transports.registry.credentials import TOKEN_USER, Credentials
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def _run(name: str, action: str, data: bytes) -> tuple[int, bytes]:
 
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name[:80]!r} is not a valid name of a credential helper")
+    trace("running docker-credential-%s %s", name, action)
     try:
         with subprocess.Popen(
             [_program(name), action],

@@ -11,6 +11,7 @@ from tarkit.errors import CancelledError, LimitExceededError, TransportError
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.redaction import Secrets
 from tarkit.streams.cancellation import wait as wait_for
+from tarkit.tracing import trace
 from tarkit.transports.registry import failures
 from tarkit.transports.registry.body import Body, Response
 from tarkit.transports.registry.connections import Connections
@@ -48,6 +49,7 @@ class Http:
             except PassingError as error:
                 if (error.wait or 0) > self.retry.longest:
                     raise
+                trace("attempt %s of %s failed: %s", number, tries, error)
                 self.pause(number, error.wait)
         return attempt()
 

@@ -66,7 +66,7 @@ def test_the_config_may_be_elsewhere(tmp_path: Path) -> None:
     assert Daemon.find({"DOCKER_CONFIG": str(tmp_path / "other")}).host == "unix:///remote.sock"
 
 
-def test_docker_context_comes_before_the_config(config: Path) -> None:
+def test_docker_context_overrides_the_config(config: Path) -> None:
     add_context(config, "near", {"Host": "unix:///near.sock"})
     add_context(config, "far", {"Host": "unix:///far.sock"})
     use_context(config, "near")
@@ -74,7 +74,7 @@ def test_docker_context_comes_before_the_config(config: Path) -> None:
     assert Daemon.find({"DOCKER_CONTEXT": "default"}) == Daemon("unix:///var/run/docker.sock")
 
 
-def test_docker_host_comes_before_every_context(config: Path) -> None:
+def test_docker_host_overrides_every_context(config: Path) -> None:
     use_context(config, "gone")
     environment = {"DOCKER_HOST": "unix:///x", "DOCKER_CONTEXT": "gone"}
     assert Daemon.find(environment).host == "unix:///x"

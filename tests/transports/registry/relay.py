@@ -25,7 +25,7 @@ class Relay:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def passes(self, size: int, *, down: bool) -> bool:
-        """Count *size* bytes; false where the line is cut now."""
+        """Count *size* bytes; return false if the line is cut now."""
         with self.lock:
             total = self.down + size if down else self.up + size
             cut_at = self.cut_down_at if down else self.cut_up_at

@@ -90,7 +90,7 @@ def test_schemes(header: str, expected: list[str]) -> None:
     assert [challenge.scheme for challenge in parse_challenges([header])] == expected
 
 
-def test_values_in_quotes_keep_what_separates_elsewhere() -> None:
+def test_quoted_values_keep_separators() -> None:
     header = 'Bearer realm="https://a.example/t?x=1,2;3 4",scope="repository:a:pull,push"'
     (challenge,) = parse_challenges([header])
     assert challenge.parameters["realm"] == "https://a.example/t?x=1,2;3 4"

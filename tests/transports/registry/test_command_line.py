@@ -93,7 +93,7 @@ def test_push_and_pull(
 
 
 @pytest.mark.parametrize("number", [6, 7])
-def test_a_tar_asks_for_each_layer_once_where_six_connections_do(
+def test_a_tar_requests_each_layer_once_if_six_connections_suffice(
     registry: FakeRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
 ) -> None:
     layers = [pack([file(f"f{layer}", str(layer))]) for layer in range(number)]

@@ -114,7 +114,7 @@ def test_other_paths_are_a_namespace_unless_there_is_a_scheme(tmp_path: Path) ->
     assert user_of("s.example/other/app", file) == "whole"
 
 
-def test_the_exact_key_comes_first(tmp_path: Path) -> None:
+def test_the_exact_key_takes_precedence(tmp_path: Path) -> None:
     auths = {
         "https://r.example/v1/": auth("old"),
         "r.example/": auth("slash"),

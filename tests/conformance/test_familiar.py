@@ -43,7 +43,8 @@ def architectures(path: Path) -> list[str]:
         if image.manifest().is_index:
             index = tarkit.Index.parse(image.manifest())
             return [child.platform.architecture for child in index.manifests if child.platform]
-        return [tarkit.inspect_image(image).platform.architecture]
+        platform = tarkit.inspect_image(image).platform
+        return [platform.architecture] if platform else []
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,8 @@ def test_a_copy_takes_the_same_platforms(
     expected: list[str],
 ) -> None:
     digest = tmp_path / "digest"
-    arguments = ("--insecure-policy", *before, "copy", *PLAIN, "--digestfile", digest, *after)
+    more = ("copy", *PLAIN, f"--digestfile={digest}", *after)
+    arguments = ("--insecure-policy", *before, *more)
     program(*arguments, source, f"oci:{tmp_path / 'out'}:x", cwd=tmp_path)
     assert architectures(tmp_path / "out") == expected
     with tarkit.open_source(f"oci:{tmp_path / 'out'}") as image:

@@ -36,12 +36,12 @@ UNUSED = {
 READING = UNUSED | {"blobs.writing", "copying", "streams.members", "tar.writer"}
 
 COMMANDS = [  # arguments, the modules that they must not load, and the most modules of tarkit
-    ("inspect docker-archive:image.tar", READING, 77),
-    ("inspect oci:layout:latest", READING, 57),
-    ("list docker-archive:image.tar", READING, 77),
-    ("list oci:layout", READING, 57),
-    ("copy docker-archive:image.tar oci:copy:latest", UNUSED, 112),
-    ("copy oci:layout:latest oci:copy:latest", UNUSED | {"transports.docker_archive.reader"}, 89),
+    ("inspect docker-archive:image.tar", READING, 79),
+    ("inspect oci:layout:latest", READING, 59),
+    ("list docker-archive:image.tar", READING, 79),
+    ("list oci:layout", READING, 59),
+    ("copy docker-archive:image.tar oci:copy:latest", UNUSED, 114),
+    ("copy oci:layout:latest oci:copy:latest", UNUSED | {"transports.docker_archive.reader"}, 91),
 ]
 LISTING = """
 import sys

@@ -92,9 +92,9 @@ class Command(TyperCommand):
             _note_beforehand(ctx.params, insecure_policy=given["insecure_policy"])
         if not given.get("verbose"):
             return super().invoke(ctx)
-        from tarkit.cli.details import showing_details
+        from tarkit.tracing import tracing
 
-        with showing_details():
+        with tracing(note):
             return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

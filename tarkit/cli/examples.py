@@ -181,6 +181,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("Write an erofs image.", "tarkit erofs docker-archive:app.tar app.erofs"),
         ("Without a directory.", "tarkit erofs --remove /usr/share/doc app.tar app.erofs"),
     ),
+    "build": (
+        ("Show the steps of a build.", "tarkit build --print json image.py"),
+        ("Draw a definition of another client.", "tarkit build --print svg - < definition"),
+    ),
     "serve": (
         ("Serve a layout for docker pull.", "tarkit serve --port 5000 oci:layout"),
         ("Accept pushes.", "tarkit serve --port 5000 --writable oci:layout"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tarkit.cli import app, live, signals
+from tarkit.cli import app, messages, signals
 from tarkit.cli.signals import Signals
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
@@ -102,12 +102,11 @@ def test_a_failing_announcement_does_not_replace_the_exception_of_the_signal(
 ) -> None:
     frozen = []
 
-    class Lines:
-        def freeze(self) -> None:
-            frozen.append(error)
-            raise error
+    def freeze() -> None:
+        frozen.append(error)
+        raise error
 
-    monkeypatch.setattr(live, "_shown", Lines())
+    monkeypatch.setattr(messages, "_freeze", freeze)
     running = Signals()
     running.install()
     running.working()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 import tarkit
 from tests.builders import multi_platform, named, write_files
+from tests.conformance.registries import Authority, running
 from tests.conformance.tools import Tool
 
 ROOT = Path(__file__).parents[2]
@@ -44,8 +46,7 @@ def architectures(path: Path) -> list[str]:
             index = tarkit.Index.parse(image.manifest())
             return [child.platform.architecture for child in index.manifests if child.platform]
         platform = tarkit.inspect_image(image).platform
-        assert platform is not None
-        return [platform.architecture]
+        return [platform.architecture] if platform else []
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,8 @@ def test_a_copy_takes_the_same_platforms(
     expected: list[str],
 ) -> None:
     digest = tmp_path / "digest"
-    arguments = ("--insecure-policy", *before, "copy", *PLAIN, "--digestfile", str(digest), *after)
+    more = ("copy", *PLAIN, f"--digestfile={digest}", *after)
+    arguments = ("--insecure-policy", *before, *more)
     program(*arguments, source, f"oci:{tmp_path / 'out'}:x", cwd=tmp_path)
     assert architectures(tmp_path / "out") == expected
     with tarkit.open_source(f"oci:{tmp_path / 'out'}") as image:
@@ -112,6 +114,32 @@ def test_options_for_registries(program: Tool, source: str, tmp_path: Path) -> N
     options = ("--tls-verify=false", "--no-creds", "--retry-times=1", "--format={{.Architecture}}")
     shown = program("--override-arch", "arm64", "inspect", *options, source)
     assert shown.strip() == "arm64"
+
+
+@pytest.fixture(scope="module")
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with the certificate of an authority that the system does not know."""
+    directory = tmp_path_factory.mktemp("certificates")
+    Authority.make(directory).sign("server", "subjectAltName=IP:127.0.0.1")
+    (directory / "trusted").mkdir()
+    shutil.copy(directory / "ca.crt", directory / "trusted")
+    return directory / "trusted"
+
+
+def test_certificates_of_each_end(program: Tool, trusted: Path, tmp_path: Path) -> None:
+    layout, index, _ = multi_platform("amd64")
+    local = f"oci:{write_files(tmp_path / 'in', layout.finish(named(index, 'x')))}:x"
+    copy, out = ("--insecure-policy", "copy"), f"oci:{tmp_path / 'out'}:x"
+    with running(tls=Authority(trusted.parent)) as server:
+        remote = f"docker://{server.address}/app:v1"
+        assert program.attempt(*copy, local, remote).returncode != 0
+        program(*copy, f"--dest-cert-dir={trusted}", local, remote)
+        program(*copy, "--dest-tls-verify=false", local, remote)
+        assert program.attempt(*copy, remote, out).returncode != 0
+        assert program.attempt(*copy, "--dest-tls-verify=false", remote, out).returncode != 0
+        program(*copy, f"--src-cert-dir={trusted}", remote, out)
+        program(*copy, "--src-tls-verify=false", remote, out)
+    assert architectures(tmp_path / "out") == ["amd64"]
 
 
 def test_logging_in(program: Tool, registry: str, tmp_path: Path) -> None:

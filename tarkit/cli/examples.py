@@ -183,7 +183,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "build": (
         ("Show the steps of a build.", "tarkit build --print json image.py"),
-        ("Draw a definition of another client.", "tarkit build --print svg - < definition"),
+        (
+            "Draw a build for another platform.",
+            "tarkit build --print svg --platform linux/arm64 image.py",
+        ),
     ),
     "serve": (
         ("Serve a layout for docker pull.", "tarkit serve --port 5000 oci:layout"),

@@ -7,11 +7,15 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from tarkit.errors import LockedError
-from tarkit.streams.directory import Directory
+from tarkit.streams.cancellation import check
+from tarkit.streams.directory import Directory, open_flags
 from tarkit.streams.os_errors import os_errors
 
+_OPEN_LOCKED = open_flags("O_RDWR", "O_CREAT", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
+_PAUSE = 0.02  # seconds between attempts
 _PATIENCE = 60.0  # seconds; the lock is held only while an index is written
 
 
@@ -69,6 +73,47 @@ def try_lock(directory: Directory) -> bool:
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        return False
+    return True
+
+
+def locked_file(path: Path) -> BinaryIO:
+    """Open the file at *path* for reading and writing, unbuffered, and lock it until it is closed.
+
+    It is created if it is missing. Waits until it is free, or until the operation is cancelled.
+    Without flock it is not locked.
+    """
+    while True:
+        descriptor = os.open(path, _OPEN_LOCKED, 0o600)
+        file = os.fdopen(descriptor, "r+b", buffering=0)
+        try:
+            while not _try_lock_file(file):
+                check()
+                time.sleep(_PAUSE)
+            if still_names(path, file):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # the previous holder has moved or removed it, so try again
+
+
+def still_names(path: Path, file: BinaryIO) -> bool:
+    """Return whether *path* is still the name of the open *file*."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _try_lock_file(file: BinaryIO) -> bool:
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
     return True
 

@@ -175,6 +175,17 @@ class Layers:
                 with os_errors(path):
                     path.unlink(missing_ok=True)
 
+    def remove_unrecorded(self) -> None:
+        """Remove files of layers that the database does not have, as a killed process leaves them."""
+        with self._database.write():
+            known = {key for (key,) in self._database.rows("SELECT key FROM layers")}
+            leased = {item for (item,) in self._database.rows("SELECT item FROM leased")}
+            for path in self._root.glob("*"):
+                key = _key(path.stem)
+                if key not in known and f"layer:{key}" not in leased:
+                    with os_errors(path):
+                        path.unlink(missing_ok=True)
+
     def touch(self, key: str | Digest) -> None:
         """Set the last use of a layer to now."""
         with self._database.write() as connection:

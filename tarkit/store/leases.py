@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -42,11 +43,14 @@ class Leases:
     def create(self, lease_id: str | None = None, *, seconds: float | None = None) -> str:
         """Create a lease that ends after *seconds*, or with this process; return its ID.
 
-        A lease of that ID keeps its items and gets the new end.
+        An infinite number of seconds makes a lease that ends only when it is deleted. A lease of
+        that ID keeps its items and gets the new end.
         """
         lease_id = check_id(lease_id or os.urandom(8).hex())
         row: tuple[object, ...] = (lease_id, self._holder(), None, None, None)
-        if seconds is not None:
+        if seconds == math.inf:
+            row = (lease_id, None, None, None, None)
+        elif seconds is not None:
             row = (lease_id, None, time.time() + seconds, *_end_in_boot(seconds))
         with self._database.write() as connection:
             connection.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", row)
@@ -66,6 +70,12 @@ class Leases:
         with self._database.write() as connection:
             rows = ((lease_id, item) for item in items)
             connection.executemany("INSERT OR IGNORE INTO leased VALUES (?, ?)", rows)
+
+    def drop(self, lease_id: str, *items: str) -> None:
+        """Keep *items* alive no longer; do nothing for those that the lease does not have."""
+        with self._database.write() as connection:
+            rows = ((lease_id, item) for item in items)
+            connection.executemany("DELETE FROM leased WHERE lease = ? AND item = ?", rows)
 
     def delete(self, lease_id: str) -> None:
         """End the lease; do nothing if there is none."""

@@ -86,6 +86,13 @@ class Records:
             record_id,
         )
 
+    def contents(self) -> set[str]:
+        """Return the contents of all records together."""
+        rows = self._database.rows(
+            "SELECT DISTINCT item FROM contents JOIN records ON id = record WHERE NOT deleted"
+        )
+        return {item for (item,) in rows}
+
     def external(self, record_id: str, key: str) -> bytes | None:
         """Return the bytes under *key*, or None if there are none."""
         found = self._database.rows(

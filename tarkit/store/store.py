@@ -35,6 +35,7 @@ from tarkit.store.database import Database
 from tarkit.store.holders import Holder
 from tarkit.store.layers import Layers
 from tarkit.store.leases import Leases
+from tarkit.store.names import Names
 from tarkit.store.records import Records
 from tarkit.streams.atomic import write_file
 from tarkit.streams.closeable import Closeable
@@ -50,7 +51,7 @@ class Store(Closeable):
     """An open store; a context manager, safe to use from several threads, not in a forked child.
 
     ``content`` has the blobs, ``layers`` the plain tars and their indexes, ``leases`` what keeps
-    both alive, and ``records`` the records of a cache.
+    both alive, ``names`` the named images, and ``records`` the records of a cache.
     """
 
     def __init__(self, root: Path, *, writable: bool = True) -> None:
@@ -64,6 +65,7 @@ class Store(Closeable):
         self.leases = Leases(self.database, root, self.holder)
         self.content = Content(root, self.database, self.keep)
         self.layers = Layers(self.content, self.database, self.keep)
+        self.names = Names(self.content)
         self.records = Records(self.database, root, self.holder)
 
     @classmethod

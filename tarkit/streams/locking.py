@@ -98,6 +98,12 @@ def locked_file(path: Path) -> BinaryIO:
         file.close()  # the previous holder has moved or removed it, so try again
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether a process has locked the file at *path*; False without flock."""
+    with path.open("rb", buffering=0) as file:
+        return not _try_lock_file(file)
+
+
 def still_names(path: Path, file: BinaryIO) -> bool:
     """Return whether *path* is still the name of the open *file*."""
     try:

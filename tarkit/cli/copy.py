@@ -13,6 +13,7 @@ from tarkit.cli.common import (
     FollowLinks,
     Json,
     Quiet,
+    StoreOption,
     print_json,
     size_text,
 )
@@ -39,6 +40,7 @@ from tarkit.cli.registry import (
     SourceCreds,
     TlsVerify,
     registry_options,
+    stored_source,
 )
 from tarkit.copying.engine import copy_image
 from tarkit.copying.existing import Kept, keep_archive
@@ -141,6 +143,7 @@ def copy_command(
         int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent blobs.")
     ] = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     creds: Creds = None,
     src_creds: SourceCreds = None,
     dest_creds: DestinationCreds = None,
@@ -203,7 +206,10 @@ def copy_command(
             from_location, src_creds or creds, authfile, tls_verify, cert_dir
         )
         image = stack.enter_context(
-            open_source(from_location, follow_links=follow_links, registry=registry)
+            stored_source(
+                open_source(from_location, follow_links=follow_links, registry=registry),
+                from_location,
+            )
         )
         image.manifest()  # fail on a missing image before creating the destination
         registry = registry_options(

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, FollowLinks, Json, Quiet, print_json, size_text, table
+from tarkit.cli.common import (
+    Debug,
+    FollowLinks,
+    Json,
+    Quiet,
+    StoreOption,
+    print_json,
+    size_text,
+    table,
+)
 from tarkit.cli.many import (
     AllPlatforms,
     KeepGoing,
@@ -90,6 +99,7 @@ def sync_command(
         int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent blobs.")
     ] = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     creds: Creds = None,
     src_creds: SourceCreds = None,
     dest_creds: DestinationCreds = None,

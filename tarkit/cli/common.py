@@ -77,6 +77,12 @@ StoreOption = Annotated[
 ]
 
 
+def selected_store() -> Path | None:
+    """Return the store that ``--store`` or the environment selects, to read sources through it."""
+    named = os.environ.get(STORE_VARIABLE)
+    return Path(named) if named else None
+
+
 def print_json(document: object) -> None:
     """Print *document* as JSON."""
     print(json.dumps(document, indent=2))

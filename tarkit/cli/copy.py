@@ -15,6 +15,7 @@ from tarkit.cli.common import (
     Quiet,
     StoreOption,
     print_json,
+    selected_store,
     size_text,
 )
 from tarkit.cli.many import (
@@ -188,6 +189,7 @@ def copy_command(
             docker_platform=docker_platform,
             verify_existing=verify_existing,
             follow_links=follow_links,
+            store=selected_store(),
             source_registry=any_registry(src_creds or creds, authfile, tls_verify, cert_dir),
             destination_registry=any_registry(dest_creds or creds, authfile, tls_verify, cert_dir),
         )

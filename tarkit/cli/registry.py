@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tarkit.cli.common import STORE_VARIABLE
+from tarkit.cli.common import selected_store
 from tarkit.errors import RefusedError, UsageError
 from tarkit.image.reference import Reference
 from tarkit.protocols import Source
@@ -102,14 +102,14 @@ def open_image(
 @contextmanager
 def stored_source(opened: AbstractContextManager[Source], location: Location) -> Iterator[Source]:
     """Open a source at *location* and read it through the store that was selected, if any."""
-    root = os.environ.get(STORE_VARIABLE)
+    root = selected_store()
     with opened as source:
-        if not root or location.transport is Transport.STORE:
+        if root is None or location.transport is Transport.STORE:
             yield source
             return
         from tarkit.transports.store.caching import caching
 
-        with caching(source, Path(root)) as cached:
+        with caching(source, root) as cached:
             yield cached
 
 

@@ -13,6 +13,7 @@ from tarkit.cli.common import (
     Quiet,
     StoreOption,
     print_json,
+    selected_store,
     size_text,
     table,
 )
@@ -131,6 +132,7 @@ def sync_command(
         docker_format=docker_format,
         docker_platform=half_platform(destination, platforms) if all_platforms else None,
         follow_links=follow_links,
+        store=selected_store(),
         source_registry=any_registry(src_creds or creds, authfile, tls_verify, cert_dir),
         destination_registry=any_registry(dest_creds or creds, authfile, tls_verify, cert_dir),
     )

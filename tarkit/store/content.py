@@ -8,20 +8,21 @@ loss. A blob that another tool wrote into ``blobs/`` counts as well.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from tarkit.blobs.store import BlobStore
-from tarkit.errors import BlobNotFoundError, VerificationError
+from tarkit.errors import BlobNotFoundError, UnsafePathError, VerificationError
 from tarkit.image.digest import Digest, blob_name
 from tarkit.store.database import Database
 from tarkit.store.ingest import Ingest
-from tarkit.store.links import replace_by_link
+from tarkit.store.links import move_aside, replace_by_link
 from tarkit.streams.atomic import PendingFile
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.directory import Directory
@@ -31,7 +32,6 @@ from tarkit.streams.verify import VerifyingReader
 from tarkit.values import dataclass
 
 DIRECTORY = "content"
-QUARANTINE = "quarantine"
 
 Fetch = Callable[[int], BinaryIO]
 """Opens a blob at a byte offset, for example by a request with a range."""
@@ -251,22 +251,24 @@ class Content:
 
         Return None if the blob is missing or intact.
         """
-        with suppress(BlobNotFoundError), self.reader(digest) as reader:
-            try:
+        try:
+            with self.reader(digest) as reader:
                 reader.verify()
-            except VerificationError:
-                return self._move_aside(digest)
+        except BlobNotFoundError:
+            return None
+        except (VerificationError, UnsafePathError):
+            return self._move_aside(digest)
         return None
 
     def _move_aside(self, digest: Digest) -> Path:
-        target = self.root / QUARANTINE / f"{digest.algorithm}-{digest.hex}"
-        with os_errors(target):
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            for path in (self.root / blob_name(digest), self.path(digest)):
-                if path.is_file():
-                    path.replace(target)
+        """Move the blob, or whatever has its name, from both of its places."""
+        moved = [
+            move_aside(self.root, path)
+            for path in (self.root / blob_name(digest), self.path(digest))
+            if os.path.lexists(path)
+        ]
         self.remove(digest)
-        return target
+        return moved[-1]
 
     def _own(self) -> Iterator[Digest]:
         for path in (self.root / DIRECTORY).glob("*/*"):

@@ -87,9 +87,15 @@ class Database(Closeable):
         """The version of the schema."""
         return int(self.rows("PRAGMA user_version")[0][0])
 
-    def check(self) -> list[str]:
-        """Return the problems that SQLite finds in the whole file."""
-        return [str(text) for (text,) in self.rows("PRAGMA integrity_check(20)") if text != "ok"]
+    def check(self, *, quick: bool = False) -> list[str]:
+        """Return the problems that SQLite finds in the whole file; not in indexes if *quick*."""
+        pragma = "quick_check" if quick else "integrity_check"
+        return [str(text) for (text,) in self.rows(f"PRAGMA {pragma}(20)") if text != "ok"]
+
+    def require_sound(self) -> None:
+        """Raise :class:`MalformedError` if SQLite finds a problem."""
+        for problem in self.check(quick=True):
+            raise self._damaged(problem)
 
     def close(self) -> None:
         """Close the connection."""
@@ -130,16 +136,16 @@ class Database(Closeable):
             uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False,
         )  # fmt: skip
         try:
-            self._prepare(connection)
+            self._prepare(connection, create=mode == "rwc")
         except BaseException:
             connection.close()
             raise
         self._connection = connection
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _prepare(self, connection: sqlite3.Connection, *, create: bool) -> None:
         found = _number(connection, "user_version")
-        self._require_ours(connection, found)
+        self._require_ours(connection, found, create=create)
         if not self.writable:
             if found < VERSION:
                 raise UnsupportedError(
@@ -149,18 +155,19 @@ class Database(Closeable):
             return
         # the file survives kill -9 with any setting; NORMAL also syncs before the journal ends
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        # the journal stays, so that a full disk can still be pruned
+        connection.execute("PRAGMA journal_mode = PERSIST")
         if found < VERSION:
             self._migrate(connection)
 
-    def _require_ours(self, connection: sqlite3.Connection, found: int) -> None:
+    def _require_ours(self, connection: sqlite3.Connection, found: int, *, create: bool) -> None:
         if found > VERSION:
             raise UnsupportedError(
                 f"the database has schema {found}, this tarkit knows {VERSION}",
                 where=str(self.path), hint="use a newer tarkit",
             )  # fmt: skip
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables and _number(connection, "application_id") != _APPLICATION:
+        if (tables or not create) and _number(connection, "application_id") != _APPLICATION:
             raise MalformedError("not the database of a store", where=str(self.path), hint=_REPAIR)
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
@@ -191,6 +198,8 @@ class Database(Closeable):
             yield
         except sqlite3.Error as error:
             raise self._error(error) from error
+        except UnicodeDecodeError as error:  # text in a damaged row
+            raise self._damaged("text that is not UTF-8") from error
 
     def _error(self, error: sqlite3.Error) -> TarkitError:
         where = str(self.path)
@@ -203,7 +212,12 @@ class Database(Closeable):
             return RefusedError("the database is read-only", where=where)
         if code.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PERM", "SQLITE_AUTH")):
             return TransportError(f"cannot read or write the database ({error})", where=where)
-        return MalformedError(f"the database is damaged ({error})", where=where, hint=_REPAIR)
+        return self._damaged(str(error))
+
+    def _damaged(self, reason: str) -> MalformedError:
+        return MalformedError(
+            f"the database is damaged ({reason})", where=str(self.path), hint=_REPAIR
+        )
 
 
 def copy_database(source: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from tarkit.errors import DigestMismatchError, SizeMismatchError
+from tarkit.errors import DigestMismatchError, NoSpaceError, SizeMismatchError
 from tarkit.image.digest import Digest
 from tarkit.streams.atomic import FILE_MODE
 from tarkit.streams.chunks import Readable, chunks_of, write_all
@@ -74,12 +74,20 @@ class Ingest(Closeable):
         self.offset = 0
 
     def append(self, data: bytes) -> None:
-        """Append *data*; raises :class:`SizeMismatchError` if the blob becomes too large."""
+        """Append *data*.
+
+        Raises :class:`SizeMismatchError` if the blob becomes too large, and :class:`NoSpaceError`;
+        both drop the bytes.
+        """
         if self._size is not None and self.offset + len(data) > self._size:
             self._discard()
             raise SizeMismatchError(self._size, self.offset + len(data), where=str(self.digest))
-        with os_errors(self.path):
-            write_all(self._file, data)
+        try:
+            with os_errors(self.path):
+                write_all(self._file, data)
+        except NoSpaceError:
+            self._discard()  # a full disk needs the space for something else
+            raise
         self._hasher.update(data)
         self.offset += len(data)
 

@@ -176,6 +176,14 @@ class Layers:
                 with os_errors(path):
                     path.unlink(missing_ok=True)
 
+    def remove_derived_files(self) -> None:
+        """Remove the plain tars of derived layers without touching the database."""
+        for layer in self.all():
+            if layer.derived:
+                for kind in ("tar", "idx", "sum"):
+                    with os_errors(self._root):
+                        self._path(layer.key, kind).unlink(missing_ok=True)
+
     def remove_unrecorded(self) -> None:
         """Remove files of layers that the database does not have, as a killed process leaves them."""
         with self._database.write():

@@ -19,6 +19,6 @@ def remove_image(
     another image is unreadable, since its content is then unknown.
     """
     with Store.open(root, create=False) as store:
-        store.leases.sweep()  # raises if the database is damaged, before anything changes
+        store.database.require_sound()  # before anything changes
         image, unreferenced = store.names.remove(name, position)
         return image, collect(store, only=unreferenced)

@@ -6,7 +6,6 @@ times of use are lost with it. Whatever cannot be recovered is reported.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from tarkit.layout.known_layers import layers_by_diff_id
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
 from tarkit.store import holders
 from tarkit.store.content import DIRECTORY as CONTENT
-from tarkit.store.content import QUARANTINE
 from tarkit.store.database import Database
 from tarkit.store.leases import PULLED
+from tarkit.store.links import move_aside
 from tarkit.store.record import Record
 from tarkit.store.record_files import RecordFiles
 from tarkit.store.store import DATABASE, Store
@@ -108,15 +107,6 @@ def _require_alone(root: Path) -> None:
         raise LockedError(
             "another process has the store open", where=str(root), hint="let it end, then repair"
         )
-
-
-def move_aside(root: Path, path: Path) -> None:
-    """Move the file at *path*, if there is one, to the quarantine of the store at *root*."""
-    target = root / QUARANTINE / f"{path.name}-{os.urandom(4).hex()}"
-    with os_errors(path):
-        target.parent.mkdir(mode=0o700, exist_ok=True)
-        if path.exists():
-            path.replace(target)
 
 
 def _diff_ids(store: Store) -> dict[Digest, Digest]:

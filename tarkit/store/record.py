@@ -42,6 +42,11 @@ class Record:
     def __post_init__(self) -> None:
         check_id(self.id)
 
+    @property
+    def has_file(self) -> bool:
+        """Whether a JSON file describes the record: it is committed, and its removal has not begun."""
+        return self.committed and not self.deleted
+
     def to_json(self) -> str:
         """Return the record as a JSON object on one line."""
         document = {

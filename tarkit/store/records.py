@@ -143,25 +143,30 @@ class Records:
 
     def _write_files(self, change: Change) -> None:
         """Write the files of changed records, before the database commits."""
-        for record_id in change.touched:
-            record = self.get(record_id)
-            if record is not None and record.committed:
+        for record_id, record in change.touched.items():
+            if record is not None and record.has_file:
                 query = "SELECT key, value FROM externals WHERE record = ? ORDER BY key"
                 self._files.write(record, dict(self._database.rows(query, record_id)))
 
     def _remove_files(self, change: Change) -> None:
         """Remove the files of records that are gone, after the database has committed."""
-        if any(map(self._files.exists, change.touched)):
+        gone = [
+            record_id
+            for record_id, record in change.touched.items()
+            if (record is None or not record.has_file) and self._files.exists(record_id)
+        ]
+        if gone:
             with self._database.write():  # so that no process writes these files meanwhile
-                for record_id in change.touched:
+                for record_id in gone:
                     record = self.get(record_id)
-                    if record is None or not record.committed:
+                    if record is None or not record.has_file:
                         self._files.remove(record_id)
 
     def _restore_files(self, change: Change) -> None:
         """Make the files agree with the database after a transaction was undone."""
         if change.touched:
             with self._database.write():
+                change.touched = {record_id: self.get(record_id) for record_id in change.touched}
                 self._write_files(change)
             self._remove_files(change)
 
@@ -192,7 +197,7 @@ class Change:
         self._connection = connection
         self._holder = holder
         self.records = records
-        self.touched: dict[str, None] = {}  # records whose files may change
+        self.touched: dict[str, Record | None] = {}  # whose files may change; None if removed
 
     def get(self, record_id: str) -> Record:
         """Return the record; raises :class:`NotFoundError` if it is missing or deleted."""
@@ -203,15 +208,16 @@ class Change:
 
     def put(self, record: Record) -> None:
         """Store *record*, replacing the one with its ID; external values and holds stay."""
-        self._connection.execute(
-            "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
-            " SET data = excluded.data, deleted = excluded.deleted",
-            (record.id, record.to_json(), record.deleted),
-        )
-        self._replace("indexes", record.id, record.indexes.items())
-        self._replace("parents", record.id, enumerate(record.parents))
-        self._replace("contents", record.id, ((item,) for item in record.contents))
-        self.touched[record.id] = None
+        execute, row = self._connection.execute, (record.to_json(), record.deleted, record.id)
+        if execute("UPDATE records SET data = ?, deleted = ? WHERE id = ?", row).rowcount:
+            for table in ("indexes", "parents", "contents"):
+                execute(f"DELETE FROM {table} WHERE record = ?", (record.id,))
+        else:
+            execute("INSERT INTO records (data, deleted, id) VALUES (?, ?, ?)", row)
+        self._insert("indexes", ((record.id, *pair) for pair in record.indexes.items()))
+        self._insert("parents", ((record.id, *pair) for pair in enumerate(record.parents)))
+        self._insert("contents", ((record.id, item) for item in record.contents))
+        self.touched[record.id] = record
 
     def update(
         self,
@@ -252,11 +258,10 @@ class Change:
         self._connection.execute(
             "DELETE FROM externals WHERE record = ? AND key = ?", (record_id, key)
         )
+        record = self.get(record_id)
         if value is not None:
-            self._connection.execute(
-                "INSERT INTO externals VALUES (?, ?, ?)", (self.get(record_id).id, key, value)
-            )
-        self.touched[record_id] = None
+            self._insert("externals", [(record_id, key, value)])
+        self.touched[record_id] = record
 
     def hold(self, record_id: str, note: str = "") -> Hold:
         """Open a reference to a record for this process; raises as :meth:`get`."""
@@ -271,11 +276,10 @@ class Change:
         for hold in holds:
             self._connection.execute("DELETE FROM holds WHERE id = ?", (hold.id,))
 
-    def _replace(self, table: str, record_id: str, rows: Iterable[tuple[object, ...]]) -> None:
-        self._connection.execute(f"DELETE FROM {table} WHERE record = ?", (record_id,))
+    def _insert(self, table: str, rows: Iterable[tuple[object, ...]]) -> None:
         for row in rows:
-            marks = ", ".join("?" * (1 + len(row)))
-            self._connection.execute(f"INSERT INTO {table} VALUES ({marks})", (record_id, *row))
+            marks = ", ".join("?" * len(row))
+            self._connection.execute(f"INSERT INTO {table} VALUES ({marks})", row)
 
 
 def _merged(old: Mapping[str, Value], new: Mapping[str, Value]) -> dict[str, Value]:

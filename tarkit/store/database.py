@@ -56,6 +56,7 @@ class Database(Closeable):
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.RLock()
         self._depth = 0
+        self._writing = False
 
     def create(self) -> None:
         """Create the database unless it exists."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from typing import Any, Self, TypeAlias
 
 from tarkit.errors import MalformedError, TarkitError, UsageError
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 Value: TypeAlias = str | int | float | bool | list[str] | None
 """A value of a record. None is no value: setting it removes the key."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tarkit.errors import NotFoundError, TarkitError
 from tarkit.store.database import Database
@@ -21,6 +21,8 @@ from tarkit.values import dataclass, replace
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 _SELECT = "SELECT data, deleted FROM records"
 
@@ -62,9 +64,9 @@ class Records:
 
         They are in the order in which they were created.
         """
-        where, values = "text = ?", (text,)
+        where, values = "text = ?", [text]
         if prefix:
-            where, values = "text >= ? AND text < ?", (text, text + "\U0010ffff")
+            where, values = "text >= ? AND text < ?", [text, text + "\U0010ffff"]
         matching = f"SELECT record FROM indexes WHERE {where}"
         return self._query(
             f"{_SELECT} WHERE id IN ({matching}) AND NOT deleted ORDER BY rowid", *values
@@ -282,5 +284,5 @@ class Change:
             self._connection.execute(f"INSERT INTO {table} VALUES ({marks})", row)
 
 
-def _merged(old: Mapping[str, Value], new: Mapping[str, Value]) -> dict[str, Value]:
+def _merged(old: Mapping[str, T], new: Mapping[str, T | None]) -> dict[str, T]:
     return {key: value for key, value in {**old, **new}.items() if value is not None}

@@ -63,7 +63,13 @@ def test_they_read_the_store_while_eight_processes_write(
         for number in range(WRITERS)
     ]
     done = threading.Event()
-    watcher = threading.Thread(target=lambda: ([each.wait() for each in writers], done.set()))
+
+    def watch() -> None:
+        for writer in writers:
+            writer.wait()
+        done.set()
+
+    watcher = threading.Thread(target=watch)
     watcher.start()
     reads = 0
     while not done.is_set() or not reads:

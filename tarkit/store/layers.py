@@ -20,6 +20,7 @@ from tarkit.errors import MalformedError, PathNotFoundError, TarkitError
 from tarkit.image.digest import Digest
 from tarkit.store.content import Content
 from tarkit.store.database import Database
+from tarkit.store.links import last_use, touch
 from tarkit.store.record import check_id
 from tarkit.store.sums import pack_sums, read_sum
 from tarkit.streams.atomic import PendingFile, write_file
@@ -33,7 +34,7 @@ from tarkit.tar.data import FileData
 from tarkit.tar.listing import Listing
 from tarkit.tar.listing_file import pack, unpack
 from tarkit.tar.reader import TarReader
-from tarkit.values import dataclass
+from tarkit.values import dataclass, replace
 
 DIRECTORY = "layers"
 _INDEX_LIMIT = 1 << 30  # bytes of an index
@@ -103,7 +104,11 @@ class Layers:
     def all(self) -> list[StoredLayer]:
         """Return all layers in the order of their keys."""
         layers = map(_layer, self._database.rows(f"{_SELECT} ORDER BY key"))
-        return [layer for layer in layers if self.path(layer.key).is_file()]
+        return [
+            replace(layer, used=used)
+            for layer in layers
+            if (used := last_use(self.path(layer.key))) is not None
+        ]
 
     def open(self, key: str | Digest) -> BinaryIO:
         """Open the plain tar for random access, unverified; raises :class:`PathNotFoundError`.
@@ -197,8 +202,7 @@ class Layers:
 
     def touch(self, key: str | Digest) -> None:
         """Set the last use of a layer to now."""
-        with self._database.write() as connection:
-            connection.execute("UPDATE layers SET used = ? WHERE key = ?", (time.time(), str(key)))
+        touch(self.path(key))
 
     def recover(self, key: str) -> StoredLayer:
         """Check a plain tar and its index, and record it in the database, for ``repair``.
@@ -249,8 +253,8 @@ class Layers:
     ) -> StoredLayer:
         layer = StoredLayer(str(key), diff_id, size, derived, time.time())
         with self._database.write() as connection:
-            row = (layer.key, str(diff_id), size, derived, layer.used)
-            connection.execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?)", row)
+            row = (layer.key, str(diff_id), size, derived)
+            connection.execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?)", row)
         return layer
 
     def _index(
@@ -281,12 +285,12 @@ class Layers:
             return Directory.open(self._root)
 
 
-_SELECT = "SELECT key, diff_id, size, derived, used FROM layers"
+_SELECT = "SELECT key, diff_id, size, derived FROM layers"
 
 
-def _layer(row: tuple[str, str, int, int, float]) -> StoredLayer:
-    key, diff_id, size, derived, used = row
-    return StoredLayer(key, Digest.parse(diff_id), size, bool(derived), used)
+def _layer(row: tuple[str, str, int, int]) -> StoredLayer:
+    key, diff_id, size, derived = row
+    return StoredLayer(key, Digest.parse(diff_id), size, bool(derived))
 
 
 def _digest(key: str) -> Digest | None:

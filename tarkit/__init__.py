@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.artifacts.preflight import Preflight as Preflight
     from tarkit.artifacts.preflight import check_build as check_build
     from tarkit.artifacts.store import ArtifactStore as ArtifactStore
+    from tarkit.building.builder import ImageBuilder as ImageBuilder
     from tarkit.copying.engine import copy_image as copy_image
     from tarkit.copying.existing import Kept as Kept
     from tarkit.copying.existing import copy_existing as copy_existing
@@ -76,6 +77,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.image.platform import Platform as Platform
     from tarkit.image.reference import Reference as Reference
     from tarkit.image.runtime import Runtime as Runtime
+    from tarkit.library.opened import OpenImage as OpenImage
+    from tarkit.library.opened import open_image as open_image
     from tarkit.managing.annotations import annotate_image as annotate_image
     from tarkit.managing.content import open_blob as open_blob
     from tarkit.managing.content import put_blob as put_blob
@@ -105,6 +108,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.rootfs.diff import diff as diff
     from tarkit.rootfs.filesystem import Entry as Entry
     from tarkit.rootfs.filesystem import FileSystem as FileSystem
+    from tarkit.rootfs.image_files import ImageFiles as ImageFiles
+    from tarkit.rootfs.image_path import ImagePath as ImagePath
     from tarkit.rootfs.output.directory import RootfsResult as RootfsResult
     from tarkit.rootfs.output.directory import write_directory as write_directory
     from tarkit.rootfs.output.mkfs import write_erofs as write_erofs
@@ -172,6 +177,7 @@ _MODULES = {
         "check_build",
     ),
     "tarkit.artifacts.store": ("ArtifactStore",),
+    "tarkit.building.builder": ("ImageBuilder",),
     "tarkit.copying.engine": ("copy_image",),
     "tarkit.copying.existing": (
         "Kept",
@@ -269,6 +275,10 @@ _MODULES = {
         "remove_from_index",
     ),
     "tarkit.managing.tags": ("tag_image",),
+    "tarkit.library.opened": (
+        "OpenImage",
+        "open_image",
+    ),
     "tarkit.progress": (
         "Event",
         "Progress",
@@ -296,6 +306,8 @@ _MODULES = {
         "Entry",
         "FileSystem",
     ),
+    "tarkit.rootfs.image_files": ("ImageFiles",),
+    "tarkit.rootfs.image_path": ("ImagePath",),
     "tarkit.rootfs.output.directory": (
         "RootfsResult",
         "write_directory",
@@ -377,15 +389,17 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> object:
-    """Import and return the public name *name*."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tarkit' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # with a __getattr__, type checkers would accept every name
 
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        """Import and return the public name *name*."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'tarkit' has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "tarkit"
 
 STACK = (
     "values", "patterns", "redaction", "errors", "tracing", "findings", "image", "streams", "progress", "tar", "blobs", "protocols",
-    "selection", "layout",
+    "selection", "layout", "store",
 )  # fmt: skip
 BACKENDS = {
     f"transports.{path.stem}"
@@ -24,7 +24,7 @@ BACKENDS = {
     if path.stem not in {"__init__", "__pycache__", "location", "sniff", "advice"}
 }
 LOCATION = {*STACK, *BACKENDS}
-ROOTFS = {*STACK} - {"findings", "blobs", "layout"}
+ROOTFS = {*STACK} - {"findings", "blobs", "layout", "store"}
 FRONT = {"transports", "transports.location", "transports.sniff", "transports.advice"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}

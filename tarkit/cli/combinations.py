@@ -14,6 +14,7 @@ _WITHOUT_DIRECTORY = (
     Transport.OCI_ARCHIVE,
     Transport.REGISTRY,
     Transport.DOCKER_DAEMON,
+    Transport.STORE,
 )
 _DOCKER_ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.DOCKER_DAEMON)
 

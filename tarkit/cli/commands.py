@@ -39,6 +39,7 @@ COMMANDS = (
     "erofs",
     "build",
     "serve",
+    "store",
     "mount",
     "login",
     "logout",

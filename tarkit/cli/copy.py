@@ -15,7 +15,9 @@ from tarkit.cli.common import (
     FollowLinks,
     Json,
     Quiet,
+    StoreOption,
     print_json,
+    selected_store,
     size_text,
 )
 from tarkit.cli.many import (
@@ -34,7 +36,7 @@ from tarkit.cli.many import (
 )
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
-from tarkit.cli.registry import Access, Side
+from tarkit.cli.registry import Access, Side, stored_source
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.image.descriptor import Descriptor
@@ -152,6 +154,7 @@ def copy_command(
         int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent transfers.")
     ] = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     access: Access = Access(),
     src: Side = Side(),
     dest: Side = Side(),
@@ -215,6 +218,7 @@ def copy_command(
             docker_platform=docker_platform,
             verify_existing=verify_existing,
             follow_links=follow_links,
+            store=selected_store(),
             source_registry=from_access.anywhere(),
             destination_registry=to_access.anywhere(),
         )
@@ -231,7 +235,10 @@ def copy_command(
         options = replace(options, on_progress=listener)
         registry = from_access.registry(from_location)
         image = stack.enter_context(
-            open_source(from_location, follow_links=follow_links, registry=registry)
+            stored_source(
+                open_source(from_location, follow_links=follow_links, registry=registry),
+                from_location,
+            )
         )
         # A missing image must fail before the destination is created.
         is_index = image.manifest().is_index

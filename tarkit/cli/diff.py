@@ -11,6 +11,7 @@ from tarkit.cli.common import (
     PlatformOption,
     Quiet,
     SourceArgument,
+    StoreOption,
     print_json,
 )
 from tarkit.cli.registry import Access, open_image
@@ -33,6 +34,7 @@ def diff_command(
     ],
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,

@@ -192,6 +192,30 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("Serve a layout for docker pull.", "tarkit serve --port 5000 oci:layout"),
         ("Accept pushes.", "tarkit serve --port 5000 --writable oci:layout"),
     ),
+    "store": (
+        ("List the images in the store.", "tarkit store list"),
+        ("Keep an image in it.", "tarkit copy docker://alpine:3 store:alpine"),
+    ),
+    "store list": (
+        ("List the images in the store.", "tarkit store list"),
+        ("List those of another store.", "tarkit store list --store /srv/store --json"),
+    ),
+    "store verify": (
+        ("Check names, sizes and documents.", "tarkit store verify"),
+        ("Read and verify all content.", "tarkit store verify --deep"),
+    ),
+    "store remove": (
+        ("Remove an image by its name.", "tarkit store remove alpine"),
+        ("Remove the first image.", "tarkit store remove @0"),
+    ),
+    "store repair": (
+        ("Rebuild a damaged database.", "tarkit store repair"),
+        ("Print the result as JSON.", "tarkit store repair --json"),
+    ),
+    "store migrate": (
+        ("Convert a store of an older version.", "tarkit store migrate old --store new"),
+        ("Begin with the images of a layout.", "tarkit store migrate layout --store new"),
+    ),
     "mount": (
         ("Mount an image.", "tarkit mount docker-archive:app.tar /mnt"),
         ("Until Ctrl-C.", "tarkit mount --foreground oci:layout:app /mnt"),

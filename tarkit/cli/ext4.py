@@ -15,6 +15,7 @@ from tarkit.cli.common import (
     PlatformOption,
     Quiet,
     SourceArgument,
+    StoreOption,
     print_json,
     table,
 )
@@ -86,6 +87,7 @@ def ext4_command(
     ca_cert: CertificateOption = None,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,

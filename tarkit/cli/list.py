@@ -6,6 +6,7 @@ from tarkit.cli.common import (
     Json,
     Quiet,
     SourceArgument,
+    StoreOption,
     platform_text,
     print_json,
     table,
@@ -35,6 +36,7 @@ class _Row:
 def list_command(
     source: SourceArgument,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,

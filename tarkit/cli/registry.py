@@ -2,7 +2,8 @@
 
 import os
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from tarkit.cli.bundles import Bundle
 from tarkit.cli.combinations import check_reading
+from tarkit.cli.common import selected_store
 from tarkit.errors import RefusedError, UsageError
 from tarkit.image.reference import Reference
 from tarkit.protocols import Source
@@ -168,9 +170,10 @@ def open_image(
     output: Path | None = None,
     other: str | None = None,
 ) -> AbstractContextManager[Source]:
-    """Open the image at *source*, a context manager; *output* must not be the same file.
+    """Open the image at *source*, through the selected store; a context manager.
 
-    The options may apply to *other* instead, a second source of the command.
+    *output* must not be the same file. The options may apply to *other* instead, a second source of
+    the command.
     """
     location = Location.parse(source)
     check_reading(
@@ -183,7 +186,24 @@ def open_image(
         raise UsageError("a filesystem image cannot go to standard output")
     if output and output.exists() and os.path.realpath(location.path) == os.path.realpath(output):
         raise RefusedError("the output is the source image itself", where=str(output))
-    return open_source(location, follow_links=follow_links, registry=access.registry(location))
+    return stored_source(
+        open_source(location, follow_links=follow_links, registry=access.registry(location)),
+        location,
+    )
+
+
+@contextmanager
+def stored_source(opened: AbstractContextManager[Source], location: Location) -> Iterator[Source]:
+    """Open a source at *location* and read it through the store that was selected, if any."""
+    root = selected_store()
+    with opened as source:
+        if root is None or location.transport is Transport.STORE:
+            yield source
+            return
+        from tarkit.transports.store.caching import caching
+
+        with caching(source, root) as cached:
+            yield cached
 
 
 def ask_password(username: str) -> str:

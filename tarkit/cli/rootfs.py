@@ -12,6 +12,7 @@ from tarkit.cli.common import (
     PlatformOption,
     Quiet,
     SourceArgument,
+    StoreOption,
     report_files,
 )
 from tarkit.cli.files import require_no_terminal
@@ -51,6 +52,7 @@ def rootfs_command(
     ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     access: Access = Access(),
     json_output: Json = False,
     quiet: Quiet = False,

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, FollowLinks, Json, Quiet, print_json, size_text, table
+from tarkit.cli.common import (
+    Debug,
+    FollowLinks,
+    Json,
+    Quiet,
+    StoreOption,
+    print_json,
+    selected_store,
+    size_text,
+    table,
+)
 from tarkit.cli.many import (
     AllPlatforms,
     KeepGoing,
@@ -82,6 +92,7 @@ def sync_command(
         int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent transfers.")
     ] = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     access: Access = Access(),
     src: Side = Side(),
     dest: Side = Side(),
@@ -110,6 +121,7 @@ def sync_command(
         docker_format=docker_format,
         docker_platform=half_platform(destination, platforms) if all_platforms else None,
         follow_links=follow_links,
+        store=selected_store(),
         source_registry=src.over(access).anywhere(),
         destination_registry=dest.over(access).anywhere(),
     )

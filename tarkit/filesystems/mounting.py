@@ -34,8 +34,8 @@ def fixed_location(location: AnyLocation) -> Location:
     location = to_location(location)
     if location.is_stream:
         raise UsageError("cannot mount an image from a pipe", hint="save it to a file first")
-    if location.transport in (Transport.REGISTRY, Transport.DOCKER_DAEMON):
-        return location
+    if not location.path or location.transport is Transport.REGISTRY:
+        return location  # the environment selects a daemon or a store
     return replace(location, path=os.path.abspath(location.path))  # noqa: PTH100  keeps links
 
 

@@ -17,19 +17,19 @@ _PROGRESS = 64 << 10  # bytes that each connection and each period of time must 
 
 
 class BlobStream(ChunkReader):
-    """The raw bytes of the blob *descriptor*; if a connection breaks, a new one continues.
+    """The bytes of the blob *descriptor* from *start* on; if a connection breaks, a new one continues.
 
     Opening raises :class:`BlobNotFoundError` if the blob is missing. Opening and reading raise
     :class:`SizeMismatchError` if the registry declares another size, and :class:`TransportError` if
     the download fails or is too slow.
     """
 
-    def __init__(self, repository: Repository, descriptor: Descriptor) -> None:
+    def __init__(self, repository: Repository, descriptor: Descriptor, start: int = 0) -> None:
         super().__init__(io.BytesIO())  # a placeholder: _connect() below may raise
         self._repository = repository
         self._descriptor = descriptor
         self._where = f"{repository.name}: blob {descriptor.digest}"
-        self._position = 0
+        self._position = start
         self._skip = 0  # bytes of this connection that an earlier connection has delivered
         self._takes_ranges = True
         self._failures = 0

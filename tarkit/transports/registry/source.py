@@ -44,6 +44,10 @@ class RegistrySource:
         """Open the blob as a stream that reconnects, unverified."""
         return BlobStream(self.repository, descriptor)
 
+    def open_blob_at(self, descriptor: Descriptor, offset: int) -> BinaryIO:
+        """See :class:`tarkit.protocols.ResumingSource`."""
+        return BlobStream(self.repository, descriptor, offset)
+
     def holds(self, descriptor: Descriptor) -> bool:
         """Return whether the manifest or blob is present."""
         if descriptor.media_type in media_types.MANIFESTS | media_types.INDEXES:

@@ -194,7 +194,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "store": (
         ("List the images in the store.", "tarkit store list"),
-        ("Keep an image in it.", "tarkit copy docker://alpine:3 store:alpine"),
+        ("Check what it holds.", "tarkit store verify"),
     ),
     "store list": (
         ("List the images in the store.", "tarkit store list"),

@@ -1,6 +1,6 @@
 """The records of a store: read at any time, changed in transactions over several records.
 
-This knows nothing about the meaning of records, which belongs to :mod:`tarkit.cache`.
+This knows nothing about the meaning of records, which belongs to ``tarkit.cache``.
 """
 
 from __future__ import annotations

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import threading
-from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from tarkit.errors import MalformedError, SizeMismatchError
-from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.layers import Layers
 from tarkit.rootfs.node import Node
 from tarkit.rootfs.passes import Sink, deliver
 from tarkit.rootfs.table import DataLocation, Table
@@ -18,21 +17,61 @@ from tarkit.streams.chunks import chunks_of
 from tarkit.streams.files import open_regular
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.data import ArchiveData, ForwardData, StoredData
-from tarkit.tar.member import MemberType
+from tarkit.tar.member import Member, MemberType
 from tarkit.tar.sparse import SparseContent
+
+
+class Attached(NamedTuple):
+    """Data beside the layers: equal *identity* and offset mean equal content; *label* names it."""
+
+    data: ArchiveData
+    identity: object
+    label: str
 
 
 class LayerData:
     """The data of *layers* and of added files, which count as one more layer on top.
 
-    *table* holds the entries of all of them.
+    *table* holds the entries of all of them. Attached data has the layer numbers after that.
     """
 
-    def __init__(self, layers: ImageLayers, table: Table) -> None:
+    def __init__(self, layers: Layers, table: Table) -> None:
         self.layers = layers
         self._table = table
         self._added: list[bytes | Path] = []
+        self._attached: list[Attached] = []
         self._open: dict[int, _SeekableLayer | ForwardData] = {}
+        self._is_fork = False
+
+    def fork(self, table: Table) -> LayerData:
+        """Return the data of *table*, a fork; it shares open layers, and closing it leaves them open."""
+        twin = LayerData(self.layers, table)
+        twin._added, twin._attached = self._added.copy(), self._attached.copy()
+        twin._open, twin._is_fork = self._open, True
+        return twin
+
+    def attach(self, attached: Attached) -> int:
+        """Add *attached*, and return the layer number for entries whose data it holds."""
+        self._attached.append(attached)
+        return len(self.layers) + len(self._attached)
+
+    def archive(self, layer: int) -> ArchiveData:
+        """Return the data with the layer number *layer*, which is not that of added files."""
+        attached = self._beside(layer)
+        return self._layer(layer) if attached is None else attached.data
+
+    def identity(self, place: DataLocation) -> tuple[object, int]:
+        """Return the layer and the offset of data: places with the same identity have the same content."""
+        attached = self._beside(place.layer)
+        if attached is not None:
+            return attached.identity, place.offset
+        if place.layer == len(self.layers):
+            return self._added[place.offset // BLOCK_SIZE], 0
+        return self.layers.layers[place.layer].diff_id, place.offset
+
+    def _beside(self, layer: int) -> Attached | None:
+        number = layer - len(self.layers) - 1
+        return self._attached[number] if number >= 0 else None
 
     def add(self, data: bytes | Path) -> DataLocation:
         """Add *data*, or the path of a local file that contains it, and return its location."""
@@ -47,17 +86,20 @@ class LayerData:
         locations. The content is not verified until the layer's end has been read; see
         :meth:`deliver`. Raises :class:`MalformedError` if *node* is not a file.
         """
-        member, place = node.member, node.place
+        member = node.member
         if node.type is not MemberType.FILE:
             raise MalformedError("not a file")
-        stored: BinaryIO
-        if place is None:
-            stored = io.BytesIO()
-        elif place.layer == len(self.layers):
-            stored = self._open_added(place)
-        else:
-            stored = StoredData(self._layer(place.layer), member, self.layers.label(place.layer))
+        stored = self.open_stored(node)
         return stored if member.sparse is None else SparseContent(stored, member)
+
+    def open_stored(self, node: Node) -> BinaryIO:
+        """Open the stored data of *node* as :meth:`open` does: without the holes of a sparse file."""
+        place = node.place
+        return io.BytesIO() if place is None else self._open_place(place, node.member)
+
+    def _label(self, layer: int) -> str:
+        attached = self._beside(layer)
+        return self.layers.label(layer) if attached is None else attached.label
 
     def deliver(
         self, rows: Iterable[int], sink: Sink, *, complete: bool = False, parallel: bool = False
@@ -66,19 +108,28 @@ class LayerData:
 
         See :func:`tarkit.rootfs.passes.deliver` for *complete* and *parallel*.
         """
-        wanted = dict(self._table.by_layer(rows))
-        # deliver() knows only the image's layers; added data follows from memory or local files
-        added = wanted.pop(len(self.layers), array("q"))
-        members = {layer: map(self._table.member, rows) for layer, rows in wanted.items()}
+        members: dict[int, Iterator[Member]] = {}
+        beside: list[tuple[int, Iterator[Member]]] = []
+        for layer, listed in self._table.by_layer(rows):
+            if layer < len(self.layers):
+                members[layer] = map(self._table.member, listed)
+            else:  # deliver() knows only the layers; the rest follows from memory or local files
+                beside.append((layer, map(self._table.member, listed)))
         deliver(self.layers, members, sink, complete=complete, parallel=parallel)
-        for member in map(self._table.member, added):
-            place = DataLocation(len(self.layers), member.data_offset)
-            with self._open_added(place) as stream:
-                sink.store(place, member, _exactly(stream, member.stored))
+        for layer, others in beside:
+            for member in others:
+                place = DataLocation(layer, member.data_offset)
+                with self._open_place(place, member) as stream:
+                    sink.store(place, member, _exactly(stream, member.stored))
+
+    def _open_place(self, place: DataLocation, member: Member) -> BinaryIO:
+        if place.layer == len(self.layers):
+            return self._open_added(place)
+        return StoredData(self.archive(place.layer), member, self._label(place.layer))
 
     def close(self) -> None:
         """Close all open layers."""
-        while self._open:
+        while self._open and not self._is_fork:
             self._open.popitem()[1].close()
 
     def _open_added(self, place: DataLocation) -> BinaryIO:

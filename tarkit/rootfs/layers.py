@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 from tarkit.errors import UnsupportedError
 from tarkit.image import media_types
@@ -34,8 +34,21 @@ class Layer:
     diff_id: Digest
 
 
-class ImageLayers:
-    """The ``layers`` of one image, bottom first, with its ``manifest`` and ``config``.
+class Blobs(Protocol):
+    """The part of a :class:`~tarkit.protocols.Source` that provides the blobs of layers."""
+
+    @property
+    def where(self) -> str:
+        """The location, for messages."""
+        ...
+
+    def open_blob(self, descriptor: Descriptor) -> BinaryIO:
+        """Open the stored bytes of a layer."""
+        ...
+
+
+class Layers:
+    """The ``layers`` of one root filesystem, bottom first, whose blobs *source* provides.
 
     ``verified`` contains the numbers of the layers that have been read to their end.
     ``allowance`` limits the total number of entries in all layers, and ``tracker`` reports the
@@ -43,55 +56,15 @@ class ImageLayers:
     """
 
     def __init__(
-        self,
-        source: Source,
-        manifest: RawManifest,
-        config: ImageConfig,
-        layers: Sequence[Layer],
-        tracker: ProgressTracker,
+        self, source: Blobs, layers: Sequence[Layer], tracker: ProgressTracker | None = None
     ) -> None:
-        self._source = source
-        self.tracker = tracker
+        self.source = source
+        self.tracker = tracker or ProgressTracker(None)
         self._tracked: set[Digest] = set()
         self.verified: set[int] = set()
         self.allowance = entry_allowance()
         self.where = source.where
-        self.manifest = manifest
-        self.config = config
         self.layers = tuple(layers)
-
-    @classmethod
-    def of(
-        cls,
-        source: Source,
-        platform: Platform | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> Self:
-        """Select the image of *source* for *platform*, by default the current platform.
-
-        *on_progress* is called while a layer is read for the first time. Raises
-        :class:`~tarkit.errors.NotAnImageError`, :class:`~tarkit.errors.LayerCountError`,
-        :class:`~tarkit.errors.ForeignLayerError` if a layer is only available at its URLs, and
-        other errors if the manifest or config is invalid.
-        """
-        raw = select_image(source, platform)
-        if raw.media_type not in media_types.MANIFESTS:
-            raise UnsupportedError(
-                f"unsupported manifest type {raw.media_type!r}", where=source.where
-            )
-        manifest = Manifest.parse(raw)
-        data = read_config(source, manifest)
-        manifest.require_image(data, where=source.where)
-        config = ImageConfig.parse(data, where=source.where)
-        config.require_layers(len(manifest.layers), where=source.where)
-        for layer in filter(lambda layer: layer.is_foreign, manifest.layers):
-            open_layer(source, layer).close()  # fail now, not after reading all other layers
-        pairs = zip(manifest.layers, config.diff_ids, strict=True)
-        layers = [Layer(descriptor, diff_id) for descriptor, diff_id in pairs]
-        tracker = ProgressTracker(on_progress)
-        for blob in {layer.descriptor.digest: layer.descriptor for layer in layers}.values():
-            tracker.expect(blob)
-        return cls(source, raw, config, layers, tracker)
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -109,7 +82,7 @@ class ImageLayers:
     @property
     def most_open(self) -> int:
         """Maximum number of layers to open at the same time."""
-        return self._source.most_open if isinstance(self._source, RemoteSource) else len(self)
+        return self.source.most_open if isinstance(self.source, RemoteSource) else len(self)
 
     def reading_order(self) -> list[int]:
         """Return the numbers of all layers: top first, unless the source prescribes an order."""
@@ -120,9 +93,9 @@ class ImageLayers:
         return sorted(range(len(self)), key=lambda n: place[self.layers[n].descriptor.digest])
 
     def _source_order(self) -> Sequence[Descriptor] | None:
-        if not isinstance(self._source, SequentialSource):
+        if not isinstance(self.source, SequentialSource):
             return None
-        return self._source.reading_order(
+        return self.source.reading_order(
             list(dict.fromkeys(layer.descriptor for layer in self.layers))
         )
 
@@ -160,7 +133,7 @@ class ImageLayers:
 
     def _stored(self, blob: Descriptor) -> BinaryIO:
         """Open *blob*; report its progress unless it has already been read."""
-        stream = self._source.open_blob(blob)
+        stream = self.source.open_blob(blob)
         if blob.digest in self._tracked:
             return stream
         return _TrackedStream(stream, blob, self.tracker, self._tracked)
@@ -173,7 +146,7 @@ class ImageLayers:
         if self.layers[number].descriptor.digest != self.layers[number].diff_id:
             return None  # compressed: saves a request to a registry
         with ExitStack() as stack:
-            stream = stack.enter_context(self._source.open_blob(self.layers[number].descriptor))
+            stream = stack.enter_context(self.source.open_blob(self.layers[number].descriptor))
             if stream.seekable() and detect(stream.read(SNIFF_SIZE)) is Compression.NONE:
                 stream.seek(0)
                 stack.pop_all()
@@ -183,6 +156,55 @@ class ImageLayers:
     def label(self, number: int) -> str:
         """Return the name of layer *number* for messages."""
         return f"{self.where}: layer {self.layers[number].descriptor.digest}"
+
+
+class ImageLayers(Layers):
+    """The layers of one image, with its ``manifest`` and ``config``."""
+
+    def __init__(
+        self,
+        source: Source,
+        manifest: RawManifest,
+        config: ImageConfig,
+        layers: Sequence[Layer],
+        tracker: ProgressTracker,
+    ) -> None:
+        super().__init__(source, layers, tracker)
+        self.manifest = manifest
+        self.config = config
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        platform: Platform | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Self:
+        """Select the image of *source* for *platform*, by default the current platform.
+
+        *on_progress* is called while a layer is read for the first time. Raises
+        :class:`~tarkit.errors.NotAnImageError`, :class:`~tarkit.errors.LayerCountError`,
+        :class:`~tarkit.errors.ForeignLayerError` if a layer is only available at its URLs, and
+        other errors if the manifest or config is invalid.
+        """
+        raw = select_image(source, platform)
+        if raw.media_type not in media_types.MANIFESTS:
+            raise UnsupportedError(
+                f"unsupported manifest type {raw.media_type!r}", where=source.where
+            )
+        manifest = Manifest.parse(raw)
+        data = read_config(source, manifest)
+        manifest.require_image(data, where=source.where)
+        config = ImageConfig.parse(data, where=source.where)
+        config.require_layers(len(manifest.layers), where=source.where)
+        for layer in filter(lambda layer: layer.is_foreign, manifest.layers):
+            open_layer(source, layer).close()  # fail now, not after reading all other layers
+        pairs = zip(manifest.layers, config.diff_ids, strict=True)
+        layers = [Layer(descriptor, diff_id) for descriptor, diff_id in pairs]
+        tracker = ProgressTracker(on_progress)
+        for blob in {layer.descriptor.digest: layer.descriptor for layer in layers}.values():
+            tracker.expect(blob)
+        return cls(source, raw, config, layers, tracker)
 
 
 class _DrainingReader(ChunkReader):

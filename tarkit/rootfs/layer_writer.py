@@ -49,8 +49,9 @@ def write_layer(old: FileSystem, new: FileSystem, output: BinaryIO) -> WrittenLa
                 listing.append(writer.add(member))
                 continue
             with new.contents.open_stored(node) as data:
-                # the writer aligns the segments of the stored data itself
-                listing.append(writer.add(replace(member, sparse=entry.meta.sparse), data))
+                if member.sparse is not None:  # the writer itself aligns the segments
+                    member = replace(member, sparse=entry.meta.sparse)
+                listing.append(writer.add(member, data))
     buffered.flush()
     listing.seal()
     return WrittenLayer(Digest("sha256", hashing.hexdigest()), hashing.size, listing)

@@ -75,6 +75,13 @@ class _Comparison:
         self._old, self._new = old, new
         self._old_links, self._new_links = old.tree.links, new.tree.links
         self._old_facts, self._new_facts = old.tree.table.facts, new.tree.table.facts
+        self._old_part, self._new_part = old.tree.table.part, new.tree.table.part
+        numbers = {layer.diff_id: at for at, layer in enumerate(old.contents.layers.layers)}
+        self._same_layers = {
+            (numbers[layer.diff_id], at)
+            for at, layer in enumerate(new.contents.layers.layers)
+            if layer.diff_id in numbers
+        }
         self._shared = old.tree.table.shared_rows(new.tree.table)
 
     def is_same(self, before: int, after: int) -> bool:
@@ -83,6 +90,11 @@ class _Comparison:
             return False
         if before == after and 0 <= before < self._shared:
             return True
+        if before >= 0 and after >= 0:
+            first, mine, _ = self._old_part(before)
+            other, theirs, _ = self._new_part(after)
+            if before - first == after - other and (mine, theirs) in self._same_layers:
+                return True  # the same position in the same layer is the same entry
         facts = self._old_facts(before)[1]
         if facts != self._new_facts(after)[1]:
             return False

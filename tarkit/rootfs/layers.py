@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import BinaryIO, Protocol, Self
 
-from tarkit.errors import UnsupportedError
+from tarkit.errors import LimitExceededError, UnsupportedError
 from tarkit.image import media_types
 from tarkit.image.config import ImageConfig
 from tarkit.image.descriptor import Descriptor
@@ -14,7 +14,13 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest, RawManifest
 from tarkit.image.platform import Platform
 from tarkit.progress import Event, Progress, ProgressTracker
-from tarkit.protocols import RemoteSource, SequentialSource, Source
+from tarkit.protocols import (
+    IndexedSource,
+    PlainLayer,
+    RemoteSource,
+    SequentialSource,
+    Source,
+)
 from tarkit.rootfs.limits import entry_allowance
 from tarkit.selection.foreign import open_layer
 from tarkit.selection.select import read_config, select_image
@@ -23,6 +29,7 @@ from tarkit.streams.chunks import ChunkReader, drain
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.readahead import DEPTH, ReadAhead
 from tarkit.streams.verify import VerifyingReader
+from tarkit.tar.listing import Listing
 from tarkit.values import dataclass
 
 
@@ -59,6 +66,7 @@ class Layers:
         self, source: Blobs, layers: Sequence[Layer], tracker: ProgressTracker | None = None
     ) -> None:
         self.source = source
+        self._plain: dict[int, PlainLayer | None] = {}
         self.tracker = tracker or ProgressTracker(None)
         self._tracked: set[Digest] = set()
         self.verified: set[int] = set()
@@ -71,8 +79,11 @@ class Layers:
 
     @property
     def are_plain(self) -> bool:
-        """Whether all layers are stored uncompressed, judging by their digests."""
-        return all(layer.descriptor.digest == layer.diff_id for layer in self.layers)
+        """Whether all layers are stored uncompressed, judging by their digests, or kept so in a store."""
+        return all(
+            layer.descriptor.digest == layer.diff_id or self.plain(number) is not None
+            for number, layer in enumerate(self.layers)
+        )
 
     @property
     def sequential(self) -> bool:
@@ -99,6 +110,42 @@ class Layers:
             list(dict.fromkeys(layer.descriptor for layer in self.layers))
         )
 
+    @property
+    def indexed(self) -> bool:
+        """Whether a store may have the entries of layers."""
+        return isinstance(self.source, IndexedSource)
+
+    def plain(self, number: int) -> PlainLayer | None:
+        """Return layer *number* as a store keeps it, uncompressed and parsed, or None."""
+        if number not in self._plain:
+            layer, source = self.layers[number], self.source
+            indexed = isinstance(source, IndexedSource)
+            self._plain[number] = (
+                source.plain_layer(layer.descriptor, layer.diff_id) if indexed else None
+            )
+        return self._plain[number]
+
+    def listing(self, number: int) -> Listing | None:
+        """Return the entries of layer *number* if a store has them; raises as ``allowance``."""
+        plain = self.plain(number)
+        if plain is None:
+            return None
+        listing = plain.listing()
+        try:
+            self.allowance.take(len(listing))
+            for member in listing.rare.values():
+                self.allowance.admit(member)
+        except LimitExceededError as error:
+            error.where = self.label(number)
+            raise
+        self._note_reuse(self.layers[number].descriptor)
+        return listing
+
+    def _note_reuse(self, blob: Descriptor) -> None:
+        if blob.digest not in self._tracked:
+            self._tracked.add(blob.digest)
+            self.tracker.done(Event.REUSED, blob)
+
     def open(self, number: int, ahead: int = DEPTH) -> BinaryIO:
         """Open layer *number* uncompressed; threads read and decompress up to *ahead* chunks ahead.
 
@@ -108,6 +155,10 @@ class Layers:
         """
         layer = self.layers[number]
         where = self.label(number)
+        plain = self.plain(number)
+        if plain is not None:
+            self._note_reuse(layer.descriptor)
+            return ReadAhead(plain.stream(), ahead)
         stream: ChunkReader = VerifyingReader(
             self._stored(layer.descriptor),
             digest=layer.descriptor.digest,
@@ -143,6 +194,9 @@ class Layers:
 
         Return None if the layer is compressed or the source is not seekable.
         """
+        plain = self.plain(number)
+        if plain is not None:
+            return plain.open()
         if self.layers[number].descriptor.digest != self.layers[number].diff_id:
             return None  # compressed: saves a request to a registry
         with ExitStack() as stack:

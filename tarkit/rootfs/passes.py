@@ -66,7 +66,10 @@ def read_headers(layers: Layers, *, verified: bool) -> list[Listing]:
     seekable plain layers is skipped unread.
     """
     order = layers.reading_order()
-    entries = {} if verified else _read_seekable(layers, order)
+    entries: dict[int, Listing] = {}
+    if not verified:
+        entries = _read_indexes(layers, order) if layers.indexed else {}
+        entries.update(_read_seekable(layers, [n for n in order if n not in entries]))
     whole = [number for number in order if number not in entries]
     read = each_layer(layers, whole, lambda number: _read_whole(layers, number))
     entries.update(zip(whole, read, strict=True))
@@ -87,6 +90,12 @@ def _read_whole(layers: Layers, number: int) -> Listing:
     """Return the entries of layer *number*, read and verified to its end."""
     with open_layer(layers, number) as reader:
         return reader.listing()
+
+
+def _read_indexes(layers: Layers, order: list[int]) -> dict[int, Listing]:
+    """Return the entries of the layers that a store has parsed, or parses now, in parallel."""
+    found = zip(order, each_layer(layers, order, layers.listing), strict=True)
+    return {number: listing for number, listing in found if listing is not None}
 
 
 def _read_seekable(layers: Layers, order: list[int]) -> dict[int, Listing]:

@@ -7,9 +7,11 @@ loss. A blob that another tool wrote into ``blobs/`` counts as well.
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +20,9 @@ from tarkit.errors import BlobNotFoundError, VerificationError
 from tarkit.image.digest import Digest, blob_name
 from tarkit.store.database import Database
 from tarkit.store.ingest import Ingest
+from tarkit.streams.atomic import PendingFile
+from tarkit.streams.chunks import chunks_of
+from tarkit.streams.directory import Directory
 from tarkit.streams.files import open_regular
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.verify import VerifyingReader
@@ -50,6 +55,8 @@ class Content:
         self._database = database
         self._keep = keep
         self._public = BlobStore(root)
+        self._arriving: Counter[Digest] = Counter()
+        self._lock = threading.Lock()
 
     def path(self, digest: Digest) -> Path:
         """Return the path of a blob, whether or not it exists."""
@@ -122,6 +129,36 @@ class Content:
                     ingest.append(data)
                     ingest.commit()
         return digest
+
+    def add_stream(self, blob: VerifyingReader) -> Digest:
+        """Store *blob*, whose digest is known only at its end, and return its digest."""
+        directory = self.path(Digest(blob.algorithm, "")).parent
+        with os_errors(directory):
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            opened = Directory.open(directory)
+        with opened, PendingFile(opened) as pending:
+            for chunk in chunks_of(blob):
+                with os_errors(directory):
+                    pending.file.write(chunk)
+            self._keep(str(blob.digest))
+            pending.publish(blob.digest.hex)
+        self._added(blob.digest, blob.size)
+        return blob.digest
+
+    @contextmanager
+    def arriving(self, digest: Digest) -> Iterator[None]:
+        """Note for the block that a stream of this process stores a blob while it is read."""
+        with self._lock:
+            self._arriving[digest] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._arriving[digest] -= 1
+
+    def is_arriving(self, digest: Digest) -> bool:
+        """Return whether a stream of this process is storing the blob: then read that instead."""
+        return self._arriving[digest] > 0
 
     def walk(self) -> Iterator[Digest]:
         """Yield the digests of all blobs, in order."""

@@ -1,6 +1,8 @@
 """Layers that were read once: their plain tars, and their entries parsed.
 
-``layers/KEY.tar`` is the uncompressed tar and ``layers/KEY.idx`` its index (:mod:`tarkit.tar.listing_file`).
+``layers/KEY.tar`` is the uncompressed tar, ``layers/KEY.idx`` its index
+(:mod:`tarkit.tar.listing_file`), and ``layers/KEY.sum`` has a digest for each file
+(:mod:`tarkit.store.sums`).
 The key is usually the diff ID; a cache may use a key of its own for a layer that it wrote. A tar is
 *derived* if a blob can recreate it, and may then be removed at any time. Otherwise it is content.
 """
@@ -19,6 +21,7 @@ from tarkit.image.digest import Digest
 from tarkit.store.content import Content
 from tarkit.store.database import Database
 from tarkit.store.record import check_id
+from tarkit.store.sums import pack_sums, read_sum
 from tarkit.streams.atomic import PendingFile, write_file
 from tarkit.streams.chunks import Readable, chunks_of
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
@@ -69,7 +72,7 @@ class Layers:
 
     def path(self, key: str | Digest) -> Path:
         """Return the path of the plain tar, whether or not it exists."""
-        return self._root / f"{_name(key)}.tar"
+        return self._path(key, "tar")
 
     def get(self, key: str | Digest) -> StoredLayer | None:
         """Return the layer with that key, or None if it is missing."""
@@ -117,13 +120,13 @@ class Layers:
         from tarkit.tar.listing_file import unpack
 
         with suppress(MalformedError, PathNotFoundError):
-            return unpack(read_file(self._index_path(layer.key), _INDEX_LIMIT), layer.diff_id)
+            return unpack(read_file(self._path(layer.key, "idx"), _INDEX_LIMIT), layer.diff_id)
         with self.open(layer.key) as file:
-            where = f"{self._root.parent}: layer {layer.key}"
-            listing = TarReader(FileData(file, where).tape(), where=where).listing()
-        with suppress(TarkitError):
-            self._write_index(layer.key, layer.diff_id, listing)
-        return listing
+            return self._index(layer.key, layer.diff_id, file, optional=True)
+
+    def file_digest(self, layer: StoredLayer, position: int) -> bytes | None:
+        """Return the SHA-256 digest of the stored data of the entry at *position*, if known."""
+        return read_sum(self._path(layer.key, "sum"), layer.diff_id, position)
 
     def extract(self, digest: Digest, diff_id: Digest) -> StoredLayer:
         """Return the layer *diff_id*; make it from the blob *digest* unless it is present.
@@ -162,16 +165,15 @@ class Layers:
                     for chunk in chunks_of(plain):
                         pending.file.write(chunk)
                     pending.file.flush()
-                listing = TarReader(FileData(pending.file, where).tape(), where=where).listing()
-                self._write_index(key, plain.digest, listing)
-                pending.publish(f"{_name(key)}.tar")
+                self._index(key, plain.digest, pending.file)
+                pending.publish(self.path(key).name)
             return self._record(key, plain.digest, plain.size, derived=derived)
 
     def remove(self, key: str | Digest) -> None:
         """Remove a layer; do nothing if it is missing."""
         with self._database.write() as connection:
             connection.execute("DELETE FROM layers WHERE key = ?", (str(key),))
-            for path in (self.path(key), self._index_path(key)):
+            for path in (self._path(key, kind) for kind in ("tar", "idx", "sum")):
                 with os_errors(path):
                     path.unlink(missing_ok=True)
 
@@ -217,14 +219,29 @@ class Layers:
             connection.execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?)", row)
         return layer
 
-    def _write_index(self, key: str | Digest, diff_id: Digest, listing: Listing) -> None:
+    def _index(
+        self, key: str | Digest, diff_id: Digest, file: BinaryIO, *, optional: bool = False
+    ) -> Listing:
+        """Parse the plain tar *file*, write its index and digests, and return the entries.
+
+        If *optional*, failing to write them is no error.
+        """
         from tarkit.tar.listing_file import pack
 
-        with self._open() as layers:
-            write_file(layers, f"{_name(key)}.idx", pack(listing, diff_id))
+        where = f"{self._root.parent}: layer {key}"
+        listing = TarReader(FileData(file, where).tape(), where=where).listing()
+        try:
+            with self._open() as layers:
+                write_file(layers, self._path(key, "sum").name, pack_sums(file, listing, diff_id))
+                write_file(layers, self._path(key, "idx").name, pack(listing, diff_id))
+        except TarkitError:
+            if not optional:
+                raise
+        return listing
 
-    def _index_path(self, key: str | Digest) -> Path:
-        return self._root / f"{_name(key)}.idx"
+    def _path(self, key: str | Digest, kind: str) -> Path:
+        """Return the path of a file; its name has no colon, which Windows reserves."""
+        return self._root / f"{check_id(str(key)).replace(':', '=')}.{kind}"
 
     def _open(self) -> Directory:
         with os_errors(self._root):
@@ -238,11 +255,6 @@ _SELECT = "SELECT key, diff_id, size, derived, used FROM layers"
 def _layer(row: tuple[str, str, int, int, float]) -> StoredLayer:
     key, diff_id, size, derived, used = row
     return StoredLayer(key, Digest.parse(diff_id), size, bool(derived), used)
-
-
-def _name(key: str | Digest) -> str:
-    """Return the name of a key's files, without a colon, which Windows reserves."""
-    return check_id(str(key)).replace(":", "=")
 
 
 def _key(name: str) -> str:

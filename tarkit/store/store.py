@@ -11,6 +11,7 @@
     holders/ID                locked by the process that has the store open
     ingest/ALGORITHM-HEX      unfinished blobs, locked while they are written
     quarantine/               corrupt blobs
+    artifacts/                filesystem images (:mod:`tarkit.artifacts`)
 
 Locks, in the order in which they are taken: the directory itself (``index.json`` and ``blobs/``), an
 ingest, a database transaction. Files are written before the rows that name them, and removed inside
@@ -45,6 +46,7 @@ from tarkit.streams.os_errors import os_errors
 from tarkit.streams.staging import is_vacant
 
 DATABASE = "tarkit.db"
+_ARTIFACTS = "artifacts"  # tarkit.artifacts uses the same directory
 
 
 class Store(Closeable):
@@ -138,7 +140,7 @@ def _initialise(root: Path, create: bool) -> None:
         with locked_directory(directory):
             if directory.lookup(MARKER_FILE) is not None:
                 return
-            if not is_vacant(directory):
+            if set(directory.names()) - {_ARTIFACTS} and not is_vacant(directory):
                 raise RefusedError(
                     "exists and is not a store", where=str(root),
                     hint="name a new or empty directory",

@@ -35,6 +35,7 @@ class Transport(Enum):
     DIR = "dir"
     REGISTRY = "docker"
     DOCKER_DAEMON = "docker-daemon"
+    STORE = "store"
     ANY = ""  # a plain path, whose format is detected
 
 
@@ -48,7 +49,8 @@ _DRIVE = lazy_pattern(r"[A-Za-z]:[\\/]")
 class Location:
     """A ``transport`` and ``path``, and optionally one image there, by ``name`` or zero-based ``index``.
 
-    The path of a Docker daemon is empty: the environment selects the daemon.
+    The path of a Docker daemon or a store is empty: the environment selects it. In a store, a name
+    that starts with ``@`` is a digest or the ID of a ref.
     """
 
     transport: Transport
@@ -81,6 +83,14 @@ class Location:
             return cls(transport, *_repository(rest, text))
         if transport is Transport.DOCKER_DAEMON:
             return cls(transport, "", rest or None)
+        if transport is Transport.STORE:
+            number = rest[1:] if rest.startswith("@") else ""
+            is_index = number.isascii() and number.isdigit() and len(number) < 10
+            return (
+                cls(transport, "", None, int(number))
+                if is_index
+                else cls(transport, "", rest or None)
+            )
         path, name, index = _split(rest)
         return cls(transport, _required(path, text), name, index)
 
@@ -98,8 +108,8 @@ class Location:
             )
         selector = f":@{self.index}" if self.index is not None else ""
         selector = f":{self.name}" if self.name is not None else selector
-        if self.transport is Transport.DOCKER_DAEMON:
-            selector = self.name or ""
+        if self.transport in (Transport.DOCKER_DAEMON, Transport.STORE):
+            selector = selector.removeprefix(":")
         prefix = f"{self.transport.value}:" if self.transport.value else ""
         return f"{prefix}{self.path}{selector}"
 
@@ -185,6 +195,11 @@ def open_reader(
             from tarkit.transports.docker_daemon.reader import DockerDaemonReader
 
             return DockerDaemonReader.open(keep_data=not metadata_only)
+        case Transport.STORE:
+            from tarkit.store.roots import store_root
+            from tarkit.transports.store.reader import StoreReader
+
+            return StoreReader.open(store_root())
 
 
 def _open_stream(location: Location, metadata_only: bool) -> Reader:
@@ -290,3 +305,8 @@ def open_writer(
             return DockerDaemonWriter.open(
                 format=docker_format or DockerFormat.DUAL, platform=docker_platform
             )
+        case Transport.STORE:
+            from tarkit.store.roots import store_root
+            from tarkit.transports.store.writer import StoreWriter
+
+            return StoreWriter.open(store_root(), verify_existing=verify_existing)

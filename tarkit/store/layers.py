@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from tarkit.errors import MalformedError, PathNotFoundError, TarkitError
 from tarkit.image.digest import Digest
@@ -56,6 +56,19 @@ class StoredLayer:
     def item(self) -> str:
         """The layer as an item of leases and of the contents of records."""
         return f"layer:{self.key}"
+
+
+class WrittenTar(Protocol):
+    """A plain tar that was written: its digest, its size in bytes, and its members."""
+
+    @property
+    def diff_id(self) -> Digest: ...  # noqa: D102
+
+    @property
+    def size(self) -> int: ...  # noqa: D102
+
+    @property
+    def listing(self) -> Listing: ...  # noqa: D102
 
 
 class Layers:
@@ -169,6 +182,28 @@ class Layers:
                 pending.publish(self.path(key).name)
             return self._record(key, plain.digest, plain.size, derived=derived)
 
+    @contextmanager
+    def writing(
+        self, write: Callable[[BinaryIO], WrittenTar], *, derived: bool = False
+    ) -> Iterator[Callable[[], StoredLayer]]:
+        """Let *write* write a plain tar, for the block; the yielded function stores it by its diff ID.
+
+        Call it in the transaction that puts a record with the layer, so that it is never garbage.
+        """
+        with self._open() as layers, PendingFile(layers, read_back=True) as pending:
+            written = write(pending.file)
+            with os_errors(self._root):
+                pending.file.flush()
+
+            def publish() -> StoredLayer:
+                key = written.diff_id
+                if self.present(key) is None:
+                    self._write_index(key, key, pending.file, written.listing)
+                    pending.publish(self.path(key).name)
+                return self._record(key, key, written.size, derived=derived)
+
+            yield publish
+
     def remove(self, key: str | Digest) -> None:
         """Remove a layer; do nothing if it is missing."""
         with self._database.write() as connection:
@@ -226,18 +261,23 @@ class Layers:
 
         If *optional*, failing to write them is no error.
         """
-        from tarkit.tar.listing_file import pack
-
         where = f"{self._root.parent}: layer {key}"
         listing = TarReader(FileData(file, where).tape(), where=where).listing()
         try:
-            with self._open() as layers:
-                write_file(layers, self._path(key, "sum").name, pack_sums(file, listing, diff_id))
-                write_file(layers, self._path(key, "idx").name, pack(listing, diff_id))
+            self._write_index(key, diff_id, file, listing)
         except TarkitError:
             if not optional:
                 raise
         return listing
+
+    def _write_index(
+        self, key: str | Digest, diff_id: Digest, file: BinaryIO, listing: Listing
+    ) -> None:
+        from tarkit.tar.listing_file import pack
+
+        with self._open() as layers:
+            write_file(layers, self._path(key, "sum").name, pack_sums(file, listing, diff_id))
+            write_file(layers, self._path(key, "idx").name, pack(listing, diff_id))
 
     def _path(self, key: str | Digest, kind: str) -> Path:
         """Return the path of a file; its name has no colon, which Windows reserves."""

@@ -106,6 +106,15 @@ class Records:
         dead = self._dead(holds)
         return [hold for hold in holds if hold.holder not in dead]
 
+    def every_hold(self, record_id: str) -> list[Hold]:
+        """Return the holds on the record, including those of processes that have ended."""
+        return self._holds(record_id)
+
+    def needs(self, item: str) -> bool:
+        """Return whether a record has *item* in its contents."""
+        query = "SELECT 1 FROM contents JOIN records ON id = record WHERE item = ? AND NOT deleted"
+        return bool(self._database.rows(f"{query} LIMIT 1", item))
+
     def dead_holds(self) -> list[Hold]:
         """Return the holds of processes that ended without releasing them.
 

@@ -1,0 +1,79 @@
+"""Fetch the blobs of lazy refs: from the handlers of a ref, or from the location stored with it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+
+from tarkit.cache import facts
+from tarkit.cache.facts import digest_of, number_of, text_of, texts_of
+from tarkit.cache.options import DescHandler, DescHandlers
+from tarkit.errors import NeedsRemoteProviderError
+from tarkit.image import media_types
+from tarkit.image.descriptor import Descriptor
+from tarkit.protocols import Source
+from tarkit.store.record import Record
+from tarkit.store.store import Store
+from tarkit.streams.closeable import Closeable
+
+
+class Providers(Closeable):
+    """Fetches blobs into *store*; keeps the locations that it opens until it is closed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._stack = ExitStack()
+        self._sources: dict[str, Source] = {}
+        self._lock = threading.Lock()
+
+    def handler(self, record: Record, handlers: DescHandlers) -> DescHandler | None:
+        """Return the handler of a record's blob, or None if nothing provides it."""
+        digest = digest_of(record, facts.BLOB)
+        given = handlers.get(digest) if digest is not None else None
+        if given is not None and (given.provider is not None or given.location):
+            return given
+        location = text_of(record, facts.LOCATION)
+        return DescHandler(None, location) if location else None
+
+    def fetch(self, record: Record, handlers: DescHandlers) -> None:
+        """Store the blob of a record unless it is present.
+
+        Raises :class:`NeedsRemoteProviderError`, and the errors of the provider.
+        """
+        descriptor = descriptor_of(record)
+        if descriptor is None or self._store.content.hold(descriptor.digest) is not None:
+            return
+        handler = self.handler(record, handlers)
+        if handler is None:
+            raise NeedsRemoteProviderError([descriptor.digest], where=record.id)
+        opened = DescHandler(handler.provider or self._open(handler.location))
+        self._store.content.fetch(
+            descriptor.digest, descriptor.size, lambda offset: opened.open(descriptor, offset)
+        )
+
+    def close(self) -> None:
+        """Close the locations."""
+        self._stack.close()
+        self._sources.clear()
+
+    def _open(self, location: str) -> Source:
+        from tarkit.transports.location import open_source
+
+        with self._lock:
+            if location not in self._sources:
+                self._sources[location] = self._stack.enter_context(open_source(location))
+            return self._sources[location]
+
+
+def descriptor_of(record: Record) -> Descriptor | None:
+    """Return the descriptor of a record's blob, or None if it has none."""
+    digest = digest_of(record, facts.BLOB)
+    if digest is None:
+        return None
+    return Descriptor(
+        text_of(record, facts.MEDIA_TYPE) or media_types.OCI_LAYER,
+        digest,
+        int(number_of(record, facts.BLOB_SIZE)),
+        tuple(texts_of(record, facts.URLS)),
+        annotations=dict(each.split("=", 1) for each in texts_of(record, facts.ANNOTATIONS)),
+    )

@@ -1,0 +1,249 @@
+"""The data of refs: plain layers, made when they are first needed, and the trees that they give."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tarkit.cache import facts
+from tarkit.cache.chains import Link, ancestors, layer_chain
+from tarkit.cache.facts import RefKind, digest_of, is_mutable, kind_of, text_of
+from tarkit.cache.ledger import Ledger
+from tarkit.cache.options import DescHandlers
+from tarkit.cache.providers import Providers
+from tarkit.errors import NeedsRemoteProviderError, NotFoundError
+from tarkit.image.digest import Digest
+from tarkit.rootfs.chain import PlainLayer, open_chain
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.layer_writer import write_layer
+from tarkit.rootfs.self_contained import is_self_contained
+from tarkit.rootfs.writable.filesystem import WritableFileSystem
+from tarkit.store.layers import StoredLayer
+from tarkit.store.record import Record
+from tarkit.store.store import Store
+from tarkit.streams.directory import Directory
+from tarkit.streams.locking import locked_directory
+from tarkit.streams.os_errors import os_errors
+from tarkit.tar.data import ArchiveData, FileData
+
+STAGING = "staging"
+_TREES = 16  # trees in memory; their layers are columns of about 200 bytes per entry
+
+
+class Snapshots:
+    """The layers and trees of the refs in *ledger*, whose data is in *store*."""
+
+    def __init__(self, store: Store, ledger: Ledger, providers: Providers) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._providers = providers
+        self._trees: OrderedDict[tuple[Digest, ...], FileSystem] = OrderedDict()
+        self._self_contained: dict[Digest, bool] = {}
+        self._lock = threading.RLock()
+
+    # state
+
+    def staging(self, record: Record) -> Path:
+        """Return the directory of the staged changes of a mutable ref, or of its partner."""
+        owner = record.id if is_mutable(record) else text_of(record, facts.EQUAL_MUTABLE)
+        return self._store.root / STAGING / owner
+
+    def layer_of(self, record: Record) -> StoredLayer | None:
+        """Return the plain layer of a record if it is in the store, judging by its file alone."""
+        diff_id = digest_of(record, facts.LAYER) or digest_of(record, facts.DIFF_ID)
+        return self._store.layers.present(diff_id) if diff_id is not None else None
+
+    def is_lazy(self, record: Record) -> bool:
+        """Return whether a record has a blob of which nothing is in the store."""
+        blob = digest_of(record, facts.BLOB)
+        return (
+            blob is not None
+            and self.layer_of(record) is None
+            and self._store.content.size(blob) is None
+        )
+
+    def is_blob_only(self, record: Record) -> bool:
+        """Return whether the layer of a record exists as a blob only."""
+        return bool(text_of(record, facts.BLOB)) and self.layer_of(record) is None
+
+    def missing(self, record: Record, handlers: DescHandlers) -> list[Digest]:
+        """Return the blobs of a ref that are not in the store and that nothing provides."""
+        return [
+            digest
+            for each in ancestors(record, self._ledger.find)
+            if self.is_lazy(each) and self._providers.handler(each, handlers) is None
+            for digest in [digest_of(each, facts.BLOB)]
+            if digest is not None
+        ]
+
+    def is_broken(self, record: Record) -> bool:
+        """Return whether the data of a record is lost."""
+        if text_of(record, facts.BLOB) or kind_of(record) in (RefKind.MERGE, RefKind.DIFF):
+            return False
+        if text_of(record, facts.LAYER):
+            return self.layer_of(record) is None
+        return bool(record.values.get(facts.STAGED)) and not self.staging(record).is_dir()
+
+    # layers
+
+    def unlazy(self, record: Record, handlers: DescHandlers) -> None:
+        """Fetch the blobs of the layers of a ref that are not in the store.
+
+        Raises :class:`NeedsRemoteProviderError` with all that nothing provides.
+        """
+        lacking = self.missing(record, handlers)
+        if lacking:
+            raise NeedsRemoteProviderError(lacking, where=record.id)
+        for link in layer_chain(record, self._ledger.find):
+            if self.is_lazy(link.record):
+                self._providers.fetch(link.record, handlers)
+
+    def extract(self, record: Record, handlers: DescHandlers) -> None:
+        """Make the plain layers of a ref; raises as :meth:`unlazy`, and if content is corrupt."""
+        self.unlazy(record, handlers)
+        for link in layer_chain(record, self._ledger.find):
+            self.plain(link, handlers)
+
+    def plain(self, link: Link, handlers: DescHandlers) -> PlainLayer:
+        """Return the layer of a link, made now if it is missing, for use on the layers below it."""
+        layer = self._plain(link.record, handlers)
+        if not link.moved or self._may_move(layer):
+            return layer
+        return self._moved(link.record, handlers)
+
+    def _plain(self, record: Record, handlers: DescHandlers) -> PlainLayer:
+        layer = self.layer_of(record)
+        if layer is not None and (text_of(record, facts.LAYER) or self._store.layers.hold(layer)):
+            return self._described(layer)
+        blob, diff_id = digest_of(record, facts.BLOB), digest_of(record, facts.DIFF_ID)
+        if blob is not None and diff_id is not None:
+            self._providers.fetch(record, handlers)
+            return self._described(self._store.layers.extract(blob, diff_id))
+        return self._described(self._write(record, handlers))
+
+    def _described(self, layer: StoredLayer) -> PlainLayer:
+        layers = self._store.layers
+        return PlainLayer(
+            layer.diff_id, layer.size, layers.listing(layer), lambda: layers.open(layer.key)
+        )
+
+    def _may_move(self, layer: PlainLayer) -> bool:
+        if layer.diff_id not in self._self_contained:
+            self._self_contained[layer.diff_id] = is_self_contained(layer.listing)
+        return self._self_contained[layer.diff_id]
+
+    def _moved(self, record: Record, handlers: DescHandlers) -> PlainLayer:
+        """Return the layer of *record* written again as a tree difference, so that it may be moved."""
+        links = layer_chain(record, self._ledger.find)
+        chain = [self._plain(link.record, handlers).diff_id for link in links]
+        name = hashlib.sha256(" ".join(map(str, chain)).encode()).hexdigest()
+        key = f"moved-{name}"
+        found = self._store.layers.get(key)
+        if found is None or not self._store.layers.hold(found):
+            old, new = self.tree(links[:-1], handlers), self.tree(links, handlers)
+            with self._store.layers.writing(
+                lambda output: write_layer(old, new, output), derived=True, key=key
+            ) as publish, self._ledger.change():
+                self._store.keep(f"layer:{key}")
+                found = publish()
+        self._self_contained[found.diff_id] = True
+        return self._described(found)
+
+    def _write(self, record: Record, handlers: DescHandlers) -> StoredLayer:
+        """Write the layer of a committed ref, or of a diff, as one tar."""
+        if kind_of(record) is RefKind.DIFF:
+            trees = (
+                self.tree(self._links_of(text_of(record, key)), handlers)
+                for key in (facts.LOWER, facts.UPPER)
+            )
+            old, new = trees
+            return self._publish(record, old, new)
+        base = self.tree(self._links_of(*record.parents), handlers)
+        with self.staged(record, base, handlers) as files:
+            return self._publish(record, base, files)
+
+    def staged(
+        self, record: Record, base: FileSystem, handlers: DescHandlers
+    ) -> WritableFileSystem:
+        """Open the staged changes of a mutable ref, or of its partner, on top of *base*."""
+        directory = self.staging(record)
+        with os_errors(directory):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return WritableFileSystem(base, directory, open_layer=self._open_layer)
+
+    def _publish(self, record: Record, old: FileSystem, new: FileSystem) -> StoredLayer:
+        with self._store.layers.writing(lambda output: write_layer(old, new, output)) as publish:
+            with self._ledger.change() as change:
+                current = self._ledger.find(record.id)
+                layer = publish()
+                for each in (current, self._ledger.partner(current)):
+                    if each is not None:
+                        change.put(with_layer(each, layer))
+        self._self_contained[layer.diff_id] = True
+        return layer
+
+    def _links_of(self, *record_ids: str) -> list[Link]:
+        find = self._ledger.find
+        return layer_chain(find(record_ids[0]), find) if record_ids and record_ids[0] else []
+
+    def _open_layer(self, diff_id: Digest) -> ArchiveData:
+        file = self._store.layers.open(diff_id)
+        return FileData(file, f"{self._store.root}: layer {diff_id}")
+
+    # trees
+
+    def files(self, record: Record, handlers: DescHandlers) -> FileSystem:
+        """Return the root filesystem of a ref, independent of all others; close it."""
+        links = layer_chain(record, self._ledger.find)
+        return open_chain([], base=self.tree(links, handlers), where=str(self._store.root))
+
+    def tree(self, links: Sequence[Link], handlers: DescHandlers) -> FileSystem:
+        """Return the tree of *links*, shared with all who ask for it: fork it to change it."""
+        layers = [self.plain(link, handlers) for link in links]
+        key = tuple(layer.diff_id for layer in layers)
+        with self._lock:
+            for length in range(len(key), -1, -1):
+                base = self._trees.get(key[:length])
+                if base is not None or not length:
+                    break
+            if base is None or length < len(key):
+                where = str(self._store.root)
+                base = open_chain(layers[length:], base=base, where=where)
+                self._trees[key] = base
+            self._trees.move_to_end(key)
+            while len(self._trees) > _TREES:
+                self._trees.popitem(last=False)
+        return base
+
+    # removal
+
+    def drop(self, record: Record) -> None:
+        """Remove the data that only *record*, which is gone, needed: its layer and staged changes."""
+        from tarkit.streams.removal import remove_tree
+
+        if is_mutable(record) or text_of(record, facts.EQUAL_MUTABLE):
+            staging = self.staging(record)
+            if self._ledger.records.get(staging.name) is None and staging.is_dir():
+                with Directory.open(staging.parent) as parent:
+                    remove_tree(parent, staging.name)
+        layer = text_of(record, facts.LAYER)
+        if layer:
+            with self._ledger.change():
+                item = f"layer:{layer}"
+                if not self._ledger.records.needs(item) and not self._store.leases.keeps(item):
+                    self._store.layers.remove(layer)
+
+
+def with_layer(record: Record, layer: StoredLayer) -> Record:
+    """Return *record* with *layer* as its own."""
+    from tarkit.values import replace
+
+    return replace(
+        record,
+        values={**record.values, facts.LAYER: str(layer.diff_id)},
+        contents=record.contents | {layer.item},
+    )

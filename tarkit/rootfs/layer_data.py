@@ -6,7 +6,7 @@ import io
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Protocol
 
 from tarkit.errors import MalformedError, SizeMismatchError
 from tarkit.rootfs.layers import Layers
@@ -21,57 +21,51 @@ from tarkit.tar.member import Member, MemberType
 from tarkit.tar.sparse import SparseContent
 
 
-class Attached(NamedTuple):
-    """Data beside the layers: equal *identity* and offset mean equal content; *label* names it."""
+class StagedData(ArchiveData, Protocol):
+    """Data that belongs to no layer yet, by offset; *label* names it in messages."""
 
-    data: ArchiveData
-    identity: object
     label: str
+
+    def identity(self, offset: int) -> tuple[object, int]:
+        """Return what identifies the content at *offset*; see :meth:`LayerData.identity`."""
+        ...
 
 
 class LayerData:
     """The data of *layers* and of added files, which count as one more layer on top.
 
-    *table* holds the entries of all of them. Attached data has the layer numbers after that.
+    *table* holds the entries of all of them. Staged data counts as yet another layer above.
     """
 
     def __init__(self, layers: Layers, table: Table) -> None:
         self.layers = layers
         self._table = table
         self._added: list[bytes | Path] = []
-        self._attached: list[Attached] = []
+        self._staged: StagedData | None = None
         self._open: dict[int, _SeekableLayer | ForwardData] = {}
         self._is_fork = False
 
-    def fork(self, table: Table) -> LayerData:
-        """Return the data of *table*, a fork; it shares open layers, and closing it leaves them open."""
+    def fork(self, table: Table, staged: StagedData) -> LayerData:
+        """Return the same data with *staged* in addition, for *table*, a fork.
+
+        It shares the open layers, and closing it leaves them open.
+        """
         twin = LayerData(self.layers, table)
-        twin._added, twin._attached = self._added.copy(), self._attached.copy()
+        twin._added, twin._staged = self._added.copy(), staged
         twin._open, twin._is_fork = self._open, True
         return twin
 
-    def attach(self, attached: Attached) -> int:
-        """Add *attached*, and return the layer number for entries whose data it holds."""
-        self._attached.append(attached)
-        return len(self.layers) + len(self._attached)
-
-    def archive(self, layer: int) -> ArchiveData:
-        """Return the data with the layer number *layer*, which is not that of added files."""
-        attached = self._beside(layer)
-        return self._layer(layer) if attached is None else attached.data
+    def archive(self, layer: int) -> ArchiveData | None:
+        """Return the data of layer number *layer*, or None if it is not in a layer."""
+        return self._layer(layer) if layer < len(self.layers) else None
 
     def identity(self, place: DataLocation) -> tuple[object, int]:
-        """Return the layer and the offset of data: places with the same identity have the same content."""
-        attached = self._beside(place.layer)
-        if attached is not None:
-            return attached.identity, place.offset
-        if place.layer == len(self.layers):
+        """Return the layer and the offset of data: equal identities mean equal content."""
+        if place.layer < len(self.layers):
+            return self.layers.layers[place.layer].diff_id, place.offset
+        if place.layer == len(self.layers) or self._staged is None:
             return self._added[place.offset // BLOCK_SIZE], 0
-        return self.layers.layers[place.layer].diff_id, place.offset
-
-    def _beside(self, layer: int) -> Attached | None:
-        number = layer - len(self.layers) - 1
-        return self._attached[number] if number >= 0 else None
+        return self._staged.identity(place.offset)
 
     def add(self, data: bytes | Path) -> DataLocation:
         """Add *data*, or the path of a local file that contains it, and return its location."""
@@ -97,10 +91,6 @@ class LayerData:
         place = node.place
         return io.BytesIO() if place is None else self._open_place(place, node.member)
 
-    def _label(self, layer: int) -> str:
-        attached = self._beside(layer)
-        return self.layers.label(layer) if attached is None else attached.label
-
     def deliver(
         self, rows: Iterable[int], sink: Sink, *, complete: bool = False, parallel: bool = False
     ) -> None:
@@ -123,9 +113,11 @@ class LayerData:
                     sink.store(place, member, _exactly(stream, member.stored))
 
     def _open_place(self, place: DataLocation, member: Member) -> BinaryIO:
-        if place.layer == len(self.layers):
+        if place.layer < len(self.layers):
+            return StoredData(self._layer(place.layer), member, self.layers.label(place.layer))
+        if place.layer == len(self.layers) or self._staged is None:
             return self._open_added(place)
-        return StoredData(self.archive(place.layer), member, self._label(place.layer))
+        return StoredData(self._staged, member, self._staged.label)
 
     def close(self) -> None:
         """Close all open layers."""

@@ -60,7 +60,7 @@ def facts(files: FileSystem) -> dict[str, Any]:
         if meta.type is MemberType.FILE:
             with files.contents.open(node) as stream:
                 fact += (stream.read(),)
-        found[path.decode()] = fact
+        found[path.decode("utf-8", "surrogateescape")] = fact
     return found
 
 

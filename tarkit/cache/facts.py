@@ -25,6 +25,7 @@ EQUAL_MUTABLE = "equalMutable"
 LOWER, UPPER = "lower", "upper"  # of a diff
 LAYER = "layer"  # the key of the plain tar that only this record has
 SNAPSHOT = "snapshot"
+STAGED = "staged"  # whether a mutable ref has staged changes
 DIFF_ID = "diffID"
 CHAIN = "chainID"
 BLOB_CHAIN = "blobChainID"

@@ -237,6 +237,9 @@ class Ledger:
                 change.remove(record_id)
                 if data:
                     self._dropped.append(record)
+                for parent in map(self.records.get, dict.fromkeys(record.parents)):
+                    if parent is not None and not facts.is_mutable(parent):
+                        self._unused(parent)
 
     def _all_holds(self, record_id: str) -> list[Hold]:
         return self.records.every_hold(record_id)
@@ -245,17 +248,17 @@ class Ledger:
         with self.change() as change:
             change.release(hold)
             left = self.records.holds(record.id)
-            mutable = facts.is_mutable(record)
             if hold.note == _USE and not any(each.note == _USE for each in left):
                 self._count_use(record)
-            if left:
-                return
-            if mutable:
-                self._release_mutable(record)
-            else:
-                partner = self.partner(record)
-                if partner is not None:
-                    self._release_mutable(partner)
+            if not left:
+                self._unused(record)
+
+    def _unused(self, record: Record) -> None:
+        """Release the mutable ref of a pair if nothing needs the pair any more."""
+        if not self.records.holds(record.id) and not self.records.children(record.id):
+            mutable = record if facts.is_mutable(record) else self.partner(record)
+            if mutable is not None:
+                self._release_mutable(mutable)
 
     def _release_mutable(self, mutable: Record) -> None:
         """Apply the policy of a mutable ref that is no longer in use."""

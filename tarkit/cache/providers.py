@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
+from typing import BinaryIO
 
 from tarkit.cache import facts
 from tarkit.cache.facts import digest_of, number_of, text_of, texts_of
@@ -46,10 +47,14 @@ class Providers(Closeable):
         handler = self.handler(record, handlers)
         if handler is None:
             raise NeedsRemoteProviderError([descriptor.digest], where=record.id)
-        opened = DescHandler(handler.provider or self._open(handler.location))
         self._store.content.fetch(
-            descriptor.digest, descriptor.size, lambda offset: opened.open(descriptor, offset)
+            descriptor.digest, descriptor.size, lambda offset: self.open(handler, descriptor, offset)
         )
+
+    def open(self, handler: DescHandler, descriptor: Descriptor, offset: int = 0) -> BinaryIO:
+        """Open a blob where *handler* says, from *offset* on, unverified."""
+        opened = DescHandler(handler.provider or self._open(handler.location))
+        return opened.open(descriptor, offset)
 
     def close(self) -> None:
         """Close the locations."""

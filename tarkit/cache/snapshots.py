@@ -6,7 +6,6 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from tarkit.cache import facts
@@ -15,7 +14,7 @@ from tarkit.cache.facts import RefKind, digest_of, is_mutable, kind_of, text_of
 from tarkit.cache.ledger import Ledger
 from tarkit.cache.options import DescHandlers
 from tarkit.cache.providers import Providers
-from tarkit.errors import NeedsRemoteProviderError, NotFoundError
+from tarkit.errors import NeedsRemoteProviderError
 from tarkit.image.digest import Digest
 from tarkit.rootfs.chain import PlainLayer, open_chain
 from tarkit.rootfs.filesystem import FileSystem
@@ -26,9 +25,9 @@ from tarkit.store.layers import StoredLayer
 from tarkit.store.record import Record
 from tarkit.store.store import Store
 from tarkit.streams.directory import Directory
-from tarkit.streams.locking import locked_directory
 from tarkit.streams.os_errors import os_errors
 from tarkit.tar.data import ArchiveData, FileData
+from tarkit.values import replace
 
 STAGING = "staging"
 _TREES = 16  # trees in memory; their layers are columns of about 200 bytes per entry
@@ -43,6 +42,7 @@ class Snapshots:
         self._providers = providers
         self._trees: OrderedDict[tuple[Digest, ...], FileSystem] = OrderedDict()
         self._self_contained: dict[Digest, bool] = {}
+        self._live: dict[str, WritableFileSystem] = {}
         self._lock = threading.RLock()
 
     # state
@@ -108,6 +108,10 @@ class Snapshots:
         for link in layer_chain(record, self._ledger.find):
             self.plain(link, handlers)
 
+    def materialize(self, record: Record, handlers: DescHandlers) -> None:
+        """Write the layer of a committed ref unless it has one."""
+        self._plain(self._ledger.find(record.id), handlers)
+
     def plain(self, link: Link, handlers: DescHandlers) -> PlainLayer:
         """Return the layer of a link, made now if it is missing, for use on the layers below it."""
         layer = self._plain(link.record, handlers)
@@ -163,17 +167,54 @@ class Snapshots:
             old, new = trees
             return self._publish(record, old, new)
         base = self.tree(self._links_of(*record.parents), handlers)
-        with self.staged(record, base, handlers) as files:
+        directory = self.staging(record)
+        if not directory.is_dir():
+            return self._publish(record, base, base)
+        live = self._live.get(directory.name)
+        if live is not None:
+            return self._publish(record, base, live)
+        with self._open_staged(directory, base) as files:
             return self._publish(record, base, files)
 
-    def staged(
-        self, record: Record, base: FileSystem, handlers: DescHandlers
-    ) -> WritableFileSystem:
-        """Open the staged changes of a mutable ref, or of its partner, on top of *base*."""
+    def staged(self, record: Record, handlers: DescHandlers) -> WritableFileSystem:
+        """Open the staged changes of a mutable ref in use; :meth:`settle` closes them."""
         directory = self.staging(record)
-        with os_errors(directory):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return WritableFileSystem(base, directory, open_layer=self._open_layer)
+        if directory.name not in self._live:
+            base = self.tree(self._links_of(*record.parents), handlers)
+            with os_errors(directory):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._live[directory.name] = self._open_staged(directory, base)
+        return self._live[directory.name]
+
+    def sync(self, record: Record) -> tuple[Digest, ...] | None:
+        """Put staged changes on the disk; return other layers that they need, None without changes."""
+        live = self._live.get(self.staging(record).name)
+        if live is None:
+            return () if self.staging(record).is_dir() else None
+        live.sync()
+        return live.needed_layers
+
+    def settle(self, record: Record) -> None:
+        """Close the staged changes of a ref or its partner; they stay on the disk."""
+        live = self._live.pop(self.staging(record).name, None)
+        if live is not None:
+            live.close()
+
+    def discard(self, record: Record) -> None:
+        """Remove the staged changes of a ref or its partner, unless the mutable ref exists."""
+        from tarkit.streams.removal import remove_tree
+
+        directory = self.staging(record)
+        if self._ledger.records.get(directory.name) is None:
+            self.settle(record)
+            if directory.is_dir():
+                with Directory.open(directory.parent) as parent:
+                    with parent.open_directory(directory.name) as opened:
+                        remove_tree(parent, directory.name, opened)
+
+    def _open_staged(self, directory: Path, base: FileSystem) -> WritableFileSystem:
+        forked = open_chain([], base=base, where=str(self._store.root))
+        return WritableFileSystem(forked, directory, open_layer=self._open_layer)
 
     def _publish(self, record: Record, old: FileSystem, new: FileSystem) -> StoredLayer:
         with self._store.layers.writing(lambda output: write_layer(old, new, output)) as publish:
@@ -223,13 +264,8 @@ class Snapshots:
 
     def drop(self, record: Record) -> None:
         """Remove the data that only *record*, which is gone, needed: its layer and staged changes."""
-        from tarkit.streams.removal import remove_tree
-
         if is_mutable(record) or text_of(record, facts.EQUAL_MUTABLE):
-            staging = self.staging(record)
-            if self._ledger.records.get(staging.name) is None and staging.is_dir():
-                with Directory.open(staging.parent) as parent:
-                    remove_tree(parent, staging.name)
+            self.discard(record)
         layer = text_of(record, facts.LAYER)
         if layer:
             with self._ledger.change():
@@ -240,8 +276,6 @@ class Snapshots:
 
 def with_layer(record: Record, layer: StoredLayer) -> Record:
     """Return *record* with *layer* as its own."""
-    from tarkit.values import replace
-
     return replace(
         record,
         values={**record.values, facts.LAYER: str(layer.diff_id)},

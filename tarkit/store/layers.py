@@ -184,10 +184,15 @@ class Layers:
 
     @contextmanager
     def writing(
-        self, write: Callable[[BinaryIO], WrittenTar], *, derived: bool = False
+        self,
+        write: Callable[[BinaryIO], WrittenTar],
+        *,
+        key: str | None = None,
+        derived: bool = False,
     ) -> Iterator[Callable[[], StoredLayer]]:
-        """Let *write* write a plain tar, for the block; the yielded function stores it by its diff ID.
+        """Let *write* write a plain tar; in the block, the yielded function stores it.
 
+        The *key* is its diff ID by default.
         Call it in the transaction that puts a record with the layer, so that it is never garbage.
         """
         with self._open() as layers, PendingFile(layers, read_back=True) as pending:
@@ -196,11 +201,11 @@ class Layers:
                 pending.file.flush()
 
             def publish() -> StoredLayer:
-                key = written.diff_id
-                if self.present(key) is None:
-                    self._write_index(key, key, pending.file, written.listing)
-                    pending.publish(self.path(key).name)
-                return self._record(key, key, written.size, derived=derived)
+                name = key or written.diff_id
+                if not self.path(name).is_file():
+                    self._write_index(name, written.diff_id, pending.file, written.listing)
+                    pending.publish(self.path(name).name)
+                return self._record(name, written.diff_id, written.size, derived=derived)
 
             yield publish
 

@@ -1,0 +1,59 @@
+"""Remove records that an interrupted process, or lost data, left unusable."""
+
+from __future__ import annotations
+
+from tarkit.cache import facts
+from tarkit.cache.cache import Cache
+from tarkit.cache.facts import text_of
+from tarkit.store.record import Record
+
+
+def check(cache: Cache, ref_id: str) -> None:
+    """Check the ref *ref_id* and all that it stands on; remove those that are broken.
+
+    A committed ref whose mutable ref is gone is finalized. Whoever asks for a removed ref then gets
+    :class:`~tarkit.errors.NotFoundError`.
+    """
+    record = cache.ledger.records.get(ref_id)
+    if record is None:
+        cleanup(cache)
+        return
+    parents_are_sound = True
+    for parent in dict.fromkeys(record.parents):
+        check(cache, parent)
+        parents_are_sound &= cache.ledger.records.get(parent) is not None
+    if facts.is_mutable(record):
+        partner = cache.ledger.partner(record)
+        if partner is not None:
+            _settle(cache, partner)
+    elif text_of(record, facts.EQUAL_MUTABLE):
+        record = _settle(cache, record)
+    if not parents_are_sound or cache.snapshots.is_broken(record):
+        cache.ledger.remove(ref_id)
+
+
+def _settle(cache: Cache, record: Record) -> Record:
+    """Complete an interrupted finalization: the layer is there, the staged changes are not."""
+    mutable = cache.ledger.partner(record)
+    lost = mutable is None or cache.snapshots.is_broken(mutable)
+    if lost or (
+        cache.snapshots.layer_of(record) is not None
+        and mutable is not None
+        and mutable.values.get(facts.STAGED)
+        and not cache.snapshots.staging(mutable).is_dir()
+    ):
+        with cache.ledger.change() as change:
+            if mutable is not None:
+                change.remove(mutable.id)
+            return change.update(
+                record.id, {facts.EQUAL_MUTABLE: None}, {facts.EQUAL_MUTABLE: None}
+            )
+    return record
+
+
+def cleanup(cache: Cache) -> None:
+    """Remove the records whose removal was interrupted."""
+    if cache.ledger.records.deleted():
+        with cache.ledger.change() as change:
+            for record in cache.ledger.records.deleted():
+                change.remove(record.id)

@@ -25,6 +25,7 @@ BACKENDS = {
 }
 LOCATION = {*STACK, *BACKENDS}
 ROOTFS = {*STACK} - {"findings", "blobs", "layout", "store"}
+CACHE = {*STACK, "rootfs"}
 FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
@@ -38,6 +39,7 @@ EVERYTHING = {
     "rootfs",
     "ext4",
     "artifacts",
+    "cache",
     "serving",
     "",
 }
@@ -48,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # a daemon speaks in docker archives
     "transports.docker_daemon": {*STACK, "transports.docker_archive"},
     "transports.sniff": LOCATION,  # the transport of a location that names none
-    "transports.location": {*LOCATION, "transports.sniff"},
+    "transports.location": {*LOCATION, "transports.sniff", "rootfs", "cache"},
     "transports": {*LOCATION, "transports.location"},
     "copying": set(STACK),
     "managing": MANAGING,
@@ -57,6 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rootfs": ROOTFS,
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
+    "cache": CACHE,
     "serving": {*LOCATION, *FRONT},
     "testing": {"serving"},
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front

@@ -4,41 +4,55 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tarkit.cache import facts
 from tarkit.cache.facts import digest_of, text_of
-from tarkit.cache.ledger import Ledger
+from tarkit.cache.ledger import Ledger, now
 from tarkit.cache.options import DescHandlers
-from tarkit.cache.providers import Providers
+from tarkit.cache.providers import OpenLocation, Providers
 from tarkit.cache.snapshots import Snapshots
 from tarkit.image.digest import Digest
 from tarkit.store.record import Record
 from tarkit.store.store import Store
 from tarkit.streams.closeable import Closeable
 
-if TYPE_CHECKING:
-    from tarkit.cache.refs import ImmutableRef, Ref
+
+class OpenRef(Protocol):
+    """A ref of this process."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+
+    @property
+    def is_released(self) -> bool: ...  # noqa: D102
+
+    def release(self) -> None: ...  # noqa: D102
 
 
 class Cache(Closeable):
     """The ledger, the snapshots and the providers of *store*, and the refs of this process."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float] = now,
+        open_location: OpenLocation | None = None,
+    ) -> None:
         self.store = store
-        self.providers = Providers(store)
+        self.providers = Providers(store, open_location)
         self.ledger = Ledger(store, clock, self._drop)
         self.snapshots = Snapshots(store, self.ledger, self.providers)
-        self._refs: set[Ref] = set()
+        self._refs: set[OpenRef] = set()
         self._lock = threading.Lock()
         self._locks: dict[object, threading.Lock] = {}
 
-    def opened(self, ref: Ref) -> None:
+    def opened(self, ref: OpenRef) -> None:
         """Note that *ref* is open."""
         with self._lock:
             self._refs.add(ref)
 
-    def closed(self, ref: Ref) -> None:
+    def closed(self, ref: OpenRef) -> None:
         """Note that *ref* is released."""
         with self._lock:
             self._refs.discard(ref)
@@ -52,13 +66,6 @@ class Cache(Closeable):
         """Return the lock that is the same for equal keys."""
         with self._lock:
             return self._locks.setdefault(key, threading.Lock())
-
-    def reference(self, record: Record, handlers: DescHandlers) -> ImmutableRef:
-        """Return a new reference to an immutable record; it does not count as a use."""
-        from tarkit.cache.refs import ImmutableRef
-
-        _, hold = self.ledger.get(record.id, use=False)
-        return ImmutableRef(self, hold, handlers)
 
     def finalize(self, record: Record, handlers: DescHandlers) -> None:
         """Give a committed ref a layer of its own; its mutable ref disappears."""

@@ -92,4 +92,3 @@ def indexes_of(values: dict[str, str], diff_id: str) -> dict[str, str]:
     if diff_id:
         indexes[facts.DIFF_ID] = facts.diff_index(diff_id)
     return indexes
-

@@ -108,5 +108,3 @@ def _all_handlers(refs: Iterable[ImmutableRef], options: RefOptions) -> DescHand
     for ref in refs:
         handlers.update(ref.handlers)
     return {**handlers, **options.handlers}
-
-

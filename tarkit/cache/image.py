@@ -29,7 +29,8 @@ class RefImage:
     def __init__(self, cache: Cache, record: Record, handlers: DescHandlers) -> None:
         self._cache = cache
         self._handlers = handlers
-        self._where = f"store:@{record.id}"
+        self.where = f"store:@{record.id}"
+        self.names: tuple[str, ...] = ()
         self._records: dict[Digest, Record] = {}
         layers, diff_ids = [], []
         for link in layer_chain(record, cache.ledger.find):
@@ -50,7 +51,7 @@ class RefImage:
     def manifest(self, digest: Digest | None = None) -> RawManifest:
         """See :class:`tarkit.protocols.Source`."""
         if digest not in (None, self._raw.digest):
-            raise BlobNotFoundError(f"no manifest {digest}", where=self._where)
+            raise BlobNotFoundError(f"no manifest {digest}", where=self.where)
         return self._raw
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
@@ -64,7 +65,7 @@ class RefImage:
             return store.content.open(descriptor.digest)
         found = store.layers.find(descriptor.digest)
         if found is None:
-            raise BlobNotFoundError(f"no layer {descriptor.digest}", where=self._where)
+            raise BlobNotFoundError(f"no layer {descriptor.digest}", where=self.where)
         return store.layers.open(found.key)
 
     def plain_layer(self, layer: Descriptor, diff_id: Digest) -> PlainLayer | None:

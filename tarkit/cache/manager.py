@@ -10,9 +10,10 @@ from typing import Self
 from tarkit.cache import blobs, combining, facts
 from tarkit.cache.cache import Cache
 from tarkit.cache.facts import RefKind, text_of
-from tarkit.cache.ledger import State, now
+from tarkit.cache.ledger import now
 from tarkit.cache.metadata import RefMetadata
 from tarkit.cache.options import DEFAULTS, DescHandlers, RefOptions
+from tarkit.cache.providers import OpenLocation
 from tarkit.cache.refs import ImmutableRef, MutableRef
 from tarkit.errors import NeedsRemoteProviderError, NotFoundError
 from tarkit.image.descriptor import Descriptor
@@ -26,23 +27,35 @@ class CacheManager(Closeable):
     """The refs in *store*, which it closes; a context manager, safe to use from several threads.
 
     Several processes may have managers of the same store. Closing a manager releases its refs.
-    *clock* returns the time in seconds since the epoch.
+    *open_location* opens the locations that are stored with lazy refs, for example
+    :func:`tarkit.open_source`, with credentials if necessary. *clock* returns the time in seconds since
+    the epoch.
     """
 
-    def __init__(self, store: Store, *, clock: Callable[[], float] = now) -> None:
-        self._cache = Cache(store, clock)
+    def __init__(
+        self,
+        store: Store,
+        *,
+        open_location: OpenLocation | None = None,
+        clock: Callable[[], float] = now,
+    ) -> None:
+        self._cache = Cache(store, clock, open_location)
         self.store = store
         if store.writable:
             self._cache.ledger.bury()
 
     @classmethod
-    def open(cls, root: str | Path, *, clock: Callable[[], float] = now) -> Self:
+    def open(
+        cls,
+        root: str | Path,
+        *,
+        open_location: OpenLocation | None = None,
+        clock: Callable[[], float] = now,
+    ) -> Self:
         """Open the store at *root*, or create it; raises as :meth:`tarkit.store.store.Store.open`."""
-        return cls(Store.open(root), clock=clock)
+        return cls(Store.open(root), open_location=open_location, clock=clock)
 
-    def new(
-        self, parent: ImmutableRef | None = None, options: RefOptions = DEFAULTS
-    ) -> MutableRef:
+    def new(self, parent: ImmutableRef | None = None, options: RefOptions = DEFAULTS) -> MutableRef:
         """Create a mutable ref with the content of *parent*, or empty; *parent* is finalized.
 
         Raises :class:`~tarkit.errors.NeedsRemoteProviderError` if layers of *parent* are missing,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from tarkit.cache import facts
 from tarkit.cache.facts import CachePolicy, RecordType, RefKind, number_of, text_of, texts_of
@@ -53,7 +53,7 @@ class RefMetadata:
     @property
     def created_at(self) -> datetime:
         """The time of creation."""
-        return datetime.fromtimestamp(number_of(self.record, facts.CREATED), timezone.utc)
+        return datetime.fromtimestamp(number_of(self.record, facts.CREATED), UTC)
 
     @created_at.setter
     def created_at(self, time: datetime) -> None:
@@ -63,7 +63,7 @@ class RefMetadata:
     def last_used_at(self) -> datetime | None:
         """The end of the last use, or None if the ref was never used."""
         used = number_of(self.record, facts.USED)
-        return datetime.fromtimestamp(used, timezone.utc) if used else None
+        return datetime.fromtimestamp(used, UTC) if used else None
 
     @property
     def usage_count(self) -> int:

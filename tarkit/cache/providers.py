@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from typing import BinaryIO
 
 from tarkit.cache import facts
@@ -17,12 +18,19 @@ from tarkit.store.record import Record
 from tarkit.store.store import Store
 from tarkit.streams.closeable import Closeable
 
+OpenLocation = Callable[[str], AbstractContextManager[Source]]
+"""Opens the image at a location, as :func:`tarkit.open_source` does."""
+
 
 class Providers(Closeable):
-    """Fetches blobs into *store*; keeps the locations that it opens until it is closed."""
+    """Fetches blobs into *store*; keeps the locations that *open_location* opens until it is closed.
 
-    def __init__(self, store: Store) -> None:
+    Without *open_location*, only handlers with an open provider count.
+    """
+
+    def __init__(self, store: Store, open_location: OpenLocation | None) -> None:
         self._store = store
+        self._open_location = open_location
         self._stack = ExitStack()
         self._sources: dict[str, Source] = {}
         self._lock = threading.Lock()
@@ -31,10 +39,11 @@ class Providers(Closeable):
         """Return the handler of a record's blob, or None if nothing provides it."""
         digest = digest_of(record, facts.BLOB)
         given = handlers.get(digest) if digest is not None else None
-        if given is not None and (given.provider is not None or given.location):
+        if given is not None and given.provider is not None:
             return given
-        location = text_of(record, facts.LOCATION)
-        return DescHandler(None, location) if location else None
+        location = given.location if given is not None else ""
+        location = location or text_of(record, facts.LOCATION)
+        return DescHandler(None, location) if location and self._open_location else None
 
     def fetch(self, record: Record, handlers: DescHandlers) -> None:
         """Store the blob of a record unless it is present.
@@ -48,7 +57,9 @@ class Providers(Closeable):
         if handler is None:
             raise NeedsRemoteProviderError([descriptor.digest], where=record.id)
         self._store.content.fetch(
-            descriptor.digest, descriptor.size, lambda offset: self.open(handler, descriptor, offset)
+            descriptor.digest,
+            descriptor.size,
+            lambda offset: self.open(handler, descriptor, offset),
         )
 
     def open(self, handler: DescHandler, descriptor: Descriptor, offset: int = 0) -> BinaryIO:
@@ -62,11 +73,11 @@ class Providers(Closeable):
         self._sources.clear()
 
     def _open(self, location: str) -> Source:
-        from tarkit.transports.location import open_source
-
+        assert self._open_location is not None
         with self._lock:
             if location not in self._sources:
-                self._sources[location] = self._stack.enter_context(open_source(location))
+                opened = self._open_location(location)
+                self._sources[location] = self._stack.enter_context(opened)
             return self._sources[location]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from tarkit.cache import blobs, facts
+from tarkit.cache.cache import Cache
 from tarkit.cache.chains import Link, layer_chain
 from tarkit.cache.image import RefImage
 from tarkit.cache.metadata import RefMetadata
@@ -23,9 +24,6 @@ from tarkit.rootfs.writable.filesystem import WritableFileSystem
 from tarkit.store.record import Record
 from tarkit.store.records import Hold
 from tarkit.values import replace
-
-if TYPE_CHECKING:
-    from tarkit.cache.cache import Cache
 
 
 class Ref(RefMetadata):
@@ -141,7 +139,11 @@ class ImmutableRef(Ref):
     def layer_chain(self) -> RefList:
         """Return a new reference to each layer, lowest first; release the list."""
         links = layer_chain(self._current(), self._ledger.find)
-        return RefList(self._cache.reference(link.record, self._handlers) for link in links)
+        return RefList(self._other(link.record.id) for link in links)
+
+    def _other(self, record_id: str) -> ImmutableRef:
+        _, hold = self._ledger.get(record_id, use=False)
+        return ImmutableRef(self._cache, hold, self._handlers)
 
     def file_list(self) -> list[str]:
         """Return the paths of the layer that the ref adds, sorted, without slash at the start.
@@ -153,7 +155,9 @@ class ImmutableRef(Ref):
         if not links or links[-1].record.id != record.id:
             return []
         plain = self._cache.snapshots.plain(Link(record, False), self._handlers)
-        names = {name.strip(b"/").decode("utf-8", "surrogateescape") for name in plain.listing.names}
+        names = {
+            name.strip(b"/").decode("utf-8", "surrogateescape") for name in plain.listing.names
+        }
         return sorted(names - {"", "."})
 
     def set_blob(self, descriptor: Descriptor) -> None:
@@ -250,9 +254,7 @@ class MutableRef(Ref):
             with self._ledger.change() as change:
                 if values:
                     change.put(
-                        replace(
-                            self.record, values={**record.values, **values}, contents=contents
-                        )
+                        replace(self.record, values={**record.values, **values}, contents=contents)
                     )
                 committed, hold = self._ledger.commit(self._hold)
             self._released = True

@@ -76,7 +76,13 @@ class _Chain:
     """Finds or makes the blob of each layer of a chain, from the lowest on."""
 
     def __init__(
-        self, cache: Cache, handlers: DescHandlers, wanted: Compression, *, create: bool, force: bool
+        self,
+        cache: Cache,
+        handlers: DescHandlers,
+        wanted: Compression,
+        *,
+        create: bool,
+        force: bool,
     ) -> None:
         self._cache = cache
         self._handlers = handlers
@@ -90,7 +96,10 @@ class _Chain:
         descriptor = descriptor_of(record)
         diff_id = digest_of(record, facts.DIFF_ID)
         if descriptor is not None and diff_id is not None:
-            if not self.force or media_types.layer_compression(descriptor.media_type) is self._wanted:
+            if (
+                not self.force
+                or media_types.layer_compression(descriptor.media_type) is self._wanted
+            ):
                 return _annotated(descriptor, diff_id)
             return self._variant(record, diff_id, descriptor.media_type)
         if not self._create:

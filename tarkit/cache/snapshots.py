@@ -149,9 +149,12 @@ class Snapshots:
         found = self._store.layers.get(key)
         if found is None or not self._store.layers.hold(found):
             old, new = self.tree(links[:-1], handlers), self.tree(links, handlers)
-            with self._store.layers.writing(
-                lambda output: write_layer(old, new, output), derived=True, key=key
-            ) as publish, self._ledger.change():
+            with (
+                self._store.layers.writing(
+                    lambda output: write_layer(old, new, output), derived=True, key=key
+                ) as publish,
+                self._ledger.change(),
+            ):
                 self._store.keep(f"layer:{key}")
                 found = publish()
         self._self_contained[found.diff_id] = True

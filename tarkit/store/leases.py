@@ -98,7 +98,9 @@ class Leases:
 
     def keeps(self, item: str) -> bool:
         """Return whether a lease that has not ended has *item*."""
-        leases = {row[0] for row in self._database.rows("SELECT lease FROM leased WHERE item = ?", item)}
+        leases = {
+            row[0] for row in self._database.rows("SELECT lease FROM leased WHERE item = ?", item)
+        }
         return bool(leases) and any(lease.id in leases for lease in self.all())
 
     def sweep(self) -> None:

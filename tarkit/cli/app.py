@@ -37,6 +37,7 @@ COMMANDS = (
     "squashfs",
     "erofs",
     "serve",
+    "store",
     "login",
     "logout",
 )

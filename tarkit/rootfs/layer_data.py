@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from tarkit.errors import MalformedError, SizeMismatchError
+from tarkit.errors import MalformedError, SizeMismatchError, TarkitError
 from tarkit.rootfs.layers import Layers
 from tarkit.rootfs.node import Node
 from tarkit.rootfs.passes import Sink, deliver
@@ -90,6 +91,27 @@ class LayerData:
         """Open the stored data of *node* as :meth:`open` does: without the holes of a sparse file."""
         place = node.place
         return io.BytesIO() if place is None else self._open_place(place, node.member)
+
+    def is_intact(self, node: Node) -> bool:
+        """Return whether the data of the file *node* matches its own digest, known from a store.
+
+        Then :meth:`open` returns verified content; otherwise verify the whole layer.
+        """
+        place = node.place
+        plain = self.layers.plain(place.layer) if place and place.layer < len(self.layers) else None
+        if plain is None or place is None:
+            return False
+        expected = plain.file_digest(self._table.position(node.row))
+        if expected is None:
+            return False
+        hasher = hashlib.sha256()
+        with StoredData(self._layer(place.layer), node.member, "") as data:
+            try:
+                for chunk in chunks_of(data):
+                    hasher.update(chunk)
+            except TarkitError:  # truncated
+                return False
+        return hasher.digest() == expected
 
     def deliver(
         self, rows: Iterable[int], sink: Sink, *, complete: bool = False, parallel: bool = False

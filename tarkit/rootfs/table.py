@@ -150,6 +150,10 @@ class Table:
             yield part.layer, array("q", dict.fromkeys(ordered[at:end]))
             at = end
 
+    def position(self, row: int) -> int:
+        """Return the position of the entry *row* in the listing of its layer."""
+        return row - self.part(row).first
+
     def row_at(self, layer: int, position: int) -> int:
         """Return the row of the entry at *position* in the listing of *layer*."""
         return self._of_layer(layer).first + position

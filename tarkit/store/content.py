@@ -7,19 +7,22 @@ loss. A blob that another tool wrote into ``blobs/`` counts as well.
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from tarkit.blobs.store import BlobStore
-from tarkit.errors import BlobNotFoundError, VerificationError
+from tarkit.errors import BlobNotFoundError, UnsafePathError, VerificationError
 from tarkit.image.digest import Digest, blob_name
 from tarkit.store.database import Database
 from tarkit.store.ingest import Ingest
+from tarkit.store.links import move_aside, replace_by_link
 from tarkit.streams.atomic import PendingFile
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.directory import Directory
@@ -29,7 +32,6 @@ from tarkit.streams.verify import VerifyingReader
 from tarkit.values import dataclass
 
 DIRECTORY = "content"
-QUARANTINE = "quarantine"
 
 Fetch = Callable[[int], BinaryIO]
 """Opens a blob at a byte offset, for example by a request with a range."""
@@ -99,14 +101,17 @@ class Content:
         self._keep(str(digest))
         return self.size(digest)  # again: it may have been removed before
 
-    def ingest(self, digest: Digest, size: int | None = None) -> Ingest:
+    def ingest(
+        self, digest: Digest, size: int | None = None, *, patience: float = math.inf
+    ) -> Ingest:
         """Open the ingest of a blob, a context manager, where an earlier one stopped.
 
         The blob stays while this store is open, then as long as a name, record or lease needs it.
-        Waits if another process is writing the same blob.
+        Waits if another process is writing the same blob; raises :class:`LockedError` after
+        *patience* seconds.
         """
         self._keep(str(digest))
-        return Ingest(self.root, self.path(digest), digest, size, self._added)
+        return Ingest(self.root, self.path(digest), digest, size, self._added, patience)
 
     def fetch(self, digest: Digest, size: int | None, fetch: Fetch) -> None:
         """Store a blob unless it is present; *fetch* opens it at the first missing byte.
@@ -159,6 +164,16 @@ class Content:
     def is_arriving(self, digest: Digest) -> bool:
         """Return whether a stream of this process is storing the blob: then read that instead."""
         return self._arriving[digest] > 0
+
+    def adopt(self, digest: Digest) -> None:
+        """Make sure that a blob is in ``content/`` and in the database, for ``repair``."""
+        path = self.path(digest)
+        if not path.is_file():
+            with os_errors(path):
+                path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                replace_by_link(self._public.path(digest), path)
+        if not self._database.rows("SELECT 1 FROM blobs WHERE digest = ?", str(digest)):
+            self._added(digest, path.stat().st_size)
 
     def walk(self) -> Iterator[Digest]:
         """Yield the digests of all blobs, in order."""
@@ -236,22 +251,24 @@ class Content:
 
         Return None if the blob is missing or intact.
         """
-        with suppress(BlobNotFoundError), self.reader(digest) as reader:
-            try:
+        try:
+            with self.reader(digest) as reader:
                 reader.verify()
-            except VerificationError:
-                return self._move_aside(digest)
+        except BlobNotFoundError:
+            return None
+        except (VerificationError, UnsafePathError):
+            return self._move_aside(digest)
         return None
 
     def _move_aside(self, digest: Digest) -> Path:
-        target = self.root / QUARANTINE / f"{digest.algorithm}-{digest.hex}"
-        with os_errors(target):
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            for path in (self.root / blob_name(digest), self.path(digest)):
-                if path.is_file():
-                    path.replace(target)
+        """Move the blob, or whatever has its name, from both of its places."""
+        moved = [
+            move_aside(self.root, path)
+            for path in (self.root / blob_name(digest), self.path(digest))
+            if os.path.lexists(path)
+        ]
         self.remove(digest)
-        return target
+        return moved[-1]
 
     def _own(self) -> Iterator[Digest]:
         for path in (self.root / DIRECTORY).glob("*/*"):

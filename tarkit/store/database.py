@@ -9,8 +9,8 @@ so two processes never deadlock: the second one waits.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +36,10 @@ _REPAIR = "run: tarkit store repair"
 
 
 class Database(Closeable):
-    """The database at *path*, opened on first use.
+    """The database at *path*, opened on first use; *on_open* is called before.
 
-    If *writable*, it is created or migrated if necessary. Threads may share it; transactions of one
+    If *writable*, it is migrated if necessary. It is never created by accident, since an empty one
+    would make everything garbage: :meth:`create` does that. Threads may share it; transactions of one
     thread nest, and the outermost commits. Do not use it in a forked child.
 
     Every method raises :class:`MalformedError` if the file is damaged, :class:`UnsupportedError` if
@@ -46,12 +47,21 @@ class Database(Closeable):
     *writable*, :class:`LockedError` if another process does not finish, and :class:`NoSpaceError`.
     """
 
-    def __init__(self, path: Path, *, writable: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, writable: bool = True, on_open: Callable[[], object] = lambda: None
+    ) -> None:
         self.path = path
+        self._on_open = on_open
         self.writable = writable
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.RLock()
         self._depth = 0
+
+    def create(self) -> None:
+        """Create the database unless it exists."""
+        with self._lock, self.errors():
+            if self._connection is None:
+                self._connection = self._open("rwc")
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -77,9 +87,15 @@ class Database(Closeable):
         """The version of the schema."""
         return int(self.rows("PRAGMA user_version")[0][0])
 
-    def check(self) -> list[str]:
-        """Return the problems that SQLite finds in the whole file."""
-        return [str(text) for (text,) in self.rows("PRAGMA integrity_check(20)") if text != "ok"]
+    def check(self, *, quick: bool = False) -> list[str]:
+        """Return the problems that SQLite finds in the whole file; not in indexes if *quick*."""
+        pragma = "quick_check" if quick else "integrity_check"
+        return [str(text) for (text,) in self.rows(f"PRAGMA {pragma}(20)") if text != "ok"]
+
+    def require_sound(self) -> None:
+        """Raise :class:`MalformedError` if SQLite finds a problem."""
+        for problem in self.check(quick=True):
+            raise self._damaged(problem)
 
     def close(self) -> None:
         """Close the connection."""
@@ -90,8 +106,8 @@ class Database(Closeable):
 
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._errors():
-            connection = self._connection or self._open()
+        with self._lock, self.errors():
+            connection = self._connection or self._open("rw" if self.writable else "ro")
             if self._depth:
                 if kind == "IMMEDIATE" and not self._writing:
                     raise RuntimeError("a write transaction inside a read transaction")
@@ -109,27 +125,27 @@ class Database(Closeable):
             finally:
                 self._depth = 0
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, mode: str) -> sqlite3.Connection:
         import sqlite3
 
-        if not self.writable and not self.path.exists():
+        if mode != "rwc" and not self.path.is_file():
             raise PathNotFoundError("the store has no database", where=str(self.path), hint=_REPAIR)
-        mode = "rwc" if self.writable else "ro"
+        self._on_open()
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={mode}",
+            _uri(self.path, mode),
             uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False,
         )  # fmt: skip
         try:
-            self._prepare(connection)
+            self._prepare(connection, create=mode == "rwc")
         except BaseException:
             connection.close()
             raise
         self._connection = connection
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _prepare(self, connection: sqlite3.Connection, *, create: bool) -> None:
         found = _number(connection, "user_version")
-        self._require_ours(connection, found)
+        self._require_ours(connection, found, create=create)
         if not self.writable:
             if found < VERSION:
                 raise UnsupportedError(
@@ -139,18 +155,19 @@ class Database(Closeable):
             return
         # the file survives kill -9 with any setting; NORMAL also syncs before the journal ends
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        # the journal stays, so that a full disk can still be pruned
+        connection.execute("PRAGMA journal_mode = PERSIST")
         if found < VERSION:
             self._migrate(connection)
 
-    def _require_ours(self, connection: sqlite3.Connection, found: int) -> None:
+    def _require_ours(self, connection: sqlite3.Connection, found: int, *, create: bool) -> None:
         if found > VERSION:
             raise UnsupportedError(
                 f"the database has schema {found}, this tarkit knows {VERSION}",
                 where=str(self.path), hint="use a newer tarkit",
             )  # fmt: skip
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables and _number(connection, "application_id") != _APPLICATION:
+        if (tables or not create) and _number(connection, "application_id") != _APPLICATION:
             raise MalformedError("not the database of a store", where=str(self.path), hint=_REPAIR)
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
@@ -173,13 +190,16 @@ class Database(Closeable):
                     connection.execute("COMMIT")
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
+        """Convert errors of SQLite in the block to those of this class."""
         import sqlite3
 
         try:
             yield
         except sqlite3.Error as error:
             raise self._error(error) from error
+        except UnicodeDecodeError as error:  # text in a damaged row
+            raise self._damaged("text that is not UTF-8") from error
 
     def _error(self, error: sqlite3.Error) -> TarkitError:
         where = str(self.path)
@@ -192,7 +212,32 @@ class Database(Closeable):
             return RefusedError("the database is read-only", where=where)
         if code.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PERM", "SQLITE_AUTH")):
             return TransportError(f"cannot read or write the database ({error})", where=where)
-        return MalformedError(f"the database is damaged ({error})", where=where, hint=_REPAIR)
+        return self._damaged(str(error))
+
+    def _damaged(self, reason: str) -> MalformedError:
+        return MalformedError(
+            f"the database is damaged ({reason})", where=str(self.path), hint=_REPAIR
+        )
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy the database *source*, of any version and possibly in use, to the new file *target*.
+
+    Raises as :class:`Database` for one that is damaged.
+    """
+    import sqlite3
+
+    database = Database(source, writable=False)
+    with (
+        database.errors(),
+        closing(sqlite3.connect(_uri(source, "ro"), uri=True, timeout=PATIENCE)) as old,
+        closing(sqlite3.connect(_uri(target, "rwc"), uri=True)) as new,
+    ):
+        old.backup(new)
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"{path.absolute().as_uri()}?mode={mode}"
 
 
 def _number(connection: sqlite3.Connection, name: str) -> int:

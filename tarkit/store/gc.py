@@ -11,10 +11,12 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from tarkit.errors import NoSpaceError
 from tarkit.image.digest import Digest
 from tarkit.store import ingest
-from tarkit.store.content import QUARANTINE, Blob
+from tarkit.store.content import Blob
 from tarkit.store.layers import StoredLayer
+from tarkit.store.links import QUARANTINE
 from tarkit.store.store import Store
 from tarkit.streams.locking import is_locked
 from tarkit.values import dataclass
@@ -74,9 +76,22 @@ def collect(
     """Remove what no root needs; return it. For parameters and errors see :func:`plan`.
 
     Copies may run at the same time: what they use is leased to their processes. Programs that
-    write to the directory without its lock, such as skopeo, must not.
+    write to the directory without its lock, such as skopeo, must not. On a full disk, unfinished
+    downloads and derived layers go first.
     """
+    try:
+        return _collect(store, roots, derived, only)
+    except NoSpaceError:
+        _remove_leftovers(store.root, age=0)
+        store.layers.remove_derived_files()
+        return _collect(store, roots, derived, only)
+
+
+def _collect(
+    store: Store, roots: Iterable[str], derived: bool, only: Collection[Digest] | None
+) -> Garbage:
     with store.names.locked(), store.database.write():
+        store.database.require_sound()
         store.sweep()
         garbage = plan(store, roots=roots, derived=derived, only=only)
         for layer in garbage.layers:
@@ -86,7 +101,7 @@ def collect(
         if only is None:
             store.names.tidy(store.names.reachable())
             store.layers.remove_unrecorded()
-            _remove_leftovers(store.root)
+            _remove_leftovers(store.root, age=_AGE)
     return garbage
 
 
@@ -106,11 +121,11 @@ def _plain_of(store: Store, kept: Collection[str]) -> set[Digest]:
     return {Digest.parse(diff_id) for digest, diff_id in rows if digest in kept}
 
 
-def _remove_leftovers(root: Path) -> None:
-    """Remove old remains of interrupted downloads, and old corrupt blobs."""
-    before = time.time() - _AGE
+def _remove_leftovers(root: Path, *, age: float) -> None:
+    """Remove remains of interrupted downloads, and corrupt blobs, that are *age* seconds old."""
+    before = time.time() - age
     for name in (ingest.DIRECTORY, QUARANTINE):
         for path in (root / name).glob("*"):
             with suppress(OSError):
-                if path.stat().st_mtime < before and not is_locked(path):
+                if path.stat().st_mtime <= before and not is_locked(path):
                     path.unlink()

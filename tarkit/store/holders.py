@@ -23,15 +23,11 @@ class Holder(Closeable):
     """This process's open store; ``id`` is the name of its file in *root*/holders."""
 
     def __init__(self, root: Path) -> None:
-        self.id = os.urandom(8).hex()
-        self._path = root / DIRECTORY / self.id
-        with os_errors(self._path):
-            self._path.parent.mkdir(mode=0o700, exist_ok=True)
-            # locked before it has its name: a file under a name is locked, or its holder is dead
-            hidden = self._path.with_name(f".{self.id}")
-            self._file = os.open(hidden, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
-            _lock(self._file)
-            hidden.rename(self._path)
+        directory = root / DIRECTORY
+        with os_errors(directory):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            self._path, self._file = _locked(directory)
+        self.id = self._path.name
 
     def close(self) -> None:
         """End the holder: all that it held is free."""
@@ -39,6 +35,25 @@ class Holder(Closeable):
             self._path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = -1
+
+
+def _locked(directory: Path) -> tuple[Path, int]:
+    """Create a locked file in *directory*; return its path and descriptor."""
+    while True:
+        name = os.urandom(8).hex()
+        # locked before it has its name: a file under a name is locked, or its holder is dead
+        hidden, path = directory / f".{name}", directory / name
+        file = os.open(hidden, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            _lock(file)
+            hidden.rename(path)
+        except FileNotFoundError:  # sweep() was faster than the lock, so try again
+            os.close(file)
+        except BaseException:
+            os.close(file)
+            raise
+        else:
+            return path, file
 
 
 def is_alive(root: Path, holder: str) -> bool:
@@ -57,7 +72,7 @@ def sweep(root: Path) -> None:
     """Remove the files of dead holders."""
     directory = root / DIRECTORY
     for path in directory.iterdir() if directory.is_dir() else ():
-        if not path.name.startswith(".") and not is_alive(root, path.name):
+        if not is_alive(root, path.name):
             path.unlink(missing_ok=True)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from tarkit.errors import DigestMismatchError, SizeMismatchError
+from tarkit.errors import DigestMismatchError, NoSpaceError, SizeMismatchError
 from tarkit.image.digest import Digest
 from tarkit.streams.atomic import FILE_MODE
 from tarkit.streams.chunks import Readable, chunks_of, write_all
@@ -27,7 +27,7 @@ DIRECTORY = "ingest"
 class Ingest(Closeable):
     """The blob *digest* of *size* bytes on its way to *target*; made by ``Content.ingest``.
 
-    ``offset`` is the number of bytes that are already here, and ``exists`` is true if the blob was
+    ``offset`` is the number of bytes that are already in the file ``path``, and ``exists`` is true if the blob was
     complete after all. Closing it keeps the bytes for the next attempt.
     """
 
@@ -38,17 +38,18 @@ class Ingest(Closeable):
         digest: Digest,
         size: int | None,
         on_commit: Callable[[Digest, int], object],
+        patience: float,
     ) -> None:
         self.digest = digest
         self._size = size
         self._target = target
         self._on_commit = on_commit
-        self._path = root / DIRECTORY / f"{digest.algorithm}-{digest.hex}"
+        self.path = root / DIRECTORY / f"{digest.algorithm}-{digest.hex}"
         self._hasher = hashlib.new(digest.algorithm)
         self.offset = 0
-        with os_errors(self._path):
-            self._path.parent.mkdir(mode=0o700, exist_ok=True)
-            self._file: BinaryIO = locked_file(self._path)
+        with os_errors(self.path):
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            self._file: BinaryIO = locked_file(self.path, patience)
             try:
                 self.exists = target.is_file()
                 if not self.exists:
@@ -66,19 +67,27 @@ class Ingest(Closeable):
 
     def restart(self) -> None:
         """Drop the bytes that are here, for a source that cannot continue."""
-        with os_errors(self._path):
+        with os_errors(self.path):
             self._file.seek(0)
             self._file.truncate()
         self._hasher = hashlib.new(self.digest.algorithm)
         self.offset = 0
 
     def append(self, data: bytes) -> None:
-        """Append *data*; raises :class:`SizeMismatchError` if the blob becomes too large."""
+        """Append *data*.
+
+        Raises :class:`SizeMismatchError` if the blob becomes too large, and :class:`NoSpaceError`;
+        both drop the bytes.
+        """
         if self._size is not None and self.offset + len(data) > self._size:
             self._discard()
             raise SizeMismatchError(self._size, self.offset + len(data), where=str(self.digest))
-        with os_errors(self._path):
-            write_all(self._file, data)
+        try:
+            with os_errors(self.path):
+                write_all(self._file, data)
+        except NoSpaceError:
+            self._discard()  # a full disk needs the space for something else
+            raise
         self._hasher.update(data)
         self.offset += len(data)
 
@@ -105,7 +114,7 @@ class Ingest(Closeable):
                 os.fchmod(self._file.fileno(), FILE_MODE)
             os.fsync(self._file.fileno())
             self._target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._path.replace(self._target)
+            self.path.replace(self._target)
             with Directory.open(self._target.parent) as directory:
                 directory.sync()
         self.exists = True
@@ -113,13 +122,13 @@ class Ingest(Closeable):
 
     def _discard(self) -> None:
         self.restart()
-        with os_errors(self._path):
-            self._path.unlink(missing_ok=True)
+        with os_errors(self.path):
+            self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """End the attempt; the bytes stay unless the blob is complete."""
         if not self._file.closed:
-            with os_errors(self._path):
-                if (self.exists or not self.offset) and still_names(self._path, self._file):
-                    self._path.unlink()
+            with os_errors(self.path):
+                if (self.exists or not self.offset) and still_names(self.path, self._file):
+                    self.path.unlink()
                 self._file.close()

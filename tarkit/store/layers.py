@@ -31,6 +31,7 @@ from tarkit.streams.os_errors import os_errors
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.data import FileData
 from tarkit.tar.listing import Listing
+from tarkit.tar.listing_file import pack, unpack
 from tarkit.tar.reader import TarReader
 from tarkit.values import dataclass
 
@@ -130,8 +131,6 @@ class Layers:
         Otherwise the tar is parsed again, and the index written again if the store is writable.
         Raises :class:`MalformedError` if the tar is broken.
         """
-        from tarkit.tar.listing_file import unpack
-
         with suppress(MalformedError, PathNotFoundError):
             return unpack(read_file(self._path(layer.key, "idx"), _INDEX_LIMIT), layer.diff_id)
         with self.open(layer.key) as file:
@@ -217,6 +216,14 @@ class Layers:
                 with os_errors(path):
                     path.unlink(missing_ok=True)
 
+    def remove_derived_files(self) -> None:
+        """Remove the plain tars of derived layers without touching the database."""
+        for layer in self.all():
+            if layer.derived:
+                for kind in ("tar", "idx", "sum"):
+                    with os_errors(self._root):
+                        self._path(layer.key, kind).unlink(missing_ok=True)
+
     def remove_unrecorded(self) -> None:
         """Remove files of layers that the database does not have, as a killed process leaves them."""
         with self._database.write():
@@ -232,6 +239,33 @@ class Layers:
         """Set the last use of a layer to now."""
         with self._database.write() as connection:
             connection.execute("UPDATE layers SET used = ? WHERE key = ?", (time.time(), str(key)))
+
+    def recover(self, key: str) -> StoredLayer:
+        """Check a plain tar and its index, and record it in the database, for ``repair``.
+
+        Raises :class:`VerificationError` if the tar is not the one that was stored.
+        """
+        known = self.get(key)
+        expected = known.diff_id if known else _digest(key)
+        with VerifyingReader(self.open(key), digest=expected) as reader:
+            reader.verify()
+            diff_id, size = reader.digest, reader.size
+        if known is None:
+            if expected is None and (index := self._path(key, "idx")).is_file():
+                unpack(read_file(index, _INDEX_LIMIT), diff_id)
+            known = self._record(key, diff_id, size, derived=self.is_derived(key))
+        self.listing(known)
+        return known
+
+    def is_derived(self, key: str) -> bool:
+        """Return whether a blob can recreate the layer."""
+        diff_id = _digest(key)
+        return diff_id is not None and bool(self._content.with_diff_id(diff_id))
+
+    def missing(self) -> list[StoredLayer]:
+        """Return the layers in the database whose plain tars are missing."""
+        layers = map(_layer, self._database.rows(f"{_SELECT} ORDER BY key"))
+        return [layer for layer in layers if not self.path(layer.key).is_file()]
 
     def files(self) -> Iterator[str]:
         """Yield the keys of all plain tars on disk, in order."""
@@ -300,6 +334,11 @@ _SELECT = "SELECT key, diff_id, size, derived, used FROM layers"
 def _layer(row: tuple[str, str, int, int, float]) -> StoredLayer:
     key, diff_id, size, derived, used = row
     return StoredLayer(key, Digest.parse(diff_id), size, bool(derived), used)
+
+
+def _digest(key: str) -> Digest | None:
+    """Return *key* as a diff ID, or None if it is a key of a cache."""
+    return Digest.from_parts(*key.split(":", 1)) if ":" in key else None
 
 
 def _key(name: str) -> str:

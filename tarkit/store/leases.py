@@ -14,6 +14,9 @@ from tarkit.store.holders import is_alive
 from tarkit.store.record import check_id
 from tarkit.values import dataclass
 
+PULLED = "pulled"
+"""The lease of blobs that copies stored on their way: ``prune`` removes them by their last use."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:

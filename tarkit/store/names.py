@@ -6,9 +6,8 @@ reads the directory finds complete images at any moment.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +22,7 @@ from tarkit.layout.entries import with_entries
 from tarkit.layout.layout import INDEX_FILE, Layout, LayoutImage
 from tarkit.layout.reachable import reachable_from_index
 from tarkit.store.content import Content
+from tarkit.store.links import replace_by_link
 from tarkit.streams.atomic import write_file
 from tarkit.streams.directory import Directory
 from tarkit.streams.files import read_file
@@ -108,6 +108,14 @@ class Names:
         layout = self.layout()
         return reachable_from_index(layout, layout.index)
 
+    def is_public(self, digest: Digest) -> bool:
+        """Return whether other tools find the blob."""
+        return (self._root / blob_name(digest)).is_file()
+
+    def relink(self, layout: Layout) -> None:
+        """Link the content of the named images of *layout* again, for ``repair``."""
+        self._link(reachable_from_index(layout, layout.index, strict=False), ())
+
     def tidy(self, reachable: set[Digest]) -> None:
         """Remove public links to anything but *reachable*; what only another tool wrote is kept."""
         for digest in BlobStore(self._root).digests():
@@ -127,7 +135,7 @@ class Names:
                 continue
             with os_errors(public):
                 public.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-                _replace_by_link(source, public)
+                replace_by_link(source, public)
             linked.add(public.parent)
         for parent in linked:
             with os_errors(parent), Directory.open(parent) as directory:
@@ -141,27 +149,3 @@ class Names:
 
     def _write(self, directory: Directory, index: Index) -> None:
         write_file(directory, INDEX_FILE, index.serialize().data)
-
-
-def _replace_by_link(source: Path, public: Path) -> None:
-    """Make *public* the same file as *source*; copy it if the filesystem has no hard links."""
-    if public.exists() and public.samefile(source):
-        return
-    temporary = public.with_name(f".tarkit-{os.urandom(8).hex()}")
-    try:
-        with suppress(FileNotFoundError):
-            _link_or_copy(source, temporary)
-        temporary.replace(public)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        import shutil
-
-        shutil.copyfile(source, target)

@@ -16,18 +16,11 @@ def store_root() -> Path:
 
     Raises :class:`RefusedError` if neither is known.
     """
-    root = named_root()
-    if root is not None:
-        return root
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
     cache, home = os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")
     if cache.startswith("/"):  # the XDG specification says to ignore relative paths
         return Path(cache, "tarkit", "store")
     if home:
         return Path(home, ".cache", "tarkit", "store")
     raise RefusedError("no directory for a store", hint=f"use --store or set {VARIABLE}")
-
-
-def named_root() -> Path | None:
-    """Return ``$TARKIT_STORE``, or None if it is not set: then copies use no store as a cache."""
-    named = os.environ.get(VARIABLE)
-    return Path(named) if named else None

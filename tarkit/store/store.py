@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Self
 
 from tarkit.errors import PathNotFoundError, RefusedError, TarkitError
+from tarkit.image.digest import Digest
 from tarkit.layout.entries import EMPTY_INDEX
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
 from tarkit.store import holders
@@ -46,7 +47,8 @@ from tarkit.streams.os_errors import os_errors
 from tarkit.streams.staging import is_vacant
 
 DATABASE = "tarkit.db"
-_ARTIFACTS = "artifacts"  # tarkit.artifacts uses the same directory
+_UNFINISHED = {"artifacts", INDEX_FILE, DATABASE, f"{DATABASE}-journal"}
+"""What is in a directory that a killed process began to make a store, or that has artifacts."""
 
 
 class Store(Closeable):
@@ -63,7 +65,9 @@ class Store(Closeable):
         self._lock = threading.Lock()
         self._open_holder: Holder | None = None
         self._session: str | None = None
-        self.database = self._stack.enter_context(Database(root / DATABASE, writable=writable))
+        self.database = self._stack.enter_context(
+            Database(root / DATABASE, writable=writable, on_open=self._begin)
+        )
         self.leases = Leases(self.database, root, self.holder)
         self.content = Content(root, self.database, self.keep)
         self.layers = Layers(self.content, self.database, self.keep)
@@ -101,6 +105,13 @@ class Store(Closeable):
         """Keep a blob (its digest) or a layer (``layer:KEY``) until this open store is closed."""
         self.leases.add(self._session_lease(), item)
 
+    def has(self, item: str) -> bool:
+        """Return whether a blob (its digest) or a layer (``layer:KEY``) exists."""
+        kind, _, key = item.partition(":")
+        if kind == "layer":
+            return self.layers.path(key).is_file()
+        return self.content.size(Digest.parse(item)) is not None
+
     def sweep(self) -> None:
         """Release what ended processes left: their leases, and their marks.
 
@@ -121,6 +132,11 @@ class Store(Closeable):
         finally:
             self._stack.close()
 
+    def _begin(self) -> None:
+        """Mark the store as open before its database is, so that nobody rebuilds it meanwhile."""
+        if self.writable:
+            self.holder()
+
     def _session_lease(self) -> str:
         """Return the lease that keeps whatever this open store adds, until it is closed."""
         holder = self.holder()
@@ -133,17 +149,19 @@ class Store(Closeable):
 
 
 def _initialise(root: Path, create: bool) -> None:
-    """Make the empty directory *root* a layout, or raise :class:`RefusedError`."""
+    """Make the empty directory *root* a store, or raise :class:`RefusedError`."""
     with Directory.open(root) as directory:
         if not create:
             raise PathNotFoundError("not a store", where=str(root))
         with locked_directory(directory):
             if directory.lookup(MARKER_FILE) is not None:
                 return
-            if set(directory.names()) - {_ARTIFACTS} and not is_vacant(directory):
+            if set(directory.names()) - _UNFINISHED and not is_vacant(directory):
                 raise RefusedError(
                     "exists and is not a store", where=str(root),
                     hint="name a new or empty directory",
                 )  # fmt: skip
+            with Database(root / DATABASE) as database:
+                database.create()
             write_file(directory, INDEX_FILE, EMPTY_INDEX.serialize().data)
-            write_file(directory, MARKER_FILE, MARKER)
+            write_file(directory, MARKER_FILE, MARKER)  # last: then everything else is there

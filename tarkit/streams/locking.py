@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -77,18 +78,21 @@ def try_lock(directory: Directory) -> bool:
     return True
 
 
-def locked_file(path: Path) -> BinaryIO:
+def locked_file(path: Path, patience: float = math.inf) -> BinaryIO:
     """Open the file at *path* for reading and writing, unbuffered, and lock it until it is closed.
 
-    It is created if it is missing. Waits until it is free, or until the operation is cancelled.
-    Without flock it is not locked.
+    It is created if it is missing. Waits until it is free, or until the operation is cancelled;
+    raises :class:`LockedError` after *patience* seconds. Without flock it is not locked.
     """
+    deadline = time.monotonic() + patience
     while True:
         descriptor = os.open(path, _OPEN_LOCKED, 0o600)
         file = os.fdopen(descriptor, "r+b", buffering=0)
         try:
             while not _try_lock_file(file):
                 check()
+                if time.monotonic() >= deadline:
+                    raise LockedError("another process is writing it", where=str(path))
                 time.sleep(_PAUSE)
             if still_names(path, file):
                 return file

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tarkit.errors import ImageNotFoundError, MalformedError, TarkitError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT, get_string, parse_object
-from tarkit.image.media_types import INDEXES, MANIFESTS, OCI_MANIFEST
+from tarkit.image.media_types import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST
 from tarkit.layout.layout import Layout
 from tarkit.layout.source import LayoutSource
 from tarkit.protocols import ImageEntry, PlainLayer, Source
@@ -92,12 +92,20 @@ class StoreReader(Closeable):
             raise MalformedError("a blob, not a manifest", where=where)
         data = verified(self._store.content.open(digest), digest, size)
         try:
-            media_type = get_string(parse_object(data, where=where), "mediaType", where=where)
+            document = parse_object(data, where=where)
+            media_type = get_string(document, "mediaType", where=where) or _guessed(document)
         except TarkitError:
-            raise MalformedError("a blob, not a manifest", where=where) from None
-        if media_type and media_type not in MANIFESTS | INDEXES:
+            media_type = ""
+        if media_type not in MANIFESTS | INDEXES:
             raise MalformedError("a blob, not a manifest", where=where)
-        return Descriptor(media_type or OCI_MANIFEST, digest, size)
+        return Descriptor(media_type, digest, size)
 
     def _source(self, top: Descriptor, names: tuple[str, ...]) -> StoreSource:
         return StoreSource(self.layout, top, names, self._plain)
+
+
+def _guessed(document: dict[str, Any]) -> str:
+    """Return the media type of a document that does not state it, as the specification allows."""
+    if "manifests" in document:
+        return OCI_INDEX
+    return OCI_MANIFEST if "config" in document and "layers" in document else ""

@@ -55,7 +55,7 @@ class Ledger:
         self, store: Store, clock: Callable[[], float], drop: Callable[[Record], object]
     ) -> None:
         self.records = store.records
-        self._clock = clock
+        self.clock = clock
         self._drop = drop
         self._dropped: list[Record] = []
         self._depth = 0
@@ -115,7 +115,7 @@ class Ledger:
         use: bool = True,
     ) -> tuple[Record, Hold]:
         """Create a ref, and a reference to it."""
-        created = options.created_at.timestamp() if options.created_at else self._clock()
+        created = options.created_at.timestamp() if options.created_at else self.clock()
         record = Record(
             new_id(),
             {facts.KIND: kind.value, facts.CREATED: created, **(values or {})},
@@ -188,7 +188,7 @@ class Ledger:
             }
             record = Record(
                 new_id(),
-                {**kept, facts.CREATED: self._clock(), facts.EQUAL_MUTABLE: mutable.id},
+                {**kept, facts.CREATED: self.clock(), facts.EQUAL_MUTABLE: mutable.id},
                 {facts.EQUAL_MUTABLE: facts.mutable_index(mutable.id)},
                 mutable.parents,
                 mutable.contents,
@@ -280,7 +280,7 @@ class Ledger:
             for each in (record, self.partner(record)):
                 if each is not None:
                     count = int(facts.number_of(each, facts.COUNT)) + 1
-                    change.update(each.id, {facts.USED: self._clock(), facts.COUNT: count})
+                    change.update(each.id, {facts.USED: self.clock(), facts.COUNT: count})
 
 
 _OWN_TO_MUTABLES = frozenset({facts.MUTABLE, facts.POLICY, facts.USED, facts.COUNT})

@@ -57,3 +57,24 @@ def cleanup(cache: Cache) -> None:
         with cache.ledger.change() as change:
             for record in cache.ledger.records.deleted():
                 change.remove(record.id)
+
+
+def check_all(cache: Cache) -> None:
+    """Check all refs as :func:`check` does, and remove staged changes that belong to none."""
+    cleanup(cache)
+    records = cache.ledger.records
+    sound = {record.id: record for record in records.all() if facts.CREATED in record.values}
+    for record in list(sound.values()):
+        if text_of(record, facts.EQUAL_MUTABLE):
+            sound[record.id] = _settle(cache, record)
+    # parents are older than their children, so one pass is enough
+    broken = []
+    for record in list(sound.values()):
+        if any(parent not in sound for parent in record.parents) or (
+            cache.snapshots.is_broken(record)
+        ):
+            del sound[record.id]
+            broken.append(record.id)
+    for record_id in reversed(broken):
+        check(cache, record_id)
+    cache.snapshots.tidy()

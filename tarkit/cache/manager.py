@@ -13,10 +13,14 @@ from tarkit.cache.facts import RefKind, text_of
 from tarkit.cache.ledger import now
 from tarkit.cache.metadata import RefMetadata
 from tarkit.cache.options import DEFAULTS, DescHandlers, RefOptions
+from tarkit.cache.policies import DiskSpace, PrunePolicy, default_policies
 from tarkit.cache.providers import OpenLocation
+from tarkit.cache.pruning import Plan, execute, plan
 from tarkit.cache.refs import ImmutableRef, MutableRef
+from tarkit.cache.usage import ExternalRefCheckerFactory, UsageInfo, disk_usage
 from tarkit.errors import NeedsRemoteProviderError, NotFoundError
 from tarkit.image.descriptor import Descriptor
+from tarkit.store.gc import collect
 from tarkit.store.record import Record
 from tarkit.store.store import Store
 from tarkit.streams.closeable import Closeable
@@ -147,6 +151,49 @@ class CacheManager(Closeable):
         it is one layer, written when it is first read.
         """
         return combining.diff(self._cache, lower, upper, options)
+
+    def disk_usage(
+        self,
+        filters: Sequence[str] = (),
+        *,
+        age: float = 0,
+        check: ExternalRefCheckerFactory | None = None,
+    ) -> list[UsageInfo]:
+        """Return the refs that match one of *filters* (:mod:`tarkit.cache.filters`), oldest first.
+
+        Of a mutable ref and an immutable one with the same data, one is listed. With *age*, refs used
+        within that many seconds are left out. *check* tells which refs another program has, too.
+        """
+        return disk_usage(self._cache, filters, age, check() if check is not None else None)
+
+    def plan_prune(
+        self,
+        policies: Sequence[PrunePolicy] | None = None,
+        *,
+        check: ExternalRefCheckerFactory | None = None,
+    ) -> Plan:
+        """Return what :meth:`prune` would do, with a reason for each ref."""
+        if policies is None:
+            policies = default_policies(DiskSpace.of(self.store.root))
+        # only what is removed whatever it is needs no check
+        needed = any(not policy.all or policy.filters for policy in policies)
+        checker = check() if check is not None and needed else None
+        return plan(self._cache, policies, checker)
+
+    def prune(
+        self,
+        policies: Sequence[PrunePolicy] | None = None,
+        *,
+        check: ExternalRefCheckerFactory | None = None,
+    ) -> list[UsageInfo]:
+        """Remove refs that nothing uses, policy by policy, then all content that nothing needs.
+
+        Without *policies*, :func:`~tarkit.cache.policies.default_policies` apply. Return the removed
+        refs, in order. For *check* see :meth:`disk_usage`.
+        """
+        removed = execute(self._cache, self.plan_prune(policies, check=check))
+        collect(self.store)
+        return removed
 
     def search(self, index: str, *, prefix: bool = False) -> list[RefMetadata]:
         """Return the refs that have *index*, or one that starts with it, in the order of creation."""

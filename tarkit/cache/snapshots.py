@@ -203,6 +203,11 @@ class Snapshots:
         if live is not None:
             live.close()
 
+    def staged_size(self, record: Record) -> int:
+        """Return the bytes of the staged changes of a ref or its partner."""
+        directory = self.staging(record)
+        return sum(path.stat().st_size for path in directory.glob("*")) if directory.is_dir() else 0
+
     def discard(self, record: Record) -> None:
         """Remove the staged changes of a ref or its partner, unless the mutable ref exists."""
         from tarkit.streams.removal import remove_tree
@@ -214,6 +219,13 @@ class Snapshots:
                 with Directory.open(directory.parent) as parent:
                     with parent.open_directory(directory.name) as opened:
                         remove_tree(parent, directory.name, opened)
+
+    def tidy(self) -> None:
+        """Remove staged changes of refs that do not exist."""
+        directory = self._store.root / STAGING
+        for path in directory.iterdir() if directory.is_dir() else ():
+            with self._ledger.change():
+                self.discard(Record(path.name, {facts.MUTABLE: True}))
 
     def _open_staged(self, directory: Path, base: FileSystem) -> WritableFileSystem:
         forked = open_chain([], base=base, where=str(self._store.root))
@@ -269,6 +281,10 @@ class Snapshots:
         """Remove the data that only *record*, which is gone, needed: its layer and staged changes."""
         if is_mutable(record) or text_of(record, facts.EQUAL_MUTABLE):
             self.discard(record)
+        for key in (facts.BLOB, facts.DIFF_ID, facts.LAYER):
+            item = text_of(record, key)
+            if item:
+                self._store.let_go(item if key == facts.BLOB else f"layer:{item}")
         layer = text_of(record, facts.LAYER)
         if layer:
             with self._ledger.change():

@@ -105,6 +105,11 @@ class Store(Closeable):
         """Keep a blob (its digest) or a layer (``layer:KEY``) until this open store is closed."""
         self.leases.add(self._session_lease(), item)
 
+    def let_go(self, item: str) -> None:
+        """Keep *item* no longer for the sake of this open store."""
+        if self._session is not None:
+            self.leases.drop(self._session, item)
+
     def has(self, item: str) -> bool:
         """Return whether a blob (its digest) or a layer (``layer:KEY``) exists."""
         kind, _, key = item.partition(":")

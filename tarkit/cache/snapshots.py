@@ -6,6 +6,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tarkit.cache import facts
@@ -43,6 +44,7 @@ class Snapshots:
         self._trees: OrderedDict[tuple[Digest, ...], FileSystem] = OrderedDict()
         self._self_contained: dict[Digest, bool] = {}
         self._live: dict[str, WritableFileSystem] = {}
+        self._closing: dict[str, ExitStack] = {}
         self._lock = threading.RLock()
 
     # state
@@ -148,8 +150,9 @@ class Snapshots:
         key = f"moved-{name}"
         found = self._store.layers.get(key)
         if found is None or not self._store.layers.hold(found):
-            old, new = self.tree(links[:-1], handlers), self.tree(links, handlers)
             with (
+                self._fork(self.tree(links[:-1], handlers)) as old,
+                self._fork(self.tree(links, handlers)) as new,
                 self._store.layers.writing(
                     lambda output: write_layer(old, new, output), derived=True, key=key
                 ) as publish,
@@ -163,30 +166,36 @@ class Snapshots:
     def _write(self, record: Record, handlers: DescHandlers) -> StoredLayer:
         """Write the layer of a committed ref, or of a diff, as one tar."""
         if kind_of(record) is RefKind.DIFF:
-            trees = (
+            lower, upper = (
                 self.tree(self._links_of(text_of(record, key)), handlers)
                 for key in (facts.LOWER, facts.UPPER)
             )
-            old, new = trees
-            return self._publish(record, old, new)
-        base = self.tree(self._links_of(*record.parents), handlers)
+            with self._fork(lower) as old, self._fork(upper) as new:
+                return self._publish(record, old, new)
+        tree = self.tree(self._links_of(*record.parents), handlers)
         directory = self.staging(record)
-        if not directory.is_dir():
-            return self._publish(record, base, base)
         live = self._live.get(directory.name)
-        if live is not None:
-            return self._publish(record, base, live)
-        with self._open_staged(directory, base) as files:
-            return self._publish(record, base, files)
+        with self._fork(tree) as base:
+            if live is not None:
+                return self._publish(record, base, live)
+            if not directory.is_dir():
+                return self._publish(record, base, base)
+            with WritableFileSystem(base, directory, open_layer=self._open_layer) as files:
+                return self._publish(record, base, files)
 
     def staged(self, record: Record, handlers: DescHandlers) -> WritableFileSystem:
         """Open the staged changes of a mutable ref in use; :meth:`settle` closes them."""
         directory = self.staging(record)
         if directory.name not in self._live:
-            base = self.tree(self._links_of(*record.parents), handlers)
+            tree = self.tree(self._links_of(*record.parents), handlers)
             with os_errors(directory):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._live[directory.name] = self._open_staged(directory, base)
+            with ExitStack() as stack:
+                base = stack.enter_context(self._fork(tree))
+                live = WritableFileSystem(base, directory, open_layer=self._open_layer)
+                stack.push(live)
+                self._live[directory.name] = live
+                self._closing[directory.name] = stack.pop_all()
         return self._live[directory.name]
 
     def sync(self, record: Record) -> tuple[Digest, ...] | None:
@@ -199,9 +208,9 @@ class Snapshots:
 
     def settle(self, record: Record) -> None:
         """Close the staged changes of a ref or its partner; they stay on the disk."""
-        live = self._live.pop(self.staging(record).name, None)
-        if live is not None:
-            live.close()
+        name = self.staging(record).name
+        if self._live.pop(name, None) is not None:
+            self._closing.pop(name).close()
 
     def staged_size(self, record: Record) -> int:
         """Return the bytes of the staged changes of a ref or its partner."""
@@ -227,9 +236,9 @@ class Snapshots:
             with self._ledger.change():
                 self.discard(Record(path.name, {facts.MUTABLE: True}))
 
-    def _open_staged(self, directory: Path, base: FileSystem) -> WritableFileSystem:
-        forked = open_chain([], base=base, where=str(self._store.root))
-        return WritableFileSystem(forked, directory, open_layer=self._open_layer)
+    def _fork(self, tree: FileSystem) -> FileSystem:
+        """Return a tree that can be closed; those that are shared never open a layer."""
+        return open_chain([], base=tree, where=str(self._store.root))
 
     def _publish(self, record: Record, old: FileSystem, new: FileSystem) -> StoredLayer:
         with self._store.layers.writing(lambda output: write_layer(old, new, output)) as publish:
@@ -255,7 +264,7 @@ class Snapshots:
     def files(self, record: Record, handlers: DescHandlers) -> FileSystem:
         """Return the root filesystem of a ref, independent of all others; close it."""
         links = layer_chain(record, self._ledger.find)
-        return open_chain([], base=self.tree(links, handlers), where=str(self._store.root))
+        return self._fork(self.tree(links, handlers))
 
     def tree(self, links: Sequence[Link], handlers: DescHandlers) -> FileSystem:
         """Return the tree of *links*, shared with all who ask for it: fork it to change it."""

@@ -72,9 +72,7 @@ class Cache(Closeable):
         if not text_of(record, facts.EQUAL_MUTABLE):
             return
         with self.lock(record.id):
-            self.snapshots.materialize(record, handlers)
-            self.ledger.finalize(record.id)
-            self.snapshots.discard(record)
+            self.snapshots.finalize(record, handlers)
 
     def size(self, record: Record) -> int:
         """Return the bytes of the layer of *record* in the store: of its blob and its plain tar."""

@@ -15,7 +15,17 @@ from tarkit.errors import UsageError
 from tarkit.patterns import lazy_pattern
 from tarkit.values import dataclass
 
-FIELDS = ("id", "parents", "description", "inuse", "mutable", "immutable", "type", "shared", "private")
+FIELDS = (
+    "id",
+    "parents",
+    "description",
+    "inuse",
+    "mutable",
+    "immutable",
+    "type",
+    "shared",
+    "private",
+)
 
 _CONDITION = lazy_pattern(
     r'\s*([A-Za-z][A-Za-z0-9_.]*)\s*(?:(==|!=|~=)\s*("(?:[^"\\]|\\.)*"|[^,"\s]*))?\s*(,|\Z)'
@@ -67,12 +77,14 @@ def _conditions(text: str) -> tuple[_Condition, ...]:
         match = _CONDITION.match(text, position)
         if match is None:
             raise UsageError(
-                f"malformed filter {text!r}", hint="write FIELD==VALUE, FIELD!=VALUE or FIELD~=PATTERN"
+                f"malformed filter {text!r}",
+                hint="write FIELD==VALUE, FIELD!=VALUE or FIELD~=PATTERN",
             )
         field, operator, value, end = match.groups()
         if field not in FIELDS:
             raise UsageError(
-                f"unknown field {field!r} in the filter {text!r}", hint=f"fields: {', '.join(FIELDS)}"
+                f"unknown field {field!r} in the filter {text!r}",
+                hint=f"fields: {', '.join(FIELDS)}",
             )
         found.append(_condition(field, operator or "", value or "", text))
         position, more = match.end(), end == ","

@@ -73,7 +73,7 @@ class RefImage:
         store = self._cache.store
         record = self._records.get(layer.digest)
         if record is not None:
-            self._cache.snapshots.plain(Link(record, False), self._handlers)
+            self._cache.snapshots.layer(record, self._handlers)
         found = store.layers.find(diff_id)
         return StoredPlainLayer(store, found) if found is not None else None
 
@@ -83,7 +83,7 @@ class RefImage:
         if descriptor is not None and diff_id is not None and not link.moved:
             self._records[descriptor.digest] = link.record
             return descriptor, diff_id
-        plain = self._cache.snapshots.plain(link, self._handlers)
+        plain = self._cache.snapshots.placed(link, self._handlers)
         if descriptor is not None and plain.diff_id == diff_id:
             self._records[descriptor.digest] = link.record
             return descriptor, plain.diff_id

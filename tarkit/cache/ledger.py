@@ -202,9 +202,10 @@ class Ledger:
         with self.change() as change:
             record = self.find(record_id)
             mutable = self.partner(record)
-            if mutable is None or facts.is_mutable(record):
+            if facts.is_mutable(record) or not facts.text_of(record, facts.EQUAL_MUTABLE):
                 return
-            change.remove(mutable.id)
+            if mutable is not None:
+                change.remove(mutable.id)
             change.update(record_id, {facts.EQUAL_MUTABLE: None}, {facts.EQUAL_MUTABLE: None})
 
     def clone(self, hold: Hold) -> Hold:
@@ -280,7 +281,9 @@ class Ledger:
             for each in (record, self.partner(record)):
                 if each is not None:
                     count = int(facts.number_of(each, facts.COUNT)) + 1
-                    change.update(each.id, {facts.USED: self.clock(), facts.COUNT: count})
+                    change.update(
+                        each.id, {facts.USED: self.clock(), facts.COUNT: count}, lasting=False
+                    )
 
 
 _OWN_TO_MUTABLES = frozenset({facts.MUTABLE, facts.POLICY, facts.USED, facts.COUNT})

@@ -33,22 +33,17 @@ def check(cache: Cache, ref_id: str) -> None:
 
 
 def _settle(cache: Cache, record: Record) -> Record:
-    """Complete an interrupted finalization: the layer is there, the staged changes are not."""
+    """Complete the finalization of a committed ref if its mutable ref, or the staged changes, are gone."""
     mutable = cache.ledger.partner(record)
-    lost = mutable is None or cache.snapshots.is_broken(mutable)
-    if lost or (
-        cache.snapshots.layer_of(record) is not None
-        and mutable is not None
-        and mutable.values.get(facts.STAGED)
-        and not cache.snapshots.staging(mutable).is_dir()
-    ):
-        with cache.ledger.change() as change:
-            if mutable is not None:
-                change.remove(mutable.id)
-            return change.update(
-                record.id, {facts.EQUAL_MUTABLE: None}, {facts.EQUAL_MUTABLE: None}
-            )
-    return record
+    has_layer = cache.snapshots.layer_of(record) is not None
+    if mutable is not None and not (has_layer and cache.snapshots.is_broken(mutable, staged=True)):
+        return record
+    if not has_layer and cache.snapshots.staging(record).is_dir():
+        return record  # the database was rebuilt: the layer will be written from the staged changes
+    with cache.ledger.change() as change:
+        if mutable is not None:
+            change.remove(mutable.id)
+        return change.update(record.id, {facts.EQUAL_MUTABLE: None}, {facts.EQUAL_MUTABLE: None})
 
 
 def cleanup(cache: Cache) -> None:

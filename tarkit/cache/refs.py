@@ -8,7 +8,7 @@ from typing import BinaryIO, Self
 
 from tarkit.cache import blobs, facts
 from tarkit.cache.cache import Cache
-from tarkit.cache.chains import Link, layer_chain
+from tarkit.cache.chains import layer_chain
 from tarkit.cache.image import RefImage
 from tarkit.cache.metadata import RefMetadata
 from tarkit.cache.options import DescHandler, DescHandlers
@@ -154,10 +154,9 @@ class ImmutableRef(Ref):
         links = layer_chain(record, self._ledger.find)
         if not links or links[-1].record.id != record.id:
             return []
-        plain = self._cache.snapshots.plain(Link(record, False), self._handlers)
-        names = {
-            name.strip(b"/").decode("utf-8", "surrogateescape") for name in plain.listing.names
-        }
+        snapshots = self._cache.snapshots
+        listing = snapshots.listing(snapshots.layer(record, self._handlers))
+        names = {name.strip(b"/").decode("utf-8", "surrogateescape") for name in listing.names}
         return sorted(names - {"", "."})
 
     def set_blob(self, descriptor: Descriptor) -> None:
@@ -256,7 +255,7 @@ class MutableRef(Ref):
                     change.put(
                         replace(self.record, values={**record.values, **values}, contents=contents)
                     )
-                committed, hold = self._ledger.commit(self._hold)
+                _, hold = self._ledger.commit(self._hold)
             self._released = True
             self._cache.closed(self)
             return ImmutableRef(self._cache, hold, self._handlers)

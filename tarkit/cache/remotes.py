@@ -104,7 +104,7 @@ class _Chain:
             return self._variant(record, diff_id, descriptor.media_type)
         if not self._create:
             raise NoBlobsError(f"the ref {record.id} has no blob")
-        plain = self._cache.snapshots.plain(Link(record, False), self._handlers)
+        plain = self._cache.snapshots.layer(record, self._handlers)
         made = self._variant(record, plain.diff_id, media_types.OCI_LAYER)
         blobs.set_blob(self._cache, record, made)
         return made
@@ -121,8 +121,8 @@ class _Chain:
 
     def _make(self, record: Record, diff_id: Digest) -> Digest:
         store = self._cache.store
-        plain = self._cache.snapshots.plain(Link(record, False), self._handlers)
-        with plain.open() as stream, compress(stream, self._wanted) as packed:
+        plain = self._cache.snapshots.layer(record, self._handlers)
+        with store.layers.open(plain.key) as stream, compress(stream, self._wanted) as packed:
             digest = store.content.add_stream(VerifyingReader(packed))
         with self._cache.ledger.change():
             store.content.set_diff_id(digest, diff_id)

@@ -28,6 +28,7 @@ from tarkit.store.store import Store
 from tarkit.streams.directory import Directory
 from tarkit.streams.os_errors import os_errors
 from tarkit.tar.data import ArchiveData, FileData
+from tarkit.tar.listing import Listing
 from tarkit.values import replace
 
 STAGING = "staging"
@@ -45,6 +46,7 @@ class Snapshots:
         self._self_contained: dict[Digest, bool] = {}
         self._live: dict[str, WritableFileSystem] = {}
         self._closing: dict[str, ExitStack] = {}
+        self._finalizing: set[str] = set()  # in the same transaction as the layer
         self._lock = threading.RLock()
 
     # state
@@ -82,8 +84,10 @@ class Snapshots:
             if digest is not None
         ]
 
-    def is_broken(self, record: Record) -> bool:
-        """Return whether the data of a record is lost."""
+    def is_broken(self, record: Record, *, staged: bool = False) -> bool:
+        """Return whether the data of a record is lost; if *staged*, only staged changes count."""
+        if staged:
+            return bool(record.values.get(facts.STAGED)) and not self.staging(record).is_dir()
         if text_of(record, facts.BLOB) or kind_of(record) in (RefKind.MERGE, RefKind.DIFF):
             return False
         if text_of(record, facts.LAYER):
@@ -108,28 +112,29 @@ class Snapshots:
         """Make the plain layers of a ref; raises as :meth:`unlazy`, and if content is corrupt."""
         self.unlazy(record, handlers)
         for link in layer_chain(record, self._ledger.find):
-            self.plain(link, handlers)
+            self.placed(link, handlers)
 
-    def materialize(self, record: Record, handlers: DescHandlers) -> None:
-        """Write the layer of a committed ref unless it has one."""
-        self._plain(self._ledger.find(record.id), handlers)
-
-    def plain(self, link: Link, handlers: DescHandlers) -> PlainLayer:
-        """Return the layer of a link, made now if it is missing, for use on the layers below it."""
-        layer = self._plain(link.record, handlers)
-        if not link.moved or self._may_move(layer):
-            return layer
-        return self._moved(link.record, handlers)
-
-    def _plain(self, record: Record, handlers: DescHandlers) -> PlainLayer:
-        layer = self.layer_of(record)
-        if layer is not None and (text_of(record, facts.LAYER) or self._store.layers.hold(layer)):
-            return self._described(layer)
+    def layer(self, record: Record, handlers: DescHandlers) -> StoredLayer:
+        """Return the plain layer of a record, made now if it is missing; raises as :meth:`extract`."""
+        found = self.layer_of(record)
+        if found is not None and (text_of(record, facts.LAYER) or self._store.layers.hold(found)):
+            return found
         blob, diff_id = digest_of(record, facts.BLOB), digest_of(record, facts.DIFF_ID)
         if blob is not None and diff_id is not None:
             self._providers.fetch(record, handlers)
-            return self._described(self._store.layers.extract(blob, diff_id))
-        return self._described(self._write(record, handlers))
+            return self._store.layers.extract(blob, diff_id)
+        return self._write(record, handlers)
+
+    def placed(self, link: Link, handlers: DescHandlers) -> StoredLayer:
+        """Return the layer of a link for use on whatever is below; raises as :meth:`extract`."""
+        layer = self.layer(link.record, handlers)
+        return (
+            layer if not link.moved or self._may_move(layer) else self._moved(link.record, handlers)
+        )
+
+    def listing(self, layer: StoredLayer) -> Listing:
+        """Return the entries of a layer."""
+        return self._store.layers.listing(layer)
 
     def _described(self, layer: StoredLayer) -> PlainLayer:
         layers = self._store.layers
@@ -137,17 +142,16 @@ class Snapshots:
             layer.diff_id, layer.size, layers.listing(layer), lambda: layers.open(layer.key)
         )
 
-    def _may_move(self, layer: PlainLayer) -> bool:
+    def _may_move(self, layer: StoredLayer) -> bool:
         if layer.diff_id not in self._self_contained:
-            self._self_contained[layer.diff_id] = is_self_contained(layer.listing)
+            self._self_contained[layer.diff_id] = is_self_contained(self.listing(layer))
         return self._self_contained[layer.diff_id]
 
-    def _moved(self, record: Record, handlers: DescHandlers) -> PlainLayer:
+    def _moved(self, record: Record, handlers: DescHandlers) -> StoredLayer:
         """Return the layer of *record* written again as a tree difference, so that it may be moved."""
         links = layer_chain(record, self._ledger.find)
-        chain = [self._plain(link.record, handlers).diff_id for link in links]
-        name = hashlib.sha256(" ".join(map(str, chain)).encode()).hexdigest()
-        key = f"moved-{name}"
+        chain = [str(self.layer(link.record, handlers).diff_id) for link in links]
+        key = f"moved-{hashlib.sha256(' '.join(chain).encode()).hexdigest()}"
         found = self._store.layers.get(key)
         if found is None or not self._store.layers.hold(found):
             with (
@@ -161,7 +165,7 @@ class Snapshots:
                 self._store.keep(f"layer:{key}")
                 found = publish()
         self._self_contained[found.diff_id] = True
-        return self._described(found)
+        return found
 
     def _write(self, record: Record, handlers: DescHandlers) -> StoredLayer:
         """Write the layer of a committed ref, or of a diff, as one tar."""
@@ -234,22 +238,37 @@ class Snapshots:
         directory = self._store.root / STAGING
         for path in directory.iterdir() if directory.is_dir() else ():
             with self._ledger.change():
-                self.discard(Record(path.name, {facts.MUTABLE: True}))
+                if not self._ledger.records.find(facts.mutable_index(path.name)):
+                    self.discard(Record(path.name, {facts.MUTABLE: True}))
 
     def _fork(self, tree: FileSystem) -> FileSystem:
         """Return a tree that can be closed; those that are shared never open a layer."""
         return open_chain([], base=tree, where=str(self._store.root))
 
     def _publish(self, record: Record, old: FileSystem, new: FileSystem) -> StoredLayer:
-        with self._store.layers.writing(lambda output: write_layer(old, new, output)) as publish:
-            with self._ledger.change() as change:
-                current = self._ledger.find(record.id)
-                layer = publish()
-                for each in (current, self._ledger.partner(current)):
-                    if each is not None:
-                        change.put(with_layer(each, layer))
+        with (
+            self._store.layers.writing(lambda output: write_layer(old, new, output)) as publish,
+            self._ledger.change() as change,
+        ):
+            layer = publish()
+            current = self._ledger.find(record.id)
+            for each in (current, self._ledger.partner(current)):
+                if each is not None:
+                    change.put(with_layer(each, layer))
+            if record.id in self._finalizing:
+                self._ledger.finalize(record.id)
         self._self_contained[layer.diff_id] = True
         return layer
+
+    def finalize(self, record: Record, handlers: DescHandlers) -> None:
+        """Write the layer of a committed ref unless it has one; its mutable ref disappears."""
+        self._finalizing.add(record.id)
+        try:
+            self.layer(self._ledger.find(record.id), handlers)
+            self._ledger.finalize(record.id)
+        finally:
+            self._finalizing.discard(record.id)
+        self.discard(record)
 
     def _links_of(self, *record_ids: str) -> list[Link]:
         find = self._ledger.find
@@ -268,7 +287,7 @@ class Snapshots:
 
     def tree(self, links: Sequence[Link], handlers: DescHandlers) -> FileSystem:
         """Return the tree of *links*, shared with all who ask for it: fork it to change it."""
-        layers = [self.plain(link, handlers) for link in links]
+        layers = [self.placed(link, handlers) for link in links]
         key = tuple(layer.diff_id for layer in layers)
         with self._lock:
             for length in range(len(key), -1, -1):
@@ -277,7 +296,8 @@ class Snapshots:
                     break
             if base is None or length < len(key):
                 where = str(self._store.root)
-                base = open_chain(layers[length:], base=base, where=where)
+                above = [self._described(layer) for layer in layers[length:]]
+                base = open_chain(above, base=base, where=where)
                 self._trees[key] = base
             self._trees.move_to_end(key)
             while len(self._trees) > _TREES:

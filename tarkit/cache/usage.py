@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Protocol
 
 from tarkit.cache import facts
@@ -151,8 +151,8 @@ class Usage:
             in_use,
             self.sizes[key],
             tuple(record.parents),
-            datetime.fromtimestamp(number_of(record, facts.CREATED), timezone.utc),
-            datetime.fromtimestamp(used, timezone.utc) if used else None,
+            datetime.fromtimestamp(number_of(record, facts.CREATED), UTC),
+            datetime.fromtimestamp(used, UTC) if used else None,
             int(number_of(record, facts.COUNT)),
             text_of(record, facts.DESCRIPTION),
             type_of(record),

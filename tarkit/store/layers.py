@@ -312,11 +312,12 @@ class Layers:
     def _write_index(
         self, key: str | Digest, diff_id: Digest, file: BinaryIO, listing: Listing
     ) -> None:
-        from tarkit.tar.listing_file import pack
 
+        parts = {"sum": pack_sums(file, listing, diff_id), "idx": pack(listing, diff_id)}
         with self._open() as layers:
-            write_file(layers, self._path(key, "sum").name, pack_sums(file, listing, diff_id))
-            write_file(layers, self._path(key, "idx").name, pack(listing, diff_id))
+            for kind, data in parts.items():  # never needed, so they may be lost
+                name = self._path(key, kind).name
+                write_file(layers, name, data, durable=False, sync=False)
 
     def _path(self, key: str | Digest, kind: str) -> Path:
         """Return the path of a file; its name has no colon, which Windows reserves."""

@@ -227,9 +227,12 @@ class Change:
         record_id: str,
         values: Mapping[str, Value],
         indexes: Mapping[str, str | None] | None = None,
+        *,
+        lasting: bool = True,
     ) -> Record:
         """Set some values and indexes of a record, remove those that are None; return the result.
 
+        Unless *lasting*, the file of the record is not written, so ``repair`` may not recover them.
         Raises as :meth:`get`.
         """
         record = self.get(record_id)
@@ -239,7 +242,10 @@ class Change:
             indexes=_merged(record.indexes, indexes or {}),
         )
         if result != record:
+            touched = record_id in self.touched
             self.put(result)
+            if not lasting and not touched:
+                del self.touched[record_id]
         return result
 
     def mark_deleted(self, record_id: str) -> None:

@@ -78,6 +78,19 @@ def try_lock(directory: Directory) -> bool:
     return True
 
 
+def share_lock(directory: Directory) -> bool:
+    """Lock *directory* until it is closed, as others may, too; return False if :func:`try_lock` did."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def locked_file(path: Path, patience: float = math.inf) -> BinaryIO:
     """Open the file at *path* for reading and writing, unbuffered, and lock it until it is closed.
 

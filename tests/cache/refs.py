@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from tarkit.cache.facts import UNCOMPRESSED, CachePolicy
 from tarkit.cache.manager import CacheManager
-from tarkit.cache.options import DescHandler, RefOptions
+from tarkit.cache.options import DEFAULTS, DescHandler, RefOptions
 from tarkit.cache.refs import ImmutableRef, Ref
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
@@ -87,8 +87,10 @@ def blobs(manager: CacheManager) -> int:
 
 
 def made(
-    manager: CacheManager, name: str, parent: ImmutableRef | None = None,
-    options: RefOptions = RefOptions(),
+    manager: CacheManager,
+    name: str,
+    parent: ImmutableRef | None = None,
+    options: RefOptions = DEFAULTS,
 ) -> ImmutableRef:
     """Return a committed ref that adds one file, with its name as the content."""
     active = manager.new(parent, options)

@@ -5,7 +5,7 @@ A snapshot is a plain tar or the staged changes of a mutable ref. Byte sizes are
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -393,23 +393,12 @@ def test_14_remotes(manager: CacheManager) -> None:
         Compression.ZSTD: "tar+zstd",
     }
     for compression, ending in kinds.items():
-        found: list[object] = []
-        threads = [
-            threading.Thread(
-                target=lambda c=compression: found.append(
-                    top.get_remotes(True, c, force=True)[0].descriptors
-                )
-            )
-            for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(4) as pool:
+            jobs = [pool.submit(top.get_remotes, True, compression, force=True) for _ in range(4)]
+            found = [job.result()[0].descriptors for job in jobs]
         assert len(found) == 4
         for descriptors in found:
             assert descriptors == found[0]
-            assert isinstance(descriptors, tuple)
             assert all(each.media_type.endswith(f".{ending}") for each in descriptors)
     # one for each layer and compression
     assert blobs(manager) == 6

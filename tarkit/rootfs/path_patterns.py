@@ -96,7 +96,7 @@ def _class(pattern: str, start: int) -> tuple[str, int]:
     at = start + 1
     negated = pattern.startswith("^", at)
     at += negated
-    ranges = []
+    ranges: list[str] = []
     while not pattern.startswith("]", at) or not ranges:
         low, at = _member(pattern, at)
         high = low

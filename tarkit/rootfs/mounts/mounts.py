@@ -27,9 +27,9 @@ _KEY = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_+.:-]{0,199}")
 class MountedDirectory:
     """A root filesystem as the directory ``path``; *recorded* are its attributes if it is a copy."""
 
-    def __init__(self, active: Path, recorded: RecordedDirectory | None) -> None:
-        self.path = active / "root"
-        self._upper = active / "upper"
+    def __init__(self, path: Path, changed: Path, recorded: RecordedDirectory | None) -> None:
+        self.path = path
+        self._changed = changed
         self._recorded = recorded
 
     @property
@@ -43,8 +43,7 @@ class MountedDirectory:
         Raises :class:`~tarkit.errors.RefusedError` for names that no layer can have; sockets are
         left out.
         """
-        changed = self._upper if self._recorded is None else self.path
-        with os_errors(changed), Directory.open(changed) as top:
+        with os_errors(self.path), Directory.open(self._changed) as top:
             if self._recorded is None:
                 capture_upper(top.fileno(), files)
             else:
@@ -56,9 +55,9 @@ class Mounts:
 
         trees/KEY               an unpacked root filesystem, which never changes
         active/NAME/            one for each mount, locked by its process
-            root                the directory of the mount
-            lower               the unpacked root filesystem, if it has no key
-            upper, work         the changes, if it is a writable overlay
+            root                the overlay
+            upper, work         its changes
+            unpacked/root       the copy, or the lower directory of an overlay without a key
 
     A process that is killed leaves its entry of ``active`` unlocked. The next mount, or
     :meth:`sweep`, unmounts and removes it.
@@ -89,12 +88,12 @@ class Mounts:
             root = active.path / "root"
             if os.geteuid() == 0 and self._overlay(files, key, active, stack, writable=writable):
                 stack.callback(unmount, root)
-                yield MountedDirectory(active.path, None)
+                yield MountedDirectory(root, active.path / "upper", None)
                 return
-            unpack(files, root)
+            copy = _unpacked_in(active, files)
             # the record is only needed to find changes
-            recorded = RecordedDirectory.of(root) if writable else RecordedDirectory({})
-            yield MountedDirectory(active.path, recorded)
+            recorded = RecordedDirectory.of(copy) if writable else RecordedDirectory({})
+            yield MountedDirectory(copy, copy, recorded)
 
     def sweep(self) -> None:
         """Unmount and remove what killed processes have left."""
@@ -175,8 +174,7 @@ class Mounts:
     ) -> Iterator[Directory]:
         """Open the directory with the unpacked *files*; other processes cannot remove it meanwhile."""
         if key is None:
-            unpack(files, active.path / "lower")
-            with active.open_directory("lower") as lower:
+            with Directory.open(_unpacked_in(active, files)) as lower:
                 yield lower
             return
         path = self._tree(key)
@@ -193,6 +191,16 @@ class Mounts:
         if not _KEY.fullmatch(key):
             raise UsageError(f"invalid key {key!r}")
         return self._trees / key
+
+
+def _unpacked_in(active: Directory, files: FileSystem) -> Path:
+    """Unpack *files* in *active*, unless that was done before; return the directory."""
+    # unpacking locks the directory around its result, and *active* is locked already
+    with active.ensure("unpacked") as around:
+        path = around.path / "root"
+    if not path.exists():
+        unpack(files, path)
+    return path
 
 
 def _sweep(parent: Directory) -> None:

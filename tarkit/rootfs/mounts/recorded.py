@@ -80,7 +80,7 @@ class RecordedDirectory:
 def _parsed(line: str) -> tuple[bytes, Attributes]:
     path, *numbers, xattrs = json.loads(line)
     raw = {key.encode(_CODE): value.encode(_CODE) for key, value in xattrs.items()}
-    return path.encode(_CODE), Attributes(*numbers, raw)
+    return path.encode(_CODE), Attributes._make([*numbers, raw])
 
 
 def whole(top: int) -> Iterator[Found]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tarkit.cache import facts
 from tarkit.cache.facts import digest_of, text_of
+from tarkit.cache.identity import IdentityMapping
 from tarkit.cache.ledger import Ledger, now
 from tarkit.cache.options import DescHandlers
 from tarkit.cache.providers import OpenLocation, Providers
@@ -38,8 +39,10 @@ class Cache(Closeable):
         store: Store,
         clock: Callable[[], float] = now,
         open_location: OpenLocation | None = None,
+        identity_mapping: IdentityMapping | None = None,
     ) -> None:
         self.store = store
+        self.identity_mapping = identity_mapping or IdentityMapping()
         self.providers = Providers(store, open_location)
         self.ledger = Ledger(store, clock, self._drop)
         self.snapshots = Snapshots(store, self.ledger, self.providers)

@@ -35,6 +35,7 @@ MEDIA_TYPE = "mediaType"
 ANNOTATIONS = "annotations"  # as KEY=VALUE
 URLS = "urls"
 IMAGE_REFS = "imageRefs"
+TREE = "tree"  # the key of the unpacked directory for mounts
 LOCATION = "location"  # of the image that has the blob
 
 UNCOMPRESSED = "containerd.io/uncompressed"

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from tarkit.cache import blobs, combining, facts
+from tarkit.cache import blobs, combining, facts, mounting
 from tarkit.cache.cache import Cache
 from tarkit.cache.facts import RefKind, text_of
+from tarkit.cache.identity import IdentityMapping
 from tarkit.cache.ledger import now
 from tarkit.cache.metadata import RefMetadata
 from tarkit.cache.options import DEFAULTS, DescHandlers, RefOptions
@@ -17,6 +18,7 @@ from tarkit.cache.policies import DiskSpace, PrunePolicy, default_policies
 from tarkit.cache.providers import OpenLocation
 from tarkit.cache.pruning import Plan, execute, plan
 from tarkit.cache.refs import ImmutableRef, MutableRef
+from tarkit.cache.space import StorePrune, StoreUsage, prune_store, store_usage
 from tarkit.cache.usage import ExternalRefCheckerFactory, UsageInfo, disk_usage
 from tarkit.errors import NeedsRemoteProviderError, NotFoundError
 from tarkit.image.descriptor import Descriptor
@@ -33,7 +35,7 @@ class CacheManager(Closeable):
     Several processes may have managers of the same store. Closing a manager releases its refs.
     *open_location* opens the locations that are stored with lazy refs, for example
     :func:`tarkit.open_source`, with credentials if necessary. *clock* returns the time in seconds since
-    the epoch.
+    the epoch. *identity_mapping* is for whoever runs processes in mounts.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class CacheManager(Closeable):
         *,
         open_location: OpenLocation | None = None,
         clock: Callable[[], float] = now,
+        identity_mapping: IdentityMapping | None = None,
     ) -> None:
-        self._cache = Cache(store, clock, open_location)
+        self._cache = Cache(store, clock, open_location, identity_mapping)
         self.store = store
         if store.writable:
             self._cache.ledger.bury()
@@ -55,9 +58,20 @@ class CacheManager(Closeable):
         *,
         open_location: OpenLocation | None = None,
         clock: Callable[[], float] = now,
+        identity_mapping: IdentityMapping | None = None,
     ) -> Self:
         """Open the store at *root*, or create it; raises as :meth:`tarkit.store.store.Store.open`."""
-        return cls(Store.open(root), open_location=open_location, clock=clock)
+        return cls(
+            Store.open(root),
+            open_location=open_location,
+            clock=clock,
+            identity_mapping=identity_mapping,
+        )
+
+    @property
+    def identity_mapping(self) -> IdentityMapping:
+        """The mapping between users of containers and of the machine, for whoever runs processes."""
+        return self._cache.identity_mapping
 
     def new(self, parent: ImmutableRef | None = None, options: RefOptions = DEFAULTS) -> MutableRef:
         """Create a mutable ref with the content of *parent*, or empty; *parent* is finalized.
@@ -192,8 +206,21 @@ class CacheManager(Closeable):
         refs, in order. For *check* see :meth:`disk_usage`.
         """
         removed = execute(self._cache, self.plan_prune(policies, check=check))
+        mounting.discard_unneeded(self._cache)
         collect(self.store)
         return removed
+
+    def store_usage(self) -> StoreUsage:
+        """Return the space that the whole store takes, by purpose."""
+        return store_usage(self._cache)
+
+    def prune_store(self, policy: PrunePolicy, *, dry_run: bool = False) -> StorePrune:
+        """Remove derived layers, then images that copies read through the store, then refs.
+
+        Without limits in *policy*, everything goes that nothing needs; otherwise only the excess.
+        With *dry_run*, nothing is removed.
+        """
+        return prune_store(self._cache, policy, dry_run=dry_run)
 
     def search(self, index: str, *, prefix: bool = False) -> list[RefMetadata]:
         """Return the refs that have *index*, or one that starts with it, in the order of creation."""

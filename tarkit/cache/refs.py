@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from tarkit.cache import blobs, facts
+from tarkit.cache import blobs, facts, mounting
 from tarkit.cache.cache import Cache
 from tarkit.cache.chains import layer_chain
+from tarkit.cache.identity import IdentityMapping
 from tarkit.cache.image import RefImage
 from tarkit.cache.metadata import RefMetadata
 from tarkit.cache.options import DescHandler, DescHandlers
@@ -46,6 +49,11 @@ class Ref(RefMetadata):
     def is_released(self) -> bool:
         """Whether the ref can no longer be used."""
         return self._released
+
+    @property
+    def identity_mapping(self) -> IdentityMapping:
+        """The mapping of the manager between users of containers and of the machine."""
+        return self._cache.identity_mapping
 
     def desc_handler(self, digest: Digest) -> DescHandler | None:
         """Return the handler of the blob *digest*, or None."""
@@ -135,6 +143,10 @@ class ImmutableRef(Ref):
             if self._files is None:
                 self._files = self._cache.snapshots.files(record, self._handlers)
             return self._files
+
+    def mount(self, *, writable: bool = False) -> AbstractContextManager[Path]:
+        """Provide the root filesystem as a directory for a block; it is read-only in any case."""
+        return mounting.mount_immutable(self._cache, self._current(), self._handlers)
 
     def layer_chain(self) -> RefList:
         """Return a new reference to each layer, lowest first; release the list."""
@@ -241,6 +253,17 @@ class MutableRef(Ref):
         """The root filesystem, to be read and changed; raises if the parent cannot be extracted."""
         with self._lock:
             return self._cache.snapshots.staged(self._current(), self._handlers)
+
+    def mount(self, *, writable: bool = True) -> AbstractContextManager[Path]:
+        """Provide the root filesystem as a directory for a block, for example to run a process there.
+
+        At its end, if it does not raise, all changes are part of :attr:`files`. As root it is an
+        overlay, which costs as much as the changes; otherwise a copy, with the attributes that this
+        user can keep. Unless *writable*, changes are refused or lost.
+        """
+        return mounting.mount_mutable(
+            self._cache, self._current(), self.files, writable=writable, handlers=self._handlers
+        )
 
     def commit(self) -> ImmutableRef:
         """Return an immutable ref with the present content; this ref can no longer be used.

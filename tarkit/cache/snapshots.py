@@ -229,9 +229,11 @@ class Snapshots:
         if self._ledger.records.get(directory.name) is None:
             self.settle(record)
             if directory.is_dir():
-                with Directory.open(directory.parent) as parent:
-                    with parent.open_directory(directory.name) as opened:
-                        remove_tree(parent, directory.name, opened)
+                with (
+                    Directory.open(directory.parent) as parent,
+                    parent.open_directory(directory.name) as opened,
+                ):
+                    remove_tree(parent, directory.name, opened)
 
     def tidy(self) -> None:
         """Remove staged changes of refs that do not exist."""

@@ -5,6 +5,7 @@ A snapshot is a plain tar or the staged changes of a mutable ref. Byte sizes are
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -491,3 +492,25 @@ def test_20_a_removal_that_was_interrupted(root: Path) -> None:
         assert manager.store.records.deleted() == []
         manager.prune(ALL)
         assert snapshots(manager) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("with_parent", [False, True])
+def test_19_mounts(manager: CacheManager, with_parent: bool) -> None:
+    parent = made(manager, "p") if with_parent else None
+    active = manager.new(parent)
+    with active.mount() as path:
+        (path / "new").write_bytes(b"new")
+    assert active.files.read_bytes("new") == b"new"
+    with active.mount(writable=False) as path:
+        assert (path / "p").exists() == with_parent
+        with pytest.raises(OSError, match="Read-only"):
+            (path / "other").write_bytes(b"")
+    snap = active.commit()
+    for writable in (False, True):
+        with snap.mount(writable=writable) as path:
+            assert (path / "new").read_bytes() == b"new"
+            with pytest.raises(OSError, match="Read-only"):
+                (path / "other").write_bytes(b"")
+    assert not snap.files.exists("other")
+    assert not any((manager.store.root / "mounts" / "active").iterdir())

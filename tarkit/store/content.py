@@ -36,6 +36,9 @@ DIRECTORY = "content"
 Fetch = Callable[[int], BinaryIO]
 """Opens a blob at a byte offset, for example by a request with a range."""
 
+_ARRIVING: Counter[Path] = Counter()  # in all open stores of this process
+_LOCK = threading.Lock()
+
 
 @dataclass(frozen=True, slots=True)
 class Blob:
@@ -57,8 +60,6 @@ class Content:
         self._database = database
         self._keep = keep
         self._public = BlobStore(root)
-        self._arriving: Counter[Digest] = Counter()
-        self._lock = threading.Lock()
 
     def path(self, digest: Digest) -> Path:
         """Return the path of a blob, whether or not it exists."""
@@ -153,17 +154,18 @@ class Content:
     @contextmanager
     def arriving(self, digest: Digest) -> Iterator[None]:
         """Note for the block that a stream of this process stores a blob while it is read."""
-        with self._lock:
-            self._arriving[digest] += 1
+        path = self.path(digest).absolute()
+        with _LOCK:
+            _ARRIVING[path] += 1
         try:
             yield
         finally:
-            with self._lock:
-                self._arriving[digest] -= 1
+            with _LOCK:
+                _ARRIVING[path] -= 1
 
     def is_arriving(self, digest: Digest) -> bool:
         """Return whether a stream of this process is storing the blob: then read that instead."""
-        return self._arriving[digest] > 0
+        return _ARRIVING[self.path(digest).absolute()] > 0
 
     def adopt(self, digest: Digest) -> None:
         """Make sure that a blob is in ``content/`` and in the database, for ``repair``."""

@@ -6,6 +6,7 @@ knows of. :func:`plan` only reads; :func:`collect` does the same under all locks
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -21,7 +22,11 @@ from tarkit.store.store import Store
 from tarkit.streams.locking import is_locked
 from tarkit.values import dataclass
 
-_AGE = 86_400  # seconds that unfinished and corrupt blobs are kept
+_AGE = 86_400  # seconds that unfinished and corrupt files are kept
+_LEFTOVERS = (
+    f"{ingest.DIRECTORY}/*", f"{QUARANTINE}/*", ".tarkit-*.tmp", "layers/.tarkit-*",
+    "content/*/.tarkit-*", "blobs/*/.tarkit-*", "records/*/.tarkit-*",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +127,14 @@ def _plain_of(store: Store, kept: Collection[str]) -> set[Digest]:
 
 
 def _remove_leftovers(root: Path, *, age: float) -> None:
-    """Remove remains of interrupted downloads, and corrupt blobs, that are *age* seconds old."""
+    """Remove what killed processes left and what is corrupt, if it is at least *age* seconds old."""
     before = time.time() - age
-    for name in (ingest.DIRECTORY, QUARANTINE):
-        for path in (root / name).glob("*"):
+    for pattern in _LEFTOVERS:
+        for path in root.glob(pattern):
             with suppress(OSError):
-                if path.stat().st_mtime <= before and not is_locked(path):
+                if path.stat().st_mtime > before:
+                    continue
+                if path.is_dir():  # of an unfinished file
+                    shutil.rmtree(path, ignore_errors=True)
+                elif not is_locked(path):
                     path.unlink()

@@ -229,7 +229,7 @@ class Layers:
         with self._database.write():
             known = {key for (key,) in self._database.rows("SELECT key FROM layers")}
             leased = {item for (item,) in self._database.rows("SELECT item FROM leased")}
-            for path in self._root.glob("*"):
+            for path in self._root.glob("[!.]*"):
                 key = _key(path.stem)
                 if key not in known and f"layer:{key}" not in leased:
                     with os_errors(path):

@@ -7,7 +7,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from tarkit.errors import CancelledError, LockedError, MalformedError, TarkitError, UnsupportedError
+from tarkit.errors import (
+    CancelledError,
+    LockedError,
+    MalformedError,
+    TarkitError,
+    UnsupportedError,
+    VerificationError,
+)
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, RawManifest
@@ -22,6 +29,7 @@ from tarkit.protocols import (
     SparseSource,
     StatedSource,
 )
+from tarkit.store.content import Content
 from tarkit.store.ingest import Ingest
 from tarkit.store.leases import PULLED
 from tarkit.store.plain import PlainLayers
@@ -29,6 +37,7 @@ from tarkit.store.store import Store
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader, drain
 from tarkit.streams.files import open_regular
+from tarkit.streams.verify import VerifyingReader
 
 
 @contextmanager
@@ -124,12 +133,15 @@ class CachingSource:
         """Open the blob in the store, held if that is possible, or return None."""
         content = self._store.content
         try:
-            if content.size(blob.digest) != blob.size:
+            size = content.size(blob.digest)
+            if size is not None and size != blob.size and self._store.writable:
+                content.quarantine(blob.digest)
+            if size != blob.size:
                 return None
             if self._store.writable:
                 with suppress(LockedError, MalformedError, UnsupportedError):
                     content.hold(blob.digest)
-            return content.open(blob.digest)
+            return HeldBlob(content, blob)
         except CancelledError:
             raise
         except TarkitError:
@@ -172,6 +184,25 @@ class CachingRemoteSource(CachingReferringSource):
         """See :class:`tarkit.protocols.RemoteSource`."""
         assert isinstance(self.origin, RemoteSource)
         return self.origin.most_open
+
+
+class HeldBlob(VerifyingReader):
+    """Reads a blob of *content*; a corrupt one is put aside, so that the next attempt fetches it."""
+
+    def __init__(self, content: Content, blob: Descriptor) -> None:
+        where = f"{content.root}: blob {blob.digest}"
+        super().__init__(content.open(blob.digest), digest=blob.digest, where=where)
+        self._content = content
+        self._blob = blob
+
+    def _chunk(self) -> bytes:
+        try:
+            return super()._chunk()
+        except VerificationError as error:
+            with suppress(TarkitError):
+                if self._content.quarantine(self._blob.digest):
+                    error.hint = "the corrupt copy in the store was put aside; try again"
+            raise
 
 
 class ArrivingBlob(ChunkReader):

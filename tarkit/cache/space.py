@@ -15,7 +15,7 @@ from tarkit.store.content import Blob
 from tarkit.store.gc import Garbage, collect
 from tarkit.store.layers import StoredLayer
 from tarkit.store.leases import PULLED
-from tarkit.values import dataclass
+from tarkit.values import dataclass, replace
 
 _Item = TypeVar("_Item", Blob, StoredLayer)
 
@@ -44,19 +44,15 @@ class StoreUsage:
 
 @dataclass(frozen=True, slots=True)
 class StorePrune:
-    """What a prune of a store removed, or would remove: refs, blobs and layers.
+    """What a prune of a store removed, or would remove: blobs, layers besides those of refs, and refs.
 
-    ``plan`` has the reason for each ref.
+    ``plan`` has the refs, each with a reason. ``bytes`` is the size of everything together.
     """
 
     plan: Plan
     blobs: tuple[Blob, ...]
     layers: tuple[StoredLayer, ...]
-
-    @property
-    def bytes(self) -> int:
-        """The size of the blobs and layers."""
-        return sum(each.size for each in (*self.blobs, *self.layers))
+    bytes: int
 
 
 class _Parts:
@@ -115,22 +111,22 @@ def prune_store(cache: Cache, policy: PrunePolicy, *, dry_run: bool = False) -> 
     """
     usage = store_usage(cache)
     parts = _Parts(cache)
-    disk = DiskSpace.of(cache.store.root)
-    excess = usage.total - keep_bytes(usage.total, disk, policy) if policy.has_limit else None
+    excess = None
+    if policy.has_limit:
+        keep = keep_bytes(usage.total, DiskSpace.of(cache.store.root), policy)
+        policy = replace(policy, reserved=0, min_free=0, max_used=keep)
+        excess = usage.total - keep
     layers, excess = _until(parts.derived, parts.size_of, excess)
     pulled, excess = _until(parts.pulled, lambda blob: blob.size, excess)
+    gone = sum(map(parts.size_of, layers)) + sum(blob.size for blob in pulled)
     refs = sum(info.size for info in usage.refs)
-    if excess is None or excess > 0:
-        gone = sum(map(parts.size_of, layers)) + sum(blob.size for blob in pulled)
-        planned = plan(cache, [policy], disk=disk, besides=max(usage.total - gone - refs, 0))
-    else:
-        planned = plan(
-            cache, [PrunePolicy(policy.filters, policy.all, max_used=1 << 62)], disk=disk
-        )
+    planned = plan(cache, [policy], besides=max(usage.total - gone - refs, 0))
     if dry_run:
-        return StorePrune(planned, (*pulled, *parts.unneeded), tuple(layers))
+        freed = gone + usage.unneeded + sum(info.size for info in planned.victims)
+        return StorePrune(planned, (*pulled, *parts.unneeded), tuple(layers), freed)
     garbage = _remove(cache, planned, layers, pulled)
-    return StorePrune(planned, garbage.blobs, (*layers, *garbage.layers))
+    freed = usage.total - store_usage(cache).total
+    return StorePrune(planned, garbage.blobs, (*layers, *garbage.layers), freed)
 
 
 def _remove(cache: Cache, planned: Plan, layers: list[StoredLayer], pulled: list[Blob]) -> Garbage:

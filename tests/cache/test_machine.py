@@ -108,7 +108,7 @@ class Refs(RuleBasedStateMachine):
     @precondition(lambda self: self.model.refs)
     @rule(data=st.data(), side=SIDE)
     def get(self, data: st.DataObject, side: int) -> None:
-        ref_id = data.draw(st.sampled_from(sorted(self.model.refs)))
+        ref_id = data.draw(st.sampled_from(list(self.model.refs)))
         expected = self.model.refs[ref_id]
         if expected.mutable and expected.holds:
             with pytest.raises(LockedError):
@@ -129,7 +129,7 @@ class Refs(RuleBasedStateMachine):
     @precondition(lambda self: self.model.refs)
     @rule(data=st.data(), side=SIDE)
     def get_mutable(self, data: st.DataObject, side: int) -> None:
-        ref_id = data.draw(st.sampled_from(sorted(self.model.refs)))
+        ref_id = data.draw(st.sampled_from(list(self.model.refs)))
         expected = self.model.refs[ref_id]
         partner = self.model.refs.get(expected.partner or "")
         if not expected.mutable:

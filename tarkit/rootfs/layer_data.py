@@ -6,6 +6,7 @@ import hashlib
 import io
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -16,6 +17,7 @@ from tarkit.rootfs.passes import Sink, deliver
 from tarkit.rootfs.table import DataLocation, Table
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.files import open_regular
+from tarkit.streams.uncached import read_at
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.data import ArchiveData, ForwardData, StoredData
 from tarkit.tar.member import Member, MemberType
@@ -182,9 +184,14 @@ class _SeekableLayer:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self._descriptor: int | None = None
+        with suppress(OSError):  # part of an archive, for example
+            self._descriptor = stream.fileno()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """See :class:`tarkit.tar.data.ArchiveData`."""
+        if self._descriptor is not None:
+            return read_at(self._descriptor, size, offset)
         with self._lock:  # files opened from one layer share its position
             self._stream.seek(offset)
             return self._stream.read(size)

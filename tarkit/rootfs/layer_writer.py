@@ -10,7 +10,7 @@ from tarkit.image.digest import Digest
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layer_changes import layer_entries
 from tarkit.streams import CHUNK_SIZE
-from tarkit.streams.chunks import write_all
+from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.tar.listing import Listing
 from tarkit.tar.writer import TarWriter
 from tarkit.values import dataclass, replace
@@ -42,7 +42,7 @@ def write_layer(old: FileSystem, new: FileSystem, output: BinaryIO) -> WrittenLa
     hashing = _Hashing(output)
     listing = Listing()
     buffered = io.BufferedWriter(hashing, CHUNK_SIZE)
-    with TarWriter(buffered) as writer:  # type: ignore[arg-type]
+    with TarWriter(buffered) as writer:
         for entry, node in layer_entries(old, new):
             member = entry.member
             if node is None or entry.link or not entry.has_data:
@@ -51,7 +51,10 @@ def write_layer(old: FileSystem, new: FileSystem, output: BinaryIO) -> WrittenLa
             with new.contents.open_stored(node) as data:
                 if member.sparse is not None:  # the writer itself aligns the segments
                     member = replace(member, sparse=entry.meta.sparse)
-                listing.append(writer.add(member, data))
+                # one piece, which is written with the headers, for all but large files
+                small = member.size < CHUNK_SIZE
+                content = b"".join(chunks_of(data)) if small else data
+                listing.append(writer.add(member, content))
     buffered.flush()
     listing.seal()
     return WrittenLayer(Digest("sha256", hashing.hexdigest()), hashing.size, listing)

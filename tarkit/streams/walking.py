@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 
 from tarkit.errors import TransportError
@@ -44,11 +45,12 @@ class _Level:
     names: list[bytes]
 
 
-def walk_directory(top: int) -> Iterator[Found]:
+def walk_directory(top: int, closed: list[bytes]) -> Iterator[Found]:
     """Yield everything below the open directory *top*, parents first, siblings by name.
 
-    Other mounted filesystems are not entered. One descriptor is open at a time. Raises
-    :class:`OSError`, and :class:`TransportError` if a directory moves meanwhile.
+    Other mounted filesystems are not entered, nor are directories without permission, whose paths are
+    added to *closed*. One descriptor is open at a time. Raises :class:`OSError`, and
+    :class:`TransportError` if a directory moves meanwhile.
     """
     current = os.open(".", OPEN, dir_fd=top)
     try:
@@ -67,9 +69,13 @@ def walk_directory(top: int) -> Iterator[Found]:
             status = os.stat(name, dir_fd=current, follow_symlinks=False)
             path = level.path + name
             yield Found(path, name, current, status)
-            if (status.st_mode & 0o170000) == 0o040000 and status.st_dev == device:
-                current = _replace(current, name)
-                levels.append(_level(path + b"/", current))
+            if not stat.S_ISDIR(status.st_mode) or status.st_dev != device:
+                continue
+            if not os.access(name, os.R_OK | os.X_OK, dir_fd=current, effective_ids=True):
+                closed.append(path)
+                continue
+            current = _replace(current, name)
+            levels.append(_level(path + b"/", current))
     finally:
         os.close(current)
 

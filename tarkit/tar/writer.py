@@ -49,6 +49,8 @@ class TarWriter:
         and the errors of :func:`~tarkit.tar.encode.encode`.
         """
         self._check()
+        if isinstance(data, bytes) and member.sparse is None and len(data) == stored_size(member):
+            return self._add_bytes(member, data)
         pieces = _exactly(stored_size(member), _pieces(data), member)
         if member.sparse is not None:
             checked = sparse.checked(member.sparse, member.size, stored_size(member))
@@ -64,12 +66,18 @@ class TarWriter:
         except BaseException:
             self._rewind(start)
             raise
-        return replace(
-            member,
-            offset=start,
-            data_offset=start + len(header),
-            stored=stored_size(member),
-        )
+        return _placed(member, start, start + len(header))
+
+    def _add_bytes(self, member: Member, data: bytes) -> Member:
+        """Write *member* with all of its *data* at once, which takes half the time of several writes."""
+        header = encode(member)
+        start = self._offset
+        try:
+            self._write(b"".join((header, data, bytes(padding(len(data))))))
+        except BaseException:
+            self._rewind(start)
+            raise
+        return _placed(member, start, start + len(header))
 
     def begin(self, member: Member) -> PendingMember:
         """Begin *member*, a file of unknown size; *file* must be seekable.
@@ -247,6 +255,15 @@ class PendingMember:
             self.abort()
         elif self._open:
             self.end()
+
+
+def _placed(member: Member, start: int, data_offset: int) -> Member:
+    """Return *member* with its offsets; ``replace`` would take as long as encoding the header."""
+    return Member(
+        member.name, member.type, member.mode, member.uid, member.gid, member.size,
+        member.mtime_ns, member.linkname, member.uname, member.gname, member.devmajor,
+        member.devminor, member.xattrs, member.sparse, start, data_offset, stored_size(member),
+    )  # fmt: skip
 
 
 def _pieces(data: Data) -> Iterable[bytes | memoryview]:

@@ -104,7 +104,7 @@ def test_files_are_read_once_and_only_if_selected() -> None:
     opened = []
     files = tree_of([{"path": name, "type": "file", "data": name} for name in ("a", "b")])
     original = files.contents.open
-    files.contents.open = lambda node: (opened.append(node.row), original(node))[1]  # type: ignore[assignment,func-returns-value]
+    files.contents.open = lambda node: (opened.append(node.row), original(node))[1]  # type: ignore[method-assign,func-returns-value]
     digests = TreeDigests(files)
     content_digest(digests, ContentQuery("", include=("a",)))
     assert len(opened) == 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import encodings.ascii  # noqa: F401  the child process cannot import modules
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +46,7 @@ def mounts(
 ) -> Mounts:
     """Return mounts of both kinds; overlays that the machine cannot mount are copies, too."""
     if request.param == "copy":
-        monkeypatch.setattr(Mounts, "_overlay", lambda *_, **__: False)
+        monkeypatch.setattr(Mounts, "_overlay", lambda *_, **__: None)
     return Mounts(tmp_path / "m:o,u\\nts")
 
 
@@ -317,8 +320,67 @@ def test_names_that_no_layer_can_have_and_sockets(
 def test_a_record_of_attributes(base: FileSystem, tmp_path: Path) -> None:
     unpack(base, tmp_path / "top")
     recorded = RecordedDirectory.of(tmp_path / "top")
-    recorded.save(tmp_path / "attributes")
+    with (tmp_path / "attributes").open("wb") as output:
+        recorded.write(output)
     assert RecordedDirectory.load(tmp_path / "attributes").attributes == recorded.attributes
     (tmp_path / "attributes").write_text("[]\n")
     with pytest.raises(Exception, match="record of attributes"):
         RecordedDirectory.load(tmp_path / "attributes")
+
+
+def test_without_root(base: FileSystem) -> None:
+    """Run a child process as another user: an overlay in a user namespace, or a copy."""
+    with tempfile.TemporaryDirectory() as own:  # the parents of tmp_path belong to root
+        os.chown(own, NOBODY, NOBODY)
+        assert status_of_child(base, Path(own)) == 0
+
+
+def status_of_child(base: FileSystem, own: Path) -> int:
+    process = os.fork()
+    if not process:
+        status = 1
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            check_without_root(base, own)
+            status = 0
+        except BaseException:  # noqa: BLE001
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return os.waitpid(process, 0)[1]
+
+
+NOBODY = 65534
+COMMAND = """
+    echo more >> d/a; chmod 700 d/sub; rm h1; echo new > new; rm -r l; mkdir l; mv x y; chmod 600 h2
+"""
+
+
+def check_without_root(base: FileSystem, own: Path) -> None:
+    results = []
+    for number in range(3):  # the second uses the kept directory, the third a copy
+        if number == 2:
+            Mounts._in_namespace = lambda *_, **__: None  # type: ignore[method-assign]
+        mounts = Mounts(own / "mounts")
+        with (
+            WritableFileSystem(base, own / f"staged{number}") as staged,
+            mounts.mount(base, "sha256:1", writable=True) as mounted,
+        ):
+            subprocess.run(COMMAND, shell=True, cwd=mounted.path, check=True)
+            mounted.capture(staged)
+            assert (staged.stat("d/a").uid, staged.stat("d/a").gid) == (4, 5)
+            assert (staged.stat("new").uid, staged.stat("d").uid) == (0, 3)
+            assert staged.exists("null")  # which the user could not create
+            assert dict(staged.stat("y").xattrs) == {b"user.k": b"v"}
+            results.append((mounted.is_overlay, listed(base, staged)))
+        with (
+            mounts.mount(base, "sha256:1") as mounted,
+            pytest.raises(RefusedError, match="writing"),
+        ):
+            mounted.capture(staged)
+    names = ["d/", "d/a", "d/sub/", ".wh.h1", "h2", "l/", "new", ".wh.x", "y"]
+    assert [found for _, found in results] == [names] * 3
+    assert not results[2][0]
+    assert list((own / "mounts/active").iterdir()) == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -318,3 +320,30 @@ def test_local_files(files: WritableFileSystem, tmp_path: Path) -> None:
     assert files.stat("file").uid == os.getuid()
     with pytest.raises(RefusedError):
         files.add(top / "two", "/")
+
+
+KILLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tarkit.rootfs.writable.filesystem import WritableFileSystem
+from tests.rootfs.chains import files_of
+files = WritableFileSystem(files_of([]), Path({path!r}))
+for number in range(10**6):
+    files.write(f"f{{number}}", b"%d" % number * 500)
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("moment", [0, 7, 100])
+def test_a_killed_process_loses_nothing_that_it_reported(tmp_path: Path, moment: int) -> None:
+    root = Path(__file__).parent.parent.parent
+    script = KILLED.format(root=str(root), path=str(tmp_path / "staged"))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        reported = [int(process.stdout.readline()) for _ in range(moment + 1)]
+        process.kill()
+        reported += map(int, process.stdout.read().splitlines(keepends=False)[:-1])
+    with reopened(files_of([]), tmp_path) as files:
+        for number in reported:
+            assert files.read_bytes(f"f{number}") == b"%d" % number * 500

@@ -28,30 +28,38 @@ def capture_copy(top: int, recorded: RecordedDirectory, files: StagedFileSystem)
     found_files = FoundFiles(files)
     before = recorded.attributes
     seen: set[bytes] = set()
+    closed: list[bytes] = []
     with os_errors("the directory"):
-        for found in whole(top):
+        for found in whole(top, closed):
             seen.add(found.path)
             now, old = attributes_of(found), before.get(found.path)
             if old is not None and (old.inode, old.changed) == (now.inode, now.changed):
                 continue
             found_files.take(FoundFile(found, now, old))
-        found_files.drop(path for path in before if path not in seen)
+        hidden = tuple(path + b"/" for path in closed)
+        found_files.drop(
+            path for path in before if path not in seen and not path.startswith(hidden)
+        )
     files.flush()
 
 
-def capture_upper(top: int, files: StagedFileSystem) -> None:
+def capture_upper(
+    top: int, files: StagedFileSystem, recorded: RecordedDirectory | None = None
+) -> None:
     """Change *files* by the open directory *top*, the upper directory of an overlay over them.
 
     The overlay must have been mounted with ``redirect_dir=off``, ``metacopy=off`` and
-    ``index=off``. Only the changes are read. Raises as :func:`capture_copy`.
+    ``index=off``. Only the changes are read. *recorded* are the attributes of its lower directory, if
+    that could not keep those of *files*. Raises as :func:`capture_copy`.
     """
+    before = recorded.attributes if recorded is not None else {}
     found_files = FoundFiles(files)
     with os_errors("the directory"):
         for found in whole(top):
             if _is_whiteout(found.status):
                 found_files.drop([found.path])
             else:
-                file = FoundFile(found, attributes_of(found), None)
+                file = FoundFile(found, attributes_of(found), before.get(found.path))
                 found_files.take(file, replaced=_is_opaque(found))
     files.flush()
 

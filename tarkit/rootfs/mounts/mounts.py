@@ -8,14 +8,22 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tarkit.errors import LockedError, RefusedError, UsageError
+from tarkit.errors import (
+    LockedError,
+    MalformedError,
+    PathNotFoundError,
+    RefusedError,
+    UsageError,
+)
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.mounts.capture import capture_copy, capture_upper
 from tarkit.rootfs.mounts.overlayfs import mount_overlay, unmount
 from tarkit.rootfs.mounts.recorded import RecordedDirectory
+from tarkit.rootfs.mounts.user_namespace import overlay_in_namespace
 from tarkit.rootfs.output.attributes import Attributes
 from tarkit.rootfs.output.directory import unpack
 from tarkit.rootfs.writable.staged_tree import StagedFileSystem
+from tarkit.streams.atomic import atomic_file
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory, share_lock, try_lock
 from tarkit.streams.os_errors import os_errors
@@ -25,28 +33,38 @@ _KEY = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_+.:-]{0,199}")
 
 
 class MountedDirectory:
-    """A root filesystem as the directory ``path``; *recorded* are its attributes if it is a copy."""
+    """A root filesystem as the directory ``path``.
 
-    def __init__(self, path: Path, changed: Path, recorded: RecordedDirectory | None) -> None:
+    ``is_overlay`` is true for an overlay, and false for a copy. *changed* is the directory with the
+    changes: the upper directory of an overlay, or *path*; None if it is read-only. *recorded* are the
+    attributes that the copy, or the lower directory, had at first.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        changed: Path | None,
+        recorded: RecordedDirectory | None = None,
+        *,
+        is_overlay: bool,
+    ) -> None:
         self.path = path
+        self.is_overlay = is_overlay
         self._changed = changed
         self._recorded = recorded
-
-    @property
-    def is_overlay(self) -> bool:
-        """Whether the directory is an overlay, and not a copy."""
-        return self._recorded is None
 
     def capture(self, files: StagedFileSystem) -> None:
         """Stage all changes of the directory in *files*, which had its content when it was mounted.
 
-        Raises :class:`~tarkit.errors.RefusedError` for names that no layer can have; sockets are
-        left out.
+        Raises :class:`~tarkit.errors.RefusedError` for names that no layer can have, and if the mount
+        is not writable; sockets are left out.
         """
+        if self._changed is None:
+            raise RefusedError("not mounted for writing", where=str(self.path))
         with os_errors(self.path), Directory.open(self._changed) as top:
-            if self._recorded is None:
-                capture_upper(top.fileno(), files)
-            else:
+            if self.is_overlay:
+                capture_upper(top.fileno(), files, self._recorded)
+            elif self._recorded is not None:
                 capture_copy(top.fileno(), self._recorded, files)
 
 
@@ -54,6 +72,7 @@ class Mounts:
     """Directories below *directory*, which only this user can enter::
 
         trees/KEY               an unpacked root filesystem, which never changes
+        attributes/KEY          its attributes, if they are not those of its layers
         active/NAME/            one for each mount, locked by its process
             root                the overlay
             upper, work         its changes
@@ -65,10 +84,11 @@ class Mounts:
 
     def __init__(self, directory: Path) -> None:
         self._trees = directory / "trees"
+        self._records = directory / "attributes"
         self._active = directory / "active"
         with os_errors(directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for path in (self._trees, self._active):
+            for path in (self._trees, self._records, self._active):
                 path.mkdir(mode=0o700, exist_ok=True)
 
     @contextmanager
@@ -77,23 +97,26 @@ class Mounts:
     ) -> Iterator[MountedDirectory]:
         """Provide *files* as a directory for the block.
 
-        As root it is an overlay over an unpacked directory, which is kept if *key* is given: it must
-        identify the content of *files*, such as a chain ID. In all other cases, or if the system does
-        not support it, it is a copy, with the attributes that this user can keep. Unless *writable*,
+        It is an overlay over an unpacked directory, which is kept if *key* is given: it must identify
+        the content of *files*, such as a chain ID. Without root, a writable overlay is mounted in a
+        user namespace. In all other cases, or if the system does not support it, the directory is a
+        copy. Without root, files have the attributes that the user can keep. Unless *writable*,
         changes are refused or lost.
 
         Raises the errors of unpacking; see :func:`tarkit.rootfs.output.directory.write_directory`.
         """
         with self._new() as active, ExitStack() as stack:
-            root = active.path / "root"
-            if os.geteuid() == 0 and self._overlay(files, key, active, stack, writable=writable):
-                stack.callback(unmount, root)
-                yield MountedDirectory(root, active.path / "upper", None)
-                return
-            copy = _unpacked_in(active, files)
-            # the record is only needed to find changes
-            recorded = RecordedDirectory.of(copy) if writable else RecordedDirectory({})
-            yield MountedDirectory(copy, copy, recorded)
+            if os.geteuid() == 0:
+                mounted = self._overlay(files, key, active, stack, writable=writable)
+            else:
+                mounted = self._in_namespace(files, key, active, stack) if writable else None
+            if mounted is None:
+                copy = _unpacked_in(active, files)
+                # the record is only needed to find changes
+                recorded = RecordedDirectory.of(copy) if writable else None
+                changed = copy if writable else None
+                mounted = MountedDirectory(copy, changed, recorded, is_overlay=False)
+            yield mounted
 
     def sweep(self) -> None:
         """Unmount and remove what killed processes have left."""
@@ -116,6 +139,7 @@ class Mounts:
             with parent.open_directory(key) as directory:
                 if not try_lock(directory):
                     raise LockedError("a process uses this directory", where=str(path))
+                (self._records / key).unlink(missing_ok=True)
                 remove_tree(parent, key, directory)
 
     def keys(self) -> list[str]:
@@ -145,28 +169,48 @@ class Mounts:
         stack: ExitStack,
         *,
         writable: bool,
-    ) -> bool:
-        """Mount an overlay over the unpacked *files*; return False if the system refuses.
+    ) -> MountedDirectory | None:
+        """Mount an overlay over the unpacked *files*; return None if the system refuses.
 
         The unpacked directory stays open, and locked, until *stack* ends.
         """
         lower = stack.enter_context(self._unpacked(files, key, active))
-        try:
-            with ExitStack() as parts:
-                root, upper, work = (
-                    parts.enter_context(active.make(name, 0o700))
-                    for name in ("root", "upper", "work")
-                )
-                # the root of the overlay has the attributes of the upper directory
-                Attributes().apply(upper.fileno(), files.tree.root.member)
+        with _parts(active) as (root, upper, work):
+            # the root of the overlay has the attributes of the upper directory
+            Attributes().apply(upper.fileno(), files.tree.root.member)
+            try:
                 if writable:
                     mount_overlay(root, [lower], upper, work)
                 else:
                     mount_overlay(root, [upper, lower], None, None)
-        except OSError:
-            active.rmdir("root")
-            return False
-        return True
+            except OSError:
+                return None
+        stack.callback(unmount, root.path)
+        return MountedDirectory(root.path, upper.path if writable else None, is_overlay=True)
+
+    def _in_namespace(
+        self, files: FileSystem, key: str | None, active: Directory, stack: ExitStack
+    ) -> MountedDirectory | None:
+        """Mount a writable overlay as :meth:`_overlay` does, in a user namespace."""
+        lower = stack.enter_context(self._unpacked(files, key, active))
+        with _parts(active) as (_, upper, _):
+            Attributes().apply(upper.fileno(), files.tree.root.member)
+        path = stack.enter_context(overlay_in_namespace(active.path, lower.path))
+        if path is None:
+            return None
+        return MountedDirectory(path, upper.path, self._recorded(lower.path, key), is_overlay=True)
+
+    def _recorded(self, lower: Path, key: str | None) -> RecordedDirectory:
+        """Return the attributes of *lower*, recorded when it was first used if it has a *key*."""
+        if key is None:
+            return RecordedDirectory.of(lower)
+        file = self._records / key
+        with suppress(PathNotFoundError, MalformedError):
+            return RecordedDirectory.load(file)
+        recorded = RecordedDirectory.of(lower)
+        with os_errors(file), atomic_file(file) as output:
+            recorded.write(output)
+        return recorded
 
     @contextmanager
     def _unpacked(
@@ -191,6 +235,17 @@ class Mounts:
         if not _KEY.fullmatch(key):
             raise UsageError(f"invalid key {key!r}")
         return self._trees / key
+
+
+@contextmanager
+def _parts(active: Directory) -> Iterator[tuple[Directory, Directory, Directory]]:
+    """Create and open the mount point of an overlay, its upper and its work directory."""
+    with (
+        active.make("root", 0o700) as root,
+        active.make("upper", 0o700) as upper,
+        active.make("work", 0o700) as work,
+    ):
+        yield root, upper, work
 
 
 def _unpacked_in(active: Directory, files: FileSystem) -> Path:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import BinaryIO, NamedTuple, Self
 
 from tarkit.errors import MalformedError
 from tarkit.streams.os_errors import os_errors
@@ -57,13 +57,13 @@ class RecordedDirectory:
                 os.close(top)
         return cls(attributes)
 
-    def save(self, file: Path) -> None:
-        """Write the attributes to *file*."""
-        with os_errors(file), file.open("w", encoding="ascii") as lines:
-            lines.write(json.dumps(_HEAD) + "\n")
-            for path, each in self.attributes.items():
-                xattrs = {k.decode(_CODE): v.decode(_CODE) for k, v in each.xattrs.items()}
-                lines.write(json.dumps([path.decode(_CODE), *each[:-1], xattrs]) + "\n")
+    def write(self, output: BinaryIO) -> None:
+        """Write the attributes to *output*."""
+        output.write(json.dumps(_HEAD).encode("ascii") + b"\n")
+        for path, each in self.attributes.items():
+            xattrs = {k.decode(_CODE): v.decode(_CODE) for k, v in each.xattrs.items()}
+            line = [path.decode(_CODE), *each[:-1], xattrs]
+            output.write(json.dumps(line).encode("ascii") + b"\n")
 
     @classmethod
     def load(cls, file: Path) -> Self:
@@ -83,10 +83,13 @@ def _parsed(line: str) -> tuple[bytes, Attributes]:
     return path.encode(_CODE), Attributes._make([*numbers, raw])
 
 
-def whole(top: int) -> Iterator[Found]:
-    """Yield the open directory *top* itself, with an empty path, and everything below."""
+def whole(top: int, closed: list[bytes] | None = None) -> Iterator[Found]:
+    """Yield the open directory *top* itself, with an empty path, and everything below.
+
+    See :func:`tarkit.streams.walking.walk_directory` for *closed*.
+    """
     yield Found(b"", b".", top, os.fstat(top))
-    yield from walk_directory(top)
+    yield from walk_directory(top, [] if closed is None else closed)
 
 
 def attributes_of(found: Found) -> Attributes:

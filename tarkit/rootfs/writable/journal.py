@@ -61,8 +61,9 @@ class Journal(Closeable):
         return [head, *lines]
 
     def changes(self) -> Iterator[tuple[str, list[Any]]]:
-        """Yield the name and the arguments of each change in the file when it was opened."""
-        for name, *arguments in self._lines[1:]:
+        """Yield, once, the name and the arguments of each change in the file when it was opened."""
+        lines, self._lines = self._lines, []
+        for name, *arguments in lines[1:]:
             yield name, arguments
 
     def append(self, *line: Any) -> None:

@@ -272,32 +272,31 @@ class MutableRef(Ref):
         """
         with self._lock:
             record = self._current()
-            values, contents = self._staged(record)
+            staged = self._staged(record)
             with self._ledger.change() as change:
-                if values:
-                    change.put(
-                        replace(self.record, values={**record.values, **values}, contents=contents)
-                    )
+                if staged is not None:
+                    change.put(staged)
                 _, hold = self._ledger.commit(self._hold)
             self._released = True
             self._cache.closed(self)
             return ImmutableRef(self._cache, hold, self._handlers)
 
-    def _staged(self, record: Record) -> tuple[dict[str, bool], frozenset[str]]:
+    def _staged(self, record: Record) -> Record | None:
+        """Put the staged changes on the disk; return the record with them, or None without changes."""
         needed = self._cache.snapshots.sync(record)
         if needed is None:
-            return {}, record.contents
-        return {facts.STAGED: True}, frozenset(f"layer:{diff_id}" for diff_id in needed)
+            return None
+        values = {**record.values, facts.STAGED: True}
+        contents = frozenset(self._cache.snapshots.item(diff_id) for diff_id in needed)
+        return replace(record, values=values, contents=contents)
 
     def _end(self) -> None:
         record = self._ledger.records.get(self.id)
         if record is not None:
-            values, contents = self._staged(record)
-            if values and self.policy is facts.CachePolicy.RETAIN:
+            staged = self._staged(record)
+            if staged is not None and self.policy is facts.CachePolicy.RETAIN:
                 with self._ledger.change() as change:
-                    change.put(
-                        replace(record, values={**record.values, **values}, contents=contents)
-                    )
+                    change.put(staged)
             self._cache.snapshots.settle(record)
         super()._end()
 

@@ -15,13 +15,14 @@ from tarkit.cache.facts import RefKind, digest_of, is_mutable, kind_of, text_of
 from tarkit.cache.ledger import Ledger
 from tarkit.cache.options import DescHandlers
 from tarkit.cache.providers import Providers
-from tarkit.errors import NeedsRemoteProviderError
+from tarkit.errors import BlobNotFoundError, NeedsRemoteProviderError
 from tarkit.image.digest import Digest
 from tarkit.rootfs.chain import PlainLayer, open_chain
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layer_writer import write_layer
 from tarkit.rootfs.self_contained import is_self_contained
 from tarkit.rootfs.writable.filesystem import WritableFileSystem
+from tarkit.rootfs.writable.staging import OpenLayer
 from tarkit.store.layers import StoredLayer
 from tarkit.store.record import Record
 from tarkit.store.store import Store
@@ -184,7 +185,9 @@ class Snapshots:
                 return self._publish(record, base, live)
             if not directory.is_dir():
                 return self._publish(record, base, base)
-            with WritableFileSystem(base, directory, open_layer=self._open_layer) as files:
+            with ExitStack() as stack:
+                opener = self._layer_opener(record, stack)
+                files = stack.enter_context(WritableFileSystem(base, directory, open_layer=opener))
                 return self._publish(record, base, files)
 
     def staged(self, record: Record, handlers: DescHandlers) -> WritableFileSystem:
@@ -196,19 +199,24 @@ class Snapshots:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with ExitStack() as stack:
                 base = stack.enter_context(self._fork(tree))
-                live = WritableFileSystem(base, directory, open_layer=self._open_layer)
-                stack.push(live)
+                opener = self._layer_opener(record, stack.enter_context(ExitStack()))
+                live = stack.enter_context(WritableFileSystem(base, directory, open_layer=opener))
                 self._live[directory.name] = live
                 self._closing[directory.name] = stack.pop_all()
         return self._live[directory.name]
 
     def sync(self, record: Record) -> tuple[Digest, ...] | None:
-        """Put staged changes on the disk; return other layers that they need, None without changes."""
+        """Put staged changes on the disk if this process has made any; return other layers they need."""
         live = self._live.get(self.staging(record).name)
         if live is None:
-            return () if self.staging(record).is_dir() else None
+            return None
         live.sync()
         return live.needed_layers
+
+    def item(self, diff_id: Digest) -> str:
+        """Return the layer *diff_id* as an item of the contents of records."""
+        layer = self._store.layers.find(diff_id)
+        return layer.item if layer is not None else f"layer:{diff_id}"
 
     def settle(self, record: Record) -> None:
         """Close the staged changes of a ref or its partner; they stay on the disk."""
@@ -276,9 +284,21 @@ class Snapshots:
         find = self._ledger.find
         return layer_chain(find(record_ids[0]), find) if record_ids and record_ids[0] else []
 
-    def _open_layer(self, diff_id: Digest) -> ArchiveData:
-        file = self._store.layers.open(diff_id)
-        return FileData(file, f"{self._store.root}: layer {diff_id}")
+    def _layer_opener(self, record: Record, stack: ExitStack) -> OpenLayer:
+        """Return a function that opens layers of the store until *stack* is closed; *record* needs them."""
+
+        def open_layer(diff_id: Digest) -> ArchiveData:
+            with self._ledger.change() as change:
+                layer = self._store.layers.find(diff_id)
+                if layer is None:
+                    raise BlobNotFoundError(f"no layer {diff_id}", where=str(self._store.root))
+                current = self._ledger.find(record.id)
+                if layer.item not in current.contents:
+                    change.put(replace(current, contents=current.contents | {layer.item}))
+            file = stack.enter_context(self._store.layers.open(layer.key))
+            return FileData(file, f"{self._store.root}: layer {diff_id}")
+
+        return open_layer
 
     # trees
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +144,21 @@ class StagedFileSystem(FileSystem):
         is_base = source is self or source.contents.layers is self.contents.layers
         if archive is not None and (archive.random_access or is_base):
             diff_id = source.contents.layers.layers[place.layer].diff_id
-            offset = self._start_of(diff_id, archive) + place.offset
-            return replace(meta, offset=offset, data_offset=offset)
+            kept = archive if is_base else self._kept(diff_id, archive)
+            if kept is not None:
+                offset = self._start_of(diff_id, kept) + place.offset
+                return replace(meta, offset=offset, data_offset=offset)
         with source.contents.open_stored(node) as data:
             staged = self.stage(chunks_of(data), meta)
         return replace(staged, size=meta.size, sparse=meta.sparse)
+
+    def _kept(self, diff_id: Digest, archive: ArchiveData) -> ArchiveData | None:
+        """Return the data of another layer, independent of its source; None if it cannot be kept."""
+        if self._open_other is None:
+            return archive
+        with suppress(TarkitError):
+            return self._open_other(diff_id)
+        return None
 
     def _start_of(self, diff_id: Digest, archive: ArchiveData) -> int:
         """Return the staged offset of the first byte of a layer."""

@@ -80,14 +80,13 @@ class CacheManager(Closeable):
         and the errors of extracting them.
         """
         cache = self._cache
-        if parent is None:
-            kind, parents, handlers = RefKind.BASE_LAYER, (), options.handlers
-        else:
+        kind, parents, handlers = RefKind.BASE_LAYER, list[str](), options.handlers
+        if parent is not None:
             handlers = {**parent.handlers, **options.handlers}
             parent.finalize()
             cache.snapshots.extract(parent.record, handlers)
-            kind, parents = RefKind.LAYER, (parent.id,)
-        _, hold = cache.ledger.create(kind, options, parents=parents, mutable=True)
+            kind, parents = RefKind.LAYER, [parent.id]
+        _, hold = cache.ledger.create(kind, options, parents=tuple(parents), mutable=True)
         return MutableRef(cache, hold, handlers)
 
     def get(self, ref_id: str, options: RefOptions = DEFAULTS) -> ImmutableRef:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from datetime import datetime
 from typing import BinaryIO, Protocol, TypeAlias
 
@@ -10,7 +11,7 @@ from tarkit.cache.facts import CachePolicy, RecordType
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.protocols import ResumingSource
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 
 class BlobProvider(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import field
 
 from tarkit.cache import facts
 from tarkit.cache.cache import Cache
@@ -17,7 +18,7 @@ from tarkit.cache.filters import Filter
 from tarkit.cache.policies import DiskSpace, PrunePolicy, keep_bytes
 from tarkit.cache.usage import ExternalRefChecker, Usage, UsageInfo, type_of
 from tarkit.store.record import Record
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 _PROTECTED = (RecordType.INTERNAL, RecordType.FRONTEND)
 

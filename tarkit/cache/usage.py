@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from tarkit.cache.filters import Filter
 from tarkit.cache.loading import check_all
 from tarkit.image.digest import Digest
 from tarkit.store.record import Record
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 
 class ExternalRefChecker(Protocol):

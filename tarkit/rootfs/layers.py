@@ -119,9 +119,10 @@ class Layers:
         """Return layer *number* as a store keeps it, uncompressed and parsed, or None."""
         if number not in self._plain:
             layer, source = self.layers[number], self.source
-            indexed = isinstance(source, IndexedSource)
             self._plain[number] = (
-                source.plain_layer(layer.descriptor, layer.diff_id) if indexed else None
+                source.plain_layer(layer.descriptor, layer.diff_id)
+                if isinstance(source, IndexedSource)
+                else None
             )
         return self._plain[number]
 

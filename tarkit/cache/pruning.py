@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import field
 
 from tarkit.cache import facts
@@ -51,9 +51,14 @@ def plan(
     *,
     disk: DiskSpace | None = None,
     besides: int = 0,
+    without: Collection[str] = (),
 ) -> Plan:
-    """Decide which refs go. *besides* is the size of other content that counts as used, in bytes."""
-    usage = Usage.read(cache, checker)
+    """Decide which refs go.
+
+    *besides* is the size of other content that counts as used, in bytes; layers with the keys
+    *without* do not count.
+    """
+    usage = Usage.read(cache, checker, without=without)
     disk = disk or DiskSpace.of(cache.store.root)
     work = _Work(usage, cache.ledger.clock(), disk, besides)
     for number, policy in enumerate(policies, 1):

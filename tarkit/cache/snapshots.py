@@ -118,13 +118,17 @@ class Snapshots:
     def layer(self, record: Record, handlers: DescHandlers) -> StoredLayer:
         """Return the plain layer of a record, made now if it is missing; raises as :meth:`extract`."""
         found = self.layer_of(record)
-        if found is not None and (text_of(record, facts.LAYER) or self._store.layers.hold(found)):
+        if found is not None and (text_of(record, facts.LAYER) or self._hold(found)):
             return found
         blob, diff_id = digest_of(record, facts.BLOB), digest_of(record, facts.DIFF_ID)
         if blob is not None and diff_id is not None:
             self._providers.fetch(record, handlers)
             return self._store.layers.extract(blob, diff_id)
         return self._write(record, handlers)
+
+    def _hold(self, layer: StoredLayer) -> bool:
+        """Keep a derived layer while the store is open, if possible; return False if it is gone."""
+        return not self._store.writable or self._store.layers.hold(layer)
 
     def placed(self, link: Link, handlers: DescHandlers) -> StoredLayer:
         """Return the layer of a link for use on whatever is below; raises as :meth:`extract`."""

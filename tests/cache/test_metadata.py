@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from tarkit.cache.options import RefOptions
 from tarkit.errors import LockedError, NotFoundError, RefusedError, UsageError
 from tests.cache.refs import RETAIN, Blob, made
 
-TIME = datetime(2030, 1, 2, tzinfo=timezone.utc)
+TIME = datetime(2030, 1, 2, tzinfo=UTC)
 
 
 def test_options_become_metadata(manager: CacheManager) -> None:

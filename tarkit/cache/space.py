@@ -145,6 +145,8 @@ def prune_store(cache: Cache, policy: PrunePolicy, *, dry_run: bool = False) -> 
 
 def _remove(cache: Cache, planned: Plan, layers: list[StoredLayer], pulled: list[Blob]) -> Garbage:
     store = cache.store
+    # what refs need stays and goes with them
+    store.leases.drop(PULLED, *store.records.contents())
     execute(cache, planned)
     for layer in layers:
         store.layers.remove(layer.key)

@@ -214,6 +214,7 @@ def test_committed_refs_survive_a_lost_database(root: Path) -> None:
             manager.get_mutable(active.id)
         with manager.get(ref.id) as found:
             found.finalize()
+    with CacheManager.open(root) as manager:
         assert manager.store_usage().total > 0
         manager.prune_store(PrunePolicy())
         assert (snapshots(manager), manager.store_usage().total) == (0, 0)

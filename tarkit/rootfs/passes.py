@@ -78,8 +78,8 @@ def read_headers(layers: Layers, *, verified: bool) -> list[Listing]:
 
 def each_layer(layers: Layers, order: list[int], read: Callable[[int], T]) -> list[T]:
     """Return the results of *read* for each layer of *order*; parallel unless the source is sequential."""
-    if not order:
-        return []
+    if len(order) < 2:
+        return [read(number) for number in order]  # starting a pool takes longer than an index
     with Workers(1 if layers.sequential else _JOBS, "layer") as pool:
         results = pool.map(read, order)
         pool.begin()

@@ -172,6 +172,15 @@ def test_a_corrupt_blob_is_quarantined_and_fetched_again(store: Store) -> None:
     assert read(store, DIGEST) == DATA
 
 
+def test_the_last_use_is_that_of_the_file(store: Store) -> None:
+    store.content.add(DATA)
+    os.utime(store.content.path(DIGEST), (1000, 1000))
+    assert [blob.used for blob in store.content.blobs()] == [1000]
+    store.content.hold(DIGEST)
+    [blob] = store.content.blobs()
+    assert blob.used > 1000
+
+
 def test_labels_belong_to_blobs(store: Store) -> None:
     with pytest.raises(BlobNotFoundError):
         store.content.set_label(DIGEST, "a", "1")

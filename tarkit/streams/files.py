@@ -37,6 +37,11 @@ def read_file(path: Path, limit: int) -> bytes:
         return read_bounded(file, limit, where=str(path))
 
 
+def read_only(path: Path) -> bool:
+    """Return whether the existing file *path* cannot be written, for example on a read-only mount."""
+    return path.exists() and not os.access(path, os.W_OK)
+
+
 FOLLOW_LINKS_HINT = "use --follow-links to follow such links"
 """Hint for links that lead out of a directory, as in layouts made by Bazel's rules."""
 

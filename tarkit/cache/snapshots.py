@@ -25,14 +25,13 @@ from tarkit.rootfs.writable.filesystem import WritableFileSystem
 from tarkit.rootfs.writable.staging import OpenLayer
 from tarkit.store.layers import StoredLayer
 from tarkit.store.record import Record
-from tarkit.store.store import Store
+from tarkit.store.store import STAGING, Store
 from tarkit.streams.directory import Directory
 from tarkit.streams.os_errors import os_errors
 from tarkit.tar.data import ArchiveData, FileData
 from tarkit.tar.listing import Listing
 from tarkit.values import replace
 
-STAGING = "staging"
 _TREES = 16  # trees in memory; their layers are columns of about 200 bytes per entry
 
 
@@ -47,6 +46,7 @@ class Snapshots:
         self._self_contained: dict[Digest, bool] = {}
         self._live: dict[str, WritableFileSystem] = {}
         self._closing: dict[str, ExitStack] = {}
+        self._held: set[str] = set()
         self._finalizing: set[str] = set()  # in the same transaction as the layer
         self._lock = threading.RLock()
 
@@ -128,7 +128,11 @@ class Snapshots:
 
     def _hold(self, layer: StoredLayer) -> bool:
         """Keep a derived layer while the store is open, if possible; return False if it is gone."""
-        return not self._store.writable or self._store.layers.hold(layer)
+        if layer.item not in self._held and self._store.writable:
+            if not self._store.layers.hold(layer):
+                return False
+            self._held.add(layer.item)  # a lease takes a transaction
+        return True
 
     def placed(self, link: Link, handlers: DescHandlers) -> StoredLayer:
         """Return the layer of a link for use on whatever is below; raises as :meth:`extract`."""
@@ -337,9 +341,11 @@ class Snapshots:
         if is_mutable(record) or text_of(record, facts.EQUAL_MUTABLE):
             self.discard(record)
         for key in (facts.BLOB, facts.DIFF_ID, facts.LAYER):
-            item = text_of(record, key)
-            if item:
-                self._store.let_go(item if key == facts.BLOB else f"layer:{item}")
+            name = text_of(record, key)
+            item = name if key == facts.BLOB else f"layer:{name}"
+            if name:
+                self._held.discard(item)
+                self._store.let_go(item)
         layer = text_of(record, facts.LAYER)
         if layer:
             with self._ledger.change():

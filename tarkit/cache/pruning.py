@@ -20,6 +20,7 @@ from tarkit.cache.usage import ExternalRefChecker, Usage, UsageInfo, type_of
 from tarkit.store.record import Record
 from tarkit.values import dataclass
 
+_BATCH = 100  # refs in one transaction, which other processes wait for
 _PROTECTED = (RecordType.INTERNAL, RecordType.FRONTEND)
 
 
@@ -68,11 +69,12 @@ def plan(
 
 def execute(cache: Cache, planned: Plan) -> list[UsageInfo]:
     """Remove the refs of a plan that are still not in use; return them."""
-    gone = []
-    for info in planned.victims:
+    gone: list[UsageInfo] = []
+    victims = planned.victims
+    for start in range(0, len(victims), _BATCH):
         with cache.ledger.change():
-            if _remove(cache, info.id):
-                gone.append(info)
+            batch = victims[start : start + _BATCH]
+            gone += [info for info in batch if _remove(cache, info.id)]
     return gone
 
 

@@ -340,18 +340,16 @@ class Snapshots:
         """Remove the data that only *record*, which is gone, needed: its layer and staged changes."""
         if is_mutable(record) or text_of(record, facts.EQUAL_MUTABLE):
             self.discard(record)
-        for key in (facts.BLOB, facts.DIFF_ID, facts.LAYER):
-            name = text_of(record, key)
-            item = name if key == facts.BLOB else f"layer:{name}"
-            if name:
-                self._held.discard(item)
-                self._store.let_go(item)
         layer = text_of(record, facts.LAYER)
-        if layer:
-            with self._ledger.change():
-                item = f"layer:{layer}"
-                if not self._ledger.records.needs(item) and not self._store.leases.keeps(item):
-                    self._store.layers.remove(layer)
+        items = [f"layer:{key}" for key in (layer, text_of(record, facts.DIFF_ID)) if key]
+        self._held.difference_update(items)
+        with self._ledger.change():
+            self._store.let_go(*items, text_of(record, facts.BLOB))
+            if layer and not self._is_needed(f"layer:{layer}"):
+                self._store.layers.remove(layer)
+
+    def _is_needed(self, item: str) -> bool:
+        return self._ledger.records.needs(item) or self._store.leases.keeps(item)
 
 
 def with_layer(record: Record, layer: StoredLayer) -> Record:

@@ -108,10 +108,10 @@ class Store(Closeable):
         """Keep a blob (its digest) or a layer (``layer:KEY``) until this open store is closed."""
         self.leases.add(self._session_lease(), item)
 
-    def let_go(self, item: str) -> None:
-        """Keep *item* no longer for the sake of this open store."""
+    def let_go(self, *items: str) -> None:
+        """Keep *items* no longer for the sake of this open store."""
         if self._session is not None:
-            self.leases.drop(self._session, item)
+            self.leases.drop(self._session, *items)
 
     def has(self, item: str) -> bool:
         """Return whether a blob (its digest) or a layer (``layer:KEY``) exists."""

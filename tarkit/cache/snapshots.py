@@ -46,9 +46,11 @@ class Snapshots:
         self._self_contained: dict[Digest, bool] = {}
         self._live: dict[str, WritableFileSystem] = {}
         self._closing: dict[str, ExitStack] = {}
+        self._building = threading.Lock()  # of trees
         self._held: set[str] = set()
         self._finalizing: set[str] = set()  # in the same transaction as the layer
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.RLock] = {}  # of records whose layer is being written
 
     # state
 
@@ -124,7 +126,13 @@ class Snapshots:
         if blob is not None and diff_id is not None:
             self._providers.fetch(record, handlers)
             return self._store.layers.extract(blob, diff_id)
-        return self._write(record, handlers)
+        with self._lock_of(record.id):  # threads may ask for it at the same time
+            written = self.layer_of(self._ledger.find(record.id))
+            return written or self._write(record, handlers)
+
+    def _lock_of(self, record_id: str) -> threading.RLock:
+        with self._lock:
+            return self._locks.setdefault(record_id, threading.RLock())
 
     def _hold(self, layer: StoredLayer) -> bool:
         """Keep a derived layer while the store is open, if possible; return False if it is gone."""
@@ -319,7 +327,7 @@ class Snapshots:
         """Return the tree of *links*, shared with all who ask for it: fork it to change it."""
         layers = [self.placed(link, handlers) for link in links]
         key = tuple(layer.diff_id for layer in layers)
-        with self._lock:
+        with self._building:
             for length in range(len(key), -1, -1):
                 base = self._trees.get(key[:length])
                 if base is not None or not length:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from datetime import datetime
 from typing import BinaryIO, Protocol, TypeAlias
@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol, TypeAlias
 from tarkit.cache.facts import CachePolicy, RecordType
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
+from tarkit.progress import Progress
 from tarkit.protocols import ResumingSource
 from tarkit.values import dataclass
 
@@ -27,11 +28,13 @@ class DescHandler:
     """The origin of one blob: an open *provider*, or a *location* such as ``docker://alpine``, or both.
 
     The location is stored with the ref, without credentials, so that later processes need no handler.
+    *on_progress* is called while the blob is fetched.
     """
 
     provider: BlobProvider | None = None
     location: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    on_progress: Callable[[Progress], None] | None = None
 
     def open(self, descriptor: Descriptor, offset: int) -> BinaryIO:
         """Open the blob from *offset* on."""

@@ -108,6 +108,10 @@ class Store(Closeable):
         """Keep a blob (its digest) or a layer (``layer:KEY``) until this open store is closed."""
         self.leases.add(self._session_lease(), item)
 
+    def close_with(self, closeable: Closeable) -> None:
+        """Close *closeable* before the store is closed."""
+        self._stack.enter_context(closeable)
+
     def let_go(self, *items: str) -> None:
         """Keep *items* no longer for the sake of this open store."""
         if self._session is not None:

@@ -35,7 +35,7 @@ class CacheManager(Closeable):
     Several processes may have managers of the same store. Closing a manager releases its refs.
     *open_location* opens the locations that are stored with lazy refs, for example
     :func:`tarkit.open_source`, with credentials if necessary. *clock* returns the time in seconds since
-    the epoch. *identity_mapping* is for whoever runs processes in mounts.
+    the epoch. *identity_mapping* is for programs that run processes in mounts.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class CacheManager(Closeable):
 
     @property
     def identity_mapping(self) -> IdentityMapping:
-        """The mapping between users of containers and of the machine, for whoever runs processes."""
+        """The mapping between users of containers and of the machine, for programs that run processes."""
         return self._cache.identity_mapping
 
     def new(self, parent: ImmutableRef | None = None, options: RefOptions = DEFAULTS) -> MutableRef:
@@ -185,10 +185,10 @@ class CacheManager(Closeable):
         *,
         check: ExternalRefCheckerFactory | None = None,
     ) -> Plan:
-        """Return what :meth:`prune` would do, with a reason for each ref."""
+        """Return the plan that :meth:`prune` carries out: a decision and a reason for each ref."""
         if policies is None:
             policies = default_policies(DiskSpace.of(self.store.root))
-        # only what is removed whatever it is needs no check
+        # a policy that removes everything needs no check
         needed = any(not policy.all or policy.filters for policy in policies)
         checker = check() if check is not None and needed else None
         return plan(self._cache, policies, checker)

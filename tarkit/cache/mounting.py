@@ -60,7 +60,7 @@ def _mount(
 
 
 def discard_unneeded(cache: Cache) -> None:
-    """Remove what killed processes left, and the unpacked directories of refs that are gone."""
+    """Remove the mounts of killed processes, and the unpacked directories of refs that are gone."""
     if (cache.store.root / DIRECTORY).is_dir():
         mounts = _mounts(cache)
         mounts.sweep()

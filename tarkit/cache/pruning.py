@@ -182,7 +182,7 @@ class _Order:
         self._counts = _ranks(number_of(record, facts.COUNT) for record in listed)
 
     def key(self, record: Record) -> tuple[float, float, str]:
-        """Return what orders records, with the ID at the end."""
+        """Return the key for sorting records, with the ID at its end."""
         used, count = number_of(record, facts.USED), number_of(record, facts.COUNT)
         return self._times[used] + self._counts[count], number_of(record, facts.CREATED), record.id
 

@@ -143,7 +143,7 @@ class Snapshots:
         return True
 
     def placed(self, link: Link, handlers: DescHandlers) -> StoredLayer:
-        """Return the layer of a link for use on whatever is below; raises as :meth:`extract`."""
+        """Return the layer of a link for use on any layers; raises as :meth:`extract`."""
         layer = self.layer(link.record, handlers)
         return (
             layer if not link.moved or self._may_move(layer) else self._moved(link.record, handlers)

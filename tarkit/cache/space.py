@@ -44,7 +44,7 @@ class StoreUsage:
 
 @dataclass(frozen=True, slots=True)
 class StorePrune:
-    """What a prune of a store removed, or would remove: blobs, layers besides those of refs, and refs.
+    """The result of pruning a store: removed blobs, layers besides those of refs, and refs.
 
     ``plan`` has the refs, each with a reason. ``bytes`` is the size of everything together.
     """
@@ -113,9 +113,9 @@ def store_usage(cache: Cache) -> StoreUsage:
 
 
 def prune_store(cache: Cache, policy: PrunePolicy, *, dry_run: bool = False) -> StorePrune:
-    """Remove what nothing needs: derived layers first, then pulled images, then refs.
+    """Remove all that nothing needs: derived layers first, then pulled images, then refs.
 
-    In each group, what was used least recently goes first. With limits in *policy*, only the excess
+    In each group, the least recently used goes first. With limits in *policy*, only the excess
     goes. Named images stay. With *dry_run*, nothing is removed.
     """
     usage = store_usage(cache)
@@ -145,7 +145,7 @@ def prune_store(cache: Cache, policy: PrunePolicy, *, dry_run: bool = False) -> 
 
 def _remove(cache: Cache, planned: Plan, layers: list[StoredLayer], pulled: list[Blob]) -> Garbage:
     store = cache.store
-    # what refs need stays and goes with them
+    # refs keep their content, and take it with them
     store.leases.drop(PULLED, *store.records.contents())
     execute(cache, planned)
     for layer in layers:

@@ -52,7 +52,7 @@ class UsageInfo:
     shared: bool
 
     def fields(self) -> Mapping[str, str]:
-        """Return the values for filters; what is false is missing."""
+        """Return the values for filters; false ones are missing."""
         true = {
             "inuse": self.in_use,
             "mutable": self.mutable,

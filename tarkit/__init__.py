@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.artifacts.preflight import Preflight as Preflight
     from tarkit.artifacts.preflight import check_build as check_build
     from tarkit.artifacts.store import ArtifactStore as ArtifactStore
+    from tarkit.building.builder import ImageBuilder as ImageBuilder
     from tarkit.cache.facts import CachePolicy as CachePolicy
     from tarkit.cache.facts import RecordType as RecordType
     from tarkit.cache.manager import CacheManager as CacheManager
@@ -87,6 +88,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.image.platform import Platform as Platform
     from tarkit.image.reference import Reference as Reference
     from tarkit.image.runtime import Runtime as Runtime
+    from tarkit.library.opened import OpenImage as OpenImage
+    from tarkit.library.opened import open_image as open_image
     from tarkit.managing.annotations import annotate_image as annotate_image
     from tarkit.managing.content import open_blob as open_blob
     from tarkit.managing.content import put_blob as put_blob
@@ -116,6 +119,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.rootfs.diff import diff as diff
     from tarkit.rootfs.filesystem import Entry as Entry
     from tarkit.rootfs.filesystem import FileSystem as FileSystem
+    from tarkit.rootfs.image_files import ImageFiles as ImageFiles
+    from tarkit.rootfs.image_path import ImagePath as ImagePath
     from tarkit.rootfs.output.directory import RootfsResult as RootfsResult
     from tarkit.rootfs.output.directory import write_directory as write_directory
     from tarkit.rootfs.output.mkfs import write_erofs as write_erofs
@@ -183,6 +188,7 @@ _MODULES = {
         "check_build",
     ),
     "tarkit.artifacts.store": ("ArtifactStore",),
+    "tarkit.building.builder": ("ImageBuilder",),
     "tarkit.cache.facts": (
         "CachePolicy",
         "RecordType",
@@ -297,6 +303,10 @@ _MODULES = {
         "remove_from_index",
     ),
     "tarkit.managing.tags": ("tag_image",),
+    "tarkit.library.opened": (
+        "OpenImage",
+        "open_image",
+    ),
     "tarkit.progress": (
         "Event",
         "Progress",
@@ -324,6 +334,8 @@ _MODULES = {
         "Entry",
         "FileSystem",
     ),
+    "tarkit.rootfs.image_files": ("ImageFiles",),
+    "tarkit.rootfs.image_path": ("ImagePath",),
     "tarkit.rootfs.output.directory": (
         "RootfsResult",
         "write_directory",
@@ -405,15 +417,17 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> object:
-    """Import and return the public name *name*."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tarkit' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # with a __getattr__, type checkers would accept every name
 
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        """Import and return the public name *name*."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'tarkit' has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -171,12 +171,12 @@ class Layers:
             if compression is Compression.NONE and layer.diff_id == layer.descriptor.digest:
                 return ReadAhead(stream, ahead)
             # Three threads: read and hash the blob, decompress, hash the result. Measured on an ext4
-            # image: hashing the result aside saves 8 % of the time, reading ahead another 3 %.
+            # image: hashing the result on a thread saves 8 % of the time, reading ahead another 3 %.
             stream = packed = ReadAhead(stream, ahead)
             stream = decompress(stream, compression, where=where)
             if number not in self.verified:
                 stream = VerifyingReader(
-                    stream, digest=layer.diff_id, where=f"{where}, uncompressed", aside=True
+                    stream, digest=layer.diff_id, where=f"{where}, uncompressed", threaded=True
                 )
             return ReadAhead(_DrainingReader(stream, packed), ahead)
         except BaseException:  # for example if no thread can be started

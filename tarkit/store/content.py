@@ -244,6 +244,16 @@ class Content:
                 with os_errors(path):
                     path.unlink(missing_ok=True)
 
+    def forget_missing(self) -> None:
+        """Remove the rows of blobs whose files are missing.
+
+        A process that is killed while it removes blobs leaves such rows.
+        """
+        for (text,) in self._database.rows("SELECT digest FROM blobs"):
+            digest = Digest.parse(text)
+            if self.size(digest) is None:
+                self.remove(digest)
+
     def quarantine(self, digest: Digest) -> Path | None:
         """Move a corrupt blob out of the way, to be fetched again; return its new path.
 

@@ -36,6 +36,14 @@ class CacheManager(Closeable):
     *open_location* opens the locations that are stored with lazy refs, for example
     :func:`tarkit.open_source`, with credentials if necessary. *clock* returns the time in seconds since
     the epoch. *identity_mapping* is for programs that run processes in mounts.
+
+    >>> with tarkit.CacheManager.open("store") as manager:
+    ...     with manager.new() as active:
+    ...         active.files.write("/motd", b"hello")
+    ...         base = active.commit()
+    ...     merged = manager.merge([base, manager.new().commit()])
+    ...     merged.files.read_text("/motd")
+    'hello'
     """
 
     def __init__(

@@ -29,6 +29,10 @@ class DescHandler:
 
     The location is stored with the ref, without credentials, so that later processes need no handler.
     *on_progress* is called while the blob is fetched.
+
+    >>> handler = tarkit.DescHandler(location="docker://registry.example/app:1")
+    >>> handler.location
+    'docker://registry.example/app:1'
     """
 
     provider: BlobProvider | None = None
@@ -64,6 +68,11 @@ class RefOptions:
     - ``layer_type``: the media type that exporters should prefer for the layer.
     - ``update_last_used``: false if this use does not count.
     - ``handlers``: the origins of blobs that are not in the store.
+
+    >>> options = tarkit.RefOptions("base image", policy=tarkit.CachePolicy.RETAIN)
+    >>> with tarkit.CacheManager.open("store") as manager:
+    ...     manager.new(options=options).description
+    'base image'
     """
 
     description: str = ""

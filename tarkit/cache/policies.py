@@ -27,6 +27,10 @@ class PrunePolicy:
     - ``min_free``: refs go until that much of the disk is free.
 
     Without a limit all refs go that may.
+
+    >>> with tarkit.CacheManager.open("store") as manager:
+    ...     manager.prune([tarkit.PrunePolicy(keep_duration=3600, max_used=10**9)])
+    []
     """
 
     filters: Sequence[str] = ()

@@ -96,7 +96,14 @@ class Ref(RefMetadata):
 
 
 class ImmutableRef(Ref):
-    """A result that never changes. It is a :class:`~tarkit.protocols.Source`, too: an image."""
+    """A result that never changes. It is a :class:`~tarkit.protocols.Source`, too: an image.
+
+    >>> with tarkit.CacheManager.open("store") as manager, manager.new().commit() as ref:
+    ...     with tarkit.open_writer("oci:layout") as writer:
+    ...         result = tarkit.copy_image(ref, writer.destination("empty"))
+    ...     ref.file_list()
+    []
+    """
 
     _files: FileSystem | None = None
 
@@ -244,7 +251,14 @@ class ImmutableRef(Ref):
 
 
 class MutableRef(Ref):
-    """A result in the making, with one user at a time."""
+    """A result in the making, with one user at a time.
+
+    >>> with tarkit.CacheManager.open("store") as manager, manager.new() as active:
+    ...     active.files.mkdir("/etc")
+    ...     active.files.write("/etc/motd", b"hello")
+    ...     active.commit().file_list()
+    ['etc', 'etc/motd']
+    """
 
     _spent = False
 

@@ -37,6 +37,10 @@ class UsageInfo:
 
     ``in_use`` is true if a process uses it, or another ref in use stands on it. ``shared`` is true if
     another program has the same data. A mutable ref in use has size 0, since it still changes.
+
+    >>> with tarkit.CacheManager.open("store") as manager, manager.new():
+    ...     [(info.mutable, info.in_use, info.size) for info in manager.disk_usage()]
+    [(True, True, 0)]
     """
 
     id: str

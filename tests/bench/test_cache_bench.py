@@ -19,7 +19,7 @@ from tarkit.cache.refs import ImmutableRef
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import OCI_LAYER
-from tarkit.store.record import Record
+from tarkit.store.record import Record, Value
 from tarkit.tar.member import Member, MemberType
 from tarkit.tar.writer import TarWriter
 
@@ -121,7 +121,7 @@ def with_records(manager: CacheManager, count: int) -> None:
     """Add *count* refs that nothing uses."""
     with manager.store.records.transaction() as transaction:
         for number in range(count):
-            values = {CREATED: float(number), "kind": "base-layer", "blob": f"sha256:{number:064x}"}
+            values: dict[str, Value] = {CREATED: float(number), "blob": f"sha256:{number:064x}"}
             transaction.put(Record(f"r{number:06}", values))
 
 
@@ -148,4 +148,4 @@ def test_pruning_half(benchmark: BenchmarkFixture, manager: CacheManager, count:
     def prune() -> None:
         assert len(manager.prune([PrunePolicy(["id~=[02468]$"])])) == count // 2
 
-    benchmark.pedantic(prune, setup=setup, rounds=1)
+    benchmark.pedantic(prune, setup=setup, rounds=1)  # type: ignore[no-untyped-call]

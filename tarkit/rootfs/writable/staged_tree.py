@@ -142,7 +142,7 @@ class StagedFileSystem(FileSystem):
             return meta
         archive = source.contents.archive(place.layer)
         is_base = source is self or source.contents.layers is self.contents.layers
-        if archive is not None and (archive.random_access or is_base):
+        if archive is not None and (is_base or source.contents.is_in_place(place.layer)):
             diff_id = source.contents.layers.layers[place.layer].diff_id
             kept = archive if is_base else self._kept(diff_id, archive)
             if kept is not None:

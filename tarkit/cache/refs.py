@@ -22,7 +22,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import Compression
 from tarkit.protocols import PlainLayer
-from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.image_files import ImageFiles
 from tarkit.rootfs.writable.filesystem import WritableFileSystem
 from tarkit.store.record import Record
 from tarkit.store.records import Hold
@@ -105,7 +105,7 @@ class ImmutableRef(Ref):
     []
     """
 
-    _files: FileSystem | None = None
+    _files: ImageFiles | None = None
 
     def clone(self) -> ImmutableRef:
         """Return another reference to the same result; it does not count as a use."""
@@ -143,7 +143,7 @@ class ImmutableRef(Ref):
         return self._cache.size(self.record)
 
     @property
-    def files(self) -> FileSystem:
+    def files(self) -> ImageFiles:
         """The root filesystem, open until the ref is released; raises as :meth:`extract`."""
         with self._lock:
             record = self._current()

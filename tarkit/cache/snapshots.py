@@ -19,6 +19,7 @@ from tarkit.errors import BlobNotFoundError, NeedsRemoteProviderError
 from tarkit.image.digest import Digest
 from tarkit.rootfs.chain import PlainLayer, open_chain
 from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.image_files import ImageFiles
 from tarkit.rootfs.layer_writer import write_layer
 from tarkit.rootfs.self_contained import is_self_contained
 from tarkit.rootfs.writable.filesystem import WritableFileSystem
@@ -318,10 +319,11 @@ class Snapshots:
 
     # trees
 
-    def files(self, record: Record, handlers: DescHandlers) -> FileSystem:
+    def files(self, record: Record, handlers: DescHandlers) -> ImageFiles:
         """Return the root filesystem of a ref, independent of all others; close it."""
         links = layer_chain(record, self._ledger.find)
-        return self._fork(self.tree(links, handlers))
+        forked = self._fork(self.tree(links, handlers))
+        return ImageFiles(forked.tree, forked.contents)
 
     def tree(self, links: Sequence[Link], handlers: DescHandlers) -> FileSystem:
         """Return the tree of *links*, shared with all who ask for it: fork it to change it."""

@@ -163,3 +163,14 @@ def test_the_manager_and_its_refs_know_the_mapping(tmp_path: Path) -> None:
     mapping = IdentityMapping([IdRange(0, 1000, 10)])
     with CacheManager.open(tmp_path / "s", identity_mapping=mapping) as manager:
         assert manager.identity_mapping is manager.new().identity_mapping is mapping
+
+
+def test_files_are_those_of_an_image(manager: CacheManager) -> None:
+    active = manager.new()
+    active.files.mkdir("/etc")
+    active.files.write("/etc/motd", b"hello")
+    assert (active.files / "etc" / "motd").read_text() == "hello"
+    files = active.commit().files
+    assert [entry.path for entry in files.iterdir("/etc")] == ["/etc/motd"]
+    assert (files / "etc").is_dir()
+    assert [str(path) for path in (files / "etc").iterdir()] == ["/etc/motd"]

@@ -128,7 +128,7 @@ def test_no_directory_for_temporary_files_changes_no_content(
 
 def test_a_copy_is_verified(tmp_path: Path) -> None:
     with counted_files(tmp_path) as (files, _, _paths):
-        source = files.contents.layers._source
+        source = files.contents.layers.source
         open_blob = source.open_blob
 
         def damaged(descriptor: Descriptor) -> BinaryIO:
@@ -137,7 +137,7 @@ def test_a_copy_is_verified(tmp_path: Path) -> None:
             data[5] ^= 1  # the time in the header of gzip, which changes only the digest
             return io.BytesIO(bytes(data))
 
-        source.open_blob = damaged  # type: ignore[method-assign]
+        source.open_blob = damaged
         files.read_bytes("0/3")
         with pytest.raises(DigestMismatchError):
             files.read_bytes("0/1")

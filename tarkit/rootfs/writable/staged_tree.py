@@ -18,6 +18,7 @@ from tarkit.errors import (
 from tarkit.image.digest import Digest
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.filesystem import Path as PathName
+from tarkit.rootfs.image_files import ImageFiles
 from tarkit.rootfs.names import MAX_DEPTH, WHITEOUT, Parts, path_of
 from tarkit.rootfs.node import Node
 from tarkit.rootfs.writable.edits import TreeEdits
@@ -33,7 +34,7 @@ from tarkit.values import replace
 _MAX_NAME = 255  # of Linux, in bytes
 
 
-class StagedFileSystem(FileSystem):
+class StagedFileSystem(ImageFiles):
     """A root filesystem that starts as *base*, with the changes in *directory*; see
     :class:`tarkit.rootfs.writable.filesystem.WritableFileSystem`.
 

@@ -19,6 +19,7 @@ from tarkit.errors import MalformedError, PathNotFoundError, TarkitError
 from tarkit.image.digest import Digest
 from tarkit.store.content import Content
 from tarkit.store.database import Database
+from tarkit.store.ingest import DIRECTORY as INGEST
 from tarkit.store.links import last_use, touch
 from tarkit.store.record import check_id
 from tarkit.store.sums import pack_sums, read_sum
@@ -27,6 +28,7 @@ from tarkit.streams.chunks import Readable, chunks_of
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.directory import Directory
 from tarkit.streams.files import open_regular, read_file
+from tarkit.streams.locking import locked_file
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.data import FileData
@@ -144,13 +146,20 @@ class Layers:
         found = self.get(diff_id)
         if found is not None and self.hold(found):
             return found
+        with self._alone(diff_id):
+            found = self.get(diff_id)  # another process may have made it meanwhile
+            if found is not None and self.hold(found):
+                return found
+            return self._extract(digest, diff_id)
+
+    def _extract(self, digest: Digest, diff_id: Digest) -> StoredLayer:
         with self._content.reader(digest) as blob:
             where = f"{self._root.parent}: layer {digest}"
             compression = detect(blob.peek(SNIFF_SIZE))
             if compression is Compression.NONE and digest == diff_id:
                 return self._link(digest, blob)
             plain = decompress(blob, compression, where=where)
-            layer = self.write(diff_id, plain, diff_id=diff_id, derived=True)
+            layer = self._write(diff_id, plain, diff_id=diff_id, derived=True)
             blob.verify()
         self._content.set_diff_id(digest, diff_id)
         return layer
@@ -164,6 +173,12 @@ class Layers:
         stays until it is pruned. Raises :class:`DigestMismatchError` unless its digest is
         *diff_id*, and :class:`MalformedError` if it is no tar; nothing is kept then.
         """
+        with self._alone(key):
+            return self._write(key, stream, diff_id=diff_id, derived=derived)
+
+    def _write(
+        self, key: str | Digest, stream: Readable, *, diff_id: Digest | None, derived: bool
+    ) -> StoredLayer:
         self._keep(f"layer:{key}")
         where = f"{self._root.parent}: layer {key}"
         with VerifyingReader(stream, digest=diff_id, where=where) as plain, self._open() as layers:
@@ -193,15 +208,30 @@ class Layers:
             written = write(pending.file)
             with os_errors(self._root):
                 pending.file.flush()
+            name = key or written.diff_id
 
             def publish() -> StoredLayer:
-                name = key or written.diff_id
                 if not self.path(name).is_file():
                     self._write_index(name, written.diff_id, pending.file, written.listing)
                     pending.publish(self.path(name).name)
                 return self._record(name, written.diff_id, written.size, derived=derived)
 
-            yield publish
+            with self._alone(name):
+                yield publish
+
+    @contextmanager
+    def _alone(self, key: str | Digest) -> Iterator[None]:
+        """Let one thread of all processes make the layer *key* at a time; do not nest."""
+        directory = self._content.root / INGEST
+        path = directory / f"layer-{self.path(key).stem}"
+        with os_errors(path):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            file = locked_file(path)
+        with file:
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
 
     def remove(self, key: str | Digest) -> None:
         """Remove a layer; do nothing if it is missing."""

@@ -117,10 +117,11 @@ def set_blob(cache: Cache, record: Record, descriptor: Descriptor) -> None:
         change.put(_with_chain(cache, replace(current, values=values), items))
 
 
-def keep_variant(cache: Cache, diff_id: Digest, digest: Digest) -> None:
-    """Let all refs with the layer *diff_id* keep *digest*, another blob of it."""
+def keep_variant(cache: Cache, diff_id: Digest, digest: Digest, top: str) -> None:
+    """Let all refs with the layer *diff_id*, and the ref *top*, keep *digest*, another blob of it."""
     with cache.ledger.change() as change:
-        for record in cache.ledger.records.find(facts.diff_index(str(diff_id))):
+        same = cache.ledger.records.find(facts.diff_index(str(diff_id)))
+        for record in (*same, cache.ledger.find(top)):
             if str(digest) not in record.contents:
                 change.put(replace(record, contents=record.contents | {str(digest)}))
 

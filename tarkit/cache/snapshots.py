@@ -354,7 +354,7 @@ class Snapshots:
         items = [f"layer:{key}" for key in (layer, text_of(record, facts.DIFF_ID)) if key]
         self._held.difference_update(items)
         with self._ledger.change():
-            self._store.let_go(*items, text_of(record, facts.BLOB))
+            self._store.let_go(*items, *record.contents)
             if layer and not self._is_needed(f"layer:{layer}"):
                 self._store.layers.remove(layer)
 

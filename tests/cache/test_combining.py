@@ -128,6 +128,26 @@ def test_a_layer_that_refers_to_lower_ones_is_written_again(manager: CacheManage
         assert paths(files) == expected
 
 
+def test_the_blobs_of_a_merge_have_its_files(manager: CacheManager) -> None:
+    lower = [directory("usr"), file("usr/a"), file("usr/b")]
+    image = ref_of(manager, lower, [file("usr/.wh..wh..opq"), file("usr/c")])
+    base = ref_of(manager, [directory("usr"), file("usr/of-base")])
+    merged = manager.merge([base, image])
+    assert merged is not None
+    assert paths(merged.files) == ["/", "/usr", "/usr/c", "/usr/of-base"]
+    (remote,) = merged.get_remotes(create=True)
+    ref = None
+    for descriptor in remote.descriptors:
+        ref = manager.get_by_blob(descriptor, ref)
+    assert ref is not None
+    assert paths(ref.files) == paths(merged.files)
+    assert [each.digest for each in remote.descriptors[:2]] == [
+        each.digest
+        for part in (base, manager.get(image.record.parents[0]))
+        for each in part.get_remotes()[0].descriptors
+    ]
+
+
 def test_a_merge_of_layers_that_stand_alone_writes_nothing(manager: CacheManager) -> None:
     first, second = made(manager, "a"), made(manager, "b")
     for ref in (first, second):

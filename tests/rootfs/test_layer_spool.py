@@ -137,7 +137,7 @@ def test_a_copy_is_verified(tmp_path: Path) -> None:
             data[5] ^= 1  # the time in the header of gzip, which changes only the digest
             return io.BytesIO(bytes(data))
 
-        source.open_blob = damaged
+        source.open_blob = damaged  # type: ignore[method-assign]
         files.read_bytes("0/3")
         with pytest.raises(DigestMismatchError):
             files.read_bytes("0/1")

@@ -16,6 +16,15 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.artifacts.preflight import check_build as check_build
     from tarkit.artifacts.store import ArtifactStore as ArtifactStore
     from tarkit.building.builder import ImageBuilder as ImageBuilder
+    from tarkit.cache.facts import CachePolicy as CachePolicy
+    from tarkit.cache.facts import RecordType as RecordType
+    from tarkit.cache.manager import CacheManager as CacheManager
+    from tarkit.cache.options import DescHandler as DescHandler
+    from tarkit.cache.options import RefOptions as RefOptions
+    from tarkit.cache.policies import PrunePolicy as PrunePolicy
+    from tarkit.cache.refs import ImmutableRef as ImmutableRef
+    from tarkit.cache.refs import MutableRef as MutableRef
+    from tarkit.cache.usage import UsageInfo as UsageInfo
     from tarkit.copying.engine import copy_image as copy_image
     from tarkit.copying.existing import Kept as Kept
     from tarkit.copying.existing import copy_existing as copy_existing
@@ -42,6 +51,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.errors import ManifestRejectedError as ManifestRejectedError
     from tarkit.errors import MemberNotFoundError as MemberNotFoundError
     from tarkit.errors import MissingRootfsError as MissingRootfsError
+    from tarkit.errors import NeedsRemoteProviderError as NeedsRemoteProviderError
+    from tarkit.errors import NoBlobsError as NoBlobsError
     from tarkit.errors import NoSpaceError as NoSpaceError
     from tarkit.errors import NotAnImageError as NotAnImageError
     from tarkit.errors import NotFoundError as NotFoundError
@@ -178,6 +189,21 @@ _MODULES = {
     ),
     "tarkit.artifacts.store": ("ArtifactStore",),
     "tarkit.building.builder": ("ImageBuilder",),
+    "tarkit.cache.facts": (
+        "CachePolicy",
+        "RecordType",
+    ),
+    "tarkit.cache.manager": ("CacheManager",),
+    "tarkit.cache.options": (
+        "DescHandler",
+        "RefOptions",
+    ),
+    "tarkit.cache.policies": ("PrunePolicy",),
+    "tarkit.cache.refs": (
+        "ImmutableRef",
+        "MutableRef",
+    ),
+    "tarkit.cache.usage": ("UsageInfo",),
     "tarkit.copying.engine": ("copy_image",),
     "tarkit.copying.existing": (
         "Kept",
@@ -211,6 +237,8 @@ _MODULES = {
         "ManifestRejectedError",
         "MemberNotFoundError",
         "MissingRootfsError",
+        "NeedsRemoteProviderError",
+        "NoBlobsError",
         "NoSpaceError",
         "NotAnImageError",
         "NotFoundError",

@@ -25,6 +25,7 @@ BACKENDS = {
 }
 LOCATION = {*STACK, *BACKENDS}
 ROOTFS = {*STACK} - {"findings", "blobs", "layout", "store"}
+CACHE = {*STACK, "rootfs"}
 FRONT = {"transports", "transports.location", "transports.sniff", "transports.advice"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
@@ -33,7 +34,7 @@ SYNCING = {*LOCATION, *FRONT, "copying"}
 LIBRARY = {*VERIFYING, "copying", "verifying", "rootfs"}
 ABOVE = {
     *("managing", "syncing", "artifacts", "library", "building", "filesystems", "serving"),
-    *("llb", ""),
+    *("llb", "cache", ""),
 }
 EVERYTHING = {*LIBRARY, "ext4", *ABOVE}
 
@@ -44,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transports.docker_daemon": {*STACK, "transports.docker_archive"},
     "transports.sniff": LOCATION,  # the transport of a location that names none
     "transports.advice": {*LOCATION, "transports.sniff"},
-    "transports.location": {*LOCATION, "transports.sniff", "transports.advice"},
+    "transports.location": {*LOCATION, "transports.sniff", "transports.advice", "rootfs", "cache"},
     "transports": {*LOCATION, "transports.location"},
     "copying": set(STACK),
     "managing": MANAGING,
@@ -54,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "llb": {"values", "patterns", "redaction", "errors", "image"},
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
+    "cache": CACHE,
     "serving": {*LOCATION, *FRONT},
     "testing": {"serving"},
     "library": LIBRARY,

@@ -200,6 +200,15 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("List the images in the store.", "tarkit store list"),
         ("List those of another store.", "tarkit store list --store /srv/store --json"),
     ),
+    "store du": (
+        ("How much does each ref take?", "tarkit store du -v"),
+        ("Only the sources of builds.", "tarkit store du --filter type==source.local"),
+    ),
+    "store prune": (
+        ("What would be removed, and why?", "tarkit store prune --dry-run --explain"),
+        ("Keep 10 GB of the rest.", "tarkit store prune --keep-bytes 10GB"),
+        ("Remove all unused refs.", "tarkit store prune --all"),
+    ),
     "store verify": (
         ("Check names, sizes and documents.", "tarkit store verify"),
         ("Read and verify all content.", "tarkit store verify --deep"),

@@ -1,4 +1,4 @@
-"""``tarkit store list|verify|remove|repair|migrate``."""
+"""``tarkit store list|du|prune|verify|remove|repair|migrate``."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from tarkit.cli.common import (
 )
 from tarkit.cli.failures import exit_code
 from tarkit.cli.messages import note, reporting_success
+from tarkit.cli.store_space import prune_store_command, usage_command
 from tarkit.errors import VerificationError, one_line
 from tarkit.store.roots import store_root
 from tarkit.transports.location import Location, Transport
@@ -39,6 +40,10 @@ def list_images(
     from tarkit.cli.list import list_command
 
     return list_command("store:", json_output=json_output, quiet=quiet)
+
+
+store_group.command("du")(usage_command)
+store_group.command("prune")(prune_store_command)
 
 
 @store_group.command("verify")

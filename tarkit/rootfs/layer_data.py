@@ -76,6 +76,10 @@ class LayerData:
         """Return the data of layer number *layer*, or None if it is not in a layer."""
         return self._layer(layer) if layer < len(self.layers) else None
 
+    def is_in_place(self, layer: int) -> bool:
+        """Return whether layer number *layer* is plain and read in place, without a temporary copy."""
+        return layer < len(self.layers) and isinstance(self._layer(layer), _SeekableLayer)
+
     def identity(self, place: DataLocation) -> tuple[object, int]:
         """Return the layer and the offset of data: equal identities mean equal content."""
         if place.layer < len(self.layers):

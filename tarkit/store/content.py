@@ -138,7 +138,7 @@ class Content:
 
     def add_stream(self, blob: VerifyingReader) -> Digest:
         """Store *blob*, whose digest is known only at its end, and return its digest."""
-        directory = self.path(Digest(blob.algorithm, "")).parent
+        directory = self.root / DIRECTORY / blob.algorithm
         with os_errors(directory):
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
             opened = Directory.open(directory)

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from tarkit.errors import MalformedError, PathNotFoundError, TarkitError
 from tarkit.image.digest import Digest
 from tarkit.store.content import Content
 from tarkit.store.database import Database
+from tarkit.store.ingest import DIRECTORY as INGEST
 from tarkit.store.links import last_use, touch
 from tarkit.store.record import check_id
 from tarkit.store.sums import pack_sums, read_sum
@@ -27,6 +28,7 @@ from tarkit.streams.chunks import Readable, chunks_of
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.directory import Directory
 from tarkit.streams.files import open_regular, read_file
+from tarkit.streams.locking import locked_file
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.data import FileData
@@ -57,6 +59,19 @@ class StoredLayer:
     def item(self) -> str:
         """The layer as an item of leases and of the contents of records."""
         return f"layer:{self.key}"
+
+
+class WrittenTar(Protocol):
+    """A plain tar that was written: its digest, its size in bytes, and its members."""
+
+    @property
+    def diff_id(self) -> Digest: ...  # noqa: D102
+
+    @property
+    def size(self) -> int: ...  # noqa: D102
+
+    @property
+    def listing(self) -> Listing: ...  # noqa: D102
 
 
 class Layers:
@@ -131,13 +146,20 @@ class Layers:
         found = self.get(diff_id)
         if found is not None and self.hold(found):
             return found
+        with self._alone(diff_id):
+            found = self.get(diff_id)  # another process may have made it meanwhile
+            if found is not None and self.hold(found):
+                return found
+            return self._extract(digest, diff_id)
+
+    def _extract(self, digest: Digest, diff_id: Digest) -> StoredLayer:
         with self._content.reader(digest) as blob:
             where = f"{self._root.parent}: layer {digest}"
             compression = detect(blob.peek(SNIFF_SIZE))
             if compression is Compression.NONE and digest == diff_id:
                 return self._link(digest, blob)
             plain = decompress(blob, compression, where=where)
-            layer = self.write(diff_id, plain, diff_id=diff_id, derived=True)
+            layer = self._write(diff_id, plain, diff_id=diff_id, derived=True)
             blob.verify()
         self._content.set_diff_id(digest, diff_id)
         return layer
@@ -151,6 +173,12 @@ class Layers:
         stays until it is pruned. Raises :class:`DigestMismatchError` unless its digest is
         *diff_id*, and :class:`MalformedError` if it is no tar; nothing is kept then.
         """
+        with self._alone(key):
+            return self._write(key, stream, diff_id=diff_id, derived=derived)
+
+    def _write(
+        self, key: str | Digest, stream: Readable, *, diff_id: Digest | None, derived: bool
+    ) -> StoredLayer:
         self._keep(f"layer:{key}")
         where = f"{self._root.parent}: layer {key}"
         with VerifyingReader(stream, digest=diff_id, where=where) as plain, self._open() as layers:
@@ -162,6 +190,48 @@ class Layers:
                 self._index(key, plain.digest, pending.file)
                 pending.publish(self.path(key).name)
             return self._record(key, plain.digest, plain.size, derived=derived)
+
+    @contextmanager
+    def writing(
+        self,
+        write: Callable[[BinaryIO], WrittenTar],
+        *,
+        key: str | None = None,
+        derived: bool = False,
+    ) -> Iterator[Callable[[], StoredLayer]]:
+        """Let *write* write a plain tar; in the block, the yielded function stores it.
+
+        The *key* is its diff ID by default.
+        Call it in the transaction that puts a record with the layer, so that it is never garbage.
+        """
+        with self._open() as layers, PendingFile(layers, read_back=True) as pending:
+            written = write(pending.file)
+            with os_errors(self._root):
+                pending.file.flush()
+            name = key or written.diff_id
+
+            def publish() -> StoredLayer:
+                if not self.path(name).is_file():
+                    self._write_index(name, written.diff_id, pending.file, written.listing)
+                    pending.publish(self.path(name).name)
+                return self._record(name, written.diff_id, written.size, derived=derived)
+
+            with self._alone(name):
+                yield publish
+
+    @contextmanager
+    def _alone(self, key: str | Digest) -> Iterator[None]:
+        """Let one thread of all processes make the layer *key* at a time; do not nest."""
+        directory = self._content.root / INGEST
+        path = directory / f"layer-{self.path(key).stem}"
+        with os_errors(path):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            file = locked_file(path)
+        with file:
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
 
     def remove(self, key: str | Digest) -> None:
         """Remove a layer; do nothing if it is missing."""
@@ -263,13 +333,21 @@ class Layers:
         where = f"{self._root.parent}: layer {key}"
         listing = TarReader(FileData(file, where).tape(), where=where).listing()
         try:
-            with self._open() as layers:
-                write_file(layers, self._path(key, "sum").name, pack_sums(file, listing, diff_id))
-                write_file(layers, self._path(key, "idx").name, pack(listing, diff_id))
+            self._write_index(key, diff_id, file, listing)
         except TarkitError:
             if not optional:
                 raise
         return listing
+
+    def _write_index(
+        self, key: str | Digest, diff_id: Digest, file: BinaryIO, listing: Listing
+    ) -> None:
+
+        parts = {"sum": pack_sums(file, listing, diff_id), "idx": pack(listing, diff_id)}
+        with self._open() as layers:
+            for kind, data in parts.items():  # never needed, so they may be lost
+                name = self._path(key, kind).name
+                write_file(layers, name, data, durable=False, sync=False)
 
     def _path(self, key: str | Digest, kind: str) -> Path:
         """Return the path of a file; its name has no colon, which Windows reserves."""

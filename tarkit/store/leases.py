@@ -99,6 +99,13 @@ class Leases:
             if not self._has_ended(*row[1:])
         ]
 
+    def keeps(self, item: str) -> bool:
+        """Return whether a lease that has not ended has *item*."""
+        leases = {
+            row[0] for row in self._database.rows("SELECT lease FROM leased WHERE item = ?", item)
+        }
+        return bool(leases) and any(lease.id in leases for lease in self.all())
+
     def sweep(self) -> None:
         """Delete the leases that have ended."""
         with self._database.write():

@@ -108,6 +108,15 @@ class Records:
         dead = self._dead(holds)
         return [hold for hold in holds if hold.holder not in dead]
 
+    def every_hold(self, record_id: str) -> list[Hold]:
+        """Return the holds on the record, including those of processes that have ended."""
+        return self._holds(record_id)
+
+    def needs(self, item: str) -> bool:
+        """Return whether a record has *item* in its contents."""
+        query = "SELECT 1 FROM contents JOIN records ON id = record WHERE item = ? AND NOT deleted"
+        return bool(self._database.rows(f"{query} LIMIT 1", item))
+
     def dead_holds(self) -> list[Hold]:
         """Return the holds of processes that ended without releasing them.
 
@@ -226,9 +235,12 @@ class Change:
         record_id: str,
         values: Mapping[str, Value],
         indexes: Mapping[str, str | None] | None = None,
+        *,
+        lasting: bool = True,
     ) -> Record:
         """Set some values and indexes of a record, remove those that are None; return the result.
 
+        Unless *lasting*, the file of the record is not written, so ``repair`` may not recover them.
         Raises as :meth:`get`.
         """
         record = self.get(record_id)
@@ -238,7 +250,10 @@ class Change:
             indexes=_merged(record.indexes, indexes or {}),
         )
         if result != record:
+            touched = record_id in self.touched
             self.put(result)
+            if not lasting and not touched:
+                del self.touched[record_id]
         return result
 
     def mark_deleted(self, record_id: str) -> None:

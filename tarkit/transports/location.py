@@ -22,6 +22,7 @@ from tarkit.values import dataclass
 
 if TYPE_CHECKING:
     from tarkit.image.platform import Platform
+    from tarkit.store.store import Store
     from tarkit.transports.docker_archive.format import DockerFormat
     from tarkit.transports.registry.options import RegistryOptions
 
@@ -256,9 +257,15 @@ def _open_reader(
             from tarkit.store.roots import store_root
             from tarkit.transports.store.reader import StoreReader
 
-            return StoreReader.open(store_root())
+            return StoreReader.open(store_root(), _open_ref)
         case Transport.ANY:
             raise AssertionError("open_reader() handles plain paths")
+
+
+def _open_ref(store: Store, ref_id: str) -> Source | None:
+    from tarkit.cache.opening import open_ref
+
+    return open_ref(store, ref_id, open_source)
 
 
 def _open_stream(location: Location, metadata_only: bool) -> Reader:

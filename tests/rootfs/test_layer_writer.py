@@ -7,7 +7,7 @@ import tarfile
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 
 from tarkit.errors import MalformedError, TarkitError
 from tarkit.image.digest import Digest
@@ -226,7 +226,7 @@ def test_a_rewritten_layer_has_the_same_effect(below: list[list[Item]], top: lis
 
 
 @given(layers(), stacks(), stacks())
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_a_self_contained_layer_looks_the_same_on_all_others(
     layer: list[Item], first: list[list[Item]], second: list[list[Item]]
 ) -> None:

@@ -108,7 +108,7 @@ class _Template:
         if hasattr(self._cls, "__post_init__"):
             body.append("self.__post_init__()")
         signature = ", ".join(parameters + keywords[: len(keywords) * (len(keywords) > 1)])
-        function = f" def __init__({signature}):\n  " + "\n  ".join(body)
+        function = f" def __init__({signature}):\n  " + "\n  ".join(body or ["pass"])
         made: dict[str, Any] = {}
         # with the globals of the module, tools can resolve the annotations
         module = vars(sys.modules[self._cls.__module__])

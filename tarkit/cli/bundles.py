@@ -5,14 +5,16 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from tarkit.values import dataclass
 
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """Base of data classes whose fields are options; see :func:`expanded`.
 
     If ``prefixed``, the name of the parameter begins the names of its options.
     """
 
-    __slots__ = ()
     prefixed = False
 
 

@@ -87,6 +87,7 @@ def test_the_commands(root: Path, monkeypatch: pytest.MonkeyPatch, run: Callable
     assert explained.count("keep") == 2
     assert "used" in explained
     assert json.loads(run("store", "prune", "--json", "--min-free", "1K"))["refs"] == []
+    assert json.loads(run("store", "prune", "--json", "--keep-bytes", "1G"))["refs"] == []
     pruned = json.loads(run("store", "prune", "--json"))
     assert sorted(ref["id"] for ref in pruned["refs"]) == sorted(ids)
     assert pruned["removed"] is True

@@ -41,6 +41,7 @@ EVERYTHING = {
     "artifacts",
     "cache",
     "serving",
+    "llb",
     "",
 }
 
@@ -57,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "syncing": SYNCING,
     "verifying": VERIFYING,
     "rootfs": ROOTFS,
+    "llb": {"values", "patterns", "redaction", "errors", "image"},
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
     "cache": CACHE,

@@ -104,6 +104,13 @@ def test_importing_the_library_loads_nothing_heavy(tmp_path: Path) -> None:
     assert loaded <= {"__future__", "tarkit"}
 
 
+def test_definitions_load_nothing_heavy(tmp_path: Path) -> None:
+    loaded = loaded_by("from tarkit import llb; llb.image('a').run('x').marshal()", tmp_path)
+    assert loaded & HEAVY == set()
+    packages = {name.split(".")[0] for name in of_tarkit(loaded)}
+    assert packages == {"errors", "image", "llb", "patterns", "redaction", "values"}
+
+
 def test_the_version_needs_neither_typer_nor_the_library(tmp_path: Path) -> None:
     loaded = loaded_by_command("--version", tmp_path)
     assert loaded & (HEAVY | {"enum", "re", "typing"}) == set()

@@ -36,6 +36,7 @@ COMMANDS = (
     "ext4",
     "squashfs",
     "erofs",
+    "build",
     "serve",
     "store",
     "login",

@@ -27,7 +27,9 @@
     │   ├── CannotModifyError          copying would change content that must be preserved
     │   ├── UnsafePathError            path or link leads outside the archive, layout or image
     │   ├── ForeignLayerError          non-distributable layer available only from its URLs
-    │   ├── LockedError                another process holds the lock
+    │   ├── LockedError                another process holds the lock, or a mutable ref is in use
+    │   ├── NeedsRemoteProviderError   content is not here and nothing provides it
+    │   ├── NoBlobsError               a ref has no blobs yet
     │   └── NoSpaceError               output does not fit
     ├── CancelledError                 operation cancelled
     └── TransportError                 network, daemon or device failed
@@ -222,7 +224,23 @@ class ForeignLayerError(RefusedError):
 
 
 class LockedError(RefusedError):
-    """Another process holds the lock."""
+    """Another process holds the lock, or a mutable ref is in use."""
+
+
+class NeedsRemoteProviderError(RefusedError):
+    """Blobs are missing and nothing provides them; ``digests`` lists all of them."""
+
+    def __init__(self, digests: Sequence[object], *, where: str | None = None) -> None:
+        names = [str(digest) for digest in digests]
+        super().__init__(
+            f"nothing provides the missing blobs {listed(names)}", where=where,
+            hint="pass a handler for each",
+        )  # fmt: skip
+        self.digests = tuple(digests)
+
+
+class NoBlobsError(RefusedError):
+    """A ref has no blobs yet, and none may be created."""
 
 
 class NoSpaceError(RefusedError):

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self, runtime_checkable
 
 from tarkit.errors import TarkitError
 from tarkit.image.descriptor import Descriptor
@@ -35,6 +35,9 @@ from tarkit.image.media_types import Compression, Family
 from tarkit.image.platform import Platform
 from tarkit.streams.verify import VerifyingReader
 from tarkit.values import dataclass
+
+if TYPE_CHECKING:
+    from tarkit.tar.listing import Listing
 
 
 class Closing(Protocol):
@@ -130,6 +133,49 @@ class ReferringSource(Protocol):
 
     def referrer(self, entry: Descriptor) -> Source:
         """Return the artifact of an *entry* of :meth:`referrers`."""
+        ...
+
+
+class PlainLayer(Protocol):
+    """The uncompressed tar of a layer in a store, and its entries."""
+
+    @property
+    def size(self) -> int:
+        """The size of the tar in bytes."""
+        ...
+
+    def listing(self) -> Listing:
+        """Return the entries, without reading the tar if possible."""
+        ...
+
+    def open(self) -> BinaryIO:
+        """Open the tar for random access, unverified."""
+        ...
+
+    def stream(self) -> BinaryIO:
+        """Open the tar for reading from its start; the read that reaches the end verifies it."""
+        ...
+
+    def file_digest(self, position: int) -> bytes | None:
+        """Return the SHA-256 digest of the stored data of the entry at *position*, if known."""
+        ...
+
+
+@runtime_checkable
+class IndexedSource(Protocol):
+    """A source backed by a store that keeps layers uncompressed and parsed."""
+
+    def plain_layer(self, layer: Descriptor, diff_id: Digest) -> PlainLayer | None:
+        """Return the uncompressed form of *layer*, or None: then open its blob."""
+        ...
+
+
+@runtime_checkable
+class ResumingSource(Protocol):
+    """A source that can open a blob in its middle, such as a registry."""
+
+    def open_blob_at(self, descriptor: Descriptor, offset: int) -> BinaryIO:
+        """Open the stored bytes of a blob from *offset* on; see :meth:`Source.open_blob`."""
         ...
 
 

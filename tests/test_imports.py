@@ -16,7 +16,7 @@ PACKAGE = ROOT / "tarkit"
 
 STACK = (
     "values", "patterns", "redaction", "errors", "findings", "image", "streams", "progress", "tar", "blobs", "protocols",
-    "selection", "layout",
+    "selection", "layout", "store",
 )  # fmt: skip
 BACKENDS = {
     f"transports.{path.stem}"
@@ -24,7 +24,8 @@ BACKENDS = {
     if path.stem not in {"__init__", "__pycache__", "location", "sniff"}
 }
 LOCATION = {*STACK, *BACKENDS}
-ROOTFS = {*STACK} - {"findings", "blobs", "layout"}
+ROOTFS = {*STACK} - {"findings", "blobs", "layout", "store"}
+CACHE = {*STACK, "rootfs"}
 FRONT = {"transports", "transports.location", "transports.sniff"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
@@ -38,6 +39,7 @@ EVERYTHING = {
     "rootfs",
     "ext4",
     "artifacts",
+    "cache",
     "serving",
     "llb",
     "",
@@ -49,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # a daemon speaks in docker archives
     "transports.docker_daemon": {*STACK, "transports.docker_archive"},
     "transports.sniff": LOCATION,  # the transport of a location that names none
-    "transports.location": {*LOCATION, "transports.sniff"},
+    "transports.location": {*LOCATION, "transports.sniff", "rootfs", "cache"},
     "transports": {*LOCATION, "transports.location"},
     "copying": set(STACK),
     "managing": MANAGING,
@@ -59,6 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "llb": {"values", "patterns", "redaction", "errors", "image"},
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
+    "cache": CACHE,
     "serving": {*LOCATION, *FRONT},
     "testing": {"serving"},
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front

@@ -13,17 +13,17 @@ from tarkit.streams.directory import Directory
 from tarkit.streams.os_errors import os_errors
 
 VARIABLE = "TARKIT_STORE"
-"""The environment variable with the directory."""
+"""The environment variable with the directory of the store that holds the artifacts."""
 
 
 def default_root() -> Path:
-    """Return ``$TARKIT_STORE``, or the first of :func:`fallback_roots` that is writable.
+    """Return ``$TARKIT_STORE/artifacts``, or the first of :func:`fallback_roots` that is writable.
 
     Creates the directory if necessary. Raises :class:`RefusedError` if no directory is usable.
     """
     named = os.environ.get(VARIABLE)
     if named:
-        return make_root(Path(named))
+        return make_root(Path(named, "artifacts"))
     tried = []
     for root in fallback_roots():
         try:

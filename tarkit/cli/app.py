@@ -38,6 +38,7 @@ COMMANDS = (
     "erofs",
     "build",
     "serve",
+    "store",
     "login",
     "logout",
 )

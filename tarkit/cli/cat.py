@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, FollowLinks, PlatformOption, Quiet, SourceArgument
+from tarkit.cli.common import Debug, FollowLinks, PlatformOption, Quiet, SourceArgument, StoreOption
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.table import DataLocation
@@ -20,6 +20,7 @@ def cat_command(
     path: Annotated[str, typer.Argument(metavar="PATH", help="Path of the file in the image.")],
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,
@@ -27,7 +28,10 @@ def cat_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write a file of an image to standard output; its whole layer is verified."""
+    """Write a file of an image to standard output, verified.
+
+    In a store, the file is verified by itself, and elsewhere with its whole layer.
+    """
     with (
         open_image(
             source, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
@@ -35,9 +39,9 @@ def cat_command(
         FileSystem.of(image, platform=platform) as files,
     ):
         node = files.file(path)
-        if node.place is not None:
+        if node.place is not None and not files.contents.is_intact(node):
             files.contents.deliver([node.row], _Output())
-        else:  # empty or a single hole: there is no layer data to read
+        else:  # verified by itself; or empty or a single hole: there is no layer data to read
             with files.contents.open(node) as stream:
                 for chunk in chunks_of(stream):
                     write_all(standard_output(), chunk)

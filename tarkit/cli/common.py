@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +17,8 @@ from tarkit.image.platform import Platform
 
 if TYPE_CHECKING:
     from tarkit.rootfs.output.directory import RootfsResult
+
+STORE_VARIABLE = "TARKIT_STORE"  # tarkit.store.roots.VARIABLE, without loading that
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as a JSON object.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and notes.")]
@@ -44,6 +48,39 @@ PlatformOption = Annotated[
         help="Platform to select from an index.",
     ),
 ]
+
+
+def _select_store(context: typer.Context, value: Path | None) -> Path | None:
+    """Select the store for the rest of the command, as its environment variable does."""
+    if value is not None:
+        old = os.environ.get(STORE_VARIABLE)
+        context.call_on_close(lambda: _set_variable(old))
+        _set_variable(str(value))
+    return value
+
+
+def _set_variable(value: str | None) -> None:
+    if value is None:
+        os.environ.pop(STORE_VARIABLE, None)
+    else:
+        os.environ[STORE_VARIABLE] = value
+
+
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        callback=_select_store,
+        help="Store that keeps what is read, and has the images of store: locations.",
+    ),
+]
+
+
+def selected_store() -> Path | None:
+    """Return the store that ``--store`` or the environment selects, to read sources through it."""
+    named = os.environ.get(STORE_VARIABLE)
+    return Path(named) if named else None
 
 
 def print_json(document: object) -> None:

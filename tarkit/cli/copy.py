@@ -13,7 +13,9 @@ from tarkit.cli.common import (
     FollowLinks,
     Json,
     Quiet,
+    StoreOption,
     print_json,
+    selected_store,
     size_text,
 )
 from tarkit.cli.many import (
@@ -39,6 +41,7 @@ from tarkit.cli.registry import (
     SourceCreds,
     TlsVerify,
     registry_options,
+    stored_source,
 )
 from tarkit.copying.engine import copy_image
 from tarkit.copying.existing import Kept, keep_archive
@@ -141,6 +144,7 @@ def copy_command(
         int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent blobs.")
     ] = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     creds: Creds = None,
     src_creds: SourceCreds = None,
     dest_creds: DestinationCreds = None,
@@ -185,6 +189,7 @@ def copy_command(
             docker_platform=docker_platform,
             verify_existing=verify_existing,
             follow_links=follow_links,
+            store=selected_store(),
             source_registry=any_registry(src_creds or creds, authfile, tls_verify, cert_dir),
             destination_registry=any_registry(dest_creds or creds, authfile, tls_verify, cert_dir),
         )
@@ -203,7 +208,10 @@ def copy_command(
             from_location, src_creds or creds, authfile, tls_verify, cert_dir
         )
         image = stack.enter_context(
-            open_source(from_location, follow_links=follow_links, registry=registry)
+            stored_source(
+                open_source(from_location, follow_links=follow_links, registry=registry),
+                from_location,
+            )
         )
         image.manifest()  # fail on a missing image before creating the destination
         registry = registry_options(

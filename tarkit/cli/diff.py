@@ -11,6 +11,7 @@ from tarkit.cli.common import (
     PlatformOption,
     Quiet,
     SourceArgument,
+    StoreOption,
     print_json,
 )
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
@@ -33,6 +34,7 @@ def diff_command(
     ],
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,

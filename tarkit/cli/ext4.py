@@ -14,6 +14,7 @@ from tarkit.cli.common import (
     PlatformOption,
     Quiet,
     SourceArgument,
+    StoreOption,
     print_json,
     table,
 )
@@ -80,6 +81,7 @@ def ext4_command(
     ca_cert: CertificateOption = None,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,

@@ -6,6 +6,7 @@ from tarkit.cli.common import (
     Json,
     Quiet,
     SourceArgument,
+    StoreOption,
     platform_text,
     print_json,
     table,
@@ -36,6 +37,7 @@ class _Row:
 def list_command(
     source: SourceArgument,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,

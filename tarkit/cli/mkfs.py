@@ -13,6 +13,7 @@ from tarkit.cli.common import (
     PlatformOption,
     Quiet,
     SourceArgument,
+    StoreOption,
     report_files,
 )
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
@@ -32,6 +33,7 @@ def mkfs_command(write: Callable[..., RootfsResult], description: str) -> Callab
         ca_cert: CertificateOption = None,
         platform: PlatformOption = None,
         follow_links: FollowLinks = False,
+        store: StoreOption = None,
         creds: Creds = None,
         authfile: AuthFile = None,
         tls_verify: TlsVerify = True,

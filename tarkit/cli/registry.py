@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tarkit.cli.common import selected_store
 from tarkit.errors import RefusedError, UsageError
 from tarkit.image.reference import Reference
 from tarkit.protocols import Source
@@ -82,14 +84,33 @@ def open_image(
     follow_links: bool = False,
     output: Path | None = None,
 ) -> AbstractContextManager[Source]:
-    """Open the image at *source*; a context manager. *output* must not be the same file."""
+    """Open the image at *source*, through the selected store; a context manager.
+
+    *output* must not be the same file.
+    """
     location = Location.parse(source)
     if str(output) == "-":
         raise UsageError("a filesystem image cannot go to standard output")
     if output and output.exists() and os.path.realpath(location.path) == os.path.realpath(output):
         raise RefusedError("the output is the source image itself", where=str(output))
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
-    return open_source(location, follow_links=follow_links, registry=registry)
+    return stored_source(
+        open_source(location, follow_links=follow_links, registry=registry), location
+    )
+
+
+@contextmanager
+def stored_source(opened: AbstractContextManager[Source], location: Location) -> Iterator[Source]:
+    """Open a source at *location* and read it through the store that was selected, if any."""
+    root = selected_store()
+    with opened as source:
+        if root is None or location.transport is Transport.STORE:
+            yield source
+            return
+        from tarkit.transports.store.caching import caching
+
+        with caching(source, root) as cached:
+            yield cached
 
 
 def ask_password(username: str) -> str:

@@ -12,6 +12,7 @@ from tarkit.cli.common import (
     PlatformOption,
     Quiet,
     SourceArgument,
+    StoreOption,
     report_files,
 )
 from tarkit.cli.overlays import AddOption, CertificateOption, RemoveOption, overlay_of
@@ -46,6 +47,7 @@ def rootfs_command(
     ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,

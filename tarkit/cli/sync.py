@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, FollowLinks, Json, Quiet, print_json, size_text, table
+from tarkit.cli.common import (
+    Debug,
+    FollowLinks,
+    Json,
+    Quiet,
+    StoreOption,
+    print_json,
+    selected_store,
+    size_text,
+    table,
+)
 from tarkit.cli.many import (
     AllPlatforms,
     KeepGoing,
@@ -90,6 +100,7 @@ def sync_command(
         int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent blobs.")
     ] = None,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     creds: Creds = None,
     src_creds: SourceCreds = None,
     dest_creds: DestinationCreds = None,
@@ -121,6 +132,7 @@ def sync_command(
         docker_format=docker_format,
         docker_platform=half_platform(destination, platforms) if all_platforms else None,
         follow_links=follow_links,
+        store=selected_store(),
         source_registry=any_registry(src_creds or creds, authfile, tls_verify, cert_dir),
         destination_registry=any_registry(dest_creds or creds, authfile, tls_verify, cert_dir),
     )

@@ -1,6 +1,15 @@
 """``tarkit verify SRC``."""
 
-from tarkit.cli.common import Debug, FollowLinks, Json, Quiet, SourceArgument, print_json, table
+from tarkit.cli.common import (
+    Debug,
+    FollowLinks,
+    Json,
+    Quiet,
+    SourceArgument,
+    StoreOption,
+    print_json,
+    table,
+)
 from tarkit.cli.progress import progress_listener
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, registry_options
 from tarkit.findings import Report, Severity
@@ -13,6 +22,7 @@ _FAILED = 4
 def verify_command(
     source: SourceArgument,
     follow_links: FollowLinks = False,
+    store: StoreOption = None,
     creds: Creds = None,
     authfile: AuthFile = None,
     tls_verify: TlsVerify = True,

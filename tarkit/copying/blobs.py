@@ -22,6 +22,7 @@ from tarkit.image.media_types import Compression, Family
 from tarkit.progress import Event, ProgressTracker
 from tarkit.protocols import (
     Destination,
+    IndexedSource,
     MountingDestination,
     RemoteSource,
     SequentialSource,
@@ -33,7 +34,7 @@ from tarkit.streams.chunks import ChunkReader
 from tarkit.streams.codecs import SNIFF_SIZE, compress, decompress, detect
 from tarkit.streams.readahead import ReadAhead
 from tarkit.streams.verify import VerifyingReader
-from tarkit.values import dataclass
+from tarkit.values import dataclass, replace
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -191,6 +192,9 @@ class BlobMover:
     def _transfer(self, plan: LayerPlan, family: Family | None) -> BlobResult:
         blob = plan.descriptor
         self._tracker.tell(Event.STARTED, blob)
+        from_plain = self._transfer_plain(plan, family)
+        if from_plain is not None:
+            return from_plain
         opened = self._open(blob)
         if opened is None:
             return BlobResult(blob, Outcome.ABSENT)
@@ -208,6 +212,29 @@ class BlobMover:
                 stream.verify()
         if plan.diff_id:  # recompression verified it
             self._known.add(plan.diff_id, stored)
+        return BlobResult(stored, Outcome.RECOMPRESSED)
+
+    def _transfer_plain(self, plan: LayerPlan, family: Family | None) -> BlobResult | None:
+        """Transfer a layer that changes its compression from its plain form in a store.
+
+        Return None if the layer does not change, or no store has it.
+        """
+        blob, diff_id = plan.descriptor, plan.diff_id
+        if not isinstance(self._source, IndexedSource) or not diff_id:
+            return None
+        has = media_types.layer_compression(blob.media_type)
+        gets = plan.becomes[has]
+        plain = self._source.plain_layer(blob, diff_id) if gets is not has else None
+        if plain is None:
+            return None
+        layer = convert_layer(blob, family or _family(blob), gets)
+        as_plain = replace(plan, descriptor=replace(blob, digest=diff_id, size=plain.size))
+        where = uncompressed(self._where(blob))
+        watched = self._tracker.watch(plain.stream(), blob)
+        with VerifyingReader(watched, digest=diff_id, where=where) as stream, self._processors:
+            stored = self._recompress(stream, as_plain, Compression.NONE, gets, layer.media_type)
+            stream.verify()
+        self._known.add(diff_id, stored)
         return BlobResult(stored, Outcome.RECOMPRESSED)
 
     def _open(self, blob: Descriptor) -> BinaryIO | None:

@@ -19,6 +19,7 @@ _PLACES = (
     Transport.OCI_ARCHIVE,
     Transport.DOCKER_ARCHIVE,
     Transport.REGISTRY,
+    Transport.STORE,
 )
 
 
@@ -50,6 +51,13 @@ def delete_image(location: Location | str, *, registry: RegistryOptions | None =
     match place.transport:
         case Transport.REGISTRY:
             return _delete_from_registry(place, registry)
+        case Transport.STORE:
+            from tarkit.store.removal import remove_image
+            from tarkit.store.roots import store_root
+
+            image, garbage = remove_image(store_root(), name, index)
+            size = sum(blob.size for blob in garbage.blobs)
+            return Deletion(image.descriptor.digest, len(garbage.blobs), size)
         case Transport.DOCKER_ARCHIVE:
             from tarkit.transports.docker_archive.editing import delete_from_archive
 

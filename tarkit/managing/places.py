@@ -22,6 +22,7 @@ _NAMES = {
     Transport.DIR: "directories",
     Transport.REGISTRY: "registries",
     Transport.DOCKER_DAEMON: "a Docker daemon",
+    Transport.STORE: "a store",
 }
 
 

@@ -14,7 +14,7 @@ from tarkit.progress import Progress
 from tarkit.protocols import Source
 from tarkit.rootfs.glob import glob
 from tarkit.rootfs.layer_data import LayerData
-from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.layers import ImageLayers, Layers
 from tarkit.rootfs.merge import Merger
 from tarkit.rootfs.names import path_of
 from tarkit.rootfs.node import Node
@@ -119,7 +119,7 @@ class FileSystem(Closeable):
     @classmethod
     def merged(
         cls,
-        layers: ImageLayers,
+        layers: Layers,
         entries: list[Listing],
         *,
         overlay: Overlay | None = None,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
-from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from tarkit.errors import MalformedError, SizeMismatchError
-from tarkit.rootfs.layers import ImageLayers
+from tarkit.errors import MalformedError, SizeMismatchError, TarkitError
+from tarkit.rootfs.layers import Layers
 from tarkit.rootfs.node import Node
 from tarkit.rootfs.passes import Sink, deliver
 from tarkit.rootfs.table import DataLocation, Table
@@ -18,21 +18,55 @@ from tarkit.streams.chunks import chunks_of
 from tarkit.streams.files import open_regular
 from tarkit.tar import BLOCK_SIZE
 from tarkit.tar.data import ArchiveData, ForwardData, StoredData
-from tarkit.tar.member import MemberType
+from tarkit.tar.member import Member, MemberType
 from tarkit.tar.sparse import SparseContent
+
+
+class StagedData(ArchiveData, Protocol):
+    """Data that belongs to no layer yet, by offset; *label* names it in messages."""
+
+    label: str
+
+    def identity(self, offset: int) -> tuple[object, int]:
+        """Return what identifies the content at *offset*; see :meth:`LayerData.identity`."""
+        ...
 
 
 class LayerData:
     """The data of *layers* and of added files, which count as one more layer on top.
 
-    *table* holds the entries of all of them.
+    *table* holds the entries of all of them. Staged data counts as yet another layer above.
     """
 
-    def __init__(self, layers: ImageLayers, table: Table) -> None:
+    def __init__(self, layers: Layers, table: Table) -> None:
         self.layers = layers
         self._table = table
         self._added: list[bytes | Path] = []
+        self._staged: StagedData | None = None
         self._open: dict[int, _SeekableLayer | ForwardData] = {}
+        self._is_fork = False
+
+    def fork(self, table: Table, staged: StagedData) -> LayerData:
+        """Return the same data with *staged* in addition, for *table*, a fork.
+
+        It shares the open layers, and closing it leaves them open.
+        """
+        twin = LayerData(self.layers, table)
+        twin._added, twin._staged = self._added.copy(), staged
+        twin._open, twin._is_fork = self._open, True
+        return twin
+
+    def archive(self, layer: int) -> ArchiveData | None:
+        """Return the data of layer number *layer*, or None if it is not in a layer."""
+        return self._layer(layer) if layer < len(self.layers) else None
+
+    def identity(self, place: DataLocation) -> tuple[object, int]:
+        """Return the layer and the offset of data: equal identities mean equal content."""
+        if place.layer < len(self.layers):
+            return self.layers.layers[place.layer].diff_id, place.offset
+        if place.layer == len(self.layers) or self._staged is None:
+            return self._added[place.offset // BLOCK_SIZE], 0
+        return self._staged.identity(place.offset)
 
     def add(self, data: bytes | Path) -> DataLocation:
         """Add *data*, or the path of a local file that contains it, and return its location."""
@@ -47,17 +81,37 @@ class LayerData:
         locations. The content is not verified until the layer's end has been read; see
         :meth:`deliver`. Raises :class:`MalformedError` if *node* is not a file.
         """
-        member, place = node.member, node.place
+        member = node.member
         if node.type is not MemberType.FILE:
             raise MalformedError("not a file")
-        stored: BinaryIO
-        if place is None:
-            stored = io.BytesIO()
-        elif place.layer == len(self.layers):
-            stored = self._open_added(place)
-        else:
-            stored = StoredData(self._layer(place.layer), member, self.layers.label(place.layer))
+        stored = self.open_stored(node)
         return stored if member.sparse is None else SparseContent(stored, member)
+
+    def open_stored(self, node: Node) -> BinaryIO:
+        """Open the stored data of *node* as :meth:`open` does: without the holes of a sparse file."""
+        place = node.place
+        return io.BytesIO() if place is None else self._open_place(place, node.member)
+
+    def is_intact(self, node: Node) -> bool:
+        """Return whether the data of the file *node* matches its own digest, known from a store.
+
+        Then :meth:`open` returns verified content; otherwise verify the whole layer.
+        """
+        place = node.place
+        plain = self.layers.plain(place.layer) if place and place.layer < len(self.layers) else None
+        if plain is None or place is None:
+            return False
+        expected = plain.file_digest(self._table.position(node.row))
+        if expected is None:
+            return False
+        hasher = hashlib.sha256()
+        with StoredData(self._layer(place.layer), node.member, "") as data:
+            try:
+                for chunk in chunks_of(data):
+                    hasher.update(chunk)
+            except TarkitError:  # truncated
+                return False
+        return hasher.digest() == expected
 
     def deliver(
         self, rows: Iterable[int], sink: Sink, *, complete: bool = False, parallel: bool = False
@@ -66,19 +120,30 @@ class LayerData:
 
         See :func:`tarkit.rootfs.passes.deliver` for *complete* and *parallel*.
         """
-        wanted = dict(self._table.by_layer(rows))
-        # deliver() knows only the image's layers; added data follows from memory or local files
-        added = wanted.pop(len(self.layers), array("q"))
-        members = {layer: map(self._table.member, rows) for layer, rows in wanted.items()}
+        members: dict[int, Iterator[Member]] = {}
+        beside: list[tuple[int, Iterator[Member]]] = []
+        for layer, listed in self._table.by_layer(rows):
+            if layer < len(self.layers):
+                members[layer] = map(self._table.member, listed)
+            else:  # deliver() knows only the layers; the rest follows from memory or local files
+                beside.append((layer, map(self._table.member, listed)))
         deliver(self.layers, members, sink, complete=complete, parallel=parallel)
-        for member in map(self._table.member, added):
-            place = DataLocation(len(self.layers), member.data_offset)
-            with self._open_added(place) as stream:
-                sink.store(place, member, _exactly(stream, member.stored))
+        for layer, others in beside:
+            for member in others:
+                place = DataLocation(layer, member.data_offset)
+                with self._open_place(place, member) as stream:
+                    sink.store(place, member, _exactly(stream, member.stored))
+
+    def _open_place(self, place: DataLocation, member: Member) -> BinaryIO:
+        if place.layer < len(self.layers):
+            return StoredData(self._layer(place.layer), member, self.layers.label(place.layer))
+        if place.layer == len(self.layers) or self._staged is None:
+            return self._open_added(place)
+        return StoredData(self._staged, member, self._staged.label)
 
     def close(self) -> None:
         """Close all open layers."""
-        while self._open:
+        while self._open and not self._is_fork:
             self._open.popitem()[1].close()
 
     def _open_added(self, place: DataLocation) -> BinaryIO:

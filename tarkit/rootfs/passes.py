@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from tarkit.rootfs.hidden_paths import HiddenPaths
-from tarkit.rootfs.layers import ImageLayers
+from tarkit.rootfs.layers import Layers
 from tarkit.rootfs.table import DataLocation
 from tarkit.streams.readahead import DEPTH
 from tarkit.streams.workers import Workers
@@ -30,7 +30,7 @@ class Sink(Protocol):
         ...
 
 
-def read_layers(layers: ImageLayers, sink: Sink, *, hidden: bool = False) -> list[Listing]:
+def read_layers(layers: Layers, sink: Sink, *, hidden: bool = False) -> list[Listing]:
     """Read and verify each layer once; return the entries of every layer, bottom first.
 
     Pass the data of each file to *sink* unless a layer above that was already read hides it. This
@@ -59,21 +59,24 @@ def expected_data(entries: Sequence[Listing]) -> Iterator[tuple[DataLocation, Me
         hidden.add(number, entries[number])
 
 
-def read_headers(layers: ImageLayers, *, verified: bool) -> list[Listing]:
+def read_headers(layers: Layers, *, verified: bool) -> list[Listing]:
     """Return the entries of every layer, bottom first.
 
     Layers are read in parallel unless the source is sequential. Unless *verified*, the data of
     seekable plain layers is skipped unread.
     """
     order = layers.reading_order()
-    entries = {} if verified else _read_seekable(layers, order)
+    entries: dict[int, Listing] = {}
+    if not verified:
+        entries = _read_indexes(layers, order) if layers.indexed else {}
+        entries.update(_read_seekable(layers, [n for n in order if n not in entries]))
     whole = [number for number in order if number not in entries]
     read = each_layer(layers, whole, lambda number: _read_whole(layers, number))
     entries.update(zip(whole, read, strict=True))
     return [entries[number] for number in range(len(layers))]
 
 
-def each_layer(layers: ImageLayers, order: list[int], read: Callable[[int], T]) -> list[T]:
+def each_layer(layers: Layers, order: list[int], read: Callable[[int], T]) -> list[T]:
     """Return the results of *read* for each layer of *order*; parallel unless the source is sequential."""
     if not order:
         return []
@@ -83,13 +86,19 @@ def each_layer(layers: ImageLayers, order: list[int], read: Callable[[int], T]) 
         return list(results)
 
 
-def _read_whole(layers: ImageLayers, number: int) -> Listing:
+def _read_whole(layers: Layers, number: int) -> Listing:
     """Return the entries of layer *number*, read and verified to its end."""
     with open_layer(layers, number) as reader:
         return reader.listing()
 
 
-def _read_seekable(layers: ImageLayers, order: list[int]) -> dict[int, Listing]:
+def _read_indexes(layers: Layers, order: list[int]) -> dict[int, Listing]:
+    """Return the entries of the layers that a store has parsed, or parses now, in parallel."""
+    found = zip(order, each_layer(layers, order, layers.listing), strict=True)
+    return {number: listing for number, listing in found if listing is not None}
+
+
+def _read_seekable(layers: Layers, order: list[int]) -> dict[int, Listing]:
     """Return the entries of seekable plain layers, read without their data.
 
     Not parallel: nearly all the work is parsing, for which two threads would compete for the GIL.
@@ -106,7 +115,7 @@ def _read_seekable(layers: ImageLayers, order: list[int]) -> dict[int, Listing]:
 
 
 def deliver(
-    layers: ImageLayers,
+    layers: Layers,
     members: Mapping[int, Iterable[Member]],
     sink: Sink,
     *,
@@ -138,7 +147,7 @@ def deliver(
             read(number)
 
 
-def _members(layers: ImageLayers, number: int) -> Iterator[tuple[TarReader, Member]]:
+def _members(layers: Layers, number: int) -> Iterator[tuple[TarReader, Member]]:
     """Yield every member of layer *number* with the reader, positioned at its data; verify the layer."""
     with open_layer(layers, number) as reader:
         for member in reader:
@@ -146,10 +155,10 @@ def _members(layers: ImageLayers, number: int) -> Iterator[tuple[TarReader, Memb
 
 
 @contextmanager
-def open_layer(layers: ImageLayers, number: int, ahead: int = DEPTH) -> Iterator[TarReader]:
+def open_layer(layers: Layers, number: int, ahead: int = DEPTH) -> Iterator[TarReader]:
     """Open a reader of layer *number*; if the block succeeds, read the rest and verify the layer.
 
-    For *ahead* see :meth:`~tarkit.rootfs.layers.ImageLayers.open`.
+    For *ahead* see :meth:`~tarkit.rootfs.layers.Layers.open`.
     """
     with layers.open(number, ahead) as stream:
         reader = TarReader(stream, where=layers.label(number), allowance=layers.allowance)

@@ -40,6 +40,29 @@ class Table:
         self._parts: list[Part] = []
         self._firsts: list[int] = []
         self._last = Part(0, 0, Listing())
+        self._is_shared = False  # whether another table has the last listing, too
+
+    def fork(self) -> Table:
+        """Return a table with the same entries; entries added to either do not appear in the other."""
+        twin = Table.__new__(Table)
+        twin.implied, twin._implied = self.implied, self._implied
+        twin._parts, twin._firsts, twin._last = self._parts.copy(), self._firsts.copy(), self._last
+        self._is_shared = twin._is_shared = True
+        return twin
+
+    def shared_rows(self, other: Table) -> int:
+        """Return the number of rows, counted from 0, that are the same entries in *other*."""
+        rows = 0
+        for number, (mine, theirs) in enumerate(zip(self._parts, other._parts, strict=False)):
+            if mine.first != theirs.first or mine.listing is not theirs.listing:
+                break
+            rows = min(self._end(number), other._end(number))
+        return rows
+
+    def _end(self, number: int) -> int:
+        if number + 1 < len(self._parts):
+            return self._parts[number + 1].first
+        return len(self)
 
     def __len__(self) -> int:
         return self._last.first + len(self._last.listing)
@@ -48,7 +71,7 @@ class Table:
         """Append *members*, the entries of *layer*; return the part that contains them at its end."""
         if isinstance(members, Listing):
             return self._append(layer, members)
-        if not self._parts or layer != self._last.layer:
+        if not self._parts or self._is_shared or layer != self._last.layer:
             self._append(layer, Listing())
         listing = self._last.listing
         for member in members:
@@ -57,6 +80,7 @@ class Table:
 
     def _append(self, layer: int, listing: Listing) -> Part:
         self._last = Part(len(self), layer, listing)
+        self._is_shared = False
         self._parts.append(self._last)
         self._firsts.append(self._last.first)
         return self._last
@@ -125,6 +149,10 @@ class Table:
             end = bisect_left(ordered, part.first + len(part.listing), at)
             yield part.layer, array("q", dict.fromkeys(ordered[at:end]))
             at = end
+
+    def position(self, row: int) -> int:
+        """Return the position of the entry *row* in the listing of its layer."""
+        return row - self.part(row).first
 
     def row_at(self, layer: int, position: int) -> int:
         """Return the row of the entry at *position* in the listing of *layer*."""

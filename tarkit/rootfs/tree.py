@@ -106,9 +106,9 @@ class Tree:
     def fork(self) -> Tree:
         """Return an independent copy, in constant time: a directory is copied when it changes.
 
-        Both trees share the table. Rows never change, so a changed inode is a new row.
+        Both trees share the rows of now. Rows never change, so a changed inode is a new row.
         """
-        twin = Tree(self.top, self.table, self.links)
+        twin = Tree(self.top, self.table.fork(), self.links)
         self.token, twin.token = object(), object()
         return twin
 

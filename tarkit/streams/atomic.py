@@ -86,18 +86,21 @@ class PendingFile(Closeable):
         self._hidden = self._directory.make(temporary_name(), 0o700)
         return self._hidden
 
-    def publish(self, name: str, *, mode: int | None = None, durable: bool = True) -> None:
+    def publish(
+        self, name: str, *, mode: int | None = None, durable: bool = True, sync: bool = True
+    ) -> None:
         """Sync the file and move it to *name*, replacing an existing file.
 
         *mode* defaults to that of the existing file, or 0644. Unless *durable* is true, the caller
-        must sync the directory.
+        must sync the directory. Unless *sync*, the content may be lost if the power fails.
         """
         with os_errors(self._directory.path / name):
             self.file.flush()
             if hasattr(os, "fchmod"):
                 mode = mode_at(self._directory, name) if mode is None else mode
                 os.fchmod(self.file.fileno(), mode)
-            os.fsync(self.file.fileno())
+            if sync:
+                os.fsync(self.file.fileno())
             hidden = self._hidden or self._link(self._hide())
             made = os.fstat(self.file.fileno())
             self.file.close()
@@ -181,9 +184,11 @@ def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
         pending.publish(output.name, mode=mode)
 
 
-def write_file(directory: Directory, name: str, data: bytes, *, durable: bool = True) -> None:
+def write_file(
+    directory: Directory, name: str, data: bytes, *, durable: bool = True, sync: bool = True
+) -> None:
     """Write *data* to *name* in *directory* atomically; see :meth:`PendingFile.publish`."""
     with PendingFile(directory) as pending:
         with os_errors(directory.path / name):
             pending.file.write(data)
-        pending.publish(name, durable=durable)
+        pending.publish(name, durable=durable, sync=sync)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from tarkit.errors import LockedError
-from tarkit.streams.directory import Directory
+from tarkit.streams.cancellation import check
+from tarkit.streams.directory import Directory, open_flags
 from tarkit.streams.os_errors import os_errors
 
+_OPEN_LOCKED = open_flags("O_RDWR", "O_CREAT", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
+_PAUSE = 0.02  # seconds between attempts
 _PATIENCE = 60.0  # seconds; the lock is held only while an index is written
 
 
@@ -69,6 +74,69 @@ def try_lock(directory: Directory) -> bool:
     try:
         fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
+        return False
+    return True
+
+
+def share_lock(directory: Directory) -> bool:
+    """Lock *directory* until it is closed, as others may, too; return False if :func:`try_lock` did."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def locked_file(path: Path, patience: float = math.inf) -> BinaryIO:
+    """Open the file at *path* for reading and writing, unbuffered, and lock it until it is closed.
+
+    It is created if it is missing. Waits until it is free, or until the operation is cancelled;
+    raises :class:`LockedError` after *patience* seconds. Without flock it is not locked.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        descriptor = os.open(path, _OPEN_LOCKED, 0o600)
+        file = os.fdopen(descriptor, "r+b", buffering=0)
+        try:
+            while not _try_lock_file(file):
+                check()
+                if time.monotonic() >= deadline:
+                    raise LockedError("another process is writing it", where=str(path))
+                time.sleep(_PAUSE)
+            if still_names(path, file):
+                return file
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # the previous holder has moved or removed it, so try again
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process has locked the file at *path*; False without flock."""
+    with path.open("rb", buffering=0) as file:
+        return not _try_lock_file(file)
+
+
+def still_names(path: Path, file: BinaryIO) -> bool:
+    """Return whether *path* is still the name of the open *file*."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _try_lock_file(file: BinaryIO) -> bool:
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
     return True
 

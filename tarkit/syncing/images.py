@@ -43,7 +43,7 @@ def copy_images(
     items = [_item(source, options) for source in sources]
     if not items:
         raise UsageError("no images given")
-    with Readers(follow_links=options.follow_links) as readers:
+    with Readers(follow_links=options.follow_links, store=options.store) as readers:
         found = collect(items, readers, options)
         planned, failed = plan_images(found, target, readers, keep_going=options.keep_going)
         result = move(planned, target, readers, options)

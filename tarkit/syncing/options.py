@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import field
+from pathlib import Path
 from typing import Self
 
 from tarkit.copying.existing import Kept
@@ -60,6 +61,8 @@ class SyncOptions:
       archive; by default that of this machine.
     - ``verify_existing``: verify what the destination holds before reusing it.
     - ``follow_links``: follow links that lead out of a source layout.
+    - ``store``: the directory of a store through which all sources are read: what it holds is
+      neither downloaded nor decompressed again.
     - ``source_registry`` and ``destination_registry``: connection options and credentials.
     """
 
@@ -74,6 +77,7 @@ class SyncOptions:
     docker_platform: Platform | None = None
     verify_existing: bool = False
     follow_links: bool = False
+    store: Path | None = None
     source_registry: RegistryOptions | None = None
     destination_registry: RegistryOptions | None = None
 

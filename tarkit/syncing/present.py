@@ -20,7 +20,7 @@ from tarkit.transports.location import Transport
 from tarkit.transports.registry.options import RegistryOptions
 
 _ABSENT = (NotFoundError, VerificationError, AuthenticationError, RefusedError)
-_EXACT = (Transport.OCI, Transport.OCI_ARCHIVE, Transport.REGISTRY)
+_EXACT = (Transport.OCI, Transport.OCI_ARCHIVE, Transport.REGISTRY, Transport.STORE)
 
 
 class Present(Closeable):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tarkit.protocols import Reader, Source
 from tarkit.streams.closeable import Closeable
@@ -17,10 +18,14 @@ _Key = tuple[Transport, str, RegistryOptions | None]
 
 
 class Readers(Closeable):
-    """Opens each location once while it is in use; standard input stays open."""
+    """Opens each location once while it is in use; standard input stays open.
 
-    def __init__(self, *, follow_links: bool = False) -> None:
+    Images are read through the *store* in that directory, if any.
+    """
+
+    def __init__(self, *, follow_links: bool = False, store: Path | None = None) -> None:
         self._follow_links = follow_links
+        self._store = store
         self._open: dict[_Key, Reader] = {}  # the least recently used first
 
     def reader(self, location: Location, registry: RegistryOptions | None) -> Reader:
@@ -38,7 +43,14 @@ class Readers(Closeable):
     def source(self, item: Item) -> Iterator[Source]:
         """Yield the image of *item*."""
         location = item.location
-        yield self.reader(location, item.registry).source(location.name, index=location.index)
+        source = self.reader(location, item.registry).source(location.name, index=location.index)
+        if self._store is None or location.transport is Transport.STORE:
+            yield source
+            return
+        from tarkit.transports.store.caching import caching
+
+        with caching(source, self._store) as cached:
+            yield cached
 
     def _close_oldest(self) -> None:
         files = [key for key in self._open if key[1] != "-"]

@@ -81,7 +81,7 @@ class _Sync:
         self._options = replace(options, all_images=True)
         self._source = source
         self._target = Target.parse(destination, self._options)
-        self._readers = Readers(follow_links=options.follow_links)
+        self._readers = Readers(follow_links=options.follow_links, store=options.store)
         self._present = Present(self._target)
         self.failed: list[FailedImage] = []
 

@@ -39,8 +39,10 @@ class TarWriter:
         self._refusal: str | None = None
         self._closed = False
 
-    def add(self, member: Member, data: Data = b"") -> None:
+    def add(self, member: Member, data: Data = b"") -> Member:
         """Write *member* and its *data*: ``size`` bytes, or only the segments of a sparse member.
+
+        Return the member as a reader of the archive would, with its offsets.
 
         Segments are extended to whole blocks, as GNU tar expects. Raises :class:`SizeMismatchError`
         if there is too much or too little data, :class:`NoSpaceError` if no space is left,
@@ -62,6 +64,12 @@ class TarWriter:
         except BaseException:
             self._rewind(start)
             raise
+        return replace(
+            member,
+            offset=start,
+            data_offset=start + len(header),
+            stored=stored_size(member),
+        )
 
     def begin(self, member: Member) -> PendingMember:
         """Begin *member*, a file of unknown size; *file* must be seekable.

@@ -22,6 +22,7 @@ from tarkit.values import dataclass
 
 if TYPE_CHECKING:
     from tarkit.image.platform import Platform
+    from tarkit.store.store import Store
     from tarkit.transports.docker_archive.format import DockerFormat
     from tarkit.transports.registry.options import RegistryOptions
 
@@ -35,6 +36,7 @@ class Transport(Enum):
     DIR = "dir"
     REGISTRY = "docker"
     DOCKER_DAEMON = "docker-daemon"
+    STORE = "store"
     ANY = ""  # a plain path, whose format is detected
 
 
@@ -48,7 +50,8 @@ _DRIVE = lazy_pattern(r"[A-Za-z]:[\\/]")
 class Location:
     """A ``transport`` and ``path``, and optionally one image there, by ``name`` or zero-based ``index``.
 
-    The path of a Docker daemon is empty: the environment selects the daemon.
+    The path of a Docker daemon or a store is empty: the environment selects it. In a store, a name
+    that starts with ``@`` is a digest or the ID of a ref.
     """
 
     transport: Transport
@@ -81,6 +84,14 @@ class Location:
             return cls(transport, *_repository(rest, text))
         if transport is Transport.DOCKER_DAEMON:
             return cls(transport, "", rest or None)
+        if transport is Transport.STORE:
+            number = rest[1:] if rest.startswith("@") else ""
+            is_index = number.isascii() and number.isdigit() and len(number) < 10
+            return (
+                cls(transport, "", None, int(number))
+                if is_index
+                else cls(transport, "", rest or None)
+            )
         path, name, index = _split(rest)
         return cls(transport, _required(path, text), name, index)
 
@@ -98,8 +109,8 @@ class Location:
             )
         selector = f":@{self.index}" if self.index is not None else ""
         selector = f":{self.name}" if self.name is not None else selector
-        if self.transport is Transport.DOCKER_DAEMON:
-            selector = self.name or ""
+        if self.transport in (Transport.DOCKER_DAEMON, Transport.STORE):
+            selector = selector.removeprefix(":")
         prefix = f"{self.transport.value}:" if self.transport.value else ""
         return f"{prefix}{self.path}{selector}"
 
@@ -185,6 +196,17 @@ def open_reader(
             from tarkit.transports.docker_daemon.reader import DockerDaemonReader
 
             return DockerDaemonReader.open(keep_data=not metadata_only)
+        case Transport.STORE:
+            from tarkit.store.roots import store_root
+            from tarkit.transports.store.reader import StoreReader
+
+            return StoreReader.open(store_root(), _open_ref)
+
+
+def _open_ref(store: Store, ref_id: str) -> Source | None:
+    from tarkit.cache.opening import open_ref
+
+    return open_ref(store, ref_id, open_source)
 
 
 def _open_stream(location: Location, metadata_only: bool) -> Reader:
@@ -290,3 +312,8 @@ def open_writer(
             return DockerDaemonWriter.open(
                 format=docker_format or DockerFormat.DUAL, platform=docker_platform
             )
+        case Transport.STORE:
+            from tarkit.store.roots import store_root
+            from tarkit.transports.store.writer import StoreWriter
+
+            return StoreWriter.open(store_root(), verify_existing=verify_existing)

@@ -79,6 +79,10 @@ def verify(
     """
     if isinstance(location, str):
         location = Location.parse(location)
+    if location.transport is Transport.STORE:  # its named images are a layout
+        from tarkit.store.roots import store_root
+
+        location = replace(location, transport=Transport.OCI, path=str(store_root()))
     tracker = ProgressTracker(on_progress)
     if location.transport is Transport.REGISTRY:
         return _verify_remote(location, registry, tracker)

@@ -334,7 +334,7 @@ def test_a_wrong_size_is_found_without_reading_the_image(
 
 def test_the_environment_names_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TARKIT_STORE", str(tmp_path / "named"))
-    assert ArtifactStore.open().root == tmp_path / "named"
+    assert ArtifactStore.open().root == tmp_path / "named" / "artifacts"
     monkeypatch.delenv("TARKIT_STORE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert default_root() == tmp_path / "cache" / "tarkit" / "artifacts"

@@ -65,26 +65,49 @@ def write_directory(
     :class:`RefusedError` if *path* is occupied, :class:`UnsupportedError` on a system without POSIX
     directories, and the errors of reading the image and writing to the disk.
     """
+
+    def read(stager: FileStager) -> FileSystem:
+        return FileSystem.of(
+            source, platform=platform, overlay=overlay, sink=stager, on_progress=on_progress
+        )
+
+    return _unpack(read, path, Attributes(rootless=rootless), ProgressTracker(on_progress))
+
+
+def unpack(files: FileSystem, path: Path) -> RootfsResult:
+    """Unpack *files* as the directory *path*, as :func:`write_directory` does."""
+
+    @contextlib.contextmanager
+    def opened(_: FileStager) -> Iterator[FileSystem]:
+        yield files  # it stays open
+
+    return _unpack(opened, path, Attributes(), ProgressTracker(None))
+
+
+def _unpack(
+    read: Callable[[FileStager], contextlib.AbstractContextManager[FileSystem]],
+    path: Path,
+    attributes: Attributes,
+    progress: ProgressTracker,
+) -> RootfsResult:
+    """Unpack the root filesystem from *read*, which may already pass data to the stager."""
     if os.open not in os.supports_dir_fd:
         raise UnsupportedError(
             "cannot unpack into a directory on this system: no POSIX directories"
         )
     refuse_occupied(path)
-    attributes = Attributes(rootless=rootless)
     path = path.absolute()
     with os_errors(path.parent):
         parent = Directory.open(path.parent)
     with os_errors(path), parent, _Workspace.open(parent) as workspace:
         stager = FileStager(workspace.files, attributes)
-        with FileSystem.of(
-            source, platform=platform, overlay=overlay, sink=stager, on_progress=on_progress
-        ) as files:
+        with read(stager) as files:
             require_writable(files.tree)
             inodes = list(files.tree.inodes())
-            # data that a prediction wrongly took for hidden
+            # all data, or what a prediction wrongly took for hidden
             missing = [node.row for node in inodes if stager.lacks(node)]
             files.contents.deliver(missing, stager)
-        ProgressTracker(on_progress).begin_phase("placing files")
+        progress.begin_phase("placing files")
         entries = _build(files.tree, workspace.root, path, stager, attributes)
         workspace.publish(parent, path.name)
     size = sum(node.member.size for node in inodes if node.directory is None)

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from tarkit.errors import UnsupportedError
+from tarkit.rootfs.local_files import LocalFile, local_files
 from tarkit.rootfs.overlay.context import OverlayContext
 from tarkit.streams.files import open_regular
-from tarkit.streams.os_errors import os_errors
-from tarkit.streams.staging import is_staging
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.member import Member, MemberType
 from tarkit.values import dataclass, replace
-
-_CAPABILITY = "security.capability"
-_SET_ID = stat.S_ISUID | stat.S_ISGID
-_KINDS = {
-    stat.S_IFREG: MemberType.FILE,
-    stat.S_IFDIR: MemberType.DIRECTORY,
-    stat.S_IFLNK: MemberType.SYMLINK,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +32,7 @@ class AddFiles:
         """See :class:`tarkit.rootfs.overlay.context.Change`."""
         yield os.fsencode(self.destination)
         yield os.fsencode(self.source.name)
-        for found in _found(self.source):
+        for found in local_files(self.source):
             yield os.fsencode(found.below)
             yield found.kind.value
             # the number of attributes keeps the parts that follow unambiguous
@@ -64,7 +53,7 @@ class AddFiles:
     def make(self, work: OverlayContext) -> None:
         """See :class:`tarkit.rootfs.overlay.context.Change`."""
         top = self.destination
-        for found in _found(self.source):
+        for found in local_files(self.source):
             if found.below != ".":
                 destination = f"{top.rstrip('/')}/{found.below}"
             elif top.endswith("/") and found.kind is not MemberType.DIRECTORY:
@@ -77,7 +66,7 @@ class AddFiles:
                 work.link(destination, f"{top.rstrip('/')}/{found.first}")
 
 
-def _put(work: OverlayContext, destination: str, found: _Found) -> None:
+def _put(work: OverlayContext, destination: str, found: LocalFile) -> None:
     status = found.status
     member = Member(
         b"", found.kind, mode=found.mode, mtime_ns=status.st_mtime_ns, xattrs=found.xattrs
@@ -94,58 +83,3 @@ def _put(work: OverlayContext, destination: str, found: _Found) -> None:
                 work.put(destination, member)
         case _:
             raise UnsupportedError("not a file, directory or symbolic link", where=str(found.path))
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """One entry to add: *below* is its path relative to the top, *first* an earlier name or None."""
-
-    path: Path
-    below: str
-    status: os.stat_result
-    kind: MemberType
-    mode: int
-    xattrs: dict[bytes, bytes]
-    first: str | None
-
-
-def _found(top: Path) -> Iterator[_Found]:
-    """Yield *top* and everything below it, parents first, siblings by name."""
-    first: dict[tuple[int, int], str] = {}
-    pending = [top]
-    while pending:
-        path = pending.pop()
-        below = path.relative_to(top).as_posix()
-        with os_errors(path):
-            status = path.stat() if path is top else path.lstat()
-            if stat.S_ISDIR(status.st_mode):
-                # unfinished outputs of tarkit may be in the tree while it is added
-                inside = (each for each in path.iterdir() if not is_staging(each))
-                pending += sorted(inside, reverse=True)
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), MemberType.OTHER)
-        other = None
-        if kind is MemberType.FILE and status.st_nlink > 1:
-            other = first.setdefault((status.st_dev, status.st_ino), below)
-        trusted = status.st_uid in (0, os.geteuid()) if hasattr(os, "geteuid") else True
-        mode = stat.S_IMODE(status.st_mode)
-        yield _Found(
-            path,
-            below,
-            status,
-            kind,
-            mode if trusted or kind is MemberType.DIRECTORY else mode & ~_SET_ID,
-            _xattrs(path, kind, trusted=trusted),
-            None if other == below else other,
-        )
-
-
-def _xattrs(path: Path, kind: MemberType, *, trusted: bool) -> dict[bytes, bytes]:
-    """Return the attributes of *path* that belong to the file and not to the machine."""
-    if kind not in (MemberType.FILE, MemberType.DIRECTORY) or not hasattr(os, "listxattr"):
-        return {}
-    names: list[str] = []
-    with suppress(OSError):  # the filesystem does not support attributes
-        names = sorted(os.listxattr(path))
-    kept = [name for name in names if name.startswith("user.") or (trusted and name == _CAPABILITY)]
-    with os_errors(path):
-        return {os.fsencode(name): os.getxattr(path, name) for name in kept}

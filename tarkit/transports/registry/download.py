@@ -17,19 +17,19 @@ _PROGRESS = 64 << 10  # bytes that a connection, or a period of time, must bring
 
 
 class BlobStream(ChunkReader):
-    """The raw bytes of *descriptor*'s blob. If the connection breaks, a new one continues there.
+    """The raw bytes of *descriptor*'s blob from *start* on. If the connection breaks, a new one continues there.
 
     Opening raises :class:`BlobNotFoundError`. Opening and reading raise :class:`SizeMismatchError`
     if the registry declares another size, and :class:`TransportError` if the download fails or is
     too slow.
     """
 
-    def __init__(self, repository: Repository, descriptor: Descriptor) -> None:
+    def __init__(self, repository: Repository, descriptor: Descriptor, start: int = 0) -> None:
         super().__init__(io.BytesIO())  # a placeholder: _connect() below may raise
         self._repository = repository
         self._descriptor = descriptor
         self._where = f"{repository.name}: blob {descriptor.digest}"
-        self._position = 0
+        self._position = start
         self._skip = 0  # bytes of this connection that an earlier one delivered
         self._takes_ranges = True
         self._failures = 0

@@ -44,6 +44,10 @@ class RegistrySource:
         """See :class:`tarkit.protocols.Source`."""
         return BlobStream(self.repository, descriptor)
 
+    def open_blob_at(self, descriptor: Descriptor, offset: int) -> BinaryIO:
+        """See :class:`tarkit.protocols.ResumingSource`."""
+        return BlobStream(self.repository, descriptor, offset)
+
     def holds(self, descriptor: Descriptor) -> bool:
         """See :class:`tarkit.protocols.SparseSource`."""
         if descriptor.media_type in media_types.MANIFESTS | media_types.INDEXES:

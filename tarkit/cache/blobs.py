@@ -1,0 +1,155 @@
+"""Refs by their blobs: find or create one, and give a ref a blob."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tarkit.cache import facts
+from tarkit.cache.cache import Cache
+from tarkit.cache.chains import Link, chain_values, indexes_of, layer_chain
+from tarkit.cache.facts import RefKind, text_of
+from tarkit.cache.ledger import with_options
+from tarkit.cache.options import DescHandlers, RefOptions
+from tarkit.errors import (
+    BlobNotFoundError,
+    NeedsRemoteProviderError,
+    NotFoundError,
+    RefusedError,
+    UsageError,
+)
+from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
+from tarkit.store.record import Record, Value
+from tarkit.store.records import Hold
+from tarkit.values import replace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def get_by_blob(
+    cache: Cache, descriptor: Descriptor, parent: Record | None, options: RefOptions
+) -> Hold:
+    """Return a reference to the ref with the layer *descriptor* on top of *parent*.
+
+    It is an existing ref with the same chain of blobs; or else a new one, which shares the data of
+    an existing ref with the same chain of layers, if there is one.
+    """
+    diff_id = diff_id_of(descriptor)
+    handlers = options.handlers
+    if descriptor.digest not in handlers and cache.store.content.size(descriptor.digest) is None:
+        raise NeedsRemoteProviderError([descriptor.digest])
+    values = _values(descriptor, diff_id, options)
+    chain: Mapping[str, str] = {}
+    if parent is not None:
+        cache.finalize(parent, handlers)
+        parent = cache.ledger.find(parent.id)
+        chain = parent.values  # type: ignore[assignment]
+        if not chain.get(facts.CHAIN) or not chain.get(facts.BLOB_CHAIN):
+            raise RefusedError(f"the ref {parent.id} has no blobs, so it has no chain ID")
+    ids = {
+        facts.CHAIN: facts.chained(chain.get(facts.CHAIN, ""), [str(diff_id)]),
+        facts.BLOB_CHAIN: facts.chained(
+            chain.get(facts.BLOB_CHAIN, ""),
+            [facts.chained(str(descriptor.digest), [str(diff_id)])],
+        ),
+    }
+    with cache.ledger.change() as change:
+        for record in cache.ledger.records.find(facts.blob_chain_index(ids[facts.BLOB_CHAIN])):
+            with suppress(NotFoundError):
+                found, hold = cache.ledger.get(record.id, use=options.update_last_used)
+                change.put(with_options(found, options))
+                return hold
+        twins = cache.ledger.records.find(facts.chain_index(ids[facts.CHAIN]))
+        values[facts.SNAPSHOT] = (
+            text_of(twins[0], facts.SNAPSHOT) or twins[0].id if twins else ids[facts.CHAIN]
+        )
+        contents = {str(descriptor.digest)} | cache.variants(diff_id)
+        if twins:  # it may have a layer of its own
+            values[facts.LAYER] = text_of(twins[0], facts.LAYER) or None
+            contents |= {item for item in twins[0].contents if item.startswith("layer:")}
+        _, hold = cache.ledger.create(
+            RefKind.BASE_LAYER if parent is None else RefKind.LAYER,
+            options,
+            parents=(parent.id,) if parent is not None else (),
+            values={key: value for key, value in {**values, **ids}.items() if value is not None},
+            indexes=indexes_of(ids, str(diff_id)),
+            contents=frozenset(contents),
+            use=options.update_last_used,
+        )
+        return hold
+
+
+def set_blob(cache: Cache, record: Record, descriptor: Descriptor) -> None:
+    """Make a blob of the store the stored form of the layer of *record*."""
+    diff_id = diff_id_of(descriptor)
+    if cache.store.content.size(descriptor.digest) is None:
+        raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=record.id)
+    with cache.ledger.change() as change:
+        current = cache.ledger.find(record.id)
+        values = {**current.values, **_values(descriptor, diff_id, RefOptions())}
+        items = {str(descriptor.digest)} | cache.variants(diff_id)
+        change.put(_with_chain(cache, replace(current, values=values), items))
+
+
+def keep_variant(cache: Cache, diff_id: Digest, digest: Digest) -> None:
+    """Let all refs with the layer *diff_id* keep *digest*, another blob of it."""
+    with cache.ledger.change() as change:
+        for record in cache.ledger.records.find(facts.diff_index(str(diff_id))):
+            if str(digest) not in record.contents:
+                change.put(replace(record, contents=record.contents | {str(digest)}))
+
+
+def update_chain(cache: Cache, record_id: str) -> None:
+    """Compute the chain IDs of a ref again, after layers of it got blobs."""
+    with cache.ledger.change() as change:
+        record = cache.ledger.find(record_id)
+        updated = _with_chain(cache, record, set())
+        if updated != record:
+            change.put(updated)
+
+
+def diff_id_of(descriptor: Descriptor) -> Digest:
+    """Return the diff ID of a layer; raises :class:`UsageError` unless an annotation states it."""
+    text = descriptor.annotations.get(facts.UNCOMPRESSED)
+    if not text:
+        raise UsageError(
+            f"the descriptor of {descriptor.digest} has no annotation {facts.UNCOMPRESSED}"
+        )
+    return Digest.parse(text)
+
+
+def _values(descriptor: Descriptor, diff_id: Digest, options: RefOptions) -> dict[str, Value]:
+    handlers: DescHandlers = options.handlers
+    handler = handlers.get(descriptor.digest)
+    annotations = {**descriptor.annotations, **(handler.annotations if handler else {})}
+    values: dict[str, Value] = {
+        facts.BLOB: str(descriptor.digest),
+        facts.BLOB_SIZE: descriptor.size,
+        facts.MEDIA_TYPE: descriptor.media_type,
+        facts.DIFF_ID: str(diff_id),
+        facts.ANNOTATIONS: [f"{key}={value}" for key, value in sorted(annotations.items())],
+    }
+    if descriptor.urls:
+        values[facts.URLS] = list(descriptor.urls)
+    if handler is not None and handler.location:
+        values[facts.LOCATION] = handler.location
+    return values
+
+
+def _with_chain(cache: Cache, record: Record, items: set[str]) -> Record:
+    """Return *record* with the IDs of its chain, and with *items* in its contents."""
+
+    def find(record_id: str) -> Record:
+        return record if record_id == record.id else cache.ledger.find(record_id)
+
+    links = layer_chain(record, find)
+    ids = chain_values([Link(find(link.record.id), link.moved) for link in links])
+    own = text_of(record, facts.DIFF_ID)
+    return replace(
+        record,
+        values={**record.values, **ids},
+        indexes={**record.indexes, **indexes_of(ids, own)},
+        contents=record.contents | items,
+    )

@@ -1,0 +1,97 @@
+"""Policies of prune: what may go, and how much may stay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tarkit.cache.facts import RecordType
+from tarkit.streams.os_errors import os_errors
+from tarkit.values import dataclass
+
+_HOUR = 3600
+_GB = 10**9
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePolicy:
+    """One step of a prune. Sizes are in bytes; 0 is no limit.
+
+    - ``filters``: only refs that match one of them may go.
+    - ``all``: refs of the types internal and frontend may go, too, and those that are shared.
+    - ``keep_duration``: refs used within that many seconds stay.
+    - ``reserved``: that much stays in any case.
+    - ``max_used``: refs go until less than that is used.
+    - ``min_free``: refs go until that much of the disk is free.
+
+    Without a limit all refs go that may.
+    """
+
+    filters: Sequence[str] = ()
+    all: bool = False
+    keep_duration: float = 0
+    reserved: int = 0
+    max_used: int = 0
+    min_free: int = 0
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether only the excess is removed."""
+        return bool(self.reserved or self.max_used or self.min_free)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """The size of a disk and its free space, in bytes."""
+
+    total: int
+    free: int
+
+    @classmethod
+    def of(cls, path: Path) -> DiskSpace:
+        """Return the space of the disk with *path*, as far as this user may use it."""
+        with os_errors(path):
+            found = os.statvfs(path)
+        return cls(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+
+def keep_bytes(total: int, disk: DiskSpace, policy: PrunePolicy) -> int:
+    """Return the number of bytes to keep of *total*, or 0 if all may go."""
+    if not policy.has_limit:
+        return 0
+    keep = policy.max_used
+    excess = policy.min_free - disk.free
+    if excess > 0:
+        keep = min(keep, total - excess) if keep else total - excess
+    elif policy.min_free and not keep:
+        keep = total
+    return max(keep, policy.reserved, 0)
+
+
+def default_policies(disk: DiskSpace) -> list[PrunePolicy]:
+    """Return the four steps of BuildKit's default.
+
+    First go sources and cache mounts that were not used for two days, beyond 512 MB; then whatever
+    was not used for 60 days; then other refs; and last also internal ones, the last three until the
+    caps are met: at most 80 % of the disk or 100 GB, with 20 % free, but 10 % or 10 GB always stay.
+    """
+    reserved = min(_percent(disk, 10), 10 * _GB)
+    max_used = min(_percent(disk, 80), 100 * _GB)
+    min_free = _percent(disk, 20)
+    sources = (RecordType.LOCAL_SOURCE, RecordType.CACHE_MOUNT, RecordType.GIT_CHECKOUT)
+    caps = PrunePolicy(reserved=reserved, max_used=max_used, min_free=min_free)
+    return [
+        PrunePolicy(
+            [f"type=={kind.value}" for kind in sources], keep_duration=48 * _HOUR,
+            max_used=512 * 10**6,
+        ),
+        PrunePolicy((), False, 60 * 24 * _HOUR, reserved, max_used, min_free),
+        caps,
+        PrunePolicy((), True, 0, reserved, max_used, min_free),
+    ]  # fmt: skip
+
+
+def _percent(disk: DiskSpace, percent: int) -> int:
+    return (disk.total * percent // 100 // _GIB + 1) * _GB

@@ -1,0 +1,333 @@
+"""The data of refs: plain layers, made when they are first needed, and the trees that they give."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from tarkit.cache import facts
+from tarkit.cache.chains import Link, ancestors, layer_chain
+from tarkit.cache.facts import RefKind, digest_of, is_mutable, kind_of, text_of
+from tarkit.cache.ledger import Ledger
+from tarkit.cache.options import DescHandlers
+from tarkit.cache.providers import Providers
+from tarkit.errors import NeedsRemoteProviderError
+from tarkit.image.digest import Digest
+from tarkit.rootfs.chain import PlainLayer, open_chain
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.layer_writer import write_layer
+from tarkit.rootfs.self_contained import is_self_contained
+from tarkit.rootfs.writable.filesystem import WritableFileSystem
+from tarkit.store.layers import StoredLayer
+from tarkit.store.record import Record
+from tarkit.store.store import Store
+from tarkit.streams.directory import Directory
+from tarkit.streams.os_errors import os_errors
+from tarkit.tar.data import ArchiveData, FileData
+from tarkit.tar.listing import Listing
+from tarkit.values import replace
+
+STAGING = "staging"
+_TREES = 16  # trees in memory; their layers are columns of about 200 bytes per entry
+
+
+class Snapshots:
+    """The layers and trees of the refs in *ledger*, whose data is in *store*."""
+
+    def __init__(self, store: Store, ledger: Ledger, providers: Providers) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._providers = providers
+        self._trees: OrderedDict[tuple[Digest, ...], FileSystem] = OrderedDict()
+        self._self_contained: dict[Digest, bool] = {}
+        self._live: dict[str, WritableFileSystem] = {}
+        self._closing: dict[str, ExitStack] = {}
+        self._finalizing: set[str] = set()  # in the same transaction as the layer
+        self._lock = threading.RLock()
+
+    # state
+
+    def staging(self, record: Record) -> Path:
+        """Return the directory of the staged changes of a mutable ref, or of its partner."""
+        owner = record.id if is_mutable(record) else text_of(record, facts.EQUAL_MUTABLE)
+        return self._store.root / STAGING / owner
+
+    def layer_of(self, record: Record) -> StoredLayer | None:
+        """Return the plain layer of a record if it is in the store, judging by its file alone."""
+        diff_id = digest_of(record, facts.LAYER) or digest_of(record, facts.DIFF_ID)
+        return self._store.layers.present(diff_id) if diff_id is not None else None
+
+    def is_lazy(self, record: Record) -> bool:
+        """Return whether a record has a blob of which nothing is in the store."""
+        blob = digest_of(record, facts.BLOB)
+        return (
+            blob is not None
+            and self.layer_of(record) is None
+            and self._store.content.size(blob) is None
+        )
+
+    def is_blob_only(self, record: Record) -> bool:
+        """Return whether the layer of a record exists as a blob only."""
+        return bool(text_of(record, facts.BLOB)) and self.layer_of(record) is None
+
+    def missing(self, record: Record, handlers: DescHandlers) -> list[Digest]:
+        """Return the blobs of a ref that are not in the store and that nothing provides."""
+        return [
+            digest
+            for each in ancestors(record, self._ledger.find)
+            if self.is_lazy(each) and self._providers.handler(each, handlers) is None
+            for digest in [digest_of(each, facts.BLOB)]
+            if digest is not None
+        ]
+
+    def is_broken(self, record: Record, *, staged: bool = False) -> bool:
+        """Return whether the data of a record is lost; if *staged*, only staged changes count."""
+        if staged:
+            return bool(record.values.get(facts.STAGED)) and not self.staging(record).is_dir()
+        if text_of(record, facts.BLOB) or kind_of(record) in (RefKind.MERGE, RefKind.DIFF):
+            return False
+        if text_of(record, facts.LAYER):
+            return self.layer_of(record) is None
+        return bool(record.values.get(facts.STAGED)) and not self.staging(record).is_dir()
+
+    # layers
+
+    def unlazy(self, record: Record, handlers: DescHandlers) -> None:
+        """Fetch the blobs of the layers of a ref that are not in the store.
+
+        Raises :class:`NeedsRemoteProviderError` with all that nothing provides.
+        """
+        lacking = self.missing(record, handlers)
+        if lacking:
+            raise NeedsRemoteProviderError(lacking, where=record.id)
+        for link in layer_chain(record, self._ledger.find):
+            if self.is_lazy(link.record):
+                self._providers.fetch(link.record, handlers)
+
+    def extract(self, record: Record, handlers: DescHandlers) -> None:
+        """Make the plain layers of a ref; raises as :meth:`unlazy`, and if content is corrupt."""
+        self.unlazy(record, handlers)
+        for link in layer_chain(record, self._ledger.find):
+            self.placed(link, handlers)
+
+    def layer(self, record: Record, handlers: DescHandlers) -> StoredLayer:
+        """Return the plain layer of a record, made now if it is missing; raises as :meth:`extract`."""
+        found = self.layer_of(record)
+        if found is not None and (text_of(record, facts.LAYER) or self._store.layers.hold(found)):
+            return found
+        blob, diff_id = digest_of(record, facts.BLOB), digest_of(record, facts.DIFF_ID)
+        if blob is not None and diff_id is not None:
+            self._providers.fetch(record, handlers)
+            return self._store.layers.extract(blob, diff_id)
+        return self._write(record, handlers)
+
+    def placed(self, link: Link, handlers: DescHandlers) -> StoredLayer:
+        """Return the layer of a link for use on whatever is below; raises as :meth:`extract`."""
+        layer = self.layer(link.record, handlers)
+        return (
+            layer if not link.moved or self._may_move(layer) else self._moved(link.record, handlers)
+        )
+
+    def listing(self, layer: StoredLayer) -> Listing:
+        """Return the entries of a layer."""
+        return self._store.layers.listing(layer)
+
+    def _described(self, layer: StoredLayer) -> PlainLayer:
+        layers = self._store.layers
+        return PlainLayer(
+            layer.diff_id, layer.size, layers.listing(layer), lambda: layers.open(layer.key)
+        )
+
+    def _may_move(self, layer: StoredLayer) -> bool:
+        if layer.diff_id not in self._self_contained:
+            self._self_contained[layer.diff_id] = is_self_contained(self.listing(layer))
+        return self._self_contained[layer.diff_id]
+
+    def _moved(self, record: Record, handlers: DescHandlers) -> StoredLayer:
+        """Return the layer of *record* written again as a tree difference, so that it may be moved."""
+        links = layer_chain(record, self._ledger.find)
+        chain = [str(self.layer(link.record, handlers).diff_id) for link in links]
+        key = f"moved-{hashlib.sha256(' '.join(chain).encode()).hexdigest()}"
+        found = self._store.layers.get(key)
+        if found is None or not self._store.layers.hold(found):
+            with (
+                self._fork(self.tree(links[:-1], handlers)) as old,
+                self._fork(self.tree(links, handlers)) as new,
+                self._store.layers.writing(
+                    lambda output: write_layer(old, new, output), derived=True, key=key
+                ) as publish,
+                self._ledger.change(),
+            ):
+                self._store.keep(f"layer:{key}")
+                found = publish()
+        self._self_contained[found.diff_id] = True
+        return found
+
+    def _write(self, record: Record, handlers: DescHandlers) -> StoredLayer:
+        """Write the layer of a committed ref, or of a diff, as one tar."""
+        if kind_of(record) is RefKind.DIFF:
+            lower, upper = (
+                self.tree(self._links_of(text_of(record, key)), handlers)
+                for key in (facts.LOWER, facts.UPPER)
+            )
+            with self._fork(lower) as old, self._fork(upper) as new:
+                return self._publish(record, old, new)
+        tree = self.tree(self._links_of(*record.parents), handlers)
+        directory = self.staging(record)
+        live = self._live.get(directory.name)
+        with self._fork(tree) as base:
+            if live is not None:
+                return self._publish(record, base, live)
+            if not directory.is_dir():
+                return self._publish(record, base, base)
+            with WritableFileSystem(base, directory, open_layer=self._open_layer) as files:
+                return self._publish(record, base, files)
+
+    def staged(self, record: Record, handlers: DescHandlers) -> WritableFileSystem:
+        """Open the staged changes of a mutable ref in use; :meth:`settle` closes them."""
+        directory = self.staging(record)
+        if directory.name not in self._live:
+            tree = self.tree(self._links_of(*record.parents), handlers)
+            with os_errors(directory):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with ExitStack() as stack:
+                base = stack.enter_context(self._fork(tree))
+                live = WritableFileSystem(base, directory, open_layer=self._open_layer)
+                stack.push(live)
+                self._live[directory.name] = live
+                self._closing[directory.name] = stack.pop_all()
+        return self._live[directory.name]
+
+    def sync(self, record: Record) -> tuple[Digest, ...] | None:
+        """Put staged changes on the disk; return other layers that they need, None without changes."""
+        live = self._live.get(self.staging(record).name)
+        if live is None:
+            return () if self.staging(record).is_dir() else None
+        live.sync()
+        return live.needed_layers
+
+    def settle(self, record: Record) -> None:
+        """Close the staged changes of a ref or its partner; they stay on the disk."""
+        name = self.staging(record).name
+        if self._live.pop(name, None) is not None:
+            self._closing.pop(name).close()
+
+    def staged_size(self, record: Record) -> int:
+        """Return the bytes of the staged changes of a ref or its partner."""
+        directory = self.staging(record)
+        return sum(path.stat().st_size for path in directory.glob("*")) if directory.is_dir() else 0
+
+    def discard(self, record: Record) -> None:
+        """Remove the staged changes of a ref or its partner, unless the mutable ref exists."""
+        from tarkit.streams.removal import remove_tree
+
+        directory = self.staging(record)
+        if self._ledger.records.get(directory.name) is None:
+            self.settle(record)
+            if directory.is_dir():
+                with (
+                    Directory.open(directory.parent) as parent,
+                    parent.open_directory(directory.name) as opened,
+                ):
+                    remove_tree(parent, directory.name, opened)
+
+    def tidy(self) -> None:
+        """Remove staged changes of refs that do not exist."""
+        directory = self._store.root / STAGING
+        for path in directory.iterdir() if directory.is_dir() else ():
+            with self._ledger.change():
+                if not self._ledger.records.find(facts.mutable_index(path.name)):
+                    self.discard(Record(path.name, {facts.MUTABLE: True}))
+
+    def _fork(self, tree: FileSystem) -> FileSystem:
+        """Return a tree that can be closed; those that are shared never open a layer."""
+        return open_chain([], base=tree, where=str(self._store.root))
+
+    def _publish(self, record: Record, old: FileSystem, new: FileSystem) -> StoredLayer:
+        with (
+            self._store.layers.writing(lambda output: write_layer(old, new, output)) as publish,
+            self._ledger.change() as change,
+        ):
+            layer = publish()
+            current = self._ledger.find(record.id)
+            for each in (current, self._ledger.partner(current)):
+                if each is not None:
+                    change.put(with_layer(each, layer))
+            if record.id in self._finalizing:
+                self._ledger.finalize(record.id)
+        self._self_contained[layer.diff_id] = True
+        return layer
+
+    def finalize(self, record: Record, handlers: DescHandlers) -> None:
+        """Write the layer of a committed ref unless it has one; its mutable ref disappears."""
+        self._finalizing.add(record.id)
+        try:
+            self.layer(self._ledger.find(record.id), handlers)
+            self._ledger.finalize(record.id)
+        finally:
+            self._finalizing.discard(record.id)
+        self.discard(record)
+
+    def _links_of(self, *record_ids: str) -> list[Link]:
+        find = self._ledger.find
+        return layer_chain(find(record_ids[0]), find) if record_ids and record_ids[0] else []
+
+    def _open_layer(self, diff_id: Digest) -> ArchiveData:
+        file = self._store.layers.open(diff_id)
+        return FileData(file, f"{self._store.root}: layer {diff_id}")
+
+    # trees
+
+    def files(self, record: Record, handlers: DescHandlers) -> FileSystem:
+        """Return the root filesystem of a ref, independent of all others; close it."""
+        links = layer_chain(record, self._ledger.find)
+        return self._fork(self.tree(links, handlers))
+
+    def tree(self, links: Sequence[Link], handlers: DescHandlers) -> FileSystem:
+        """Return the tree of *links*, shared with all who ask for it: fork it to change it."""
+        layers = [self.placed(link, handlers) for link in links]
+        key = tuple(layer.diff_id for layer in layers)
+        with self._lock:
+            for length in range(len(key), -1, -1):
+                base = self._trees.get(key[:length])
+                if base is not None or not length:
+                    break
+            if base is None or length < len(key):
+                where = str(self._store.root)
+                above = [self._described(layer) for layer in layers[length:]]
+                base = open_chain(above, base=base, where=where)
+                self._trees[key] = base
+            self._trees.move_to_end(key)
+            while len(self._trees) > _TREES:
+                self._trees.popitem(last=False)
+        return base
+
+    # removal
+
+    def drop(self, record: Record) -> None:
+        """Remove the data that only *record*, which is gone, needed: its layer and staged changes."""
+        if is_mutable(record) or text_of(record, facts.EQUAL_MUTABLE):
+            self.discard(record)
+        for key in (facts.BLOB, facts.DIFF_ID, facts.LAYER):
+            item = text_of(record, key)
+            if item:
+                self._store.let_go(item if key == facts.BLOB else f"layer:{item}")
+        layer = text_of(record, facts.LAYER)
+        if layer:
+            with self._ledger.change():
+                item = f"layer:{layer}"
+                if not self._ledger.records.needs(item) and not self._store.leases.keeps(item):
+                    self._store.layers.remove(layer)
+
+
+def with_layer(record: Record, layer: StoredLayer) -> Record:
+    """Return *record* with *layer* as its own."""
+    return replace(
+        record,
+        values={**record.values, facts.LAYER: str(layer.diff_id)},
+        contents=record.contents | {layer.item},
+    )

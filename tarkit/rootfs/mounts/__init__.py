@@ -1,0 +1,1 @@
+"""Real directories for processes, and the changes that processes make in them."""

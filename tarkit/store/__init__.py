@@ -1,0 +1,1 @@
+"""A directory of content, layers and records that several processes share without a daemon."""

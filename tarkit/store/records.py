@@ -1,0 +1,297 @@
+"""The records of a store: read at any time, changed in transactions over several records.
+
+This knows nothing about the meaning of records, which belongs to :mod:`tarkit.cache`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tarkit.errors import NotFoundError, TarkitError
+from tarkit.store.database import Database
+from tarkit.store.holders import is_alive
+from tarkit.store.record import Record, Value
+from tarkit.store.record_files import RecordFiles
+from tarkit.values import dataclass, replace
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+_SELECT = "SELECT data, deleted FROM records"
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An open reference to the record ``record``, which keeps it while the process of ``holder`` lives.
+
+    ``note`` is whatever the holder wrote, such as the kind of the reference.
+    """
+
+    id: str
+    record: str
+    holder: str
+    note: str
+
+
+class Records:
+    """The records in *database* and their files below *root*.
+
+    *holder* returns the ID of this process's holder. Reading never loads all records: opening a
+    store of any size takes constant time. Methods raise as :class:`~tarkit.store.database.Database`.
+    """
+
+    def __init__(self, database: Database, root: Path, holder: Callable[[], str]) -> None:
+        self._database = database
+        self._root = root
+        self._files = RecordFiles(root)
+        self._holder = holder
+        self._change: Change | None = None
+
+    def get(self, record_id: str) -> Record | None:
+        """Return the record, or None if it is missing or deleted."""
+        found = self._query(f"{_SELECT} WHERE id = ? AND NOT deleted", record_id)
+        return found[0] if found else None
+
+    def find(self, text: str, *, prefix: bool = False) -> list[Record]:
+        """Return the records that have *text* as an index, or one that starts with it if *prefix*.
+
+        They are in the order in which they were created.
+        """
+        where, values = "text = ?", (text,)
+        if prefix:
+            where, values = "text >= ? AND text < ?", (text, text + "\U0010ffff")
+        matching = f"SELECT record FROM indexes WHERE {where}"
+        return self._query(
+            f"{_SELECT} WHERE id IN ({matching}) AND NOT deleted ORDER BY rowid", *values
+        )
+
+    def all(self) -> list[Record]:
+        """Return all records in the order in which they were created."""
+        return self._query(f"{_SELECT} WHERE NOT deleted ORDER BY rowid")
+
+    def deleted(self) -> list[Record]:
+        """Return the records whose removal has begun, but not ended: a process may have died."""
+        return self._query(f"{_SELECT} WHERE deleted ORDER BY rowid")
+
+    def children(self, record_id: str) -> list[Record]:
+        """Return the records that have this one as a parent."""
+        return self._query(
+            f"{_SELECT} WHERE id IN (SELECT record FROM parents WHERE parent = ?) AND NOT deleted"
+            " ORDER BY rowid",
+            record_id,
+        )
+
+    def contents(self) -> set[str]:
+        """Return the contents of all records together."""
+        rows = self._database.rows(
+            "SELECT DISTINCT item FROM contents JOIN records ON id = record WHERE NOT deleted"
+        )
+        return {item for (item,) in rows}
+
+    def external(self, record_id: str, key: str) -> bytes | None:
+        """Return the bytes under *key*, or None if there are none."""
+        found = self._database.rows(
+            "SELECT value FROM externals WHERE record = ? AND key = ?", record_id, key
+        )
+        return found[0][0] if found else None
+
+    def holds(self, record_id: str | None = None) -> list[Hold]:
+        """Return the holds of living processes on the record, or on all records."""
+        holds = self._holds(record_id)
+        dead = self._dead(holds)
+        return [hold for hold in holds if hold.holder not in dead]
+
+    def every_hold(self, record_id: str) -> list[Hold]:
+        """Return the holds on the record, including those of processes that have ended."""
+        return self._holds(record_id)
+
+    def needs(self, item: str) -> bool:
+        """Return whether a record has *item* in its contents."""
+        query = "SELECT 1 FROM contents JOIN records ON id = record WHERE item = ? AND NOT deleted"
+        return bool(self._database.rows(f"{query} LIMIT 1", item))
+
+    def dead_holds(self) -> list[Hold]:
+        """Return the holds of processes that ended without releasing them.
+
+        Release them in a transaction, after whatever their end means for the records.
+        """
+        holds = self._holds(None)
+        dead = self._dead(holds)
+        return [hold for hold in holds if hold.holder in dead]
+
+    @contextmanager
+    def transaction(self) -> Iterator[Change]:
+        """Change records: all changes of the block take effect at its end, or none if it raises.
+
+        Transactions of all processes exclude each other, so what the block reads stays true until
+        its end. Blocks of one thread nest, and the outermost commits. Keep blocks short.
+        """
+        change = None
+        try:
+            with self._database.write() as connection:
+                if self._change is not None:
+                    yield self._change
+                    return
+                change = self._change = Change(connection, self, self._holder)
+                try:
+                    yield change
+                    self._write_files(change)
+                finally:
+                    self._change = None
+        except BaseException:
+            if change is not None:
+                with suppress(TarkitError):  # the first error is the one to report
+                    self._restore_files(change)
+            raise
+        self._remove_files(change)
+
+    def _write_files(self, change: Change) -> None:
+        """Write the files of changed records, before the database commits."""
+        for record_id in change.touched:
+            record = self.get(record_id)
+            if record is not None and record.committed:
+                query = "SELECT key, value FROM externals WHERE record = ? ORDER BY key"
+                self._files.write(record, dict(self._database.rows(query, record_id)))
+
+    def _remove_files(self, change: Change) -> None:
+        """Remove the files of records that are gone, after the database has committed."""
+        if any(map(self._files.exists, change.touched)):
+            with self._database.write():  # so that no process writes these files meanwhile
+                for record_id in change.touched:
+                    record = self.get(record_id)
+                    if record is None or not record.committed:
+                        self._files.remove(record_id)
+
+    def _restore_files(self, change: Change) -> None:
+        """Make the files agree with the database after a transaction was undone."""
+        if change.touched:
+            with self._database.write():
+                self._write_files(change)
+            self._remove_files(change)
+
+    def _query(self, query: str, *values: object) -> list[Record]:
+        rows = self._database.rows(query, *values)
+        return [Record.from_json(data, deleted=bool(deleted)) for data, deleted in rows]
+
+    def _holds(self, record_id: str | None) -> list[Hold]:
+        query = "SELECT id, record, holder, note FROM holds"
+        if record_id is None:
+            return [Hold(*row) for row in self._database.rows(query)]
+        return [Hold(*row) for row in self._database.rows(f"{query} WHERE record = ?", record_id)]
+
+    def _dead(self, holds: list[Hold]) -> set[str]:
+        """Return the holders of *holds* that have ended."""
+        return {h for h in {hold.holder for hold in holds} if not is_alive(self._root, h)}
+
+
+class Change:
+    """An open transaction: it reads like :class:`Records` and sees its own changes."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        records: Records,
+        holder: Callable[[], str],
+    ) -> None:
+        self._connection = connection
+        self._holder = holder
+        self.records = records
+        self.touched: dict[str, None] = {}  # records whose files may change
+
+    def get(self, record_id: str) -> Record:
+        """Return the record; raises :class:`NotFoundError` if it is missing or deleted."""
+        record = self.records.get(record_id)
+        if record is None:
+            raise NotFoundError(f"no record {record_id}")
+        return record
+
+    def put(self, record: Record) -> None:
+        """Store *record*, replacing the one with its ID; external values and holds stay."""
+        self._connection.execute(
+            "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
+            " SET data = excluded.data, deleted = excluded.deleted",
+            (record.id, record.to_json(), record.deleted),
+        )
+        self._replace("indexes", record.id, record.indexes.items())
+        self._replace("parents", record.id, enumerate(record.parents))
+        self._replace("contents", record.id, ((item,) for item in record.contents))
+        self.touched[record.id] = None
+
+    def update(
+        self,
+        record_id: str,
+        values: Mapping[str, Value],
+        indexes: Mapping[str, str | None] | None = None,
+        *,
+        lasting: bool = True,
+    ) -> Record:
+        """Set some values and indexes of a record, remove those that are None; return the result.
+
+        Unless *lasting*, the file of the record is not written, so ``repair`` may not recover them.
+        Raises as :meth:`get`.
+        """
+        record = self.get(record_id)
+        result = replace(
+            record,
+            values=_merged(record.values, values),
+            indexes=_merged(record.indexes, indexes or {}),
+        )
+        if result != record:
+            touched = record_id in self.touched
+            self.put(result)
+            if not lasting and not touched:
+                del self.touched[record_id]
+        return result
+
+    def mark_deleted(self, record_id: str) -> None:
+        """Begin the removal of a record: nothing finds it any more, and its contents are garbage.
+
+        :meth:`Records.deleted` lists it until :meth:`remove`. Raises as :meth:`get`.
+        """
+        self.put(replace(self.get(record_id), deleted=True))
+
+    def remove(self, record_id: str) -> None:
+        """Remove a record with its indexes, external values and holds; do nothing if it is missing."""
+        self._connection.execute("DELETE FROM records WHERE id = ?", (record_id,))
+        for table in ("indexes", "parents", "contents", "externals", "holds"):
+            self._connection.execute(f"DELETE FROM {table} WHERE record = ?", (record_id,))
+        self.touched[record_id] = None
+
+    def set_external(self, record_id: str, key: str, value: bytes | None) -> None:
+        """Store bytes under *key* for a record, or remove them if *value* is None."""
+        self._connection.execute(
+            "DELETE FROM externals WHERE record = ? AND key = ?", (record_id, key)
+        )
+        if value is not None:
+            self._connection.execute(
+                "INSERT INTO externals VALUES (?, ?, ?)", (self.get(record_id).id, key, value)
+            )
+        self.touched[record_id] = None
+
+    def hold(self, record_id: str, note: str = "") -> Hold:
+        """Open a reference to a record for this process; raises as :meth:`get`."""
+        hold = Hold(os.urandom(8).hex(), self.get(record_id).id, self._holder(), note)
+        self._connection.execute(
+            "INSERT INTO holds VALUES (?, ?, ?, ?)", (hold.id, hold.record, hold.holder, hold.note)
+        )
+        return hold
+
+    def release(self, *holds: Hold) -> None:
+        """Close references; do nothing for those that are closed."""
+        for hold in holds:
+            self._connection.execute("DELETE FROM holds WHERE id = ?", (hold.id,))
+
+    def _replace(self, table: str, record_id: str, rows: Iterable[tuple[object, ...]]) -> None:
+        self._connection.execute(f"DELETE FROM {table} WHERE record = ?", (record_id,))
+        for row in rows:
+            marks = ", ".join("?" * (1 + len(row)))
+            self._connection.execute(f"INSERT INTO {table} VALUES ({marks})", (record_id, *row))
+
+
+def _merged(old: Mapping[str, Value], new: Mapping[str, Value]) -> dict[str, Value]:
+    return {key: value for key, value in {**old, **new}.items() if value is not None}

@@ -1,0 +1,24 @@
+CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE plain (digest TEXT PRIMARY KEY, diff_id TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX plain_by_diff_id ON plain (diff_id);
+CREATE TABLE labels (digest TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (digest, key)) WITHOUT ROWID;
+CREATE TABLE layers (key TEXT PRIMARY KEY, diff_id TEXT NOT NULL, size INTEGER NOT NULL,
+    derived INTEGER NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX layers_by_diff_id ON layers (diff_id);
+CREATE TABLE leases (id TEXT PRIMARY KEY, holder TEXT, expires REAL, boot TEXT, expires_in_boot REAL) WITHOUT ROWID;
+CREATE TABLE leased (lease TEXT, item TEXT, PRIMARY KEY (lease, item)) WITHOUT ROWID;
+CREATE INDEX leased_by_item ON leased (item);
+CREATE TABLE records (id TEXT PRIMARY KEY, data TEXT NOT NULL, deleted INTEGER NOT NULL);
+CREATE INDEX deleted_records ON records (id) WHERE deleted;
+CREATE TABLE indexes (record TEXT, key TEXT, text TEXT NOT NULL, PRIMARY KEY (record, key)) WITHOUT ROWID;
+CREATE INDEX indexes_by_text ON indexes (text);
+CREATE TABLE parents (record TEXT, position INTEGER, parent TEXT NOT NULL, PRIMARY KEY (record, position)) WITHOUT ROWID;
+CREATE INDEX parents_by_parent ON parents (parent);
+CREATE TABLE contents (record TEXT, item TEXT, PRIMARY KEY (record, item)) WITHOUT ROWID;
+CREATE INDEX contents_by_item ON contents (item);
+CREATE TABLE externals (record TEXT, key TEXT, value BLOB NOT NULL, PRIMARY KEY (record, key)) WITHOUT ROWID;
+CREATE TABLE holds (id TEXT PRIMARY KEY, record TEXT NOT NULL, holder TEXT NOT NULL, note TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX holds_by_record ON holds (record);
+INSERT INTO records VALUES ('old', '{"old":1}', 0);
+PRAGMA application_id = 1952543339;
+PRAGMA user_version = 1;

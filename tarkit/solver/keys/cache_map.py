@@ -10,7 +10,7 @@ from tarkit.llb.paths import clean
 from tarkit.rootfs.content_query import ContentQuery
 from tarkit.solver.keys.digests import joined_digest, text_digest
 from tarkit.solver.keys.gojson import go_json
-from tarkit.values import dataclass, replace
+from tarkit.values import dataclass, field, replace
 
 Digests = Callable[[ContentQuery], object]
 """Returns the digest of the files that a query selects, such as ``partial(content_digest, tree)``."""
@@ -52,7 +52,7 @@ class CacheMap:
 
     digests: tuple[str, ...]
     inputs: tuple[InputRule, ...] = ()
-    document: Mapping[str, Any] | str = ""
+    document: Mapping[str, Any] = field(default_factory=dict)
 
 
 def hashed(document: Mapping[str, Any], inputs: Sequence[InputRule] = ()) -> CacheMap:

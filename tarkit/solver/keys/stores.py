@@ -1,0 +1,138 @@
+"""What a store of keys can do, and how a key enters it: equal keys become one, with all their links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from tarkit.solver.keys.digests import text_digest
+from tarkit.solver.keys.gojson import go_json
+from tarkit.values import dataclass, field, replace
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Link:
+    """An alternative for an input of a stored key: the ID of the input's key, and a selector."""
+
+    selector: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A result of an operation: the ``id`` of a ref, and ``created`` in nanoseconds since the epoch."""
+
+    id: str
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key in a store.
+
+    - ``id``: private to the store, except that a key without inputs has its record digest as its ID.
+    - ``record``: the record digest.
+    - ``inputs``: for each input, all its known alternatives.
+    - ``results``: may be empty: the key is then only part of others.
+    """
+
+    id: str
+    record: str
+    inputs: tuple[frozenset[Link], ...] = ()
+    results: frozenset[Result] = field(default_factory=frozenset)
+
+
+class KeyStore(Protocol):
+    """Remembers keys; :mod:`~tarkit.solver.keys.memory` and :mod:`~tarkit.solver.keys.kept` do."""
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """Return a context in which all changes take effect together; contexts nest."""
+
+    def get(self, key_id: str) -> StoredKey | None:
+        """Return a key, or None if it is missing."""
+
+    def find(self, position: int, link: Link, record: str) -> Iterable[str]:
+        """Return the IDs of keys with this *record* and, as an input at *position*, this *link*."""
+
+    def put(self, key: StoredKey) -> None:
+        """Store *key*, replacing the one with its ID."""
+
+    def remove(self, key_id: str) -> None:
+        """Remove a key; do nothing if it is missing."""
+
+    def consumers(self, key_id: str) -> Iterable[str]:
+        """Return the IDs of keys that have this one as an alternative for an input."""
+
+    def having(self, result_id: str) -> Iterable[str]:
+        """Return the IDs of keys with this result."""
+
+
+def matching(store: KeyStore, record: str, inputs: Sequence[Iterable[Link]]) -> frozenset[str]:
+    """Return the IDs of keys that equal a key with this *record* and these *inputs*.
+
+    Keys are equal if their records are, and if they share an alternative for each input.
+    """
+    if not inputs:
+        return frozenset({record} if store.get(record) else ())
+    found: set[str] | None = None
+    for position, links in enumerate(inputs):
+        reached = {each for link in links for each in store.find(position, link, record)}
+        found = reached if found is None else found & reached
+        if not found:
+            break
+    return frozenset(found or ())
+
+
+def unite(store: KeyStore, record: str, inputs: Sequence[Iterable[Link]]) -> str:
+    """Store a key, unless an equal key is there, and return its ID; alternatives are united."""
+    links = tuple(map(frozenset, inputs))
+    equal = matching(store, record, links)
+    if not equal:
+        key = StoredKey(_new_id(record, links), record, links)
+        store.put(key)
+        return key.id
+    known = store.get(min(equal))
+    assert known is not None
+    united = tuple(old | new for old, new in zip(known.inputs, links, strict=True))
+    if united != known.inputs:
+        store.put(replace(known, inputs=united))
+    return known.id
+
+
+def _new_id(record: str, inputs: Sequence[Iterable[Link]]) -> str:
+    """Return an ID that two processes with the same new key agree upon."""
+    if not inputs:
+        return record
+    links = [sorted((link.selector, link.source) for link in each) for each in inputs]
+    return text_digest(go_json([record, links]))
+
+
+def add_result(store: KeyStore, key_id: str, result: Result) -> None:
+    """Attach a result to a key of *store*; do nothing if the key is missing."""
+    key = store.get(key_id)
+    if key is not None and result not in key.results:
+        kept = {each for each in key.results if each.id != result.id}
+        store.put(replace(key, results=frozenset({*kept, result})))
+
+
+def drop_result(store: KeyStore, result_id: str) -> None:
+    """Forget a result, and all keys that only served to find it."""
+    with store.transaction():
+        unused = list(store.having(result_id))
+        for key_id in unused:
+            key = store.get(key_id)
+            if key is not None:
+                kept = (each for each in key.results if each.id != result_id)
+                store.put(replace(key, results=frozenset(kept)))
+        _remove_unused(store, unused)
+
+
+def _remove_unused(store: KeyStore, candidates: list[str]) -> None:
+    """Remove those of *candidates*, and of the keys below, without results and consumers."""
+    while candidates:
+        key = store.get(candidates.pop())
+        if key is None or key.results or set(store.consumers(key.id)) - {key.id}:
+            continue
+        store.remove(key.id)
+        candidates.extend({link.source for links in key.inputs for link in links})

@@ -26,7 +26,9 @@ class Graphs:
         self._sources = sources
         self._vertices: dict[_Key, Vertex] = {}
 
-    def add(self, graph: Graph, definition: Definition, job: Job, *, no_cache: bool) -> Input | None:
+    def add(
+        self, graph: Graph, definition: Definition, job: Job, *, no_cache: bool
+    ) -> Input | None:
         """Add a definition to a build, and return its result."""
         if graph.head is None:
             return None
@@ -37,8 +39,7 @@ class Graphs:
             key = (digest, no_cache or metadata.ignore_cache)
             vertex = self._vertices.get(key)
             if vertex is None or any(
-                old.vertex is not new.vertex
-                for old, new in zip(vertex.inputs, inputs, strict=True)
+                old.vertex is not new.vertex for old, new in zip(vertex.inputs, inputs, strict=True)
             ):
                 vertex = self._vertices[key] = self._make(graph, digest, metadata, inputs, key[1])
             found[digest] = vertex
@@ -56,7 +57,10 @@ class Graphs:
         op = graph.ops[digest]
         name = name_of(op, metadata)
         event = VertexEvent(
-            digest, name, tuple(each.vertex.digest for each in inputs), group=metadata.progress_group
+            digest,
+            name,
+            tuple(each.vertex.digest for each in inputs),
+            group=metadata.progress_group,
         )
         operation = make_operation(op, self._manager, self._sources, name)
         return Vertex(digest, op, inputs, operation, event, ignores_cache=ignores_cache)

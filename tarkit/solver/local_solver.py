@@ -54,9 +54,7 @@ class LocalSolver(Closeable):
         self.sources = sources or Sources()
         self._graphs = Graphs(manager, self.sources)
         lookup = Lookup(manager, Keys(KeptStore(manager.store.records)))
-        self._scheduler = Scheduler(
-            lookup, self._expand, self._graphs.drop_unused, workers=workers
-        )
+        self._scheduler = Scheduler(lookup, self._expand, self._graphs.drop_unused, workers=workers)
         self._solutions: set[Solution] = set()
         self._closed = False
 
@@ -99,9 +97,7 @@ class LocalSolver(Closeable):
         head: Input | None = None
         for job in vertex.jobs:
             assert isinstance(job, Job)
-            head = self._graphs.add(
-                graph, nested.definition, job, no_cache=vertex.ignores_cache
-            )
+            head = self._graphs.add(graph, nested.definition, job, no_cache=vertex.ignores_cache)
         if head is not None and vertex in _above(head.vertex):
             raise RefusedError("the build depends on itself", where=vertex.event.name)
         return head
@@ -218,5 +214,3 @@ def _above(vertex: Vertex) -> set[Vertex]:
         pending += [each for each in below if each not in seen]
         seen.update(below)
     return seen
-
-

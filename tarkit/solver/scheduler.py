@@ -181,9 +181,7 @@ class Scheduler(Closeable):
         return True
 
     def _hashed(self, vertex: Vertex, digests: dict[int, str]) -> None:
-        vertex.content = {
-            at: self._lookup.content_key(digest) for at, digest in digests.items()
-        }
+        vertex.content = {at: self._lookup.content_key(digest) for at, digest in digests.items()}
         self._keyed(vertex, Depth.CONTENT)
 
     def _keyed(self, vertex: Vertex, depth: Depth) -> None:
@@ -300,10 +298,10 @@ class Scheduler(Closeable):
         self._busy.add(vertex)
         try:
             self._pool.submit(self._context.copy().run, run)
-        except (TarkitError, RuntimeError) as error:
+        except (TarkitError, RuntimeError):
             self._busy.discard(vertex)
             vertex.reset()
-            raise error
+            raise
 
     def _reported(
         self,
@@ -349,5 +347,3 @@ def _discard(result: Any) -> None:
         for ref in result:
             if ref is not None:
                 ref.release()
-
-

@@ -98,9 +98,7 @@ class _Copier:
 
     def _make(self, parts: Parts) -> None:
         mode = self._mode(0o755, True) if self._mode is not None else 0o755
-        make_directories(
-            self._files, parts, mode=mode, owner=self._owner, mtime_ns=self._time
-        )
+        make_directories(self._files, parts, mode=mode, owner=self._owner, mtime_ns=self._time)
 
     def _unpacked(self, node: Node, target: Parts) -> bool:
         """Unpack the file *node* if it is an archive."""
@@ -198,5 +196,3 @@ def _change_of(action: FileActionCopy) -> Change | None:
         return None
     number = action.mode & 0o7777
     return lambda mode, is_directory: number
-
-

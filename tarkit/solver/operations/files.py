@@ -19,7 +19,6 @@ from tarkit.solver.operation import Ref, Report
 from tarkit.solver.operations.copies import copy
 from tarkit.solver.operations.edits import mkdir, mkfile, rm, symlink
 from tarkit.solver.operations.owners import Owner, owner_of
-
 from tarkit.streams.cancellation import check
 
 
@@ -64,6 +63,7 @@ class _Actions:
         self._first = len(inputs)
         self._results: list[Ref | MutableRef] = list(inputs)
         self._manager = manager
+        self._name = name
         self._options = RefOptions(description=name, policy=CachePolicy.RETAIN)
         self._stack = stack
 

@@ -101,7 +101,5 @@ def _inside(files: WritableFileSystem, target: Parts, names: Parts, member: Memb
     trail = files.tree.trail([*target, *names])
     parts = trail.names + trail.missing
     if parts[: len(target)] != target:
-        raise UnsafePathError(
-            f"leads out of {shown(target)}", where=shown_name(member.name)
-        )
+        raise UnsafePathError(f"leads out of {shown(target)}", where=shown_name(member.name))
     return parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tarkit.cache.manager import CacheManager
 from tarkit.errors import LimitExceededError
 from tarkit.llb.definition import Definition
 from tarkit.llb.graph import Graph
@@ -10,8 +9,7 @@ from tarkit.llb.messages import OpMetadata
 from tarkit.llb.wire.base import LARGEST
 from tarkit.solver.events import VertexEvent
 from tarkit.solver.jobs import Job
-from tarkit.solver.operations.making import make_operation, name_of
-from tarkit.solver.operations.sources import Sources
+from tarkit.solver.operations.making import Operations, name_of
 from tarkit.solver.states import AT_WORK
 from tarkit.solver.vertex import Input, Vertex
 
@@ -21,9 +19,8 @@ _Key = tuple[str, bool]  # the digest, and if it ignores the cache
 class Graphs:
     """Vertices by digest; only the scheduler's thread uses it."""
 
-    def __init__(self, manager: CacheManager, sources: Sources) -> None:
-        self._manager = manager
-        self._sources = sources
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
         self._vertices: dict[_Key, Vertex] = {}
 
     def add(
@@ -62,7 +59,7 @@ class Graphs:
             tuple(each.vertex.digest for each in inputs),
             group=metadata.progress_group,
         )
-        operation = make_operation(op, self._manager, self._sources, name)
+        operation = self._operations.make(op, name)
         return Vertex(digest, op, inputs, operation, event, ignores_cache=ignores_cache)
 
     def _join(self, vertex: Vertex, job: Job) -> None:

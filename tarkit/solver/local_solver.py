@@ -9,8 +9,10 @@ from typing import TypeVar
 
 from tarkit.cache.manager import CacheManager
 from tarkit.errors import CancelledError, RefusedError, UnsupportedError
+from tarkit.image.platform import Platform
 from tarkit.llb.definition import Definition
 from tarkit.llb.graph import Graph
+from tarkit.llb.vertices import ResolvedImage
 from tarkit.solver.events import OnEvent
 from tarkit.solver.graphs import Graphs, checked
 from tarkit.solver.jobs import Job
@@ -18,6 +20,7 @@ from tarkit.solver.keys.kept import KeptStore
 from tarkit.solver.keys.lookup import Keys
 from tarkit.solver.lookup import Lookup
 from tarkit.solver.operation import Nested, Ref
+from tarkit.solver.operations.making import Operations
 from tarkit.solver.operations.sources import Sources
 from tarkit.solver.scheduler import Scheduler
 from tarkit.solver.states import Need
@@ -26,6 +29,7 @@ from tarkit.streams.closeable import Closeable
 
 T = TypeVar("T")
 
+_LOCATED = "tarkit/location"  # the name of images that have only a location
 _WORKERS = 4
 _LONG = 3600.0
 
@@ -52,9 +56,16 @@ class LocalSolver(Closeable):
     ) -> None:
         self.manager = manager
         self.sources = sources or Sources()
-        self._graphs = Graphs(manager, self.sources)
+        self._operations = Operations(manager, self.sources)
+        self._graphs = Graphs(self._operations)
         lookup = Lookup(manager, Keys(KeptStore(manager.store.records)))
-        self._scheduler = Scheduler(lookup, self._expand, self._graphs.drop_unused, workers=workers)
+        self._scheduler = Scheduler(
+            lookup,
+            self._expand,
+            self._graphs.drop_unused,
+            self._operations.content,
+            workers=workers,
+        )
         self._solutions: set[Solution] = set()
         self._closed = False
 
@@ -83,6 +94,16 @@ class LocalSolver(Closeable):
         solution = Solution(self, definition, job)
         self._solutions.add(solution)
         return solution
+
+    def resolve(self, location: str, platform: Platform) -> ResolvedImage:
+        """Return the image at *location* as a source of definitions, for ``State.marshal``.
+
+        Raises the errors of opening it.
+        """
+        images = self._operations.images
+        digest = images.open(location).manifest().digest
+        images.layouts[location] = location
+        return ResolvedImage(f"{_LOCATED}@{digest}", store=location)
 
     def _add(self, job: Job, graph: Graph, definition: Definition, no_cache: bool) -> None:
         try:
@@ -162,6 +183,7 @@ class LocalSolver(Closeable):
             solution.close()
         self._closed = True
         self._scheduler.close()
+        self._operations.close()
 
 
 class Solution(Closeable):

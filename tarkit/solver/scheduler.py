@@ -11,8 +11,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from tarkit.errors import MalformedError, TarkitError
+from tarkit.solver.content import ContentDigests
 from tarkit.solver.events import LogEvent, StatusEvent, VertexEvent
-from tarkit.solver.hashing import content_of
 from tarkit.solver.jobs import Job
 from tarkit.solver.lookup import Lookup
 from tarkit.solver.operation import Nested, Ref
@@ -39,12 +39,14 @@ class Scheduler(Closeable):
         lookup: Lookup,
         expand: Expand,
         drop_unused: Callable[[Vertex], None],
+        content: ContentDigests,
         *,
         workers: int,
     ) -> None:
         self._lookup = lookup
         self._expand = expand
         self._drop_unused = drop_unused
+        self._content = content
         self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._ready: deque[Vertex] = deque()
         self._context = copy_context()  # workers inherit the cancellations of the caller
@@ -174,7 +176,7 @@ class Scheduler(Closeable):
             if read:
                 vertex.become(State.HASHING)
                 refs = {at: vertex.input_result(at) for at in read}
-                work = partial(content_of, vertex.map, refs)
+                work = partial(self._content.compute, vertex.map, refs)
                 self._work(vertex, work, self._hashed)
                 return False
         self._keyed(vertex, depth)
@@ -329,7 +331,13 @@ class Scheduler(Closeable):
     # events
 
     def _report(self, vertex: Vertex, event: LogEvent | StatusEvent) -> None:
-        self.post(lambda: [job.emit(event) for job in vertex.jobs] and None)
+        named = replace(event, vertex=vertex.digest)
+
+        def emit() -> None:
+            for job in vertex.jobs:
+                job.emit(named)
+
+        self.post(emit)
 
     def _show(self, vertex: Vertex, **changes: Any) -> None:
         vertex.shown = True

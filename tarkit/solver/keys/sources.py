@@ -28,7 +28,7 @@ def image_map(
     the selected image's config. *platform* applies if the vertex names none. Raises UsageError if
     the layer limit is not a positive number.
     """
-    limit = _layer_limit(_source(op))
+    limit = layer_limit(_source(op))
     wanted = vertex_platform(op, platform)
     optional = {
         "Variant": wanted.variant,
@@ -43,7 +43,11 @@ def image_map(
     return _map(keys, document)
 
 
-def _layer_limit(source: SourceOp) -> int | None:
+def layer_limit(source: SourceOp) -> int | None:
+    """Return the number of layers that an image is limited to, None without a limit.
+
+    Raises UsageError if it is not a positive number.
+    """
     text = source.attrs.get("image.layerlimit") or source.attrs.get("oci.layerlimit") or ""
     if not text:
         return None

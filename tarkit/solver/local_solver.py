@@ -21,6 +21,7 @@ from tarkit.solver.keys.lookup import Keys
 from tarkit.solver.lookup import Lookup
 from tarkit.solver.operation import Nested, Ref
 from tarkit.solver.operations.making import Operations
+from tarkit.solver.operations.opened import OpenedImages
 from tarkit.solver.operations.sources import Sources
 from tarkit.solver.scheduler import Scheduler
 from tarkit.solver.states import Need
@@ -94,6 +95,11 @@ class LocalSolver(Closeable):
         solution = Solution(self, definition, job)
         self._solutions.add(solution)
         return solution
+
+    @property
+    def images(self) -> OpenedImages:
+        """The images that are open, and the locations of those that definitions may name."""
+        return self._operations.images
 
     def resolve(self, location: str, platform: Platform) -> ResolvedImage:
         """Return the image at *location* as a source of definitions, for ``State.marshal``.

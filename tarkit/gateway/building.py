@@ -1,0 +1,112 @@
+"""Builders: engines that carry out builds and write their outputs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tarkit.errors import UsageError
+from tarkit.exporters.outputs import Output
+from tarkit.gateway.client import Client, Reference
+from tarkit.gateway.result import Result
+from tarkit.image.platform import Platform
+from tarkit.llb.definition import Definition
+from tarkit.llb.platforms import to_platform
+from tarkit.llb.state import State
+from tarkit.solver.events import OnEvent
+from tarkit.streams.closeable import Closeable
+from tarkit.values import dataclass, field
+
+BuildFunc = Callable[[Client], Result | Reference | State | Definition | None]
+"""A build function: it solves what it needs with the client, and returns the result of the build."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What a build may use, and where its result goes; see :meth:`Builder.build`."""
+
+    outputs: tuple[Output, ...] = ()
+    local: Mapping[str, Path] = field(default_factory=dict)
+    opts: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, State | Definition] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    no_cache: bool = False
+    on_event: OnEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResponse:
+    """What the outputs tell about what they wrote: ``containerimage.digest`` and others, as text."""
+
+    exporter_response: Mapping[str, str] = field(default_factory=dict)
+
+
+class Builder(Closeable):
+    """An engine with a store or a daemon behind it; a context manager."""
+
+    def build(
+        self,
+        function: BuildFunc | State | Definition,
+        *,
+        output: str | Output | Sequence[str | Output] = (),
+        local: Mapping[str, str | Path] | None = None,
+        opts: Mapping[str, str] | None = None,
+        platform: Platform | str | None = None,
+        inputs: Mapping[str, State | Definition] | None = None,
+        secrets: Mapping[str, bytes] | None = None,
+        no_cache: bool = False,
+        on_event: OnEvent | None = None,
+    ) -> BuildResponse:
+        """Call *function* with a client, wait for its result, and write it to each *output*.
+
+        - *output*: ``type=oci,dest=hello.tar`` and the like; see
+          :class:`~tarkit.exporters.outputs.Output`. Without any, the steps run all the same.
+        - *local*: directories that definitions may read, by name.
+        - *opts*: options for the function, such as ``build-arg:VERSION``.
+        - *platform*: the platform to build for, that of the engine's first worker by default.
+        - *inputs*: states that the function gets from ``client.inputs()``.
+        - *secrets*: contents by name, for steps that ask for them.
+        - *no_cache*: run all steps, whatever results exist.
+        - *on_event*: receives the progress; see :mod:`tarkit.solver.events`.
+
+        Outputs appear complete or not at all, after all steps. Raises
+        :class:`~tarkit.errors.UsageError` for invalid options,
+        :class:`~tarkit.errors.BuildError` if a step fails, what *function* raises, and the errors of
+        writing.
+        """
+        chosen = dict(opts or {})
+        if platform is not None:
+            chosen["platform"] = str(to_platform(platform))
+        given = [output] if isinstance(output, str | Output) else output
+        options = BuildOptions(
+            outputs=tuple(Output.parse(each) if isinstance(each, str) else each for each in given),
+            local={name: Path(path) for name, path in (local or {}).items()},
+            opts=chosen,
+            inputs=dict(inputs or {}),
+            secrets=dict(secrets or {}),
+            no_cache=no_cache,
+            on_event=on_event,
+        )
+        return self.run(function, options)
+
+    @abstractmethod
+    def run(
+        self, function: BuildFunc | State | Definition, options: BuildOptions
+    ) -> BuildResponse:
+        """Carry out a build; raises as :meth:`build`."""
+
+
+def result_of(function: BuildFunc | State | Definition, client: Client) -> Result:
+    """Return the result of a build function, state or definition.
+
+    Raises what the function raises, and UsageError if it returns something else.
+    """
+    made = function if isinstance(function, State | Definition) else function(client)
+    if isinstance(made, Result):
+        return made
+    if isinstance(made, State | Definition):
+        return client.solve(made)
+    if made is None or isinstance(made, Reference):
+        return Result(made)
+    raise UsageError(f"the function returned {type(made).__name__}, not a result or state")

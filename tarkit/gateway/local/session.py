@@ -1,0 +1,53 @@
+"""One build of the embedded engine: its solver, and what it has solved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tarkit.cache.manager import CacheManager
+from tarkit.gateway.building import BuildOptions
+from tarkit.gateway.local.images import Images
+from tarkit.gateway.local.reference import LocalReference
+from tarkit.gateway.requests import CacheOptionsEntry
+from tarkit.llb.definition import Definition
+from tarkit.solver.events import BuildEvent
+from tarkit.solver.local_solver import LocalSolver
+from tarkit.solver.operations.sources import OpenLocation, Sources
+from tarkit.streams.closeable import Closeable
+
+
+class Session(Closeable):
+    """Solves the definitions of a build and of all frontends that it calls; a context manager."""
+
+    def __init__(
+        self, manager: CacheManager, options: BuildOptions, open_location: OpenLocation
+    ) -> None:
+        self._options = options
+        sources = Sources(
+            locals=options.local, open_location=open_location, secrets=options.secrets
+        )
+        self.solver = LocalSolver(manager, sources)
+        self.images = Images(self.solver.images)
+
+    def solve(
+        self, definition: Definition, cache_imports: Sequence[CacheOptionsEntry]
+    ) -> LocalReference | None:
+        """Return a reference to the result of *definition*, None if it is empty."""
+        if not definition.vertices:
+            return None
+        solution = self.solver.solve(
+            definition,
+            no_cache=self._options.no_cache,
+            cache_imports=cache_imports,
+            on_event=self._options.on_event,
+        )
+        return LocalReference(solution)
+
+    def emit(self, event: BuildEvent) -> None:
+        """Pass on an event that is not of a step."""
+        if self._options.on_event is not None:
+            self._options.on_event(event)
+
+    def close(self) -> None:
+        """Cancel all work, and release all results."""
+        self.solver.close()

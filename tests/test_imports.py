@@ -31,6 +31,9 @@ VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
 MANAGING = {*VERIFYING, "copying"}
 SYNCING = {*LOCATION, *FRONT, "copying"}
+SOLVER = {*CACHE, "cache", "llb"}
+EXPORTERS = {*VERIFYING, "copying", "rootfs", "cache"}
+GATEWAY = {*EXPORTERS, *SOLVER, "exporters", "solver"}
 EVERYTHING = {
     *MANAGING,
     "managing",
@@ -42,6 +45,9 @@ EVERYTHING = {
     "cache",
     "serving",
     "llb",
+    "solver",
+    "exporters",
+    "gateway",
     "",
 }
 
@@ -62,6 +68,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
     "cache": CACHE,
+    "solver": SOLVER,
+    "exporters": EXPORTERS,
+    "gateway": GATEWAY,
     "serving": {*LOCATION, *FRONT},
     "testing": {"serving"},
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front

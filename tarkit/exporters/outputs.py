@@ -15,8 +15,15 @@ from tarkit.values import dataclass, field
 _IMAGE = {"name", "compression", "force-compression", "oci-mediatypes", "tar"}
 _OPTIONS = {"local": set[str](), "tar": set[str](), "oci": _IMAGE, "docker": _IMAGE}
 _LATER = {"image", "registry", "cacheonly"}
-_TRUE, _FALSE = {"", "1", "t", "T", "TRUE", "true", "True"}, {"0", "f", "F", "FALSE", "false", "False"}
-_COMPRESSIONS = {"gzip": Compression.GZIP, "zstd": Compression.ZSTD, "uncompressed": Compression.NONE}
+_TRUE, _FALSE = (
+    {"", "1", "t", "T", "TRUE", "true", "True"},
+    {"0", "f", "F", "FALSE", "false", "False"},
+)
+_COMPRESSIONS = {
+    "gzip": Compression.GZIP,
+    "zstd": Compression.ZSTD,
+    "uncompressed": Compression.NONE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +76,14 @@ class Output:
         for part in parts:
             name, equals, value = part.partition("=")
             if not equals or not name:
-                raise UsageError(f"malformed output {text[:160]!r}", hint="write type=oci,dest=PATH")
+                raise UsageError(
+                    f"malformed output {text[:160]!r}", hint="write type=oci,dest=PATH"
+                )
             attrs[name.strip().lower()] = value
         if "type" not in attrs:
-            raise UsageError(f"no type in the output {text[:160]!r}", hint="write type=oci,dest=PATH")
+            raise UsageError(
+                f"no type in the output {text[:160]!r}", hint="write type=oci,dest=PATH"
+            )
         return cls(attrs.pop("type"), attrs.pop("dest", ""), attrs)
 
     @property

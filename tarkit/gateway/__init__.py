@@ -22,7 +22,6 @@ from tarkit.gateway.building import BuildOptions as BuildOptions
 from tarkit.gateway.building import BuildResponse as BuildResponse
 from tarkit.gateway.capabilities import CapSet as CapSet
 from tarkit.gateway.client import Client as Client
-from tarkit.gateway.client import Reference as Reference
 from tarkit.gateway.containers import Container as Container
 from tarkit.gateway.containers import ContainerProcess as ContainerProcess
 from tarkit.gateway.containers import Mount as Mount
@@ -31,6 +30,7 @@ from tarkit.gateway.containers import StartRequest as StartRequest
 from tarkit.gateway.containers import WinSize as WinSize
 from tarkit.gateway.options import BuildOpts as BuildOpts
 from tarkit.gateway.options import WorkerInfo as WorkerInfo
+from tarkit.gateway.reference import Reference as Reference
 from tarkit.gateway.requests import CacheOptionsEntry as CacheOptionsEntry
 from tarkit.gateway.requests import FileRange as FileRange
 from tarkit.gateway.requests import ImageConfig as ImageConfig

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tarkit.errors import UsageError
 from tarkit.exporters.outputs import Output
-from tarkit.gateway.client import Client, Reference
-from tarkit.gateway.result import Result
+from tarkit.gateway.client import Client
+from tarkit.gateway.reference import Reference
+from tarkit.gateway.result import PLATFORMS, Result
 from tarkit.image.platform import Platform
 from tarkit.llb.definition import Definition
 from tarkit.llb.platforms import to_platform
@@ -52,7 +54,7 @@ class Builder(Closeable):
         output: str | Output | Sequence[str | Output] = (),
         local: Mapping[str, str | Path] | None = None,
         opts: Mapping[str, str] | None = None,
-        platform: Platform | str | None = None,
+        platform: Platform | str | Sequence[Platform | str] = (),
         inputs: Mapping[str, State | Definition] | None = None,
         secrets: Mapping[str, bytes] | None = None,
         no_cache: bool = False,
@@ -64,7 +66,8 @@ class Builder(Closeable):
           :class:`~tarkit.exporters.outputs.Output`. Without any, the steps run all the same.
         - *local*: directories that definitions may read, by name.
         - *opts*: options for the function, such as ``build-arg:VERSION``.
-        - *platform*: the platform to build for, that of the engine's first worker by default.
+        - *platform*: the platforms to build for, that of the engine's first worker by default. A
+          state is built for each of them.
         - *inputs*: states that the function gets from ``client.inputs()``.
         - *secrets*: contents by name, for steps that ask for them.
         - *no_cache*: run all steps, whatever results exist.
@@ -76,8 +79,9 @@ class Builder(Closeable):
         writing.
         """
         chosen = dict(opts or {})
-        if platform is not None:
-            chosen["platform"] = str(to_platform(platform))
+        platforms = [platform] if isinstance(platform, str | Platform) else platform
+        if platforms:
+            chosen["platform"] = ",".join(str(to_platform(each)) for each in platforms)
         given = [output] if isinstance(output, str | Output) else output
         options = BuildOptions(
             outputs=tuple(Output.parse(each) if isinstance(each, str) else each for each in given),
@@ -91,9 +95,7 @@ class Builder(Closeable):
         return self.run(function, options)
 
     @abstractmethod
-    def run(
-        self, function: BuildFunc | State | Definition, options: BuildOptions
-    ) -> BuildResponse:
+    def run(self, function: BuildFunc | State | Definition, options: BuildOptions) -> BuildResponse:
         """Carry out a build; raises as :meth:`build`."""
 
 
@@ -105,8 +107,22 @@ def result_of(function: BuildFunc | State | Definition, client: Client) -> Resul
     made = function if isinstance(function, State | Definition) else function(client)
     if isinstance(made, Result):
         return made
+    if isinstance(made, State) and len(client.platforms) > 1:
+        return _for_platforms(made, client)
     if isinstance(made, State | Definition):
         return client.solve(made)
     if made is None or isinstance(made, Reference):
         return Result(made)
     raise UsageError(f"the function returned {type(made).__name__}, not a result or state")
+
+
+def _for_platforms(state: State, client: Client) -> Result:
+    """Return a reference for each platform of the build."""
+    result = Result()
+    listed = []
+    for platform in client.platforms:
+        definition = client.marshal(state, platform=platform)
+        result.add_ref(str(platform), client.solve(definition).single_ref())
+        listed.append({"ID": str(platform), "Platform": platform.to_json()})
+    result.add_meta(PLATFORMS, json.dumps({"Platforms": listed}).encode())
+    return result

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
+from tarkit.gateway.reference import Reference
 from tarkit.llb.messages import (
     CacheOpt,
     HostIP,
@@ -19,9 +20,6 @@ from tarkit.llb.messages import (
 )
 from tarkit.streams.closeable import Closeable
 from tarkit.values import dataclass
-
-if TYPE_CHECKING:
-    from tarkit.gateway.client import Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

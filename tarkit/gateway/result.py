@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from tarkit.errors import MalformedError, NotFoundError, RefusedError, UsageError
+from tarkit.gateway.reference import Reference
 from tarkit.image.platform import Platform
 from tarkit.values import dataclass
-
-if TYPE_CHECKING:
-    from tarkit.gateway.client import Reference
 
 PLATFORMS = "refs.platforms"
 """The metadata that tells the platform of each reference."""
@@ -81,7 +78,9 @@ class Result:
             return []
         try:
             listed = json.loads(data)["Platforms"]
-            return [PlatformRef(each["ID"], Platform.from_json(each["Platform"])) for each in listed]
+            return [
+                PlatformRef(each["ID"], Platform.from_json(each["Platform"])) for each in listed
+            ]
         except (ValueError, KeyError, TypeError):
             raise MalformedError(f"the metadata {PLATFORMS} is malformed") from None
 

@@ -16,12 +16,12 @@ from tarkit.gateway.building import (
     result_of,
 )
 from tarkit.gateway.capabilities import GATEWAY, LLB, CapSet
-from tarkit.gateway.client import Reference
 from tarkit.gateway.local.client import LocalClient
 from tarkit.gateway.local.exporting import exporting
 from tarkit.gateway.local.reference import LocalReference
 from tarkit.gateway.local.session import Session
 from tarkit.gateway.options import BuildOpts, WorkerInfo
+from tarkit.gateway.reference import Reference
 from tarkit.gateway.result import Result
 from tarkit.image.platform import Platform
 from tarkit.llb.definition import Definition
@@ -43,9 +43,7 @@ class LocalBuilder(Builder):
         self._manager = manager
         self._open_location = open_location
 
-    def run(
-        self, function: BuildFunc | State | Definition, options: BuildOptions
-    ) -> BuildResponse:
+    def run(self, function: BuildFunc | State | Definition, options: BuildOptions) -> BuildResponse:
         """See :class:`~tarkit.gateway.building.Builder`."""
         for path in options.local.values():
             if not path.is_dir():

@@ -54,10 +54,7 @@ class LocalClient(Client):
         wanted = request if isinstance(request, SolveRequest) else SolveRequest(definition=request)
         if wanted.definition is not None and wanted.frontend:
             raise UsageError("a request has a definition or a frontend, not both")
-        if wanted.frontend:
-            result = self._frontend(wanted)
-        else:
-            result = Result(self._reference(wanted))
+        result = self._frontend(wanted) if wanted.frontend else Result(self._reference(wanted))
         if evaluate or wanted.evaluate:
             for ref in result.each_ref():
                 ref.evaluate()
@@ -87,6 +84,7 @@ class LocalClient(Client):
             platform=platform,
             capabilities=self._options.llb_caps,
             resolve=self._session.solver.resolve,
+            local_unique_id=self._options.session_id,  # a directory is read once in a build
         )
 
     def resolve_image_config(

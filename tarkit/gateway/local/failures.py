@@ -7,18 +7,27 @@ from collections.abc import Iterator
 from tarkit.errors import BuildError, SourcePosition, TarkitError
 from tarkit.llb.definition import Definition
 from tarkit.llb.messages import Source
+from tarkit.solver.operations.making import name_of
 
 
 def step_error(error: TarkitError, definition: Definition, vertex: str) -> BuildError:
     """Return *error* of the step *vertex* with the positions that *definition* has for it."""
     found = tuple(positions(definition.source, vertex))
+    name = _name(definition, vertex)
+    text = str(error)
     return BuildError(
-        str(error),
+        text if text.startswith(name) else f"{name}: {text}",
         reason=error,
         vertex=vertex,
         positions=found,
         exit_code=getattr(error, "exit_code", None),
     )
+
+
+def _name(definition: Definition, vertex: str) -> str:
+    """Return the name of a step, nothing for a step of a nested build."""
+    op = definition.graph().ops.get(vertex)
+    return name_of(op, definition.metadata.get(vertex)) if op is not None else ""
 
 
 def positions(source: Source | None, vertex: str) -> Iterator[SourcePosition]:

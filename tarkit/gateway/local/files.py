@@ -20,7 +20,7 @@ LARGEST = 16 << 20
 
 
 def read_file(files: FileSystem, request: ReadRequest) -> bytes:
-    """Return a file or a part of it; see :meth:`tarkit.gateway.client.Reference.read_file`."""
+    """Return a file or a part of it; see :meth:`tarkit.gateway.reference.Reference.read_file`."""
     node = files.file(request.filename)
     size = Entry.of(b"", node).size
     wanted = request.range or FileRange(0, size)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 from tarkit.errors import CancelledError, TarkitError
-from tarkit.gateway.client import Reference
 from tarkit.gateway.local import files
 from tarkit.gateway.local.failures import step_error
+from tarkit.gateway.reference import Reference
 from tarkit.gateway.requests import ReadDirRequest, ReadRequest, StatRequest
 from tarkit.gateway.stat import Stat
 from tarkit.llb.state import State
@@ -25,7 +25,7 @@ class LocalReference(Reference):
         self._lock = threading.Lock()  # a solution waits for one caller at a time
 
     def to_state(self) -> State:
-        """See :class:`~tarkit.gateway.client.Reference`."""
+        """See :class:`~tarkit.gateway.reference.Reference`."""
         return State.from_definition(self._solution.definition)
 
     def result(self) -> Ref:
@@ -42,21 +42,21 @@ class LocalReference(Reference):
                 raise step_error(error, self._solution.definition, failed) from error
 
     def evaluate(self) -> None:
-        """See :class:`~tarkit.gateway.client.Reference`."""
+        """See :class:`~tarkit.gateway.reference.Reference`."""
         self.result()
 
     def read_file(self, request: ReadRequest | str) -> bytes:
-        """See :class:`~tarkit.gateway.client.Reference`."""
+        """See :class:`~tarkit.gateway.reference.Reference`."""
         wanted = ReadRequest(request) if isinstance(request, str) else request
         return files.read_file(self._files(), wanted)
 
     def stat_file(self, request: StatRequest | str) -> Stat:
-        """See :class:`~tarkit.gateway.client.Reference`."""
+        """See :class:`~tarkit.gateway.reference.Reference`."""
         wanted = StatRequest(request) if isinstance(request, str) else request
         return files.stat_file(self._files(), wanted)
 
     def read_dir(self, request: ReadDirRequest | str) -> list[Stat]:
-        """See :class:`~tarkit.gateway.client.Reference`."""
+        """See :class:`~tarkit.gateway.reference.Reference`."""
         wanted = ReadDirRequest(request) if isinstance(request, str) else request
         return files.read_dir(self._files(), wanted)
 

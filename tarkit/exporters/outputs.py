@@ -61,7 +61,9 @@ class Output:
         for name in self.attrs:
             if name not in _OPTIONS[self.type]:
                 raise UnsupportedError(f"unknown option {name[:80]!r}", where=str(self))
-        _ = self.names, self.compression, self.force_compression
+        if "\0" in self.dest:
+            raise UsageError("null character in a path", where=str(self))
+        _ = self.names, self.compression, self.force_compression, self.is_file  # parsed once now
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -69,7 +71,10 @@ class Output:
 
         A part with a comma is quoted: ``"name=a,b"``. Raises as the class.
         """
-        parts = next(csv.reader([text], strict=True), []) if text else []
+        try:
+            parts = next(csv.reader([text], strict=True), [])
+        except csv.Error as error:
+            raise UsageError(f"malformed output {text[:160]!r}: {error}") from None
         if len(parts) == 1 and "=" not in parts[0]:
             return cls("tar" if text == "-" else "local", text)
         attrs: dict[str, str] = {}

@@ -31,7 +31,35 @@ LLB = frozenset(_WORDS.split())
 """What definitions may use, as far as tarkit knows; BuildKit's own spelling."""
 
 GATEWAY = frozenset(
-    ["solve.base", "solve.inlinereturn", "resolveimage", "resolveimage.resolvemode", "readfile", "return", "returnmap", "readdir", "statfile", "importcaches", "proto.refarray", "reference.output", "frontend.inputs", "gateway.solve.metadata", "gateway.exec", "gateway.exec.extrahosts", "gateway.exec.secretenv", "gateway.exec.signals", "gateway.exec.filesystem", "frontend.caps", "gateway.solve.evaluate", "gateway.evaluate", "gateway.warnings", "reference.attestations", "source.metaresolver", "source.metaresolver.image.attestations", "source.metaresolver.http.checksumrequest"]
+    [
+        "solve.base",
+        "solve.inlinereturn",
+        "resolveimage",
+        "resolveimage.resolvemode",
+        "readfile",
+        "return",
+        "returnmap",
+        "readdir",
+        "statfile",
+        "importcaches",
+        "proto.refarray",
+        "reference.output",
+        "frontend.inputs",
+        "gateway.solve.metadata",
+        "gateway.exec",
+        "gateway.exec.extrahosts",
+        "gateway.exec.secretenv",
+        "gateway.exec.signals",
+        "gateway.exec.filesystem",
+        "frontend.caps",
+        "gateway.solve.evaluate",
+        "gateway.evaluate",
+        "gateway.warnings",
+        "reference.attestations",
+        "source.metaresolver",
+        "source.metaresolver.image.attestations",
+        "source.metaresolver.http.checksumrequest",
+    ]
 )
 """What clients can do, as far as tarkit knows."""
 

@@ -129,7 +129,9 @@ def check_vertex(case: Case) -> None:
             return
         assert list(found.digests) == [each["digest"] for each in case["source_keys"]]
         assert list(found.digests) == [source_digest(each["k"]) for each in case["source_keys"]]
-        assert go_json(found.document) == case["source_keys"][0].get("json", go_json(found.document))
+        assert go_json(found.document) == case["source_keys"][0].get(
+            "json", go_json(found.document)
+        )
         return
     assert go_json(found.document) == case.get("json", go_json(found.document))
     assert found.digests == (case["digest"],)
@@ -196,7 +198,9 @@ def saved(
 
 def inner(case: Case, keys: Keys) -> set[str]:
     """Return the recorded root that is the vertex of an inner build, whose definition is not."""
-    linked = {each["link"] for _, inputs, _ in case["records"] for links in inputs for each in links}
+    linked = {
+        each["link"] for _, inputs, _ in case["records"] for links in inputs for each in links
+    }
     extra = [r[0] for at, r in enumerate(case["records"]) if at not in linked and not r[1]]
     for digest in extra:
         keys.save(keys.key(digest))
@@ -312,7 +316,9 @@ class Build:
         if op.exec is not None:
             self.executed = True
         if op.file is not None:
-            reads = {action.secondary_input for action in op.file.actions if action.copy is not None}
+            reads = {
+                action.secondary_input for action in op.file.actions if action.copy is not None
+            }
             kept = [each for number, each in enumerate(op.inputs) if number not in reads]
             files = {name for each in kept for name in self.solve(each.digest)}
             files |= {written(action) for action in op.file.actions}

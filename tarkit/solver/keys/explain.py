@@ -173,11 +173,22 @@ def _compare(part: str, before: Any, after: Any) -> Iterator[Difference]:
             inner = f"{part}.{name}" if part else name
             yield from _compare(inner, before.get(name, _ABSENT), after.get(name, _ABSENT))
     elif isinstance(before, list) and isinstance(after, list):
-        for number in range(max(len(before), len(after))):
-            pair = (each[number] if number < len(each) else _ABSENT for each in (before, after))
-            yield from _compare(f"{part}[{number}]", *pair)
+        yield from _compare_lists(part, before, after)
     elif before is _ABSENT or after is _ABSENT or before != after:
         yield Difference(part, _text(before), _text(after))
+
+
+def _compare_lists(part: str, before: list[Any], after: list[Any]) -> Iterator[Difference]:
+    """Yield the differences of lists between their common beginning and their common end."""
+    start, length = 0, min(len(before), len(after))
+    while start < length and before[start] == after[start]:
+        start += 1
+    same = 0
+    while same < length - start and before[-1 - same] == after[-1 - same]:
+        same += 1
+    for number in range(start, max(len(before), len(after)) - same):
+        pair = (each[number] if number < len(each) - same else _ABSENT for each in (before, after))
+        yield from _compare(f"{part}[{number}]", *pair)
 
 
 def _text(value: Any) -> str | None:

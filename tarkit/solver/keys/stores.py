@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -17,6 +17,15 @@ class Link:
 
     selector: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """An input of keys with the same record digest and number of inputs."""
+
+    record: str
+    position: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,12 @@ class StoredKey:
     inputs: tuple[frozenset[Link], ...] = ()
     results: frozenset[Result] = field(default_factory=frozenset)
 
+    def places(self) -> Iterator[tuple[Slot, Link]]:
+        """Yield each alternative with the input it stands for, in a fixed order."""
+        for position, links in enumerate(self.inputs):
+            slot = Slot(self.record, position, len(self.inputs))
+            yield from ((slot, link) for link in sorted(links))
+
 
 class KeyStore(Protocol):
     """Remembers keys; :mod:`~tarkit.solver.keys.memory` and :mod:`~tarkit.solver.keys.kept` do."""
@@ -52,8 +67,8 @@ class KeyStore(Protocol):
     def get(self, key_id: str) -> StoredKey | None:
         """Return a key, or None if it is missing."""
 
-    def find(self, position: int, link: Link, record: str) -> Iterable[str]:
-        """Return the IDs of keys with this *record* and, as an input at *position*, this *link*."""
+    def find(self, slot: Slot, link: Link) -> Iterable[str]:
+        """Return the IDs of keys that have *link* as an alternative for the input *slot*."""
 
     def put(self, key: StoredKey) -> None:
         """Store *key*, replacing the one with its ID."""
@@ -77,7 +92,8 @@ def matching(store: KeyStore, record: str, inputs: Sequence[Iterable[Link]]) -> 
         return frozenset({record} if store.get(record) else ())
     found: set[str] | None = None
     for position, links in enumerate(inputs):
-        reached = {each for link in links for each in store.find(position, link, record)}
+        slot = Slot(record, position, len(inputs))
+        reached = {each for link in links for each in store.find(slot, link)}
         found = reached if found is None else found & reached
         if not found:
             break

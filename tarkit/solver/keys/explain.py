@@ -11,6 +11,7 @@ import json
 from base64 import b64decode
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Self
 
 from tarkit.errors import MalformedError
@@ -71,7 +72,7 @@ class KeyFacts:
         return json.dumps({"document": self.document, "inputs": inputs}, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, text: str | bytes) -> Self:
         """Parse the result of :meth:`to_json`; raises MalformedError."""
         try:
             parsed = json.loads(text)
@@ -132,10 +133,14 @@ def roles(graph: Graph) -> dict[str, str]:
 
 
 def _readable(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a hashed document with the actions of file operations decoded."""
+    """Return a hashed document with the actions of file operations decoded, but not their data."""
     if document.get("Type") != "buildkit.file.v0":
         return document
     actions = [json.loads(b64decode(action)) for action in document["Actions"]]
+    for action in actions:
+        if "data" in action:
+            data = b64decode(action["data"])
+            action["data"] = f"{len(data)} bytes, sha256:{sha256(data).hexdigest()[:12]}"
     return {**document, "Actions": actions}
 
 

@@ -282,10 +282,11 @@ def test_an_exported_cache_is_imported_as_it_was(
     config = export_config(store, ids, layers_of)
     assert CacheConfig.parse(config.to_json()) == config
     again = reexported(config)
-    records = [[r.digest, r.layers != ()] for r in config.records]
-    assert [[r.digest, r.layers != ()] for r in again.records] == records
-    # keys whose alternatives overlap only together become one, so the first export decides
-    assert reexported(again).to_json() == again.to_json()
+    # an import may unite keys that were stored before a third one showed that they are equal
+    assert len(again.records) <= len(config.records)
+    for part in (lambda r: r.digest, lambda r: (r.digest, r.layers != ())):
+        assert {*map(part, again.records)} <= {*map(part, config.records)}
+    assert {r.digest for r in again.records} == {r.digest for r in config.records}
 
 
 @pytest.mark.parametrize(

@@ -100,20 +100,27 @@ def matching(store: KeyStore, record: str, inputs: Sequence[Iterable[Link]]) -> 
     return frozenset(found or ())
 
 
-def unite(store: KeyStore, record: str, inputs: Sequence[Iterable[Link]]) -> str:
-    """Store a key, unless an equal key is there, and return its ID; alternatives are united."""
+def unite(
+    store: KeyStore, record: str, inputs: Sequence[Iterable[Link]], result: Result | None = None
+) -> str:
+    """Store a key, unless an equal key is there, and return its ID.
+
+    The alternatives of equal keys are united, and *result*, if given, is added to their results.
+    """
     links = tuple(map(frozenset, inputs))
     equal = matching(store, record, links)
-    if not equal:
+    known = store.get(min(equal)) if equal else None
+    if known is None:
         key = StoredKey(_new_id(record, links), record, links)
+    else:
+        united = tuple(old | new for old, new in zip(known.inputs, links, strict=True))
+        key = replace(known, inputs=united)
+    if result is not None:
+        kept = {each for each in key.results if each.id != result.id}
+        key = replace(key, results=frozenset({*kept, result}))
+    if key != known:
         store.put(key)
-        return key.id
-    known = store.get(min(equal))
-    assert known is not None
-    united = tuple(old | new for old, new in zip(known.inputs, links, strict=True))
-    if united != known.inputs:
-        store.put(replace(known, inputs=united))
-    return known.id
+    return key.id
 
 
 def _new_id(record: str, inputs: Sequence[Iterable[Link]]) -> str:
@@ -122,14 +129,6 @@ def _new_id(record: str, inputs: Sequence[Iterable[Link]]) -> str:
         return record
     links = [sorted((link.selector, link.source) for link in each) for each in inputs]
     return text_digest(go_json([record, links]))
-
-
-def add_result(store: KeyStore, key_id: str, result: Result) -> None:
-    """Attach a result to a key of *store*; do nothing if the key is missing."""
-    key = store.get(key_id)
-    if key is not None and result not in key.results:
-        kept = {each for each in key.results if each.id != result.id}
-        store.put(replace(key, results=frozenset({*kept, result})))
 
 
 def drop_result(store: KeyStore, result_id: str) -> None:

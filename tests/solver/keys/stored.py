@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tarkit.solver.keys.kept import KeptStore
 from tarkit.solver.keys.memory import MemoryStore
-from tarkit.solver.keys.stores import KeyStore, StoredKey
+from tarkit.solver.keys.stores import KeyStore, Result, StoredKey, unite
 from tarkit.store.store import Store
 
 KINDS = ("memory", "kept")
@@ -39,3 +39,9 @@ def stored(store: KeyStore, key_id: str) -> StoredKey:
     key = store.get(key_id)
     assert key is not None
     return key
+
+
+def add_result(store: KeyStore, key_id: str, result: Result) -> None:
+    """Attach a result to a key of *store*."""
+    key = stored(store, key_id)
+    assert unite(store, key.record, key.inputs, result) == key_id

@@ -15,9 +15,9 @@ from tarkit.solver.keys.config import CacheConfig
 from tarkit.solver.keys.exporting import export_config, inline_config
 from tarkit.solver.keys.importing import ImportedCache
 from tarkit.solver.keys.memory import MemoryStore
-from tarkit.solver.keys.stores import Link, Result, Slot, StoredKey, add_result, unite
+from tarkit.solver.keys.stores import Link, Result, Slot, StoredKey, unite
 from tarkit.solver.keys.times import UNKNOWN, format_time, parse_time
-from tests.solver.keys.stored import stored
+from tests.solver.keys.stored import add_result, stored
 from tests.solver.keys.test_stores import KEYS, store_all
 
 RECORDED = [

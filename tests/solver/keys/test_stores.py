@@ -19,14 +19,13 @@ from tarkit.solver.keys.stores import (
     Link,
     Result,
     StoredKey,
-    add_result,
     drop_result,
     matching,
     unite,
 )
 from tarkit.store.record import Record
 from tarkit.store.store import Store
-from tests.solver.keys.stored import KINDS, opened, stored
+from tests.solver.keys.stored import KINDS, add_result, opened, stored
 
 
 @pytest.fixture(params=KINDS)
@@ -89,8 +88,6 @@ def test_inputs_split_over_two_keys_do_not_match(store: KeyStore) -> None:
 
 
 def test_a_result_is_attached_once_with_its_latest_time(store: KeyStore) -> None:
-    add_result(store, "missing", Result("r", 1))
-    assert store.get("missing") is None
     key = unite(store, "k", [])
     for created in (1, 5, 5):
         add_result(store, key, Result("r", created))
@@ -202,7 +199,7 @@ def store_all(
         links = [{Link(s, ids[at % len(ids)]) for s, at in each} for each in inputs] if ids else []
         ids.append(unite(store, record, links))
         if result is not None:
-            add_result(store, ids[-1], Result(result, len(ids)))
+            unite(store, record, links, Result(result, len(ids)))
     return ids
 
 

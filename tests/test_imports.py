@@ -42,6 +42,7 @@ EVERYTHING = {
     "cache",
     "serving",
     "llb",
+    "solver",
     "",
 }
 
@@ -62,6 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
     "cache": CACHE,
+    "solver": {*CACHE, "cache", "llb"},
     "serving": {*LOCATION, *FRONT},
     "testing": {"serving"},
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front

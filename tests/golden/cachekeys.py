@@ -321,7 +321,7 @@ class Build:
             }
             kept = [each for number, each in enumerate(op.inputs) if number not in reads]
             files = {name for each in kept for name in self.solve(each.digest)}
-            files |= {written(action) for action in op.file.actions}
+            files |= {written(action) for action in op.file.actions} - {""}
         return files
 
 

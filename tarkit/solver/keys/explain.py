@@ -1,4 +1,4 @@
-"""The reason why a vertex was not found in a cache: what changed in its key.
+"""The reason why a vertex was not found in a cache: the differences of its key.
 
 Facts are recorded from the same :class:`~tarkit.solver.keys.cache_map.CacheMap` and keys that a lookup
 uses. Vertices have new digests when anything below them changes, so a *role* names the same vertex in
@@ -11,6 +11,7 @@ import json
 from base64 import b64decode
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
 from hashlib import sha256
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ from tarkit.errors import MalformedError
 from tarkit.llb.graph import Graph
 from tarkit.solver.keys.cache_map import CacheMap
 from tarkit.solver.keys.key import Key
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 _LONGEST = 200  # characters of a value in a difference
 _ABSENT = object()
@@ -105,7 +106,7 @@ class Difference:
 
 
 def differences(before: KeyFacts, after: KeyFacts) -> list[Difference]:
-    """Return what changed in a key. The list is empty if the keys are equal.
+    """Return the changes of a key. The list is empty if the keys are equal.
 
     An input whose content is known both times has changed only if the content has: then its
     definition does not matter.

@@ -6,7 +6,7 @@ each link and result to it, and its parents are the keys of its inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 
 from tarkit.errors import MalformedError
@@ -39,7 +39,7 @@ class KeptStore:
         record = self._records.get(_PREFIX + key_id)
         return _from_record(record) if record is not None else None
 
-    def find(self, slot: Slot, link: Link) -> Iterable[str]:
+    def find(self, slot: Slot, link: Link) -> Set[str]:
         """Return the IDs of keys that have *link* as an alternative for the input *slot*."""
         return _ids(self._records.find(_link_text(slot, link)))
 
@@ -62,8 +62,8 @@ class KeptStore:
         return _ids(self._records.find(_result_text(result_id)))
 
 
-def _ids(records: Iterable[Record]) -> list[str]:
-    return [record.id.removeprefix(_PREFIX) for record in records]
+def _ids(records: Iterable[Record]) -> frozenset[str]:
+    return frozenset(record.id.removeprefix(_PREFIX) for record in records)
 
 
 def _link_text(slot: Slot, link: Link) -> str:

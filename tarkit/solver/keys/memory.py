@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import AbstractContextManager, nullcontext
 
 from tarkit.solver.keys.stores import Link, Slot, StoredKey
@@ -34,9 +34,9 @@ class MemoryStore:
         """Return a key, or None if it is missing."""
         return self._keys.get(key_id)
 
-    def find(self, slot: Slot, link: Link) -> Iterable[str]:
+    def find(self, slot: Slot, link: Link) -> Set[str]:
         """Return the IDs of keys that have *link* as an alternative for the input *slot*."""
-        return self._by_link.get((slot, link), ())
+        return self._by_link.get((slot, link), frozenset())
 
     def put(self, key: StoredKey) -> None:
         """Store *key*, replacing the one with its ID."""

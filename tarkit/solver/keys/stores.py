@@ -1,14 +1,15 @@
-"""What a store of keys can do, and how a key enters it: equal keys become one, with all their links."""
+"""Stores of keys: their abilities, and the rule that equal keys become one with all their links."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
+from dataclasses import field
 from typing import Protocol
 
 from tarkit.solver.keys.digests import text_digest
 from tarkit.solver.keys.gojson import go_json
-from tarkit.values import dataclass, field, replace
+from tarkit.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,7 +68,7 @@ class KeyStore(Protocol):
     def get(self, key_id: str) -> StoredKey | None:
         """Return a key, or None if it is missing."""
 
-    def find(self, slot: Slot, link: Link) -> Iterable[str]:
+    def find(self, slot: Slot, link: Link) -> Set[str]:
         """Return the IDs of keys that have *link* as an alternative for the input *slot*."""
 
     def put(self, key: StoredKey) -> None:
@@ -90,14 +91,18 @@ def matching(store: KeyStore, record: str, inputs: Sequence[Iterable[Link]]) -> 
     """
     if not inputs:
         return frozenset({record} if store.get(record) else ())
-    found: set[str] | None = None
+    reached: list[list[Set[str]]] = []
     for position, links in enumerate(inputs):
         slot = Slot(record, position, len(inputs))
-        reached = {each for link in links for each in store.find(slot, link)}
-        found = reached if found is None else found & reached
+        found = [ids for link in links if (ids := store.find(slot, link))]
         if not found:
-            break
-    return frozenset(found or ())
+            return frozenset()
+        reached.append(found)
+    fewest = min(reached, key=lambda sets: sum(map(len, sets)))
+    candidates = (key_id for ids in fewest for key_id in ids)
+    return frozenset(
+        each for each in candidates if all(any(each in ids for ids in sets) for sets in reached)
+    )
 
 
 def unite(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,30 @@ def test_long_chains_of_layers_take_linear_time_and_space() -> None:
     assert len(asked) == count
     (result,) = stored(cache.store, f"r{count - 1}").results
     assert len(cache.blobs(result.id) or ()) == count
+
+
+def test_many_keys_with_a_common_input_are_imported_in_linear_time() -> None:
+    class Counting(MemoryStore):
+        seen = 0
+
+        def find(self, slot: Slot, link: Link) -> Set[str]:
+            return Counted(super().find(slot, link))
+
+    class Counted(frozenset[str]):
+        def __iter__(self) -> Iterator[str]:
+            for each in super().__iter__():
+                Counting.seen += 1
+                yield each
+
+    count = 500
+    roots = [{"digest": "common"}, *({"digest": f"r{number}"} for number in range(count))]
+    inputs = ([[{"link": 0}], [{"link": 1 + number}]] for number in range(count))
+    records = [*roots, *({"digest": "k", "inputs": each} for each in inputs)]
+    cache = ImportedCache()
+    cache.store = Counting()
+    cache.add(CacheConfig.parse(json.dumps({"records": [*records, *records[-count:]]})), ())
+    assert len(cache.store) == 1 + 2 * count
+    assert Counting.seen == count  # the keys that came twice
 
 
 def layers_of(_: StoredKey, result: Result) -> list[str]:

@@ -1,4 +1,4 @@
-"""Cache maps: what changes the key of an operation, and what its inputs contribute."""
+"""Cache maps: the digests of operations, and the contribution of their inputs."""
 
 from __future__ import annotations
 
@@ -415,6 +415,7 @@ def test_the_key_of_a_directory_is_that_of_a_session() -> None:
         ("https://h/f", "attachment; filename*=UTF-8''%c3%a4", "ä"),
         ("https://h/f", 'attachment; filename="g/"', "f"),
         ("https://h/f", "attachment", "f"),
+        ("https://h/f", "filename=g", "f"),
         ("https://h/f", "\r\nX: y", "f"),
     ],
 )
@@ -424,11 +425,23 @@ def test_a_download_has_a_name(url: str, header: str, name: str) -> None:
     assert http_filename(given, header) == "given"
 
 
+@given(
+    st.text(max_size=60),
+    st.sampled_from(["", "attachment; filename", "a; filename*=", "a; filename*0*="]),
+)
+def test_no_header_of_a_server_breaks_the_name(text: str, start: str) -> None:
+    name = http_filename(SourceOp(identifier="https://h/f"), start + text)
+    assert name
+    assert "/" not in name
+
+
 def test_the_key_of_a_download_is_its_response() -> None:
-    op = source("https://h/f", http__header__accept="a", http__authheadersecret="s")
-    op = op.replaced(
-        source=op.source.replaced(attrs={**op.source.attrs, "http.header.user-agent": "u"})
-    )  # type: ignore[union-attr]
+    attrs = {
+        "http.header.user-agent": "u",
+        "http.header.accept": "a",
+        "http.authheadersecret": "s",
+    }
+    op = Op(source=SourceOp(identifier="https://h/f", attrs=attrs))
     found = http_map(op, Response("sha256:1", "Mon, 02 Jan 2023 03:04:05 GMT"))
     assert go_json(found.document) == (
         '{"Filename":"f","Perm":0,"UID":0,"GID":0,"Checksum":"sha256:1",'

@@ -346,3 +346,45 @@ def test_other_times_are_refused(text: str) -> None:
 @given(st.integers(UNKNOWN, 253402300799 * 10**9))
 def test_every_time_is_read_back(nanoseconds: int) -> None:
     assert parse_time(format_time(nanoseconds)) == nanoseconds
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 3)
+    | st.sampled_from(["", A, "2026-01-01T00:00:00Z"])
+)
+NAMES = [
+    "layers",
+    "records",
+    "chains",
+    "inputs",
+    "digest",
+    "link",
+    "selector",
+    "layer",
+    "blob",
+    "parent",
+    "createdAt",
+]
+DOCUMENTS = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4)
+    ),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(["layers", "records"]), DOCUMENTS))
+def test_any_document_is_imported_or_refused_as_a_whole(document: dict[str, Any]) -> None:
+    cache = ImportedCache()
+    try:
+        config = CacheConfig.parse(json.dumps(document))
+        cache.add(config, {"", A})
+    except MalformedError:
+        assert len(cache.store) == 0
+        return
+    assert CacheConfig.parse(config.to_json()) == config
+    reexported(config)

@@ -172,3 +172,14 @@ def test_keys_that_were_removed_meanwhile_are_stored_again(store: KeyStore) -> N
     keys.save(top, Result("top", 1))
     again = Keys(store)
     assert names(again, chain(again, "a", "b")[-1]) == ["top"]
+
+
+def test_two_processes_that_save_the_same_key_share_it(tmp_path: Path) -> None:
+    with opened("kept", tmp_path) as one, opened("kept", tmp_path) as two:
+        both = [Keys(store) for store in (one, two)]
+        tops = [chain(keys, "a", "b")[-1] for keys in both]  # neither knows of the other
+        for number, (keys, top) in enumerate(zip(both, tops, strict=True)):
+            assert keys.save(top, Result(f"ref {number}", number))
+        assert tops[0].ids[one] == tops[1].ids[two]
+        again = Keys(one)
+        assert names(again, chain(again, "a", "b")[-1]) == ["ref 1", "ref 0"]

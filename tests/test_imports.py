@@ -42,6 +42,7 @@ ABOVE = {
     "filesystems",
     "serving",
     "llb",
+    "solver",
     "",
 }
 EVERYTHING = {*LIBRARY, "ext4", *ABOVE}
@@ -64,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
     "cache": CACHE,
+    "solver": {*CACHE, "cache", "llb"},
     "serving": {*LOCATION, *FRONT},
     "testing": {"serving"},
     "library": LIBRARY,

@@ -65,7 +65,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
     "cache": CACHE,
-    "solver": {*CACHE, "cache", "llb"},
+    # files from the web come through the client for registries
+    "solver": {*CACHE, "cache", "llb", "transports.registry"},
     "serving": {*LOCATION, *FRONT},
     "testing": {"serving"},
     "library": LIBRARY,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import tarkit
 from tarkit import __version__ as release  # noqa: F401 - Sphinx reads this name
 
 project = "tarkit"
@@ -30,3 +33,37 @@ nitpick_ignore_regex = [
 
 # Annotations are short names, and several modules may define one.
 suppress_warnings = ["ref.python"]
+_PUBLIC = {
+    f"{getattr(tarkit, name).__module__}.{name}": f"tarkit.{name}" for name in tarkit.__all__
+}
+
+
+def setup(app: Any) -> None:
+    """Document public names under the path to import them from, and nowhere else."""
+    app.connect("autodoc-skip-member", skip_public)
+    app.connect("missing-reference", resolve_public)
+
+
+def skip_public(
+    app: Any, what: str, name: str, member: object, skip: bool, options: object
+) -> bool | None:
+    """Leave public names out of the pages of the modules that define them."""
+    home = f"{getattr(member, '__module__', '')}.{name}"
+    return True if what == "module" and home in _PUBLIC else None
+
+
+def resolve_public(app: Any, env: Any, node: Any, contnode: Any) -> Any:
+    """Resolve a reference to the defining module of a public name, or of one of its members."""
+    target = node.get("reftarget", "")
+    for home, public in _PUBLIC.items():
+        if node.get("refdomain") == "py" and (target == home or target.startswith(f"{home}.")):
+            return env.domains["py"].resolve_xref(
+                env,
+                node["refdoc"],
+                app.builder,
+                "obj",
+                public + target[len(home) :],
+                node,
+                contnode,
+            )
+    return None

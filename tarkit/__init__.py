@@ -15,6 +15,16 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.artifacts.preflight import Preflight as Preflight
     from tarkit.artifacts.preflight import check_build as check_build
     from tarkit.artifacts.store import ArtifactStore as ArtifactStore
+    from tarkit.building.builder import ImageBuilder as ImageBuilder
+    from tarkit.cache.facts import CachePolicy as CachePolicy
+    from tarkit.cache.facts import RecordType as RecordType
+    from tarkit.cache.manager import CacheManager as CacheManager
+    from tarkit.cache.options import DescHandler as DescHandler
+    from tarkit.cache.options import RefOptions as RefOptions
+    from tarkit.cache.policies import PrunePolicy as PrunePolicy
+    from tarkit.cache.refs import ImmutableRef as ImmutableRef
+    from tarkit.cache.refs import MutableRef as MutableRef
+    from tarkit.cache.usage import UsageInfo as UsageInfo
     from tarkit.copying.engine import copy_image as copy_image
     from tarkit.copying.existing import Kept as Kept
     from tarkit.copying.existing import copy_existing as copy_existing
@@ -42,6 +52,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.errors import ManifestRejectedError as ManifestRejectedError
     from tarkit.errors import MemberNotFoundError as MemberNotFoundError
     from tarkit.errors import MissingRootfsError as MissingRootfsError
+    from tarkit.errors import NeedsRemoteProviderError as NeedsRemoteProviderError
+    from tarkit.errors import NoBlobsError as NoBlobsError
     from tarkit.errors import NoSpaceError as NoSpaceError
     from tarkit.errors import NotAnImageError as NotAnImageError
     from tarkit.errors import NotFoundError as NotFoundError
@@ -83,6 +95,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.image.platform import Platform as Platform
     from tarkit.image.reference import Reference as Reference
     from tarkit.image.runtime import Runtime as Runtime
+    from tarkit.library.opened import OpenImage as OpenImage
+    from tarkit.library.opened import open_image as open_image
     from tarkit.managing.annotations import annotate_image as annotate_image
     from tarkit.managing.content import open_blob as open_blob
     from tarkit.managing.content import put_blob as put_blob
@@ -112,6 +126,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.rootfs.diff import diff as diff
     from tarkit.rootfs.filesystem import Entry as Entry
     from tarkit.rootfs.filesystem import FileSystem as FileSystem
+    from tarkit.rootfs.image_files import ImageFiles as ImageFiles
+    from tarkit.rootfs.image_path import ImagePath as ImagePath
     from tarkit.rootfs.output.directory import RootfsResult as RootfsResult
     from tarkit.rootfs.output.directory import write_directory as write_directory
     from tarkit.rootfs.output.mkfs import write_erofs as write_erofs
@@ -179,6 +195,22 @@ _MODULES = {
         "check_build",
     ),
     "tarkit.artifacts.store": ("ArtifactStore",),
+    "tarkit.building.builder": ("ImageBuilder",),
+    "tarkit.cache.facts": (
+        "CachePolicy",
+        "RecordType",
+    ),
+    "tarkit.cache.manager": ("CacheManager",),
+    "tarkit.cache.options": (
+        "DescHandler",
+        "RefOptions",
+    ),
+    "tarkit.cache.policies": ("PrunePolicy",),
+    "tarkit.cache.refs": (
+        "ImmutableRef",
+        "MutableRef",
+    ),
+    "tarkit.cache.usage": ("UsageInfo",),
     "tarkit.copying.engine": ("copy_image",),
     "tarkit.copying.existing": (
         "Kept",
@@ -213,6 +245,8 @@ _MODULES = {
         "ManifestRejectedError",
         "MemberNotFoundError",
         "MissingRootfsError",
+        "NeedsRemoteProviderError",
+        "NoBlobsError",
         "NoSpaceError",
         "NotAnImageError",
         "NotFoundError",
@@ -285,6 +319,10 @@ _MODULES = {
         "remove_from_index",
     ),
     "tarkit.managing.tags": ("tag_image",),
+    "tarkit.library.opened": (
+        "OpenImage",
+        "open_image",
+    ),
     "tarkit.progress": (
         "Event",
         "Progress",
@@ -312,6 +350,8 @@ _MODULES = {
         "Entry",
         "FileSystem",
     ),
+    "tarkit.rootfs.image_files": ("ImageFiles",),
+    "tarkit.rootfs.image_path": ("ImagePath",),
     "tarkit.rootfs.output.directory": (
         "RootfsResult",
         "write_directory",
@@ -393,15 +433,17 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> object:
-    """Import and return the public name *name*."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'tarkit' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # with a __getattr__, type checkers would accept every name
 
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        """Import and return the public name *name*."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'tarkit' has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

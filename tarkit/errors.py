@@ -52,7 +52,8 @@ class TarkitError(Exception):
     """Base class of all tarkit errors.
 
     ``message`` describes the problem, ``where`` names the affected file, blob or image, and
-    ``hint`` suggests a remedy; the last two may be None. All three mask credentials in use.
+    ``hint`` suggests a remedy; ``where`` and ``hint`` may be None. Credentials in use are masked in
+    all three.
     """
 
     def __init__(self, message: str, *, where: str | None = None, hint: str | None = None) -> None:
@@ -69,7 +70,7 @@ class TarkitError(Exception):
         return one_line(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
 
 
-_LONGEST = 1000  # characters of a message: names in untrusted input can have any length
+_LONGEST = 1000  # characters of a message, since names in untrusted input can have any length
 
 
 def one_line(text: str) -> str:
@@ -93,7 +94,7 @@ class NotFoundError(TarkitError):
 
 
 class ImageNotFoundError(NotFoundError):
-    """No image has the requested name, position or platform; ``available`` lists others."""
+    """No image has the requested name, position or platform; ``available`` lists alternatives."""
 
     def __init__(
         self,
@@ -305,9 +306,9 @@ class LostBlobError(TransportError):
 
 
 def listed(names: Sequence[str], limit: int = 10) -> str:
-    """Return up to *limit* of *names*, separated by commas, and the number left out.
+    """Return up to *limit* of *names*, separated by commas, and the number of names left out.
 
-    The text is short enough to fit in a message whole.
+    The text is short enough to fit into an error message.
     """
     count, length = 0, 0
     for name in names[:limit]:

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from enum import Enum
 
 from tarkit.errors import (
+    AuthenticationError,
     BlobNotFoundError,
     CancelledError,
     RefusedError,
     TarkitError,
+    TransportError,
     UnsafePathError,
     one_line,
 )
@@ -17,7 +19,7 @@ from tarkit.values import dataclass
 
 
 class Severity(Enum):
-    """Severity of a finding. Only errors make a verification fail."""
+    """The severity of a finding; only errors make a verification fail."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -28,7 +30,7 @@ _ERROR, _WARNING, _NOTE = Severity
 
 
 class Rule(Enum):
-    """A rule with its ``id`` and ``severity``; docs/guides/verifying.md explains each."""
+    """A rule with its ``id`` and ``severity``; docs/guides/verifying.md explains all rules."""
 
     ARCHIVE_TRUNCATED = "archive-truncated", _ERROR
     ARCHIVE_MALFORMED = "archive-malformed", _ERROR
@@ -49,6 +51,7 @@ class Rule(Enum):
     UNREFERENCED = "unreferenced", _NOTE
     UNSAFE_PATH = "unsafe-path", _ERROR
     UNREADABLE = "unreadable", _ERROR
+    IO_ERROR = "io-error", _ERROR
     DIGEST_MISMATCH = "digest-mismatch", _ERROR
     SIZE_MISMATCH = "size-mismatch", _ERROR
     CONFIG_NAME = "config-name", _ERROR
@@ -64,6 +67,7 @@ class Rule(Enum):
     NOT_IN_INDEX = "not-in-index", _ERROR
     NOT_IN_MANIFEST_JSON = "not-in-manifest-json", _WARNING
     NAME_CONFLICT = "name-conflict", _ERROR
+    INVALID_NAME = "invalid-name", _WARNING
     NAME_DISAGREEMENT = "name-disagreement", _WARNING
 
     def __init__(self, id: str, severity: Severity) -> None:
@@ -73,7 +77,7 @@ class Rule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A violation of the rule with the id ``rule`` at ``where`` in a container, in one line."""
+    """A violation of the rule with the id ``rule`` at ``where`` in a container."""
 
     rule: str
     severity: Severity
@@ -90,7 +94,16 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether no finding is an error."""
-        return all(finding.severity is not Severity.ERROR for finding in self.findings)
+        return not self._errors
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether no defect was found, but a disk or network failed, so that defects are possible."""
+        return bool(self._errors) and all(error.rule == Rule.IO_ERROR.id for error in self._errors)
+
+    @property
+    def _errors(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity is Severity.ERROR]
 
 
 class Findings:
@@ -107,11 +120,12 @@ class Findings:
         self._broken.add((rule, where))
 
     def blame(self, error: TarkitError, where: str, rule: Rule = Rule.UNREADABLE) -> None:
-        """Record *error* under the rule for its class, or under *rule* if its class has none.
+        """Record *error* under the rule for its class, or under *rule* if no rule fits its class.
 
-        Raises *error* itself if it is a :class:`CancelledError`, which is no fault of the image.
+        Raises *error* itself if it is a :class:`CancelledError` or :class:`AuthenticationError`,
+        which are not faults of the image.
         """
-        if isinstance(error, CancelledError):
+        if isinstance(error, CancelledError | AuthenticationError):
             raise error
         message = error.message
         if isinstance(error, UnsafePathError):
@@ -121,6 +135,8 @@ class Findings:
             rule = Rule.UNSUPPORTED
         elif isinstance(error, BlobNotFoundError):
             rule = Rule.MISSING_BLOB
+        elif isinstance(error, TransportError):
+            rule = Rule.IO_ERROR
         self.add(rule, where, message)
 
     def holds(self, rule: Rule, where: str) -> bool:
@@ -132,7 +148,7 @@ class Findings:
         return any(rule in rules for rule, _ in self._broken)
 
     def report(self) -> Report:
-        """Return all findings by severity, errors first; within a severity, in the order recorded."""
+        """Return all findings, errors first; within a severity, in the order of recording."""
         severities = list(Severity)  # most severe first; sorting is stable
         return Report(
             tuple(sorted(self._found, key=lambda found: severities.index(found.severity)))

@@ -1,4 +1,4 @@
-"""Progress events of a copy, a verification or an output, one blob at a time."""
+"""Report the progress of a copy, a verification or an output, one blob at a time."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Event(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """An event of one blob and the state of the whole operation.
+    """An event of one blob, and the state of the whole operation.
 
-    ``digest`` is the blob's digest at the source, and ``name`` its text, or the file name of a blob
-    without one; ``done`` of its ``size`` bytes have been read. An event of type PHASE has no blob:
-    ``name`` is the phase that begins, such as ``hashing``, and ``digest`` is None.
+    ``digest`` is the blob's digest at the source, and ``name`` its text, or the file name if the
+    blob has no digest; ``done`` of its ``size`` bytes have been read. An event of type PHASE has no
+    blob: ``name`` is the phase that begins, such as ``hashing``, and ``digest`` is None.
 
-    The operation has finished ``blobs_done`` of ``blobs`` blobs and ``total_done`` of ``total`` bytes in
-    ``seconds``. Reused blobs count as done. If a copy has several images, each adds to the totals
-    when it starts.
+    ``blobs_done`` of ``blobs`` blobs and ``total_done`` of ``total`` bytes were finished in
+    ``seconds``. Reused blobs count as done. If a copy has several images, each image adds to the
+    totals when it starts.
     """
 
     event: Event
@@ -62,7 +62,7 @@ class Progress:
 
     @property
     def speed(self) -> int:
-        """Average bytes per second since the start."""
+        """Average speed since the start, in bytes per second."""
         return int(self.total_done / self.seconds) if self.seconds > 0 else 0
 
     @property
@@ -124,14 +124,14 @@ class ProgressTracker:
         return _WatchedStream(stream, blob, self)
 
     def advance(self, blob: Blob, done: int, step: int) -> None:
-        """Count *step* more bytes of *blob*, *done* in all.
+        """Count *step* more bytes of *blob*, which make *done* bytes in all.
 
         Raises :class:`CancelledError` if the copy was cancelled.
         """
         self.check()
         with self._lock:
             self.read += step
-            # A retry starts at 0 again and lowers the total.
+            # A retry starts at 0 again, so the total may decrease.
             name = _name(blob)
             self._total_done += done - self._done.get(name, 0)
             self._done[name] = done
@@ -149,7 +149,7 @@ class ProgressTracker:
         self.tell(event, blob, blob.size)
 
     def tell(self, event: Event, blob: Blob, done: int = 0) -> None:
-        """Report *event* of *blob*, of which *done* bytes were read, to the callback."""
+        """Report *event* of *blob*, of which *done* bytes have been read, to the callback."""
         self._report(event, blob.digest, done, blob.size, _name(blob))
 
     def begin_phase(self, name: str) -> None:

@@ -1,10 +1,10 @@
-"""Protocols that every backend implements: the boundary between the copy engine and the transports.
+"""Protocols that every backend implements: the boundary between copy engine and transports.
 
 A :class:`Source` is one image or index to read; a :class:`Destination` receives one. A
 :class:`Reader` opens a container of images (an archive, a layout, a registry) and returns Sources.
 A :class:`Writer` returns Destinations and publishes the committed images when it closes.
 
-Optional abilities are separate Protocols. The engine looks for them with :func:`isinstance`.
+Optional abilities are separate Protocols. The engine tests for them with :func:`isinstance`.
 
 Life of a copy:
 
@@ -58,7 +58,7 @@ class Source(Protocol):
 
     @property
     def where(self) -> str:
-        """The location, for messages."""
+        """The location of the source, which error messages name."""
         ...
 
     @property
@@ -110,6 +110,16 @@ class SequentialSource(Protocol):
 
         If the result is not None, the engine reads one blob at a time.
         """
+        ...
+
+
+@runtime_checkable
+class DerivedSource(Protocol):
+    """A source that takes some of its blobs unchanged from another one."""
+
+    @property
+    def base(self) -> Source | None:
+        """The other source, or None if there is none."""
         ...
 
 
@@ -191,7 +201,7 @@ class Profile:
     ``ordered``: blobs must arrive one at a time in manifest order, so that the output does not
     depend on thread timing.
     ``keeps_manifest``: manifests are stored as given. If false, readers reconstruct them.
-    ``absent_layers``: foreign layers may be omitted if the source lacks them. If false, an image
+    ``absent_layers``: foreign layers missing from the source may be omitted. If false, an image
     with missing layers is refused.
     ``artifacts``: artifacts are accepted as well as container images.
     """
@@ -207,11 +217,11 @@ class Profile:
 
 
 class Destination(Protocol):
-    """Receives one image of an open Writer. Nothing is kept unless :meth:`commit` is called."""
+    """Receives one image of an open Writer; keeps nothing unless :meth:`commit` is called."""
 
     @property
     def where(self) -> str:
-        """The location, for messages."""
+        """The location of the destination, which error messages name."""
         ...
 
     @property
@@ -233,20 +243,20 @@ class Destination(Protocol):
         ...
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """Store *blob*, read to its end, and return its descriptor.
+        """Read *blob* completely, store it, and return its descriptor.
 
-        The blob must not become visible before the read at its end succeeds: that read verifies it.
+        The last read verifies the blob, so it must not become visible before that read succeeds.
         """
         ...
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """Store a manifest or index, after the content it refers to; the last one is the top."""
+        """Store a manifest or index after the content it refers to; the top one comes last."""
         ...
 
     def commit(self) -> Descriptor:
         """Add the image to the destination under its names; return the top manifest's descriptor.
 
-        Readers see the image once the Writer closes, at the latest.
+        Readers see the image when the Writer closes, at the latest.
         """
         ...
 
@@ -279,7 +289,7 @@ class ImageEntry:
 
     @property
     def label(self) -> str:
-        """The names of the image, or ``@position`` if it has none, for messages."""
+        """The names of the image, or ``@position`` if it has none, as shown in messages."""
         return ", ".join(self.names) or f"@{self.index}"
 
 
@@ -296,7 +306,7 @@ class Reader(Closing, Protocol):
 
     @property
     def where(self) -> str:
-        """The location, for messages."""
+        """The location of the container, which error messages name."""
         ...
 
     def images(self) -> Sequence[ImageEntry]:
@@ -312,16 +322,28 @@ class Reader(Closing, Protocol):
         ...
 
 
+@runtime_checkable
+class SelectingReader(Protocol):
+    """A Reader of a server, which lists the images with a name without reading them."""
+
+    def matching(self, name: str) -> Sequence[ImageEntry]:
+        """Return the entries of :meth:`Reader.images` that *name* selects.
+
+        Raises :class:`~tarkit.errors.ImageNotFoundError` if there are none.
+        """
+        ...
+
+
 class Writer(Closing, Protocol):
     """A container of images, open for writing.
 
-    Committed images are visible once the block ends. If it raises, writers of files discard all
-    images; a registry keeps those that were committed.
+    Committed images are visible once the block ends. If the block raises an error, writers of files
+    discard all images, but a registry keeps the images that were committed.
     """
 
     @property
     def where(self) -> str:
-        """The location, for messages."""
+        """The location of the container, which error messages name."""
         ...
 
     def destination(self, *names: str) -> Destination:
@@ -336,7 +358,7 @@ class KeepingWriter(Protocol):
     def keep_list(self, reader: Reader) -> None:
         """Copy the metadata of *reader*'s image list, if both have the same format.
 
-        This is metadata of the list itself, such as annotations, not of its entries.
+        This is metadata of the list itself, such as annotations, but not of its entries.
         """
         ...
 

@@ -9,14 +9,14 @@ from weakref import WeakSet
 
 _MASK = "***"
 _SHORTEST = 2  # masking single letters would make messages unreadable
-_TELLING = 8  # a truncated secret is masked if this many characters are left
+_TELLING = 8  # a truncated secret is masked if at least this many characters are left
 
 _vaults: WeakSet[Secrets] = WeakSet()
 _lock = threading.Lock()
 
 
 class Secrets:
-    """A set of secrets. Every :class:`~tarkit.errors.TarkitError` masks them while this object lives."""
+    """A set of secrets, which every :class:`~tarkit.errors.TarkitError` masks while this exists."""
 
     def __init__(self) -> None:
         self._patterns: dict[str, re.Pattern[str]] = {}
@@ -30,7 +30,7 @@ class Secrets:
 
     def hide(self, text: str) -> str:
         """Return *text* with every secret masked."""
-        # the longest first: a short form may be part of a longer one
+        # The longest first, because a short form may be part of a longer one.
         for form in sorted(self._patterns, key=len, reverse=True):
             text = self._patterns[form].sub(_MASK, text)
         return text
@@ -63,7 +63,7 @@ def _forms(secret: str) -> Iterable[str]:
 
 
 def _pattern(form: str) -> re.Pattern[str]:
-    """Return a pattern that matches *form*, or a truncated *form*, in any case: host names lose theirs."""
+    """Return a pattern for *form*, possibly truncated, in any case: host names lose theirs."""
     if len(form) <= _TELLING:
         return re.compile(re.escape(form), re.IGNORECASE)
     start, rest = form[:_TELLING], form[_TELLING:]

@@ -21,28 +21,27 @@ STACK = (
 BACKENDS = {
     f"transports.{path.stem}"
     for path in PACKAGE.glob("transports/*")
-    if path.stem not in {"__init__", "__pycache__", "location", "sniff"}
+    if path.stem not in {"__init__", "__pycache__", "location", "sniff", "advice"}
 }
 LOCATION = {*STACK, *BACKENDS}
 ROOTFS = {*STACK} - {"findings", "blobs", "layout", "store"}
 CACHE = {*STACK, "rootfs"}
-FRONT = {"transports", "transports.location", "transports.sniff"}
+FRONT = {"transports", "transports.location", "transports.sniff", "transports.advice"}
 VERIFYING = {*LOCATION, *FRONT}
 ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
 MANAGING = {*VERIFYING, "copying"}
 SYNCING = {*LOCATION, *FRONT, "copying"}
-SOLVER = {*CACHE, "cache", "llb"}
+LIBRARY = {*VERIFYING, "copying", "verifying", "rootfs"}
 EXPORTERS = {*VERIFYING, "copying", "rootfs", "cache"}
-GATEWAY = {*EXPORTERS, *SOLVER, "exporters", "solver"}
-EVERYTHING = {
-    *MANAGING,
+SOLVER = {*CACHE, "cache", "llb", "transports.registry"}
+ABOVE = {
     "managing",
     "syncing",
-    "verifying",
-    "rootfs",
-    "ext4",
     "artifacts",
     "cache",
+    "library",
+    "building",
+    "filesystems",
     "serving",
     "llb",
     "solver",
@@ -50,6 +49,7 @@ EVERYTHING = {
     "gateway",
     "",
 }
+EVERYTHING = {*LIBRARY, "ext4", *ABOVE}
 
 MAY_IMPORT: dict[str, set[str]] = {
     **{package: set(STACK[:height]) for height, package in enumerate(STACK)},
@@ -57,7 +57,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # a daemon speaks in docker archives
     "transports.docker_daemon": {*STACK, "transports.docker_archive"},
     "transports.sniff": LOCATION,  # the transport of a location that names none
-    "transports.location": {*LOCATION, "transports.sniff", "rootfs", "cache"},
+    "transports.advice": {*LOCATION, "transports.sniff"},
+    "transports.location": {*LOCATION, "transports.sniff", "transports.advice", "rootfs", "cache"},
     "transports": {*LOCATION, "transports.location"},
     "copying": set(STACK),
     "managing": MANAGING,
@@ -68,11 +69,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
     "cache": CACHE,
+    # files from the web come through the client for registries
     "solver": SOLVER,
     "exporters": EXPORTERS,
-    "gateway": GATEWAY,
+    "gateway": {*EXPORTERS, *SOLVER, "exporters", "solver"},
     "serving": {*LOCATION, *FRONT},
     "testing": {"serving"},
+    "library": LIBRARY,
+    "building": {*LIBRARY, "library"},
+    "filesystems": {*LIBRARY, "library"},
     "": EVERYTHING - {""},  # tarkit/__init__.py, the library's front
     "cli": EVERYTHING,
     "__main__": {"cli", ""},
@@ -83,6 +88,7 @@ CHECKSUMS = {"zlib.adler32"}  # what a codec's module has besides
 TOP_LEVEL = {
     "cli": {"typer", "rich", "click"},
     "testing": {"pytest"},
+    "filesystems": {"fsspec"},
 }  # third parties a package may import at its top
 
 

@@ -15,6 +15,92 @@ NAME = re.compile(r"`(tarkit(?:\.\w+)+)`")
 TEST = re.compile(r"`(tests/[\w/.]+\.py)::(\w+)`")
 COMMAND = re.compile(r"`tarkit (\w+)")
 
+CACHE = [
+    "Accessor",
+    "BaseLayer",
+    "CachePolicyDefault",
+    "CachePolicyRetain",
+    "ClearValueAndIndex",
+    "Clone",
+    "Commit",
+    "Controller",
+    "DescHandler",
+    "DescHandlerKey",
+    "DescHandlers",
+    "Diff",
+    "DiskUsage",
+    "ErrLocked",
+    "ErrNoBlobs",
+    "ExternalRefChecker",
+    "ExternalRefCheckerFunc",
+    "Extract",
+    "FileList",
+    "Finalize",
+    "Get",
+    "GetByBlob",
+    "GetCreatedAt",
+    "GetDescription",
+    "GetEqualMutable",
+    "GetExternal",
+    "GetLayerType",
+    "GetMutable",
+    "GetRecordType",
+    "GetRemotes",
+    "GetString",
+    "HasCachePolicyDefault",
+    "HasCachePolicyRetain",
+    "ID",
+    "IdentityMapping",
+    "ImmutableRef",
+    "IsNotFound",
+    "Layer",
+    "LayerChain",
+    "Manager",
+    "ManagerOpt",
+    "ManagerOpt.Applier",
+    "ManagerOpt.ContentStore",
+    "ManagerOpt.Differ",
+    "ManagerOpt.GarbageCollect",
+    "ManagerOpt.LeaseManager",
+    "ManagerOpt.MetadataStore",
+    "ManagerOpt.MountPoolRoot",
+    "ManagerOpt.PruneRefChecker",
+    "ManagerOpt.Root",
+    "ManagerOpt.Snapshotter",
+    "Merge",
+    "MetadataStore",
+    "MigrateV2",
+    "Mountable",
+    "MutableRef",
+    "NeedsRemoteProviderError",
+    "New",
+    "NewManager",
+    "NoUpdateLastUsed",
+    "Prune",
+    "Ref",
+    "Ref.DescHandler",
+    "Ref.Release",
+    "RefList",
+    "RefMetadata",
+    "RefOption",
+    "SetCachePolicyDefault",
+    "SetCachePolicyRetain",
+    "SetCreatedAt",
+    "SetDescription",
+    "SetExternal",
+    "SetLayerType",
+    "SetRecordType",
+    "SetString",
+    "Unlazier",
+    "Unlazy",
+    "WithCreationTime",
+    "WithDescription",
+    "WithImageRef",
+    "WithRecordType",
+    "progress.Controller",
+    "session.Group",
+]
+
 
 def rows() -> list[str]:
     """The lines of all tables that name something of a specification and are no heading."""
@@ -24,6 +110,18 @@ def rows() -> list[str]:
 
 def test_there_is_a_row_for_what_is_specified() -> None:
     assert len(rows()) > 20
+
+
+def test_every_name_of_the_cache_manager_has_a_row() -> None:
+    """The names in the documentation of BuildKit's package ``cache``."""
+    section = PAGE.read_text(encoding="utf-8").partition("## BuildKit: the cache manager")[2]
+    listed = [
+        name
+        for row in section.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`([\w.]+)`", row.split("|")[1])
+    ]
+    assert sorted(listed) == sorted(CACHE)
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.split("`")[1])

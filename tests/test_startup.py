@@ -35,12 +35,12 @@ UNUSED = {
 READING = UNUSED | {"blobs.writing", "copying", "streams.members", "tar.writer"}
 
 COMMANDS = [  # arguments, the modules that they must not load, and the most modules of tarkit
-    ("inspect docker-archive:image.tar", READING, 76),
-    ("inspect oci:layout:latest", READING, 56),
-    ("list docker-archive:image.tar", READING, 76),
-    ("list oci:layout", READING, 56),
-    ("copy docker-archive:image.tar oci:copy:latest", UNUSED, 107),
-    ("copy oci:layout:latest oci:copy:latest", UNUSED | {"transports.docker_archive.reader"}, 84),
+    ("inspect docker-archive:image.tar", READING, 77),
+    ("inspect oci:layout:latest", READING, 57),
+    ("list docker-archive:image.tar", READING, 77),
+    ("list oci:layout", READING, 57),
+    ("copy docker-archive:image.tar oci:copy:latest", UNUSED, 112),
+    ("copy oci:layout:latest oci:copy:latest", UNUSED | {"transports.docker_archive.reader"}, 89),
 ]
 LISTING = """
 import sys

@@ -1,1 +1,1 @@
-"""Building bootable ext4 images from container images, and a store that keeps them."""
+"""Build bootable ext4 images from container images, and keep them in a store."""

@@ -19,6 +19,7 @@ IMAGE = "image.ext4"
 RECORD = "artifact.json"
 
 _RECORD_LIMIT = 64 << 10
+# The limit keeps lock names and paths short; a leading dot would hide the directory.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 
@@ -40,7 +41,7 @@ class Artifact:
 
     @classmethod
     def of(cls, directory: Path, result: BuildResult) -> Self:
-        """Return the artifact of *result*, to be published in *directory*."""
+        """Return the artifact of *result*, which will be published in *directory*."""
         return cls(
             id=directory.name,
             path=directory / IMAGE,
@@ -59,6 +60,7 @@ class Artifact:
         record is invalid, and :class:`UnsafePathError` if links lead out of the store.
         """
         for name in (RECORD, IMAGE):
+            # The store's directories may have been copied from elsewhere, links included.
             require_inside(directory / name, directory.parent)
         where = str(directory / RECORD)
         document = parse_object(read_file(directory / RECORD, _RECORD_LIMIT), where=where)
@@ -89,9 +91,9 @@ class Artifact:
         )
 
     def verify(self) -> None:
-        """Raise :class:`VerificationError` if the image does not match its size and digest.
+        """Raise :class:`VerificationError` if the image does not match its size or digest.
 
-        Raises :class:`PathNotFoundError` if it is missing.
+        Raises :class:`PathNotFoundError` if the image is missing.
         """
         with open_regular(self.path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -103,19 +105,20 @@ class Artifact:
 
 
 def is_id(text: str) -> bool:
-    """Return whether *text* can name an artifact; see :func:`check_id`."""
+    """Return whether :func:`check_id` accepts *text* as the id of an artifact."""
+    # The id becomes a file name, so it must not lead out of the store.
     return bool(_ID.fullmatch(text)) and ".." not in text
 
 
 def check_id(text: str) -> str:
-    """Return *text* if it can name an artifact, and so a directory.
+    """Return *text* if it can be the id of an artifact, and so the name of a directory.
 
     Raises :class:`UnsafePathError` unless it matches ``[A-Za-z0-9][A-Za-z0-9._-]{0,127}`` and does
     not contain ``..``.
     """
     if not is_id(text):
         raise UnsafePathError(
-            f"{text[:160]!r} cannot name an artifact",
+            f"{text[:160]!r} cannot be the id of an artifact",
             hint="use up to 128 letters, digits, '.', '-' and '_', starting with a letter or digit",
         )
     return text

@@ -1,4 +1,4 @@
-"""Building an ext4 image from a container image."""
+"""Build an ext4 image from a container image."""
 
 from __future__ import annotations
 
@@ -65,13 +65,29 @@ def build_ext4(
 ) -> BuildResult:
     """Build the ext4 image *output* from *source* for *platform*, with *overlay* on top.
 
-    The same layers, options and overlay give the same bytes, however the image is stored: UUID and
-    hash seed are derived from them. *output* appears once it is complete and all layers are
+    UUID and hash seed are derived from the layers, *options* and *overlay*. Equal inputs therefore
+    produce an identical file, however the container image is stored.
     verified.
 
     Compressed layers are read once. They are read twice if *options* give a size in bytes or the
-    disk is nearly full, to raise :class:`NoSpaceError` before anything is written. Other errors are
-    those of :func:`~tarkit.artifacts.preflight.check_build` and of reading the image.
+    disk is nearly full, to raise :class:`NoSpaceError` before anything is written. Also raises the
+    errors of :func:`~tarkit.artifacts.preflight.check_build` and those of reading the image.
+
+    Parameters:
+
+    - *source*: an open source or the location of an image.
+    - *output*: the path of the ext4 image; an existing file is replaced.
+    - *options*: size, features and times of the filesystem.
+    - *platform*: the platform to select from an index; by default that of this machine.
+    - *overlay*: changes on top of the image.
+    - *on_progress*: a listener for events, as in a copy.
+
+    Returns the :class:`BuildResult`.
+
+    >>> from pathlib import Path
+    >>> result = tarkit.build_ext4("fixtures/hello.tar", Path("hello.ext4"))
+    >>> result.size == Path("hello.ext4").stat().st_size
+    True
     """
     options = options or Ext4Options()
     with opened(source) as image:
@@ -83,8 +99,10 @@ def build_ext4(
 def build_layers(
     layers: ImageLayers, output: Output, options: Ext4Options, overlay: Overlay | None
 ) -> BuildResult:
-    """Build an ext4 image as :func:`build_ext4` does, from open *layers* to an open *output*."""
+    """Build an ext4 image from open *layers* to an open *output*, as :func:`build_ext4` does."""
     preflight = check_layers(layers, output.directory.path / output.name, options)
+    if overlay is not None:
+        overlay.check()
     inputs = input_digest(layers, options, overlay)
     options = derived_options(options, inputs)
     with (
@@ -97,6 +115,7 @@ def build_layers(
             error.where = str(output.path)
             raise
         layers.tracker.begin_phase("hashing")
+        # Sync while the last part is hashed: neither keeps the other waiting.
         with flushing(pending.file, output.path):
             sha256 = digest.finish()
         pending.publish(output.name)
@@ -161,7 +180,7 @@ def _write(
 def _read_entries(
     layers: ImageLayers, data: BlockSink, options: Ext4Options, *, is_tight: bool
 ) -> list[Listing]:
-    """Return the entries of all layers; store or measure their data in *data* on the way.
+    """Return the entries of all layers, and store or measure their data in *data*.
 
     If *options* give a size, hidden data must not take space, so nothing is stored or reserved yet.
     If the disk *is_tight*, nothing is stored before it is known to fit.
@@ -186,11 +205,11 @@ def _require_room(
     data: BlockSink,
     wanted: Sequence[int],
 ) -> None:
-    """Raise :class:`NoSpaceError` unless *check* passes, at least with blocks of zeros as holes."""
+    """Raise :class:`NoSpaceError` unless *check* passes, if necessary with measured data."""
     try:
         check()
     except NoSpaceError:
-        # The check used upper bounds. Measure the rest, which means reading it, and try again.
+        # The check used upper bounds. Measure the remaining data by reading it, and retry.
         table = files.tree.table
         unmeasured = [row for row in wanted if table.place(row) not in data.sizes]
         if not unmeasured:

@@ -1,7 +1,7 @@
-"""Storing file data in an image, at the same blocks for any source and reading order.
+"""Store file data in an image, at the same blocks for any source and reading order.
 
-If layers can be read from the top, one pass stores their data, except files known to be hidden by
-layers read before. If not, or if the data may not fit, a first pass measures the data: blocks of
+If layers can be read from the top, one pass stores their data and skips files that a layer above
+is known to hide. If not, or if the data may not fit, a first pass measures the data: blocks of
 zeros become holes, so the size in the image depends on the content. Then the same blocks are
 reserved, and a second pass stores the data in any order.
 """
@@ -20,7 +20,7 @@ _BLOCK = 4096
 
 
 class Sizes:
-    """A sink that measures how many bytes of an image the data at each place needs."""
+    """A sink that measures how much space the data at each place takes up in an image."""
 
     def __init__(self) -> None:
         self._measured: dict[DataLocation, int] = {}
@@ -29,11 +29,11 @@ class Sizes:
         return place in self._measured
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """Measure a file; see :class:`tarkit.rootfs.passes.Sink`."""
+        """Measure the data of *member*, as a :class:`tarkit.rootfs.passes.Sink`."""
         self._measured[place] = data_size(chunks, member.size, regions_of(member))
 
     def get(self, place: DataLocation) -> int:
-        """Return the measured size of the data at *place*."""
+        """Return the measured size of the data at *place* in bytes."""
         return self._measured[place]
 
     def at_most(self, table: Table, rows: Iterable[int]) -> int:
@@ -65,7 +65,7 @@ class BlockSink:
         self._reserved[place] = self._writer.reserve(self.sizes.get(place))
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """Store a file; see :class:`tarkit.rootfs.passes.Sink`."""
+        """Store the data of *member*, as a :class:`tarkit.rootfs.passes.Sink`."""
         reserved = self._reserved.pop(place, None)
         regions = regions_of(member)
         if reserved is None:
@@ -77,7 +77,7 @@ class BlockSink:
     def settle(self, table: Table, wanted: Iterable[int]) -> Sequence[int]:
         """Discard data that is not of *wanted* rows; return the rows whose data is not stored yet.
 
-        Reserves blocks for measured data that has none.
+        Also reserves blocks for missing data that was measured.
         """
         missing = array("q")
         kept = bytearray(len(table))
@@ -85,6 +85,7 @@ class BlockSink:
             kept[row] = 1
             if _place(table, row) not in self.contents:
                 missing.append(row)
+        # Sorted, since the order of discards decides the order in which holes are reused.
         for place in self.contents.places():
             row = table.row_of(place)
             if not kept[row]:
@@ -100,7 +101,7 @@ class BlockSink:
         return missing
 
     def _delivery(self, place: DataLocation) -> tuple[bool, int, int]:
-        """Return the sort key of the usual order of delivery: from the top, the overlay last."""
+        """Return a sort key for the usual order of delivery: from the top, the overlay last."""
         return place.layer == self._overlay, -place.layer, place.offset
 
 

@@ -14,7 +14,7 @@ from tarkit.tar.epoch import source_date_epoch
 from tarkit.values import replace
 
 _FORMAT = 3
-"""Increase this whenever the same inputs give different bytes than before."""
+"""Increase this whenever the same inputs produce other bytes than before."""
 
 
 def input_digest(layers: ImageLayers, options: Ext4Options, overlay: Overlay | None) -> Digest:
@@ -35,9 +35,9 @@ def input_digest(layers: ImageLayers, options: Ext4Options, overlay: Overlay | N
 
 
 def derived_options(options: Ext4Options, inputs: Digest) -> Ext4Options:
-    """Return *options* with a seed derived from *inputs*.
+    """Return *options* with a seed derived from *inputs* and a timestamp.
 
-    If they have no timestamp, it becomes ``SOURCE_DATE_EPOCH``, or 0.
+    The timestamp defaults to ``SOURCE_DATE_EPOCH``, or to 0 if that is not set.
     """
     return replace(
         options,

@@ -1,4 +1,4 @@
-"""Translation of the merged tree of an image to nodes of an ext4 image."""
+"""Translate the merged tree of an image to the nodes of an ext4 image."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ _FORMATS = {
     MemberType.FIFO: stat.S_IFIFO,
 }
 
+# An attribute of an enumeration takes 0.1 µs, and there are two nodes for each inode.
+_FILE, _DIRECTORY, _SYMLINK = MemberType.FILE, MemberType.DIRECTORY, MemberType.SYMLINK
+
 
 class Translation:
     """Translates *tree* to ext4 nodes with *contents*; implements :class:`tarkit.ext4.node.Ext4Tree`.
 
-    ``dropped`` counts extended attributes that ext4 has no namespace for, ``lost`` inodes with
-    attributes that Linux cannot read; both are known once every node was created.
+    ``dropped`` counts the extended attributes for which ext4 has no namespace, ``lost`` the inodes
+    with attributes that Linux cannot read; both are known once every node has been created.
     """
 
     def __init__(self, tree: Tree, contents: Contents) -> None:
@@ -56,24 +59,22 @@ class Translation:
     def node(self, key: Value, /) -> ext4.Ext4Node:
         """See :class:`tarkit.ext4.node.Ext4Tree`."""
         row = key if isinstance(key, int) else key.row
-        _, (traits, size, mtime_ns, xattrs) = self._tree.table.facts(row)
-        kind = traits.type
-        # Linux shows every symbolic link with this mode.
-        mode = 0o777 if kind is MemberType.SYMLINK else traits.mode
-        made = ext4.Ext4Node(
-            mode=_FORMATS[kind] | mode, uid=traits.uid, gid=traits.gid, mtime=mtime_ns
-        )
+        table = self._tree.table
+        traits, size, mtime_ns, xattrs = table.facts(row)[1]
+        kind, mode, uid, gid = traits[:4]
+        made = ext4.Ext4Node(mode=_FORMATS[kind] | mode, uid=uid, gid=gid, mtime=mtime_ns)
         if xattrs:
-            self._add_xattrs(made, key, self._tree.table.nameless(row))
-        match kind:
-            case MemberType.FILE if size:
-                place = self._tree.table.place(row)
+            self._add_xattrs(made, key, table.nameless(row))
+        if kind is _FILE:
+            if size:
+                place = table.place(row)
                 # a sparse file without data has no place
                 made.contents = self._contents.get(place, size) if place else FileExtents(size, ())
-            case MemberType.SYMLINK:
-                made.target = traits.linkname
-            case MemberType.CHAR | MemberType.BLOCK:
-                made.major, made.minor = traits.devmajor, traits.devminor
+        elif kind is _SYMLINK:
+            made.mode = stat.S_IFLNK | 0o777  # as Linux shows every symbolic link
+            made.target = traits.linkname
+        elif kind is not _DIRECTORY:
+            made.major, made.minor = traits.devmajor, traits.devminor  # 0 but for devices
         return made
 
     def _add_xattrs(self, made: ext4.Ext4Node, key: Value, member: Member) -> None:

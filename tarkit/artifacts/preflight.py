@@ -1,4 +1,4 @@
-"""Checks that find problems of a build before it starts."""
+"""Checks that find the problems of a build before it starts."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Preflight:
 
     @property
     def is_tight(self) -> bool:
-        """Whether a build probably does not fit; it may, if upper layers hide lower files."""
+        """Whether the build will probably not fit; it may, if upper layers hide lower files."""
         return self.free_space < self.compressed_size
 
     def require(self, needed: int, where: object) -> None:
         """Raise :class:`NoSpaceError` if fewer than *needed* bytes are free."""
         if self.free_space < needed:
             raise NoSpaceError(
-                f"at least {needed} bytes are needed, and {self.free_space} are free",
+                f"at least {needed} bytes are needed, but only {self.free_space} are free",
                 where=str(where),
             )
 
@@ -51,6 +51,12 @@ def check_build(
     the directory of *output* does not exist, and :class:`RefusedError` if the directory is not
     writable or *output* is not a regular file. Raises :class:`NoSpaceError` if the disk has no room
     for the top layer as stored, or for the size to allocate.
+
+    The parameters are those of ``build_ext4``. Returns the :class:`Preflight`.
+
+    >>> from pathlib import Path
+    >>> tarkit.check_build("fixtures/hello.tar", Path("hello.ext4")).is_tight
+    False
     """
     with opened(source) as image:
         layers = ImageLayers.of(image, platform)
@@ -61,9 +67,9 @@ def check_build(
 
 
 def check_layers(layers: ImageLayers, output: Path, options: Ext4Options) -> Preflight:
-    """Check as :func:`check_build` does, with open *layers* and a path without symbolic links.
+    """Check open *layers* as :func:`check_build` does; *output* must not contain symbolic links.
 
-    Only the build finds out how much space the layers need, because some files hide others.
+    Only the build can determine the space for all layers, because some files hide others.
     """
     directory = output.parent
     if not directory.is_dir():

@@ -34,7 +34,7 @@ def default_root() -> Path:
 
 
 def fallback_roots() -> Iterator[Path]:
-    """Yield a directory in the user's cache, then one in the system's temporary directory."""
+    """Yield a directory in the user's cache and another in the system's temporary directory."""
     cache = os.environ.get("XDG_CACHE_HOME", "")
     home = os.environ.get("HOME", "")
     if cache.startswith("/"):  # the XDG specification says to ignore relative paths
@@ -61,15 +61,16 @@ def make_root(root: Path) -> Path:
 def open_root(root: Path) -> Directory:
     """Open the directory *root*.
 
-    Raises :class:`RefusedError` if the directory, or a symbolic link to it, belongs to a user other
+    Raises :class:`RefusedError` if the directory, or a symbolic link to it, belongs to another user
+    than the current one or root.
     than the current one and root.
     """
-    # In a shared directory such as /tmp, anybody can create this path.
+    # In a shared directory such as /tmp, anybody can create this path first.
     with os_errors(root):
         directory = Directory.open(root)
         link, status = root.lstat(), directory.status()
     is_ours = not hasattr(os, "getuid") or {link.st_uid, status.st_uid} <= {0, os.getuid()}
-    # If the path is no link, it must still be the open directory: another user could have swapped it.
+    # If the path is no link, it must still be the open directory: a user may have swapped it.
     if not is_ours or not (stat.S_ISLNK(link.st_mode) or os.path.samestat(link, status)):
         directory.close()
         raise RefusedError("the directory belongs to another user", where=str(root))

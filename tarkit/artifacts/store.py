@@ -1,4 +1,4 @@
-"""The artifact store: images by the digest of their inputs, each built only once."""
+"""The artifact store, which builds each image once and finds it by the digest of its inputs."""
 
 from __future__ import annotations
 
@@ -40,9 +40,15 @@ _LOCKS = ".locks"
 class ArtifactStore:
     """The artifacts in the directory *root*, shared by any number of processes.
 
-    ``root/ID/`` holds an artifact, ``image.ext4`` and ``artifact.json``. It appears by rename once
-    it is complete. ``root/.locks/ID`` is locked during its build; the lock ends with the process.
-    The next build removes the remains of a killed one.
+    ``root/ID/`` holds an artifact: ``image.ext4`` and ``artifact.json``. It appears by rename when
+    it is complete. ``root/.locks/ID`` is locked while the artifact is built, until the process
+    ends. If a build is killed, the next build removes its remains.
+
+    >>> from pathlib import Path
+    >>> store = tarkit.ArtifactStore.open(Path("store"))
+    >>> artifact = store.build_ext4("fixtures/hello.tar")
+    >>> artifact.path.exists()
+    True
     """
 
     def __init__(self, root: Path) -> None:
@@ -66,10 +72,10 @@ class ArtifactStore:
         """Build an artifact as :func:`~tarkit.artifacts.build.build_ext4` does, or reuse it.
 
         An existing artifact is reused if it has the same inputs and its image matches its digest.
-        The id is the digest of the inputs unless *artifact_id* is given; an artifact of that id
-        with other inputs is replaced. Waits if another process is building the same id.
+        The id is the digest of the inputs unless *artifact_id* is given. An artifact with that id
+        and other inputs is replaced. Waits while another process is building the same id.
 
-        Raises :class:`UnsafePathError` if the id is invalid, and the errors of building.
+        Raises :class:`UnsafePathError` if the id is invalid, and the errors of the build.
         """
         options = options or Ext4Options()
         if artifact_id is not None:
@@ -78,21 +84,21 @@ class ArtifactStore:
             layers = ImageLayers.of(image, platform, on_progress)
             inputs = input_digest(layers, options, overlay)
             artifact_id = artifact_id or inputs.hex
-            with open_root(self.root) as root, _locked(root, artifact_id, patience=math.inf):
-                # Under the lock, so that waiting processes reuse the artifact just built.
+            with open_root(self.root) as root, _locked(root, artifact_id, timeout=math.inf):
+                # Look under the lock, so that waiting processes reuse the artifact just built.
                 found = self._reusable(artifact_id, inputs)
                 return found or self._build(root, artifact_id, layers, options, overlay)
 
     def get(self, artifact_id: str) -> Artifact:
-        """Return the artifact with that id, verified, and update its time of last use.
+        """Verify and return the artifact with this id, and update its time of last use.
 
-        Raises :class:`PathNotFoundError` if there is none, :class:`VerificationError` if it was
+        Raises :class:`PathNotFoundError` if it does not exist, :class:`VerificationError` if it was
         changed, and :class:`UnsafePathError` if the id is invalid.
         """
         return self._used(self._verified(artifact_id))
 
     def directory(self, artifact_id: str) -> Path:
-        """Return the directory of the artifact with that id, which need not exist.
+        """Return the directory for the artifact with this id, which need not exist.
 
         Raises :class:`UnsafePathError` if the id is invalid.
         """
@@ -105,7 +111,7 @@ class ArtifactStore:
     def remove(self, artifact_id: str) -> None:
         """Remove an artifact; processes that have it open can still read it.
 
-        Raises :class:`PathNotFoundError` if there is none, and :class:`LockedError` if it is being
+        Raises :class:`PathNotFoundError` if it does not exist, and :class:`LockedError` if it is
         built.
         """
         directory = self.directory(artifact_id)
@@ -113,11 +119,11 @@ class ArtifactStore:
             raise PathNotFoundError("no such artifact", where=str(directory))
         with (
             open_root(self.root) as root,
-            _locked(root, artifact_id, patience=0),
+            _locked(root, artifact_id, timeout=0),
             staging_directory(root) as staging,
             os_errors(directory),
         ):
-            # One rename makes it disappear as a whole; leaving the staging directory deletes it.
+            # One rename removes it as a whole; leaving the staging directory then deletes it.
             root.move(artifact_id, staging, "removed")
 
     def gc(
@@ -129,9 +135,9 @@ class ArtifactStore:
     ) -> list[str]:
         """Remove artifacts and return their ids.
 
-        Keeps the *keep* most recently used artifacts, and removes those not used for *older_than*
-        seconds and the least recently used ones until the rest takes at most *limit* bytes on disk.
-        Always removes damaged artifacts; never removes artifacts being built, or other files.
+        Keeps the *keep* most recently used artifacts. Removes artifacts not used for *older_than*
+        seconds, and the least recently used until the others take at most *limit* bytes on disk.
+        Always removes damaged artifacts. Never removes artifacts being built, or other files.
         """
         now, total, removed = time.time(), 0, []
         self._sweep()
@@ -144,6 +150,7 @@ class ArtifactStore:
                 or (older_than is not None and now - _last_use(directory) > older_than)
                 or (limit is not None and total > limit)
             ):
+                # Skip artifacts in use, and those that another process has just removed.
                 with suppress(LockedError, NotFoundError):
                     self.remove(directory.name)
                     removed.append(directory.name)
@@ -155,8 +162,9 @@ class ArtifactStore:
         with open_root(self.root) as root, staging_directory(root), os_errors(self.root):
             with root.ensure(_LOCKS) as locks:
                 names = locks.names()
+            # Another process may be building; its lock stays, so do not wait for it.
             for name in names:
-                with suppress(RefusedError), _locked(root, name, patience=0):
+                with suppress(RefusedError), _locked(root, name, timeout=0):
                     pass
 
     def _reusable(self, artifact_id: str, inputs: Digest) -> Artifact | None:
@@ -194,6 +202,7 @@ class ArtifactStore:
             output = Output(new, IMAGE, path / IMAGE)
             artifact = Artifact.of(path, build_layers(layers, output, options, overlay))
             write_file(new, RECORD, artifact.record())
+            # Two renames, since a rename cannot replace a directory that is not empty.
             if root.lookup(artifact_id) is not None:
                 root.move(artifact_id, staging, "old")
             staging.publish("new", root, artifact_id, expected=new.status())
@@ -206,15 +215,15 @@ class ArtifactStore:
 
 
 @contextmanager
-def _locked(root: Directory, artifact_id: str, *, patience: float) -> Iterator[None]:
+def _locked(root: Directory, artifact_id: str, *, timeout: float) -> Iterator[None]:
     with os_errors(root.path / _LOCKS):
         locks = root.ensure(_LOCKS)
-    with locks, locked_name(locks, artifact_id, patience):
+    with locks, locked_name(locks, artifact_id, timeout):
         yield
 
 
 def _is_artifact(path: Path) -> bool:
-    """Return whether *path* is an artifact, possibly damaged, and no unrelated file."""
+    """Return whether *path* is an artifact, possibly damaged, rather than an unrelated file."""
     return is_id(path.name) and any((path / name).is_file() for name in (IMAGE, RECORD))
 
 
@@ -226,7 +235,7 @@ def _read(directory: Path) -> Artifact | None:
 
 
 def _last_use(directory: Path) -> float:
-    # The record's modification time: access times are often disabled.
+    # Use the record's modification time, because access times are often disabled.
     try:
         return (directory / RECORD).stat().st_mtime
     except OSError:
@@ -234,7 +243,7 @@ def _last_use(directory: Path) -> float:
 
 
 def _allocated(directory: Path) -> int:
-    """Return the bytes that *directory* takes on disk, without holes."""
+    """Return the disk space of the image in *directory* in bytes, not counting holes."""
     try:
         status = (directory / IMAGE).stat()
     except OSError:

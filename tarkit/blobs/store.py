@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from tarkit.errors import BlobNotFoundError, MalformedError
+from tarkit.errors import BlobNotFoundError
 from tarkit.image.digest import Digest, blob_name
-from tarkit.streams.files import open_regular, require_inside
-from tarkit.streams.os_errors import from_os_error
-
-_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+from tarkit.streams.files import find_regular, open_regular
 
 
 class BlobStore:
-    """Reads the blobs in ``root/blobs``; :class:`tarkit.blobs.writing.BlobWriter` writes them.
+    """Reads the blobs in ``root/blobs``; use :class:`tarkit.blobs.writing.BlobWriter` to write.
 
-    Unless *follow_links* is true, accessing a blob that is a link out of the store raises
+    Unless *follow_links* is true, access to a blob through a link out of the store raises
     :class:`UnsafePathError` with *hint*.
     """
 
@@ -36,7 +31,7 @@ class BlobStore:
     def size(self, digest: Digest) -> int | None:
         """Return the blob's size in bytes, or None if it is missing.
 
-        Raises the same errors as :meth:`open` otherwise.
+        Raises the errors of :meth:`open` if the blob exists but cannot be opened.
         """
         status = self._status(digest)
         return None if status is None else status.st_size
@@ -44,28 +39,18 @@ class BlobStore:
     def open(self, digest: Digest) -> BinaryIO:
         """Open the blob; the caller must verify it.
 
-        Raises :class:`BlobNotFoundError` if it is missing, :class:`UnsafePathError` for a link out
-        of the store, and :class:`MalformedError` for anything but a regular file.
+        Raises :class:`BlobNotFoundError` if it is missing, :class:`UnsafePathError` if it is a link
+        out of the store, and :class:`MalformedError` if it is not a regular file.
         """
         if self._status(digest) is None:
             raise BlobNotFoundError(f"blob {digest} is missing", where=str(self.root))
         return open_regular(self.path(digest))
 
     def _status(self, digest: Digest) -> os.stat_result | None:
-        """Return the blob's status, or None if it is missing; check that it is safe to open."""
-        path = self.path(digest)
-        try:
-            status = path.stat()
-        except OSError as error:
-            if error.errno in _MISSING:
-                return None
-            raise from_os_error(error, path) from error
-        # After stat(), so that a missing blob is not reported as a link out of the store.
-        if not self._follow_links:
-            require_inside(path, self.root, hint=self._hint)
-        if not stat.S_ISREG(status.st_mode):  # opening a device or FIFO may block or act on it
-            raise MalformedError("the blob is not a regular file", where=str(path))
-        return status
+        """Check that the blob is safe to open and return its status, or None if it is missing."""
+        return find_regular(
+            self.path(digest), self.root, follow_links=self._follow_links, hint=self._hint
+        )
 
     def digests(self) -> Iterator[Digest]:
         """Yield the digests of all blobs in order; skip files not named after a digest."""

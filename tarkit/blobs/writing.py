@@ -1,4 +1,4 @@
-"""Write blobs: each becomes visible once complete and verified, and never outside its store."""
+"""Write blobs, which become visible when complete and verified, and never leave their store."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _BLOBS = "blobs"
 class BlobWriter(Closeable):
     """Writes blobs to ``blobs/<algorithm>/<hex>`` in the open directory *root*; close it after use.
 
-    Safe to use from several threads. It never writes through a link out of *root*: a hostile
-    layout could otherwise make a copy write elsewhere.
+    Thread-safe. It never writes through a link out of *root*, or a hostile layout could make a copy
+    write elsewhere.
     """
 
     def __init__(self, root: Directory) -> None:
@@ -57,9 +57,9 @@ class BlobWriter(Closeable):
         return sorted(digest for pair in pairs if (digest := Digest.from_parts(*pair)))
 
     def put(self, blob: VerifyingReader) -> None:
-        """Store *blob* under its digest, or nothing if reading it fails.
+        """Store *blob* under its digest; store nothing if reading it fails.
 
-        The data is synced to disk, but the directory entry is not: see :meth:`sync`.
+        The data is synced to disk, but its directory entry is not until :meth:`sync` is called.
         """
         with os_errors(self._root.path):
             directory = self._directory(blob.algorithm)
@@ -67,6 +67,7 @@ class BlobWriter(Closeable):
             for chunk in chunks_of(blob):
                 with os_errors(self._root.path):
                     pending.file.write(chunk)
+            # The digest is available only if the blob passed its checks.
             pending.publish(blob.digest.hex, durable=False)
 
     def begin(self) -> PendingFile:
@@ -79,7 +80,7 @@ class BlobWriter(Closeable):
         return PendingFile(directory, read_back=True)
 
     def adopt(self, other: BlobWriter, digests: Iterable[Digest] | None = None) -> None:
-        """Move *digests*, by default every blob, from *other* here; then sync.
+        """Move *digests*, by default every blob, from *other* to this store; sync.
 
         *other* must be on the same filesystem.
         """
@@ -121,6 +122,7 @@ class BlobWriter(Closeable):
 
     def _open(self, parent: Directory, name: str, path: str) -> Directory:
         if path not in self._opened:
+            # An existing directory may be a link that stays inside, as in some layouts.
             exists = parent.lookup(name) is not None
             directory = self._root.open_inside(path) if exists else parent.make(name)
             self._opened[path] = self._stack.enter_context(directory)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from tarkit.cache import facts
 from tarkit.cache.cache import Cache
 from tarkit.cache.chains import Link, chain_values, indexes_of, layer_chain
 from tarkit.cache.facts import RefKind, text_of
 from tarkit.cache.ledger import with_options
+from tarkit.cache.loading import check
 from tarkit.cache.options import DescHandlers, RefOptions
 from tarkit.errors import (
     BlobNotFoundError,
@@ -24,9 +25,6 @@ from tarkit.store.record import Record, Value
 from tarkit.store.records import Hold
 from tarkit.values import replace
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 def get_by_blob(
     cache: Cache, descriptor: Descriptor, parent: Record | None, options: RefOptions
@@ -37,48 +35,74 @@ def get_by_blob(
     an existing ref with the same chain of layers, if there is one.
     """
     diff_id = diff_id_of(descriptor)
-    handlers = options.handlers
-    if descriptor.digest not in handlers and cache.store.content.size(descriptor.digest) is None:
+    known = cache.store.content.size(descriptor.digest) is not None
+    if not known and descriptor.digest not in options.handlers:
         raise NeedsRemoteProviderError([descriptor.digest])
-    values = _values(descriptor, diff_id, options)
-    chain: Mapping[str, str] = {}
     if parent is not None:
-        cache.finalize(parent, handlers)
+        cache.finalize(parent, options.handlers)
         parent = cache.ledger.find(parent.id)
-        chain = parent.values  # type: ignore[assignment]
-        if not chain.get(facts.CHAIN) or not chain.get(facts.BLOB_CHAIN):
+    ids = _chain_on(parent, descriptor.digest, diff_id)
+    with cache.ledger.change():
+        found = _with_same_blobs(cache, ids, options)
+        return found or _create(cache, descriptor, diff_id, ids, parent, options)
+
+
+def _chain_on(parent: Record | None, digest: Digest, diff_id: Digest) -> dict[str, str]:
+    """Return the IDs of the chain with a layer on top of *parent*."""
+    chain, blob_chain = "", ""
+    if parent is not None:
+        chain, blob_chain = (text_of(parent, key) for key in (facts.CHAIN, facts.BLOB_CHAIN))
+        if not chain or not blob_chain:
             raise RefusedError(f"the ref {parent.id} has no blobs, so it has no chain ID")
-    ids = {
-        facts.CHAIN: facts.chained(chain.get(facts.CHAIN, ""), [str(diff_id)]),
-        facts.BLOB_CHAIN: facts.chained(
-            chain.get(facts.BLOB_CHAIN, ""),
-            [facts.chained(str(descriptor.digest), [str(diff_id)])],
-        ),
+    blob = facts.chained(str(digest), [str(diff_id)])
+    return {
+        facts.CHAIN: facts.chained(chain, [str(diff_id)]),
+        facts.BLOB_CHAIN: facts.chained(blob_chain, [blob]),
     }
-    with cache.ledger.change() as change:
-        for record in cache.ledger.records.find(facts.blob_chain_index(ids[facts.BLOB_CHAIN])):
-            with suppress(NotFoundError):
-                found, hold = cache.ledger.get(record.id, use=options.update_last_used)
-                change.put(with_options(found, options))
-                return hold
-        twins = cache.ledger.records.find(facts.chain_index(ids[facts.CHAIN]))
-        values[facts.SNAPSHOT] = (
-            text_of(twins[0], facts.SNAPSHOT) or twins[0].id if twins else ids[facts.CHAIN]
-        )
-        contents = {str(descriptor.digest)} | cache.variants(diff_id)
-        if twins:  # it may have a layer of its own
-            values[facts.LAYER] = text_of(twins[0], facts.LAYER) or None
-            contents |= {item for item in twins[0].contents if item.startswith("layer:")}
-        _, hold = cache.ledger.create(
-            RefKind.BASE_LAYER if parent is None else RefKind.LAYER,
-            options,
-            parents=(parent.id,) if parent is not None else (),
-            values={key: value for key, value in {**values, **ids}.items() if value is not None},
-            indexes=indexes_of(ids, str(diff_id)),
-            contents=frozenset(contents),
-            use=options.update_last_used,
-        )
-        return hold
+
+
+def _with_same_blobs(cache: Cache, ids: Mapping[str, str], options: RefOptions) -> Hold | None:
+    """Return a reference to an existing ref with the same chain of blobs, if there is one."""
+    index = facts.blob_chain_index(ids[facts.BLOB_CHAIN])
+    for record in cache.ledger.records.find(index):
+        check(cache, record.id)
+        with suppress(NotFoundError), cache.ledger.change() as change:
+            found, hold = cache.ledger.get(record.id, use=options.update_last_used)
+            updated = with_options(found, options)
+            if updated != found:
+                change.put(updated)
+            return hold
+    return None
+
+
+def _create(
+    cache: Cache,
+    descriptor: Descriptor,
+    diff_id: Digest,
+    ids: dict[str, str],
+    parent: Record | None,
+    options: RefOptions,
+) -> Hold:
+    """Create a ref; it shares the data of one with the same layers, if there is one."""
+    values = {**_values(descriptor, diff_id, options), **ids, facts.SNAPSHOT: ids[facts.CHAIN]}
+    contents = {str(descriptor.digest)} | cache.variants(diff_id)
+    twins = cache.ledger.records.find(facts.chain_index(ids[facts.CHAIN]))
+    if twins:
+        twin = twins[0]
+        values[facts.SNAPSHOT] = text_of(twin, facts.SNAPSHOT) or twin.id
+        if text_of(twin, facts.LAYER):  # it has a layer of its own
+            values[facts.LAYER] = text_of(twin, facts.LAYER)
+            contents |= {item for item in twin.contents if item.startswith("layer:")}
+    _, hold = cache.ledger.create(
+        RefKind.BASE_LAYER if parent is None else RefKind.LAYER,
+        options,
+        parents=(parent.id,) if parent is not None else (),
+        values=values,
+        indexes=indexes_of(ids, str(diff_id)),
+        contents=frozenset(contents),
+        use=options.update_last_used,
+    )
+    return hold
 
 
 def set_blob(cache: Cache, record: Record, descriptor: Descriptor) -> None:
@@ -93,10 +117,11 @@ def set_blob(cache: Cache, record: Record, descriptor: Descriptor) -> None:
         change.put(_with_chain(cache, replace(current, values=values), items))
 
 
-def keep_variant(cache: Cache, diff_id: Digest, digest: Digest) -> None:
-    """Let all refs with the layer *diff_id* keep *digest*, another blob of it."""
+def keep_variant(cache: Cache, diff_id: Digest, digest: Digest, top: str) -> None:
+    """Let all refs with the layer *diff_id*, and the ref *top*, keep *digest*, another blob of it."""
     with cache.ledger.change() as change:
-        for record in cache.ledger.records.find(facts.diff_index(str(diff_id))):
+        same = cache.ledger.records.find(facts.diff_index(str(diff_id)))
+        for record in (*same, cache.ledger.find(top)):
             if str(digest) not in record.contents:
                 change.put(replace(record, contents=record.contents | {str(digest)}))
 

@@ -75,7 +75,7 @@ class RefImage:
         if record is not None:
             self._cache.snapshots.layer(record, self._handlers)
         found = store.layers.find(diff_id)
-        return StoredPlainLayer(store, found) if found is not None else None
+        return StoredPlainLayer(store, layer.digest, found) if found is not None else None
 
     def _layer(self, link: Link) -> tuple[Descriptor, Digest]:
         """Return the stored form and the diff ID of a layer; a lazy one is fetched when it is read."""

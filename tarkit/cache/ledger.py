@@ -74,8 +74,10 @@ class Ledger:
             finally:
                 self._depth -= 1
             dropped, self._dropped = (self._dropped, []) if first else ([], self._dropped)
-        for record in dropped:
-            self._drop(record)
+        if dropped:  # after the commit, so that no record can miss its data
+            with self.records.transaction():
+                for record in dropped:
+                    self._drop(record)
 
     # queries, inside a transaction or not
 

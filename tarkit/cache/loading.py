@@ -11,8 +11,8 @@ from tarkit.store.record import Record
 def check(cache: Cache, ref_id: str) -> None:
     """Check the ref *ref_id* and all that it stands on; remove those that are broken.
 
-    A committed ref whose mutable ref is gone is finalized. Whoever asks for a removed ref then gets
-    :class:`~tarkit.errors.NotFoundError`.
+    A committed ref whose mutable ref is gone is finalized. Asking for a removed ref then
+    raises :class:`~tarkit.errors.NotFoundError`.
     """
     record = cache.ledger.records.get(ref_id)
     if record is None:

@@ -35,7 +35,15 @@ class CacheManager(Closeable):
     Several processes may have managers of the same store. Closing a manager releases its refs.
     *open_location* opens the locations that are stored with lazy refs, for example
     :func:`tarkit.open_source`, with credentials if necessary. *clock* returns the time in seconds since
-    the epoch. *identity_mapping* is for whoever runs processes in mounts.
+    the epoch. *identity_mapping* is for programs that run processes in mounts.
+
+    >>> with tarkit.CacheManager.open("store") as manager:
+    ...     with manager.new() as active:
+    ...         active.files.write("/motd", b"hello")
+    ...         base = active.commit()
+    ...     merged = manager.merge([base, manager.new().commit()])
+    ...     merged.files.read_text("/motd")
+    'hello'
     """
 
     def __init__(
@@ -70,7 +78,7 @@ class CacheManager(Closeable):
 
     @property
     def identity_mapping(self) -> IdentityMapping:
-        """The mapping between users of containers and of the machine, for whoever runs processes."""
+        """The mapping between users of containers and of the machine, for programs that run processes."""
         return self._cache.identity_mapping
 
     def new(self, parent: ImmutableRef | None = None, options: RefOptions = DEFAULTS) -> MutableRef:
@@ -80,14 +88,13 @@ class CacheManager(Closeable):
         and the errors of extracting them.
         """
         cache = self._cache
-        if parent is None:
-            kind, parents, handlers = RefKind.BASE_LAYER, (), options.handlers
-        else:
+        kind, parents, handlers = RefKind.BASE_LAYER, list[str](), options.handlers
+        if parent is not None:
             handlers = {**parent.handlers, **options.handlers}
             parent.finalize()
             cache.snapshots.extract(parent.record, handlers)
-            kind, parents = RefKind.LAYER, (parent.id,)
-        _, hold = cache.ledger.create(kind, options, parents=parents, mutable=True)
+            kind, parents = RefKind.LAYER, [parent.id]
+        _, hold = cache.ledger.create(kind, options, parents=tuple(parents), mutable=True)
         return MutableRef(cache, hold, handlers)
 
     def get(self, ref_id: str, options: RefOptions = DEFAULTS) -> ImmutableRef:
@@ -186,10 +193,10 @@ class CacheManager(Closeable):
         *,
         check: ExternalRefCheckerFactory | None = None,
     ) -> Plan:
-        """Return what :meth:`prune` would do, with a reason for each ref."""
+        """Return the plan that :meth:`prune` carries out: a decision and a reason for each ref."""
         if policies is None:
             policies = default_policies(DiskSpace.of(self.store.root))
-        # only what is removed whatever it is needs no check
+        # a policy that removes everything needs no check
         needed = any(not policy.all or policy.filters for policy in policies)
         checker = check() if check is not None and needed else None
         return plan(self._cache, policies, checker)

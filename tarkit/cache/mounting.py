@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tarkit.cache import facts
@@ -13,9 +13,11 @@ from tarkit.cache.chains import layer_chain
 from tarkit.cache.facts import text_of
 from tarkit.cache.options import DescHandlers
 from tarkit.errors import LockedError
-from tarkit.rootfs.mounts.mounts import Mounts
+from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.mounts.mounts import MountedDirectory, Mounts
 from tarkit.rootfs.writable.filesystem import WritableFileSystem
 from tarkit.store.record import Record
+from tarkit.streams.os_errors import os_errors
 
 DIRECTORY = "mounts"
 
@@ -24,11 +26,8 @@ DIRECTORY = "mounts"
 def mount_immutable(cache: Cache, record: Record, handlers: DescHandlers) -> Iterator[Path]:
     """Provide an immutable ref as a directory for the block; changes are refused or lost."""
     key = _key(cache, record, handlers)
-    with (
-        cache.snapshots.files(record, handlers) as files,
-        _mounts(cache).mount(files, key) as mounted,
-    ):
-        yield mounted.path
+    with cache.snapshots.files(record, handlers) as files, ExitStack() as stack:
+        yield _mount(cache, files, key, stack, writable=False).path
 
 
 @contextmanager
@@ -45,14 +44,23 @@ def mount_mutable(
     if not files.is_changed and record.parents:
         parent = cache.ledger.find(record.parents[0])
     key = _key(cache, parent, handlers) if parent is not None else None
-    with _mounts(cache).mount(files, key, writable=writable) as mounted:
+    with ExitStack() as stack:
+        mounted = _mount(cache, files, key, stack, writable=writable)
         yield mounted.path
         if writable:
             mounted.capture(files)
 
 
+def _mount(
+    cache: Cache, files: FileSystem, key: str | None, stack: ExitStack, *, writable: bool
+) -> MountedDirectory:
+    """Mount *files* until *stack* is closed; only errors of mounting are translated."""
+    with os_errors(cache.store.root / DIRECTORY):
+        return stack.enter_context(_mounts(cache).mount(files, key, writable=writable))
+
+
 def discard_unneeded(cache: Cache) -> None:
-    """Remove what killed processes left, and the unpacked directories of refs that are gone."""
+    """Remove the mounts of killed processes, and the unpacked directories of refs that are gone."""
     if (cache.store.root / DIRECTORY).is_dir():
         mounts = _mounts(cache)
         mounts.sweep()

@@ -18,6 +18,7 @@ def open_ref(store: Store, ref_id: str, open_location: OpenLocation | None) -> S
     An idle mutable ref is committed. Raises :class:`~tarkit.errors.LockedError` if it is in use.
     """
     cache = Cache(store, open_location=open_location)
+    store.close_with(cache)
     try:
         if not store.writable:
             return RefImage(cache, cache.ledger.find(ref_id), {})

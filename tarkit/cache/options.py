@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import field
 from datetime import datetime
 from typing import BinaryIO, Protocol, TypeAlias
 
 from tarkit.cache.facts import CachePolicy, RecordType
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
+from tarkit.progress import Progress
 from tarkit.protocols import ResumingSource
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 
 class BlobProvider(Protocol):
@@ -26,11 +28,17 @@ class DescHandler:
     """The origin of one blob: an open *provider*, or a *location* such as ``docker://alpine``, or both.
 
     The location is stored with the ref, without credentials, so that later processes need no handler.
+    *on_progress* is called while the blob is fetched.
+
+    >>> handler = tarkit.DescHandler(location="docker://registry.example/app:1")
+    >>> handler.location
+    'docker://registry.example/app:1'
     """
 
     provider: BlobProvider | None = None
     location: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
+    on_progress: Callable[[Progress], None] | None = None
 
     def open(self, descriptor: Descriptor, offset: int) -> BinaryIO:
         """Open the blob from *offset* on."""
@@ -60,6 +68,11 @@ class RefOptions:
     - ``layer_type``: the media type that exporters should prefer for the layer.
     - ``update_last_used``: false if this use does not count.
     - ``handlers``: the origins of blobs that are not in the store.
+
+    >>> options = tarkit.RefOptions("base image", policy=tarkit.CachePolicy.RETAIN)
+    >>> with tarkit.CacheManager.open("store") as manager:
+    ...     manager.new(options=options).description
+    'base image'
     """
 
     description: str = ""

@@ -1,4 +1,4 @@
-"""Policies of prune: what may go, and how much may stay."""
+"""Policies of prune: the refs that may go, and the bytes that may stay."""
 
 from __future__ import annotations
 
@@ -27,6 +27,10 @@ class PrunePolicy:
     - ``min_free``: refs go until that much of the disk is free.
 
     Without a limit all refs go that may.
+
+    >>> with tarkit.CacheManager.open("store") as manager:
+    ...     manager.prune([tarkit.PrunePolicy(keep_duration=3600, max_used=10**9)])
+    []
     """
 
     filters: Sequence[str] = ()
@@ -73,8 +77,8 @@ def keep_bytes(total: int, disk: DiskSpace, policy: PrunePolicy) -> int:
 def default_policies(disk: DiskSpace) -> list[PrunePolicy]:
     """Return the four steps of BuildKit's default.
 
-    First go sources and cache mounts that were not used for two days, beyond 512 MB; then whatever
-    was not used for 60 days; then other refs; and last also internal ones, the last three until the
+    First go sources and cache mounts that were not used for two days, beyond 512 MB; then all refs that
+    were not used for 60 days; then other refs; and last also internal ones, the last three until the
     caps are met: at most 80 % of the disk or 100 GB, with 20 % free, but 10 % or 10 GB always stay.
     """
     reserved = min(_percent(disk, 10), 10 * _GB)

@@ -13,10 +13,12 @@ from tarkit.cache.options import DescHandler, DescHandlers
 from tarkit.errors import NeedsRemoteProviderError
 from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
+from tarkit.progress import Event, ProgressTracker
 from tarkit.protocols import Source
 from tarkit.store.record import Record
 from tarkit.store.store import Store
 from tarkit.streams.closeable import Closeable
+from tarkit.values import replace
 
 OpenLocation = Callable[[str], AbstractContextManager[Source]]
 """Opens the image at a location, as :func:`tarkit.open_source` does."""
@@ -43,7 +45,9 @@ class Providers(Closeable):
             return given
         location = given.location if given is not None else ""
         location = location or text_of(record, facts.LOCATION)
-        return DescHandler(None, location) if location and self._open_location else None
+        if not location or self._open_location is None:
+            return None
+        return replace(given or DescHandler(), location=location)
 
     def fetch(self, record: Record, handlers: DescHandlers) -> None:
         """Store the blob of a record unless it is present.
@@ -56,15 +60,19 @@ class Providers(Closeable):
         handler = self.handler(record, handlers)
         if handler is None:
             raise NeedsRemoteProviderError([descriptor.digest], where=record.id)
+        tracker = ProgressTracker(handler.on_progress)
+        tracker.expect(descriptor)
+        tracker.tell(Event.STARTED, descriptor)
         self._store.content.fetch(
             descriptor.digest,
             descriptor.size,
-            lambda offset: self.open(handler, descriptor, offset),
+            lambda offset: tracker.watch(self.open(handler, descriptor, offset), descriptor),
         )
+        tracker.done(Event.FINISHED, descriptor)
 
     def open(self, handler: DescHandler, descriptor: Descriptor, offset: int = 0) -> BinaryIO:
         """Open a blob where *handler* says, from *offset* on, unverified."""
-        opened = DescHandler(handler.provider or self._open(handler.location))
+        opened = replace(handler, provider=handler.provider or self._open(handler.location))
         return opened.open(descriptor, offset)
 
     def close(self) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import field
 
 from tarkit.cache import facts
 from tarkit.cache.cache import Cache
@@ -17,8 +18,9 @@ from tarkit.cache.filters import Filter
 from tarkit.cache.policies import DiskSpace, PrunePolicy, keep_bytes
 from tarkit.cache.usage import ExternalRefChecker, Usage, UsageInfo, type_of
 from tarkit.store.record import Record
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
+_BATCH = 100  # refs in one transaction, which other processes wait for
 _PROTECTED = (RecordType.INTERNAL, RecordType.FRONTEND)
 
 
@@ -50,9 +52,14 @@ def plan(
     *,
     disk: DiskSpace | None = None,
     besides: int = 0,
+    without: Collection[str] = (),
 ) -> Plan:
-    """Decide which refs go. *besides* is the size of other content that counts as used, in bytes."""
-    usage = Usage.read(cache, checker)
+    """Decide which refs go.
+
+    *besides* is the size of other content that counts as used, in bytes; layers with the keys
+    *without* do not count.
+    """
+    usage = Usage.read(cache, checker, without=without)
     disk = disk or DiskSpace.of(cache.store.root)
     work = _Work(usage, cache.ledger.clock(), disk, besides)
     for number, policy in enumerate(policies, 1):
@@ -62,11 +69,12 @@ def plan(
 
 def execute(cache: Cache, planned: Plan) -> list[UsageInfo]:
     """Remove the refs of a plan that are still not in use; return them."""
-    gone = []
-    for info in planned.victims:
+    gone: list[UsageInfo] = []
+    victims = planned.victims
+    for start in range(0, len(victims), _BATCH):
         with cache.ledger.change():
-            if _remove(cache, info.id):
-                gone.append(info)
+            batch = victims[start : start + _BATCH]
+            gone += [info for info in batch if _remove(cache, info.id)]
     return gone
 
 
@@ -174,7 +182,7 @@ class _Order:
         self._counts = _ranks(number_of(record, facts.COUNT) for record in listed)
 
     def key(self, record: Record) -> tuple[float, float, str]:
-        """Return what orders records, with the ID at the end."""
+        """Return the key for sorting records, with the ID at its end."""
         used, count = number_of(record, facts.USED), number_of(record, facts.COUNT)
         return self._times[used] + self._counts[count], number_of(record, facts.CREATED), record.id
 

@@ -22,7 +22,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import Compression
 from tarkit.protocols import PlainLayer
-from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.image_files import ImageFiles
 from tarkit.rootfs.writable.filesystem import WritableFileSystem
 from tarkit.store.record import Record
 from tarkit.store.records import Hold
@@ -96,9 +96,16 @@ class Ref(RefMetadata):
 
 
 class ImmutableRef(Ref):
-    """A result that never changes. It is a :class:`~tarkit.protocols.Source`, too: an image."""
+    """A result that never changes. It is a :class:`~tarkit.protocols.Source`, too: an image.
 
-    _files: FileSystem | None = None
+    >>> with tarkit.CacheManager.open("store") as manager, manager.new().commit() as ref:
+    ...     with tarkit.open_writer("oci:layout") as writer:
+    ...         result = tarkit.copy_image(ref, writer.destination("empty"))
+    ...     ref.file_list()
+    []
+    """
+
+    _files: ImageFiles | None = None
 
     def clone(self) -> ImmutableRef:
         """Return another reference to the same result; it does not count as a use."""
@@ -136,7 +143,7 @@ class ImmutableRef(Ref):
         return self._cache.size(self.record)
 
     @property
-    def files(self) -> FileSystem:
+    def files(self) -> ImageFiles:
         """The root filesystem, open until the ref is released; raises as :meth:`extract`."""
         with self._lock:
             record = self._current()
@@ -244,7 +251,14 @@ class ImmutableRef(Ref):
 
 
 class MutableRef(Ref):
-    """A result in the making, with one user at a time."""
+    """A result in the making, with one user at a time.
+
+    >>> with tarkit.CacheManager.open("store") as manager, manager.new() as active:
+    ...     active.files.mkdir("/etc")
+    ...     active.files.write("/etc/motd", b"hello")
+    ...     active.commit().file_list()
+    ['etc', 'etc/motd']
+    """
 
     _spent = False
 
@@ -272,32 +286,31 @@ class MutableRef(Ref):
         """
         with self._lock:
             record = self._current()
-            values, contents = self._staged(record)
+            staged = self._staged(record)
             with self._ledger.change() as change:
-                if values:
-                    change.put(
-                        replace(self.record, values={**record.values, **values}, contents=contents)
-                    )
+                if staged is not None:
+                    change.put(staged)
                 _, hold = self._ledger.commit(self._hold)
             self._released = True
             self._cache.closed(self)
             return ImmutableRef(self._cache, hold, self._handlers)
 
-    def _staged(self, record: Record) -> tuple[dict[str, bool], frozenset[str]]:
+    def _staged(self, record: Record) -> Record | None:
+        """Put the staged changes on the disk; return the record with them, or None without changes."""
         needed = self._cache.snapshots.sync(record)
         if needed is None:
-            return {}, record.contents
-        return {facts.STAGED: True}, frozenset(f"layer:{diff_id}" for diff_id in needed)
+            return None
+        values = {**record.values, facts.STAGED: True}
+        contents = frozenset(self._cache.snapshots.item(diff_id) for diff_id in needed)
+        return replace(record, values=values, contents=contents)
 
     def _end(self) -> None:
         record = self._ledger.records.get(self.id)
         if record is not None:
-            values, contents = self._staged(record)
-            if values and self.policy is facts.CachePolicy.RETAIN:
+            staged = self._staged(record)
+            if staged is not None and self.policy is facts.CachePolicy.RETAIN:
                 with self._ledger.change() as change:
-                    change.put(
-                        replace(record, values={**record.values, **values}, contents=contents)
-                    )
+                    change.put(staged)
             self._cache.snapshots.settle(record)
         super()._end()
 

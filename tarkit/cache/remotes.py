@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice, product
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from tarkit.cache import blobs, facts
 from tarkit.cache.cache import Cache
@@ -17,6 +17,7 @@ from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression, Family
+from tarkit.store.layers import StoredLayer
 from tarkit.store.record import Record
 from tarkit.streams.codecs import SNIFF_SIZE, compress, detect
 from tarkit.streams.verify import VerifyingReader
@@ -58,7 +59,8 @@ def get_remotes(
 ) -> list[Remote]:
     """Return the remotes of *record*; see :meth:`tarkit.cache.refs.ImmutableRef.get_remotes`."""
     wanted = compression or Compression.GZIP
-    chain = _Chain(cache, handlers, wanted, create=create, force=force and compression is not None)
+    forced = force and compression is not None
+    chain = _Chain(cache, record.id, handlers, wanted, create=create, force=forced)
     links = layer_chain(record, cache.ledger.find)
     layers = [chain.blob(link) for link in links]
     if create:
@@ -72,12 +74,20 @@ def get_remotes(
     return [main, *(each for each in variants if each.descriptors != main.descriptors)]
 
 
+class _Layer(NamedTuple):
+    """A layer by its diff ID; ``key`` returns the key of its plain tar, made now if necessary."""
+
+    diff_id: Digest
+    key: Callable[[], str]
+
+
 class _Chain:
     """Finds or makes the blob of each layer of a chain, from the lowest on."""
 
     def __init__(
         self,
         cache: Cache,
+        top: str,
         handlers: DescHandlers,
         wanted: Compression,
         *,
@@ -85,6 +95,7 @@ class _Chain:
         force: bool,
     ) -> None:
         self._cache = cache
+        self._top = top
         self._handlers = handlers
         self._wanted = wanted
         self._create = create
@@ -93,6 +104,9 @@ class _Chain:
     def blob(self, link: Link) -> Descriptor:
         """Return the descriptor of the blob of a layer."""
         record = self._cache.ledger.find(link.record.id)
+        rewritten = self._rewritten(link, record)
+        if rewritten is not None:
+            return self._variant(_of(rewritten), media_types.OCI_LAYER)
         descriptor = descriptor_of(record)
         diff_id = digest_of(record, facts.DIFF_ID)
         if descriptor is not None and diff_id is not None:
@@ -101,33 +115,51 @@ class _Chain:
                 or media_types.layer_compression(descriptor.media_type) is self._wanted
             ):
                 return _annotated(descriptor, diff_id)
-            return self._variant(record, diff_id, descriptor.media_type)
+            return self._variant(
+                _Layer(diff_id, lambda: self._layer(record).key), descriptor.media_type
+            )
         if not self._create:
             raise NoBlobsError(f"the ref {record.id} has no blob")
-        plain = self._cache.snapshots.layer(record, self._handlers)
-        made = self._variant(record, plain.diff_id, media_types.OCI_LAYER)
+        made = self._variant(_of(self._layer(record)), media_types.OCI_LAYER)
         blobs.set_blob(self._cache, record, made)
         return made
 
-    def _variant(self, record: Record, diff_id: Digest, media_type: str) -> Descriptor:
+    def _layer(self, record: Record) -> StoredLayer:
+        return self._cache.snapshots.layer(record, self._handlers)
+
+    def _rewritten(self, link: Link, record: Record) -> StoredLayer | None:
+        """Return the layer to use instead of one that refers to layers below it, but was moved.
+
+        A lazy layer is not read to find out.
+        """
+        if not link.moved or self._cache.snapshots.is_lazy(record):
+            return None
+        placed = self._cache.snapshots.placed(link, self._handlers)
+        return placed if placed.diff_id != self._layer(record).diff_id else None
+
+    def _variant(self, layer: _Layer, media_type: str) -> Descriptor:
         """Return the blob of a layer in the wanted compression; make it if it is missing."""
+        diff_id = layer.diff_id
         with self._cache.lock((diff_id, self._wanted)):
             found = _stored(self._cache, diff_id).get(self._wanted)
             if found is None:
                 if not self._create:
-                    raise NoBlobsError(f"the ref {record.id} has no {self._wanted.value} blob")
-                found = self._make(record, diff_id)
+                    raise NoBlobsError(f"the layer {diff_id} has no {self._wanted.value} blob")
+                found = self._make(layer)
         return _describe(self._cache, found, diff_id, media_type, self._wanted)
 
-    def _make(self, record: Record, diff_id: Digest) -> Digest:
-        store = self._cache.store
-        plain = self._cache.snapshots.layer(record, self._handlers)
-        with store.layers.open(plain.key) as stream, compress(stream, self._wanted) as packed:
-            digest = store.content.add_stream(VerifyingReader(packed))
+    def _make(self, layer: _Layer) -> Digest:
+        content, layers = self._cache.store.content, self._cache.store.layers
+        with layers.open(layer.key()) as stream, compress(stream, self._wanted) as packed:
+            digest = content.add_stream(VerifyingReader(packed))
         with self._cache.ledger.change():
-            store.content.set_diff_id(digest, diff_id)
-            blobs.keep_variant(self._cache, diff_id, digest)
+            content.set_diff_id(digest, layer.diff_id)
+            blobs.keep_variant(self._cache, layer.diff_id, digest, self._top)
         return digest
+
+
+def _of(layer: StoredLayer) -> _Layer:
+    return _Layer(layer.diff_id, lambda: layer.key)
 
 
 def _stored(cache: Cache, diff_id: Digest) -> dict[Compression, Digest]:

@@ -15,23 +15,24 @@ from tarkit.cache.facts import RefKind, digest_of, is_mutable, kind_of, text_of
 from tarkit.cache.ledger import Ledger
 from tarkit.cache.options import DescHandlers
 from tarkit.cache.providers import Providers
-from tarkit.errors import NeedsRemoteProviderError
+from tarkit.errors import BlobNotFoundError, NeedsRemoteProviderError
 from tarkit.image.digest import Digest
 from tarkit.rootfs.chain import PlainLayer, open_chain
 from tarkit.rootfs.filesystem import FileSystem
+from tarkit.rootfs.image_files import ImageFiles
 from tarkit.rootfs.layer_writer import write_layer
 from tarkit.rootfs.self_contained import is_self_contained
 from tarkit.rootfs.writable.filesystem import WritableFileSystem
+from tarkit.rootfs.writable.staging import OpenLayer
 from tarkit.store.layers import StoredLayer
 from tarkit.store.record import Record
-from tarkit.store.store import Store
+from tarkit.store.store import STAGING, Store
 from tarkit.streams.directory import Directory
 from tarkit.streams.os_errors import os_errors
 from tarkit.tar.data import ArchiveData, FileData
 from tarkit.tar.listing import Listing
 from tarkit.values import replace
 
-STAGING = "staging"
 _TREES = 16  # trees in memory; their layers are columns of about 200 bytes per entry
 
 
@@ -46,8 +47,11 @@ class Snapshots:
         self._self_contained: dict[Digest, bool] = {}
         self._live: dict[str, WritableFileSystem] = {}
         self._closing: dict[str, ExitStack] = {}
+        self._building = threading.Lock()  # of trees
+        self._held: set[str] = set()
         self._finalizing: set[str] = set()  # in the same transaction as the layer
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.RLock] = {}  # of records whose layer is being written
 
     # state
 
@@ -117,16 +121,30 @@ class Snapshots:
     def layer(self, record: Record, handlers: DescHandlers) -> StoredLayer:
         """Return the plain layer of a record, made now if it is missing; raises as :meth:`extract`."""
         found = self.layer_of(record)
-        if found is not None and (text_of(record, facts.LAYER) or self._store.layers.hold(found)):
+        if found is not None and (text_of(record, facts.LAYER) or self._hold(found)):
             return found
         blob, diff_id = digest_of(record, facts.BLOB), digest_of(record, facts.DIFF_ID)
         if blob is not None and diff_id is not None:
             self._providers.fetch(record, handlers)
             return self._store.layers.extract(blob, diff_id)
-        return self._write(record, handlers)
+        with self._lock_of(record.id):  # threads may ask for it at the same time
+            written = self.layer_of(self._ledger.find(record.id))
+            return written or self._write(record, handlers)
+
+    def _lock_of(self, record_id: str) -> threading.RLock:
+        with self._lock:
+            return self._locks.setdefault(record_id, threading.RLock())
+
+    def _hold(self, layer: StoredLayer) -> bool:
+        """Keep a derived layer while the store is open, if possible; return False if it is gone."""
+        if layer.item not in self._held and self._store.writable:
+            if not self._store.layers.hold(layer):
+                return False
+            self._held.add(layer.item)  # a lease takes a transaction
+        return True
 
     def placed(self, link: Link, handlers: DescHandlers) -> StoredLayer:
-        """Return the layer of a link for use on whatever is below; raises as :meth:`extract`."""
+        """Return the layer of a link for use on any layers; raises as :meth:`extract`."""
         layer = self.layer(link.record, handlers)
         return (
             layer if not link.moved or self._may_move(layer) else self._moved(link.record, handlers)
@@ -184,7 +202,9 @@ class Snapshots:
                 return self._publish(record, base, live)
             if not directory.is_dir():
                 return self._publish(record, base, base)
-            with WritableFileSystem(base, directory, open_layer=self._open_layer) as files:
+            with ExitStack() as stack:
+                opener = self._layer_opener(record, stack)
+                files = stack.enter_context(WritableFileSystem(base, directory, open_layer=opener))
                 return self._publish(record, base, files)
 
     def staged(self, record: Record, handlers: DescHandlers) -> WritableFileSystem:
@@ -196,19 +216,24 @@ class Snapshots:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with ExitStack() as stack:
                 base = stack.enter_context(self._fork(tree))
-                live = WritableFileSystem(base, directory, open_layer=self._open_layer)
-                stack.push(live)
+                opener = self._layer_opener(record, stack.enter_context(ExitStack()))
+                live = stack.enter_context(WritableFileSystem(base, directory, open_layer=opener))
                 self._live[directory.name] = live
                 self._closing[directory.name] = stack.pop_all()
         return self._live[directory.name]
 
     def sync(self, record: Record) -> tuple[Digest, ...] | None:
-        """Put staged changes on the disk; return other layers that they need, None without changes."""
+        """Put staged changes on the disk if this process has made any; return other layers they need."""
         live = self._live.get(self.staging(record).name)
         if live is None:
-            return () if self.staging(record).is_dir() else None
+            return None
         live.sync()
         return live.needed_layers
+
+    def item(self, diff_id: Digest) -> str:
+        """Return the layer *diff_id* as an item of the contents of records."""
+        layer = self._store.layers.find(diff_id)
+        return layer.item if layer is not None else f"layer:{diff_id}"
 
     def settle(self, record: Record) -> None:
         """Close the staged changes of a ref or its partner; they stay on the disk."""
@@ -276,22 +301,35 @@ class Snapshots:
         find = self._ledger.find
         return layer_chain(find(record_ids[0]), find) if record_ids and record_ids[0] else []
 
-    def _open_layer(self, diff_id: Digest) -> ArchiveData:
-        file = self._store.layers.open(diff_id)
-        return FileData(file, f"{self._store.root}: layer {diff_id}")
+    def _layer_opener(self, record: Record, stack: ExitStack) -> OpenLayer:
+        """Return a function that opens layers of the store until *stack* is closed; *record* needs them."""
+
+        def open_layer(diff_id: Digest) -> ArchiveData:
+            with self._ledger.change() as change:
+                layer = self._store.layers.find(diff_id)
+                if layer is None:
+                    raise BlobNotFoundError(f"no layer {diff_id}", where=str(self._store.root))
+                current = self._ledger.find(record.id)
+                if layer.item not in current.contents:
+                    change.put(replace(current, contents=current.contents | {layer.item}))
+            file = stack.enter_context(self._store.layers.open(layer.key))
+            return FileData(file, f"{self._store.root}: layer {diff_id}")
+
+        return open_layer
 
     # trees
 
-    def files(self, record: Record, handlers: DescHandlers) -> FileSystem:
+    def files(self, record: Record, handlers: DescHandlers) -> ImageFiles:
         """Return the root filesystem of a ref, independent of all others; close it."""
         links = layer_chain(record, self._ledger.find)
-        return self._fork(self.tree(links, handlers))
+        forked = self._fork(self.tree(links, handlers))
+        return ImageFiles(forked.tree, forked.contents)
 
     def tree(self, links: Sequence[Link], handlers: DescHandlers) -> FileSystem:
         """Return the tree of *links*, shared with all who ask for it: fork it to change it."""
         layers = [self.placed(link, handlers) for link in links]
         key = tuple(layer.diff_id for layer in layers)
-        with self._lock:
+        with self._building:
             for length in range(len(key), -1, -1):
                 base = self._trees.get(key[:length])
                 if base is not None or not length:
@@ -312,16 +350,16 @@ class Snapshots:
         """Remove the data that only *record*, which is gone, needed: its layer and staged changes."""
         if is_mutable(record) or text_of(record, facts.EQUAL_MUTABLE):
             self.discard(record)
-        for key in (facts.BLOB, facts.DIFF_ID, facts.LAYER):
-            item = text_of(record, key)
-            if item:
-                self._store.let_go(item if key == facts.BLOB else f"layer:{item}")
         layer = text_of(record, facts.LAYER)
-        if layer:
-            with self._ledger.change():
-                item = f"layer:{layer}"
-                if not self._ledger.records.needs(item) and not self._store.leases.keeps(item):
-                    self._store.layers.remove(layer)
+        items = [f"layer:{key}" for key in (layer, text_of(record, facts.DIFF_ID)) if key]
+        self._held.difference_update(items)
+        with self._ledger.change():
+            self._store.let_go(*items, *record.contents)
+            if layer and not self._is_needed(f"layer:{layer}"):
+                self._store.layers.remove(layer)
+
+    def _is_needed(self, item: str) -> bool:
+        return self._ledger.records.needs(item) or self._store.leases.keeps(item)
 
 
 def with_layer(record: Record, layer: StoredLayer) -> Record:

@@ -44,7 +44,7 @@ class StoreUsage:
 
 @dataclass(frozen=True, slots=True)
 class StorePrune:
-    """What a prune of a store removed, or would remove: blobs, layers besides those of refs, and refs.
+    """The result of pruning a store: removed blobs, layers besides those of refs, and refs.
 
     ``plan`` has the refs, each with a reason. ``bytes`` is the size of everything together.
     """
@@ -72,12 +72,21 @@ class _Parts:
         self.content = [blob for blob in rest if str(blob.digest) in needed]
         rest = [blob for blob in rest if str(blob.digest) not in needed]
         self.pulled = _oldest(blob for blob in rest if str(blob.digest) in pulled)
+        # after a repair, layers whose ref is unknown
+        self.pulled_layers = [
+            layer
+            for layer in layers
+            if layer.item in pulled and layer.item not in needed and layer.item not in leased
+        ]
         self.unneeded = [blob for blob in rest if str(blob.digest) not in pulled]
         # a plain blob and its layer are one file
         self.derived = _oldest(
             layer
             for layer in layers
-            if layer.derived and layer.item not in needed and layer.item not in leased
+            if layer.derived
+            and layer.item not in needed
+            and layer.item not in leased
+            and layer not in self.pulled_layers
         )
         self.layers = [
             layer for layer in layers if layer not in self.derived and layer.diff_id not in present
@@ -97,16 +106,16 @@ def store_usage(cache: Cache) -> StoreUsage:
         tuple(refs),
         sum(blob.size for blob in parts.images),
         sum(blob.size for blob in parts.content) + sum(layer.size for layer in parts.layers),
-        sum(blob.size for blob in parts.pulled),
+        sum(blob.size for blob in parts.pulled) + sum(map(parts.size_of, parts.pulled_layers)),
         sum(map(parts.size_of, parts.derived)),
         sum(blob.size for blob in parts.unneeded),
     )
 
 
 def prune_store(cache: Cache, policy: PrunePolicy, *, dry_run: bool = False) -> StorePrune:
-    """Remove what nothing needs: derived layers first, then pulled images, then refs.
+    """Remove all that nothing needs: derived layers first, then pulled images, then refs.
 
-    In each group, what was used least recently goes first. With limits in *policy*, only the excess
+    In each group, the least recently used goes first. With limits in *policy*, only the excess
     goes. Named images stay. With *dry_run*, nothing is removed.
     """
     usage = store_usage(cache)
@@ -114,13 +123,18 @@ def prune_store(cache: Cache, policy: PrunePolicy, *, dry_run: bool = False) -> 
     excess = None
     if policy.has_limit:
         keep = keep_bytes(usage.total, DiskSpace.of(cache.store.root), policy)
-        policy = replace(policy, reserved=0, min_free=0, max_used=keep)
+        # prune stops only below its limit
+        policy = replace(policy, reserved=0, min_free=0, max_used=keep + 1)
         excess = usage.total - keep
     layers, excess = _until(parts.derived, parts.size_of, excess)
+    unknown, excess = _until(parts.pulled_layers, parts.size_of, excess)
+    layers = [*layers, *unknown]
     pulled, excess = _until(parts.pulled, lambda blob: blob.size, excess)
     gone = sum(map(parts.size_of, layers)) + sum(blob.size for blob in pulled)
-    refs = sum(info.size for info in usage.refs)
-    planned = plan(cache, [policy], besides=max(usage.total - gone - refs, 0))
+    keys = {layer.key for layer in layers}
+    refs = sum(Usage.read(cache, without=keys).sizes.values())
+    besides = max(usage.total - gone - refs, 0)
+    planned = plan(cache, [policy], besides=besides, without=keys)
     if dry_run:
         freed = gone + usage.unneeded + sum(info.size for info in planned.victims)
         return StorePrune(planned, (*pulled, *parts.unneeded), tuple(layers), freed)
@@ -131,10 +145,13 @@ def prune_store(cache: Cache, policy: PrunePolicy, *, dry_run: bool = False) -> 
 
 def _remove(cache: Cache, planned: Plan, layers: list[StoredLayer], pulled: list[Blob]) -> Garbage:
     store = cache.store
+    # refs keep their content, and take it with them
+    store.leases.drop(PULLED, *store.records.contents())
     execute(cache, planned)
     for layer in layers:
         store.layers.remove(layer.key)
     store.leases.drop(PULLED, *(str(blob.digest) for blob in pulled))
+    store.leases.drop(PULLED, *(layer.item for layer in layers))
     mounts = cache.store.root / DIRECTORY
     if mounts.is_dir():
         opened = Mounts(mounts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from tarkit.cache.filters import Filter
 from tarkit.cache.loading import check_all
 from tarkit.image.digest import Digest
 from tarkit.store.record import Record
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 
 class ExternalRefChecker(Protocol):
@@ -36,6 +37,10 @@ class UsageInfo:
 
     ``in_use`` is true if a process uses it, or another ref in use stands on it. ``shared`` is true if
     another program has the same data. A mutable ref in use has size 0, since it still changes.
+
+    >>> with tarkit.CacheManager.open("store") as manager, manager.new():
+    ...     [(info.mutable, info.in_use, info.size) for info in manager.disk_usage()]
+    [(True, True, 0)]
     """
 
     id: str
@@ -51,7 +56,7 @@ class UsageInfo:
     shared: bool
 
     def fields(self) -> Mapping[str, str]:
-        """Return the values for filters; what is false is missing."""
+        """Return the values for filters; false ones are missing."""
         true = {
             "inuse": self.in_use,
             "mutable": self.mutable,
@@ -86,19 +91,28 @@ class Usage:
     shared: set[str] = field(default_factory=set)
 
     @classmethod
-    def read(cls, cache: Cache, checker: ExternalRefChecker | None = None) -> Usage:
-        """Return the usage of now; broken records are removed first."""
+    def read(
+        cls,
+        cache: Cache,
+        checker: ExternalRefChecker | None = None,
+        *,
+        without: Collection[str] = (),
+    ) -> Usage:
+        """Return the usage of now; broken records are removed first.
+
+        The layers with the keys *without* do not count.
+        """
         if cache.store.writable:
             cache.ledger.bury()
             check_all(cache)
         usage = cls()
         with cache.store.database.read():
-            usage._read(cache)
+            usage._read(cache, without)
         if checker is not None:
             usage._mark_shared(cache, checker)
         return usage
 
-    def _read(self, cache: Cache) -> None:
+    def _read(self, cache: Cache, without: Collection[str]) -> None:
         every = {
             record.id: record
             for record in cache.ledger.records.all()
@@ -115,7 +129,7 @@ class Usage:
                 self.partners[shown.id] = other
         hidden = {record.id for record in self.partners.values()}
         self.records = {key: value for key, value in every.items() if key not in hidden}
-        sizes = _Sizes(cache)
+        sizes = _Sizes(cache, without)
         self.sizes = {key: sizes.of(record) for key, record in self.records.items()}
         for key in self.records:
             if is_mutable(self.records[key]) and key in held:
@@ -193,10 +207,12 @@ def type_of(record: Record) -> RecordType:
 class _Sizes:
     """The sizes of blobs, layers and staged changes, read at once."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, without: Collection[str]) -> None:
         database = cache.store.database
         self._blobs = dict(database.rows("SELECT digest, size FROM blobs"))
         self._layers = dict(database.rows("SELECT key, size FROM layers"))
+        for key in without:
+            self._layers.pop(key, None)
         self._snapshots = cache.snapshots
 
     def of(self, record: Record) -> int:

@@ -12,6 +12,7 @@ import typer
 from tarkit import __version__
 from tarkit.cli.failures import INTERRUPTED, report, wants_debugging
 from tarkit.cli.messages import flush_output, use_json
+from tarkit.cli.output import named_output
 
 COMMANDS = (
     "copy",
@@ -39,11 +40,12 @@ COMMANDS = (
     "build",
     "serve",
     "store",
+    "mount",
     "login",
     "logout",
 )
-"""The module of each name defines the function ``NAME_command`` or, for commands with commands of
-their own, the application ``NAME_group``."""
+"""The command names; module NAME defines the function ``NAME_command``, or the application
+``NAME_group`` for a command with subcommands."""
 
 
 def _print_version(value: bool) -> None:
@@ -66,7 +68,7 @@ def _root(
 def build_app(arguments: Sequence[str]) -> typer.Typer:
     """Return the application with the command in *arguments*, or with all commands.
 
-    Importing all of them would take longer than running most of them.
+    Importing all commands would take longer than running most of them.
     """
     app = typer.Typer(
         name="tarkit",
@@ -76,7 +78,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    # options before the command, such as --help, need all commands
+    # Options before the command, such as --help, need all commands.
     wanted = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
     for name in wanted:
         module = import_module(f"tarkit.cli.{name}")
@@ -92,28 +94,29 @@ def run(
     *,
     signalled: Callable[[], BaseException | None] = lambda: None,
 ) -> int:
-    """Run the command line and return its exit code; print any error as one line on stderr.
+    """Run the command line and return its exit code; print an error as one line on stderr.
 
     If *signalled* returns the exception of a signal, report that exception: the cleanup after it may
     have failed with another error.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     use_json("--json" in arguments)
-    try:
-        code = _run(arguments)
-        flush_output()
-    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  even a bug prints one line
-        code = report(signalled() or error, debug=wants_debugging(arguments))
-        with suppress(OSError):
+    with named_output():
+        try:
+            code = _run(arguments)
             flush_output()
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  even a bug prints one line
+            code = report(signalled() or error, debug=wants_debugging(arguments))
+            with suppress(OSError):
+                flush_output()
     return code
 
 
 def _run(arguments: list[str]) -> int:
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # the locale may lack a character of a name
-            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stderr, TextIOWrapper):  # the locale may not support a character of a name
+        sys.stderr.reconfigure(errors="backslashreplace")
     code = build_app(arguments)(arguments, prog_name="tarkit", standalone_mode=False)
+    # Without standalone mode, errors and exit codes are ours to handle.
     if code == INTERRUPTED:  # typer returns it after a KeyboardInterrupt
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

@@ -1,4 +1,4 @@
-"""Options and output helpers that commands share."""
+"""Options and output helpers shared by the commands."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def print_json(document: object) -> None:
 
 
 def size_text(size: int) -> str:
-    """Format *size* bytes for people: ``1.5 MiB``."""
+    """Return *size* in bytes as text for people, such as ``1.5 MiB``."""
     amount = float(size)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 1024:

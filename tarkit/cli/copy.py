@@ -8,6 +8,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from tarkit.cli.combinations import check_copying, check_reading, require_effect
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -26,6 +27,7 @@ from tarkit.cli.many import (
     SourceArguments,
     any_registry,
     copy_many,
+    destination_of,
     half_platform,
     is_prefix,
     kept_document,
@@ -43,31 +45,18 @@ from tarkit.cli.registry import (
     registry_options,
     stored_source,
 )
-from tarkit.copying.engine import copy_image
-from tarkit.copying.existing import Kept, keep_archive
-from tarkit.copying.known import KnownLayers
-from tarkit.copying.names import NameRules
-from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression, Sparse
+from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
 from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.platform import Platform
+from tarkit.library.saving import SavedImage, save_image
 from tarkit.streams.atomic import atomic_file, output_path
 from tarkit.transports.docker_archive.format import DockerFormat
 from tarkit.transports.location import (
     Location,
-    Transport,
-    open_reader,
     open_source,
-    open_writer,
 )
 from tarkit.values import replace
-
-_ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE)
-_NAME_RULES = {
-    Transport.DOCKER_ARCHIVE: NameRules.DOCKER,
-    Transport.DOCKER_DAEMON: NameRules.DOCKER,
-    Transport.REGISTRY: NameRules.EXPLICIT,
-}  # other transports accept any name
 
 
 def copy_command(
@@ -95,7 +84,7 @@ def copy_command(
         ),
     ] = None,
     sparse: Annotated[
-        Sparse | None, typer.Option(help="How to handle a partially copied index.")
+        Sparse | None, typer.Option(help="How to handle an index that is not copied completely.")
     ] = None,
     compression: Annotated[
         LayerCompression, typer.Option(help="Compression for layers.")
@@ -105,14 +94,14 @@ def copy_command(
     ] = None,
     preserve_digests: Annotated[
         bool,
-        typer.Option("--preserve-digests", help="Fail rather than change a manifest or layer."),
+        typer.Option("--preserve-digests", help="Fail instead of changing a manifest or layer."),
     ] = False,
     tag: Annotated[
         list[str] | None, typer.Option(help="Additional name for the copy; may be repeated.")
     ] = None,
     docker_format: Annotated[
-        DockerFormat, typer.Option(help="Format of docker archives.")
-    ] = DockerFormat.DUAL,
+        DockerFormat | None, typer.Option(help="Format of docker archives; dual by default.")
+    ] = None,
     verify_existing: Annotated[
         bool, typer.Option("--verify-existing", help="Verify existing blobs before reusing them.")
     ] = False,
@@ -141,7 +130,7 @@ def copy_command(
         Path | None, typer.Option(help="Write the digest of the copy to this file.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent blobs.")
+        int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent transfers.")
     ] = None,
     follow_links: FollowLinks = False,
     store: StoreOption = None,
@@ -155,7 +144,7 @@ def copy_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Copy images to another location or format; all data is verified.
+    """Copy images to another location or format and verify all data.
 
     Several sources, and --all-images, go to one archive, layout or registry, and keep their names.
     """
@@ -173,6 +162,26 @@ def copy_command(
         jobs=jobs,
         verify_diff_ids=verify_diff_ids,
         fetch_foreign=_fetcher(tls_verify) if fetch_foreign else None,
+    )
+    from_locations = [Location.parse(source) for source in sources]
+    if not fetch_foreign:  # which connects to the hosts of layers
+        check_reading(
+            *from_locations,
+            destination_of(destination),
+            creds=creds,
+            authfile=authfile,
+            tls_verify=tls_verify,
+            cert_dir=cert_dir,
+        )
+    check_copying(
+        from_locations,
+        destination_of(destination),
+        src_creds=src_creds,
+        dest_creds=dest_creds,
+        follow_links=follow_links,
+        tags=bool(tag),
+        docker_format=docker_format is not None,
+        verify_existing=verify_existing,
     )
     if len(sources) > 1 or all_images or is_prefix(destination):
         if tag or digest_file or referrers:
@@ -196,9 +205,10 @@ def copy_command(
         return copy_many(sources, destination, together, as_json=json_output, quiet=quiet)
     if keep_going or prefix or scoped:
         raise UsageError("--keep-going, --prefix and --scoped need several images")
-    from_location, to_location = Location.parse(sources[0]), Location.parse(destination)
+    from_location, to_location = from_locations[0], Location.parse(destination)
     if json_output and to_location.is_stream:
         raise UsageError("--json and the archive cannot both use standard output")
+    # Fail before the copy instead of after it.
     if digest_file and not output_path(digest_file).parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(digest_file.parent))
     with ExitStack() as stack:
@@ -213,47 +223,28 @@ def copy_command(
                 from_location,
             )
         )
-        image.manifest()  # fail on a missing image before creating the destination
-        registry = registry_options(
-            to_location, dest_creds or creds, authfile, tls_verify, cert_dir
+        # A missing image must fail before the destination is created.
+        is_index = image.manifest().is_index
+        require_effect("--sparse", given=sparse is not None, applies=is_index, to="an index")
+        saved = save_image(
+            image,
+            to_location,
+            options,
+            names=tag or (),
+            referrers=referrers,
+            docker_format=docker_format,
+            docker_platform=docker_platform,
+            verify_existing=verify_existing,
+            registry=registry_options(
+                to_location, dest_creds or creds, authfile, tls_verify, cert_dir
+            ),
         )
-        writer = stack.enter_context(
-            open_writer(
-                to_location,
-                docker_format=docker_format,
-                docker_platform=docker_platform,
-                verify_existing=verify_existing,
-                registry=registry,
-            )
-        )
-        kept, known = Kept(), KnownLayers()
-        rules = _NAME_RULES.get(to_location.transport, NameRules.ANY)
-        requested = ([to_location.name] if to_location.name else []) + (tag or [])
-        names = rules.choose(requested, image.names)
-        if to_location.transport in _ARCHIVES and not to_location.is_stream:
-            kept = keep_archive(
-                Path(to_location.path),
-                partial(open_reader, replace(to_location, name=None)),
-                writer,
-                except_names=names,
-                rules=rules,
-                known=known,
-                verify=verify_existing,
-            )
-        if referrers:
-            from tarkit.copying.referrers import copy_referrers, require_referrers
-
-            require_referrers(image, writer)
-        result = copy_image(image, writer.destination(*names), options, known=known)
-        if referrers:
-            copied = copy_referrers(image, writer, result.descriptor, options)
-            text = f"copied {copied} referrer{'' if copied == 1 else 's'}"
-            result = replace(result, notes=(*result.notes, text))
+    # Only now, so that the file never names an image that was not published.
     if digest_file:
         with atomic_file(digest_file.absolute()) as file:
-            file.write(f"{result.descriptor.digest}\n".encode())
+            file.write(f"{saved.copy.descriptor.digest}\n".encode())
     with reporting_success():
-        _report(result, kept, to_location, names, as_json=json_output, quiet=quiet)
+        _report(saved, to_location, as_json=json_output, quiet=quiet)
     return 0
 
 
@@ -264,15 +255,8 @@ def _fetcher(tls_verify: bool) -> Callable[[Descriptor], BinaryIO]:
     return partial(fetch_layer, registry=RegistryOptions(tls_verify=tls_verify))
 
 
-def _report(
-    result: CopyResult,
-    kept: Kept,
-    location: Location,
-    names: list[str],
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def _report(saved: SavedImage, location: Location, *, as_json: bool, quiet: bool) -> None:
+    result = saved.copy
     if as_json:
         print_json(
             {
@@ -284,8 +268,8 @@ def _report(
                     "recompressed": result.recompressed,
                 },
                 "bytes": {"read": result.bytes_read, "written": result.bytes_written},
-                "kept": kept_document(kept),
-                "names": names,
+                "kept": kept_document(saved.kept),
+                "names": list(saved.names),
                 "notes": list(result.notes),
             }
         )
@@ -300,4 +284,4 @@ def _report(
             f"{result.reused} reused; {size_text(result.bytes_read)} read, "
             f"{size_text(result.bytes_written)} written"
         )
-        note_kept(kept)
+        note_kept(saved.kept)

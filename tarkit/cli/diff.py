@@ -30,7 +30,7 @@ _SIGNS = {
 def diff_command(
     old: SourceArgument,
     new: Annotated[
-        str, typer.Argument(metavar="SRC2", help="Image to compare with, in any format.")
+        str, typer.Argument(metavar="SRC2", help="Image to compare it with, in any format.")
     ],
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
@@ -49,10 +49,10 @@ def diff_command(
     """
     with (
         open_image(
-            old, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
+            old, creds, authfile, tls_verify, cert_dir, follow_links=follow_links, other=new
         ) as old_image,
         open_image(
-            new, creds, authfile, tls_verify, cert_dir, follow_links=follow_links
+            new, creds, authfile, tls_verify, cert_dir, follow_links=follow_links, other=old
         ) as new_image,
         FileSystem.of(old_image, platform=platform) as before,
         FileSystem.of(new_image, platform=platform) as after,

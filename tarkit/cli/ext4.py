@@ -7,6 +7,7 @@ from uuid import UUID
 import typer
 
 from tarkit.artifacts.build import BuildResult, build_ext4
+from tarkit.cli.combinations import require_effect
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -48,12 +49,17 @@ def ext4_command(
         str, typer.Option(metavar="auto|min|BYTES", help="Image size; suffixes K, M, G, T.")
     ] = "auto",
     free: Annotated[
-        str, typer.Option(metavar="PERCENT|BYTES", help="Free space if the size is auto.")
-    ] = "10%",
+        str | None,
+        typer.Option(metavar="PERCENT|BYTES", help="Free space if the size is auto; default 10%."),
+    ] = None,
     inodes: Annotated[int | None, typer.Option(help="Minimum number of inodes.")] = None,
     align: Annotated[
-        str, typer.Option(metavar="BYTES", help="Round the size up to a multiple of this.")
-    ] = "2M",
+        str | None,
+        typer.Option(
+            metavar="BYTES",
+            help="Round the size up to a multiple of this unless given; default 2M.",
+        ),
+    ] = None,
     profile: Annotated[
         Ext4Profile,
         typer.Option(
@@ -91,11 +97,14 @@ def ext4_command(
     debug: Debug = False,
 ) -> None:
     """Write the merged layers of an image as an ext4 filesystem image."""
+    chosen = size in ("auto", "min")
+    require_effect("--free", given=free is not None, applies=size == "auto", to="--size auto")
+    require_effect("--align", given=align is not None, applies=chosen, to="--size auto and min")
     options = Ext4Options(
         size=parse_policy(size),
-        free=parse_free(free),
+        free=parse_free(free or "10%"),
         inodes=inodes,
-        align=parse_size(align),
+        align=parse_size(align or "2M"),
         profile=profile,
         label=label,
         uuid=uuid,

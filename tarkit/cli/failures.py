@@ -1,4 +1,4 @@
-"""Report failures: one line on standard error and an exit code."""
+"""Report failures as one line on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def exit_code(error: TarkitError) -> int:
 
 
 def report(error: BaseException, *, debug: bool = False) -> int:
-    """Print *error* on standard error as one line or JSON event, after its traceback if *debug*.
+    """Print *error* on standard error as one line or JSON event, preceded by its traceback if *debug*.
 
     Returns the exit code.
     """
@@ -59,7 +59,7 @@ def wants_debugging(arguments: Sequence[str]) -> bool:
 
 
 def report_threads(*, debug: bool) -> None:
-    """Report uncaught errors in threads as one line, after a traceback if *debug*."""
+    """Report uncaught errors in threads as one line each, preceded by a traceback if *debug*."""
 
     def hook(failed: threading.ExceptHookArgs) -> None:
         report(failed.exc_value or failed.exc_type(), debug=debug)
@@ -82,7 +82,7 @@ def _described(error: BaseException) -> tuple[str, int]:
         return _described(from_os_error(error, error.filename or "input/output"))
     if isinstance(error, MemoryError):
         return "out of memory", 1
-    if isinstance(error, ImportError):  # often caused by a lack of memory or file descriptors
+    if isinstance(error, ImportError):  # often because memory or file descriptors ran out
         return f"cannot load {error.name or 'a module'}: {error.msg}", 1
     return _described_unexpected(error)
 
@@ -94,9 +94,13 @@ def _described_exit(stop: SystemExit) -> tuple[str, int]:
 
 
 def _described_unexpected(error: BaseException) -> tuple[str, int]:
-    format_message = getattr(error, "format_message", None)  # only typer's usage errors have it
+    format_message = getattr(error, "format_message", None)  # only typer's usage errors have one
     if format_message is not None:
-        return format_message(), 2
+        message = format_message().removesuffix(".")
+        context = getattr(error, "ctx", None)
+        if message.startswith("Missing argument") and context is not None:
+            message += f"; {context.get_usage().replace('Usage', 'usage')}"
+        return message, 2
     kind = type(error).__name__
     text = f"{kind}: {error}" if str(error) else kind
     return (

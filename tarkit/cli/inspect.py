@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -65,7 +66,7 @@ def inspect_command(
         {
             "--raw": raw,
             "--config": config,
-            "--json": json_output and template is not None,
+            "--json": json_output,
             "--format": template is not None,
         }
     )
@@ -74,6 +75,14 @@ def inspect_command(
 
         Template(template)  # an error in it should not wait for the image
     location = Location.parse(source)
+    check_reading(
+        location,
+        creds=creds,
+        authfile=authfile,
+        tls_verify=tls_verify,
+        cert_dir=cert_dir,
+        follow_links=follow_links,
+    )
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with open_reader(
         location, metadata_only=True, follow_links=follow_links, registry=registry

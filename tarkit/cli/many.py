@@ -58,6 +58,11 @@ def is_prefix(destination: str) -> bool:
     return destination.startswith("docker://") and destination.endswith("/")
 
 
+def destination_of(text: str) -> Location:
+    """Parse the destination *text*, which may be a prefix in a registry."""
+    return Location(Transport.REGISTRY, "") if is_prefix(text) else Location.parse(text)
+
+
 def half_platform(destination: str, platforms: Sequence[Platform]) -> Platform | None:
     """Return the platform that ``--all --platform`` selects for the docker half of an archive.
 

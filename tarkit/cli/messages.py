@@ -1,4 +1,4 @@
-"""Print messages on standard error. Failing to print one never changes the exit code."""
+"""Print messages on standard error; a failure to print never changes the exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _json = False  # set before the command runs
 def say(text: str) -> None:
     """Print a line on standard error, or do nothing if it is closed.
 
-    With a closed stream, ``print(file=None)`` would write to standard output instead.
+    If standard error is closed, ``print(file=None)`` would write to standard output instead.
     """
     if sys.stderr is None:
         return
@@ -55,7 +55,7 @@ def say_event(event: str, **fields: object) -> None:
 def silence(stream: TextIO | None) -> None:
     """Discard the buffered output of *stream* and everything written to it later.
 
-    Otherwise, the interpreter would flush the stream at exit, fail again and change the exit code.
+    Otherwise, the interpreter would flush the stream on exit, fail again and change the exit code.
     """
     if stream is None:
         return
@@ -66,13 +66,12 @@ def silence(stream: TextIO | None) -> None:
 
 
 def flush_output() -> None:
-    """Flush standard output. If that fails, discard the buffered output and raise."""
+    """Flush standard output; if that fails, discard the buffered output and raise the error."""
     if sys.stdout is not None:
         try:
             sys.stdout.flush()
-        except OSError as error:
+        except OSError:
             silence(sys.stdout)
-            error.filename = "standard output"
             raise
 
 
@@ -80,7 +79,7 @@ def flush_output() -> None:
 def reporting_success() -> Iterator[None]:
     """Print the result of a command whose output is already complete.
 
-    If printing in the block fails, a note is printed, and the exit code does not change: the copy
+    If printing in the block fails, a note is printed, but the exit code does not change: the copy
     or image exists, and repeating the command would only write it again. Output already written to
     standard output, such as an archive, is flushed before the block; if that fails, the error is
     raised. Commands that only print, such as ``list`` or ``cat``, do not use this context manager.

@@ -23,7 +23,7 @@ from tarkit.rootfs.output.directory import RootfsResult
 
 
 def mkfs_command(write: Callable[..., RootfsResult], description: str) -> Callable[..., None]:
-    """Return a command that writes an image to a file with *write*; *description* is its help."""
+    """Return a command that writes an image to a file by *write*; *description* is its help."""
 
     def command(
         source: SourceArgument,

@@ -28,11 +28,12 @@ CertificateOption = Annotated[
 def overlay_of(
     add: list[str] | None, remove: list[str] | None, certificates: list[Path] | None
 ) -> Overlay:
-    """Return the overlay for the options: removals, then additions, then certificates."""
+    """Return the overlay for the options: removals first, then additions, then certificates."""
     overlay = Overlay()
     for path in remove or ():
         overlay.remove(path)
     for text in add or ():
+        # A colon in DEST is unlikely, but SRC may contain some.
         source, colon, destination = text.rpartition(":")
         if not colon or not source or not destination:
             raise UsageError(f"--add takes SRC:DEST, not {text!r}")

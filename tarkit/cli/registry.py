@@ -1,4 +1,4 @@
-"""Registry options that commands share, and password prompts."""
+"""Registry options shared by the commands, and password prompts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import selected_store
 from tarkit.errors import RefusedError, UsageError
 from tarkit.image.reference import Reference
@@ -83,12 +84,23 @@ def open_image(
     *,
     follow_links: bool = False,
     output: Path | None = None,
+    other: str | None = None,
 ) -> AbstractContextManager[Source]:
     """Open the image at *source*, through the selected store; a context manager.
 
-    *output* must not be the same file.
+    *output* must not be the same file. The options may apply to *other* instead, a second source of
+    the command.
     """
     location = Location.parse(source)
+    check_reading(
+        location,
+        *([Location.parse(other)] if other else []),
+        creds=creds,
+        authfile=authfile,
+        tls_verify=tls_verify,
+        cert_dir=cert_dir,
+        follow_links=follow_links,
+    )
     if str(output) == "-":
         raise UsageError("a filesystem image cannot go to standard output")
     if output and output.exists() and os.path.realpath(location.path) == os.path.realpath(output):
@@ -114,7 +126,7 @@ def stored_source(opened: AbstractContextManager[Source], location: Location) ->
 
 
 def ask_password(username: str) -> str:
-    """Prompt for the password of *username*. Raises :class:`UsageError` without a terminal."""
+    """Prompt for the password of *username*; raise :class:`UsageError` without a terminal."""
     import getpass
 
     if not is_terminal():
@@ -126,8 +138,9 @@ def ask_password(username: str) -> str:
 
 
 def registry_domain(host: str) -> str:
-    """Return the registry's domain, as image names start with it. Raises :class:`UsageError`."""
+    """Return the domain in image names for *host*; raise :class:`UsageError` if it is invalid."""
     domain = host.removeprefix("docker://").removeprefix("https://").rstrip("/")
+    # The path stays "x" only if the whole domain was recognized as one.
     if "/" in domain or Reference.parse(f"{domain}/x").path != "x":
         raise UsageError(f"{host[:200]!r} is not a registry", hint="use HOST[:PORT]")
     return domain

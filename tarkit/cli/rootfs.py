@@ -27,7 +27,10 @@ from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.streams.standard import standard_output
 
 _TAR_NAMES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
-_OTHER_TAR_NAMES = (".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.lz4", ".tar.lzma", ".tar.br")
+_OTHER_NAMES = (
+    *(".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.lz4", ".tar.lzma", ".tar.br"),
+    *(".zip", ".7z", ".cpio", ".gz", ".zst", ".xz", ".bz2", ".rar", ".squashfs", ".erofs", ".ext4"),
+)
 
 
 def rootfs_command(
@@ -60,14 +63,15 @@ def rootfs_command(
     path = Path(destination)
     is_stream = destination == "-"
     is_tar = is_stream or destination.lower().endswith(_TAR_NAMES)
-    if destination.lower().endswith(_OTHER_TAR_NAMES):
+    if not is_tar and destination.lower().endswith(_OTHER_NAMES):
         raise UsageError(
-            f"unsupported tar format: {destination!r}", hint="use .tar, .tar.gz or .tar.zst"
+            f"unsupported format: {destination!r}",
+            hint="use .tar, .tar.gz or .tar.zst, or the name of a directory",
         )
     if is_stream and json_output:
         raise UsageError("--json and the tar cannot both use standard output")
     if rootless and is_tar:
-        raise UsageError("--rootless applies to directories only; a tar stores all owners")
+        raise UsageError("--rootless applies only to directories, because a tar stores all owners")
     overlay = overlay_of(add, remove, ca_cert)
     with (
         progress_listener(as_json=json_output, quiet=quiet) as listener,

@@ -13,7 +13,10 @@ _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes in ``512M`` or ``2GiB``, in powers of 1024. Raises :class:`UsageError`."""
+    """Return the bytes of a size such as ``512M`` or ``2GiB``; suffixes are powers of 1024.
+
+    Raises :class:`UsageError` if *text* is not a size.
+    """
     match = _SIZE.fullmatch(text)
     if match is None:
         raise UsageError(

@@ -67,7 +67,7 @@ def prune_store_command(
         bool, typer.Option("--all", help="Also remove internal refs, and those that are shared.")
     ] = False,
     keep_bytes: Annotated[
-        str, typer.Option("--keep-bytes", metavar="SIZE", help="Stop when less is used.")
+        str, typer.Option("--keep-bytes", metavar="SIZE", help="Remove only what exceeds this.")
     ] = "0",
     keep_duration: Annotated[
         str,
@@ -75,7 +75,9 @@ def prune_store_command(
     ] = "0s",
     min_free: Annotated[
         str,
-        typer.Option("--min-free", metavar="SIZE", help="Stop when so much of the disk is free."),
+        typer.Option(
+            "--min-free", metavar="SIZE", help="Remove only until so much of the disk is free."
+        ),
     ] = "0",
     filters: Filters = None,
     dry_run: Annotated[

@@ -71,7 +71,7 @@ def sync_command(
         ),
     ] = None,
     sparse: Annotated[
-        Sparse | None, typer.Option(help="How to handle a partially copied index.")
+        Sparse | None, typer.Option(help="How to handle an index that is not copied completely.")
     ] = None,
     tags: Annotated[
         str | None, typer.Option(metavar="GLOB", help="Tags to take from a repository.")
@@ -97,7 +97,7 @@ def sync_command(
         DockerFormat, typer.Option(help="Format of docker archives.")
     ] = DockerFormat.DUAL,
     jobs: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent blobs.")
+        int | None, typer.Option(min=1, max=64, help="Maximum number of concurrent transfers.")
     ] = None,
     follow_links: FollowLinks = False,
     store: StoreOption = None,

@@ -1,5 +1,6 @@
 """``tarkit verify SRC``."""
 
+from tarkit.cli.combinations import check_reading
 from tarkit.cli.common import (
     Debug,
     FollowLinks,
@@ -31,8 +32,20 @@ def verify_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Recompute all digests, sizes and diff IDs, and check all documents; exit with 4 on errors."""
+    """Recompute all digests, sizes and diff IDs, and check all documents.
+
+    The exit code is 4 if the image has errors, and 1 if it cannot be read completely. -q prints
+    only errors and warnings.
+    """
     location = Location.parse(source)
+    check_reading(
+        location,
+        creds=creds,
+        authfile=authfile,
+        tls_verify=tls_verify,
+        cert_dir=cert_dir,
+        follow_links=follow_links,
+    )
     registry = registry_options(location, creds, authfile, tls_verify, cert_dir)
     with progress_listener(as_json=json_output, quiet=quiet) as listener:
         report = verify(
@@ -42,6 +55,8 @@ def verify_command(
         print_json(_as_json(report))
     else:
         _print(report, quiet=quiet)
+    if report.incomplete:
+        return 1
     return 0 if report.ok else _FAILED
 
 

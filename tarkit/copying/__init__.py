@@ -1,1 +1,1 @@
-"""The copy engine: it moves an image from any Source to any Destination."""
+"""The copy engine, which moves an image from any Source to any Destination."""

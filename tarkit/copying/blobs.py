@@ -1,4 +1,4 @@
-"""Transfer the blobs of one image concurrently; each is read once, verified and converted."""
+"""Transfer the blobs of an image concurrently; read each once, verify it and convert it."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
     from tarkit.streams.workers import Workers
 
-_JOBS = 4  # even on fewer cores: one blob is hashed while another waits for the disk
-_RESTARTS = 2  # per layer
-_SMALL = 1 << 20  # bytes of all blobs together that move in less time than threads take to load
+_JOBS = 4  # even on fewer cores, since one blob can be hashed while another waits for the disk
+_RESTARTS = 2  # of the upload of a layer
+_SMALL = 1 << 20  # bytes of all blobs; moving fewer takes less time than loading threads
 
 
 class Outcome(Enum):
@@ -52,7 +52,7 @@ class Outcome(Enum):
     COPIED = "copied"
     RECOMPRESSED = "recompressed"
     REUSED = "reused"
-    ABSENT = "absent"  # a foreign layer that the source lacks too; it names URLs
+    ABSENT = "absent"  # a foreign layer with URLs that is missing from the source, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class BlobMover:
         self._destination = destination
         self._options = options
         self._tracker = tracker
+        # Limits compressors only; transfers that wait for a network may exceed the number of cores.
         self._processors = Semaphore(options.jobs or os.cpu_count() or 1)
 
     def move_layers(
@@ -89,13 +90,14 @@ class BlobMover:
     ) -> dict[Digest, BlobResult]:
         """Move *layers*, each digest once, and return the results by source digest.
 
-        The first failure cancels the other transfers and is raised after they have stopped.
+        The first failure cancels the other transfers, and is raised when they have stopped.
         """
+        # An image may list a layer several times.
         plans = {plan.descriptor.digest: plan for plan in layers}
         for plan in plans.values():
             self._tracker.expect(plan.descriptor)
         order = self._sequence([plan.descriptor for plan in plans.values()])
-        # one thread takes blobs in the order of submission, so it keeps the required order
+        # A single thread takes blobs in the order of submission, so it keeps the required order.
         jobs = 1 if order is not None else self._options.jobs or _JOBS
         digests = [blob.digest for blob in order] if order is not None else list(plans)
         if self._is_short([plan.descriptor for plan in plans.values()]):
@@ -124,7 +126,7 @@ class BlobMover:
             return {digest: future.result() for digest, future in futures.items()}
 
     def _sequence(self, blobs: list[Descriptor]) -> Sequence[Descriptor] | None:
-        """Return the order for moving *blobs* one at a time, or None if they may move concurrently."""
+        """Return the order for moving *blobs* one by one, or None to move them concurrently."""
         if isinstance(self._source, SequentialSource):
             order = self._source.reading_order(blobs)
             if order is not None:
@@ -133,13 +135,13 @@ class BlobMover:
 
     @contextmanager
     def _stopping(self, pool: Workers, futures: Collection[Future[BlobResult]]) -> Iterator[None]:
-        """If the block raises, cancel *futures* and wait for the threads before raising."""
+        """If the block fails, cancel *futures* and wait for the threads before raising."""
         try:
             yield
         except BaseException:
             self._tracker.cancel()
             pool.shutdown(cancel_futures=True)
-            _raise_cause(futures)  # the block may have seen a transfer that was only cancelled
+            _raise_cause(futures)  # the block may have seen only a cancellation, not its cause
             raise
 
     def _move(self, plan: LayerPlan, family: Family | None) -> BlobResult:
@@ -147,10 +149,12 @@ class BlobMover:
         blob = plan.descriptor
         try:
             moved = self._reuse(plan) or self._transfer_with_retries(plan, family)
+            # A reused layer need not be read unless its diff ID must be verified.
             was_read = moved.outcome in (Outcome.COPIED, Outcome.RECOMPRESSED)
             if moved.outcome is Outcome.REUSED and self._options.verify_diff_ids:
                 was_read = self._verify_reused(plan)
         except BaseException:
+            # Stop the other transfers at once, before this failure has reached the main thread.
             self._tracker.cancel()
             self._tracker.tell(Event.FAILED, blob)
             raise
@@ -158,12 +162,13 @@ class BlobMover:
         return moved
 
     def _reuse(self, plan: LayerPlan) -> BlobResult | None:
+        # The plan leaves the layer as it is, if the media type is right about the compression.
         unchanged = plan.becomes[plan.declared] is plan.declared
         diff_id = None if self._options.preserve_digests else plan.diff_id
         found = self._destination.try_reuse(
             plan.descriptor, diff_id=diff_id, compressions=plan.acceptable
         )
-        # the original blob is no substitute if the plan changes its compression
+        # If the plan changes the compression, the original blob is no substitute.
         if found is None or (found.digest == plan.descriptor.digest and not unchanged):
             # a layer that need not change keeps its digest, whichever thread comes first
             if unchanged or not diff_id:
@@ -181,7 +186,7 @@ class BlobMover:
         return None
 
     def _transfer_with_retries(self, plan: LayerPlan, family: Family | None) -> BlobResult:
-        """Transfer a layer; start over if the destination lost it midway."""
+        """Transfer a layer; start again if the destination loses it midway."""
         for _ in range(_RESTARTS):
             try:
                 return self._transfer(plan, family)
@@ -199,16 +204,17 @@ class BlobMover:
         if opened is None:
             return BlobResult(blob, Outcome.ABSENT)
         with self._tracker.watch(opened, blob) as raw:
-            has = detect(raw.peek(SNIFF_SIZE))  # the media type may be wrong
-            gets = plan.becomes[has]
-            with self._verifying(raw, plan, has, gets) as stream:
-                if gets is has:
+            actual = detect(raw.peek(SNIFF_SIZE))  # not by the media type, which may be wrong
+            target = plan.becomes[actual]
+            with self._verifying(raw, plan, actual, target) as stream:
+                if target is actual:
                     stored = self._destination.put_blob(stream, blob.media_type)
+                    # Destinations may stop reading early; the checks run only at the end.
                     stream.verify()
                     return BlobResult(stored, Outcome.COPIED)
-                layer = convert_layer(blob, family or _family(blob), gets)
+                layer = convert_layer(blob, family or _family(blob), target)
                 with self._processors:  # more compressors than cores only slow each other down
-                    stored = self._recompress(stream, plan, has, gets, layer.media_type)
+                    stored = self._recompress(stream, plan, actual, target, layer.media_type)
                 stream.verify()
         if plan.diff_id:  # recompression verified it
             self._known.add(plan.diff_id, stored)
@@ -238,7 +244,7 @@ class BlobMover:
         return BlobResult(stored, Outcome.RECOMPRESSED)
 
     def _open(self, blob: Descriptor) -> BinaryIO | None:
-        """Open *blob*, fetching a foreign layer if requested. Return None if the copy may omit it."""
+        """Open *blob*, or fetch a foreign layer if requested; return None if it may be omitted."""
         try:
             return open_layer(self._source, blob)
         except ForeignLayerError:
@@ -249,30 +255,32 @@ class BlobMover:
             raise
 
     def _verifying(
-        self, raw: ChunkReader, plan: LayerPlan, has: Compression, gets: Compression
+        self, raw: ChunkReader, plan: LayerPlan, actual: Compression, target: Compression
     ) -> VerifyingReader:
-        """Return *raw*, verified against its descriptor and, unless checked elsewhere, its diff ID."""
+        """Return *raw*, verified by its descriptor and, unless verified elsewhere, its diff ID."""
         blob, where = plan.descriptor, self._where(plan.descriptor)
-        if has is Compression.NONE:
-            wanted = not _is_plain(plan, has)  # cheap: nothing to decompress
+        if actual is Compression.NONE:
+            wanted = not _is_plain(plan, actual)  # cheap, because nothing is decompressed
         else:
             wanted = self._options.verify_diff_ids
         stream = raw
-        if plan.diff_id and wanted and gets is has:
+        # A layer that gets recompressed is checked by _recompress().
+        if plan.diff_id and wanted and target is actual:
             stream = DiffIdReader(raw, plan.diff_id, where)
         return VerifyingReader(stream, digest=blob.digest, size=blob.size, where=where)
 
     def _verify_reused(self, plan: LayerPlan) -> bool:
-        """Compare a reused layer with its diff ID. Return whether that required reading it."""
+        """Verify the diff ID of a reused layer; return whether the layer had to be read."""
         blob = plan.descriptor
         opened = self._open(blob) if plan.diff_id else None
         if opened is None:
             return False
         with self._tracker.watch(opened, blob) as raw:
-            has = detect(raw.peek(SNIFF_SIZE))
-            if _is_plain(plan, has):
+            actual = detect(raw.peek(SNIFF_SIZE))
+            if _is_plain(plan, actual):
+                # The destination has verified this digest, and it is also the diff ID.
                 return False
-            with self._verifying(raw, plan, has, has) as stream:
+            with self._verifying(raw, plan, actual, actual) as stream:
                 stream.verify()
         return True
 
@@ -283,42 +291,44 @@ class BlobMover:
         self,
         stream: VerifyingReader,
         plan: LayerPlan,
-        has: Compression,
-        gets: Compression,
+        actual: Compression,
+        target: Compression,
         media_type: str,
     ) -> Descriptor:
         """Store *stream*, compressed as *gets*, and verify its content against the diff ID.
 
-        Reading, decompressing and compressing each run on a thread of their own.
+        Reading, decompression and compression each run on a thread of their own.
         """
         where = self._where(plan.descriptor)
         plain = stream
         with ExitStack() as stack:
-            if not _is_plain(plan, has):
+            # Each ReadAhead moves the work before it to another thread.
+            if not _is_plain(plan, actual):
                 read = stack.enter_context(ReadAhead(stream))
-                inflated = stack.enter_context(ReadAhead(decompress(read, has, where=where)))
+                inflated = stack.enter_context(ReadAhead(decompress(read, actual, where=where)))
                 plain = stack.enter_context(
                     VerifyingReader(inflated, digest=plan.diff_id, where=uncompressed(where))
                 )
-            if gets is Compression.NONE:
+            if target is Compression.NONE:
                 return self._destination.put_blob(plain, media_type)
             ahead = stack.enter_context(ReadAhead(plain))
-            compressed = compress(ahead, gets, level=self._options.level)
+            compressed = compress(ahead, target, level=self._options.level)
             packed = stack.enter_context(VerifyingReader(compressed))
             stored = self._destination.put_blob(packed, media_type)
+            # The destination may have stopped before the end of the compressed stream.
             packed.verify()
             return stored
 
 
-def _is_plain(plan: LayerPlan, has: Compression) -> bool:
+def _is_plain(plan: LayerPlan, actual: Compression) -> bool:
     """Return whether the layer is stored uncompressed, so that its digest is its diff ID."""
-    return has is Compression.NONE and plan.descriptor.digest == plan.diff_id
+    return actual is Compression.NONE and plan.descriptor.digest == plan.diff_id
 
 
 def _wait_for_all(futures: Collection[Future[BlobResult]]) -> None:
-    """Wait for *futures* to finish; raise the first failure at once.
+    """Wait for *futures* to finish, or raise the first failure at once.
 
-    A signal that arrives just before a wait does not interrupt it, so every wait is short.
+    Every wait is short, because a signal that arrives just before a wait does not interrupt it.
     """
     from concurrent.futures import FIRST_EXCEPTION, wait
 
@@ -331,10 +341,11 @@ def _wait_for_all(futures: Collection[Future[BlobResult]]) -> None:
 
 
 def stored_layer(layer: Descriptor, stored: Descriptor, family: Family | None) -> Descriptor:
-    """Return the descriptor of *layer* in *family*, as *stored*; the same object if unchanged."""
+    """Return the descriptor of *layer* in *family*, as *stored*, or *layer* itself if unchanged."""
     if family is None and stored.digest == layer.digest:
         return layer
     if media_types.is_layer(layer.media_type):
+        # A destination may return a stored blob without a media type, found by digest.
         compression = media_types.layer_compression(
             stored.media_type if media_types.is_layer(stored.media_type) else layer.media_type
         )
@@ -349,7 +360,7 @@ def _family(layer: Descriptor) -> Family:
 
 
 def _raise_cause(futures: Collection[Future[BlobResult]]) -> None:
-    """Raise the original failure rather than a cancellation that it caused."""
+    """Raise the failure that caused the other tasks to be cancelled."""
     for future in futures:
         if not future.cancelled():
             error = future.exception()

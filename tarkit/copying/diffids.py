@@ -1,4 +1,4 @@
-"""Verify a layer's diff ID while its stored bytes pass through unchanged."""
+"""Verify the diff ID of a layer while its stored bytes pass through unchanged."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _DEPTH = 4  # chunks queued for decompression
 
 
 class DiffIdReader(ChunkReader):
-    """A layer stream that a second thread decompresses and hashes as it is read.
+    """A layer stream that a second thread decompresses and hashes while it is read.
 
-    The read that reaches the end raises :class:`~tarkit.errors.DigestMismatchError` if the
-    uncompressed content does not match *diff_id*, or the error that stopped decompression.
+    At the end, a read raises :class:`~tarkit.errors.DigestMismatchError` if the uncompressed
+    content does not match *diff_id*, or the error that stopped the decompression.
     """
 
     def __init__(self, stream: Readable, diff_id: Digest, where: str) -> None:
@@ -36,7 +36,7 @@ class DiffIdReader(ChunkReader):
         except BaseException as error:  # noqa: BLE001  raised again by the reading thread
             self._failure = error
         finally:
-            drain(feed)  # otherwise the reader blocks on a full queue
+            drain(feed)  # or the reader would block on a full queue
 
     def _chunk(self) -> bytes:
         if self._ended:
@@ -46,6 +46,7 @@ class DiffIdReader(ChunkReader):
             self._stored.put(chunk)
             return chunk
         self._end()
+        # Only at the end: the checks of the stored bytes, which name the actual defect, go first.
         if self._failure is not None:
             raise self._failure
         return b""
@@ -53,6 +54,7 @@ class DiffIdReader(ChunkReader):
     def _end(self) -> None:
         self._ended = True
         self._stored.put_last(b"")
+        # Wait for the result, which the last read reports.
         self._thread.join()
 
     def close(self) -> None:
@@ -76,12 +78,15 @@ class _Feed:
 
 
 def verify_diff_id(stream: Readable, diff_id: Digest, where: str) -> None:
-    """Raise :class:`~tarkit.errors.VerificationError` if *stream*, uncompressed, is not *diff_id*."""
-    buffered = decompress(stream, Compression.NONE)  # for its peek
+    """Verify that the uncompressed content of *stream* has the digest *diff_id*.
+
+    Raises :class:`~tarkit.errors.VerificationError` if not.
+    """
+    buffered = decompress(stream, Compression.NONE)  # only for peek()
     plain = decompress(buffered, detect(buffered.peek(SNIFF_SIZE)), where=where)
     VerifyingReader(plain, digest=diff_id, where=uncompressed(where)).verify()
 
 
 def uncompressed(where: str) -> str:
-    """Return the label for the uncompressed content of the layer *where*, for messages."""
+    """Return the name for the uncompressed content of the layer *where* in error messages."""
     return f"{where}, uncompressed"

@@ -1,4 +1,4 @@
-"""``copy_image`` copies one image, or a whole index, from a Source to a Destination."""
+"""Copy one image, or a whole index, from a Source to a Destination."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tarkit.errors import (
     listed,
 )
 from tarkit.image import media_types
+from tarkit.image.attestation import with_reference
 from tarkit.image.config import ImageConfig, is_image_config
 from tarkit.image.convert import convert_index, convert_manifest
 from tarkit.image.descriptor import Descriptor
@@ -48,12 +49,29 @@ def copy_image(
 ) -> CopyResult:
     """Copy *source* to *destination* and commit it.
 
-    Copies of several images to one Writer may share *known*, so that layers which they have in
-    common are recompressed once.
+    Copies of several images to one Writer may share *known*, so that their common layers are
+    recompressed once.
 
-    All data is verified as it is read. The image becomes visible only after the whole copy has
-    succeeded and the destination's Writer was closed without an error. Errors are subclasses of
+    All data is verified as it is read. The image becomes visible only if the whole copy succeeds
+    and the destination's Writer closes without an error. All errors are subclasses of
     :class:`~tarkit.errors.TarkitError`; see :mod:`tarkit.errors`.
+
+    Parameters:
+
+    - *source*: an image or index of an open reader.
+    - *destination*: the place for one image in an open writer.
+    - *options*: platforms, compression and more; see
+      :class:`~tarkit.copying.options.CopyOptions`.
+
+    Returns the :class:`~tarkit.copying.options.CopyResult`.
+
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.open_writer("oci:copied") as writer,
+    ... ):
+    ...     result = tarkit.copy_image(source, writer.destination("hello"))
+    >>> result.recompressed
+    2
     """
     options = options or CopyOptions()
     if source.manifest().media_type in media_types.SCHEMA1:
@@ -70,7 +88,7 @@ def copy_image(
 
 
 class _Copy:
-    """The state of one copy: the blobs and manifests already stored, counters and notes."""
+    """The state of one copy: the stored blobs and manifests, counters and notes."""
 
     def __init__(
         self,
@@ -86,7 +104,7 @@ class _Copy:
         self._mover = BlobMover(source, destination, options, self._tracker, known)
         self._moved: dict[Digest, BlobResult] = {}
         self._put: dict[Digest, Descriptor] = {}
-        self._wanted: set[Digest] = set()  # the manifests to copy, unless all are
+        self._wanted: set[Digest] = set()  # the manifests to copy, unless all are copied
         self._planned: set[Digest] = set()
         self._outcomes: Counter[Outcome] = Counter()
         self._read = self._written = 0  # bytes of configs read, of blobs written
@@ -94,19 +112,22 @@ class _Copy:
 
     def run(self) -> CopyResult:
         raw = self._source.manifest()
+        # Blobs may then be linked on the registry instead of downloaded and uploaded.
         if isinstance(self._destination, MountingDestination):
             self._destination.mount_from(self._source)
         platforms = self._options.platforms
         keeps_index = self._options.all or self._options.sparse is Sparse.KEEP
         if raw.is_index and (keeps_index or len(platforms) > 1):
+            # The routes also contain the nested indexes on the way to each image.
             if not self._options.all:
                 routes = [find_route(self._source, platform) for platform in platforms or (None,)]
                 self._wanted = {child.digest for route in routes for child in route.children}
+            # Converting one image would change the index, so check all of them first.
             if self._options.preserve_digests:
                 self._plan_all(raw, (raw.digest,))
             self._put_index(raw, (raw.digest,))
         elif len(platforms) > 1:
-            # not an index: the one image must match every requested platform
+            # Not an index: the only image must match every requested platform.
             for platform in platforms:
                 select_image(self._source, platform)
             self._put_image(raw)
@@ -126,7 +147,7 @@ class _Copy:
         )
 
     def _plan_all(self, raw: RawManifest, chain: tuple[Digest, ...]) -> None:
-        """Plan every image below *raw*, so that a refusal precedes the first write."""
+        """Plan every image below *raw*, so that the copy is refused before the first write."""
         if not raw.is_index:
             self._plan(raw)
             return
@@ -150,15 +171,18 @@ class _Copy:
         chosen = self._choose(index)
         children = {child.digest: self._put_child(child, chain) for child in chosen}
         all_stay = self._options.sparse is Sparse.KEEP
+        # Children may have changed; an entry that was not copied stays only if all entries do.
         kept = tuple(
             child.with_content(now.media_type, now.digest, now.size) if now else child
             for child in index.manifests
             if (now := children.get(child.digest)) or all_stay
         )
-        rewritten = replace(index, manifests=kept)  # equal to index if no child changed
+        kept = tuple(with_reference(child, self._put) for child in kept)
+        rewritten = replace(index, manifests=kept)  # equal to *index* if no child has changed
         family = family_at(profile, self._options)
         if family:
             rewritten = convert_index(rewritten, family, kept)
+        # Original bytes survive if the content is the same.
         result = raw if rewritten == index else self._serialize(rewritten)
         self._destination.put_manifest(result)
         return result.descriptor
@@ -176,7 +200,7 @@ class _Copy:
         return tuple(unique.values())
 
     def _leave_out(self, index: Index, left_out: Sequence[Descriptor]) -> None:
-        """Add a note that *left_out* of *index* are not copied, or raise if that is not allowed."""
+        """Add a note that *left_out* of *index* are not copied, or raise if that is refused."""
         count, sparse = len(left_out), self._options.sparse
         if sparse is Sparse.KEEP:
             self._notes.append(
@@ -200,7 +224,7 @@ class _Copy:
         self._notes.append(f"the index was rewritten without {count} of its manifests")
 
     def _put_child(self, child: Descriptor, chain: tuple[Digest, ...]) -> Descriptor:
-        """Store the manifest or index *child* once; return its stored descriptor."""
+        """Store the manifest or index *child* once, and return its descriptor as stored."""
         if child.digest not in self._put:
             raw = self._source.manifest(child.digest)
             self._put[child.digest] = (
@@ -211,7 +235,7 @@ class _Copy:
         return self._put[child.digest]
 
     def _put_image(self, raw: RawManifest) -> Descriptor:
-        """Store the layers, config and manifest of one image; return the manifest's descriptor."""
+        """Store the layers, config and manifest of an image; return the descriptor as stored."""
         manifest, config, plan = self._plan(raw)
         self._read += len(config)
         self._notes += plan.notes
@@ -232,12 +256,13 @@ class _Copy:
         try:
             plan = plan_copy(manifest, diff_ids, self._destination.profile, self._options)
         except RefusedError as error:
+            # The planner does not know the source.
             error.where = self._source.where
             raise
         return manifest, config, plan
 
     def _read_config(self, manifest: Manifest) -> tuple[bytes, tuple[Digest, ...] | None]:
-        """Return the bytes of the config and, if it belongs to an image, the diff IDs."""
+        """Return the bytes of the config and, if it belongs to an image, its diff IDs."""
         data = read_config(self._source, manifest)
         if not manifest.may_be_image or not is_image_config(data, manifest.config.media_type):
             return data, None
@@ -247,6 +272,7 @@ class _Copy:
         return data, config.diff_ids
 
     def _move_layers(self, plan: ImagePlan) -> None:
+        # Images of an index often share layers.
         wanted = [layer for layer in plan.layers if layer.descriptor.digest not in self._moved]
         moved = self._mover.move_layers(wanted, plan.family)
         self._moved |= moved
@@ -254,11 +280,12 @@ class _Copy:
             self._count(blob)
             if blob.outcome is Outcome.ABSENT:
                 self._notes.append(
-                    f"the copy lacks layer {blob.stored.digest}, which is only at {hosts(blob.stored)}; "
+                    f"omitted layer {blob.stored.digest}, which is only at {hosts(blob.stored)}; "
                     "--fetch-foreign downloads it"
                 )
 
     def _put_config(self, descriptor: Descriptor, data: bytes, media_type: str) -> None:
+        # A config is never recompressed, so any stored blob with its digest will do.
         everything = frozenset(media_types.Compression)
         if self._destination.try_reuse(descriptor, diff_id=None, compressions=everything):
             self._count(BlobResult(descriptor, Outcome.REUSED))
@@ -273,13 +300,13 @@ class _Copy:
             self._written += blob.stored.size
 
     def _finished(self, raw: RawManifest, manifest: Manifest, plan: ImagePlan) -> RawManifest:
-        """Return the manifest for the stored layers; the original bytes if nothing changed."""
+        """Return the manifest for the stored layers, or the original bytes if it is the same."""
         layers = tuple(
             stored_layer(layer, self._moved[layer.digest].stored, plan.family)
             for layer in manifest.layers
         )
         result = replace(manifest, layers=layers)
-        if plan.family:  # the config's own media type may be unknown to every family
+        if plan.family:  # neither family may know the media type of the config itself
             config = replace(manifest.config, media_type=plan.config_type)
             result = convert_manifest(replace(result, config=config), plan.family)
         return raw if result == manifest else self._serialize(result)

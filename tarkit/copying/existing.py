@@ -1,4 +1,4 @@
-"""Preserve the images of an archive when an image is added: the whole archive is rewritten."""
+"""Preserve the images of an archive when an image is added, which rewrites the whole archive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tarkit.copying.inventory import blobs_of
 from tarkit.copying.known import KnownLayers
 from tarkit.copying.names import NameRules
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse
-from tarkit.errors import VerificationError
+from tarkit.errors import NotAnImageError, VerificationError
 from tarkit.image import media_types
 from tarkit.protocols import (
     AdoptingWriter,
@@ -33,6 +33,10 @@ class Kept:
 
     The filesystem moved ``bytes_moved`` without reading them into this process; ``bytes_copied``
     were read, verified and written again.
+
+    >>> result = tarkit.copy_images(["fixtures/hello.tar"], "docker-archive:all.tar")
+    >>> tarkit.copy_images(["oci:alpha/umoci-oci:one"], "docker-archive:all.tar").kept.images
+    1
     """
 
     images: int = 0
@@ -50,25 +54,27 @@ def keep_archive(
     known: KnownLayers,
     verify: bool = False,
 ) -> Kept:
-    """Copy the images of the archive at *path*, if there is one, to the *writer* that replaces it.
+    """Copy the images of the archive at *path*, if it exists, to the *writer* that replaces it.
 
     The filesystem moves their blobs if it can, which leaves the layers unverified. With *verify*,
     all blobs are read and verified instead. The layers that were moved are added to *known*, under
     the diff IDs in their configs, so that new images reuse them.
 
-    *open_existing* opens the archive. See :func:`copy_existing` for *except_names*; they compare
-    according to *rules*. Raises :class:`~tarkit.errors.VerificationError` if an image in the
-    archive is broken.
+    *open_existing* opens the archive. *except_names* are names that a new image is about to take,
+    as in :func:`copy_existing`; *rules* determine which names are equal. Raises
+    :class:`~tarkit.errors.VerificationError` if an image in the archive is broken.
     """
-    if not path.exists() or not path.stat().st_size:  # an empty file, such as mktemp makes
+    if not path.exists() or not path.stat().st_size:  # mktemp creates an empty file
         return Kept()
     try:
         with open_existing() as reader:
             return _copy_all(
                 reader, writer, except_names, rules.normalize, known=None if verify else known
             )
-    except VerificationError as error:
-        error.hint = "existing images are kept: remove the file, or write to another one"
+    except (VerificationError, NotAnImageError) as error:
+        error.where = str(path)
+        error.message = f"exists, but its images cannot be kept: {error.message}"
+        error.hint = "it is left unchanged: remove it, or write to another file"
         raise
 
 
@@ -81,9 +87,18 @@ def copy_existing(
 ) -> int:
     """Copy every image of *reader* to *writer* with its names and annotations.
 
-    *except_names* are names that another image is about to take. An image without any other name
-    is omitted. *normalize* returns the form in which names compare, or None for invalid names,
-    which are dropped. Returns the number of images copied.
+    *except_names* are names that a new image is about to take. An image that has no other names is
+    omitted. *normalize* returns the form in which names are compared, or None for an invalid name,
+    which is dropped. Returns the number of images copied.
+
+    Raises the errors of :func:`~tarkit.copying.engine.copy_image`.
+
+    >>> with (
+    ...     tarkit.open_reader("fixtures/hello.tar") as reader,
+    ...     tarkit.open_writer("docker-archive:all.tar") as writer,
+    ... ):
+    ...     tarkit.copy_existing(reader, writer)
+    1
     """
     return _copy_all(reader, writer, except_names, normalize).images
 
@@ -119,6 +134,7 @@ def _staying(
         names = reader.source(index=image.index).names
         valid = [name for name in names if normalize(name) is not None]
         kept = [name for name in valid if normalize(name) not in taken]
+        # An image without a valid name is kept without a name.
         if kept or not valid:
             yield image, kept, kept == valid
 
@@ -131,7 +147,7 @@ def _copy_one(
     unchanged = False
     if isinstance(writer, KeepingWriter):
         destination = writer.keeping(image, names)
-        # digests can be preserved if the writer holds every compression and converts nothing
+        # Digests are preserved if the writer can hold every compression and converts nothing.
         holds_all = destination.profile.holds == frozenset(media_types.Compression)
         is_schema1 = source.manifest().media_type in media_types.SCHEMA1
         unchanged = keeps_names and holds_all and not is_schema1

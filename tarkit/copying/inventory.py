@@ -24,7 +24,7 @@ def blobs_of(reader: Reader, images: Iterable[ImageEntry], known: KnownLayers) -
     for image in images:
         source = reader.source(index=image.index)
         pending = [source.manifest().descriptor]
-        while pending:  # no recursion: nested indexes may be arbitrarily deep
+        while pending:  # not recursive, because nested indexes may be arbitrarily deep
             descriptor = pending.pop()
             if descriptor.digest not in found:
                 found.add(descriptor.digest)

@@ -39,6 +39,10 @@ class CopiedImage:
     - ``source``: its location.
     - ``names``: its names at the destination.
     - ``result``: the result of the copy; None if the destination already had the image.
+
+    >>> result = tarkit.copy_images(["fixtures/hello.tar"], "oci:mirror")
+    >>> [image.names for image in result.images]
+    [('hello:latest',)]
     """
 
     source: str
@@ -48,7 +52,13 @@ class CopiedImage:
 
 @dataclass(frozen=True, slots=True)
 class FailedImage:
-    """An image that was not copied: its location ``source``, and the ``error``."""
+    """An image that was not copied: its location ``source``, and the ``error``.
+
+    >>> options = tarkit.SyncOptions(keep_going=True)
+    >>> result = tarkit.copy_images(["fixtures/hello.tar", "missing.tar"], "oci:mirror", options)
+    >>> [str(image.error) for image in result.failed]
+    ['missing.tar: no such file or directory']
+    """
 
     source: str
     error: TarkitError

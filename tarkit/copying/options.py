@@ -35,10 +35,10 @@ class LayerCompression(Enum):
 
 
 class Sparse(Enum):
-    """How to handle a partially copied index."""
+    """How to handle an index that is not copied completely."""
 
     REFUSE = "refuse"
-    KEEP = "keep"  # keep all entries; the index changes only if a copied manifest does
+    KEEP = "keep"  # keep all entries; the index changes only if a copied manifest changes
     STRIP = "strip"  # write a new index of the copied manifests
 
 
@@ -47,25 +47,30 @@ class CopyOptions:
     """Options for :func:`~tarkit.copying.engine.copy_image`.
 
     - ``all``: copy the whole index.
-    - ``platforms``: the platforms to copy from an index; by default that of the running system.
+    - ``platforms``: the platforms to copy from an index; by default the platform of this machine.
       A single platform is copied as an image without an index, unless ``sparse`` is
       :attr:`Sparse.KEEP`.
-    - ``sparse``: how to handle a partially copied index. None strips it to the requested
-      platforms, and refuses if ``all`` is set but manifests are missing.
+    - ``sparse``: how to handle an index that is not copied completely. None strips it to the
+      requested platforms, and refuses if ``all`` is set but manifests are missing.
     - ``compression``: the compression for layers.
     - ``level``: the compression level; the range depends on the codec.
     - ``preserve_digests``: refuse to change any manifest or layer.
-    - ``jobs``: the maximum number of blobs in flight.
-    - ``on_progress``: a listener for events. Several threads call it, one at a time. It may
-      raise :class:`~tarkit.errors.CancelledError` to stop the copy.
+    - ``jobs``: the maximum number of blobs to transfer at a time.
+    - ``on_progress``: a listener for progress events. Several threads call it, one at a time. It
+      may raise :class:`~tarkit.errors.CancelledError` to stop the copy.
     - ``verify_diff_ids``: decompress every layer and compare it with its diff ID, even if the
       layer is reused or copied unchanged.
     - ``fetch_foreign``: a function that opens a non-distributable layer at its URLs, such as
-      :func:`~tarkit.transports.registry.foreign.fetch_layer`. If it is None, the copy
-      omits such layers.
+      :func:`~tarkit.transports.registry.foreign.fetch_layer`. If it is None, the copy omits
+      such layers.
 
-    Raises :class:`UsageError` if the level is out of range or has no effect, or if ``jobs`` is
+    Raises :class:`UsageError` if the level is out of range or has no effect, if
+    ``sparse`` has none because a single platform is copied, or if ``jobs`` is
     less than 1.
+
+    >>> options = tarkit.CopyOptions(all=True, compression=tarkit.LayerCompression.ZSTD, level=19)
+    >>> options.compression.value
+    'zstd'
     """
 
     all: bool = False
@@ -81,11 +86,18 @@ class CopyOptions:
 
     def __post_init__(self) -> None:
         if self.jobs is not None and self.jobs < 1:
-            raise UsageError(f"{self.jobs} jobs: at least one is required")
+            raise UsageError(f"{self.jobs} jobs given, but at least one is required")
+        several = self.all or len(self.platforms) > 1
+        if self.sparse in (Sparse.STRIP, Sparse.REFUSE) and not several:
+            raise UsageError(
+                f"sparse mode {self.sparse.value!r}, but only one platform is copied, without an index",
+                hint="copy all or several platforms",
+            )
         if self.level is not None:
             if self.preserve_digests or self.compression is LayerCompression.NONE:
                 raise UsageError("compression level given, but nothing is compressed")
-            # AUTO and PRESERVE do not name a codec: plan_copy checks the level against the real one
+            # AUTO and PRESERVE do not name a codec, so plan_copy() checks the level for the actual
+            # codec.
             widest = Compression.ZSTD
             require_level(self.compression.codec or widest, self.level)
 
@@ -97,7 +109,7 @@ class CopyResult:
     - ``descriptor``: the top manifest or index as stored at the destination.
     - ``copied``: the number of blobs copied unchanged.
     - ``recompressed``: the number of blobs stored with another compression.
-    - ``reused``: the number of blobs that the destination already held.
+    - ``reused``: the number of blobs that already were at the destination.
     - ``bytes_read``: blob bytes read from the source.
     - ``bytes_written``: blob bytes written to the destination.
     - ``notes``: messages about omitted content and unrequested changes.

@@ -1,4 +1,4 @@
-"""Plan the copy of one image: all decisions are made before the first write, without I/O."""
+"""Plan the copy of an image: all decisions are made without I/O before the first write."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tarkit.values import dataclass
 class LayerPlan:
     """The plan for one layer.
 
-    ``becomes`` maps each compression that the source blob may have to that of the copy.
+    ``becomes`` maps each compression that the source blob may have to the compression of the copy.
     """
 
     descriptor: Descriptor
@@ -28,7 +28,7 @@ class LayerPlan:
 
     @property
     def declared(self) -> Compression:
-        """The compression that the media type declares; the bytes may differ from it."""
+        """The compression that the media type declares; the bytes may be compressed differently."""
         media_type = self.descriptor.media_type
         if not media_types.is_layer(media_type):
             return Compression.NONE
@@ -45,8 +45,8 @@ class ImagePlan:
     """The plan for one image.
 
     ``family`` is the family of the new manifest, or None to keep the manifest unconverted.
-    ``config_type`` is the new media type of the config, or empty for an artifact, which keeps its
-    own.
+    ``config_type`` is the new media type of the config, or empty for an artifact, whose config
+    keeps its type.
     """
 
     family: Family | None
@@ -63,16 +63,16 @@ def plan_copy(
 ) -> ImagePlan:
     """Plan the copy of *manifest* to a destination with *profile*.
 
-    *diff_ids* holds one per layer, or is None for an artifact, which is copied unchanged.
+    *diff_ids* has one entry per layer, or is None for an artifact, which is copied unchanged.
     Raises :class:`CannotModifyError` if the options forbid a necessary change,
-    :class:`ManifestRejectedError` or :class:`NotAnImageError` if the destination cannot hold the
+    :class:`ManifestRejectedError` or :class:`NotAnImageError` if the destination cannot store the
     manifest, and :class:`UsageError` if the codec does not support the requested level.
     """
     if diff_ids is None:
         return _plan_artifact(manifest, profile)
     family = family_at(profile, options)
     if family is media_types.family_of(manifest.media_type):
-        family = None  # already of that family: nothing to convert
+        family = None  # already in that family, so there is nothing to convert
     accepted = manifest.media_type in profile.media_types
     if family is None and not (
         accepted and (profile.keeps_manifest or not options.preserve_digests)
@@ -85,6 +85,7 @@ def plan_copy(
     )
     if options.preserve_digests:
         _require_unchanged(layers)
+    # The level has an effect only on layers that are recompressed.
     for layer in layers:
         if layer.becomes[layer.declared] is not layer.declared:
             require_level(layer.becomes[layer.declared], options.level)
@@ -94,12 +95,13 @@ def plan_copy(
 
 
 def family_at(profile: Profile, options: CopyOptions) -> Family | None:
-    """Return the family of manifests written to *profile*, or None if they keep their own.
+    """Return the family of manifests written to *profile*, or None to leave them unchanged.
 
     Docker has no media type for zstd, so an image compressed with zstd becomes an OCI image.
     """
     if options.preserve_digests:
         return None
+    # Other destinations reject zstd later, in _compressions().
     wants_oci = options.compression is LayerCompression.ZSTD
     if wants_oci and media_types.OCI_MANIFEST in profile.media_types:
         return Family.OCI
@@ -116,7 +118,7 @@ def _plan_artifact(manifest: Manifest, profile: Profile) -> ImagePlan:
 
 
 def _compressions(profile: Profile, options: CopyOptions) -> dict[Compression, Compression]:
-    """Return the new compression of a layer for each compression it may have."""
+    """Map each compression that a layer may have to its new compression."""
     asked = options.compression.codec
     if asked is not None and asked not in profile.holds:
         raise ManifestRejectedError(
@@ -128,17 +130,20 @@ def _compressions(profile: Profile, options: CopyOptions) -> dict[Compression, C
         becomes = dict(_AS_IT_IS)
     else:
         becomes = _AS_IT_IS | dict(profile.default_compression or {})
-    # a destination that cannot hold the result gets gzip, which all tools read, or plain tars
+    # A destination that cannot store the result gets gzip, which all tools read, or plain tars.
     fallback = Compression.NONE if Compression.GZIP not in profile.holds else Compression.GZIP
-    return {has: gets if gets in profile.holds else fallback for has, gets in becomes.items()}
+    return {
+        actual: target if target in profile.holds else fallback
+        for actual, target in becomes.items()
+    }
 
 
 def _require_unchanged(layers: tuple[LayerPlan, ...]) -> None:
     for layer in layers:
-        gets = layer.becomes[layer.declared]
-        if gets is not layer.declared:
+        target = layer.becomes[layer.declared]
+        if target is not layer.declared:
             raise CannotModifyError(
-                f"layer {layer.descriptor.digest} would become {gets.value}, "
+                f"layer {layer.descriptor.digest} would become {target.value}, "
                 "but --preserve-digests was given",
                 hint="omit --preserve-digests, or choose another destination",
             )
@@ -156,4 +161,4 @@ def _cannot_hold(manifest: Manifest, options: CopyOptions) -> Exception:
 
 def _notes(manifest: Manifest, family: Family | None) -> tuple[str, ...]:
     lost = lost_in_docker(manifest) if family is Family.DOCKER else ()
-    return (f"Docker manifests cannot hold {' and '.join(lost)}: omitted",) if lost else ()
+    return (f"omitted {' and '.join(lost)}: Docker manifests cannot store them",) if lost else ()

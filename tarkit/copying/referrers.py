@@ -24,8 +24,26 @@ def copy_referrers(
 
     Those of an index's manifests are included, and referrers of referrers. All are copied byte for
     byte, since they name their subjects by digest; so copy the image with ``preserve_digests``.
-    Raises :class:`UnsupportedError` if the source or the writer has no referrers,
-    :class:`LimitExceededError` if there are more than 10,000, and as :func:`copy_image`.
+
+    Parameters:
+
+    - *source*: the image in an open reader of a layout, OCI archive or registry.
+    - *writer*: the open writer that *source* was copied to.
+    - *image*: the ``descriptor`` in the result of that copy.
+    - *options*: jobs, progress and more; digests are always preserved.
+
+    Raises :class:`~tarkit.errors.UnsupportedError` if the source or the writer has no referrers,
+    :class:`~tarkit.errors.LimitExceededError` if there are more than 10,000, and the errors of
+    :func:`~tarkit.copying.engine.copy_image`.
+
+    >>> with (
+    ...     tarkit.open_source("oci:alpha/umoci-oci:one") as source,
+    ...     tarkit.open_writer("oci:mirror") as writer,
+    ... ):
+    ...     options = tarkit.CopyOptions(preserve_digests=True)
+    ...     image = tarkit.copy_image(source, writer.destination("one"), options).descriptor
+    ...     tarkit.copy_referrers(source, writer, image)  # this image has no signature
+    0
     """
     found, target = require_referrers(source, writer)
     options = replace(

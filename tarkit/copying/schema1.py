@@ -22,7 +22,7 @@ from tarkit.streams.verify import VerifyingReader
 
 
 class Schema1Source:
-    """A source that presents the schema 1 image *source* with a schema 2 manifest."""
+    """Presents the schema 1 image *source* as a source with a schema 2 manifest."""
 
     def __init__(self, source: Source) -> None:
         self.where = source.where
@@ -37,13 +37,16 @@ class Schema1Source:
         return {blob: self._examine(blob) for blob in blobs}
 
     def _examine(self, blob: Digest) -> tuple[Descriptor, Digest]:
+        # The size is unknown; the registry states it in its response.
         unsized = Descriptor(media_types.DOCKER_LAYER_GZIP, blob, 0)
         where = f"{self.where}: layer {blob}"
         with VerifyingReader(self._source.open_blob(unsized), digest=blob, where=where) as packed:
             compression = detect(packed.peek(SNIFF_SIZE))
             plain = VerifyingReader(decompress(packed, compression, where=where))
             plain.verify()
+            # Bytes after the compressed data belong to the blob's digest, too.
             packed.verify()
+        # Docker's schema has no types for bzip2 and xz; the copy detects compression anyway.
         kind = media_types.layer_type(
             media_types.DOCKER_LAYER, media_types.Family.DOCKER, compression
         )
@@ -65,13 +68,16 @@ class Schema1Source:
         ).serialize()
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the schema 2 manifest.
+
+        Raises :class:`BlobNotFoundError` if *digest* is given and is not its digest.
+        """
         if digest not in (None, self._manifest_2.digest):
             raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
         return self._manifest_2
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
+        """Open the new config or a layer of the original image, unverified."""
         if descriptor.digest.matches(self._config):
             return io.BytesIO(self._config)
         return self._source.open_blob(descriptor)

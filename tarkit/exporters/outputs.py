@@ -38,6 +38,10 @@ class Output:
       ``tar=false`` (write a layout, a directory).
 
     Raises UnsupportedError for types and attributes of later versions, and UsageError.
+
+    >>> output = tarkit.Output.parse("type=oci,dest=app.tar,name=app:1,compression=zstd")
+    >>> output.names
+    ('docker.io/library/app:1',)
     """
 
     type: str

@@ -1,4 +1,4 @@
-"""Writing ext4 images in one pass, without root, a kernel or mkfs."""
+"""Write ext4 images in one pass, without root, a kernel or mkfs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Storing file contents in the image, in one pass over chunks of any size."""
+"""Store file contents in the image, in one pass over chunks of any size."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Take: TypeAlias = Callable[[int], Sequence[Run]]
 
 
 def data_size(chunks: Iterable[Buffer], size: int, regions: Sequence[Region] | None = None) -> int:
-    """Return how many bytes of the image a file needs, in whole blocks without blocks of zeros.
+    """Return the bytes that a file takes up in the image: whole blocks, without blocks of zeros.
 
-    Parameters and errors are those of :meth:`tarkit.ext4.writer.Ext4Writer.store`.
+    Parameters and errors are the same as for :meth:`tarkit.ext4.writer.Ext4Writer.store`.
     """
     return sum(blocks_of(len(data)) for _, data in _data_of(chunks, size, regions)) * BLOCK
 
@@ -35,6 +35,7 @@ def store(
 ) -> FileExtents:
     """Write a file of *size* bytes into blocks returned by *take*."""
     extents: list[Extent] = []
+    # *offset* is a multiple of BLOCK: data_blocks drops only whole blocks of zeros.
     for offset, data in _data_of(chunks, size, regions):
         logical = offset // BLOCK
         for run, part in _split(data, take(blocks_of(len(data)))):
@@ -74,9 +75,10 @@ def _append(extents: list[Extent], logical: int, run: Run) -> None:
 
 
 class Reserved:
-    """The blocks reserved for a file, as *contents*; the file must use all of them."""
+    """The blocks of *contents*, reserved for one file, which must use all of them."""
 
     def __init__(self, contents: FileExtents) -> None:
+        # Reversed, so that pop() returns the runs in order.
         self._left = [Run(each.physical, each.count) for each in reversed(contents.extents)]
 
     def take(self, count: int) -> list[Run]:

@@ -2,8 +2,8 @@
 
 See "ext4 Data Structures and Algorithms", section 2.8, Checksums.
 
-A loop over the bytes of every inode and metadata block would be too slow. Messages of equal length
-are therefore processed side by side. Each of the four bytes of the running checksums is a plane: a
+A loop over the bytes of every inode and metadata block would be too slow, so messages of equal
+length are processed side by side. Each of the four bytes of the running checksums is a plane: a
 byte string with one byte per message. A step takes a few table look-ups (``bytes.translate``) and
 exclusive-ors (of one big integer) over whole planes, which reaches 100 to 200 MB/s with the
 standard library alone. Most directory blocks end in zeros. A run of zeros changes a checksum by a
@@ -18,7 +18,7 @@ from functools import cache
 
 ALL_ONES = 0xFFFFFFFF
 _POLYNOMIAL = 0x82F63B78  # 0x1EDC6F41, bits reversed
-_LEAST_SKIP = 128  # zeros; fewer are faster to process than to detect
+_LEAST_SKIP = 128  # bytes; processing fewer zeros is faster than detecting them
 
 
 def _step(value: int) -> int:
@@ -32,7 +32,7 @@ _PLANES = tuple(bytes(entry >> shift & 0xFF for entry in _TABLE) for shift in (0
 
 
 def crc32c(data: bytes, seed: int = ALL_ONES) -> int:
-    """Return the checksum of *data*, continued from *seed*; meant for single short messages."""
+    """Return the checksum of *data*, continued from *seed*; use it for single short messages."""
     value = seed
     for byte in data:
         value = value >> 8 ^ _TABLE[(value ^ byte) & 0xFF]
@@ -62,6 +62,7 @@ def crc32c_many(
 def _halves(covered: int) -> list[int]:
     """Return the lengths of zeros to try to skip in long bodies: descending powers of two."""
     if covered <= 2 * _LEAST_SKIP:
+        # The largest power of two below *covered*, so that at least one byte is left to process.
         return []
     largest = (covered - 1).bit_length() - 1
     return [1 << n for n in range(largest, -1, -1) if 1 << n >= _LEAST_SKIP]
@@ -111,6 +112,7 @@ def _side_by_side(messages: Sequence[bytes], seed: int) -> list[int]:
 
 def _with_zeros(checksums: Sequence[int], count: int) -> list[int]:
     """Continue *checksums* over *count* zeros."""
+    # The map is linear over GF(2), so the results for the four bytes are added by exclusive-or.
     first, second, third, fourth = _after_zeros(count)
     return [
         first[value & 0xFF]
@@ -124,6 +126,7 @@ def _with_zeros(checksums: Sequence[int], count: int) -> list[int]:
 @cache
 def _after_zeros(count: int) -> list[list[int]]:
     """Return the linear map of *count* zeros as one table for each byte of the checksum."""
+    # Square-and-multiply over the binary digits of *count*.
     columns = [1 << bit for bit in range(32)]  # the identity
     for exponent in range(count.bit_length()):
         if count >> exponent & 1:
@@ -132,6 +135,7 @@ def _after_zeros(count: int) -> list[list[int]]:
     for place in range(0, 32, 8):
         table = [0]
         for column in columns[place : place + 8]:
+            # Doubling: each column adds the entries with its bit set.
             table += [value ^ column for value in table]
         tables.append(table)
     return tables

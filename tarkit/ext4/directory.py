@@ -62,7 +62,7 @@ class DirectoryFormat(NamedTuple):
 
     @property
     def room(self) -> int:
-        """The number of bytes of a block that records cover."""
+        """The number of bytes of a block that records may cover."""
         return BLOCK - (len(_TAIL) if self.checksum_seed is not None else 0)
 
     def index_limit(self, start: int) -> int:
@@ -72,7 +72,7 @@ class DirectoryFormat(NamedTuple):
 
 
 def index_capacity(start: int) -> int:
-    """Return how many entries to use of an index block whose entries start at byte *start*.
+    """Return the number of entries to use in an index block whose entries start at byte *start*.
 
     One entry stays free, as in blocks written by the kernel: tune2fs fails to update the checksum
     of a full block and leaves the directory unreadable.
@@ -86,8 +86,8 @@ def build_directory(
     """Build the blocks of the directory with inode *own*, linear if one block is enough.
 
     A linear directory is padded with empty blocks to *at_least* blocks. Raises
-    :class:`UnsupportedError` if an index of two levels is too small (about 3.8 million names of
-    the greatest length).
+    :class:`UnsupportedError` if the names do not fit an index of two levels (about 3.8 million
+    names of the greatest length).
     """
     records = [_pack_record(each) for each in names]
     texts = [each.name for each in names]
@@ -117,7 +117,7 @@ def _pack_record(entry: Name) -> bytes:
 
 
 def _join(records: Sequence[bytes], form: DirectoryFormat) -> bytes:
-    """Join *records* to a block; the last record covers the rest, as records must fill a block."""
+    """Join *records* into a block; the last record is stretched to fill it, as ext4 requires."""
     left = form.room - sum(map(len, records))
     last = records[-1]
     # rec_len is at offset 4.
@@ -139,6 +139,7 @@ class _Index(NamedTuple):
 
     def build(self, names: Sequence[bytes], records: Sequence[bytes]) -> DirectoryBlocks:
         hashes = hash_names(names, self.form.hash_seed)
+        # An index entry stores the major hash only; the minor hash just sorts names within leaves.
         order = sorted(range(len(records)), key=hashes.__getitem__)
         leaves, firsts = self._leaves([records[i] for i in order], [hashes[i] >> 32 for i in order])
         root_room = index_capacity(_ROOT_ENTRIES_AT)
@@ -190,7 +191,7 @@ class _Index(NamedTuple):
         block = head + entries
         if self.form.checksum_seed is None:
             return block.ljust(BLOCK, b"\0")
-        # It covers the inode's number, its generation (0), the entries in use and an empty tail.
+        # The checksum covers inode number, generation (0), the used entries and an empty tail.
         message = struct.pack("<II", self.own, 0) + block + bytes(_DX_TAIL.size)
         checksum = crc32c(message, self.form.checksum_seed)
         filled = block.ljust(len(head) + _ENTRY.size * limit, b"\0")

@@ -21,7 +21,7 @@ _CHUNK = 32  # bytes of a name hashed by one transform
 _LANE = 8  # bytes of a lane
 _END_OF_DIRECTORY = 0xFFFFFFFE  # EXT4_HTREE_EOF_32BIT << 1
 _ROUND_2 = 0x5A827999  # sqrt(2), the constant of MD4's second round
-_ROUND_3 = 0x6ED9EBA1  # sqrt(3), of the third
+_ROUND_3 = 0x6ED9EBA1  # sqrt(3), the constant of the third round
 
 
 def hash_names(names: Sequence[bytes], seed: Seed) -> list[int]:
@@ -43,6 +43,7 @@ def hash_names(names: Sequence[bytes], seed: Seed) -> list[int]:
 
 def _padded(name: bytes) -> bytes:
     """Pad *name* to whole chunks with the length of its last chunk, as the kernel's str2hashbuf."""
+    # The kernel fills up the high bytes of the last word, which is read as big-endian.
     start = (len(name) - 1) // _CHUNK * _CHUNK
     fill = bytes([len(name) - start])
     whole = len(name) // 4 * 4
@@ -71,6 +72,7 @@ def _hash_group(data: bytes, chunks: int, seed: Seed) -> list[int]:
 
 def _usable(major: int) -> int:
     major &= ~1
+    # The largest usable hash marks the end of a directory for readdir.
     return major if major < _END_OF_DIRECTORY else major - 2
 
 

@@ -81,6 +81,7 @@ def _split(extents: Iterable[Extent]) -> list[Extent]:
     """Cut extents longer than :data:`MAX_EXTENT_BLOCKS`."""
     parts = []
     for extent in extents:
+        # Adjacent runs were joined without regard to this limit.
         while extent.count > MAX_EXTENT_BLOCKS:
             logical, physical, count = extent.logical, extent.physical, MAX_EXTENT_BLOCKS
             parts.append(Extent(logical, physical, count))

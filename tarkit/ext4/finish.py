@@ -1,4 +1,4 @@
-"""Completing the file system around contents already stored."""
+"""Complete the file system around contents already stored."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Finisher:
         """Raise ``ValueError`` unless all blocks in use belong to exactly one node."""
         held, stored = self._inventory.held, self._space.taken
         if held != stored:
-            raise ValueError(f"nodes have {held} blocks of contents, {stored} are stored")
+            raise ValueError(f"the tree has {held} blocks of contents, but {stored} are stored")
         extents = sorted(self._inventory.extents)
         if any(map(eq, extents, islice(extents, 1, None))):
             raise ValueError("two nodes have the same contents")
@@ -100,6 +100,7 @@ class Finisher:
         size = size if isinstance(size, int) else layout.geometry.blocks * BLOCK
         self._image.set_size(size)
         if not self._options.sparse:
+            # Otherwise blocks that were never written stay holes.
             self._image.reserve(size)
         if on_settled is not None:
             on_settled(min(placer.settled, *layout.inode_tables) * BLOCK)

@@ -1,4 +1,4 @@
-"""Constants of the on-disk format that several structures share.
+"""Constants of the on-disk format used by several structures.
 
 tarkit always writes 4 KiB blocks, 256-byte inodes and groups of 32,768 blocks, the defaults of
 ``mkfs.ext4``. Every kernel since 2.6.28 mounts these on every architecture.
@@ -24,7 +24,7 @@ MAX_INODES_PER_GROUP = 8 * BLOCK
 ROOT_INODE = 2
 RESIZE_INODE = 7
 JOURNAL_INODE = 8
-FIRST_INODE = 11  # the first that is not reserved; always lost+found
+FIRST_INODE = 11  # the first inode that is not reserved; always lost+found
 
 MAX_LINKS = 65_000  # EXT4_LINK_MAX
 MAX_NAME = 255  # EXT4_NAME_LEN

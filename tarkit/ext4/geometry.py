@@ -19,7 +19,7 @@ MAX_FOUND_BLOCKS = 2**40 // BLOCK
 """The largest size chosen automatically: 1 TiB. It reserves 65 blocks for descriptors before the
 contents; the largest size without ``64bit`` would reserve 1025."""
 
-_BLOCKS_PER_INODE = 4  # an inode for every 16 KiB, as mke2fs
+_BLOCKS_PER_INODE = 4  # an inode for every 16 KiB, as in mke2fs
 _MAX_INODES = 2**32 - 1
 _GROWTH = 1024  # mke2fs reserves descriptors for an image 1024 times as large
 _LEAST_IN_LAST_GROUP = 50  # data blocks; mke2fs drops a smaller last group
@@ -71,36 +71,41 @@ class Geometry:
 
     @property
     def last_group_shortfall(self) -> int:
-        """The blocks that the last group lacks to be large enough, by the rule of mke2fs."""
+        """The number of blocks missing from a last group that mke2fs would find too small, or 0."""
         rest = self.blocks % BLOCKS_PER_GROUP
         if self.groups == 1 or not rest:
             return 0
         last = self.groups - 1
         backup = self.prefix if last in backup_groups(self.groups) else 0
+        # The group needs room for a backup, if it has one, two bitmaps and the inode table.
         return max(0, backup + 2 + self.table_blocks + _LEAST_IN_LAST_GROUP - rest)
 
 
 def descriptor_size(wide: bool) -> int:
-    """Return the bytes of a group descriptor, with or without ``64bit``."""
+    """Return the size of a group descriptor in bytes, with or without ``64bit``."""
     return 64 if wide else 32
 
 
 def can_grow(options: Ext4Options, *, wide: bool) -> bool:
-    """Return whether to reserve descriptors; the resize inode has 32-bit block numbers."""
+    """Return whether to reserve descriptors for growth: not for read-only or ``64bit`` images.
+
+    The resize inode, which owns them, has 32-bit block numbers.
+    """
     return options.profile != "ro" and not wide
 
 
 def prefix_for(blocks: int, *, grows: bool, wide: bool) -> int:
-    """Return the blocks to keep for the superblock and descriptors of an image of *blocks* blocks.
+    """Return the number of blocks to keep for the superblock and descriptors of an image.
 
-    If it *grows*, they include descriptors for an image 1024 times as large, as in mke2fs.
+    If it *grows* beyond *blocks* blocks, they include descriptors for 1024 times the size, as in
+    mke2fs.
     """
     reach = min(blocks * _GROWTH, MAX_NARROW_BLOCKS) if grows else blocks
     return 1 + ceil_div(ceil_div(reach, BLOCKS_PER_GROUP) * descriptor_size(wide), BLOCK)
 
 
 def inodes_for(blocks: int, needed: int, options: Ext4Options) -> int:
-    """Return how many inodes an image of *blocks* blocks should have if *needed* are in use.
+    """Return the number of inodes for an image of *blocks* blocks with *needed* inodes in use.
 
     If *options* give no number, minimal and read-only images get as many as needed. Others get
     one for every 16 KiB, and at least a tenth more than needed.

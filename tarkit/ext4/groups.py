@@ -66,7 +66,7 @@ class _Group(NamedTuple):
 def write_groups(
     image: ImageFile, layout: BlockLayout, usage: Usage, checksum_seed: int | None
 ) -> bytes:
-    """Write every group's bitmaps and return the descriptor table, padded to whole blocks.
+    """Write the bitmaps of every group and return the descriptor table, padded to whole blocks.
 
     With checksums, unused groups are flagged as uninitialized and their bitmaps are not written.
     """
@@ -94,7 +94,7 @@ def write_groups(
 
 
 def _checksums(bitmaps: Mapping[int, bytes], covered: int, seed: int | None) -> dict[int, int]:
-    """Return the checksums of *bitmaps*; the keys of both are block numbers."""
+    """Return the checksums of *bitmaps*; both are keyed by block number."""
     if seed is None:
         return {}
     sums = crc32c_many([b""] * len(bitmaps), list(bitmaps.values()), covered, seed)
@@ -165,7 +165,7 @@ def _descriptors(
     usage: Usage,
     checksum_seed: int | None,
 ) -> bytes:
-    """Return the descriptors of *batch*; *checksums* has those of the bitmaps written."""
+    """Return the descriptors of *batch*; *checksums* are those of the bitmaps, by block number."""
     size = layout.geometry.descriptor_size
     descriptors = [
         _pack(group, layout, usage.directories[group.number], checksums) for group in batch

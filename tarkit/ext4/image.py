@@ -17,7 +17,7 @@ _ZEROS = bytes(1024 * 1024)
 
 
 class ImageFile:
-    """A regular file written at any offset; other bytes read as zeros.
+    """A regular file that is written at any offset; bytes never written read as zeros.
 
     Consecutive writes are buffered, so small writes are cheap. Owns *file*.
     """

@@ -117,20 +117,20 @@ def storable_time(time: int) -> int:
 
 
 def is_storable(time: int) -> bool:
-    """Return whether an inode can safely store *time*; see :func:`storable_time`."""
+    """Return whether :func:`storable_time` leaves *time* unchanged."""
     return _FIRST_TIME <= time <= _LAST_TIME and time not in _REPAIRED_TIMES
 
 
 @lru_cache(maxsize=1024)
 def encode_time(time: int) -> tuple[int, int]:
-    """Return the two words of *time*: seconds, and nanoseconds with the epoch (``i_*time_extra``)."""
+    """Return the seconds of *time* and its ``i_*time_extra``: nanoseconds and epoch."""
     seconds, nanoseconds = divmod(storable_time(time), 10**9)
     epoch = (seconds + 2**31) >> 32
     return seconds & 0xFFFFFFFF, nanoseconds << 2 | epoch
 
 
 EMPTY_INODE = pack_inode(Ext4Node(mode=0), Placement(), links=0)
-"""An unused reserved inode, which needs a valid checksum nevertheless."""
+"""An unused reserved inode, which still needs a valid checksum."""
 
 
 def pack_table(inodes: Sequence[bytes], first: int, checksum_seed: int | None) -> bytes:

@@ -42,7 +42,7 @@ _LARGEST = 262144
 
 
 def journal_blocks(blocks: int) -> int:
-    """Return the size of the journal for *blocks* blocks, as mke2fs does; 0 if too small for one."""
+    """Return the journal size that mke2fs chooses for an image of *blocks* blocks, 0 for none."""
     return next((journal for below, journal in _SIZES if blocks < below), _LARGEST)
 
 
@@ -55,6 +55,7 @@ def journal_inode(journal: Sequence[Extent], tree: BlockMap, time: int) -> bytes
 
 def pack_journal_superblock(blocks: int, uuid: UUID) -> bytes:
     """Return the first block of an empty journal of *blocks* blocks."""
+    # The log starts in block 1, after this superblock; s_start 0 says that it is empty.
     header = (_MAGIC, _SUPERBLOCK_V2, 0)
     geometry = (BLOCK, blocks, 1)
     state = (1, 0, 0)

@@ -1,4 +1,4 @@
-"""Placing the file system's own structures, in an image of a given size or just large enough."""
+"""Place the file system's own structures, in an image of a given size or just large enough."""
 
 from __future__ import annotations
 
@@ -59,8 +59,19 @@ def _fit(space: Space, blocks: int, needed: int, options: Ext4Options) -> BlockL
         raise no_space(least, blocks * BLOCK)
     layout = _place(space, geometry)
     if layout.space.end > blocks:
-        raise no_space(layout.space.end * BLOCK, blocks * BLOCK)
+        least = _least_fitting(space, layout.space.end, needed, options)
+        raise no_space(least * BLOCK, blocks * BLOCK)
     return layout
+
+
+def _least_fitting(space: Space, blocks: int, needed: int, options: Ext4Options) -> int:
+    """Return the least number of blocks, and at least *blocks*, in which everything fits."""
+    while True:
+        geometry = divide(blocks, needed, space.prefix, options)
+        short = geometry.last_group_shortfall or _place(space, geometry).space.end - blocks
+        if short <= 0:
+            return blocks
+        blocks += short
 
 
 def _grow(space: Space, needed: int, options: Ext4Options) -> BlockLayout:
@@ -76,19 +87,20 @@ def _grow(space: Space, needed: int, options: Ext4Options) -> BlockLayout:
         short = geometry.last_group_shortfall
         if not short:
             layout = _place(space, geometry)
-            short = max(layout.space.end - blocks, _lacking(layout, options))
+            short = max(layout.space.end - blocks, _missing_blocks(layout, options))
         if short <= 0:
             return layout
         blocks += short
 
 
-def _lacking(layout: BlockLayout, options: Ext4Options) -> int:
-    """Return how many blocks to add to have enough free ones; 0 or less if there are enough."""
+def _missing_blocks(layout: BlockLayout, options: Ext4Options) -> int:
+    """Return the number of blocks to add for enough free space; 0 or less if there is enough."""
     if options.size == "min":
         return 0
     blocks, free = layout.geometry.blocks, layout.free_blocks
     if isinstance(options.free, Percent):
         share = options.free.value
+        # Solve (free + n) / (blocks + n) >= share / 100 for n.
         return ceil_div(blocks * share - free * 100, 100 - share)
     return blocks_of(options.free) - free
 

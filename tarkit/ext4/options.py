@@ -1,4 +1,4 @@
-"""Options of an image, and the identifiers derived from them."""
+"""Options of an image, and the identifiers that are derived from them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ Ext4Profile: TypeAlias = Literal["default", "ro", "compat"]
 _MAX_LABEL = 16  # bytes of s_volume_name
 _SMALLEST = 64 * BLOCK
 _LARGEST = 64 * 2**40
-_LAST_SECOND = 2**34 - 2**31 - 1  # the last an inode can store
+_LAST_SECOND = 2**34 - 2**31 - 1  # the last time that an inode can store
 
 
 @dataclass(frozen=True, slots=True)
 class Percent:
-    """A percentage of the finished image, 0 to 90."""
+    """A percentage of the finished image, 0 to 90.
+
+    >>> tarkit.Ext4Options(free=tarkit.Percent(10)).free
+    Percent(value=10)
+    """
 
     value: int
 
@@ -45,6 +49,9 @@ class Ext4Options:
     ``timestamp``, in seconds since 1970, is the time of the file system itself; None stands for 0,
     or for ``SOURCE_DATE_EPOCH`` if the image is built from a container image. If not ``sparse``,
     all blocks of the file are allocated on disk.
+
+    >>> tarkit.Ext4Options(size=64 << 20, profile="ro").size
+    67108864
     """
 
     size: SizePolicy = "auto"

@@ -1,4 +1,4 @@
-"""Blocks of inodes other than file data: directories, long link targets, extents, attributes."""
+"""Allocate and write blocks other than file data: directories, link targets, extents, xattrs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tarkit.ext4.seal import BlockKind, BlockWriter
 from tarkit.ext4.space import Run, Space
 from tarkit.ext4.xattr import pack_xattrs
 
-_FAST_LINK = 60  # shorter link targets are in i_block
-_LOST_AND_FOUND_BLOCKS = 4  # as mke2fs, so that e2fsck can add names without allocating blocks
+_FAST_LINK = 60  # shorter link targets are stored in i_block
+_LOST_AND_FOUND_BLOCKS = 4  # as in mke2fs, so that e2fsck can add names without new blocks
 
 
 class Placer:
     """Allocates and writes the blocks of inodes.
 
-    ``settled`` is the first block that :meth:`take` may postpone and :meth:`place` then writes.
+    ``settled`` is the first block that :meth:`take` may leave to :meth:`place` to write.
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class Placer:
     def take(self, position: int) -> None:
         """Allocate the blocks of inode *position*, if any, and write them.
 
-        Most directories have a single block. :meth:`place` writes it, unless it fills a hole.
+        A directory with a single block, like most, is written by :meth:`place` unless it fills a
+        hole.
         """
         if self._inventory.is_plain(position):
             return
@@ -65,10 +66,10 @@ class Placer:
         if not is_small or node.xattrs or self._inventory.inode(position) == FIRST_INODE:
             return False
         block = self._directories[position] = self._one_block()
-        return block >= self.settled  # blocks before are promised not to change
+        return block >= self.settled  # callers may already read the blocks before it
 
     def place(self, position: int) -> Placement:
-        """Return the placement of inode *position*, after all inodes have their blocks."""
+        """Return the placement of inode *position*; call it after :meth:`take` for all inodes."""
         return self._kept.get(position) or self._place(position)
 
     def _place(self, position: int) -> Placement:
@@ -142,7 +143,10 @@ class Placer:
 
 
 def _device(node: Ext4Node) -> bytes:
-    """Return the ``i_block`` of a device: the short form if it fits, else the long in word 1."""
+    """Return the ``i_block`` of a device: the short form if it fits, else the long form.
+
+    The long form is in the second word, with bits 8 to 19 of the minor number above the major.
+    """
     if node.major < 256 and node.minor < 256:
         return struct.pack("<I", node.major << 8 | node.minor)
     long_form = node.minor & 0xFF | node.major << 8 | (node.minor & ~0xFF) << 12

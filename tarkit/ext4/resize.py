@@ -29,6 +29,7 @@ def resize_inode(geometry: Geometry, block: int, time: int) -> bytes:
     pointers = [0] * 15
     pointers[_DOUBLE_INDIRECT] = block
     placement = Placement(
+        # The size spans the whole tree, as in mke2fs; only the reserved blocks are mapped.
         size=(_DIRECT + _ADDRESSES + _ADDRESSES**2) * BLOCK,
         blocks=1 + geometry.reserved_gdt * copies,
         block=struct.pack("<15I", *pointers),

@@ -1,4 +1,4 @@
-"""Allocation of blocks: from an end that moves forward, and from holes left behind it."""
+"""Allocate blocks: at an end that moves forward, and in holes left behind it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tarkit.ext4.format import BLOCK, BLOCKS_PER_GROUP, backup_groups
 from tarkit.values import dataclass
 
 MAX_BLOCKS = 2**48
-"""More blocks than any image has."""
+"""More blocks than any image can have."""
 
 # First blocks of all groups with a backup of superblock and descriptors.
 _ALL_BACKUPS = tuple(group * BLOCKS_PER_GROUP for group in backup_groups(2**28))
@@ -25,7 +25,7 @@ class Run:
 
     @property
     def end(self) -> int:
-        """The block just past the run."""
+        """The block after the run."""
         return self.start + self.count
 
 
@@ -33,7 +33,7 @@ class Space:
     """Allocates blocks below *limit*, except those that superblocks and descriptors may need.
 
     The first *prefix* blocks of the image, and of every group with a backup, are reserved. ``end``
-    is the block just past the last one allocated, ``taken`` the number of allocated blocks.
+    is the block after the last one allocated, ``taken`` the number of allocated blocks.
     """
 
     def __init__(self, prefix: int, limit: int) -> None:
@@ -58,7 +58,7 @@ class Space:
     def allocate(self, count: int) -> list[Run]:
         """Allocate *count* blocks, in the smallest hole that fits them all or at the end.
 
-        Raises :class:`NoSpaceError` at the limit.
+        Raises :class:`NoSpaceError` if the limit is reached.
         """
         if not count:
             return []
@@ -67,10 +67,11 @@ class Space:
         return self._append(count) if hole is None else [hole]
 
     def take(self, count: int) -> list[Run]:
-        """Allocate the next *count* blocks: use up the largest hole, then the next, then the end.
+        """Allocate the next *count* blocks from the largest hole, then the next, then the end.
 
-        The order of blocks does not depend on how they are split into calls. The rest of the last
-        hole is unavailable until :meth:`put_back`. Raises :class:`NoSpaceError` at the limit.
+        The order of blocks does not depend on how they are split into calls. Until
+        :meth:`put_back` is called, no other method can use the rest of the last hole. Raises
+        :class:`NoSpaceError` if the limit is reached.
         """
         self.taken += count
         runs: list[Run] = []
@@ -90,7 +91,7 @@ class Space:
             self._leave(hole)
 
     def allocate_contiguous(self, count: int) -> Run:
-        """Allocate *count* blocks in one run; a gap at the end too short for it becomes a hole."""
+        """Allocate *count* blocks in one run; leave a hole if a backup is too near."""
         self.taken += count
         hole = self._take_hole(count)
         if hole is not None:
@@ -116,7 +117,7 @@ class Space:
         self._add(Run(start, end - start))
 
     def narrow(self, prefix: int) -> None:
-        """Reduce the reserved blocks to *prefix*; those it frees become holes."""
+        """Reduce the reserved blocks to *prefix*; the blocks freed become holes."""
         assert prefix <= self.prefix, "blocks already allocated cannot be reserved"
         for base in _ALL_BACKUPS:
             if base >= self.end:
@@ -147,7 +148,7 @@ class Space:
         return sum(run.count for run in self.free_runs(total))
 
     def _room_at_end(self) -> int:
-        """Move the end past a backup if it is at one; return the blocks up to the next, 0 if none."""
+        """Move the end past a backup if it is at one; return the blocks before the next, or 0."""
         at = bisect_left(_ALL_BACKUPS, self.end)
         if at < len(_ALL_BACKUPS) and _ALL_BACKUPS[at] == self.end:
             self.end += self.prefix
@@ -174,6 +175,7 @@ class Space:
     def _take_hole(self, count: int) -> Run | None:
         if not self._by_size or self._by_size[-1][0] < count:
             return None
+        # Best fit: the smallest hole that is large enough keeps large holes whole.
         at = bisect_left(self._by_size, (count, 0))
         hole = self._remove(self._by_size[at][1])
         if hole.count > count:
@@ -195,6 +197,6 @@ class Space:
 def no_space(needed: int, given: int) -> NoSpaceError:
     """Return the error for an image that needs at least *needed* bytes but may use only *given*."""
     return NoSpaceError(
-        f"the image needs at least {needed} bytes, and {given} are allowed",
-        hint="ask for a larger size in bytes",
+        f"the image needs at least {needed} bytes, but only {given} are allowed",
+        hint="choose a larger size, or the size 'min', which is the smallest that works",
     )

@@ -1,4 +1,4 @@
-"""The writer of images: first file contents, as they arrive, then the tree."""
+"""The writer of ext4 images: it stores file contents as they arrive, and the tree last."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tarkit.streams.uncached import Buffer
 class Ext4Writer(Closeable):
     """Writes one ext4 image: call :meth:`store` any number of times, then :meth:`finish` once.
 
-    A context manager; not thread-safe. The same calls with the same options give the same bytes,
+    A context manager; not thread-safe. The same calls with the same options write the same bytes,
     however contents are split into chunks. The file is not a valid file system until :meth:`finish`
     returns. After an error it never becomes one, and the caller should remove it.
 
@@ -89,10 +89,7 @@ class Ext4Writer(Closeable):
         return contents
 
     def reserve(self, size: int) -> FileExtents:
-        """Reserve blocks for *size* bytes of data, which :meth:`fill` stores later.
-
-        Until then they are zeros.
-        """
+        """Reserve zeroed blocks for *size* bytes of data, which :meth:`fill` stores later."""
         blocks = self._space.take(blocks_of(size))
         return FileExtents(size, tuple(extents_of(blocks)))
 
@@ -130,15 +127,15 @@ class Ext4Writer(Closeable):
     ) -> Ext4Result:
         """Write the file system whose root directory is *root*, or that of the tree *root*.
 
-        *on_settled* is called during this with the number of bytes at the front that no longer
-        change, so that the caller can start to read them.
+        *on_settled* is called with the number of bytes at the front that no longer change, as soon
+        as it is known, so that the caller can start to read them.
 
         Raises :class:`UnsupportedError` or :class:`UnsafePathError`, with the path, if ext4 cannot
-        store a node, and ``ValueError`` unless each file stored and not discarded belongs to
+        store a node, and ``ValueError`` unless each stored file that was not discarded belongs to
         exactly one node.
         """
         if self._unfinished:
-            raise ValueError(f"{self._unfinished} files were not stored to their end")
+            raise ValueError(f"{self._unfinished} files were not stored completely")
         self._space.put_back()
         tree = NodeTree(root) if isinstance(root, Ext4Node) else root
         finisher = Finisher(self._image, self._space, tree, self._options)
@@ -147,7 +144,7 @@ class Ext4Writer(Closeable):
 
 
 def _first_space(options: Ext4Options) -> Space:
-    """Return all blocks except those that descriptors may need."""
+    """Return a space of all blocks except those that descriptors may need."""
     if isinstance(options.size, int):
         blocks = options.size // BLOCK
         wide = blocks > MAX_NARROW_BLOCKS

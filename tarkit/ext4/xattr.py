@@ -58,7 +58,7 @@ class _Attribute:
 def can_hold(name: bytes) -> bool:
     """Return whether ext4 can store an attribute called *name*.
 
-    It has no namespace for the attributes of macOS, and Linux cannot read names longer than
+    ext4 has no namespace for the attributes of macOS, and Linux cannot read names longer than
     255 bytes.
     """
     return name in _ACLS or any(
@@ -83,7 +83,7 @@ def pack_xattrs(xattrs: Mapping[bytes, bytes]) -> PackedXattrs:
 
 
 def _fill(attributes: Sequence[_Attribute], room: int) -> Sequence[_Attribute]:
-    """Return the *attributes* that fill *room* bytes best, to leave the fewest for the block."""
+    """Choose the *attributes* that fill *room* bytes best, so that the block holds the fewest."""
     # A knapsack by dynamic programming; room is less than 96 bytes, so there are few sizes.
     by_size: dict[int, tuple[_Attribute, ...]] = {0: ()}
     for attribute in attributes:
@@ -94,7 +94,7 @@ def _fill(attributes: Sequence[_Attribute], room: int) -> Sequence[_Attribute]:
 
 
 def entry_hash(name: bytes, value: bytes) -> int:
-    """Return the ``e_hash`` of an attribute: over its name and its value, padded to words."""
+    """Return the ``e_hash`` of an attribute, computed over its name and its padded value."""
     result = 0
     for byte in name:
         result = (result << 5 ^ result >> 27 ^ byte) & 0xFFFFFFFF
@@ -106,6 +106,7 @@ def entry_hash(name: bytes, value: bytes) -> int:
 
 def _block_hash(entry_hashes: list[int]) -> int:
     result = 0
+    # The kernel combines the entry hashes in this way to find identical blocks.
     for value in entry_hashes:
         if not value:  # h_hash 0: the kernel does not share this block between inodes
             return 0

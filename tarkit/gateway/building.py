@@ -45,7 +45,22 @@ class BuildResponse:
 
 
 class Builder(Closeable):
-    """An engine with a store or a daemon behind it; a context manager."""
+    """An engine with a store or a daemon behind it; a context manager.
+
+    :func:`tarkit.build_client` returns one.
+
+    >>> from pathlib import Path
+    >>> from tarkit import llb
+    >>> def build(client):
+    ...     version = client.build_opts().build_args["VERSION"]
+    ...     return llb.scratch().file(llb.mkfile("/version", version))
+    >>> with tarkit.build_client(store="store") as builder:
+    ...     response = builder.build(
+    ...         build, output="type=local,dest=out", opts={"build-arg:VERSION": "1.2"}
+    ...     )
+    >>> Path("out/version").read_text()
+    '1.2'
+    """
 
     def build(
         self,

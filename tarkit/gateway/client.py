@@ -25,6 +25,16 @@ class Client(ABC):
 
     Engines implement it; build functions receive it. It can be used until the function returns, also
     from several threads.
+
+    >>> from tarkit import llb
+    >>> def build(client):
+    ...     base = llb.docker_archive("fixtures/hello.tar")
+    ...     ref = client.solve(base).single_ref()
+    ...     print([entry.path for entry in ref.read_dir("/")])
+    ...     return ref.to_state().file(llb.mkfile("/more", "more"))
+    >>> with tarkit.build_client(store="store") as builder:
+    ...     response = builder.build(build)
+    [...]
     """
 
     @abstractmethod

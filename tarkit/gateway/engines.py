@@ -31,13 +31,12 @@ def build_client(
     Raises :class:`~tarkit.errors.UnsupportedError` for engines of later versions and UsageError for
     other names, and the errors of opening a store.
 
-    Example::
-
-        from tarkit import llb
-
-        state = llb.scratch().file(llb.mkfile("/greeting", "hello"))
-        with tarkit.build_client("local", store="store") as builder:
-            builder.build(state, output="type=tar,dest=hello.tar")
+    >>> from tarkit import llb
+    >>> state = llb.scratch().file(llb.mkfile("/greeting", "hello"))
+    >>> with tarkit.build_client("local", store="store") as builder:
+    ...     response = builder.build(state, output="type=oci,dest=hello.tar,name=hello")
+    >>> response.exporter_response["image.name"]
+    'docker.io/library/hello:latest'
     """
     if engine.startswith(_LATER):
         raise UnsupportedError(

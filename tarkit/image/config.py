@@ -27,12 +27,13 @@ from tarkit.patterns import lazy_pattern
 from tarkit.values import dataclass
 
 # Vendor, personal and unregistered trees of media types (RFC 6838, section 3)
+# A vendor's own type says that the config is not that of a container image.
 _VENDOR = lazy_pattern(r"[^/]+/(?:vnd|prs|x)[.-]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A build step of the image. If ``empty_layer``, the step created no layer."""
+    """A build step of the image; it created no layer if ``empty_layer`` is true."""
 
     created: str = ""
     created_by: str = ""
@@ -46,6 +47,11 @@ class ImageConfig:
     """A parsed config.
 
     ``document`` is the whole JSON object with unknown fields. The original bytes are not kept.
+
+    >>> with tarkit.open_image("fixtures/hello.tar") as image:
+    ...     data = tarkit.read_config(image.source, image.manifest)
+    >>> tarkit.ImageConfig.parse(data).created
+    '2024-01-02T03:04:05Z'
     """
 
     platform: Platform
@@ -60,7 +66,8 @@ class ImageConfig:
     def parse(cls, data: bytes, *, where: str | None = None) -> Self:
         """Parse a config.
 
-        Raises :class:`MalformedError`, or :class:`MissingRootfsError` if it has no diff IDs.
+        Raises :class:`MalformedError` if it is invalid, and :class:`MissingRootfsError` if it has
+        no diff IDs.
         """
         document = parse_object(data, where=where)
         rootfs = document.get("rootfs")
@@ -99,10 +106,10 @@ class ImageConfig:
 def is_image_config(data: bytes, media_type: str) -> bool:
     """Return whether *data*, stored with *media_type*, is the config of a container image.
 
-    The media types of OCI and Docker decide unless the config is an empty object, so a broken
-    config is not mistaken for an artifact. Media types of other vendors decide as well. Otherwise
-    the content decides: Docker before 1.11 and some registries wrote "application/octet-stream",
-    "text/html" or nothing.
+    If *media_type* is OCI's or Docker's, the result is True unless *data* is an empty object, so a
+    broken config is not mistaken for an artifact. If it is another vendor's, the result is False.
+    For all other types the content decides: Docker before 1.11 and some registries wrote
+    "application/octet-stream", "text/html" or nothing.
     """
     declared = media_type in media_types.CONFIGS
     if not declared and _VENDOR.match(media_type):
@@ -112,6 +119,7 @@ def is_image_config(data: bytes, media_type: str) -> bool:
     except MalformedError:
         return declared
     if declared:
+        # Artifacts often have the config "{}" (manifest.md, "Guidance for an Empty Descriptor").
         return bool(document != {})
     if not isinstance(document, dict) or not isinstance(document.get("rootfs"), dict):
         return False
@@ -124,6 +132,10 @@ def chain_ids(diff_ids: Iterable[Digest]) -> tuple[Digest, ...]:
     """Return the chain ID of every layer, bottom first (config.md, "Layer ChainID").
 
     A chain ID identifies a layer together with all layers below it.
+
+    >>> base, top = (tarkit.Digest.of(text) for text in (b"base", b"top"))
+    >>> tarkit.chain_ids([base, top])[0] == base
+    True
     """
     chain: list[Digest] = []
     for diff_id in diff_ids:

@@ -1,7 +1,7 @@
 """Conversion of manifests and indexes between Docker schema 2 and OCI.
 
 Only media types change. The bytes of a config are valid in both families and stay the same.
-Docker's schema has no annotations and no subject; :func:`lost_in_docker` lists the losses.
+Docker's schema has no annotations and no subject; :func:`lost_in_docker` lists what is lost.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from tarkit.values import replace
 def convert_layer(layer: Descriptor, family: Family, compression: Compression) -> Descriptor:
     """Return *layer* with the media type of *family* for *compression*.
 
-    Raises :class:`UnsupportedError` if there is none.
+    Raises :class:`UnsupportedError` if *family* has no such media type.
+
+    >>> oci = "application/vnd.oci.image.layer.v1.tar+gzip"
+    >>> layer = tarkit.Descriptor(oci, tarkit.Digest.of(b""), 0)
+    >>> tarkit.convert_layer(layer, tarkit.Family.OCI, tarkit.Compression.NONE).media_type
+    'application/vnd.oci.image.layer.v1.tar'
     """
     media_type = media_types.layer_type(layer.media_type, family, compression)
     if media_type is None:
@@ -26,6 +31,7 @@ def convert_layer(layer: Descriptor, family: Family, compression: Compression) -
             f"compressed with {compression.value}",
             where=str(layer.digest),
         )
+    # Annotations are an OCI feature; older Docker clients reject unknown fields.
     kept = layer.annotations if family is Family.OCI else {}
     return replace(layer, media_type=media_type, annotations=kept)
 
@@ -34,6 +40,10 @@ def convert_manifest(manifest: Manifest, family: Family) -> Manifest:
     """Return *manifest* with the media types of *family* for itself, its config and its layers.
 
     Raises :class:`UnsupportedError` if *family* has no media type for one of them.
+
+    >>> with tarkit.open_image("fixtures/hello.tar") as image:
+    ...     tarkit.convert_manifest(image.manifest, tarkit.Family.OCI).config.media_type
+    'application/vnd.oci.image.config.v1+json'
     """
     if media_types.family_of(manifest.media_type) is family:
         return manifest
@@ -58,6 +68,10 @@ def convert_index(index: Index, family: Family, children: tuple[Descriptor, ...]
     """Return *index* with the media type of *family* and the converted *children* as its entries.
 
     Raises :class:`UnsupportedError` if *family* has no counterpart.
+
+    >>> index = tarkit.Index("application/vnd.oci.image.index.v1+json", ())
+    >>> tarkit.convert_index(index, tarkit.Family.DOCKER, ()).media_type
+    'application/vnd.docker.distribution.manifest.list.v2+json'
     """
     to_oci = family is Family.OCI
     return replace(

@@ -34,6 +34,9 @@ class Descriptor:
     """A reference to content by ``media_type``, ``digest`` and ``size`` in bytes.
 
     ``data`` is the decoded embedded content, if any. ``extra`` keeps unknown fields.
+
+    >>> tarkit.Descriptor("text/plain", tarkit.Digest.of(b"hi"), 2).to_json()["size"]
+    2
     """
 
     media_type: str
@@ -55,7 +58,8 @@ class Descriptor:
     def from_json(cls, document: Mapping[str, Any], *, where: str | None = None) -> Self:
         """Parse a descriptor.
 
-        Raises :class:`MalformedError`, or :class:`UnsupportedError` for unknown digest algorithms.
+        Raises :class:`MalformedError` if it is invalid, and :class:`UnsupportedError` if the digest
+        algorithm is unknown.
         """
         platform = document.get("platform")
         return cls(
@@ -89,6 +93,7 @@ class Descriptor:
             "platform": self.platform.to_json() if self.platform else None,
         }
         document.update({key: value for key, value in optional.items() if value})
+        # Unknown fields come last, so they cannot replace known ones: both sets are disjoint.
         return document | dict(self.extra)
 
     @property

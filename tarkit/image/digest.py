@@ -9,7 +9,7 @@ from typing import Self
 from tarkit.errors import MalformedError, UnsupportedError
 from tarkit.values import dataclass
 
-# The grammar of the spec allows more algorithms and encodings than are registered.
+# The specification's grammar allows more algorithms and encodings than are registered.
 _GRAMMAR = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]+", re.ASCII)
 _HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
@@ -17,7 +17,11 @@ _HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
-    """A digest of content: a registered ``algorithm`` and its value in lower-case ``hex``."""
+    """A digest of content: a registered ``algorithm`` and its value in lower-case ``hex``.
+
+    >>> str(tarkit.Digest.of(b"hi"))[:19]
+    'sha256:8f434346648f'
+    """
 
     algorithm: str
     hex: str
@@ -42,6 +46,7 @@ class Digest:
     @classmethod
     def from_parts(cls, algorithm: str, hex: str) -> Self | None:
         """Return the digest of the blob path ``algorithm/hex``, or None if it is invalid."""
+        # File names in a layout are untrusted, and others than blobs may be present.
         valid = len(hex) == _HEX_LENGTH.get(algorithm) and _HEX.fullmatch(hex)
         return cls(algorithm, hex) if valid else None
 

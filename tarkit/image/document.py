@@ -22,21 +22,21 @@ NESTING_LIMIT = 100
 
 JSON = dict[str, Any]
 
-_LONGEST_NUMBER = 1_000  # digits; int() takes quadratic time
-# Possessive, and an unterminated string ends at \Z: no input makes it backtrack.
+_LONGEST_NUMBER = 1_000  # digits; int() takes quadratic time for longer numbers
+# Possessive (*+), and an unterminated string ends at \Z, so no input causes backtracking.
 _STRING = lazy_pattern(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)', re.DOTALL)
 
 
 def parse_json(data: bytes, *, where: str | None = None, limit: int = METADATA_LIMIT) -> Any:
     """Return the JSON value in *data*.
 
-    Raises :class:`LimitExceededError` if *data* exceeds *limit* bytes, `VALUES_LIMIT` or
-    `NESTING_LIMIT`, and :class:`MalformedError` if it is not JSON in UTF-8 or contains an infinite
-    number or one with more than 1,000 digits.
+    Raises :class:`LimitExceededError` if *data* exceeds *limit* bytes, :data:`VALUES_LIMIT` or
+    :data:`NESTING_LIMIT`. Raises :class:`MalformedError` if it is not JSON in UTF-8, or contains an
+    infinite number or a number with more than 1,000 digits.
     """
     if len(data) > limit:
         raise LimitExceededError(
-            f"document of {len(data)} bytes, the limit is {limit}", limit=limit, where=where
+            f"document of {len(data)} bytes exceeds the limit of {limit}", limit=limit, where=where
         )
     # The quick count includes strings; remove them only if it is too high.
     if _values(data) > VALUES_LIMIT and _values(_STRING.sub(b"", data)) > VALUES_LIMIT:
@@ -78,7 +78,7 @@ def _inside(value: object) -> Iterable[object]:
 
 
 def _too_deep(where: str | None) -> LimitExceededError:
-    message = f"JSON nested too deeply: the limit is {NESTING_LIMIT} levels"
+    message = f"JSON nested more than {NESTING_LIMIT} levels deep"
     return LimitExceededError(message, limit=NESTING_LIMIT, where=where)
 
 
@@ -107,7 +107,10 @@ _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def parse_object(data: bytes, *, where: str | None = None, limit: int = METADATA_LIMIT) -> JSON:
-    """Return the JSON object in *data*; see :func:`parse_json`."""
+    """Return the JSON object in *data*.
+
+    Raises the errors of :func:`parse_json`, and :class:`MalformedError` if it is another value.
+    """
     return as_object(parse_json(data, where=where, limit=limit), where=where)
 
 
@@ -125,7 +128,7 @@ def as_object(value: object, *, where: str | None) -> JSON:
 
 
 def get_string(document: Mapping[str, Any], key: str, *, where: str | None) -> str:
-    """Return the string under *key*; missing and null become empty, as in Go."""
+    """Return the string under *key*, or an empty one if it is missing or null, as Go does."""
     value = document.get(key)
     if value is None:
         return ""
@@ -135,7 +138,7 @@ def get_string(document: Mapping[str, Any], key: str, *, where: str | None) -> s
 
 
 def get_list(document: Mapping[str, Any], key: str, *, where: str | None) -> list[Any]:
-    """Return the list under *key*; missing and null become empty."""
+    """Return the list under *key*, or an empty one if it is missing or null."""
     value = document.get(key)
     if value is None:
         return []
@@ -145,7 +148,7 @@ def get_list(document: Mapping[str, Any], key: str, *, where: str | None) -> lis
 
 
 def get_strings(document: Mapping[str, Any], key: str, *, where: str | None) -> tuple[str, ...]:
-    """Return the list of strings under *key*; missing and null become empty."""
+    """Return the strings in the list under *key*, none if it is missing or null."""
     values = get_list(document, key, where=where)
     for value in values:
         if not isinstance(value, str):
@@ -154,7 +157,7 @@ def get_strings(document: Mapping[str, Any], key: str, *, where: str | None) -> 
 
 
 def get_object(document: Mapping[str, Any], key: str, *, where: str | None) -> JSON:
-    """Return the object under *key*; missing and null become empty."""
+    """Return the object under *key*, or an empty one if it is missing or null."""
     value = document.get(key)
     if value is None:
         return {}
@@ -164,7 +167,7 @@ def get_object(document: Mapping[str, Any], key: str, *, where: str | None) -> J
 
 
 def get_string_map(document: Mapping[str, Any], key: str, *, where: str | None) -> dict[str, str]:
-    """Return the map of strings under *key* (annotations, labels); null values become empty."""
+    """Return the strings in the object under *key* (annotations, labels); null becomes empty."""
     result = {}
     for name, value in get_object(document, key, where=where).items():
         if value is not None and not isinstance(value, str):
@@ -176,14 +179,14 @@ def get_string_map(document: Mapping[str, Any], key: str, *, where: str | None) 
 def get_size(document: Mapping[str, Any], key: str, *, where: str | None) -> int:
     """Return the required size in bytes under *key*, a signed 64-bit integer."""
     value = document.get(key)
-    # bool is a subclass of int
+    # type(), because bool is a subclass of int.
     if type(value) is not int or not 0 <= value < 1 << 63:
         raise MalformedError(f"{key!r} is not a size in bytes: {str(value)[:40]}", where=where)
     return value
 
 
 def unknown_fields(document: Mapping[str, Any], known: frozenset[str]) -> JSON:
-    """Return the fields of *document* that are not *known*, to preserve them in a rewrite."""
+    """Return the fields of *document* that are not *known*, so that a rewrite can preserve them."""
     return {key: value for key, value in document.items() if key not in known}
 
 

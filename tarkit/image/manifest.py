@@ -1,7 +1,7 @@
 """Image manifests and indexes of OCI (manifest.md, image-index.md) and Docker schema 2.
 
 The two families differ only in media types, so they share one class. Parsed documents keep unknown
-fields. :class:`RawManifest` keeps the original bytes, which are written again if nothing changes.
+fields. :class:`RawManifest` keeps the original bytes, which are written again if unchanged.
 """
 
 from __future__ import annotations
@@ -36,7 +36,13 @@ _MOST_UNREADABLE = 1000  # an index with a million entries "{}" must not create 
 
 @dataclass(frozen=True, slots=True)
 class RawManifest:
-    """The bytes of a manifest or index, with its media type and digest."""
+    """The bytes of a manifest or index, with its media type and digest.
+
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     raw = source.manifest()
+    >>> raw.digest.matches(raw.data)
+    True
+    """
 
     data: bytes
     media_type: str
@@ -44,7 +50,7 @@ class RawManifest:
 
     @classmethod
     def of(cls, data: bytes, media_type: str = "", *, where: str | None = None) -> Self:
-        """Wrap *data*; if no *media_type* is given, :func:`guess_media_type` determines it."""
+        """Wrap *data*; if *media_type* is empty, :func:`guess_media_type` determines it."""
         return cls(data, media_type or guess_media_type(data, where=where), Digest.of(data))
 
     @property
@@ -60,7 +66,12 @@ class RawManifest:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One image: its ``config`` and its ``layers``, bottom first."""
+    """One image: its ``config`` and its ``layers``, bottom first.
+
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     len(tarkit.Manifest.parse(source.manifest()).layers)
+    2
+    """
 
     media_type: str
     config: Descriptor
@@ -74,7 +85,8 @@ class Manifest:
     def parse(cls, raw: RawManifest) -> Self:
         """Parse *raw*.
 
-        Raises :class:`MalformedError`, or :class:`UnsupportedError` for other media types.
+        Raises :class:`MalformedError` if it is invalid, and :class:`UnsupportedError` if its media
+        type is not that of an image manifest.
         """
         where = str(raw.digest)
         if raw.media_type not in media_types.MANIFESTS:
@@ -110,10 +122,11 @@ class Manifest:
 
     @property
     def may_be_image(self) -> bool:
-        """Whether this can be a container image; false means that it is an artifact.
+        """Whether this can be a container image; if false, it is an artifact.
 
-        If true, :func:`~tarkit.image.config.is_image_config` decides.
+        If true, its config decides: see :func:`~tarkit.image.config.is_image_config`.
         """
+        # With an unknown type, a config too large to read belongs to an artifact.
         readable = self.config.size <= METADATA_LIMIT
         return (readable or self.config.media_type in media_types.CONFIGS) and all(
             media_types.is_layer(layer.media_type) for layer in self.layers
@@ -149,8 +162,13 @@ class UnreadableEntry:
 class Index:
     """Several images under one name, usually one per platform.
 
-    ``manifests`` are the readable entries. ``unreadable`` preserves the others in a rewrite; it is
+    ``manifests`` are the readable entries. ``unreadable`` keeps the others for a rewrite; it is
     empty unless the index was parsed with ``strict=False``.
+
+    >>> with tarkit.open_source("oci:alpha/crane-oci-multiarch") as source:
+    ...     index = tarkit.Index.parse(source.manifest())
+    >>> str(index.manifests[0].platform)
+    'linux/amd64'
     """
 
     media_type: str
@@ -162,14 +180,15 @@ class Index:
     unreadable: tuple[UnreadableEntry, ...] = ()
 
     @classmethod
-    def parse(cls, raw: RawManifest, *, strict: bool = True) -> Self:
-        """Parse *raw*.
+    def parse(cls, raw: RawManifest, *, strict: bool = True, where: str | None = None) -> Self:
+        """Parse *raw*; messages name *where*, by default the digest.
 
-        If not *strict*, unreadable entries are collected in ``unreadable``. It is still an error if
-        all entries are malformed, or if more than 1,000 entries are unreadable.
-        Raises :class:`MalformedError`, or :class:`UnsupportedError` for other media types.
+        If not *strict*, unreadable entries are collected in ``unreadable``. Raises
+        :class:`MalformedError` if the index is invalid, if all its entries are malformed, or if
+        more than 1,000 entries are unreadable. Raises :class:`UnsupportedError` if the media
+        type is not that of an index.
         """
-        where = str(raw.digest)
+        where = where or str(raw.digest)
         if raw.media_type not in media_types.INDEXES:
             raise UnsupportedError(f"{raw.media_type!r} is not an image index", where=where)
         document = _versioned(raw, where)
@@ -194,7 +213,7 @@ class Index:
         if self.artifact_type:
             document["artifactType"] = self.artifact_type
         document["manifests"] = children = [child.to_json() for child in self.manifests]
-        # In order of position, so each insertion restores the original position.
+        # Ascending positions, so each insertion restores an entry's original position.
         for entry in self.unreadable:
             children.insert(entry.position, entry.document)
         return _serialize(document, self)
@@ -203,31 +222,34 @@ class Index:
 def _entries(
     children: list[Any], where: str, *, strict: bool
 ) -> tuple[tuple[Descriptor, ...], tuple[UnreadableEntry, ...]]:
-    """Return the readable and the unreadable entries of *children*."""
+    """Split *children* into readable and unreadable entries."""
     readable: list[Descriptor] = []
     unreadable: list[UnreadableEntry] = []
     for position, child in enumerate(children):
         try:
-            readable.append(Descriptor.from_json(as_object(child, where=where), where=where))
+            place = f"{where}: manifests[{position}]"
+            readable.append(Descriptor.from_json(as_object(child, where=place), where=place))
         except (MalformedError, UnsupportedError) as error:
             if strict or len(unreadable) == _MOST_UNREADABLE:
                 raise
             unreadable.append(UnreadableEntry(position, child, error))
     errors = [entry.error for entry in unreadable]
+    # Something else than an index, rather than an index with a few bad entries.
     if errors and not readable and all(isinstance(error, MalformedError) for error in errors):
         raise errors[0]
     return tuple(readable), tuple(unreadable)
 
 
 def guess_media_type(data: bytes, *, where: str | None = None) -> str:
-    """Return the media type of a manifest or index according to its fields.
+    """Return the media type of a manifest or index, judging by its fields.
 
-    Raises :class:`MalformedError` if it is neither.
+    Raises :class:`MalformedError` if *data* is neither a manifest nor an index.
     """
     document = parse_object(data, where=where)
     declared = get_string(document, "mediaType", where=where)
     if declared:
         return declared
+    # Older tools omit mediaType, and schema 1 has none.
     if document.get("schemaVersion") == 1:
         signed = "signatures" in document
         return media_types.DOCKER_SCHEMA1_SIGNED if signed else media_types.DOCKER_SCHEMA1

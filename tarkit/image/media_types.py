@@ -47,7 +47,7 @@ class Compression(Enum):
     XZ = "xz"
 
 
-_LAYER_BASES = {  # (family, whether non-distributable) of each uncompressed layer type
+_LAYER_BASES = {  # the family of each uncompressed layer type, and True if non-distributable
     OCI_LAYER: (Family.OCI, False),
     OCI_FOREIGN_LAYER: (Family.OCI, True),
     DOCKER_LAYER: (Family.DOCKER, False),
@@ -93,15 +93,15 @@ def layer_compression(media_type: str) -> Compression:
 
 
 def is_acceptable(media_type: str, compressions: frozenset[Compression]) -> bool:
-    """Return whether *media_type* is a layer in one of *compressions*, or not a layer."""
+    """Return False if *media_type* is a layer type whose compression is not in *compressions*."""
     return media_type not in _LAYERS or _LAYERS[media_type][2] in compressions
 
 
 def layer_type(media_type: str, family: Family, compression: Compression) -> str | None:
-    """Return the layer type of *family* that corresponds to *media_type*, with *compression*.
+    """Return the layer type of *family* that corresponds to *media_type* with *compression*.
 
-    Return None if there is none: for bzip2, xz, and zstd in Docker's schema. Some tools write
-    Docker's unofficial zstd type; tarkit reads it but never writes it.
+    Return None if it does not exist: for bzip2 and xz, and for zstd in Docker's schema. Some tools
+    write Docker's unofficial zstd type; tarkit reads it but never writes it.
     """
     if media_type not in _LAYERS or (family, compression) == (Family.DOCKER, Compression.ZSTD):
         return None
@@ -111,7 +111,7 @@ def layer_type(media_type: str, family: Family, compression: Compression) -> str
 
 
 def family_of(media_type: str) -> Family | None:
-    """Return the family of a manifest, index, config or layer type; None for any other type."""
+    """Return the family of a manifest, index, config or layer type, or None for any other type."""
     if media_type in _LAYERS:
         return _LAYERS[media_type][0]
     return _FAMILY.get(media_type)

@@ -1,4 +1,4 @@
-"""Platforms of images, and selection of the best match (image-spec image-index.md)."""
+"""Platforms of images, and the choice of the best match (image-spec image-index.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ _KNOWN = frozenset({"architecture", "os", "variant", "os.version", "os.features"
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """An operating system and CPU architecture, with an optional ``variant`` such as ``v7``."""
+    """An operating system and CPU architecture, with an optional ``variant`` such as ``v7``.
+
+    >>> tarkit.Platform.parse("linux/arm64/v8")
+    Platform(os='linux', architecture='arm64', variant='v8', os_version='', os_features=(), extra={})
+    """
 
     os: str
     architecture: str
@@ -44,7 +48,7 @@ class Platform:
 
     @classmethod
     def system(cls) -> Self:
-        """Return the platform of images for this machine: Linux unless this is Windows."""
+        """Return the platform of images for this machine: Windows on Windows, otherwise Linux."""
         import platform
 
         machine = platform.machine().lower()
@@ -54,7 +58,10 @@ class Platform:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any], *, where: str | None = None) -> Self:
-        """Parse the ``platform`` object of a descriptor; raise MalformedError if it is invalid."""
+        """Parse the ``platform`` object of a descriptor.
+
+        Raises :class:`~tarkit.errors.MalformedError` if it is invalid.
+        """
         return cls(
             os=get_string(document, "os", where=where),
             architecture=get_string(document, "architecture", where=where),
@@ -80,8 +87,9 @@ class Platform:
 
         For example, arm v7 runs v7, v6, v5 and images without a variant.
         """
+        # A variant's programs also run on later ones, down to v5, the oldest that images state.
         if self.architecture == "arm":
-            # Without a variant, assume v7 like containerd.
+            # Without a variant, assume v7 as containerd does.
             number = self.variant.removeprefix("v")
             best = int(number) if number.isdecimal() and int(number) <= 8 else 7
             exact = (self.variant,) if self.variant else ()
@@ -94,8 +102,8 @@ class Platform:
     def choose(self, offered: Iterable[Platform | None]) -> int | None:
         """Return the position in *offered* of the best match, or None if nothing matches.
 
-        The best variant wins; among equals, the first. None never matches. If this platform has no
-        variant, any variant matches as a last resort.
+        The best variant is preferred, and the first of equal variants. None never matches.
+        If this platform has no variant, any other variant matches as a last resort.
         """
         candidates = [
             (position, platform)
@@ -111,7 +119,7 @@ class Platform:
         return candidates[0][0] if candidates and not self.variant else None
 
     def contradicts(self, other: Platform) -> bool:
-        """Return whether *other* has a different value in a field that neither leaves empty."""
+        """Return whether the platforms differ in a field that neither leaves empty."""
         pairs = zip(
             (self.os, self.architecture, self.variant),
             (other.os, other.architecture, other.variant),

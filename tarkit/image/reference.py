@@ -29,15 +29,19 @@ _DOMAIN = lazy_pattern(
     rf"(?:{_DOMAIN_COMPONENT}(?:\.{_DOMAIN_COMPONENT})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?", re.ASCII
 )
 _TAG = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
-# Enough to tell a mistyped digest from a password
+# Tells a mistyped digest from a password.
 _LIKE_A_DIGEST = lazy_pattern(r"(?:sha|md5|blake)[a-z0-9+._-]*:[a-zA-Z0-9=_-]*$", re.ASCII)
-_IDENTIFIER = lazy_pattern(r"[a-f0-9]{64}", re.ASCII)
+_IDENTIFIER = lazy_pattern(r"[a-f0-9]{64}", re.ASCII)  # distribution reserves these names
 _PATH_LIMIT = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The name of an image: ``domain`` and ``path``, with optional ``tag`` and ``digest``."""
+    """The name of an image: ``domain`` and ``path``, with optional ``tag`` and ``digest``.
+
+    >>> str(tarkit.Reference.parse("alpine:3"))
+    'docker.io/library/alpine:3'
+    """
 
     domain: str
     path: str
@@ -56,10 +60,10 @@ class Reference:
                 hint="image names cannot contain credentials",
             )
         tag = ""
-        colon = rest.rfind(":")  # before the last slash, it precedes a port
+        colon = rest.rfind(":")  # a colon before the last slash precedes a port
         if colon > rest.rfind("/"):
             rest, tag = rest[:colon], rest[colon + 1 :]
-            if not _TAG.fullmatch(tag):
+            if not is_tag(tag):
                 raise UsageError(f"malformed tag in the image name {text[:300]!r}")
         domain, path = _split_domain(rest)
         if not _DOMAIN.fullmatch(domain) or not _PATH.fullmatch(path):
@@ -80,12 +84,13 @@ class Reference:
     @property
     def familiar(self) -> str:
         """The shortest equivalent name, such as ``busybox:latest``."""
+        # "library/" is implied only directly below the domain: "library/a/b" stays.
         short = self.path.removeprefix(_OFFICIAL) if self.path.count("/") == 1 else self.path
         is_enough = _split_domain(short) == (self.domain, self.path)
         return (short if is_enough else self.repository) + self._suffix()
 
     def tagged(self) -> Self:
-        """Return this name, with the tag ``latest`` if it has neither tag nor digest."""
+        """Return this name, with the tag ``latest`` if it has neither a tag nor a digest."""
         return self if self.tag or self.digest else replace(self, tag="latest")
 
     def _suffix(self) -> str:
@@ -102,13 +107,13 @@ def is_path(text: str) -> bool:
 
 
 def is_tag(text: str) -> bool:
-    """Return whether *text* is a tag."""
+    """Return whether *text* is a valid tag, such as ``latest`` or ``1.0-``."""
     return _TAG.fullmatch(text) is not None
 
 
 def _split_domain(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
-    # Docker's rule: the first component is a domain if it cannot be part of a path on Docker Hub.
+    # Docker's rule: the first component is a domain unless it can be part of a path on Docker Hub.
     is_domain = slash and (
         "." in first or ":" in first or first == "localhost" or first != first.lower()
     )

@@ -15,6 +15,11 @@ class Runtime:
 
     ``entrypoint`` and ``cmd`` are words, not joined for a shell. ``env`` holds ``NAME=value``.
     ``ports`` are ``port/protocol``, and ``volumes`` are paths.
+
+    >>> with tarkit.open_image("fixtures/hello.tar") as image:
+    ...     runtime = tarkit.Runtime.of(image.config.document)
+    >>> runtime.cmd, runtime.env
+    (('/bin/hello',), ('PATH=/bin',))
     """
 
     user: str = ""

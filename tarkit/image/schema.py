@@ -63,7 +63,7 @@ class SchemaProblem:
 
 
 def problems(document: object, schema: SchemaName) -> list[SchemaProblem]:
-    """Return up to `MAX_PROBLEMS` violations in the parsed JSON *document*; none if it is valid."""
+    """Return the first :data:`MAX_PROBLEMS` violations in *document*, or none if it is valid."""
     errors = islice(_validator(schema).iter_errors(document), MAX_PROBLEMS)
     return [SchemaProblem(_path(error.absolute_path), _message(error)) for error in errors]
 
@@ -73,6 +73,7 @@ def _validator(schema: SchemaName) -> Draft202012Validator:
     from jsonschema import Draft202012Validator
     from referencing import Registry, Resource
 
+    # The schemas refer to it by its "$id", a URL that is never fetched.
     shared = _load("defs")
     registry = Registry[bool | Mapping[str, Any]]().with_resource(
         shared["$id"], Resource.from_contents(shared)
@@ -86,7 +87,7 @@ def _load(name: str) -> Mapping[str, Any]:
 
 
 def _directory() -> Traversable:
-    """Return ``tarkit/schemas`` of an installed wheel, or ``schemas`` of a checkout."""
+    """Return ``tarkit/schemas`` of an installed package, or ``schemas`` of a checkout."""
     from importlib.resources import files
 
     installed = files("tarkit") / "schemas"
@@ -106,7 +107,7 @@ def _path(steps: Iterable[str | int]) -> str:
 
 
 def _message(error: ValidationError) -> str:
-    # The messages of jsonschema repeat the invalid value in full, however large.
+    # The messages of jsonschema contain the whole invalid value, however large.
     rule: Any = error.validator_value
     schema: Any = error.schema
     match error.validator:
@@ -119,6 +120,7 @@ def _message(error: ValidationError) -> str:
         case "type" if "title" not in schema:
             wanted = rule if isinstance(rule, str) else " or ".join(rule)
         case _:
+            # Titles in the schemas describe a valid value.
             wanted = schema["title"]
     return f"expected {wanted}, got {_shown(error.instance)}"
 
@@ -127,7 +129,7 @@ def _shown(value: object) -> str:
     if isinstance(value, str):
         text = value if len(value) <= _MAX_SHOWN else value[: _MAX_SHOWN - 1] + "…"
         return f'"{one_line(text)}"'
-    # str() of a huge integer is slow; show its type instead.
+    # str() of a huge integer is slow, so show its type instead.
     if type(value) is int and abs(value) < 2**70:
         return str(value)
     return _TYPES[type(value)]

@@ -1,6 +1,6 @@
 """Docker schema 1 manifests, for reading only (distribution, manifest-v2-1).
 
-The document lists layers top first, each with a v1 JSON document in a string.
+The document lists layers top first, each with a v1 JSON document as a string.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tarkit.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Schema1Layer:
-    """A build step: its v1 document and its blob, or None if the step is marked ``throwaway``."""
+    """A build step: its v1 document and its blob, which is None if the step is ``throwaway``."""
 
     document: Mapping[str, Any]
     blob: Digest | None
@@ -32,9 +32,10 @@ class Schema1Manifest:
 
     @classmethod
     def parse(cls, raw: RawManifest) -> Self:
-        """Parse *raw*. Signatures are ignored, because the document itself contains the key.
+        """Parse *raw*; do not check signatures, because the document itself contains the key.
 
-        Raises :class:`MalformedError`, or :class:`UnsupportedError` for another media type.
+        Raises :class:`MalformedError` if it is invalid, and :class:`UnsupportedError` if its media
+        type is not that of schema 1.
         """
         where = str(raw.digest)
         if raw.media_type not in SCHEMA1:
@@ -52,6 +53,7 @@ class Schema1Manifest:
 
 def _layer(entry: object, blob: object, where: str) -> Schema1Layer:
     text = get_string(as_object(entry, where=where), "v1Compatibility", where=where)
+    # The text was decoded from JSON and may contain lone surrogates.
     document = parse_object(text.encode(errors="backslashreplace"), where=where)
     if document.get("throwaway") is True:
         return Schema1Layer(document, None)

@@ -1,7 +1,7 @@
-"""Image configs from Docker's v1 format, which has one JSON document per layer.
+"""Make image configs from Docker's v1 format, which has one JSON document per layer.
 
-Archives from before Docker 1.10 and schema 1 manifests use it. The resulting config is the same as
-Docker's when it loads such an image.
+Schema 1 manifests and archives from before Docker 1.10 use it. The resulting config equals the one
+that Docker makes when it loads such an image.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ def config_from_v1(
     Documents marked ``throwaway`` become history entries without a layer.
     Raises :class:`~tarkit.errors.MalformedError` if a field has the wrong type.
     """
+    # The top document describes the image; the others only contribute their history.
     top = {key: value for key, value in layers[-1].items() if key not in _LAYER_FIELDS}
-    # The oldest documents have no platform, because Docker then supported only linux/amd64.
+    # The oldest documents have no platform, because Docker supported only linux/amd64 then.
     for key, value in (("architecture", "amd64"), ("os", "linux")):
         if top.get(key) is None:
             top[key] = value
@@ -42,4 +43,5 @@ def _history(layer: Mapping[str, Any], where: str) -> JSON:
         "comment": get_string(layer, "comment", where=where),
         "empty_layer": layer.get("throwaway") is True,
     }
+    # Docker omits empty fields.
     return {key: value for key, value in entry.items() if value}

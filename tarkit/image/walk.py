@@ -1,4 +1,4 @@
-"""Traversal of nested indexes, within limits."""
+"""Traverse nested indexes within limits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, RawManifest
 
 DEPTH_LIMIT = 8
-"""Maximum nesting of indexes, counting the top index.; the specification sets none."""
+"""Maximum nesting of indexes, counting the top index; the specification sets no limit."""
 
 Way = tuple[Descriptor, ...]
-"""A path from the top index to an entry: the entries to follow. The last is not an index."""
+"""A path from the top index to an entry: the entries to follow. The last entry is not an index."""
 
 
 def leaves(
@@ -30,7 +30,8 @@ def leaves(
     *read* returns a nested index, or None to skip it. Unreadable entries of nested indexes are
     skipped. *above* are the digests of the indexes that contain *entries*, outermost first. Each
     nested index is visited once; *seen* collects their digests and may be shared between calls.
-    *where* locates errors.
+    *where* is the location for error messages.
+
     Raises the errors of *read*, :func:`descends` and :meth:`Index.parse`.
     """
     entered = set() if seen is None else seen
@@ -54,7 +55,7 @@ def descends(chain: tuple[Digest, ...], child: Descriptor, where: str) -> tuple[
     """Return *chain*, the digests of the indexes above, extended by the index *child*.
 
     Raises :class:`MalformedError` if *child* is in *chain*, and :class:`LimitExceededError` if
-    *chain* is longer than `DEPTH_LIMIT` allows.
+    *chain* already has `DEPTH_LIMIT` indexes.
     """
     if child.digest in chain:
         raise MalformedError("index contains itself", where=where)

@@ -15,25 +15,29 @@ from tarkit.tar.archive import Archive
 
 
 class ArchiveFiles:
-    """The files of a layout that are members of *archive*."""
+    """The files of a layout that are members of *archive*, as ``LayoutFiles``."""
 
     def __init__(self, archive: Archive) -> None:
         self.where = archive.where
         self.archive = archive
 
     def read(self, name: str) -> bytes | None:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Return the metadata file *name*, or None if it is missing.
+
+        Raises :class:`LimitExceededError` if it is too large.
+        """
+        # find() would need a complete index of a compressed archive.
         if not self.archive.candidates(name):
             return None
         return self.archive.read(name, METADATA_LIMIT)
 
     def blob_size(self, digest: Digest) -> int | None:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Return the size of the blob in bytes, or None if it is missing."""
         member = self.archive.find(blob_name(digest))
         return None if member is None else member.size
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Open the blob, unverified; raise :class:`BlobNotFoundError` if it is missing."""
         member = self.archive.find(blob_name(digest))
         if member is None:
             raise BlobNotFoundError(f"blob {digest} is missing", where=self.where)
@@ -46,7 +50,7 @@ class ArchiveFiles:
 
 
 class ArchiveSource(LayoutSource):
-    """One image of a layout in an archive; suggests a reading order if the archive is compressed."""
+    """An image of a layout in an archive, with a reading order if the archive is compressed."""
 
     def __init__(
         self, files: ArchiveFiles, layout: Layout, top: Descriptor, names: tuple[str, ...]
@@ -55,7 +59,7 @@ class ArchiveSource(LayoutSource):
         self._files = files
 
     def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
-        """See :class:`tarkit.protocols.SequentialSource`."""
+        """Return *blobs* in the order of the archive, or None if it supports random access."""
         if self._files.archive.random_access:
             return None
         return sorted(blobs, key=lambda blob: self._files.offset(blob.digest))

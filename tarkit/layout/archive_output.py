@@ -1,4 +1,4 @@
-"""Write a tar archive of blobs, each stored once, and publish it when complete."""
+"""Write a tar archive of blobs, each stored once, and publish it when it is complete."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _MODE = 0o444
 
 
 class ArchiveOutput(Closeable):
-    """A tar archive being written. Publishing it replaces the file at *path*.
+    """A tar archive that is being written; publishing it replaces the file at *path*.
 
     If *path* is ``-``, the complete archive is written to standard output instead. If *deliver* is
-    given, it is called with the complete archive, and *path* is used only in messages. Members have
-    no owner and SOURCE_DATE_EPOCH or 0 as their time, so the same images produce the same bytes.
+    given, it is called with the complete archive, and only error messages use *path*. Members have
+    no owner, and their time is SOURCE_DATE_EPOCH or 0, so the same images produce the same bytes.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class ArchiveOutput(Closeable):
         self._deliver = _write_to_stdout if self.where == "-" else deliver
         self._sizes: dict[Digest, int] = {}
         self._mtime_ns = (source_date_epoch() or 0) * 1_000_000_000
+        # If a later step fails, the stack closes everything opened before.
         with ExitStack() as stack:
             self._output = None if self._deliver else stack.enter_context(Output.at(Path(path)))
             directory = self._output.directory if self._output else _temporary(stack)
@@ -54,19 +55,20 @@ class ArchiveOutput(Closeable):
             self._stack = stack.pop_all()
 
     def size(self, digest: Digest) -> int | None:
-        """Return the size of a blob in the archive, or None if it is missing."""
+        """Return the size of the blob in the archive, or None if it is missing."""
         return self._sizes.get(digest)
 
     def put_blob(self, blob: VerifyingReader, name: Callable[[Digest], str]) -> None:
-        """Append *blob* as a member, named by calling *name* with its digest.
+        """Append *blob* as a member; *name* returns the member's name for the blob's digest.
 
         The member is discarded if the blob fails verification or is already in the archive.
         """
-        # The digest is known only after reading; reserve the header with one of the same length.
+        # The digest is known only after reading; reserve the header with a name of equal length.
         unknown = Digest.of(b"", blob.algorithm)
         with self._tar.begin(self._member(name(unknown))) as member:
             for chunk in chunks_of(blob):
                 member.write(chunk)
+            # Sources may contain a blob twice; the second copy is cut off again.
             if blob.digest in self._sizes:
                 member.abort()
             else:

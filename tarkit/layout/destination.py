@@ -1,4 +1,4 @@
-"""The destination of one image in a layout, be it a directory or a tar."""
+"""The destination of one image in a layout, either a directory or a tar archive."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ARCHIVE_PROFILE = replace(DIRECTORY_PROFILE, ordered=True)
 
 
 class LayoutBlobs(Protocol):
-    """The blobs of a layout during writing."""
+    """The blobs of a layout that is being written."""
 
     def find(
         self,
@@ -35,7 +35,10 @@ class LayoutBlobs(Protocol):
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :meth:`tarkit.protocols.Destination.try_reuse`."""
+        """Return a stored blob that can replace *descriptor*, or None.
+
+        See :meth:`tarkit.protocols.Destination.try_reuse` for the parameters.
+        """
         ...
 
     def put(self, blob: VerifyingReader) -> None:
@@ -44,7 +47,7 @@ class LayoutBlobs(Protocol):
 
 
 class LayoutDestination:
-    """The destination of one image; see :class:`tarkit.protocols.Destination`.
+    """Receives one image of a layout, as a :class:`tarkit.protocols.Destination`.
 
     :meth:`commit` passes the top manifest to *on_commit*.
     """
@@ -69,23 +72,23 @@ class LayoutDestination:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.protocols.Destination`."""
+        """Return a stored blob that can replace *descriptor*, or None."""
         return self._blobs.find(descriptor, diff_id, compressions)
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """See :class:`tarkit.protocols.Destination`."""
+        """Store *blob* and return its descriptor."""
         self._blobs.put(blob)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.protocols.Destination`."""
-        # No compressions: a manifest is only reused by digest.
+        """Store *manifest* unless it exists; the last one stored is the top."""
+        # No compressions, because a manifest is reused only if its digest is the same.
         if self._blobs.find(manifest.descriptor, None, frozenset()) is None:
             self._blobs.put(VerifyingReader(io.BytesIO(manifest.data), digest=manifest.digest))
         self._top = manifest
 
     def commit(self) -> Descriptor:
-        """See :class:`tarkit.protocols.Destination`."""
+        """Pass the top manifest to *on_commit* and return its descriptor."""
         if self._top is None:
             raise RuntimeError("commit() before put_manifest()")
         self._on_commit(self._top)

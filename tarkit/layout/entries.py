@@ -1,4 +1,4 @@
-"""Add entries to ``index.json``, replacing those that have the same name."""
+"""Add entries to ``index.json``, replacing entries with the same name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EMPTY_INDEX = Index(media_types.OCI_INDEX, ())
 
 
 def named_entries(manifest: RawManifest, names: Iterable[str]) -> list[Descriptor]:
-    """Return an entry for *manifest* under each of *names*, or one unnamed entry if there are none."""
+    """Return an entry for *manifest* under each of *names*, or an unnamed entry without names."""
     entries = [
         replace(manifest.descriptor, annotations={REF_NAME: name}) for name in dict.fromkeys(names)
     ]
@@ -22,16 +22,16 @@ def named_entries(manifest: RawManifest, names: Iterable[str]) -> list[Descripto
 
 
 def with_entries(index: Index, entries: Iterable[Descriptor]) -> Index:
-    """Return *index* with *entries* added, each at the position of the entry that had its name.
+    """Return *index* with *entries* added; each takes the position of the entry that had its name.
 
-    If the name was only the tag of an entry that also has a full name, that entry keeps its full
-    name and loses the tag. An unnamed entry replaces an unnamed one with the same digest. All
-    other entries are kept.
+    If the name was only the tag of an entry that also has a full name, that entry loses the tag but
+    keeps its full name. An unnamed entry replaces an unnamed entry with the same digest. All other
+    entries are kept.
     """
     manifests: list[Descriptor | None] = list(index.manifests)  # None if replaced
     positions = _Positions(index.manifests)
     for entry in entries:
-        # If several entries had the name, the new one replaces the first and removes the others.
+        # If several entries had the name, the new entry replaces the first and removes the others.
         position: int | None = None
         for old_position in positions.take(entry):
             if (old := manifests[old_position]) is not None:
@@ -47,9 +47,10 @@ def with_entries(index: Index, entries: Iterable[Descriptor]) -> Index:
 
 
 class _Positions:
-    """The positions of an index's entries by name, or by digest if they have none."""
+    """The positions of an index's entries by name, or by digest if an entry has no name."""
 
     def __init__(self, entries: Iterable[Descriptor]) -> None:
+        # Dicts serve as ordered sets, so that a large index takes linear time.
         self._positions: dict[object, dict[int, None]] = {}
         for position, entry in enumerate(entries):
             self.add(position, entry)
@@ -65,12 +66,12 @@ class _Positions:
 
 
 def _without_name(old: Descriptor, new: Descriptor) -> Descriptor | None:
-    """Return *old* after *new* has taken its name: None, or the entry without its tag."""
+    """Return *old* after *new* has taken its name: the entry without its tag, or None."""
     names, name = names_of(old.annotations), new.annotations.get(REF_NAME)
     if name is None:
         return None if old.digest == new.digest and not names else old
     if name not in names:
         return old
-    if name == names[0]:  # the full name, or the only one
+    if name == names[0]:  # the full name, or the only name
         return None
     return replace(old, annotations={k: v for k, v in old.annotations.items() if k != REF_NAME})

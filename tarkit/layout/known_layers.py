@@ -18,12 +18,12 @@ from tarkit.streams.verify import verified
 
 
 def layers_by_diff_id(layout: Layout) -> Mapping[Digest, list[Descriptor]]:
-    """Return the layers of every image in *layout*, by diff ID.
+    """Return the layers of every image in *layout*, grouped by diff ID.
 
     Broken or incomplete images are skipped.
     """
     known: dict[Digest, list[Descriptor]] = defaultdict(list)
-    # Shared by all entries, so nested indexes and images are read once each.
+    # Shared by all entries, so nested indexes and images are read only once.
     indexes: set[Digest] = set()
     images: set[Digest] = set()
     for entry in layout.index.manifests:

@@ -38,18 +38,18 @@ class LayoutFiles(Protocol):
     where: str
 
     def read(self, name: str) -> bytes | None:
-        """Return a metadata file at the top of the layout, or None if it is missing.
+        """Return the metadata file *name* at the top of the layout, or None if it is missing.
 
         Raises :class:`LimitExceededError` if it is too large.
         """
         ...
 
     def blob_size(self, digest: Digest) -> int | None:
-        """Return the size of a blob in bytes, or None if it is missing."""
+        """Return the size of the blob in bytes, or None if it is missing."""
         ...
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """Open a blob, unverified; raises :class:`BlobNotFoundError`."""
+        """Open the blob, unverified; raise :class:`BlobNotFoundError` if it is missing."""
         ...
 
 
@@ -63,28 +63,29 @@ class Layout:
 
     @classmethod
     def read(cls, files: LayoutFiles) -> Layout:
-        """Read the marker and the index; raises :class:`MalformedError` if *files* are not a layout.
+        """Read the marker and the index of a layout.
 
-        Unreadable entries of the index are kept as such and do not prevent reading the others.
+        Unreadable entries of the index are kept, and do not prevent reading the others. Raises
+        :class:`MalformedError` if *files* are not a layout.
         """
         _check_marker(files)
         data = files.read(INDEX_FILE)
         if data is None:
             raise MalformedError("not an OCI layout: index.json is missing", where=files.where)
-        # The mediaType of index.json is optional, and only OCI indexes lack it.
+        # index.json need not have a mediaType, but only OCI indexes may omit it.
         where = f"{files.where}/{INDEX_FILE}"
         media_type = get_string(parse_object(data, where=where), "mediaType", where=where)
         top = RawManifest.of(data, media_type or media_types.OCI_INDEX, where=where)
-        return cls(files, top, Index.parse(top, strict=False))
+        return cls(files, top, Index.parse(top, strict=False, where=where))
 
     def images(self) -> Sequence[LayoutImage | UnreadableImage]:
-        """Return the images that the index lists; a flat index is a single image itself."""
+        """Return the images that the index lists; a flat index is itself the only image."""
         return self._catalog.images
 
     def find(self, name: str | None, position: int | None) -> LayoutImage:
         """Return the image with that *name* or *position*; without either, the only image.
 
-        A name is compared verbatim first, then as a full reference. Raises the errors of
+        The name is compared literally first, then as a full reference. Raises the errors of
         :meth:`Catalog.choose`.
         """
         if name is None and position is None:
@@ -101,7 +102,7 @@ class Layout:
         return found[0] if len(found) == 1 else None
 
     def matches(self, name: str) -> Mapping[int, str]:
-        """Return the positions of all images that *name* matches, each with the matching name."""
+        """Return the positions of all images that *name* matches, with their matching names."""
         return self._catalog.matches(name)
 
     @cached_property
@@ -120,8 +121,8 @@ class Layout:
         )
 
     def entries(self) -> list[LayoutImage | UnreadableImage]:
-        """Return the entries of the index in order, unreadable ones included."""
-        # Index keeps readable and unreadable entries apart; the latter remember their positions.
+        """Return all entries of the index in order, including unreadable entries."""
+        # The index keeps readable and unreadable entries apart; unreadable entries have positions.
         odd = {entry.position: entry for entry in self.index.unreadable}
         readable = iter(self.index.manifests)
         return [
@@ -132,14 +133,15 @@ class Layout:
     def listing(self) -> Index:
         """Return the index as a list of images to which others can be added.
 
-        A flat index becomes the only entry of a new list; ``top`` is its blob.
+        If the index is flat, the result is a new list with ``top`` as its only entry.
         """
         if self.is_flat():
             return Index(media_types.OCI_INDEX, (self.top.descriptor,))
         return self.index
 
     def is_flat(self) -> bool:
-        """Return True if ``index.json`` is itself one multi-platform image, not a list of images."""
+        """Return whether ``index.json`` is itself a multi-platform image, not a list of images."""
+        # BuildKit's "oci" exporter and buildah with --all write such a file in place of a list.
         if self.index.unreadable:
             return False
         platforms = [entry.platform for entry in self.index.manifests]
@@ -147,7 +149,7 @@ class Layout:
         return len(platforms) > 1 and not named and all(platforms)
 
     def manifest(self, descriptor: Descriptor) -> RawManifest:
-        """Return the manifest or index of *descriptor*, verified against its digest and size."""
+        """Return the manifest or index of *descriptor*, verified by digest and size."""
         if descriptor.digest == self.top.digest:
             return self.top
         where = f"{self.files.where}: manifest {descriptor.digest}"
@@ -155,11 +157,13 @@ class Layout:
             raise LimitExceededError(
                 f"manifest too large: {descriptor.size} bytes", limit=METADATA_LIMIT, where=where
             )
-        data = verified(self.files.open_blob(descriptor.digest), descriptor.digest, descriptor.size)
+        stream = self.files.open_blob(descriptor.digest)
+        data = verified(stream, descriptor.digest, descriptor.size, where=where)
         return RawManifest.of(data, descriptor.media_type, where=where)
 
     def nested(self, descriptor: Descriptor) -> RawManifest | None:
-        """Return the index of *descriptor*, or None if it is missing."""
+        """Return the index of *descriptor*, or None if its blob is missing."""
+        # A flat index is in index.json and usually has no blob.
         is_stored = (
             descriptor.digest == self.top.digest
             or self.files.blob_size(descriptor.digest) is not None
@@ -172,7 +176,7 @@ def _readable(position: int, descriptor: Descriptor) -> LayoutImage:
 
 
 def _unreadable(entry: UnreadableEntry) -> UnreadableImage:
-    """Return *entry* with the names and the digest that it states, if these are strings."""
+    """Return *entry* with the names and the digest that it states, as far as they are strings."""
     document = entry.document if isinstance(entry.document, dict) else {}
     annotations = document.get("annotations")
     texts = annotations if isinstance(annotations, dict) else {}
@@ -184,7 +188,7 @@ def _unreadable(entry: UnreadableEntry) -> UnreadableImage:
 
 
 def _full_names(image: ImageEntry) -> Iterator[tuple[str, str]]:
-    """Yield the normalized full name of *image* with the full name as written."""
+    """Yield the full name of *image*, normalized and as written, if it has one."""
     full = (
         image.descriptor.annotations.get(CONTAINERD_NAME)
         if isinstance(image, LayoutImage)

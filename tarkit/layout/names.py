@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from tarkit.errors import UsageError
-from tarkit.image.reference import Reference
+from tarkit.image.reference import Reference, is_tag
 
 REF_NAME = "org.opencontainers.image.ref.name"
-"""The name of an image in a layout: any text, often just a tag (image-spec annotations.md)."""
+"""The name of an image in a layout, often just a tag (image-spec annotations.md)."""
 
 CONTAINERD_NAME = "io.containerd.image.name"
 """The full name of an image, written by containerd and Docker."""
+
+
+_COMPONENT = r"[A-Za-z0-9]+(?:(?:[-._:@+]|--)[A-Za-z0-9]+)*"
+_NAME = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
+_LONGEST = 255  # characters, unless the name is a reference
+
+
+def is_name(text: str) -> bool:
+    """Return whether *text* is a valid name: in the grammar of the image-spec, a reference or a tag.
+
+    Common tools write references and tags, some of which the grammar excludes, such as
+    ``a__b`` or ``1.0-``. The text of existing layouts can be anything.
+    """
+    if len(text) <= _LONGEST and _NAME.fullmatch(text):
+        return True
+    return is_tag(text) or normalized(text) is not None
+
+
+def require_names(names: Iterable[str]) -> None:
+    """Raise :class:`~tarkit.errors.UsageError` for the first of *names* that is not valid."""
+    for name in names:
+        if not is_name(name):
+            raise UsageError(
+                f"invalid image name {name[:300]!r}",
+                hint="use a tag such as 1.0, or a name such as app:1.0 or registry.example/app:1.0",
+            )
 
 
 def names_of(annotations: Mapping[str, str]) -> tuple[str, ...]:
@@ -21,7 +48,7 @@ def names_of(annotations: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def answers_to(annotations: Mapping[str, str], name: str) -> bool:
-    """Return True if *name* is one of the entry's names, or denotes the same full reference."""
+    """Return whether *name* is one of the entry's names or denotes the same full reference."""
     names = names_of(annotations)
     if name in names:
         return True
@@ -30,7 +57,7 @@ def answers_to(annotations: Mapping[str, str], name: str) -> bool:
 
 
 def normalized(name: str) -> str | None:
-    """Return the full reference that Docker reads *name* as, or None if it is not a valid name."""
+    """Return *name* as Docker's full reference, or None if it is not a valid name."""
     try:
         return str(Reference.parse(name).tagged())
     except UsageError:

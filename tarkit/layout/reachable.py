@@ -39,7 +39,7 @@ def reachable(layout: Layout, document: object, *, strict: bool = True) -> set[D
     found: set[Digest] = set()
     opened: set[Digest] = set()
     pending = list(_references(document))
-    while pending:  # no recursion: nested indexes may be arbitrarily deep
+    while pending:  # not recursive, because nested indexes may be arbitrarily deep
         text, is_document = pending.pop()
         must_read = is_document and strict
         try:

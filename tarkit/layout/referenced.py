@@ -1,4 +1,4 @@
-"""Find the blobs that a layout's images reference."""
+"""Find the blobs that the images of a layout refer to."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tarkit.layout.layout import Layout
 def referenced(layout: Layout) -> set[Digest]:
     """Return the digests of all blobs reachable from the images of *layout*.
 
-    Manifests that cannot be read are included, but add nothing else.
+    If a manifest cannot be read, only its own digest is included.
     """
     found: set[Digest] = set()
     pending = list(layout.index.manifests)
-    while pending:  # no recursion: nested indexes may be arbitrarily deep
+    while pending:  # not recursive, because nested indexes may be arbitrarily deep
         descriptor = pending.pop()
         if descriptor.digest not in found:
             found.add(descriptor.digest)

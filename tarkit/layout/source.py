@@ -9,11 +9,10 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, RawManifest
 from tarkit.layout.layout import Layout
-from tarkit.layout.referrers import referrers_of
 
 
 class LayoutSource:
-    """One image of a layout. It returns only manifests reachable from the top one, each verified."""
+    """An image of a layout; it returns only manifests reachable from the top one, each verified."""
 
     def __init__(self, layout: Layout, top: Descriptor, names: tuple[str, ...]) -> None:
         self._layout = layout
@@ -24,23 +23,28 @@ class LayoutSource:
         self.where = layout.files.where
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the manifest with *digest*, by default the top one, verified.
+
+        Raises :class:`BlobNotFoundError` if it is missing or not part of the image.
+        """
         descriptor = self._top if digest is None else self._known.get(digest)
         if descriptor is None:
             raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
         raw = self._layout.manifest(descriptor)
         if raw.is_index:
-            # Only children of returned indexes are reachable: digests from elsewhere are refused.
+            # Only children of returned indexes are reachable; digests from elsewhere are refused.
             for child in Index.parse(raw, strict=False).manifests:
                 self._known.setdefault(child.digest, child)
         return raw
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
+        """Open the blob *descriptor*, unverified."""
         return self._layout.files.open_blob(descriptor.digest)
 
     def referrers(self, digest: Digest | None = None) -> Index:
         """See :class:`tarkit.protocols.ReferringSource`."""
+        from tarkit.layout.referrers import referrers_of  # few commands ask for them
+
         return referrers_of(self._layout, digest or self._top.digest)
 
     def referrer(self, entry: Descriptor) -> LayoutSource:
@@ -48,5 +52,5 @@ class LayoutSource:
         return LayoutSource(self._layout, entry, ())
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """See :class:`tarkit.protocols.SparseSource`."""
+        """Return whether the blob *descriptor* is present."""
         return self._layout.files.blob_size(descriptor.digest) is not None

@@ -17,7 +17,11 @@ from tarkit.layout.source import LayoutSource
 from tarkit.managing.places import place_of, repository_at
 from tarkit.protocols import Source
 from tarkit.selection.select import Route, find_route
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    Transport,
+)
 from tarkit.values import replace
 
 if TYPE_CHECKING:
@@ -28,7 +32,7 @@ _Document = TypeVar("_Document", Manifest, Index)
 
 
 def annotate_image(
-    location: Location | str,
+    location: AnyLocation,
     annotations: Mapping[str, str | None],
     *,
     platform: Platform | None = None,
@@ -36,12 +40,27 @@ def annotate_image(
 ) -> Digest:
     """Set *annotations* of the manifest or index at *location*, and remove those that are None.
 
-    With *platform*, those of the manifest for that platform in an index change, and so do the
-    indexes above it. The result replaces the image under its name; it has a new digest, which is
-    returned, so signatures of the image no longer apply. *registry* holds connection options.
+    The result replaces the image under its name. Its digest is new, so signatures of the image no
+    longer apply.
+
+    Parameters:
+
+    - *location*: an image in a layout, OCI archive or registry.
+    - *annotations*: maps keys to values, or to None.
+    - *platform*: change the manifest for this platform in an index, and so the indexes above it.
+    - *registry*: connection options and credentials.
+
+    Returns the digest of the new manifest or index.
+
     Raises :class:`~tarkit.errors.ImageNotFoundError`, :class:`~tarkit.errors.UnsupportedError` for
     Docker's formats, which have no annotations, and for other transports, and
-    :class:`~tarkit.errors.UsageError` for an image named by digest.
+    :class:`~tarkit.errors.UsageError` for an empty key and for an image named by digest.
+
+    >>> version = {"org.opencontainers.image.version": "1.0"}
+    >>> digest = tarkit.annotate_image("oci:alpha/umoci-oci:one", version)
+    >>> with tarkit.open_image("oci:alpha/umoci-oci:one") as image:
+    ...     image.manifest.annotations == version, image.digest == digest
+    (True, True)
     """
     if not all(annotations):
         raise UsageError("the key of an annotation is empty")

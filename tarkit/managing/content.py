@@ -16,7 +16,14 @@ from tarkit.layout.destination import LayoutDestination
 from tarkit.managing.places import place_of, repository_at
 from tarkit.protocols import Reader
 from tarkit.streams.verify import VerifyingReader
-from tarkit.transports.location import Location, Transport, open_reader, open_writer
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    Transport,
+    open_reader,
+    open_writer,
+    to_location,
+)
 from tarkit.values import replace
 
 if TYPE_CHECKING:
@@ -27,15 +34,31 @@ _PLACES = (Transport.OCI, Transport.REGISTRY)
 
 @contextmanager
 def open_blob(
-    location: Location | str, digest: Digest | str, *, registry: RegistryOptions | None = None
+    location: AnyLocation, digest: Digest | str, *, registry: RegistryOptions | None = None
 ) -> Iterator[VerifyingReader]:
-    """Open the blob *digest* at *location*, a container of images or one image; a context manager.
+    """Open the blob *digest* at *location* for reading; a context manager.
 
-    Reading raises :class:`~tarkit.errors.VerificationError` at the end of a blob that does not have
-    the digest. *registry* holds connection options. Raises :class:`~tarkit.errors.NotFoundError` if
-    there is no such blob. A registry keeps manifests apart from blobs.
+    Parameters:
+
+    - *location*: a container of images or one image.
+    - *digest*: the digest of the blob. A registry keeps manifests apart from blobs.
+    - *registry*: connection options and credentials.
+
+    Returns a stream that raises :class:`~tarkit.errors.VerificationError` at its end if the content
+    does not have the digest.
+
+    Raises :class:`~tarkit.errors.NotFoundError` if there is no such blob,
+    :class:`~tarkit.errors.MalformedError` for a malformed digest, and the errors of
+    :func:`~tarkit.transports.location.open_reader`.
+
+    >>> import json
+    >>> with tarkit.open_image("fixtures/hello.tar") as image:
+    ...     config = image.manifest.config
+    >>> with tarkit.open_blob("fixtures/hello.tar", config.digest) as blob:
+    ...     json.load(blob)["created"]
+    '2024-01-02T03:04:05Z'
     """
-    location = Location.parse(location) if isinstance(location, str) else location
+    location = to_location(location)
     digest = Digest.parse(digest) if isinstance(digest, str) else digest
     with open_reader(location, registry=registry) as reader:
         for stream in _streams(reader, location, digest):
@@ -75,13 +98,27 @@ def _streams(reader: Reader, location: Location, digest: Digest) -> Iterator[Bin
 
 
 def put_blob(
-    location: Location | str, stream: BinaryIO, *, registry: RegistryOptions | None = None
+    location: AnyLocation, stream: BinaryIO, *, registry: RegistryOptions | None = None
 ) -> Descriptor:
-    """Store all of *stream* as a blob at *location*, a layout or repository; return its descriptor.
+    """Store all of *stream* as a blob at *location*; return its descriptor.
 
-    A layout is created if it is missing. Until a manifest refers to the blob, prune and a registry's
-    garbage collection may remove it. Raises :class:`~tarkit.errors.UnsupportedError` for other
-    transports.
+    Until a manifest refers to the blob, prune and a registry's garbage collection may remove it.
+
+    Parameters:
+
+    - *location*: a layout, which is created if it is missing, or a repository.
+    - *stream*: the content, in binary mode.
+    - *registry*: connection options and credentials.
+
+    Returns a descriptor with the digest, the size in bytes and the type ``application/octet-stream``.
+
+    Raises :class:`~tarkit.errors.UnsupportedError` for other transports,
+    :class:`~tarkit.errors.AuthenticationError`, and :class:`~tarkit.errors.TransportError`.
+
+    >>> import io
+    >>> blob = tarkit.put_blob("oci:layout", io.BytesIO(b"{}"))
+    >>> str(blob.digest)[:14], blob.size
+    ('sha256:44136fa', 2)
     """
     place = place_of(location, "store blobs in", _PLACES)
     with VerifyingReader(stream) as blob:
@@ -98,7 +135,7 @@ def put_blob(
 
 
 def put_manifest(
-    location: Location | str,
+    location: AnyLocation,
     data: bytes,
     *,
     media_type: str = "",
@@ -106,11 +143,24 @@ def put_manifest(
 ) -> Descriptor:
     """Store the manifest or index *data*, byte for byte, under the name in *location*.
 
-    *location* is in a layout or registry. *media_type* defaults to the one in the document. All
-    content that the manifest refers to must be there, except for layers with URLs.
+    Parameters:
+
+    - *location*: a name in a layout or registry.
+    - *data*: the document. All content that it refers to must be there, except for layers with URLs.
+    - *media_type*: its media type; by default the one in the document.
+    - *registry*: connection options and credentials.
+
+    Returns the descriptor of the manifest.
+
     Raises :class:`~tarkit.errors.VerificationError` for an invalid manifest,
     :class:`~tarkit.errors.RefusedError` if content is missing or the registry rejects the manifest,
     and :class:`~tarkit.errors.UnsupportedError` for other transports.
+
+    >>> with tarkit.open_source("oci:alpha/umoci-oci:one") as source:
+    ...     raw = source.manifest()
+    >>> stored = tarkit.put_manifest("oci:alpha/umoci-oci:restored", raw.data)
+    >>> stored.digest == raw.digest
+    True
     """
     place = place_of(location, "store manifests in", _PLACES)
     raw = RawManifest.of(data, media_type)

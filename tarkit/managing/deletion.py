@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from tarkit.image.digest import Digest
 from tarkit.managing.places import place_of, repository_at
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    Transport,
+)
 from tarkit.values import dataclass
 
 if TYPE_CHECKING:
@@ -29,6 +33,10 @@ class Deletion:
 
     ``digest`` is that of the image's manifest. ``blobs`` and ``bytes`` count the content that was
     removed with it; a registry removes content later, by itself.
+
+    >>> deletion = tarkit.delete_image("oci:alpha/umoci-oci:two")
+    >>> deletion.blobs, deletion.bytes
+    (2, 2228)
     """
 
     digest: Digest
@@ -36,15 +44,28 @@ class Deletion:
     bytes: int = 0
 
 
-def delete_image(location: Location | str, *, registry: RegistryOptions | None = None) -> Deletion:
+def delete_image(location: AnyLocation, *, registry: RegistryOptions | None = None) -> Deletion:
     """Delete the image at *location*, and the content that no other image there uses.
 
     If the image has other names, only the given one goes. Signatures and other referrers in a
     layout go with their image. In a registry, the manifest is deleted by its digest, and so with
-    all tags of that digest; *registry* holds connection options. An archive is replaced by rename.
+    all tags of that digest. An archive is replaced by rename.
+
+    Parameters:
+
+    - *location*: an image in an archive, a layout or a registry.
+    - *registry*: connection options and credentials.
+
+    Returns the :class:`Deletion`.
+
     Raises :class:`~tarkit.errors.ImageNotFoundError`; :class:`~tarkit.errors.UnsupportedError` if
     the registry does not allow deletion, or for other transports; and
     :class:`~tarkit.errors.RefusedError` for the only image of an archive.
+
+    >>> deletion = tarkit.delete_image("oci:alpha/umoci-oci:two")
+    >>> with tarkit.open_reader("alpha/umoci-oci") as reader:
+    ...     [image.names for image in reader.images()]
+    [('one',)]
     """
     place = place_of(location, "delete images from", _PLACES)
     path, name, index = Path(place.path), place.name, place.index

@@ -15,12 +15,13 @@ from tarkit.managing.joined import JoinedSource, Part, parts_of
 from tarkit.managing.places import place_of
 from tarkit.protocols import MountingDestination, Source
 from tarkit.transports.location import (
+    AnyLocation,
     AnySource,
     Location,
     Transport,
     open_reader,
-    open_source,
     open_writer,
+    opened,
 )
 from tarkit.values import replace
 
@@ -33,17 +34,34 @@ _SUBJECT = "vnd.docker.reference.digest"  # BuildKit's annotation of an attestat
 
 
 def create_index(
-    destination: Location | str,
+    destination: AnyLocation,
     *sources: AnySource,
     options: CopyOptions | None = None,
     registry: RegistryOptions | None = None,
 ) -> CopyResult:
-    """Write a multi-platform image of *sources* to *destination*, a layout, OCI archive or registry.
+    """Write a multi-platform image of *sources* to *destination*.
 
-    A source that is an index contributes all of its images. Blobs that the destination has are not
-    copied. *options* apply to the copy; *registry* to every location in a registry.
-    Raises :class:`~tarkit.errors.UsageError` if two images have the same platform, and otherwise as
-    :func:`~tarkit.copying.engine.copy_image`.
+    Blobs that the destination has are not copied.
+
+    Parameters:
+
+    - *destination*: a name in a layout, OCI archive or registry.
+    - *sources*: open sources or locations of images. An index contributes all of its images.
+    - *options*: the options of the copy.
+    - *registry*: connection options and credentials for every location in a registry.
+
+    Returns the :class:`~tarkit.copying.options.CopyResult`, with the descriptor of the index.
+
+    Raises :class:`~tarkit.errors.UsageError` if *sources* is empty or two images have the same
+    platform, :class:`~tarkit.errors.UnsupportedError` for other transports, and the errors of
+    :func:`~tarkit.transports.location.open_source` and :func:`~tarkit.copying.engine.copy_image`.
+
+    >>> with tarkit.open_image("oci:alpha/crane-oci-multiarch", platform="linux/arm64") as image:
+    ...     result = image.copy_to("oci:built:arm64")
+    >>> result = tarkit.create_index("oci:layout:app", "fixtures/hello.tar", "oci:built:arm64")
+    >>> with tarkit.open_source("oci:layout:app") as source:
+    ...     [str(entry.platform) for entry in tarkit.Index.parse(source.manifest()).manifests]
+    ['linux/amd64', 'linux/arm64']
     """
     if not sources:
         raise UsageError("no images for the index", hint="name at least one source")
@@ -60,16 +78,26 @@ def create_index(
 
 
 def add_to_index(
-    destination: Location | str,
+    destination: AnyLocation,
     *sources: AnySource,
     options: CopyOptions | None = None,
     registry: RegistryOptions | None = None,
 ) -> CopyResult:
     """Add *sources* to the image at *destination*, each in place of one for the same platform.
 
-    If the image there is a single one, it becomes an index. Attestations of replaced images go. See
-    :func:`create_index` for the rest; raises :class:`~tarkit.errors.ImageNotFoundError` if there is
-    no image at *destination*.
+    A single image at *destination* becomes an index. Attestations of replaced images go. Parameters
+    and result are those of :func:`create_index`.
+
+    Raises :class:`~tarkit.errors.ImageNotFoundError` if there is no image at *destination*,
+    :class:`~tarkit.errors.RefusedError` if it has no name,
+    :class:`~tarkit.errors.UnsupportedError` for other transports, and the errors of
+    :func:`~tarkit.transports.location.open_source` and :func:`~tarkit.copying.engine.copy_image`.
+
+    >>> result = tarkit.create_index("oci:layout:app", "oci:alpha/crane-oci-multiarch")
+    >>> result = tarkit.add_to_index("oci:layout:app", "fixtures/hello.tar")  # for linux/amd64
+    >>> with tarkit.open_source("oci:layout:app") as source:
+    ...     [str(entry.platform) for entry in tarkit.Index.parse(source.manifest()).manifests]
+    ['linux/arm64', 'linux/arm/v7', 'linux/amd64']
     """
 
     def change(old: list[Part], stack: ExitStack) -> list[Part]:
@@ -83,15 +111,30 @@ def add_to_index(
 
 
 def remove_from_index(
-    destination: Location | str,
+    destination: AnyLocation,
     *images: str,
     options: CopyOptions | None = None,
     registry: RegistryOptions | None = None,
 ) -> CopyResult:
-    """Remove *images*, platforms such as ``linux/arm64`` or digests, from the index at *destination*.
+    """Remove *images* and their attestations from the index at *destination*.
 
-    Their attestations go, too. Raises :class:`~tarkit.errors.ImageNotFoundError` if the index does
-    not list one of them, and :class:`~tarkit.errors.RefusedError` if none would be left.
+    Parameters:
+
+    - *destination*: a name in a layout, OCI archive or registry.
+    - *images*: platforms such as ``linux/arm64``, or digests.
+    - *options*, *registry*: as for :func:`create_index`.
+
+    Returns the :class:`~tarkit.copying.options.CopyResult`, with the descriptor of the new index.
+
+    Raises :class:`~tarkit.errors.ImageNotFoundError` if the index does not list one of *images*,
+    :class:`~tarkit.errors.RefusedError` if none would be left or the index has no name, and
+    :class:`~tarkit.errors.UnsupportedError` for other transports.
+
+    >>> result = tarkit.create_index("oci:layout:app", "oci:alpha/crane-oci-multiarch")
+    >>> result = tarkit.remove_from_index("oci:layout:app", "linux/arm/v7")
+    >>> with tarkit.open_source("oci:layout:app") as source:
+    ...     [str(entry.platform) for entry in tarkit.Index.parse(source.manifest()).manifests]
+    ['linux/amd64', 'linux/arm64']
     """
 
     def change(old: list[Part], stack: ExitStack) -> list[Part]:
@@ -114,7 +157,7 @@ def remove_from_index(
     return _change(destination, change, options, registry)
 
 
-def _place(destination: Location | str) -> Location:
+def _place(destination: AnyLocation) -> Location:
     return place_of(destination, "write indexes to", _PLACES)
 
 
@@ -124,12 +167,8 @@ def _parts(
     """Return the images of *sources*, each digest once; *stack* closes those that are opened here."""
     found: dict[Digest, Part] = {}
     for source in sources:
-        opened = (
-            stack.enter_context(open_source(source, registry=registry))
-            if isinstance(source, Location | str)
-            else source
-        )
-        for part in parts_of(opened):
+        image = stack.enter_context(opened(source, registry=registry))
+        for part in parts_of(image):
             found.setdefault(part.entry.digest, part)
     return list(found.values())
 
@@ -159,14 +198,14 @@ def _without(parts: Sequence[Part], goes: Callable[[Part], bool]) -> list[Part]:
 
 
 def _change(
-    destination: Location | str,
+    destination: AnyLocation,
     change: Callable[[list[Part], ExitStack], list[Part]],
     options: CopyOptions | None,
     registry: RegistryOptions | None,
 ) -> CopyResult:
     place = _place(destination)
     with ExitStack() as stack:
-        old = stack.enter_context(open_source(place, registry=registry))
+        old = stack.enter_context(opened(place, registry=registry))
         raw = old.manifest()
         name = place.name or next(iter(old.names), None)
         if name is None and place.transport is not Transport.REGISTRY:

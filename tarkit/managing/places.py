@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from tarkit.errors import UnsupportedError, UsageError
 from tarkit.protocols import Reader
-from tarkit.transports.location import Location, Transport, open_reader
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    Transport,
+    open_reader,
+    to_location,
+)
 from tarkit.values import replace
 
 if TYPE_CHECKING:
@@ -26,13 +32,13 @@ _NAMES = {
 }
 
 
-def place_of(location: Location | str, verb: str, transports: Collection[Transport]) -> Location:
+def place_of(location: AnyLocation, verb: str, transports: Collection[Transport]) -> Location:
     """Return *location* with the transport of a plain path, which must be one of *transports*.
 
     *verb* names the operation in messages. Raises :class:`UnsupportedError` for another
     transport, and :class:`UsageError` for a pipe.
     """
-    location = Location.parse(location) if isinstance(location, str) else location
+    location = to_location(location)
     if location.is_stream:
         raise UsageError(f"cannot {verb} standard input or output", hint="name a file")
     if location.transport is Transport.ANY:

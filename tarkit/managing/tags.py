@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 from tarkit.errors import UsageError
 from tarkit.image.digest import Digest
 from tarkit.managing.places import place_of, repository_at
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    Transport,
+)
 
 if TYPE_CHECKING:
     from tarkit.transports.registry.options import RegistryOptions
@@ -24,16 +28,29 @@ _PLACES = (
 
 
 def tag_image(
-    location: Location | str, *names: str, registry: RegistryOptions | None = None
+    location: AnyLocation, *names: str, registry: RegistryOptions | None = None
 ) -> Digest:
     """Give the image at *location* the additional *names*, without moving any layer or config.
 
     An image that has one of them loses it. In a layout or OCI archive, an image that loses its last
     name is no longer listed; in a docker archive it stays, unnamed. An archive is replaced by
-    rename. In a registry, *names* are tags of the same repository; *registry* holds connection
-    options. Returns the digest of the image's manifest or, from a daemon, its ID.
-    Raises :class:`~tarkit.errors.ImageNotFoundError`, :class:`~tarkit.errors.UsageError` for an
-    invalid name, and :class:`~tarkit.errors.UnsupportedError` for a ``dir:`` image.
+    rename.
+
+    Parameters:
+
+    - *location*: an image in an archive, a layout, a registry or a Docker daemon.
+    - *names*: the new names; in a registry, tags of the same repository.
+    - *registry*: connection options and credentials.
+
+    Returns the digest of the image's manifest or, from a daemon, its ID.
+
+    Raises :class:`~tarkit.errors.ImageNotFoundError`, :class:`~tarkit.errors.UsageError` if there
+    are no names or one is invalid, and :class:`~tarkit.errors.UnsupportedError` for a ``dir:`` image.
+
+    >>> digest = tarkit.tag_image("oci:alpha/umoci-oci:one", "stable")
+    >>> with tarkit.open_image("oci:alpha/umoci-oci:stable") as image:
+    ...     image.digest == digest
+    True
     """
     if not names or not all(names):
         raise UsageError("no name for the image" if not names else "a name is empty")

@@ -39,6 +39,12 @@ def diff(old: FileSystem, new: FileSystem) -> list[Difference]:
 
     Compare contents by digest, and read them only if metadata cannot decide; each layer is read at
     most once, and verified. Raises the errors of reading layers.
+
+    >>> with tarkit.open_image("fixtures/hello.tar") as image:
+    ...     with tarkit.ImageBuilder(image.source).add_files({"/new": b""}).build() as source:
+    ...         with tarkit.FileSystem.of(source) as changed:
+    ...             [found.path for found in tarkit.diff(image.files, changed)]
+    ['/new']
     """
     paired = list(pairs(old, new))
     changed = differing([pair for pair in paired if is_unclear(pair, old, new)], old, new)

@@ -20,11 +20,12 @@ from tarkit.rootfs.names import path_of
 from tarkit.rootfs.node import Node
 from tarkit.rootfs.overlay.overlay import Overlay
 from tarkit.rootfs.passes import Sink, read_headers, read_layers
+from tarkit.rootfs.rows import rows, text
 from tarkit.rootfs.tree import Tree
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.closeable import Closeable
 from tarkit.tar.epoch import source_date_epoch
-from tarkit.tar.listing import Listing
+from tarkit.tar.listing import Facts, Listing
 from tarkit.tar.member import MemberType
 from tarkit.values import dataclass
 
@@ -60,19 +61,18 @@ class Entry:
     xattrs: Mapping[bytes, bytes]
 
     @classmethod
-    def of(cls, path: bytes, node: Node) -> Self:
-        """Return the entry for *node* at *path*, which has no leading slash."""
-        layer, (traits, size, mtime_ns, xattrs) = node.facts
-        kind, mode, uid, gid, linkname, _, _, major, minor, _ = traits
+    def of(cls, path: str, links: int, layer: int, facts: Facts) -> Self:
+        """Return the entry for the metadata *facts* of *layer* at *path*."""
+        (kind, mode, uid, gid, linkname, _, _, major, minor, _), size, mtime_ns, xattrs = facts
         target = ""
         if kind is MemberType.SYMLINK:
             # as lstat(2) reports links
-            mode, size, target = 0o777, len(linkname), _text(linkname)
+            mode, size, target = 0o777, len(linkname), text(linkname)
         elif kind is not MemberType.FILE:
             size = 0
         return cls(
-            _text(b"/" + path), kind, mode, uid, gid, size, mtime_ns, target,
-            node.links, layer, major, minor, xattrs,
+            path, kind, mode, uid, gid, size, mtime_ns, target,
+            links, layer, major, minor, xattrs,
         )  # fmt: skip
 
 
@@ -82,6 +82,10 @@ class FileSystem(Closeable):
     Paths are relative to the image's root, with or without a leading slash. Every method raises
     :class:`~tarkit.errors.PathNotFoundError` if a path does not exist and
     :class:`~tarkit.errors.UnsafePathError` if symbolic links form a loop.
+
+    >>> with tarkit.open_source("fixtures/hello.tar") as source, tarkit.FileSystem.of(source) as files:
+    ...     files.read_text("/etc/motd")
+    'Welcome.\\n'
     """
 
     def __init__(self, tree: Tree, contents: LayerData) -> None:
@@ -109,6 +113,8 @@ class FileSystem(Closeable):
         Absolute names and names that lead out of the image are resolved inside its root; if
         *strict*, they raise :class:`~tarkit.errors.UnsafePathError`.
         """
+        if overlay is not None:
+            overlay.check()
         layers = ImageLayers.of(source, platform, on_progress)
         if sink is None:
             entries = read_headers(layers, verified=verified)
@@ -148,15 +154,13 @@ class FileSystem(Closeable):
 
         Follows *path* if it is a link, but not links below it.
         """
-        parts = self.tree.parts(path)
-        start = b"/".join(parts)
-        for below, node in self.tree.walk(self.tree.find(parts).value):
-            yield Entry.of(start + b"/" + below if start and below else start or below, node)
+        for row in rows(self.tree, path):
+            yield Entry.of(*row)
 
     def stat(self, path: Path, *, follow: bool = True) -> Entry:
         """Return the entry at *path*; if it is a symbolic link, follow it only if *follow*."""
         parts = self.tree.parts(path)
-        return Entry.of(b"/".join(parts), self.tree.find(parts, follow=follow))
+        return entry_of(b"/".join(parts), self.tree.find(parts, follow=follow))
 
     def exists(self, path: Path) -> bool:
         """Return whether *path* exists, following links."""
@@ -166,7 +170,7 @@ class FileSystem(Closeable):
         """Return *path* with all links followed."""
         parts = self.tree.parts(path)
         self.tree.find(parts)
-        return _text(b"/" + b"/".join(self.tree.real_parts(parts)))
+        return text(b"/" + b"/".join(self.tree.real_parts(parts)))
 
     def file(self, path: Path) -> Node:
         """Return the inode of the file at *path*.
@@ -196,7 +200,7 @@ class FileSystem(Closeable):
 
         Bytes that are not UTF-8 are decoded with ``surrogateescape``.
         """
-        return _text(self.read_bytes(path, limit))
+        return text(self.read_bytes(path, limit))
 
     def glob(self, pattern: str) -> Iterator[Entry]:
         """Yield the entries whose paths match *pattern*, sorted; links are not followed.
@@ -204,12 +208,13 @@ class FileSystem(Closeable):
         ``*``, ``?`` and ``[…]`` match within a component; ``**`` matches any number of components.
         """
         for path, node in glob(self.tree, pattern):
-            yield Entry.of(path, node)
+            yield entry_of(path, node)
 
     def close(self) -> None:
         """Close all open layers."""
         self.contents.close()
 
 
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "surrogateescape")
+def entry_of(path: bytes, node: Node) -> Entry:
+    """Return the entry for *node* at *path*, which has no leading slash."""
+    return Entry.of(text(b"/" + path), node.links, *node.facts)

@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from tarkit.errors import MalformedError, SizeMismatchError, TarkitError
+from tarkit.rootfs.layer_spool import CompressedLayer, LayerSpools
 from tarkit.rootfs.layers import Layers
 from tarkit.rootfs.node import Node
 from tarkit.rootfs.passes import Sink, deliver
+from tarkit.rootfs.sparse_file import SparseFile
 from tarkit.rootfs.table import DataLocation, Table
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.files import open_regular
 from tarkit.streams.uncached import read_at
 from tarkit.tar import BLOCK_SIZE
-from tarkit.tar.data import ArchiveData, ForwardData, StoredData
+from tarkit.tar.data import ArchiveData, StoredData
 from tarkit.tar.member import Member, MemberType
-from tarkit.tar.sparse import SparseContent
+
+_READ_AHEAD = 2  # chunks, for each stream that stays open
 
 
 class StagedData(ArchiveData, Protocol):
@@ -37,6 +40,14 @@ class StagedData(ArchiveData, Protocol):
 class LayerData:
     """The data of *layers* and of added files, which count as one more layer on top.
 
+    Reading many files costs about one pass over their layers. Plain layers in a seekable source are
+    read in place. A compressed layer is decompressed while its files are read in order; if a read
+    goes back, it is copied to an unnamed temporary file in ``TMPDIR``, which is used from then on.
+    The copies of an image take up to :data:`~tarkit.rootfs.layer_spool.SPOOL_LIMIT` bytes and each
+    up to half of the free space; layers that do not fit are decompressed again. At most
+    :data:`~tarkit.rootfs.layer_spool.MOST_STREAMS` layers are decompressed at a time, in up to 20
+    MiB of memory each.
+
     *table* holds the entries of all of them. Staged data counts as yet another layer above.
     """
 
@@ -45,7 +56,9 @@ class LayerData:
         self._table = table
         self._added: list[bytes | Path] = []
         self._staged: StagedData | None = None
-        self._open: dict[int, _SeekableLayer | ForwardData] = {}
+        self._open: dict[int, _SeekableLayer | CompressedLayer] = {}
+        self._spools = LayerSpools()
+        self._lock = threading.Lock()
         self._is_fork = False
 
     def fork(self, table: Table, staged: StagedData) -> LayerData:
@@ -56,11 +69,16 @@ class LayerData:
         twin = LayerData(self.layers, table)
         twin._added, twin._staged = self._added.copy(), staged
         twin._open, twin._is_fork = self._open, True
+        twin._spools, twin._lock = self._spools, self._lock
         return twin
 
     def archive(self, layer: int) -> ArchiveData | None:
         """Return the data of layer number *layer*, or None if it is not in a layer."""
         return self._layer(layer) if layer < len(self.layers) else None
+
+    def is_in_place(self, layer: int) -> bool:
+        """Return whether layer number *layer* is plain and read in place, without a temporary copy."""
+        return layer < len(self.layers) and isinstance(self._layer(layer), _SeekableLayer)
 
     def identity(self, place: DataLocation) -> tuple[object, int]:
         """Return the layer and the offset of data: equal identities mean equal content."""
@@ -77,17 +95,15 @@ class LayerData:
         return DataLocation(len(self.layers), (len(self._added) - 1) * BLOCK_SIZE)
 
     def open(self, node: Node) -> BinaryIO:
-        """Open the logical content of the file *node*; seekable if a plain layer stores it unfragmented.
+        """Open the logical content of the file *node*; the stream is seekable.
 
-        A compressed layer is decompressed up to the file, so open many files in the order of their
-        locations. The content is not verified until the layer's end has been read; see
-        :meth:`deliver`. Raises :class:`MalformedError` if *node* is not a file.
+        The content is not verified until the layer's end has been read; see :meth:`deliver`. Raises :class:`MalformedError` if *node* is not a file.
         """
         member = node.member
         if node.type is not MemberType.FILE:
             raise MalformedError("not a file")
         stored = self.open_stored(node)
-        return stored if member.sparse is None else SparseContent(stored, member)
+        return stored if member.sparse is None else SparseFile(stored, member)
 
     def open_stored(self, node: Node) -> BinaryIO:
         """Open the stored data of *node* as :meth:`open` does: without the holes of a sparse file."""
@@ -153,15 +169,18 @@ class LayerData:
         return io.BytesIO(data) if isinstance(data, bytes) else open_regular(data)
 
     def _layer(self, number: int) -> ArchiveData:
-        layer = self._open.get(number)
-        if layer is None:
-            plain = self.layers.open_seekable(number)
-            if plain is None:
-                layer = ForwardData(lambda: self.layers.open(number))
-            else:
-                layer = _SeekableLayer(plain)
-            self._open[number] = layer
-        return layer
+        with self._lock:
+            layer = self._open.get(number)
+            if layer is None:
+                plain = self.layers.open_seekable(number)
+                if plain is None:
+                    layer = CompressedLayer(
+                        lambda: self.layers.open(number, _READ_AHEAD), self._spools
+                    )
+                else:
+                    layer = _SeekableLayer(plain)
+                self._open[number] = layer
+            return layer
 
 
 def _exactly(stream: BinaryIO, size: int) -> Iterator[memoryview]:

@@ -84,14 +84,17 @@ class LayerEntries:
         """Yield row and path of all entries that may be whiteouts, and the name that each hides.
 
         That name is None for the metadata of AUFS. Raises :class:`MalformedError` for an entry
-        below a whiteout, and the errors of all names.
+        below a whiteout.
         """
-        for first, parent, names, _ in self.siblings():
-            for row in range(first, first + len(names)) if parent is None else ():
-                name = self._listing.name(row - self._base)
-                parts = split(name, strict=self._strict)
+        for run in self._listing.runs(self._start):
+            # Most layers have few or no whiteouts. A name with a NUL is empty here, at the top.
+            if run.parent and WHITEOUT not in run.joined and WHITEOUT not in run.parent:
+                continue
+            for position in range(run.first, run.first + len(run.bases)):
+                row, name = self._base + position, self._listing.name(position)
                 if WHITEOUT not in name:
                     continue
+                parts = split(name, strict=self._strict)
                 if parts and is_private(parts):
                     yield row, parts, None
                     continue

@@ -40,10 +40,10 @@ def read_layers(layers: Layers, sink: Sink, *, hidden: bool = False) -> list[Lis
     entries = [Listing() for _ in layers.layers]
     paths = HiddenPaths()
     for number in layers.reading_order():
-        for reader, member in _members(layers, number):
-            entries[number].append(member)
-            if has_data(member) and (hidden or not paths.covers(number, member.name)):
-                sink.store(DataLocation(number, member.data_offset), member, reader.chunks())
+        with open_layer(layers, number) as reader:
+            for member in reader.fill(entries[number]):
+                if has_data(member) and (hidden or not paths.covers(number, member.name)):
+                    sink.store(DataLocation(number, member.data_offset), member, reader.chunks())
         if number and not hidden:  # the bottom layer hides nothing
             paths.add(number, entries[number])
     return entries
@@ -78,8 +78,8 @@ def read_headers(layers: Layers, *, verified: bool) -> list[Listing]:
 
 def each_layer(layers: Layers, order: list[int], read: Callable[[int], T]) -> list[T]:
     """Return the results of *read* for each layer of *order*; parallel unless the source is sequential."""
-    if not order:
-        return []
+    if len(order) < 2:
+        return [read(number) for number in order]  # starting a pool takes longer than an index
     with Workers(1 if layers.sequential else _JOBS, "layer") as pool:
         results = pool.map(read, order)
         pool.begin()
@@ -145,13 +145,6 @@ def deliver(
     else:
         for number in concerned:
             read(number)
-
-
-def _members(layers: Layers, number: int) -> Iterator[tuple[TarReader, Member]]:
-    """Yield every member of layer *number* with the reader, positioned at its data; verify the layer."""
-    with open_layer(layers, number) as reader:
-        for member in reader:
-            yield reader, member
 
 
 @contextmanager

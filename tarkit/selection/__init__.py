@@ -1,1 +1,1 @@
-"""Selection and inspection of images in any Source."""
+"""Select and inspect images in any Source."""

@@ -1,4 +1,4 @@
-"""Selection of an image by position or name, shared by all readers."""
+"""Select an image by position or name; shared by all readers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tarkit.values import dataclass
 
 EntryT = TypeVar("EntryT", bound=ImageEntry)
 
+# A name such as "app:@1" would be read as a position.
 _SELECTABLE = lazy_pattern(r"(?!(?:.*:)?@[0-9]{1,9}$)[\w@%+=:./-]{1,200}", re.ASCII)
 """Names that are unambiguous in a location and need no quotes in a shell."""
 
@@ -37,9 +38,9 @@ EXACT = Spelling(lambda image: ((name, name) for name in image.names), str)
 class Catalog(Generic[EntryT]):
     """The images of the container *where*, by position.
 
-    A name is looked up with each of *spellings* in turn; the first that finds an image decides.
-    Images with the same *identity* count as one image with several names. Errors suggest only names
-    that select a readable image.
+    A name is looked up with each of *spellings* in turn, until one finds an image. Images with the
+    same *identity* count as one image with several names. Error messages suggest only names that
+    select a readable image.
     """
 
     def __init__(
@@ -56,10 +57,10 @@ class Catalog(Generic[EntryT]):
         self._identity = identity
 
     def choose(self, name: str | None, position: int | None) -> tuple[EntryT, str | None]:
-        """Return the image with *name* or at *position*, or the only one, and its matching name.
+        """Return the image with *name* or at *position*, or the only image, and the matching name.
 
-        Raises :class:`ImageNotFoundError`, :class:`AmbiguousImageError`, or the error of an
-        unreadable image.
+        Raises :class:`ImageNotFoundError` if no image matches, :class:`AmbiguousImageError` if
+        several do, and the error of the image if it is unreadable.
         """
         by_name = None
         if position is not None:
@@ -84,7 +85,7 @@ class Catalog(Generic[EntryT]):
     ) -> tuple[str, ...]:
         """Return the names that select *images*, or ``@N`` for an image that no name selects.
 
-        If *one_each*, return only the first name of each image.
+        If *one_each* is true, return only the first name of each image.
         """
         offered: dict[str, None] = {}
         for image in images:
@@ -97,9 +98,12 @@ class Catalog(Generic[EntryT]):
     def _at(self, position: int) -> EntryT | UnreadableImage:
         if 0 <= position < len(self.images):
             return self.images[position]
-        count = f"{len(self.images)} image{'' if len(self.images) == 1 else 's'}"
+        if not self.images:
+            raise ImageNotFoundError("contains no images", where=self._where)
+        last = len(self.images) - 1
+        held = f"are {last + 1} images, @0 to @{last}" if last else "is one image, @0"
         raise ImageNotFoundError(
-            f"no image @{position}: found {count}",
+            f"no image @{position}: there {held}",
             where=self._where,
             available=self.offers(self.images),
         )
@@ -140,7 +144,7 @@ class Catalog(Generic[EntryT]):
 
     @cached_property
     def _tables(self) -> list[dict[Hashable, dict[int, str]]]:
-        """Per spelling and key, the positions of matching images with their original names."""
+        """For each spelling, the positions of images by key, with their original names."""
         tables: list[dict[Hashable, dict[int, str]]] = [{} for _ in self._spellings]
         for spelling, table in zip(self._spellings, tables, strict=True):
             for position, image in enumerate(self.images):

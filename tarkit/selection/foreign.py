@@ -1,4 +1,4 @@
-"""Foreign (non-distributable) layers, which a source may lack if it has their URLs."""
+"""Foreign (non-distributable) layers, which a source may omit if it has their URLs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tarkit.protocols import Source
 def open_layer(source: Source, layer: Descriptor) -> BinaryIO:
     """Open the stored bytes of *layer* without verification.
 
-    Raises :class:`ForeignLayerError` if *source* lacks the layer but has its URLs, and
-    :class:`BlobNotFoundError` if it has neither.
+    Raises :class:`ForeignLayerError` if the layer is missing from *source* but has URLs, and
+    :class:`BlobNotFoundError` if it has none.
     """
     try:
         return source.open_blob(layer)
@@ -22,7 +22,7 @@ def open_layer(source: Source, layer: Descriptor) -> BinaryIO:
         if not layer.is_foreign:
             raise
         raise ForeignLayerError(
-            f"layer {layer.digest} is not included, only at {hosts(layer)}",
+            f"layer {layer.digest} is not included, but is available at {hosts(layer)}",
             where=source.where,
             hint="'tarkit copy --fetch-foreign' downloads it",
         ) from None

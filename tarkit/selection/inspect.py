@@ -1,4 +1,4 @@
-"""Image metadata, without reading layers."""
+"""Read the metadata of images, without reading layers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ImageInfo:
     """Metadata of an image, artifact or index.
 
     An index has ``manifests`` but no layers. ``platform`` comes from the config, and
-    ``stated_platform`` from the index, if it states one. ``runtime`` and ``history`` are those of
+    ``stated_platform`` from the index, if it states a platform. ``runtime`` and ``history`` are those of
     the config. An artifact has neither.
     """
 
@@ -67,6 +67,11 @@ def inspect_image(source: Source, platform: Platform | None = None) -> ImageInfo
     """Return metadata of *source* or, if *platform* is given, of its image for that platform.
 
     Raises :class:`~tarkit.errors.ImageNotFoundError` if there is no such image.
+
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     info = tarkit.inspect_image(source)
+    >>> info.name, str(info.platform), info.created
+    ('hello:latest', 'linux/amd64', '2024-01-02T03:04:05Z')
     """
     stated = source.platform if isinstance(source, StatedSource) else None
     name = source.names[0] if source.names else ""
@@ -107,7 +112,7 @@ def _image_info(source: Source, raw: RawManifest, name: str, stated: Platform | 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The top manifest or index of an image, and the ``platforms`` of its present images."""
+    """The top manifest or index of an image, and the ``platforms`` of the images present in it."""
 
     descriptor: Descriptor
     platforms: tuple[Platform, ...]

@@ -1,4 +1,4 @@
-"""Selection of an image from an index by platform."""
+"""Select an image from an index by platform."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tarkit.errors import (
     VerificationError,
 )
 from tarkit.image import media_types
+from tarkit.image.attestation import is_attestation
 from tarkit.image.config import ImageConfig, is_image_config
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
@@ -25,8 +26,7 @@ from tarkit.streams.chunks import read_bounded
 from tarkit.streams.verify import VerifyingReader
 from tarkit.values import dataclass
 
-_MOST_READ = 16  # images to read although their entries state another platform
-_ATTESTATION = "vnd.docker.reference.type"  # annotation of BuildKit
+_MOST_READ = 16  # images to read if no entry states the requested platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,23 @@ class Route:
 
 
 def select_image(source: Source, platform: Platform | None = None) -> RawManifest:
-    """Return the manifest of *source*'s image for *platform*, by default that of this machine.
+    """Return the manifest of *source*'s image for *platform*, by default this machine's.
 
-    Nested indexes are searched as well. Without *platform*, an index with only one present image
-    selects that image.
-    Raises :class:`ImageNotFoundError`, which lists the available platforms.
+    Also searches nested indexes. If *platform* is None and only one image is present, that image is
+    selected.
+
+    Raises :class:`ImageNotFoundError`, with the available platforms, if no image matches.
+
+    >>> with tarkit.open_source("oci:alpha/crane-oci-multiarch") as source:
+    ...     arm = tarkit.select_image(source, tarkit.Platform.parse("linux/arm64"))
+    >>> arm.media_type
+    'application/vnd.oci.image.manifest.v1+json'
     """
     return find_route(source, platform).image
 
 
 def find_route(source: Source, platform: Platform | None = None) -> Route:
-    """Return the path to the image that :func:`select_image` returns; raise the same errors."""
+    """Return the path to the image that :func:`select_image` returns; raises the same errors."""
     raw = source.manifest()
     if raw.is_index:
         return _Search(source, platform).find(raw)
@@ -73,20 +79,22 @@ class _Search:
         self._available: list[Platform] = []
 
     def find(self, raw: RawManifest) -> Route:
-        """Return the path from the index *raw* to the best match, in this order:
+        """Return the path from the index *raw* to the best match, in this order of preference:
 
         1. an image whose entry states a matching platform; entries take precedence over configs,
            because podman lists images whose configs state another platform
-        2. an image whose entry states no platform and whose config matches
+        2. an image whose entry states no platform, but whose config matches
         3. an artifact whose entry matches
         4. if no platform was requested, the only image
         """
         named = image_ways(self._source, raw)
         present = [way for way in named if is_present(self._source, way[-1])]
+        # If nothing was requested, select a single image, regardless of its platform.
         if self._platform is None and len(present) == 1:
             return self._route(present[0])
         fitting, others = self._by_entry(present)
         artifacts = []
+        # An entry states a platform for artifacts too; an image for it is preferred.
         for route in map(self._route, fitting):
             if self._is_image(route.image):
                 return route
@@ -100,6 +108,7 @@ class _Search:
                 images.append(route)
         if artifacts:
             return artifacts[0]
+        # Last resort, bounded because it reads a manifest and a config for each entry.
         marked = [way for way in others if way[-1].platform is not None]
         if self._platform is None and len(marked) + len(images) <= _MOST_READ:
             images += [r for r in map(self._route, marked) if self._may_be_image(r.image)]
@@ -118,7 +127,7 @@ class _Search:
         return ImageNotFoundError(message, where=self._source.where, available=list(available))
 
     def _other_claim(self, marked: Sequence[Way]) -> str:
-        """Return a remark if an image matches by its config but not by its index entry."""
+        """Return a remark if an image matches by its config but not by its entry in the index."""
         for way in marked[:_MOST_READ]:
             with suppress(VerificationError, RefusedError):
                 found = _platform_of(self._source, self._route(way).image)
@@ -128,7 +137,7 @@ class _Search:
         return ""
 
     def _by_entry(self, ways: Iterable[Way]) -> tuple[list[Way], list[Way]]:
-        """Return the *ways* whose entries match, best first, and the others."""
+        """Split *ways* into those whose entries match, best first, and the others."""
         variants = {variant: rank for rank, variant in enumerate(self._wanted.variants())}
         fitting: list[tuple[int, Way]] = []
         others: list[Way] = []
@@ -155,6 +164,7 @@ class _Search:
         return raw.media_type not in media_types.MANIFESTS or self._config(raw) is not None
 
     def _may_be_image(self, raw: RawManifest) -> bool:
+        # An unreadable config may belong to an image.
         try:
             return self._is_image(raw)
         except (VerificationError, RefusedError):
@@ -170,7 +180,7 @@ class _Search:
 
 
 def _is_selectable(platform: Platform | None) -> bool:
-    """Return whether the text of *platform* selects it, so that errors may suggest it."""
+    """Return whether *platform*, written as text, selects itself, so that errors may suggest it."""
     if platform is None:
         return False
     try:
@@ -180,7 +190,10 @@ def _is_selectable(platform: Platform | None) -> bool:
 
 
 def image_ways(source: Source, raw: RawManifest) -> list[Way]:
-    """Return the paths to all entries below the index *raw*, even missing ones, but no attestations."""
+    """Return the paths to all entries below the index *raw* except attestations.
+
+    Entries whose manifests are missing are included.
+    """
 
     def nested(child: Descriptor) -> RawManifest | None:
         return source.manifest(child.digest) if is_present(source, child) else None
@@ -190,13 +203,8 @@ def image_ways(source: Source, raw: RawManifest) -> list[Way]:
     return [way for way in ways if not is_attestation(way[-1])]
 
 
-def is_attestation(child: Descriptor) -> bool:
-    """Return whether the index entry *child* is BuildKit's attestation of another entry."""
-    return _ATTESTATION in child.annotations
-
-
 def _platform_of(source: Source, raw: RawManifest) -> Platform | None:
-    """Return the platform in the config of *raw*, or None if *raw* is another kind of manifest."""
+    """Return the platform in the config of *raw*, or None if *raw* is not an image manifest."""
     if raw.media_type not in media_types.MANIFESTS:
         return None
     manifest = Manifest.parse(raw)
@@ -213,12 +221,17 @@ def is_present(source: Source, child: Descriptor) -> bool:
 def read_config(source: Source, manifest: Manifest) -> bytes:
     """Return the verified bytes of *manifest*'s config.
 
-    Raises :class:`LimitExceededError` if it is larger than `METADATA_LIMIT`.
+    Raises :class:`LimitExceededError` if it exceeds :data:`METADATA_LIMIT`.
+
+    >>> with tarkit.open_image("fixtures/hello.tar") as image:
+    ...     data = tarkit.read_config(image.source, image.manifest)
+    >>> image.manifest.config.digest.matches(data)
+    True
     """
     descriptor = manifest.config
     if descriptor.size > METADATA_LIMIT:
         raise LimitExceededError(
-            f"config of {descriptor.size} bytes, the limit is {METADATA_LIMIT}",
+            f"config of {descriptor.size} bytes exceeds the limit of {METADATA_LIMIT}",
             limit=METADATA_LIMIT,
             where=source.where,
         )
@@ -233,7 +246,7 @@ def read_config(source: Source, manifest: Manifest) -> bytes:
 def read_image_config(source: Source, manifest: Manifest) -> ImageConfig | None:
     """Return the config of *manifest*, or None if *manifest* is an artifact.
 
-    Raises :class:`~tarkit.errors.LayerCountError` unless there is one diff ID per layer.
+    Raises :class:`~tarkit.errors.LayerCountError` if the numbers of layers and diff IDs differ.
     """
     if not manifest.may_be_image:
         return None

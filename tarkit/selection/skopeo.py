@@ -35,11 +35,24 @@ def format_image(
     """Return *template* filled with skopeo's fields of *source*'s image.
 
     The fields are Name, Digest, RepoTags, Created, DockerVersion, Labels, Architecture, Os, Layers,
-    LayersData and Env. *name* and *tags* are those of the image's repository, if it is in a
-    registry. The digest is that of the whole index if *source* is one. ``\\t`` and ``\\n`` in the
-    template are a tab and a newline; ``json`` alone is the whole document, indented.
+    LayersData and Env. The digest is that of the whole index if *source* is one.
 
-    Raises :class:`~tarkit.errors.UsageError` with the position of an error in *template*.
+    Parameters:
+
+    - *source*: an image or index of an open reader.
+    - *template*: a Go template. ``\\t`` and ``\\n`` are a tab and a newline; ``json`` alone is the
+      whole document, indented.
+    - *platform*: the platform to select from an index; by default that of this machine.
+    - *name*, *tags*: those of the image's repository, if it is in a registry.
+
+    Raises :class:`~tarkit.errors.UsageError` with the position of an error in *template*,
+    :class:`~tarkit.errors.ImageNotFoundError` if an index has no image for the platform,
+    :class:`~tarkit.errors.NotAnImageError` for an artifact, and
+    :class:`~tarkit.errors.VerificationError` for a damaged image.
+
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     tarkit.format_image(source, "{{.Os}}/{{.Architecture}} {{len .Layers}}")
+    'linux/amd64 2'
     """
     parsed = Template(template)
     record = _record(source, platform, name, tags)

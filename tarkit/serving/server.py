@@ -20,7 +20,7 @@ from tarkit.streams.closeable import Closeable
 from tarkit.transports.location import Location
 
 _MOST_CONNECTIONS = 200
-_PATIENCE = 5.0  # seconds to wait for the threads of connections that were closed
+_TIMEOUT = 5.0  # seconds to wait for the threads of connections that were closed
 _INTERVAL = 0.05  # seconds until a waiting thread notices that it must end
 
 
@@ -32,6 +32,13 @@ class RegistryServer(Closeable):
     complete or not at all.
 
     ``address`` is ``host:port``, and ``url`` the base URL.
+
+    >>> with (
+    ...     tarkit.RegistryServer.open("fixtures/hello.tar") as server,
+    ...     tarkit.open_image(f"docker://{server.address}/hello:latest") as image,
+    ... ):
+    ...     len(image.layers)
+    2
     """
 
     def __init__(
@@ -150,7 +157,7 @@ class _Server(ThreadingMixIn, TCPServer):
         for connection in live:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         for thread in live.values():
             thread.join(max(deadline - time.monotonic(), 0))
 

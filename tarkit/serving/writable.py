@@ -150,7 +150,7 @@ class WritableLayout(LayoutContents):
         return Layout.read(DirectoryFiles(self._directory.reference, where=str(self.path)))
 
     def _write(self, blobs: BlobWriter, old: Layout, index: Index) -> None:
-        if old.is_flat():  # the new index lists the old one, which must become a blob
+        if old.is_flat():  # the new index lists the old index, which must become a blob
             _store(blobs, old.top)
         if index != old.index:
             write_file(self._directory, INDEX_FILE, index.serialize().data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from tarkit.cache.facts import CachePolicy
 from tarkit.cache.manager import CacheManager
 from tarkit.errors import NeedsRemoteProviderError, NotFoundError
 from tarkit.solver.keys.digests import record_digest
@@ -104,9 +105,11 @@ class Lookup:
                 self._keys.save(key)
 
     def save(self, vertex: Vertex) -> None:
-        """Remember the results of a vertex under its keys."""
+        """Remember the results of a vertex under its keys, all at once."""
         now = time.time_ns()
-        for output, ref in vertex.results.items():
-            result = Result(ref.id if ref is not None else _EMPTY, now)
-            for key in self.keys_of(vertex, output):
-                self._keys.save(key, result)
+        with self._keys.local.transaction():
+            for output, ref in vertex.results.items():
+                result = Result(ref.id if ref is not None else _EMPTY, now)
+                saved = [self._keys.save(key, result) for key in self.keys_of(vertex, output)]
+                if ref is not None and any(saved):
+                    ref.policy = CachePolicy.RETAIN

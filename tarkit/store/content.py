@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from tarkit.errors import BlobNotFoundError, UnsafePathError, VerificationError
 from tarkit.image.digest import Digest, blob_name
 from tarkit.store.database import Database
 from tarkit.store.ingest import Ingest
-from tarkit.store.links import move_aside, replace_by_link
+from tarkit.store.links import last_use, move_aside, replace_by_link, touch
 from tarkit.streams.atomic import PendingFile
 from tarkit.streams.chunks import chunks_of
 from tarkit.streams.directory import Directory
@@ -99,6 +98,7 @@ class Content:
         """Return the size of a blob that stays while this store is open, or None if it is missing."""
         if self.size(digest) is None:
             return None
+        self.touch(digest)
         self._keep(str(digest))
         return self.size(digest)  # again: it may have been removed before
 
@@ -184,19 +184,15 @@ class Content:
 
     def blobs(self) -> list[Blob]:
         """Return all blobs with sizes and last uses, in the order of their digests."""
-        used = dict(self._database.rows("SELECT digest, used FROM blobs"))
         return [
-            Blob(digest, size, used.get(str(digest), 0.0))
+            Blob(digest, size, last_use(self.file(digest)) or 0.0)
             for digest in self.walk()
             if (size := self.size(digest)) is not None
         ]
 
     def touch(self, digest: Digest) -> None:
         """Set the last use of a blob to now."""
-        with self._database.write() as connection:
-            connection.execute(
-                "UPDATE blobs SET used = ? WHERE digest = ?", (time.time(), str(digest))
-            )
+        touch(self.path(digest))
 
     def labels(self, digest: Digest) -> dict[str, str]:
         """Return the labels of a blob."""
@@ -248,6 +244,16 @@ class Content:
                 with os_errors(path):
                     path.unlink(missing_ok=True)
 
+    def forget_missing(self) -> None:
+        """Remove the rows of blobs whose files are missing.
+
+        A process that is killed while it removes blobs leaves such rows.
+        """
+        for (text,) in self._database.rows("SELECT digest FROM blobs"):
+            digest = Digest.parse(text)
+            if self.size(digest) is None:
+                self.remove(digest)
+
     def quarantine(self, digest: Digest) -> Path | None:
         """Move a corrupt blob out of the way, to be fetched again; return its new path.
 
@@ -280,5 +286,4 @@ class Content:
 
     def _added(self, digest: Digest, size: int) -> None:
         with self._database.write() as connection:
-            row = (str(digest), size, time.time())
-            connection.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?, ?)", row)
+            connection.execute("INSERT OR REPLACE INTO blobs VALUES (?, ?)", (str(digest), size))

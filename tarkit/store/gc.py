@@ -105,6 +105,7 @@ def _collect(
             store.content.remove(blob.digest)
         if only is None:
             store.names.tidy(store.names.reachable())
+            store.content.forget_missing()
             store.layers.remove_unrecorded()
             _remove_leftovers(store.root, age=_AGE)
     return garbage

@@ -2,7 +2,7 @@
 
 A lease or hold in the database names its holder. The lock ends with the process, however it ends,
 and across PID namespaces, so a holder whose file can be locked is dead and what it held is free
-(docs/adr/0023-holders-are-locked-files.md). On systems without flock, holders never die.
+(docs/adr/0021-holders-are-locked-files.md). On systems without flock, holders never die.
 """
 
 from __future__ import annotations

@@ -10,16 +10,17 @@ The key is usually the diff ID; a cache may use a key of its own for a layer tha
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from tarkit.errors import MalformedError, PathNotFoundError, TarkitError
 from tarkit.image.digest import Digest
 from tarkit.store.content import Content
 from tarkit.store.database import Database
+from tarkit.store.ingest import DIRECTORY as INGEST
+from tarkit.store.links import last_use, touch
 from tarkit.store.record import check_id
 from tarkit.store.sums import pack_sums, read_sum
 from tarkit.streams.atomic import PendingFile, write_file
@@ -27,6 +28,7 @@ from tarkit.streams.chunks import Readable, chunks_of
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
 from tarkit.streams.directory import Directory
 from tarkit.streams.files import open_regular, read_file
+from tarkit.streams.locking import locked_file
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.verify import VerifyingReader
 from tarkit.tar.data import FileData
@@ -90,9 +92,7 @@ class Layers:
 
     def get(self, key: str | Digest) -> StoredLayer | None:
         """Return the layer with that key, or None if it is missing."""
-        rows = self._database.rows(f"{_SELECT} WHERE key = ?", str(key))
-        found = [_layer(row) for row in rows]
-        return found[0] if found and self.path(key).is_file() else None
+        return next(self._existing("WHERE key = ?", str(key)), None)
 
     def present(self, diff_id: Digest) -> StoredLayer | None:
         """Return the layer stored under its diff ID, judging by its file alone, or None."""
@@ -109,14 +109,11 @@ class Layers:
 
     def find(self, diff_id: Digest) -> StoredLayer | None:
         """Return a layer with that diff ID, whatever its key, or None."""
-        rows = self._database.rows(f"{_SELECT} WHERE diff_id = ? ORDER BY key", str(diff_id))
-        layers = map(_layer, rows)
-        return next((layer for layer in layers if self.path(layer.key).is_file()), None)
+        return next(self._existing("WHERE diff_id = ?", str(diff_id)), None)
 
     def all(self) -> list[StoredLayer]:
         """Return all layers in the order of their keys."""
-        layers = map(_layer, self._database.rows(f"{_SELECT} ORDER BY key"))
-        return [layer for layer in layers if self.path(layer.key).is_file()]
+        return list(self._existing())
 
     def open(self, key: str | Digest) -> BinaryIO:
         """Open the plain tar for random access, unverified; raises :class:`PathNotFoundError`.
@@ -149,13 +146,20 @@ class Layers:
         found = self.get(diff_id)
         if found is not None and self.hold(found):
             return found
+        with self._alone(diff_id):
+            found = self.get(diff_id)  # another process may have made it meanwhile
+            if found is not None and self.hold(found):
+                return found
+            return self._extract(digest, diff_id)
+
+    def _extract(self, digest: Digest, diff_id: Digest) -> StoredLayer:
         with self._content.reader(digest) as blob:
             where = f"{self._root.parent}: layer {digest}"
             compression = detect(blob.peek(SNIFF_SIZE))
             if compression is Compression.NONE and digest == diff_id:
                 return self._link(digest, blob)
             plain = decompress(blob, compression, where=where)
-            layer = self.write(diff_id, plain, diff_id=diff_id, derived=True)
+            layer = self._write(diff_id, plain, diff_id=diff_id, derived=True)
             blob.verify()
         self._content.set_diff_id(digest, diff_id)
         return layer
@@ -169,6 +173,12 @@ class Layers:
         stays until it is pruned. Raises :class:`DigestMismatchError` unless its digest is
         *diff_id*, and :class:`MalformedError` if it is no tar; nothing is kept then.
         """
+        with self._alone(key):
+            return self._write(key, stream, diff_id=diff_id, derived=derived)
+
+    def _write(
+        self, key: str | Digest, stream: Readable, *, diff_id: Digest | None, derived: bool
+    ) -> StoredLayer:
         self._keep(f"layer:{key}")
         where = f"{self._root.parent}: layer {key}"
         with VerifyingReader(stream, digest=diff_id, where=where) as plain, self._open() as layers:
@@ -198,15 +208,30 @@ class Layers:
             written = write(pending.file)
             with os_errors(self._root):
                 pending.file.flush()
+            name = key or written.diff_id
 
             def publish() -> StoredLayer:
-                name = key or written.diff_id
                 if not self.path(name).is_file():
                     self._write_index(name, written.diff_id, pending.file, written.listing)
                     pending.publish(self.path(name).name)
                 return self._record(name, written.diff_id, written.size, derived=derived)
 
-            yield publish
+            with self._alone(name):
+                yield publish
+
+    @contextmanager
+    def _alone(self, key: str | Digest) -> Iterator[None]:
+        """Let one thread of all processes make the layer *key* at a time; do not nest."""
+        directory = self._content.root / INGEST
+        path = directory / f"layer-{self.path(key).stem}"
+        with os_errors(path):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            file = locked_file(path)
+        with file:
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
 
     def remove(self, key: str | Digest) -> None:
         """Remove a layer; do nothing if it is missing."""
@@ -237,8 +262,7 @@ class Layers:
 
     def touch(self, key: str | Digest) -> None:
         """Set the last use of a layer to now."""
-        with self._database.write() as connection:
-            connection.execute("UPDATE layers SET used = ? WHERE key = ?", (time.time(), str(key)))
+        touch(self.path(key))
 
     def recover(self, key: str) -> StoredLayer:
         """Check a plain tar and its index, and record it in the database, for ``repair``.
@@ -264,8 +288,8 @@ class Layers:
 
     def missing(self) -> list[StoredLayer]:
         """Return the layers in the database whose plain tars are missing."""
-        layers = map(_layer, self._database.rows(f"{_SELECT} ORDER BY key"))
-        return [layer for layer in layers if not self.path(layer.key).is_file()]
+        rows = self._database.rows(f"{_SELECT} ORDER BY key")
+        return [_layer(row, 0.0) for row in rows if not self.path(row[0]).is_file()]
 
     def files(self) -> Iterator[str]:
         """Yield the keys of all plain tars on disk, in order."""
@@ -287,11 +311,17 @@ class Layers:
     def _record(
         self, key: str | Digest, diff_id: Digest, size: int, *, derived: bool
     ) -> StoredLayer:
-        layer = StoredLayer(str(key), diff_id, size, derived, time.time())
+        row = (str(key), str(diff_id), size, derived)
         with self._database.write() as connection:
-            row = (layer.key, str(diff_id), size, derived, layer.used)
-            connection.execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?, ?)", row)
-        return layer
+            connection.execute("INSERT OR REPLACE INTO layers VALUES (?, ?, ?, ?)", row)
+        return _layer(row, last_use(self.path(key)) or 0.0)
+
+    def _existing(self, where: str = "", *values: str) -> Iterator[StoredLayer]:
+        """Yield the layers that *where* selects and whose plain tars exist."""
+        for row in self._database.rows(f"{_SELECT} {where} ORDER BY key", *values):
+            used = last_use(self.path(row[0]))
+            if used is not None:
+                yield _layer(row, used)
 
     def _index(
         self, key: str | Digest, diff_id: Digest, file: BinaryIO, *, optional: bool = False
@@ -329,11 +359,11 @@ class Layers:
             return Directory.open(self._root)
 
 
-_SELECT = "SELECT key, diff_id, size, derived, used FROM layers"
+_SELECT = "SELECT key, diff_id, size, derived FROM layers"
 
 
-def _layer(row: tuple[str, str, int, int, float]) -> StoredLayer:
-    key, diff_id, size, derived, used = row
+def _layer(row: Any, used: float) -> StoredLayer:
+    key, diff_id, size, derived = row
     return StoredLayer(key, Digest.parse(diff_id), size, bool(derived), used)
 
 

@@ -21,6 +21,20 @@ def move_aside(root: Path, path: Path) -> Path:
     return target
 
 
+def touch(path: Path) -> None:
+    """Set the last use of the file at *path* to now, if the store is writable."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def last_use(path: Path) -> float | None:
+    """Return the last use of the file at *path* in seconds since the epoch, or None if it is missing."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
 def replace_by_link(source: Path, public: Path) -> None:
     """Make *public* the same file as *source*; copy it if the filesystem has no hard links."""
     if public.exists() and public.samefile(source):

@@ -12,7 +12,7 @@ from tarkit.store import content, layers, record_files
 from tarkit.store.database import copy_database
 from tarkit.store.links import replace_by_link
 from tarkit.store.repair import repair_store
-from tarkit.store.store import DATABASE, Store
+from tarkit.store.store import DATABASE, STAGING, Store
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory
 from tarkit.streams.os_errors import os_errors
@@ -58,6 +58,10 @@ def _copy(source: Path, target: Path) -> None:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         replace_by_link(path, copy)
+    for path in sorted((source / STAGING).glob("*/*"), reverse=True):  # a journal before its data
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)  # never linked: changes are appended
     for name in (INDEX_FILE, MARKER_FILE):  # never linked: other tools may write in place
         shutil.copyfile(source / name, target / name)
     if (source / DATABASE).is_file():

@@ -10,7 +10,7 @@ from contextlib import suppress
 from threading import Lock
 from typing import BinaryIO
 
-from tarkit.errors import CancelledError, TarkitError, VerificationError
+from tarkit.errors import CancelledError, PathNotFoundError, TarkitError, VerificationError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.store.layers import StoredLayer
@@ -33,7 +33,7 @@ class PlainLayers:
             if diff_id in self._failed:
                 return None
             try:
-                return StoredPlainLayer(self._store, self._find(layer, diff_id))
+                return StoredPlainLayer(self._store, layer.digest, self._find(layer, diff_id))
             except CancelledError:
                 raise
             except TarkitError:
@@ -41,30 +41,38 @@ class PlainLayers:
                 return None
 
     def _find(self, layer: Descriptor, diff_id: Digest) -> StoredLayer:
+        # no lease, and no database at all: if the tar disappears, it is made again
         found = self._store.layers.present(diff_id)
         if found is None:
             return self._store.layers.extract(layer.digest, diff_id)
-        with suppress(TarkitError):  # a busy or broken database only costs the protection
-            if self._store.writable and not self._store.layers.hold(found):
-                return self._store.layers.extract(layer.digest, diff_id)
+        self._store.layers.touch(diff_id)
         return found
 
 
 class StoredPlainLayer:
     """One layer in *store*; see :class:`tarkit.protocols.PlainLayer`."""
 
-    def __init__(self, store: Store, layer: StoredLayer) -> None:
+    def __init__(self, store: Store, blob: Digest, layer: StoredLayer) -> None:
         self._store = store
+        self._blob = blob
         self._layer = layer
         self.size = layer.size
 
     def listing(self) -> Listing:
         """See :class:`tarkit.protocols.PlainLayer`."""
-        return self._store.layers.listing(self._layer)
+        try:
+            return self._store.layers.listing(self._layer)
+        except PathNotFoundError:  # pruned since it was found
+            self._store.layers.extract(self._blob, self._layer.diff_id)
+            return self._store.layers.listing(self._layer)
 
     def open(self) -> BinaryIO:
         """See :class:`tarkit.protocols.PlainLayer`."""
-        return self._store.layers.open(self._layer.key)
+        try:
+            return self._store.layers.open(self._layer.key)
+        except PathNotFoundError:  # pruned since it was found
+            self._store.layers.extract(self._blob, self._layer.diff_id)
+            return self._store.layers.open(self._layer.key)
 
     def stream(self) -> BinaryIO:
         """See :class:`tarkit.protocols.PlainLayer`."""

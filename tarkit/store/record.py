@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 from typing import Any, Self, TypeAlias
 
 from tarkit.errors import MalformedError, TarkitError, UsageError
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 Value: TypeAlias = str | int | float | bool | list[str] | None
 """A value of a record. None is no value: setting it removes the key."""
@@ -41,6 +42,11 @@ class Record:
 
     def __post_init__(self) -> None:
         check_id(self.id)
+
+    @property
+    def has_file(self) -> bool:
+        """Whether a JSON file describes the record: it is committed, and its removal has not begun."""
+        return self.committed and not self.deleted
 
     def to_json(self) -> str:
         """Return the record as a JSON object on one line."""

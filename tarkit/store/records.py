@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tarkit.errors import NotFoundError, TarkitError
 from tarkit.store.database import Database
@@ -21,6 +21,8 @@ from tarkit.values import dataclass, replace
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
+
+T = TypeVar("T")
 
 _SELECT = "SELECT data, deleted FROM records"
 
@@ -62,9 +64,9 @@ class Records:
 
         They are in the order in which they were created.
         """
-        where, values = "text = ?", (text,)
+        where, values = "text = ?", [text]
         if prefix:
-            where, values = "text >= ? AND text < ?", (text, text + "\U0010ffff")
+            where, values = "text >= ? AND text < ?", [text, text + "\U0010ffff"]
         matching = f"SELECT record FROM indexes WHERE {where}"
         return self._query(
             f"{_SELECT} WHERE id IN ({matching}) AND NOT deleted ORDER BY rowid", *values
@@ -152,25 +154,30 @@ class Records:
 
     def _write_files(self, change: Change) -> None:
         """Write the files of changed records, before the database commits."""
-        for record_id in change.touched:
-            record = self.get(record_id)
-            if record is not None and record.committed:
+        for record_id, record in change.touched.items():
+            if record is not None and record.has_file:
                 query = "SELECT key, value FROM externals WHERE record = ? ORDER BY key"
                 self._files.write(record, dict(self._database.rows(query, record_id)))
 
     def _remove_files(self, change: Change) -> None:
         """Remove the files of records that are gone, after the database has committed."""
-        if any(map(self._files.exists, change.touched)):
+        gone = [
+            record_id
+            for record_id, record in change.touched.items()
+            if (record is None or not record.has_file) and self._files.exists(record_id)
+        ]
+        if gone:
             with self._database.write():  # so that no process writes these files meanwhile
-                for record_id in change.touched:
+                for record_id in gone:
                     record = self.get(record_id)
-                    if record is None or not record.committed:
+                    if record is None or not record.has_file:
                         self._files.remove(record_id)
 
     def _restore_files(self, change: Change) -> None:
         """Make the files agree with the database after a transaction was undone."""
         if change.touched:
             with self._database.write():
+                change.touched = {record_id: self.get(record_id) for record_id in change.touched}
                 self._write_files(change)
             self._remove_files(change)
 
@@ -201,7 +208,7 @@ class Change:
         self._connection = connection
         self._holder = holder
         self.records = records
-        self.touched: dict[str, None] = {}  # records whose files may change
+        self.touched: dict[str, Record | None] = {}  # whose files may change; None if removed
 
     def get(self, record_id: str) -> Record:
         """Return the record; raises :class:`NotFoundError` if it is missing or deleted."""
@@ -212,15 +219,16 @@ class Change:
 
     def put(self, record: Record) -> None:
         """Store *record*, replacing the one with its ID; external values and holds stay."""
-        self._connection.execute(
-            "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
-            " SET data = excluded.data, deleted = excluded.deleted",
-            (record.id, record.to_json(), record.deleted),
-        )
-        self._replace("indexes", record.id, record.indexes.items())
-        self._replace("parents", record.id, enumerate(record.parents))
-        self._replace("contents", record.id, ((item,) for item in record.contents))
-        self.touched[record.id] = None
+        execute, row = self._connection.execute, (record.to_json(), record.deleted, record.id)
+        if execute("UPDATE records SET data = ?, deleted = ? WHERE id = ?", row).rowcount:
+            for table in ("indexes", "parents", "contents"):
+                execute(f"DELETE FROM {table} WHERE record = ?", (record.id,))
+        else:
+            execute("INSERT INTO records (data, deleted, id) VALUES (?, ?, ?)", row)
+        self._insert("indexes", ((record.id, *pair) for pair in record.indexes.items()))
+        self._insert("parents", ((record.id, *pair) for pair in enumerate(record.parents)))
+        self._insert("contents", ((record.id, item) for item in record.contents))
+        self.touched[record.id] = record
 
     def update(
         self,
@@ -267,11 +275,10 @@ class Change:
         self._connection.execute(
             "DELETE FROM externals WHERE record = ? AND key = ?", (record_id, key)
         )
+        record = self.get(record_id)
         if value is not None:
-            self._connection.execute(
-                "INSERT INTO externals VALUES (?, ?, ?)", (self.get(record_id).id, key, value)
-            )
-        self.touched[record_id] = None
+            self._insert("externals", [(record_id, key, value)])
+        self.touched[record_id] = record
 
     def hold(self, record_id: str, note: str = "") -> Hold:
         """Open a reference to a record for this process; raises as :meth:`get`."""
@@ -286,12 +293,11 @@ class Change:
         for hold in holds:
             self._connection.execute("DELETE FROM holds WHERE id = ?", (hold.id,))
 
-    def _replace(self, table: str, record_id: str, rows: Iterable[tuple[object, ...]]) -> None:
-        self._connection.execute(f"DELETE FROM {table} WHERE record = ?", (record_id,))
+    def _insert(self, table: str, rows: Iterable[tuple[object, ...]]) -> None:
         for row in rows:
-            marks = ", ".join("?" * (1 + len(row)))
-            self._connection.execute(f"INSERT INTO {table} VALUES ({marks})", (record_id, *row))
+            marks = ", ".join("?" * len(row))
+            self._connection.execute(f"INSERT INTO {table} VALUES ({marks})", row)
 
 
-def _merged(old: Mapping[str, Value], new: Mapping[str, Value]) -> dict[str, Value]:
+def _merged(old: Mapping[str, T], new: Mapping[str, T | None]) -> dict[str, T]:
     return {key: value for key, value in {**old, **new}.items() if value is not None}

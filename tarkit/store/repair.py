@@ -124,6 +124,7 @@ def _blobs(store: Store, known: dict[Digest, Digest], rebuilt: bool) -> Iterator
         store.content.adopt(digest)
         if digest in known:
             store.content.set_diff_id(digest, known[digest])
+    store.content.forget_missing()
     if rebuilt:  # whatever a lease kept is unknown, so nothing may be garbage yet
         store.leases.create(PULLED, seconds=float("inf"))
         store.leases.add(PULLED, *map(str, store.content.walk()))

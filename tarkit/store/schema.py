@@ -1,11 +1,11 @@
 """The tables of ``tarkit.db``, and the steps from every older version to this one.
 
-Everything in the database can be rebuilt from files, except leases and holds, which matter only to
-running processes, and counts of use. Times are seconds since the epoch.
+Everything in the database can be rebuilt from files, except labels, leases and holds. The last use
+of a blob or layer is the modification time of its file, so that reading needs no transaction.
 
 ::
 
-    blobs        a blob of content/ or blobs/: its size and last use
+    blobs        a blob of content/ or blobs/, and its size
     plain        the diff ID of the uncompressed form of a blob
     labels       a text under a key for each blob
     layers       a plain tar in layers/: its diff ID, size, and whether a blob can recreate it
@@ -25,12 +25,12 @@ VERSION = 1
 """``PRAGMA user_version`` of a database with these tables."""
 
 _FIRST = """
-CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE plain (digest TEXT PRIMARY KEY, diff_id TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX plain_by_diff_id ON plain (diff_id);
 CREATE TABLE labels (digest TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (digest, key)) WITHOUT ROWID;
 CREATE TABLE layers (key TEXT PRIMARY KEY, diff_id TEXT NOT NULL, size INTEGER NOT NULL,
-    derived INTEGER NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
+    derived INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX layers_by_diff_id ON layers (diff_id);
 CREATE TABLE leases (id TEXT PRIMARY KEY, holder TEXT, expires REAL, boot TEXT, expires_in_boot REAL) WITHOUT ROWID;
 CREATE TABLE leased (lease TEXT, item TEXT, PRIMARY KEY (lease, item)) WITHOUT ROWID;

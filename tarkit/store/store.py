@@ -11,6 +11,8 @@
     holders/ID                locked by the process that has the store open
     ingest/ALGORITHM-HEX      unfinished blobs, locked while they are written
     quarantine/               corrupt blobs
+    staging/ID/               staged changes of a mutable ref (:mod:`tarkit.cache`)
+    mounts/                   root filesystems as directories (:mod:`tarkit.rootfs.mounts`)
     artifacts/                filesystem images (:mod:`tarkit.artifacts`)
 
 Locks, in the order in which they are taken: the directory itself (``index.json`` and ``blobs/``), an
@@ -47,6 +49,7 @@ from tarkit.streams.os_errors import os_errors
 from tarkit.streams.staging import is_vacant
 
 DATABASE = "tarkit.db"
+STAGING = "staging"  # of the cache, which changes these files in place
 _UNFINISHED = {"artifacts", INDEX_FILE, DATABASE, f"{DATABASE}-journal"}
 """What is in a directory that a killed process began to make a store, or that has artifacts."""
 
@@ -105,10 +108,14 @@ class Store(Closeable):
         """Keep a blob (its digest) or a layer (``layer:KEY``) until this open store is closed."""
         self.leases.add(self._session_lease(), item)
 
-    def let_go(self, item: str) -> None:
-        """Keep *item* no longer for the sake of this open store."""
+    def close_with(self, closeable: Closeable) -> None:
+        """Close *closeable* before the store is closed."""
+        self._stack.enter_context(closeable)
+
+    def let_go(self, *items: str) -> None:
+        """Keep *items* no longer for the sake of this open store."""
         if self._session is not None:
-            self.leases.drop(self._session, item)
+            self.leases.drop(self._session, *items)
 
     def has(self, item: str) -> bool:
         """Return whether a blob (its digest) or a layer (``layer:KEY``) exists."""

@@ -7,7 +7,6 @@ follow, zeros for an entry without data.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -57,7 +56,7 @@ def _sum(file: BinaryIO, offset: int, size: int) -> bytes:
         return bytes(_SIZE)
     hasher = hashlib.sha256()
     while size > 0:
-        data = os.pread(file.fileno(), min(size, CHUNK_SIZE), offset)
+        data = read_at(file.fileno(), min(size, CHUNK_SIZE), offset)
         if not data:
             return bytes(_SIZE)  # truncated: the layer itself fails its digest
         hasher.update(data)

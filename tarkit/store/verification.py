@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from tarkit.errors import PathNotFoundError, TarkitError, VerificationError
 from tarkit.image.descriptor import Descriptor
@@ -49,7 +50,9 @@ def _database(store: Store) -> Iterator[Problem]:
         yield from (Problem(subject, message) for message in store.database.check())
         yield from _records(store)
         for key, size in store.database.rows("SELECT key, size FROM layers ORDER BY key"):
-            yield from _size(store, f"layer {key}", key, size)
+            yield from _size(f"layer {key}", store.layers.path(key), size)
+        for text, size in store.database.rows("SELECT digest, size FROM blobs ORDER BY digest"):
+            yield from _size(f"blob {text}", store.content.path(Digest.parse(text)), size)
     except TarkitError as error:
         yield Problem(subject, error.message)
 
@@ -72,9 +75,9 @@ def _records(store: Store) -> Iterator[Problem]:
                 yield Problem(f"record {record.id}", f"{item} is missing", repairable=False)
 
 
-def _size(store: Store, subject: str, key: str, size: int) -> Iterator[Problem]:
+def _size(subject: str, path: Path, size: int) -> Iterator[Problem]:
     try:
-        found = store.layers.path(key).stat().st_size
+        found = path.stat().st_size
     except FileNotFoundError:
         yield Problem(subject, "its file is missing")
         return

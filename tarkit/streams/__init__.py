@@ -1,6 +1,6 @@
 """Streams and files: verified reads, codecs, atomic output, parallel work.
 
-From :mod:`tarkit.image` this package uses only digests and names of compressions.
+From :mod:`tarkit.image` this package uses only digests and the names of compressions.
 """
 
 CHUNK_SIZE = 1 << 20

@@ -1,7 +1,7 @@
 """Files that appear under their name complete or not at all.
 
-Durability is one rule, and it lives here and in :mod:`tarkit.streams.directory`: a published file
-and the directory that holds its name are synced. :meth:`PendingFile.publish` syncs the content
+Durability is decided here and in :mod:`tarkit.streams.directory`: a published file and the
+directory that contains its name are synced. :meth:`PendingFile.publish` syncs the content
 before the name appears; :meth:`Directory.publish` then moves it and syncs the directory. A caller
 that publishes many files passes ``durable=False`` and calls :meth:`Directory.sync` once at the end.
 Only unpacked trees (:mod:`tarkit.rootfs.output.directory`) are not synced.
@@ -23,7 +23,7 @@ from tarkit.errors import (
 )
 from tarkit.streams.closeable import Closeable
 from tarkit.streams.directory import Directory, temporary_name
-from tarkit.streams.os_errors import os_errors
+from tarkit.streams.os_errors import creation_errors, os_errors
 from tarkit.streams.removal import remove_tree
 from tarkit.streams.uncached import LEAST, write_at
 from tarkit.values import dataclass
@@ -34,29 +34,31 @@ if TYPE_CHECKING:
 FILE_MODE = 0o644
 """Mode of a new file."""
 
-_UNNAMED = "file"  # in the hidden directory
+_UNNAMED = "file"  # the file's name in the hidden directory
 
 
 class _PassingFile(io.FileIO):
     """A file written once from front to back, past the page cache if possible."""
 
     def write(self, data: ReadableBuffer, /) -> int:
+        # Small writes go through the cache: the rest of their pages usually follows soon.
         view = memoryview(data)
         if len(view) < LEAST:
             return super().write(view)
         position = self.tell()
         write_at(self.fileno(), [view], position)
+        # Positioned writes leave the position alone, but later small writes depend on it.
         self.seek(position + len(view))
         return len(view)
 
 
 class PendingFile(Closeable):
-    """A file for *directory* without a name until :meth:`publish`; a context manager.
+    """A file for *directory* that has no name until :meth:`publish`; a context manager.
 
     On Linux it is an unnamed file (``O_TMPFILE``), so a killed process leaves nothing behind.
-    Elsewhere, and on filesystems without unnamed files, it is in a hidden directory. It always moves
-    to its name from such a directory, which other users cannot enter: by the time of the move,
-    another file could have a temporary name in *directory* itself.
+    Elsewhere, and on filesystems without unnamed files, it is in a hidden directory. It moves
+    to its name from such a directory, which other users cannot enter. A temporary name in
+    *directory* itself could refer to another file by the time of the move.
 
     Set *read_back* to read the file, or to write it in any order, before it is published.
     """
@@ -64,7 +66,7 @@ class PendingFile(Closeable):
     def __init__(self, directory: Directory, *, read_back: bool = False) -> None:
         self._directory = directory
         self._hidden: Directory | None = None
-        with os_errors(directory.path):
+        with creation_errors(directory.path):
             descriptor = self._open()
         self.file: BinaryIO = io.BufferedRandom(
             (io.FileIO if read_back else _PassingFile)(descriptor, "w+b")
@@ -97,10 +99,12 @@ class PendingFile(Closeable):
         with os_errors(self._directory.path / name):
             self.file.flush()
             if hasattr(os, "fchmod"):
+                # Look up the old mode as late as possible, since the file may take hours to write.
                 mode = mode_at(self._directory, name) if mode is None else mode
                 os.fchmod(self.file.fileno(), mode)
             if sync:
                 os.fsync(self.file.fileno())
+            # A link cannot replace an existing file, but a rename from the hidden directory can.
             hidden = self._hidden or self._link(self._hide())
             made = os.fstat(self.file.fileno())
             self.file.close()
@@ -129,7 +133,7 @@ class PendingFile(Closeable):
 
 
 def mode_at(directory: Directory, name: str) -> int:
-    """Return the mode for a new file *name*: that of the file it replaces, or 0644."""
+    """Return the mode for a new file *name*: the mode of the file that it replaces, or 0644."""
     status = directory.lookup(name)
     if status is None or not stat.S_ISREG(status.st_mode):
         return FILE_MODE
@@ -137,10 +141,10 @@ def mode_at(directory: Directory, name: str) -> int:
 
 
 def output_path(path: Path) -> Path:
-    """Return *path* with links resolved, for a file to be written there.
+    """Return *path* with links resolved, as the destination of a file.
 
-    Raises :class:`RefusedError` if it exists and is not a regular file: a file must not replace a
-    device.
+    Raises :class:`RefusedError` if *path* exists and is not a regular file, since a file must not
+    replace a device.
     """
     with os_errors(path):
         if path.exists() and not path.is_file():
@@ -150,7 +154,7 @@ def output_path(path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The destination of a file: a *name* in an open *directory*. *path* is for messages."""
+    """The destination of a file: a *name* in an open *directory*; errors name *path*."""
 
     directory: Directory
     name: str
@@ -161,7 +165,8 @@ class Output:
     def at(cls, path: Path) -> Iterator[Self]:
         """Open the directory of *path* for the block.
 
-        Raises :class:`PathNotFoundError` if it is missing, and as :func:`output_path`.
+        Raises :class:`PathNotFoundError` if the directory is missing, and :class:`RefusedError` if
+        *path* exists and is not a regular file.
         """
         target = output_path(path)
         if not target.parent.is_dir():
@@ -176,7 +181,8 @@ class Output:
 def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     """Yield a file to write, published at *path* when the block ends without an error.
 
-    *mode* is that of :meth:`PendingFile.publish`. Raises as :meth:`Output.at`.
+    *mode* defaults to the mode of the existing file, or 0644. Raises the errors of
+    :meth:`Output.at`.
     """
     with Output.at(path) as output, PendingFile(output.directory) as pending:
         with os_errors(output.path):

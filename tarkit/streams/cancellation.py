@@ -29,6 +29,15 @@ class Cancellation:
 
     Call :meth:`cancel` from any thread or signal handler. It also ends waits for a registry or a
     daemon. One object can cover several blocks in several threads, and stays cancelled.
+
+    >>> cancellation = tarkit.Cancellation()
+    >>> cancellation.cancel()
+    >>> try:
+    ...     with cancellation:
+    ...         tarkit.verify("fixtures/hello.tar")
+    ... except tarkit.CancelledError:
+    ...     print("cancelled")
+    cancelled
     """
 
     def __init__(self) -> None:
@@ -53,11 +62,12 @@ class Cancellation:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # Blocks nest, so the last entry is this one, even if it occurs several times.
         _active.set(_active.get()[:-1])
 
 
 class _Expiring(Cancellation):
-    """A cancellation that happens after some *seconds*."""
+    """A cancellation that takes effect after some *seconds*."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -76,8 +86,12 @@ def check() -> None:
 
 
 def wait(event: threading.Event, seconds: float) -> bool:
-    """Wait for *event*, at most *seconds*; return whether it is set. Raises :class:`CancelledError`."""
+    """Wait for *event* for at most *seconds*; return whether it is set.
+
+    Raises :class:`CancelledError` if the work around the caller is cancelled.
+    """
     end = time.monotonic() + seconds
+    # Signal handlers run only between waits, so wait in slices.
     while True:
         check()
         left = end - time.monotonic()
@@ -88,6 +102,7 @@ def wait(event: threading.Event, seconds: float) -> bool:
 @contextmanager
 def shielded(seconds: float) -> Iterator[None]:
     """Protect the block, which cleans up, from cancellation for at most *seconds*."""
+    # Replaces the enclosing cancellations, which may already be cancelled.
     token = _active.set((_Expiring(seconds),))
     try:
         yield

@@ -45,7 +45,7 @@ class Channel(Generic[T]):
 
 
 def _take(queue: SimpleQueue[T]) -> T:
-    """Return the next item, waiting in slices: a signal just before a wait does not interrupt it."""
+    """Return the next item; wait in slices, or a signal just before a wait goes unnoticed."""
     while True:
         try:
             return queue.get(timeout=SLICE)

@@ -19,15 +19,15 @@ class Readable(Protocol):
     """The minimal interface of an input stream."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return up to *size* bytes, or all if it is negative; empty only at the end."""
+        """Return up to *size* bytes, or all if *size* is negative; empty only at the end."""
         ...
 
 
 class ChunkReader(io.RawIOBase, BinaryIO):
-    """A readable stream over the chunks from :meth:`_chunk`; an empty one ends it.
+    """A readable stream over the chunks that :meth:`_chunk` returns; an empty chunk ends it.
 
-    A read that is large enough returns a chunk without a copy. Closing it also closes *stream*, its
-    input, if that has a ``close`` method.
+    A read that is large enough returns a chunk without a copy. Closing this stream also closes its
+    input, *stream*, if that has a ``close`` method.
     """
 
     def __init__(self, stream: Readable) -> None:
@@ -43,7 +43,7 @@ class ChunkReader(io.RawIOBase, BinaryIO):
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return up to *size* bytes, or the rest if it is negative; empty only at the end."""
+        """Return up to *size* bytes, or the rest if *size* is negative; empty only at the end."""
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(CHUNK_SIZE), b""))
         data = self._pending or self._chunk()
@@ -54,7 +54,7 @@ class ChunkReader(io.RawIOBase, BinaryIO):
         return data[:size]
 
     def peek(self, size: int) -> bytes:
-        """Return the next *size* bytes without consuming them; fewer only at the end."""
+        """Return the next *size* bytes without consuming them, fewer only at the end."""
         while len(self._pending) < size and (more := self._chunk()):
             self._pending += more
         return self._pending[:size]
@@ -81,7 +81,7 @@ def chunks_of(stream: Readable, size: int = CHUNK_SIZE) -> Iterator[bytes]:
 
 
 def drain(stream: Readable) -> None:
-    """Read *stream* to its end, so that its checks run."""
+    """Read the rest of *stream*, so that its checks run."""
     for _ in chunks_of(stream):
         pass
 
@@ -100,8 +100,9 @@ def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
 
 
 def read_bounded(stream: Readable, limit: int, *, where: str | None = None) -> bytes:
-    """Return all of *stream*; raises :class:`LimitExceededError` if it exceeds *limit* bytes."""
+    """Return all of *stream*; raise :class:`LimitExceededError` if it exceeds *limit* bytes."""
     parts, total = [], 0
+    # One byte more than allowed is enough to notice an excess.
     while chunk := stream.read(min(CHUNK_SIZE, limit + 1 - total)):
         parts.append(chunk)
         total += len(chunk)

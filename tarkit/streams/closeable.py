@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Closeable(ABC):
-    """A context manager that calls :meth:`close` at the end of the block, whether it failed or not."""
+    """A context manager whose block ends with :meth:`close`, whether it failed or not."""
 
     __slots__ = ()
 

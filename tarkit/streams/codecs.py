@@ -46,8 +46,11 @@ def detect(head: bytes) -> Compression:
         if head.startswith(magic):
             return compression
     if len(head) >= 4 and head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50:
-        return Compression.ZSTD  # begins with a skippable frame: 0x184D2A50 to 5F
+        return Compression.ZSTD  # a skippable frame, with magic 0x184D2A50 to 0x184D2A5F
     return Compression.NONE
+
+
+_FOLLOWED = "the zstd stream is complete, but other data follows it"
 
 
 class _Plain(ChunkReader):
@@ -107,7 +110,7 @@ def compress(
 
 
 class _ZstdReader(ChunkReader):
-    """Decompresses zstd frames; a :class:`FrameTracker` detects an incomplete last frame."""
+    """Decompresses zstd frames; uses a :class:`FrameTracker` to detect an incomplete last frame."""
 
     def __init__(self, stream: Readable, where: str | None) -> None:
         import zstandard
@@ -127,7 +130,10 @@ class _ZstdReader(ChunkReader):
         try:
             chunk = self._reader.read(CHUNK_SIZE)
         except self._error as error:
+            # The codec's exception adds nothing to its message.
             raise self._translated(str(error)) from None
+        if not chunk and self._tracker.followed:
+            raise MalformedError(_FOLLOWED, where=self._where)
         if not chunk and not self._tracker.complete:
             raise TruncatedError("the zstd stream is cut short", where=self._where)
         return chunk
@@ -137,6 +143,8 @@ class _ZstdReader(ChunkReader):
             return RefusedError(
                 "not enough memory for the window of a zstd frame", where=self._where
             )
+        if "Unknown frame descriptor" in message:  # not at the start, which detect() has seen
+            return MalformedError(_FOLLOWED, where=self._where)
         return MalformedError(f"the zstd stream is corrupt ({message})", where=self._where)
 
 
@@ -154,6 +162,7 @@ class _ZstdCompressor(ChunkReader):
         self._done = False
 
     def _chunk(self) -> bytes:
+        # The compressor often buffers its input, but an empty chunk would end the stream.
         while not self._done:
             data = self._stream.read(CHUNK_SIZE)
             self._done = not data
@@ -171,7 +180,7 @@ class _ZstdCompressor(ChunkReader):
 
 
 def _require_memory(error: Exception) -> None:
-    """Raise :class:`MemoryError` if the zstd *error* reports a lack of memory."""
+    """Raise :class:`MemoryError` if the zstd *error* reports that memory ran out."""
     if "not enough memory" in str(error):
         raise MemoryError(str(error)) from error
 
@@ -193,7 +202,7 @@ def _zstd_parameters(level: int | None) -> ZstdCompressionParameters:
     return ZstdCompressionParameters.from_level(
         level,
         window_log=max(usual.window_log, _ZSTD_WINDOW_LOG),
-        job_size=2 << 20,  # with a half-window overlap: uses 20 MiB, zstd's default 60 MiB
+        job_size=2 << 20,  # with overlap_log 8, uses 20 MiB instead of zstd's default 60 MiB
         overlap_log=8,
         threads=2,
     )

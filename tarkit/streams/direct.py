@@ -1,8 +1,8 @@
 """Direct I/O, which bypasses the page cache.
 
 Data that is used once gains nothing from the cache, and managing its pages costs more than copying.
-Linux bypasses it (``O_DIRECT``) if memory, offsets and sizes are multiples of the disk's blocks.
-Other requests, systems and filesystems use :mod:`tarkit.streams.uncached`.
+Linux can bypass the cache (``O_DIRECT``) if memory, offsets and sizes are multiples of the disk's
+block size. :mod:`tarkit.streams.uncached` handles other requests, systems and filesystems.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from tarkit.streams.threads import start_thread
 from tarkit.streams.uncached import Buffer, read_at, write_at
 
-_ALIGNMENT = 64 << 10  # the largest page or block: none is written partly direct, partly cached
+_ALIGNMENT = 64 << 10  # the largest page or block size, so no block is written in two ways
 _ROOM = 2 << 20  # bytes per write; with 1 MiB, writing layers to an ext4 image took 5 % longer
 _BUFFERS = 6
 
@@ -29,9 +29,9 @@ def new_buffer(size: int) -> mmap.mmap:
     if not hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, size)
     buffer = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    # with huge pages an ext4 image took 6 % less time
+    # With huge pages, writing an ext4 image took 6 % less time.
     if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):  # the kernel may lack them
+        with suppress(OSError):  # the kernel may not support them
             buffer.madvise(mmap.MADV_HUGEPAGE)
     return buffer
 
@@ -46,7 +46,8 @@ class DirectReader:
     def read_into(self, buffer: memoryview, offset: int) -> int:
         """Read into *buffer*, part of a :func:`new_buffer`, from *offset*.
 
-        Return the number of bytes, less than the size of *buffer* only at the end.
+        Returns the number of bytes, which is less than the size of *buffer* only at the end of the
+        file.
         """
         done = 0
         while done < len(buffer):
@@ -61,7 +62,7 @@ class DirectReader:
             try:
                 return os.preadv(self._direct, [buffer], offset)
             except OSError as error:
-                if error.errno != errno.EINVAL:  # something is not a multiple of a block
+                if error.errno != errno.EINVAL:  # a value is not a multiple of the block size
                     raise
         if hasattr(os, "preadv"):
             count = os.preadv(self._descriptor, [buffer], offset)
@@ -69,6 +70,7 @@ class DirectReader:
             data = read_at(self._descriptor, len(buffer), offset)
             count = len(data)
             buffer[:count] = data
+        # Drop the pages just read: a reader of a whole image would evict everything else.
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._descriptor, offset, count, os.POSIX_FADV_DONTNEED)
         return count
@@ -83,8 +85,8 @@ class DirectReader:
 class DirectWriter:
     """Writes the file *descriptor*, which the caller owns, at any offset; close it after use.
 
-    For use by one thread. Adjacent data is gathered, and another thread writes it in order. *errors*
-    wraps every write; a later call raises the error of a failed write.
+    Only one thread may use it. Adjacent data is gathered, and another thread writes it in order.
+    *errors* wraps every write. If a write fails, a later call raises its error.
     """
 
     def __init__(
@@ -99,7 +101,9 @@ class DirectWriter:
         for _ in range(_BUFFERS):
             self._free.put(new_buffer(_ROOM))
         self._buffer = self._free.get()
+        # The buffer holds the file from _base on; bytes _start to _end are not handed over yet.
         self._base = self._start = self._end = 0
+        # Start the thread before opening a descriptor, which a failure would leave open.
         self._thread = start_thread(self._work, "write")
         self._direct = _opened_again(descriptor, os.O_WRONLY)
 
@@ -107,13 +111,14 @@ class DirectWriter:
         """Write *data* at *offset*; the caller may reuse its memory immediately."""
         if offset != self._end:
             self._hand_over()
-            # the buffer begins at an aligned offset, so its inner part can be written directly
+            # The buffer begins at an aligned offset, so its inner part can be written directly.
             self._base = offset - offset % _ALIGNMENT
             self._start = self._end = offset
         size, at = len(data), offset - self._base
         if size < _ROOM - at:
             self._buffer[at : at + size] = data
             self._end += size
+            # Larger data fills one buffer after another.
             return
         view = memoryview(data)
         while size:
@@ -129,6 +134,7 @@ class DirectWriter:
         """Wait until everything is written."""
         self._hand_over()
         done = threading.Event()
+        # The thread sets the event after all parts queued before it.
         self._parts.put(done)
         done.wait()
         self._check()
@@ -146,6 +152,7 @@ class DirectWriter:
         """Pass the buffer to the thread and take an empty one."""
         if self._start < self._end:
             self._parts.put(_Part(self._buffer, self._base, self._start, self._end))
+            # Blocks until a buffer is free, which bounds memory.
             self._start = self._end
             self._buffer = self._free.get()
             self._check()
@@ -165,6 +172,7 @@ class DirectWriter:
                         self._write_part(item)
                 except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
                     self._failure = error
+            # Also after a failure, or the caller would wait forever for a free buffer.
             self._free.put(item.buffer)
 
     def _write_part(self, part: _Part) -> None:
@@ -180,11 +188,11 @@ class DirectWriter:
         write_at(self._descriptor, [data[done - start :]], done)
 
     def _write_direct(self, direct: int, data: memoryview, offset: int) -> int:
-        """Write *data* at *offset*; return the number of bytes, fewer if the disk is nearly full."""
+        """Write *data* at *offset*; return the number of bytes; fewer if the disk fills up."""
         try:
             return os.pwrite(direct, data, offset)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # the blocks are larger than _ALIGNMENT
+            if error.errno != errno.EINVAL:  # EINVAL: the disk's blocks are larger than _ALIGNMENT
                 raise
             return 0
 
@@ -202,6 +210,7 @@ def _opened_again(descriptor: int, access: int) -> int | None:
     """Open the file *descriptor* again for direct I/O; return None if that is not supported."""
     if not hasattr(os, "O_DIRECT"):
         return None
+    # A descriptor duplicated with dup() would share its flags, so the file is opened anew.
     try:
         return os.open(f"/proc/self/fd/{descriptor}", access | os.O_DIRECT | os.O_CLOEXEC)
     except OSError:

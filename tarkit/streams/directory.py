@@ -1,12 +1,13 @@
-"""Open directories, which are safe from other processes that rename entries or add links.
+"""Open directories, which stay safe if other processes rename entries or add links.
 
 Any user with write access to a directory may rename its entries at any time and replace them with
 others or with links. Each use of a path resolves it again, but a descriptor always refers to the
 directory that was opened. So code that writes to a directory opens it once, then accesses single
-entries by name, never following links.
+directory that was opened. Code that writes to a directory therefore opens it once, then accesses
+single
 
-With :mod:`tarkit.streams.atomic` this is the one place for durability: :meth:`Directory.publish`
-and :meth:`Directory.sync` put names on the disk.
+Together with :mod:`tarkit.streams.atomic`, this module is the one place for durability:
+:meth:`Directory.publish` and :meth:`Directory.sync` put names on the disk.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tarkit.streams.closeable import Closeable
 
 
 def open_flags(*names: str) -> int:
-    """Combine the flags of ``os.open`` with these *names*, except those that the system lacks."""
+    """Combine the named flags of ``os.open``, except those that the system does not have."""
     return sum(getattr(os, name, 0) for name in names)
 
 
@@ -36,11 +37,11 @@ _NO_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF)
 
 
 class Directory(Closeable):
-    """An open directory; ``path`` is its name for messages.
+    """An open directory; errors name its ``path``.
 
     Methods take the name of a single entry, raise :class:`OSError`, and follow links only if their
-    docstrings say so. ``descriptor`` is None on systems without ``dir_fd``, such as Windows; there
-    the path replaces it.
+    docstrings say so. ``descriptor`` is None on systems without ``dir_fd``, such as Windows; their
+    calls use the path instead.
     """
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
@@ -49,7 +50,7 @@ class Directory(Closeable):
 
     @classmethod
     def open(cls, path: Path) -> Directory:
-        """Open the directory at *path*, following links: the caller trusts the path.
+        """Open the directory at *path*, following links: the caller must trust the path.
 
         Write access is enough to create files in it; read access is not required.
         """
@@ -64,24 +65,26 @@ class Directory(Closeable):
     def _opened(cls, path: Path, name: str | Path, parent: int | None, flags: int = 0) -> Directory:
         if os.open in os.supports_dir_fd:
             return cls(path, os.open(name, OPEN | flags, dir_fd=parent))
-        os.scandir(path).close()  # raises the errors of opening it
+        os.scandir(path).close()  # raises the same errors as opening it
         return cls(path, None)
 
     def open_directory(self, name: str) -> Directory:
-        """Open the directory *name*; raises :class:`UnsafePathError` if it is a link."""
+        """Open the directory *name*; raise :class:`UnsafePathError` if it is a link."""
         try:
+            # Without O_NOFOLLOW, the check can only come before.
             if os.open not in os.supports_dir_fd:
                 self._refuse_link(name)
             return self._opened(self.path / name, name, self.descriptor, NO_LINK)
         except OSError:
+            # ELOOP or ENOTDIR, depending on the system; a link deserves a clear error.
             self._refuse_link(name)
             raise
 
     def open_inside(self, name: str) -> Directory:
-        """Open the directory at the relative path *name*, following links that stay inside this one.
+        """Open the directory at the relative path *name*, following links that stay inside.
 
-        Raises :class:`UnsafePathError` if a link leads out, dangles or changes concurrently, and
-        :class:`RefusedError` if it leads to something else.
+        Raises :class:`UnsafePathError` if a link leads out of this directory, dangles or changes
+        concurrently, and :class:`RefusedError` if it does not lead to a directory.
         """
         top = Path(os.path.realpath(self.reference))
         target = Path(os.path.realpath(self.reference / name))
@@ -89,7 +92,7 @@ class Directory(Closeable):
             raise UnsafePathError(
                 f"link that leads out of {self.path.name!r}", where=str(self.path / name)
             )
-        # descend from here step by step without following links, in case one appears meanwhile
+        # Descend from here step by step without following links, in case one appears meanwhile.
         current = self.reopen()
         for part in target.relative_to(top).parts:
             with current as outer:
@@ -106,7 +109,7 @@ class Directory(Closeable):
             raise RefusedError("not a directory", where=str(where)) from None
 
     def reopen(self) -> Directory:
-        """Open this directory again, with a descriptor that has its own locks."""
+        """Open this directory again, with a descriptor that holds locks of its own."""
         return self._opened(
             self.path, self.path if self.descriptor is None else ".", self.descriptor
         )
@@ -114,8 +117,9 @@ class Directory(Closeable):
     def make(self, name: str, mode: int = 0o755) -> Directory:
         """Create the directory *name* with exactly *mode*, whatever the umask, and open it.
 
-        Raises :class:`RefusedError` if another process has replaced it.
+        Raises :class:`RefusedError` if another process has replaced it meanwhile.
         """
+        # Mode 0700 until it is verified, so that nobody else can enter it.
         os.mkdir(self.at(name), 0o700, dir_fd=self.descriptor)
         try:
             made = self.open_directory(name)
@@ -124,6 +128,7 @@ class Directory(Closeable):
                 self.rmdir(name)
             raise
         try:
+            # Between mkdir and open, another user may have put a different directory here.
             if made.names() or not self._could_have_made(made):
                 raise RefusedError(
                     "another process replaced the new directory", where=str(made.path)
@@ -145,20 +150,21 @@ class Directory(Closeable):
                 os.mkdir(self.at(name), 0o700, dir_fd=self.descriptor)
             try:
                 return self.open_directory(name)
-            except FileNotFoundError:  # removed since then
+            except FileNotFoundError:  # removed in the meantime
                 continue
 
     def _could_have_made(self, other: Directory) -> bool:
-        """Return whether *other* is on this filesystem and has the owner that new entries here get."""
+        """Return whether *other* is on this filesystem and has the owner of new entries here."""
         if self.descriptor is None:
             return True
         status = other.status()
         if status.st_dev != self.status().st_dev:
             return False
+        # Usually the owner is this user, and no file needs to be created to find out.
         return status.st_uid == os.geteuid() or status.st_uid == self._new_owner()
 
     def _new_owner(self) -> int:
-        """Return the owner of new files, which may be another user on some filesystems (vfat, NFS)."""
+        """Return the owner of new files, another user on some filesystems (vfat, NFS)."""
         name = temporary_name()
         descriptor = self.create(name)
         try:
@@ -172,7 +178,7 @@ class Directory(Closeable):
         return os.open(self.at(name), _CREATE, 0o600, dir_fd=self.descriptor)
 
     def open_file(self, name: str) -> BinaryIO:
-        """Open the file *name* for unbuffered reading, without waiting for a pipe."""
+        """Open the file *name* for unbuffered reading; do not wait if it is a pipe."""
         flags = open_flags("O_RDONLY", "O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
         descriptor = os.open(self.at(name), flags, dir_fd=self.descriptor)
         return os.fdopen(descriptor, "rb", buffering=0)
@@ -203,7 +209,7 @@ class Directory(Closeable):
         return found is not None and os.path.samestat(found, status)
 
     def move(self, name: str, target: Directory, new_name: str) -> None:
-        """Move the entry *name* to *new_name* in *target*, replacing a file or an empty directory."""
+        """Move the entry *name* to *new_name* in *target*; replace a file or an empty directory."""
         os.replace(
             self.at(name),
             target.at(new_name),
@@ -222,8 +228,8 @@ class Directory(Closeable):
     ) -> None:
         """Move *name*, which is the inode *expected*, to *new_name* in *target*.
 
-        Sync *target* afterwards if *durable* is true. Raises :class:`RefusedError` if the new name is
-        another inode: other users with write access may have replaced it.
+        Syncs *target* afterwards if *durable* is true. Raises :class:`RefusedError` if the new name
+        is another inode, since other users with write access may have replaced it.
         """
         self.move(name, target, new_name)
         if target.descriptor is not None and not target.holds(new_name, expected):
@@ -235,6 +241,7 @@ class Directory(Closeable):
 
     def touch(self, name: str) -> None:
         """Set the times of the entry *name* to now."""
+        # Where links must be followed, the entry is one of the store's own files.
         follow = os.utime not in os.supports_follow_symlinks
         os.utime(self.at(name), dir_fd=self.descriptor, follow_symlinks=follow)
 
@@ -281,7 +288,7 @@ class Directory(Closeable):
         """Close the descriptor."""
         if self.descriptor is not None and self.descriptor >= 0:
             os.close(self.descriptor)
-            self.descriptor = -1  # not None, for which the path would be used
+            self.descriptor = -1  # None would mean that calls use the path
 
 
 def temporary_name() -> str:

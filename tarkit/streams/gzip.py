@@ -1,7 +1,7 @@
 """Parallel gzip compression: one member (RFC 1952) with chunks deflated by several threads.
 
-Each chunk is deflated separately and ends on a byte boundary (a sync flush), so the chunks join into
-one deflate stream. The output depends on the input alone, since chunk borders do.
+Each chunk is deflated separately and ends on a byte boundary (a sync flush), so the chunks join
+into one deflate stream. Chunk borders depend only on the input, and so does the output.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # ID1, ID2, CM (deflate), FLG, MTIME (none), XFL, OS (unknown): RFC 1952, section 2.3
 _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_END = b"\x03\x00"  # an empty final block (RFC 1951, section 3.2.3)
+_END = b"\x03\x00"  # an empty final block with fixed codes (RFC 1951, section 3.2.6)
 _TRAILER = struct.Struct("<II")  # CRC32 and ISIZE, the size modulo 2**32
 _MEMORY_LEVEL = 9
 _CHUNK_SIZE = 1 << 20  # changing it changes the output
@@ -30,14 +30,14 @@ _WORKERS = min(os.cpu_count() or 1, 8)
 _IN_FLIGHT = (
     min(_WORKERS, 4) + 1
 )  # chunks per stream; four workers deflate as fast as one thread hashes
-_LEVEL = 6  # zlib's default; with isal level 2, 1.5 times as fast as 3 for 2 % more output
-_ISAL_LEVELS = {0: 0, 1: 1, 2: 1}  # zlib's level to isal's, which are 0 to 3
+_LEVEL = 6  # zlib's default; isal's level 2 is 1.5 times as fast as 3, with 2 % more output
+_ISAL_LEVELS = {0: 0, 1: 1, 2: 1}  # levels of zlib and their equivalents of isal
 _ISAL_BEST = 3
 
 
 @cache
 def _codec() -> tuple[Any, bool]:
-    """Return isal's zlib module, several times faster, or zlib, and whether it is isal's."""
+    """Return isal's zlib module, or zlib if isal is not installed, and whether it is isal's."""
     try:
         from isal import isal_zlib
     except ImportError:
@@ -48,7 +48,7 @@ def _codec() -> tuple[Any, bool]:
 
 
 class _Workers:
-    """The threads shared by all compressors of the process, created on first use."""
+    """The threads shared by all compressors of the process, started on first use."""
 
     _lock = threading.Lock()
     _executor: Pool | None = None
@@ -61,10 +61,11 @@ class _Workers:
 
                 cls._executor = Pool(_WORKERS, "deflate")
             executor = cls._executor
+        # Outside the lock, because starting a thread may take long.
         try:
             return executor.submit(_deflate, chunk, level)
         except BaseException:
-            # a signal may have interrupted the start of a thread that the pool does not know yet
+            # A signal may have interrupted the start of a thread that the pool does not know yet.
             executor.shutdown(wait=False)
             with cls._lock:
                 if cls._executor is executor:
@@ -84,6 +85,7 @@ if hasattr(os, "register_at_fork"):
 
 def _deflate(chunk: bytes, level: int) -> bytes:
     codec, _ = _codec()
+    # -15: raw deflate without a header, with the largest window.
     compressor = codec.compressobj(level, codec.DEFLATED, -15, _MEMORY_LEVEL)
     head: bytes = compressor.compress(chunk)
     tail: bytes = compressor.flush(codec.Z_SYNC_FLUSH)
@@ -91,7 +93,7 @@ def _deflate(chunk: bytes, level: int) -> bytes:
 
 
 class GzipCompressor(ChunkReader):
-    """Compresses *stream* to gzip. *level* is zlib's, 0 to 9; isal uses its nearest one."""
+    """Compresses *stream* to gzip. *level* is zlib's, 0 to 9; isal uses the nearest of its own."""
 
     def __init__(self, stream: Readable, level: int | None = None) -> None:
         super().__init__(stream)
@@ -108,6 +110,7 @@ class GzipCompressor(ChunkReader):
         if self._state == "head":
             self._state = "body"
             return _HEADER
+        # Keep the queue full before waiting for its first result, so that all workers are busy.
         while self._state == "body" and len(self._queue) < _IN_FLIGHT:
             chunk = self._full_chunk()
             if not chunk:
@@ -138,7 +141,7 @@ class GzipCompressor(ChunkReader):
 
 
 class ZlibDecompressor:
-    """zlib's gzip decompressor with the interface of bz2's, for platforms without isal."""
+    """zlib's gzip decompressor with the interface of bz2's, for systems without isal."""
 
     def __init__(self) -> None:
         import zlib
@@ -153,16 +156,17 @@ class ZlibDecompressor:
 
     @property
     def needs_input(self) -> bool:
-        """Whether more output needs more input."""
+        """Whether the decompressor needs more input to return more output."""
         return not (self._zlib.unconsumed_tail or self._filled or self.eof)
 
     @property
     def unused_data(self) -> bytes:
-        """The input after the member's end."""
+        """The input after the end of the member."""
         return self._zlib.unused_data
 
     def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
         """Return up to *max_length* bytes of output from remaining input and *data*."""
         output = self._zlib.decompress(self._zlib.unconsumed_tail + data, max(max_length, 0))
+        # If the output was cut off, zlib may hold more without needing input.
         self._filled = len(output) == max_length
         return output

@@ -17,21 +17,21 @@ from tarkit.streams.direct import DirectReader, new_buffer
 from tarkit.streams.os_errors import from_os_error, os_errors
 from tarkit.streams.threads import start_thread
 
-_PIECE = 8 << 20  # bytes per read; 2 MiB were no faster than the page cache
+_PIECE = 8 << 20  # bytes per read; with 2 MiB, direct reads were no faster than cached ones
 _BUFFERS = 3
 _ZEROS = bytes(CHUNK_SIZE)
 
 
 def file_digest(file: BinaryIO, where: object) -> Digest:
-    """Return the SHA-256 digest of *file*, which is called *where* in messages."""
+    """Return the SHA-256 digest of *file*; errors name it *where*."""
     with closing(FileDigest(file, where)) as digest:
         return digest.finish()
 
 
 class FileDigest:
-    """Computes the SHA-256 digest of *file*, which is called *where* in messages, on a thread.
+    """Computes the SHA-256 digest of *file* on a thread; errors name it *where*.
 
-    It can start while later parts of the file are still being written.
+    The computation can start while later parts of the file are still being written.
     """
 
     def __init__(self, file: BinaryIO, where: object) -> None:
@@ -40,17 +40,18 @@ class FileDigest:
         self._hasher = hashlib.sha256()
         self._failure: BaseException | None = None
         self._loader = _Loader(self._descriptor, str(where))
+        # Stop the loader if the second thread cannot start.
         with ExitStack() as stack:
             stack.callback(self._loader.close)
             self._thread = start_thread(self._hash, "hash")
             stack.pop_all()
 
     def begin(self, settled: int) -> None:
-        """Hash the first *settled* bytes, which must not change any more."""
+        """Hash the first *settled* bytes, which must not change from now on."""
         self._loader.load_to(settled)
 
     def finish(self) -> Digest:
-        """Return the digest of the whole file, which must not change any more."""
+        """Return the digest of the whole file, which must not change from now on."""
         with os_errors(self._where):
             self._loader.load_to(os.fstat(self._descriptor).st_size)
             self._loader.end()
@@ -74,13 +75,13 @@ class FileDigest:
 
 @contextmanager
 def flushing(file: BinaryIO, where: object) -> Iterator[None]:
-    """Sync *file*, which is called *where* in messages, on a thread while the block runs."""
+    """Sync *file* on a thread while the block runs; errors name it *where*."""
     failures: list[OSError] = []
 
     def flush() -> None:
         try:
             os.fsync(file.fileno())
-        except OSError as error:  # the system reports it once only, so keep it
+        except OSError as error:  # the system reports it only once, so keep it
             failures.append(error)
 
     thread = start_thread(flush, "flush", daemon=False)
@@ -95,7 +96,7 @@ def flushing(file: BinaryIO, where: object) -> Iterator[None]:
 class _Loader:
     """Iterates over the bytes of a file, which a thread reads into a few reused buffers.
 
-    Holes are not read, and no page stays in the cache. A view is valid until the next iteration.
+    Holes are not read, and no page stays in the cache. Each view is valid until the next iteration.
     """
 
     def __init__(self, descriptor: int, where: str) -> None:
@@ -125,10 +126,12 @@ class _Loader:
                 yield _ZEROS[: item.zeros - done]
             if item.buffer is not None:
                 yield item.buffer[: item.size]
+                # The consumer is done with the view, so its buffer can be filled again.
                 self._free.put(item.buffer)
 
     def close(self) -> None:
         """Stop the thread and end the iteration."""
+        # Wakes the thread, whether it waits for a buffer or for a limit.
         self._free.put(None)
         self.end()
         self._thread.join()
@@ -161,7 +164,7 @@ class _Loader:
 
 
 class _Loaded(NamedTuple):
-    """The next bytes of the file: a number of *zeros*, then the first *size* bytes of *buffer*."""
+    """The next bytes of the file: *zeros* zero bytes, then the first *size* bytes of *buffer*."""
 
     zeros: int = 0
     buffer: memoryview | None = None
@@ -169,7 +172,7 @@ class _Loaded(NamedTuple):
 
 
 def _data(descriptor: int, position: int, limit: int) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each stretch of data between *position* and *limit*."""
+    """Yield the start and end of each stretch of data between *position* and *limit*."""
     if not hasattr(os, "SEEK_DATA"):
         yield position, limit
         return

@@ -1,4 +1,4 @@
-"""Locks on directories between processes, without lock files if the system has flock."""
+"""Locks on directories between processes, without lock files if the system supports flock."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tarkit.streams.os_errors import os_errors
 
 _OPEN_LOCKED = open_flags("O_RDWR", "O_CREAT", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY")
 _PAUSE = 0.02  # seconds between attempts
-_PATIENCE = 60.0  # seconds; the lock is held only while an index is written
+_TIMEOUT = 60.0  # seconds; the lock is held only while an index is written
 
 
 @contextlib.contextmanager
-def locked_directory(directory: Directory, patience: float = _PATIENCE) -> Iterator[None]:
-    """Lock *directory* for the block; raises :class:`LockedError` after *patience* seconds.
+def locked_directory(directory: Directory, timeout: float = _TIMEOUT) -> Iterator[None]:
+    """Lock *directory* for the block; raise :class:`LockedError` after *timeout* seconds.
 
     The lock ends with the process that holds it. On systems without flock, a file ``.tarkit-lock``
-    in the directory replaces it.
+    in the directory takes its place, and stays if the process is killed.
     """
     try:
         import fcntl
     except ImportError:
-        with _lock_file(directory, patience):
+        with _lock_file(directory, timeout):
             yield
         return
     flags = fcntl.LOCK_EX | fcntl.LOCK_NB
@@ -38,35 +38,37 @@ def locked_directory(directory: Directory, patience: float = _PATIENCE) -> Itera
         own = directory.reopen()  # so that locks of one process exclude each other too
     with own:
         with os_errors(directory.path):
-            _wait(directory.path, patience, lambda: fcntl.flock(own, flags))
+            _wait(directory.path, timeout, lambda: fcntl.flock(own, flags))
         yield
 
 
 @contextlib.contextmanager
-def locked_name(parent: Directory, name: str, patience: float = _PATIENCE) -> Iterator[None]:
-    """Lock the directory *name* in *parent* for the block, creating it and removing it afterwards.
+def locked_name(parent: Directory, name: str, timeout: float = _TIMEOUT) -> Iterator[None]:
+    """Lock the directory *name* in *parent* for the block; create it first and remove it last.
 
-    On systems without flock it stays, empty. Raises as :func:`locked_directory`, and
-    :class:`UnsafePathError` if it is a link.
+    On systems without flock, the empty directory stays. Raises :class:`UnsafePathError` if *name*
+    is a link, and the errors of :func:`locked_directory`.
     """
     with contextlib.ExitStack() as stack:
         held = False
         while not held:
             with contextlib.ExitStack() as attempt, os_errors(parent.path / name):
                 directory = attempt.enter_context(parent.ensure(name))
-                attempt.enter_context(locked_directory(directory, patience))
+                attempt.enter_context(locked_directory(directory, timeout))
+                # The lock is on an inode. It counts only if the name still refers to it.
                 held = parent.holds(name, directory.status())
-                if held:  # otherwise the previous holder has removed it, so try again
+                if held:  # if not, the previous holder has removed it, so try again
                     stack.push(attempt.pop_all())
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # without flock it holds the lock file
+            # Remove it under the lock, so that a waiting process notices and tries again.
+            with contextlib.suppress(OSError):  # without flock, it still holds the lock file
                 parent.rmdir(name)
 
 
 def try_lock(directory: Directory) -> bool:
-    """Lock *directory* until it is closed; return False if it is locked or the system has no flock."""
+    """Lock *directory* until it is closed; return False if it is locked or flock is missing."""
     try:
         import fcntl
     except ImportError:
@@ -142,11 +144,11 @@ def _try_lock_file(file: BinaryIO) -> bool:
 
 
 @contextlib.contextmanager
-def _lock_file(directory: Directory, patience: float) -> Iterator[None]:
+def _lock_file(directory: Directory, timeout: float) -> Iterator[None]:
     name = ".tarkit-lock"
     descriptors: list[int] = []
     with os_errors(directory.path / name):
-        _wait(directory.path / name, patience, lambda: descriptors.append(directory.create(name)))
+        _wait(directory.path / name, timeout, lambda: descriptors.append(directory.create(name)))
     try:
         yield
     finally:
@@ -155,11 +157,12 @@ def _lock_file(directory: Directory, patience: float) -> Iterator[None]:
             directory.unlink(name)
 
 
-def _wait(path: Path, patience: float, acquire: Callable[[], object]) -> None:
-    deadline = time.monotonic() + patience
+def _wait(path: Path, timeout: float, acquire: Callable[[], object]) -> None:
+    deadline = time.monotonic() + timeout
     while True:
         try:
             acquire()
+        # Windows raises PermissionError for a file that is just being deleted.
         except (BlockingIOError, FileExistsError, PermissionError):
             if time.monotonic() > deadline:
                 raise LockedError("another process holds the lock", where=str(path)) from None

@@ -17,7 +17,7 @@ XZ_MEMORY_LIMIT = 128 << 20
 _FIRST_PIECE = 1 << 10  # bytes of input; see MemberReader
 _ENOUGH = (
     256 << 10
-)  # least output of a chunk in bytes, since each chunk has a cost for the consumer
+)  # least output of a chunk in bytes, since each chunk has a cost for its consumer
 
 
 class Decompressor(Protocol):
@@ -30,12 +30,12 @@ class Decompressor(Protocol):
 
     @property
     def needs_input(self) -> bool:
-        """Whether more output needs more input."""
+        """Whether the decompressor needs more input to return more output."""
         ...
 
     @property
     def unused_data(self) -> bytes:
-        """The input after the member's end."""
+        """The input after the end of the member."""
         ...
 
     def decompress(self, data: bytes, max_length: int = -1, /) -> bytes:
@@ -45,13 +45,14 @@ class Decompressor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A compression format: its ``name``, the factory of its decompressors and its error class.
+    """A compression format: its ``name``, first bytes, factory of decompressors and error class.
 
-    ``unsupported`` maps words in the messages of errors other than corruption to an explanation.
+    ``unsupported`` maps parts of error messages that do not mean corruption to an explanation.
     ``padded`` formats may have zeros between members.
     """
 
     name: str
+    magic: bytes
     new: Callable[[], Decompressor]
     error: type[Exception]
     unsupported: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -59,7 +60,7 @@ class Codec:
 
 
 def gzip_codec() -> Codec:
-    """Return isal's gzip, or zlib's if isal is not installed."""
+    """Return the gzip codec of isal, or that of zlib if isal is not installed."""
     try:
         from isal import igzip_lib
     except ImportError:
@@ -67,24 +68,24 @@ def gzip_codec() -> Codec:
 
         from tarkit.streams.gzip import ZlibDecompressor
 
-        return Codec("gzip", ZlibDecompressor, zlib.error)
+        return Codec("gzip", b"\x1f\x8b", ZlibDecompressor, zlib.error)
 
     def new() -> Decompressor:
         return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
 
     error: type[Exception] = igzip_lib.error  # type: ignore[assignment]  # isal's stubs call it an instance
-    return Codec("gzip", new, error)
+    return Codec("gzip", b"\x1f\x8b", new, error)
 
 
 def bzip2_codec() -> Codec:
-    """Return the standard library's bzip2."""
+    """Return the bzip2 codec of the standard library."""
     import bz2
 
-    return Codec("bzip2", bz2.BZ2Decompressor, OSError)
+    return Codec("bzip2", b"BZh", bz2.BZ2Decompressor, OSError)
 
 
 def xz_codec() -> Codec:
-    """Return the standard library's xz, limited to `XZ_MEMORY_LIMIT`."""
+    """Return the xz codec of the standard library, limited to :data:`XZ_MEMORY_LIMIT`."""
     import lzma
 
     words = {
@@ -96,14 +97,14 @@ def xz_codec() -> Codec:
     def new() -> Decompressor:
         return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=XZ_MEMORY_LIMIT)
 
-    return Codec("xz", new, lzma.LZMAError, words, padded=True)
+    return Codec("xz", b"\xfd7zXZ\x00", new, lzma.LZMAError, words, padded=True)
 
 
 class MemberReader(ChunkReader):
     """Decompresses *stream*, a sequence of members of *codec*.
 
-    Each member gets its input in pieces that start small and double. A decompressor copies the input
-    after its member, so with whole chunks a million empty members would take quadratic time.
+    Each member gets its input in pieces that start small and double. A decompressor copies the
+    input after its member, so with whole chunks a million empty members would take quadratic time.
     """
 
     def __init__(self, stream: Readable, codec: Codec, where: str | None) -> None:
@@ -111,12 +112,13 @@ class MemberReader(ChunkReader):
         self._codec, self._where = codec, where
         self._decompressor = codec.new()
         self._input = b""
-        self._position = 0  # in the input, of the first byte that no decompressor got
+        self._position = 0  # of the first byte in the input that no decompressor has got
         self._piece = _FIRST_PIECE
         self._first = True  # whether the current member is the first one
 
     def _chunk(self) -> bytes:
         parts, size = [], 0
+        # Small members are combined, and the output is cut at CHUNK_SIZE, which bounds memory.
         while size < _ENOUGH:
             data = b""
             if self._decompressor.eof:
@@ -143,14 +145,22 @@ class MemberReader(ChunkReader):
 
     def _next_member(self) -> bytes:
         """Begin the next member; return its first input, or nothing at the end of the stream."""
+        # Give back the input that the last decompressor did not use.
         self._position -= len(self._decompressor.unused_data)
         self._piece = _FIRST_PIECE
         data = self._next_piece()
         if self._codec.padded:
+            # xz allows zeros between streams ("Stream Padding", section 2.2 of the format).
             while data and not data.strip(b"\0"):
                 data = self._next_piece()
             data = data.lstrip(b"\0")
         if data:
+            magic = self._codec.magic  # the piece may end within it
+            if data[: len(magic)] != magic[: len(data)]:
+                raise MalformedError(
+                    f"the {self._codec.name} stream is complete, but other data follows it",
+                    where=self._where,
+                )
             self._decompressor, self._first = self._codec.new(), False
         return data
 
@@ -164,6 +174,7 @@ class MemberReader(ChunkReader):
         for words, explanation in self._codec.unsupported.items():
             if words in str(error):
                 return UnsupportedError(explanation, where=self._where)
+        # Anything after the first member may be a damaged member or trailing garbage.
         behind = "" if self._first else ", or followed by something else"
         return MalformedError(
             f"the {self._codec.name} stream is corrupt{behind} ({error})", where=self._where

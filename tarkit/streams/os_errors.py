@@ -11,14 +11,32 @@ from tarkit.errors import NoSpaceError, PathNotFoundError, TarkitError, Transpor
 
 @contextlib.contextmanager
 def os_errors(where: object) -> Iterator[None]:
-    """Convert an :class:`OSError` raised in the block; see :func:`from_os_error`.
+    """Convert an :class:`OSError` raised in the block with :func:`from_os_error`.
 
-    *where* is the path or stream that the error message names.
+    *where* is the path or stream for the error message.
     """
     try:
         yield
     except OSError as error:
         raise from_os_error(error, where) from error
+
+
+@contextlib.contextmanager
+def creation_errors(directory: object) -> Iterator[None]:
+    """Convert an :class:`OSError` raised by creating a file in *directory*, which exists.
+
+    The system's own message would be misleading: /proc reports "No such file or directory".
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NOT_CREATED:
+            message = f"cannot create files there ({error.strerror})"
+            raise TransportError(message, where=str(directory)) from error
+        raise from_os_error(error, directory) from error
+
+
+_NOT_CREATED = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP)
 
 
 def from_os_error(error: OSError, where: object) -> TarkitError:
@@ -28,6 +46,7 @@ def from_os_error(error: OSError, where: object) -> TarkitError:
     :class:`TransportError`.
     """
     reason = error.strerror or str(error)
+    # EFBIG: the filesystem cannot store a file of this size.
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return NoSpaceError(f"no space left ({reason})", where=str(where))
     if error.errno in (errno.ENOENT, errno.ENOTDIR):

@@ -1,4 +1,4 @@
-"""Reading ahead on a thread, so that reading overlaps with the work of the caller."""
+"""Read ahead on a thread, so that reading overlaps with the caller's work."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ DEPTH = 4
 class ReadAhead(ChunkReader):
     """Reads *stream* on a thread that stays at most *depth* chunks ahead.
 
-    The read that reaches an error of *stream* raises it. Closing first stops the thread, even if it
-    waits for a registry or a daemon, and then closes *stream*, so no closed stream is read.
+    If reading *stream* fails, the read that gets that far raises the error. Closing first stops the
+    thread, even if it waits for a registry or a daemon, and then *stream*, so nothing reads a
+    closed stream.
     """
 
     def __init__(self, stream: Readable, depth: int = DEPTH) -> None:
@@ -27,10 +28,12 @@ class ReadAhead(ChunkReader):
         self._chunks: Channel[bytes | BaseException] = Channel(depth)
         self._cancellation = Cancellation()
         self._end: bytes | BaseException | None = None
+        # The copied context carries the caller's cancellations to the thread.
         self._thread = start_thread(partial(copy_context().run, self._produce), "read-ahead")
 
     def _produce(self) -> None:
         try:
+            # A second cancellation, so that close() can stop the thread alone.
             with self._cancellation:
                 while True:
                     check()
@@ -42,6 +45,7 @@ class ReadAhead(ChunkReader):
             self._chunks.put_last(error)
 
     def _chunk(self) -> bytes:
+        # After the end or an error, the thread is gone; repeat its last item.
         item = self._chunks.get() if self._end is None else self._end
         if not item or isinstance(item, BaseException):
             self._end = item

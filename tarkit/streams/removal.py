@@ -1,4 +1,4 @@
-"""Removal of directory trees of any depth, with any modes and links."""
+"""Remove directory trees of any depth, with any modes and links."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALL = 0o700  # permissions needed to empty a directory
 
 
 def remove_tree(parent: Directory, name: str, directory: Directory) -> None:
-    """Empty the open *directory*, and remove it from *parent* if it is still called *name* there.
+    """Empty the open *directory*, and remove it from *parent* if it still has this *name* there.
 
     Entries that the system refuses to remove stay; no error is raised.
 
@@ -25,18 +25,20 @@ def remove_tree(parent: Directory, name: str, directory: Directory) -> None:
     if they replace directories concurrently. Other mounted filesystems are left alone.
     """
     if directory.descriptor is None:
+        # Windows: rmtree has its own protection against links.
         shutil.rmtree(directory.path, ignore_errors=True)
         return
     with suppress(OSError):
         _allow(directory.descriptor)
         _empty(directory.descriptor)
+        # Another process may have put something else under this name.
         if parent.holds(name, directory.status()):
             parent.rmdir(name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """A directory on the current path: its name, its inode and its remaining subdirectories."""
+    """A directory on the current path: its name, its identity and its remaining subdirectories."""
 
     name: bytes
     identity: tuple[int, int]
@@ -44,7 +46,7 @@ class _Level:
 
 
 def _empty(top: int) -> None:
-    """Remove everything in *top*, depth first, going down by name and up by ``..``."""
+    """Remove everything in *top*, depth first; descend by name and ascend by ``..``."""
     current = os.dup(top)
     try:
         levels = [_level(b"", current)]
@@ -53,6 +55,7 @@ def _empty(top: int) -> None:
             if level.directories:
                 name = level.directories.pop()
                 child = _enter(name, current, levels[0])
+                # Otherwise skip it; removing its parent then fails, which is suppressed.
                 if child is not None:
                     os.close(current)
                     current = child
@@ -65,7 +68,7 @@ def _empty(top: int) -> None:
                 os.close(current)
                 current = above
                 if _identity(current) != levels[-1].identity:
-                    return  # the directory was moved, so this is a different parent
+                    return  # the directory was moved, so ".." is another directory
                 with suppress(OSError):
                     os.rmdir(level.name, dir_fd=current)
     finally:
@@ -86,7 +89,7 @@ def _level(name: bytes, directory: int) -> _Level:
 
 
 def _enter(name: bytes, parent: int, top: _Level) -> int | None:
-    """Open the directory *name*; return None on errors or if it is on another filesystem than *top*."""
+    """Open the directory *name* unless that fails or it is on another filesystem than *top*."""
     with suppress(OSError), _opened(name, parent) as child:
         if _identity(child)[0] == top.identity[0]:
             return os.dup(child)
@@ -116,10 +119,11 @@ def _allow(descriptor: int) -> None:
 
 
 def _unlock(name: bytes, parent: int) -> None:
-    """Grant this user all permissions on the directory *name*, which it cannot open."""
+    """Grant this user all permissions on the directory *name*, which could not be opened."""
     if not hasattr(os, "O_PATH"):
         os.chmod(name, _ALL, dir_fd=parent, follow_symlinks=False)
         return
+    # O_PATH needs no permission on the directory itself, and /proc leads to the same inode.
     handle = os.open(name, _HANDLE, dir_fd=parent)
     try:
         Path(f"/proc/self/fd/{handle}").chmod(_ALL)

@@ -1,4 +1,4 @@
-"""Sockets with cancellable waits and a limit on time and data per response."""
+"""Sockets whose waits can be cancelled, with limits on the time and data of a response."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 _Addresses = list[tuple[Any, ...]]
 
 _HEAD = 1 << 20  # limit in bytes for a response head, including interim responses
-_PROGRESS = 64 << 10  # least number of sent bytes that counts as progress
+_PROGRESS = 64 << 10  # bytes to send until the limits are reset
 _CONNECTING = {errno.EINPROGRESS} | ({errno.EWOULDBLOCK} if os.name == "nt" else set())
 
 
@@ -39,17 +39,17 @@ class TimeAllowance:
         self.renew()
 
     def renew(self, size: int = 0) -> None:
-        """Reset both limits, allowing a head and *size* bytes."""
+        """Reset both limits, and allow a response head plus *size* bytes."""
         self._waited = 0.0
         self._sent = 0
         self.expect(size)
 
     def expect(self, size: int) -> None:
-        """Allow a head and *size* bytes from now on, in the remaining time."""
+        """Allow a response head plus *size* bytes from now on, in the remaining time."""
         self._room = _HEAD + size
 
     def require(self, waiting: float = 0.0) -> None:
-        """Raise :class:`TimeoutError` if *waiting* more seconds use up the remaining time."""
+        """Raise :class:`TimeoutError` if *waiting* more seconds would use up the remaining time."""
         if self._waited + waiting >= self._seconds:
             raise TimeoutError("timed out")
 
@@ -59,7 +59,7 @@ class TimeAllowance:
         self.require()
 
     def received(self, size: int) -> None:
-        """Count *size* bytes; raises :class:`TransportError` if they exceed the limit."""
+        """Count *size* received bytes; raise :class:`TransportError` if they exceed the limit."""
         self._room -= size
         if self._room < 0:
             raise TransportError("endless response", where=self._where)
@@ -71,11 +71,11 @@ class TimeAllowance:
             self.renew()
 
 
-class Patient(socket.socket):
-    """A socket that waits in slices, so that a cancellation or an allowance ends any wait.
+class CancellableSocket(socket.socket):
+    """A socket that waits in slices, so that a cancellation or an allowance can end any wait.
 
-    The timeout applies to each call as usual. Slices also ensure that a signal just before a system
-    call is noticed.
+    The timeout applies to each call as usual. Because of the slices, a signal that arrives just
+    before a system call is noticed too.
     """
 
     allowance: TimeAllowance | None = None
@@ -83,6 +83,7 @@ class Patient(socket.socket):
 
     def settimeout(self, value: float | None, /) -> None:
         """Set the timeout of each call."""
+        # The system's timeout is one slice; _retry() counts the rest.
         self._timeout = value
         super().settimeout(SLICE if value is None else min(value, SLICE))
 
@@ -92,21 +93,21 @@ class Patient(socket.socket):
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0, /) -> int:
         """Receive into *buffer*, as sockets do."""
-        size = self._patiently(lambda: super(Patient, self).recv_into(buffer, nbytes, flags))
+        size = self._retry(lambda: super(CancellableSocket, self).recv_into(buffer, nbytes, flags))
         if self.allowance:
             self.allowance.received(size)
         return size
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive up to *bufsize* bytes, as sockets do."""
-        data = self._patiently(lambda: super(Patient, self).recv(bufsize, flags))
+        data = self._retry(lambda: super(CancellableSocket, self).recv(bufsize, flags))
         if self.allowance:
             self.allowance.received(len(data))
         return data
 
     def send(self, data: ReadableBuffer, flags: int = 0, /) -> int:
         """Send some of *data*, as sockets do."""
-        size = self._patiently(lambda: super(Patient, self).send(data, flags))
+        size = self._retry(lambda: super(CancellableSocket, self).send(data, flags))
         if self.allowance:
             self.allowance.sent(size)
         return size
@@ -120,6 +121,7 @@ class Patient(socket.socket):
 
     def connect(self, address: Any, /) -> None:
         """Connect to *address*, as sockets do."""
+        # A blocking connect cannot be waited for in slices, so connect without blocking.
         super().settimeout(0)
         try:
             code = self.connect_ex(address)
@@ -137,12 +139,13 @@ class Patient(socket.socket):
             def attempt() -> int:
                 if not selector.select(SLICE):
                     raise TimeoutError
+                # Writable means that the attempt has ended; SO_ERROR is its result, 0 for success.
                 return self.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
-            return self._patiently(attempt)
+            return self._retry(attempt)
 
-    def _patiently(self, attempt: Callable[[], T]) -> T:
-        """Repeat *attempt*, which waits for a slice, until it succeeds or the time is up."""
+    def _retry(self, attempt: Callable[[], T]) -> T:
+        """Repeat *attempt*, each at most one slice long, until it succeeds or the time is up."""
         began = monotonic()
         while True:
             check()
@@ -151,6 +154,7 @@ class Patient(socket.socket):
             except TimeoutError:
                 self._require_time(monotonic() - began)
                 continue
+            # Only time spent waiting counts, so a slow consumer does not use up the allowance.
             if self.allowance:
                 self.allowance.waited(monotonic() - began)
             return result
@@ -169,18 +173,21 @@ def connected(
     *,
     allowance: TimeAllowance | None = None,
     options: Iterable[tuple[int, int, int | bytes]] = (),
-) -> Patient:
-    """Return a socket connected to *host*; *timeout* covers the lookup and all addresses together.
+) -> CancellableSocket:
+    """Return a socket connected to *host*.
 
-    Raises :class:`socket.gaierror`, :class:`TimeoutError` and other :class:`OSError`.
+    *timeout* covers the lookup and the attempts at all addresses together.
+
+    Raises :class:`socket.gaierror` if the lookup fails, :class:`TimeoutError`, and other
+    :class:`OSError` if no address accepts the connection.
     """
     end = None if timeout is None else monotonic() + timeout
     addresses = _resolve(host, port, end)
     failure: OSError = OSError(f"{host} has no address")
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
-        # an address that does not answer must leave time for the others
+        # An address that does not answer must leave time for the others.
         share = None if end is None else max(0.0, end - monotonic()) / (len(addresses) - number)
-        connection = Patient(family, kind, protocol)
+        connection = CancellableSocket(family, kind, protocol)
         try:
             connection.allowance = allowance
             for option in options:
@@ -200,7 +207,7 @@ def connected(
 
 
 def _resolve(host: str, port: int, end: float | None) -> _Addresses:
-    """Look up *host* on a thread, since a lookup cannot be interrupted."""
+    """Look up *host* on a thread, because a lookup cannot be interrupted."""
     answers: SimpleQueue[_Addresses | OSError] = SimpleQueue()
 
     def look_up() -> None:
@@ -208,12 +215,12 @@ def _resolve(host: str, port: int, end: float | None) -> _Addresses:
             answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except OSError as error:
             answers.put(error)
-        except ValueError:  # an invalid name: a label over 63 characters, a NUL
+        except ValueError:  # an invalid name, with a NUL or a label over 63 characters
             answers.put(socket.gaierror(socket.EAI_NONAME, "not a host name"))
 
     try:
         threading.Thread(target=look_up, name="resolve", daemon=True).start()
-    except RuntimeError:  # no thread is available
+    except RuntimeError:  # the system refuses another thread, so look it up here
         look_up()
     while True:
         check()

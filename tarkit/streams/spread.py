@@ -1,8 +1,8 @@
 """Place new files away from recently deleted ones on ext filesystems.
 
-ext4 creates a file in the block group of its directory. For each file, it searches the group from
-the start for an inode that was not freed recently. After an image had been unpacked and removed,
-creating 16,000 files took 3 s instead of 0.4 s.
+ext4 creates a file in the block group of its directory. For each new file, it searches that group
+from the start for an inode that was not freed recently. After an image had been unpacked and
+removed, creating 16,000 files took 3 s instead of 0.4 s.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def spread_out(directory: Directory) -> None:
         return
     import fcntl
 
+    # Only an optimisation: filesystems without this flag refuse it.
     with contextlib.suppress(OSError):
         (flags,) = _FLAGS.unpack(fcntl.ioctl(directory, _GET_FLAGS, bytes(_FLAGS.size)))
         fcntl.ioctl(directory, _SET_FLAGS, _FLAGS.pack(flags | _TOP_DIRECTORY))

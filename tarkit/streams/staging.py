@@ -1,4 +1,4 @@
-"""Directories for unfinished output, always removed in the end."""
+"""Directories for unfinished output, which are always removed in the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from tarkit.errors import RefusedError
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory, try_lock
-from tarkit.streams.os_errors import os_errors
+from tarkit.streams.os_errors import creation_errors, os_errors
 from tarkit.streams.removal import remove_tree
 
 _OURS = ".tarkit-"
@@ -19,8 +19,8 @@ _PREFIX = f"{_OURS}staging-"
 _INSIDE = ".wh..tarkit"
 """The single entry of a staging directory, which contains everything else.
 
-It distinguishes staging directories from others of the same name: since the prefix marks whiteouts,
-no image has such an entry in its root.
+It distinguishes staging directories from others with such a name: the prefix marks whiteouts, so no
+image has such an entry in its root.
 """
 
 
@@ -31,20 +31,49 @@ def staging_directory(parent: Directory) -> Iterator[Directory]:
     Other users cannot enter it, so its entries can be trusted even if those of *parent* cannot.
     Create the output there, then move it to its name with :meth:`Directory.publish`.
 
-    A killed process leaves its directory behind, and the next one to use *parent* removes it. A lock
-    for the lifetime of the process marks directories in use.
+    If a process is killed, its directory stays until another process uses *parent* and removes it.
+    A lock, held for the lifetime of the process, marks directories in use.
     """
     name = _PREFIX + os.urandom(8).hex()
+    # The lock on *outer* must outlast its removal, so its descriptor is closed last.
     with contextlib.ExitStack() as locks, contextlib.ExitStack() as stack:
-        with os_errors(parent.path), locked_directory(parent):
+        # The lock on *parent* protects a new directory until it has its own lock.
+        with creation_errors(parent.path), locked_directory(parent):
             _sweep(parent)
             outer = locks.enter_context(parent.make(name, 0o700))
             stack.callback(_remove, parent, name, outer)
             try_lock(outer)
+        # ACLs before anything is created inside, since they are inherited.
         with os_errors(parent.path):
             _remove_acls(outer)
             inner = stack.enter_context(outer.make(_INSIDE, 0o700))
         yield inner
+
+
+@contextlib.contextmanager
+def parent_of(path: Path) -> Iterator[Directory]:
+    """Open the parent of *path*, an absolute path, for the block; create it if it is missing.
+
+    Directories created by this call that are still empty afterwards are removed again.
+    """
+    with contextlib.ExitStack() as stack:
+        missing = []
+        above = path.parent
+        while not os.path.lexists(above):
+            missing.append(above)
+            above = above.parent
+        for directory in reversed(missing):
+            with creation_errors(directory.parent):
+                directory.mkdir(exist_ok=True)
+            stack.callback(_remove_empty, directory)
+        with os_errors(path.parent):
+            parent = Directory.open(path.parent)
+        yield stack.enter_context(parent)
+
+
+def _remove_empty(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 def is_staging(path: Path) -> bool:
@@ -60,7 +89,7 @@ def is_vacant(directory: Directory) -> bool:
 def _remove(parent: Directory, name: str, outer: Directory) -> None:
     try:
         remove_tree(parent, name, outer)
-    except (KeyboardInterrupt, SystemExit):  # a signal interrupted the removal: complete it
+    except (KeyboardInterrupt, SystemExit):  # a signal interrupted the removal, so complete it
         remove_tree(parent, name, outer)
         raise
 
@@ -69,7 +98,7 @@ def _remove_acls(directory: Directory) -> None:
     """Remove inherited access control lists, which could let other users write to *directory*."""
     if hasattr(os, "removexattr") and directory.descriptor is not None:
         for kind in ("access", "default"):
-            with contextlib.suppress(OSError):  # there is none
+            with contextlib.suppress(OSError):  # there may be none
                 os.removexattr(directory.descriptor, f"system.posix_acl_{kind}")
 
 
@@ -81,12 +110,13 @@ def _sweep(parent: Directory) -> None:
                 contextlib.suppress(OSError, RefusedError),
                 parent.open_directory(name) as left,
             ):
+                # If the lock is taken, its process is still running.
                 if _is_left(left, parent) and try_lock(left):
                     remove_tree(parent, name, left)
 
 
 def _is_left(left: Directory, parent: Directory) -> bool:
-    """Return whether :func:`staging_directory` made *left*, since any user can choose its name."""
+    """Return whether :func:`staging_directory` made *left*, since its name alone proves nothing."""
     status = left.status()
     return (
         hasattr(os, "geteuid")

@@ -9,7 +9,10 @@ from tarkit.errors import TransportError
 
 
 def start_thread(work: Callable[[], None], name: str, *, daemon: bool = True) -> Thread:
-    """Start a thread that calls *work*; raise :class:`TransportError` if the system refuses."""
+    """Start a thread that calls *work*.
+
+    Raises :class:`TransportError` if the system refuses to start it.
+    """
     thread = Thread(target=work, name=name, daemon=daemon)
     try:
         thread.start()

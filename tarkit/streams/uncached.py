@@ -1,8 +1,8 @@
 """Reads and writes at any offset; large writes bypass the page cache if possible.
 
 Data that is used once only evicts useful pages, and allocating pages costs more than copying: on a
-virtual machine, 390 MB were on the disk after 0.25 s, and after 1.25 s through the cache. Linux
-supports it since 6.14 on most filesystems.
+virtual machine, writing 390 MB to the disk took 0.25 s, but 1.25 s through the cache. Linux has
+supported such writes since 6.14 on most filesystems (``RWF_DONTCACHE``).
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 LEAST = 64 << 10
 """Least size in bytes to bypass the cache: small writes often share a page with the next one."""
 
-_ENOUGH = 4 << 20  # bytes to gather; files written in pieces of 1 MiB were a fifth slower to read
-_WORTH_KEEPING = CHUNK_SIZE // 4  # so views keep at most four times their size in memory
-_MOST_PIECES = 512  # every system accepts as many in one call
+_ENOUGH = 4 << 20  # bytes to gather; files written in pieces of 1 MiB took a fifth longer to read
+_WORTH_KEEPING = CHUNK_SIZE // 4  # so a view keeps at most four times its size in memory
+_MOST_PIECES = 512  # in one call, which every system accepts
 _DONTCACHE = 0x80  # RWF_DONTCACHE of linux/fs.h, missing in the os module
 _HAS_FLAGS = hasattr(os, "RWF_DSYNC")
 _seeking = threading.Lock()
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
-    """Return up to *size* bytes from *offset*, empty only after the end; any thread may call it."""
+    """Return up to *size* bytes from *offset*, empty only at the end; thread-safe."""
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, offset)
-    with _seeking:  # Windows has no reads that leave the position of the file alone
+    with _seeking:  # Windows has no reads that leave the file's position unchanged
         os.lseek(descriptor, offset, os.SEEK_SET)
         return os.read(descriptor, size)
 
 
 def write_at(descriptor: int, pieces: Sequence[Buffer], offset: int) -> None:
-    """Write all of *pieces* contiguously at *offset*; any thread may call it."""
+    """Write all of *pieces* contiguously at *offset*; thread-safe."""
     total = sum(map(len, pieces))
     done = _write_some(descriptor, pieces, total, offset) if total else 0
-    while done < total:  # the disk is nearly full
+    while done < total:  # writes are short if the disk is nearly full
         rest = memoryview(b"".join(pieces))[done:]
         done += _write_some(descriptor, [rest], total - done, offset + done)
 
@@ -52,7 +52,7 @@ def _write_some(descriptor: int, pieces: Sequence[Buffer], size: int, offset: in
         try:
             return os.pwritev(descriptor, pieces, offset, _DONTCACHE)
         except OSError as error:
-            if error.errno != errno.EOPNOTSUPP:  # an older kernel, or another filesystem
+            if error.errno != errno.EOPNOTSUPP:  # an older kernel or another filesystem
                 raise
     if hasattr(os, "pwritev"):
         return os.pwritev(descriptor, pieces, offset)
@@ -73,10 +73,10 @@ def _is_kept(data: Buffer) -> bool:
 
 
 class Gathered:
-    """Writes the file *descriptor* at any offset, combining adjacent writes; for one thread.
+    """Writes the file *descriptor* at any offset, combining adjacent writes; not thread-safe.
 
-    The caller owns *descriptor*, and calls :meth:`flush` at the end. *errors* wraps every write to
-    it. Mutable buffers are copied, so the caller may reuse them immediately.
+    The caller owns *descriptor*, and must call :meth:`flush` at the end. *errors* wraps every
+    write. Mutable buffers are copied, so the caller may reuse them immediately.
     """
 
     def __init__(

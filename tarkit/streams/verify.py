@@ -16,8 +16,8 @@ from tarkit.streams.threads import start_thread
 _DEPTH = 8  # chunks waiting to be hashed
 
 
-class _HashAside:
-    """A hash computed on a thread, so that the reader need not wait."""
+class _ThreadedHash:
+    """A hash that is computed on a thread, so that the reader need not wait."""
 
     def __init__(self, algorithm: str) -> None:
         self._hasher = hashlib.new(algorithm)
@@ -33,7 +33,7 @@ class _HashAside:
         self._chunks.put(chunk)
 
     def hexdigest(self) -> str:
-        """End the input; return the digest of all of it."""
+        """End the input and return the digest of all of it."""
         self.close()
         return self._hasher.hexdigest()
 
@@ -47,11 +47,17 @@ class _HashAside:
 class VerifyingReader(ChunkReader):
     """Hashes and counts a stream as it is read, and checks it at the end.
 
-    Reads of a short, long or altered stream raise :class:`SizeMismatchError` or
-    :class:`DigestMismatchError`. Without *digest* or *size* the reader only computes them.
-    :attr:`algorithm` is that of *digest*, or sha256; :attr:`expected` and :attr:`expected_size` are
-    the given values. :attr:`digest` is available only after the checks have passed, so no content
-    gets the name of a wrong digest. With *aside* a thread hashes, which suits long streams.
+    If the stream is short, long or altered, a read raises :class:`SizeMismatchError` or
+    :class:`DigestMismatchError`. Without *digest* or *size*, the reader only computes them.
+    :attr:`algorithm` is the algorithm of *digest*, or sha256; :attr:`expected` and
+    :attr:`expected_size` are the given values. :attr:`digest` is available only after the checks
+    have passed, so content is never stored under a wrong digest. If *threaded* is true, a thread
+    hashes, which suits long streams.
+
+    >>> import io
+    >>> with tarkit.VerifyingReader(io.BytesIO(b"hi"), size=2) as reader:
+    ...     reader.read(), reader.digest.matches(b"hi")
+    (b'hi', True)
     """
 
     def __init__(
@@ -61,11 +67,11 @@ class VerifyingReader(ChunkReader):
         digest: Digest | None = None,
         size: int | None = None,
         where: str | None = None,
-        aside: bool = False,
+        threaded: bool = False,
     ) -> None:
         super().__init__(stream)
         self.algorithm = digest.algorithm if digest else "sha256"
-        self._hasher = _HashAside(self.algorithm) if aside else hashlib.new(self.algorithm)
+        self._hasher = _ThreadedHash(self.algorithm) if threaded else hashlib.new(self.algorithm)
         self.expected = digest
         self.expected_size = size
         self._where = where or (str(digest) if digest else None)
@@ -89,6 +95,7 @@ class VerifyingReader(ChunkReader):
         check()
         chunk = self._stream.read(CHUNK_SIZE)
         self.size += len(chunk)
+        # Stop at the first byte too many; a hostile stream might never end.
         if self.expected_size is not None and (
             self.size > self.expected_size or (not chunk and self.size < self.expected_size)
         ):
@@ -101,7 +108,7 @@ class VerifyingReader(ChunkReader):
 
     def close(self) -> None:
         """Close this stream and its input."""
-        if isinstance(self._hasher, _HashAside):
+        if isinstance(self._hasher, _ThreadedHash):
             self._hasher.close()
         super().close()
 
@@ -112,7 +119,9 @@ class VerifyingReader(ChunkReader):
         self._digest = actual
 
 
-def verified(stream: BinaryIO, digest: Digest, size: int | None) -> bytes:
-    """Return the verified content of *stream*, a small one, and close it."""
-    with VerifyingReader(stream, digest=digest, size=size) as reader:
+def verified(
+    stream: BinaryIO, digest: Digest, size: int | None, *, where: str | None = None
+) -> bytes:
+    """Return the verified content of the small *stream*, and close it."""
+    with VerifyingReader(stream, digest=digest, size=size, where=where) as reader:
         return reader.read()

@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 class Pool(ThreadPoolExecutor):
-    """A thread pool that makes do with fewer threads if the system refuses more.
+    """A thread pool that works with fewer threads if the system refuses to start more.
 
-    Submitting raises :class:`TransportError` if not even one can start.
+    Submitting a task raises :class:`TransportError` if not even one thread can start.
     """
 
     def _adjust_thread_count(self) -> None:
@@ -33,17 +33,19 @@ class Pool(ThreadPoolExecutor):
 class Workers(Pool):
     """A pool of up to *count* threads, called *name*, that wait for :meth:`begin`.
 
-    A signal may interrupt the start of a thread before the pool knows it, and the pool would not wait
-    for that thread. So no thread works until all have started, and none if that fails.
+    A signal may interrupt the start of a thread before the pool has registered it, and the pool
+    would not wait for that thread. So no thread works before all have started, and
+    none if that fails.
     """
 
     def __init__(self, count: int, name: str) -> None:
         self._began = Event()
         self._cancellation = Cancellation()
+        # The initializer runs first on each thread, so threads wait here for begin().
         super().__init__(count, name, initializer=self._began.wait)
 
     def submit(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Submit *task* as the executor does; it inherits the caller's cancellations."""
+        """Submit *task* as the executor does; it runs under the caller's cancellations."""
         context = copy_context()
 
         def run() -> T:
@@ -60,7 +62,7 @@ class Workers(Pool):
         timeout: float | None = None,
         chunksize: int = 1,
     ) -> Iterator[T]:
-        """Submit *task* for each item and return the results in order, each by :func:`result_of`."""
+        """Submit *task* for each item and return the results in order; see :func:`result_of`."""
         futures = [self.submit(task, *items) for items in zip(*iterables, strict=False)]
         return map(result_of, futures)
 
@@ -75,8 +77,10 @@ class Workers(Pool):
         """
         if cancel_futures:
             self._cancellation.cancel()
+        # Cancel before the threads are released, so that none of them starts a task.
         if not self._began.is_set():
             super().shutdown(wait=False, cancel_futures=True)
+            # Release the threads, which otherwise wait forever.
             self._began.set()
         super().shutdown(wait=wait, cancel_futures=cancel_futures)
 
@@ -91,7 +95,7 @@ class Workers(Pool):
 
 
 def result_of(future: Future[T]) -> T:
-    """Return the result of *future*, waiting in slices: a signal just before a wait does not end it."""
+    """Return the result of *future*, waiting in slices, since a signal cannot interrupt a wait."""
     while not future.done():
         check()
         wait((future,), SLICE)

@@ -1,4 +1,4 @@
-"""File data without blocks of zeros, which become holes in a filesystem.
+"""Split file data into nonzero blocks; the blocks of zeros become holes in a filesystem.
 
 The result depends only on the content, not on its division into chunks or on the holes of a sparse
 archive member.
@@ -16,7 +16,7 @@ from tarkit.streams.uncached import Buffer
 
 BLOCK = 4096
 MOST_HOLES = 1 << 16
-"""Approximate limit on the holes of a file, since each one takes memory."""
+"""Approximate limit on the number of holes in a file, since each hole takes memory."""
 
 _ZEROS = bytes(CHUNK_SIZE)
 _ZERO_BLOCK = bytes(BLOCK)
@@ -30,8 +30,8 @@ def data_blocks(
 ) -> Iterable[tuple[int, Buffer]]:
     """Return the nonzero blocks of a file of *size* bytes, with their offsets.
 
-    *chunks* are the content of the file, or only that of its *segments* if it is sparse. Each result
-    begins and ends on a block boundary, or ends with the file. In files over 512 MiB the results
+    *chunks* are the content of the file, or only that of its *segments* if it is sparse. Results
+    begin and end on a block boundary, or end with the file. In files over 512 MiB the results
     include short stretches of zeros, so that there are at most :data:`MOST_HOLES` holes.
 
     Raises :class:`TruncatedError` or :class:`SizeMismatchError` if *chunks* have too little or too
@@ -49,18 +49,19 @@ def data_blocks(
 
 
 def _has_no_zeros(data: Buffer) -> bool:
-    """Return True if *data* has no block of zeros, by the first byte of each; may miss some."""
+    """Return whether *data* certainly has no block of zeros, judging by the first byte of each."""
     return 0 not in bytes(memoryview(data)[::BLOCK])
 
 
 def _found_in(pieces: Iterable[Buffer | int], size: int) -> Iterable[tuple[int, Buffer]]:
     found = _blocks(pieces, size)
+    # If there are fewer holes than MOST_HOLES even in the worst case, keep all of them.
     least = size // BLOCK // MOST_HOLES * BLOCK
     return _without_short_holes(found, least) if least > BLOCK else found
 
 
 def check_segments(segments: Segments, size: int) -> None:
-    """Raise :class:`MalformedError` unless *segments* are ordered, disjoint and within *size* bytes."""
+    """Raise :class:`MalformedError` unless *segments* are ordered, disjoint and within *size*."""
     position = 0
     for offset, length in segments:
         if offset < position or length < 0 or offset + length > size:
@@ -95,7 +96,7 @@ def _with_holes(chunks: Iterable[Buffer], size: int, segments: Segments) -> Iter
             left -= len(part)
         position = offset + length
     yield from _hole(position, size)
-    yield from (each for each in data if each)  # raises for excess data
+    yield from (each for each in data if each)  # raises an error if there is more data
 
 
 def _hole(start: int, end: int) -> Iterator[Buffer | int]:
@@ -110,7 +111,7 @@ def _hole(start: int, end: int) -> Iterator[Buffer | int]:
 def _blocks(pieces: Iterable[Buffer | int], size: int) -> Iterator[tuple[int, Buffer]]:
     """Yield the nonzero blocks of a file made of *pieces*: content, and sizes of holes."""
     position = 0
-    begun = b""  # the incomplete block at that position
+    begun = b""  # the incomplete block at *position*
     for piece in pieces:
         if isinstance(piece, int):
             position += piece
@@ -124,6 +125,7 @@ def _blocks(pieces: Iterable[Buffer | int], size: int) -> Iterator[tuple[int, Bu
                 continue
             yield from _data_in(memoryview(begun), position)
             position, begun = position + BLOCK, b""
+        # Keep an incomplete block for the next piece, unless the file ends with it.
         if position + len(view) < size and (rest := len(view) % BLOCK):
             view, begun = view[:-rest], bytes(view[-rest:])
         if not _has_no_zeros(view):
@@ -137,13 +139,14 @@ def _blocks(pieces: Iterable[Buffer | int], size: int) -> Iterator[tuple[int, Bu
 def _data_in(view: memoryview, position: int) -> Iterator[tuple[int, Buffer]]:
     """Yield the nonzero stretches of *view*, whole blocks at *position* of a file."""
     firsts = bytes(view[::BLOCK])
+    # A view that starts its blocks with zeros is usually zero throughout.
     if not any(firsts) and bytes(view) == _ZEROS[: len(view)]:
         return
     start = 0
     at = firsts.find(0)
     while at >= 0:
         begin, end = at * BLOCK, min((at + 1) * BLOCK, len(view))
-        # the last byte rules out nearly all; bytes compare faster than views
+        # The last byte rules out nearly all other blocks, and bytes compare faster than views.
         if not view[end - 1] and bytes(view[begin:end]) == _ZERO_BLOCK[: end - begin]:
             if start < begin:
                 yield position + start, view[start:begin]
@@ -157,7 +160,7 @@ def _without_short_holes(
     pieces: Iterable[tuple[int, Buffer]], least: int
 ) -> Iterator[tuple[int, Buffer]]:
     """Yield *pieces*, filling holes of fewer than *least* bytes with zeros."""
-    position = -least
+    position = -least  # a hole at the start of the file is never filled
     for offset, data in pieces:
         if offset - position < least:
             for start in range(position, offset, CHUNK_SIZE):

@@ -1,6 +1,6 @@
 """Detect truncated and unsupported zstd frames (RFC 8878, section 3.1).
 
-The codec does not report truncated frames and reports unsupported ones as corrupt.
+The codec does not report truncated frames, and reports unsupported frames as corrupt.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ A decoder needs that much memory.
 """
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
-# Frame header (section 3.1.1.1): magic 4, descriptor 1, window 0-1, dictionary ID 0-4, content size
-# 0-8. Bits of the descriptor: 0-1 size of the dictionary ID, 2 checksum, 5 single segment, 6-7
-# size of the content size.
+# Frame header (section 3.1.1.1): magic 4 bytes, descriptor 1, window 0-1, dictionary ID 0-4, size
+# of the content 0-8. Bits of the descriptor: 0-1 size of the dictionary ID, 2 checksum, 5 single
+# segment, 6-7 size of the content size.
 _DICTIONARY_ID_SIZES = (0, 1, 2, 4)
 _CONTENT_SIZE_SIZES = (0, 2, 4, 8)
 _SKIPPABLE_SIZE = 8  # header of a skippable frame (section 3.1.2): magic 4, size 4
@@ -26,9 +26,11 @@ _RLE_BLOCK = 1  # block type that repeats a single byte
 _START = 5  # bytes needed to compute the size of a frame header
 _BLOCK = 3  # bytes of a block header (section 3.1.1.2): last 1 bit, type 2 bits, size 21 bits
 
+_SKIPPABLE_STARTS = frozenset(bytes([first]) for first in range(0x50, 0x60))
+
 
 class FrameTracker:
-    """Passes *stream* through unchanged and tracks its frames.
+    """Passes *stream* through unchanged and follows its frames.
 
     :attr:`complete` is true if the bytes read so far end at the end of a frame. :meth:`read` raises
     :class:`UnsupportedError` if a frame has a window over :data:`WINDOW_LIMIT` or a dictionary.
@@ -45,8 +47,14 @@ class FrameTracker:
 
     @property
     def complete(self) -> bool:
-        """Whether the last frame has been read to its end."""
+        """Whether the last frame has been read completely."""
         return self._state == "frame" and not self._head and not self._skip
+
+    @property
+    def followed(self) -> bool:
+        """Whether a few bytes that begin no frame follow the last complete one."""
+        begins = _MAGIC.startswith(self._head[:4]) or self._head[:1] in _SKIPPABLE_STARTS
+        return self._state == "frame" and not self._skip and bool(self._head) and not begins
 
     def read(self, size: int = -1, /) -> bytes:
         """Return up to *size* bytes of the stream."""
@@ -64,6 +72,7 @@ class FrameTracker:
                 continue
             part = data[position : position + self._size - len(self._head)]
             self._head += part
+            # The header's size is not known before its descriptor has been read.
             position += len(part)
             if len(self._head) == self._size:
                 self._size = self._header_size()  # may grow once the descriptor is known
@@ -88,6 +97,7 @@ class FrameTracker:
             header = int.from_bytes(self._head, "little")
             last, kind, size = header & 1, header >> 1 & 3, header >> 3
             self._skip = 1 if kind == _RLE_BLOCK else size
+            # Blocks follow one another without a count; a checksum may follow the last one.
             if last:
                 self._skip += self._checksum
                 self._state = "frame"

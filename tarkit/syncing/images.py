@@ -15,14 +15,14 @@ from tarkit.syncing.options import SyncOptions, SyncResult
 from tarkit.syncing.planning import Planned, plan_images
 from tarkit.syncing.readers import Readers
 from tarkit.syncing.targets import Target
-from tarkit.transports.location import Location
+from tarkit.transports.location import AnyLocation, to_location
 from tarkit.transports.registry.images_writer import RegistryImagesWriter
 from tarkit.values import replace
 
 
 def copy_images(
-    sources: Iterable[Location | str],
-    destination: Location | str,
+    sources: Iterable[AnyLocation],
+    destination: AnyLocation,
     options: SyncOptions | None = None,
 ) -> SyncResult:
     """Copy the images at *sources* to *destination*: an archive, a layout or a registry.
@@ -31,12 +31,24 @@ def copy_images(
     describes how they map to a registry. Either all images are published or none, unless
     ``options.keep_going`` is set; in a registry, manifests are sent only after all blobs.
 
-    Parameters: *sources* are locations, such as ``docker-archive:a.tar:app:1``; with
-    ``options.all_images``, a location without a name stands for all of its images. *destination* is
-    a location without an image name.
-    Returns the result for each image. Raises the errors of :func:`~tarkit.copying.engine.copy_image`,
-    with the location of the image, :class:`UsageError` if the names do not fit the destination, and
-    :class:`RefusedError` if two images would have the same name there.
+    Parameters:
+
+    - *sources*: locations, such as ``docker-archive:a.tar:app:1``; with ``options.all_images``, a
+      location without a name stands for all of its images.
+    - *destination*: a location without an image name.
+    - *options*: how to copy, name and select images; see
+      :class:`~tarkit.syncing.options.SyncOptions`.
+
+    Returns the :class:`~tarkit.syncing.options.SyncResult`, with the result for each image.
+
+    Raises the errors of :func:`~tarkit.copying.engine.copy_image`, with the location of the image,
+    :class:`~tarkit.errors.UsageError` if there are no *sources* or the names do not fit the
+    destination, and :class:`~tarkit.errors.RefusedError` if two images would have the same name
+    there.
+
+    >>> result = tarkit.copy_images(["fixtures/hello.tar", "oci:alpha/umoci-oci:one"], "oci:mirror")
+    >>> [image.names for image in result.images]
+    [('hello:latest',), ('one',)]
     """
     options = options or SyncOptions()
     target = Target.parse(destination, options)
@@ -50,8 +62,8 @@ def copy_images(
         return replace(result, failed=(*failed, *result.failed))
 
 
-def _item(source: Location | str, options: SyncOptions) -> Item:
-    location = Location.parse(source) if isinstance(source, str) else source
+def _item(source: AnyLocation, options: SyncOptions) -> Item:
+    location = to_location(source)
     return Item(location, registry=options.source_registry if is_registry(location) else None)
 
 

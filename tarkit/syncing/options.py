@@ -26,6 +26,10 @@ class Shard:
 
     The name of an image alone determines its part, so jobs that see different lists never leave out
     an image, and an image stays in its part if others are added.
+
+    >>> shards = [tarkit.Shard.parse(text) for text in ("1/3", "2/3", "3/3")]
+    >>> sum(shard.holds("docker://registry.example/app:1") for shard in shards)
+    1
     """
 
     number: int
@@ -64,6 +68,10 @@ class SyncOptions:
     - ``store``: the directory of a store through which all sources are read: what it holds is
       neither downloaded nor decompressed again.
     - ``source_registry`` and ``destination_registry``: connection options and credentials.
+
+    >>> options = tarkit.SyncOptions(prefix="registry.example/mirror", keep_going=True)
+    >>> tarkit.copy_images(["fixtures/hello.tar"], "oci:mirror", options).images[0].names
+    ('registry.example/mirror/hello:latest',)
     """
 
     copy: CopyOptions = field(default_factory=CopyOptions)
@@ -90,6 +98,10 @@ class SyncResult:
     - ``failed``: the images that failed; empty unless ``keep_going`` was set.
     - ``kept``: the images of an existing archive that were kept.
     - ``notes``: messages about the whole operation.
+
+    >>> result = tarkit.sync("oci:alpha/umoci-oci", "oci:mirror")
+    >>> len(result.images), len(result.failed), result.bytes_written
+    (2, 0, 32389)
     """
 
     images: tuple[CopiedImage, ...]

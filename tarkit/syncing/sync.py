@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,7 +22,11 @@ from tarkit.syncing.planning import Planned, plan_images
 from tarkit.syncing.present import Present, is_exact, manifests_to_copy
 from tarkit.syncing.readers import Readers
 from tarkit.syncing.targets import Target
-from tarkit.transports.location import Location
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    to_location,
+)
 from tarkit.values import dataclass, replace
 
 
@@ -32,6 +37,10 @@ class Transfer:
     ``blobs`` and ``bytes`` count what would be read from the source; ``present`` counts the blobs
     that the destination has or gets with an earlier image; it may have layers in another
     compression, which do not count. An ``unchanged`` image has none to move.
+
+    >>> transfers, failed = tarkit.plan_sync("oci:alpha/umoci-oci", "oci:mirror")
+    >>> [(transfer.names, transfer.blobs, transfer.present) for transfer in transfers]
+    [(('one',), 4, 0), (('two',), 1, 3)]
     """
 
     source: str
@@ -43,30 +52,48 @@ class Transfer:
 
 
 def sync(
-    source: Location | str, destination: Location | str, options: SyncOptions | None = None
+    source: AnyLocation, destination: AnyLocation, options: SyncOptions | None = None
 ) -> SyncResult:
     """Copy the images of *source* to *destination*, except those that it already has.
 
     Digests are preserved if both ends store manifests as they are, so that images can be compared.
     Images that only the destination has are kept.
 
-    Parameters: *source* is the path of a list that ends in ``.yaml``, ``.yml`` or ``.json`` (see
-    :mod:`tarkit.syncing.lists`), or the location of an archive, a layout or a repository, of which
-    all images are taken. *destination* is as for :func:`~tarkit.syncing.images.copy_images`.
-    Returns the result for each image; ``result`` is None for images that did not change. Raises the
-    errors of :func:`~tarkit.syncing.images.copy_images`, and :class:`MalformedError` for an invalid
-    list.
+    Parameters:
+
+    - *source*: the path of a list that ends in ``.yaml``, ``.yml`` or ``.json`` (see
+      :mod:`tarkit.syncing.lists`), or the location of an archive, a layout or a repository, of which
+      all images are taken.
+    - *destination*, *options*: as for :func:`~tarkit.syncing.images.copy_images`.
+
+    Returns the result for each image; ``result`` is None for images that did not change.
+
+    Raises the errors of :func:`~tarkit.syncing.images.copy_images`, and
+    :class:`~tarkit.errors.MalformedError` for an invalid list.
+
+    >>> first = tarkit.sync("oci:alpha/umoci-oci", "oci:mirror")
+    >>> again = tarkit.sync("oci:alpha/umoci-oci", "oci:mirror")
+    >>> first.bytes_written, again.bytes_written, [image.result for image in again.images]
+    (32389, 0, [None, None])
     """
     with _Sync(source, destination, options or SyncOptions()) as operation:
         return operation.run()
 
 
 def plan_sync(
-    source: Location | str, destination: Location | str, options: SyncOptions | None = None
+    source: AnyLocation, destination: AnyLocation, options: SyncOptions | None = None
 ) -> tuple[list[Transfer], list[FailedImage]]:
-    """Return what :func:`sync` would do with the same arguments, and the images that would fail.
+    """Return what :func:`sync` would do with the same arguments, without writing anything.
 
-    Manifests are read, but no layers, and nothing is written.
+    Manifests are read, but no layers.
+
+    Returns the images that would be copied or are unchanged, and those that would fail.
+
+    Raises the errors of :func:`sync` that manifests and names can cause.
+
+    >>> transfers, failed = tarkit.plan_sync("oci:alpha/umoci-oci", "oci:mirror")
+    >>> sum(transfer.bytes for transfer in transfers), failed
+    (32389, [])
     """
     with _Sync(source, destination, options or SyncOptions()) as operation:
         return operation.transfers(), operation.failed
@@ -75,9 +102,7 @@ def plan_sync(
 class _Sync:
     """One operation: the images to move, and those that failed so far."""
 
-    def __init__(
-        self, source: Location | str, destination: Location | str, options: SyncOptions
-    ) -> None:
+    def __init__(self, source: AnyLocation, destination: AnyLocation, options: SyncOptions) -> None:
         self._options = replace(options, all_images=True)
         self._source = source
         self._target = Target.parse(destination, self._options)
@@ -147,11 +172,11 @@ class _Sync:
 
     def _wanted(self) -> Iterable[Item | Repository]:
         registry, tags = self._options.source_registry, self._options.tags
-        if isinstance(self._source, str) and is_list(self._source):
+        if not isinstance(self._source, Location) and is_list(os.fspath(self._source)):
             if tags is not None:
                 raise UsageError("--tags needs a repository as the source")
             return list(read_list(Path(self._source), registry))
-        location = Location.parse(self._source) if isinstance(self._source, str) else self._source
+        location = to_location(self._source)
         if not is_registry(location):
             if tags is not None:
                 raise UsageError("--tags needs a repository as the source", where=str(location))

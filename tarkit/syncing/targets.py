@@ -16,7 +16,13 @@ from tarkit.image.reference import Reference
 from tarkit.protocols import Writer
 from tarkit.syncing.naming import Naming
 from tarkit.syncing.options import SyncOptions
-from tarkit.transports.location import Location, Transport, open_reader, open_writer
+from tarkit.transports.location import (
+    AnyLocation,
+    Location,
+    Transport,
+    open_reader,
+    open_writer,
+)
 from tarkit.values import dataclass, replace
 
 ARCHIVES = (Transport.DOCKER_ARCHIVE, Transport.OCI_ARCHIVE)
@@ -37,7 +43,7 @@ class Target:
     options: SyncOptions
 
     @classmethod
-    def parse(cls, destination: Location | str, options: SyncOptions) -> Self:
+    def parse(cls, destination: AnyLocation, options: SyncOptions) -> Self:
         """Parse *destination*. Raises :class:`UsageError` if it cannot hold many images.
 
         ``docker://HOST/PREFIX/``, with a slash at its end, is a prefix for repositories.

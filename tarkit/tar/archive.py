@@ -63,8 +63,9 @@ class Archive(Closeable):
     def open(cls, path: Path) -> Self:
         """Open the archive at *path*, detecting compression by its first bytes; spool a pipe.
 
-        Raises :class:`PathNotFoundError`, :class:`NotAnImageError` for a directory, and as
-        :class:`~tarkit.tar.reader.TarReader`.
+        A FIFO is waited for until a process opens it for writing. Raises
+        :class:`PathNotFoundError`, :class:`NotAnImageError` for a directory or character device,
+        and as :class:`~tarkit.tar.reader.TarReader`.
         """
         where = str(path)
         if path.is_dir():
@@ -72,9 +73,13 @@ class Archive(Closeable):
         with contextlib.ExitStack() as stack:
             with os_errors(where):
                 file = stack.enter_context(path.open("rb", buffering=0))
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return cls.from_stream(file, where=where)
-            archive = cls._from_file(file, where)
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_ISCHR(mode):  # such as /dev/zero, which has no end
+                raise NotAnImageError("is a character device, not an archive", where=where)
+            with os_errors(where):
+                if not stat.S_ISREG(mode):
+                    return cls.from_stream(file, where=where)
+                archive = cls._from_file(file, where)
             stack.pop_all()
         return archive
 

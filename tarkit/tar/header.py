@@ -64,11 +64,16 @@ def decode(block: bytes, name: bytes | None = None) -> Fields:
 
     Raises :class:`MalformedError` if the checksum is wrong or a number is malformed or out of range.
     """
-    _check_sum(block)
+    # Of printable ASCII, a whole block sums up to less than the modulus of Adler-32; see byte_sum.
+    # Checked in place, because half the time of a header goes into calls.
+    total = (adler32(block) & 0xFFFF) - 1 if block.isascii() else -1
+    if total != _expected_sum(block[CHECKSUM]):
+        _check_sum(block)
     traits, has_data, prefix = _shared(block[_MODE_TO_GID] + block[_FROM_TYPE_FLAG])
     stored = _size(block[SIZE]) if has_data else 0
     if name is None:
-        name = block[NAME].partition(b"\0")[0]
+        end = block.find(b"\0", 0, NAME.stop)
+        name = block[: end if end >= 0 else NAME.stop]
         if prefix:
             name = prefix + b"/" + name
     is_directory = name[-1:] == b"/" and block[TYPE_FLAG] in _REGULAR

@@ -57,6 +57,8 @@ class Listing:
         if not self._fits(member):
             self.rare[position] = member
         traits = Traits.of(member)
+        if traits == self._traits:  # equal, but not the same object: hashing takes longer
+            traits = self._traits
         name = b"" if b"\0" in member.name else member.name
         time = max(min(member.mtime_ns, _LARGEST), -_LARGEST)
         self.append_plain(traits, name, member.size, time, member.data_offset)

@@ -25,6 +25,9 @@ class MemberType(enum.Enum):
     FIFO = b"6"
     OTHER = b"?"  # any other type flag: the data is kept, but its meaning is unknown
 
+    # Enum hashes the name, in Python; traits contain a type, and are looked up by the million.
+    __hash__ = object.__hash__
+
     @property
     def has_data(self) -> bool:
         """Whether data may follow the header."""

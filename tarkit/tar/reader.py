@@ -61,9 +61,27 @@ class TarReader:
     def listing(self) -> Listing:
         """Return the remaining members, without reading their data."""
         listing = Listing()
+        for _ in self._append_to(listing):
+            pass
+        listing.seal()
+        return listing
+
+    def fill(self, listing: Listing) -> Iterator[Member]:
+        """Append the remaining members to *listing*; yield those with data, as when iterated.
+
+        The others never become objects, which takes twice the time.
+        """
+        for position in self._append_to(listing):
+            if listing.stored(position):
+                self._member = listing[position]
+                yield self._member
+        listing.seal()
+
+    def _append_to(self, listing: Listing) -> Iterator[int]:
+        """Append the remaining members to *listing*; yield the position of each in it."""
         advance, append_next = self._tape.advance, self._scanner.append_next
-        end: int | None = self._data_end
-        while end is not None and not self._ended:
+        while not self._ended:
+            end = self._data_end
             start = end + -end % BLOCK_SIZE
             try:
                 self.padded = advance(start, end)
@@ -71,12 +89,14 @@ class TarReader:
                 self._member = listing[len(listing) - 1] if len(listing) else self._member
                 self._place(error)
                 raise
-            end = append_next(listing, start) if self.padded else None
-            if end is not None and self._allowance is not None:
+            next_end = append_next(listing, start) if self.padded else None
+            if next_end is None:
+                self._member, self._ended = None, True
+                return
+            self._member, self._data_end = None, next_end
+            if self._allowance is not None:
                 self._admit(None if listing.ends_plain else listing[len(listing) - 1])
-        self._ended = True
-        listing.seal()
-        return listing
+            yield len(listing) - 1
 
     def go_to(self, member: Member) -> None:
         """Make *member*, known from another pass, the current one without reading its headers.

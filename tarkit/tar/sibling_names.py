@@ -78,6 +78,9 @@ class SiblingNames:
         self._firsts.append(first)
 
     def __getitem__(self, position: int) -> bytes:
+        opened = position - self._count + len(self._open)
+        if opened >= 0:  # in the last run, which goes on
+            return self._parent + self._open[opened]
         first, parent, bases = self._split
         if not first <= position < first + len(bases):
             self.seal()

@@ -1,1 +1,1 @@
-"""Readers and writers for each kind of image location, one package per transport."""
+"""Readers and writers for every kind of image location, one package per transport."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -61,8 +62,8 @@ def is_layout(path: Path) -> bool:
 def open_archive(path: Path) -> Archive:
     """Open the archive at *path*.
 
-    Raises :class:`NotAnImageError` for a file of another known type, and otherwise the error that
-    reading the archive raised.
+    Raises :class:`NotAnImageError` if the file has another known type, and otherwise the error of
+    reading the archive.
     """
     try:
         archive = Archive.open(path)
@@ -89,10 +90,10 @@ _NONE = Kinds(docker=False, layout=False)
 
 
 def kinds_of(archive: Archive, requested: Kinds = _NONE) -> Kinds:
-    """Return the formats of *archive*, judged by its members, together with the *requested* ones.
+    """Return the formats of *archive*, based on its members, and the *requested* formats.
 
     Raises :class:`NotAnImageError` if there are none, or :class:`TruncatedError` if the end of the
-    archive, which may hold the deciding members, is missing.
+    archive, which may contain the deciding members, is missing.
     """
     docker, layout = (
         any(archive.candidates(name) for name in names) for names in (_DOCKER_FILES, _LAYOUT_FILES)
@@ -121,11 +122,13 @@ def _archive_reader(archive: Archive) -> Reader:
 def identify(path: Path) -> str | None:
     """Return libmagic's description of the file at *path*.
 
-    Return None for a tar, even a broken one (its reader reports a better error), and if libmagic
-    is not installed.
+    Return None for a tar, even a broken one (its reader reports a better error), for anything but a
+    regular file, and if libmagic is not installed.
     """
+    if not path.is_file():  # a pipe cannot be read again
+        return None
     try:
-        # Must precede magic: it makes its bundled shared library visible to that.
+        # pylibmagic comes first: it makes its bundled shared library visible to magic.
         import_module("pylibmagic")
         import magic
     except ImportError:
@@ -133,13 +136,13 @@ def identify(path: Path) -> str | None:
     with path.open("rb") as file:
         compression = detect(file.read(SNIFF_SIZE))
         file.seek(0)
-        # libmagic does not look inside compressed files: check the decompressed start as well.
+        # libmagic does not look inside compressed files, so also check the decompressed start.
         try:
             head = decompress(file, compression).peek(BLOCK_SIZE)
         except VerificationError:
             return None
     try:
-        kinds = [str(magic.from_buffer(head)), str(magic.from_file(str(path)))]
+        kinds = [str(magic.from_buffer(head)), str(magic.from_file(os.path.realpath(path)))]
     except magic.MagicException:
         return None
     return None if any("tar archive" in kind for kind in kinds) else kinds[1].partition(",")[0]

@@ -1,1 +1,1 @@
-"""Verify containers of images: recompute every claim, independently of the code that copies."""
+"""Verify containers of images; recompute every claim, independently of the code that copies."""

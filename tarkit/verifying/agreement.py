@@ -1,4 +1,4 @@
-"""Check that the two halves of a dual archive, Docker's and OCI's, describe the same images."""
+"""Check that both halves of a dual archive, Docker's and OCI's, describe the same images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def check_agreement(
 ) -> None:
     """Compare ``manifest.json`` with ``index.json``.
 
-    Docker's classic store reads the former and containerd the latter. If they differ, the two
-    load different images from the same file.
+    Docker's classic image store reads ``manifest.json``, but containerd reads ``index.json``. If
+    the files differ, they load different images from the same archive.
     """
     if not images or not entries:
         return
+    # If an entry is unreadable, its images are unknown and would all seem to be missing.
     if all(entry.configs for entry in entries):
         _check_configs(images, entries, findings)
     _check_names(_names_of_images(images), _names_of_entries(entries), findings)
@@ -49,14 +50,14 @@ def _check_names(
 ) -> None:
     for name, configs in ours.items():
         if name not in theirs:
-            message = f"{INDEX_FILE} lacks the name {name}"
+            message = f"{INDEX_FILE} does not contain the name {name}"
             findings.add(Rule.NAME_DISAGREEMENT, MANIFEST_FILE, message)
         elif not configs & theirs[name]:
             message = f"{name} names different images in {MANIFEST_FILE} and {INDEX_FILE}"
             findings.add(Rule.NAME_CONFLICT, INDEX_FILE, message)
     for name in theirs:
         if name not in ours:
-            message = f"{MANIFEST_FILE} lacks the name {name}"
+            message = f"{MANIFEST_FILE} does not contain the name {name}"
             findings.add(Rule.NAME_DISAGREEMENT, INDEX_FILE, message)
 
 
@@ -70,7 +71,7 @@ def _names_of_images(images: Sequence[DockerImage]) -> Mapping[str, set[Digest]]
 
 
 def _names_of_entries(entries: Sequence[IndexEntry]) -> Mapping[str, set[Digest]]:
-    """Return the names that containerd gives the images; a bare tag is not comparable."""
+    """Return the names that containerd gives the images; a mere tag cannot be compared."""
     names: dict[str, set[Digest]] = defaultdict(set)
     for entry in entries:
         annotations = entry.descriptor.annotations

@@ -1,4 +1,4 @@
-"""Check the tar archive itself: its end, and duplicate members."""
+"""Check the tar archive itself: its end, and its members for duplicates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tarkit.verifying.layers import PADDING
 
 
 def check_archive(archive: Archive, findings: Findings) -> None:
-    """Add findings about defects that other readers may reject although every member is readable."""
+    """Add findings about defects that other readers may reject; all members are readable."""
     if not archive.padded:
         findings.add(Rule.MISSING_PADDING, archive.where, PADDING)
     elif not archive.trailer:
@@ -26,5 +26,5 @@ def check_archive(archive: Archive, findings: Findings) -> None:
         findings.add(
             Rule.DUPLICATE_MEMBER,
             shown(name),
-            f"occurs {count} times; readers disagree on which one counts",
+            f"occurs {count} times; readers disagree on which member counts",
         )

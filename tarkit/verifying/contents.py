@@ -1,4 +1,4 @@
-"""Look up the stored files of a container by name or digest, for each kind of container."""
+"""Look up the stored files of a container by name or digest, for every kind of container."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from tarkit.errors import PathNotFoundError, TarkitError, UnsafePathError
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.streams.chunks import read_bounded
-from tarkit.streams.files import FOLLOW_LINKS_HINT, open_regular, read_file, require_inside
-from tarkit.streams.os_errors import os_errors
+from tarkit.streams.files import (
+    FOLLOW_LINKS_HINT,
+    find_regular,
+    open_regular,
+    read_file,
+    require_inside,
+)
 from tarkit.tar.archive import Archive
 from tarkit.tar.member import Member
 from tarkit.tar.names import clean, shown
@@ -22,16 +27,16 @@ from tarkit.transports.directory.files import blob_name as loose_blob_name
 from tarkit.transports.directory.files import manifest_name as loose_manifest_name
 from tarkit.values import dataclass
 
-# skopeo's dir: layout: "HEX" for blobs, "ALGORITHM-HEX" unless SHA-256, and this for manifests
+# skopeo's dir: layout: "HEX" for blobs, "ALGORITHM-HEX" unless SHA-256; this suffix for manifests
 _MANIFEST_SUFFIX = ".manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredBlob:
-    """A file or archive member.
+    """A stored file or archive member.
 
-    ``size`` is in bytes, ``place`` is the offset in an archive, and ``digest`` the one that the
-    name states, if any.
+    ``size`` is in bytes, ``place`` is the offset in an archive, and ``digest`` is the digest that
+    the name states, if any.
     """
 
     name: str
@@ -43,25 +48,29 @@ class StoredBlob:
     def read(self) -> bytes:
         """Return the content of a document.
 
-        Raises :class:`~tarkit.errors.LimitExceededError` if it is too large for one.
+        Raises :class:`~tarkit.errors.LimitExceededError` if it exceeds the limit for documents.
         """
         with self.open() as stream:
             return read_bounded(stream, METADATA_LIMIT, where=self.name)
 
 
 class BlobLookup(Protocol):
-    """The files of a container. Methods raise :class:`~tarkit.errors.TarkitError` if one is bad."""
+    """The files of a container. Methods raise :class:`~tarkit.errors.TarkitError` for bad files."""
 
     def read(self, name: str) -> bytes | None:
         """Return the document *name* at the top of the container, or None if it is missing."""
         ...
 
     def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
-        """Return every file that readers may take for the blob; empty if it is missing."""
+        """Return every file that a reader may use as the blob; none if it is missing."""
+        ...
+
+    def place(self, digest: Digest) -> str:
+        """Return the name that the file of the blob has or should have, for findings."""
         ...
 
     def stored(self) -> Iterator[StoredBlob]:
-        """Iterate over all files that hold content, as opposed to the container's own metadata."""
+        """Iterate over all files with content, but not over the container's own metadata."""
         ...
 
 
@@ -72,26 +81,31 @@ class ArchiveContents:
         self.archive = archive
 
     def read(self, name: str) -> bytes | None:
-        """See :class:`BlobLookup`."""
+        """Return the member *name*, or None if it is missing."""
         if not self.archive.candidates(name):
             return None
         return self.archive.read(name, METADATA_LIMIT)
 
     def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
-        """See :class:`BlobLookup`."""
+        """Return every member that a reader may use as the blob."""
         return self.named(blob_name(digest))
 
+    def place(self, digest: Digest) -> str:
+        """See :class:`BlobLookup`."""
+        return blob_name(digest)
+
     def named(self, name: str) -> tuple[StoredBlob, ...]:
-        """Return all members with *name* that have data; a link is resolved to its target."""
+        """Return all members called *name* that have data; a link is resolved to its target."""
         last = self.archive.find(name)
         if last is None:
             return ()
+        # Readers disagree on which duplicate counts, so all are checked.
         others = (m for m in self.archive.candidates(name) if m.type.has_data)
         members = {member.offset: member for member in (*others, last)}
         return tuple(map(self._content, members.values()))
 
     def stored(self) -> Iterator[StoredBlob]:
-        """See :class:`BlobLookup`."""
+        """Iterate over all members that have data."""
         return (self._content(m) for m in self.archive.members if m.type.has_data)
 
     def _content(self, member: Member) -> StoredBlob:
@@ -115,18 +129,22 @@ class LayoutContents:
         self._store = BlobStore(path, follow_links=follow_links, hint=FOLLOW_LINKS_HINT)
 
     def read(self, name: str) -> bytes | None:
-        """See :class:`BlobLookup`."""
+        """Return the document *name*, or None if it is missing."""
         return _read(self._path, name, follow_links=self._follow_links)
 
     def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
-        """See :class:`BlobLookup`."""
+        """Return the blob, or nothing if it is missing."""
         size = self._store.size(digest)
         return () if size is None else (self._content(digest, size),)
 
-    def stored(self) -> Iterator[StoredBlob]:
+    def place(self, digest: Digest) -> str:
         """See :class:`BlobLookup`."""
+        return blob_name(digest)
+
+    def stored(self) -> Iterator[StoredBlob]:
+        """Iterate over all blobs."""
         for digest in self._store.digests():
-            with suppress(TarkitError):  # reported for each document that refers to it
+            with suppress(TarkitError):  # every document that refers to it reports the error
                 yield from self.blob(digest)
 
     def _content(self, digest: Digest, size: int) -> StoredBlob:
@@ -143,26 +161,34 @@ class LooseContents:
         self._follow_links = follow_links
 
     def read(self, name: str) -> bytes | None:
-        """See :class:`BlobLookup`."""
+        """Return the document *name*, or None if it is missing."""
         return _read(self._path, name, follow_links=self._follow_links)
 
     def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
-        """See :class:`BlobLookup`."""
+        """Return the files stored as the blob or as the manifest *digest*."""
         names = (loose_blob_name(digest), loose_manifest_name(digest))
-        return tuple(self._content(name) for name in names if (self._path / name).exists())
+        return tuple(content for name in names if (content := self._find(name)))
+
+    def place(self, digest: Digest) -> str:
+        """See :class:`BlobLookup`."""
+        return loose_blob_name(digest)
 
     def stored(self) -> Iterator[StoredBlob]:
-        """See :class:`BlobLookup`."""
+        """Iterate over all files that are named after a digest."""
         for name in sorted(path.name for path in self._path.iterdir()):
             with suppress(TarkitError):
-                if _loose_digest(name):
-                    yield self._content(name)
+                if _loose_digest(name) and (content := self._find(name)):
+                    yield content
 
-    def _content(self, name: str) -> StoredBlob:
-        path = _checked(self._path, name, follow_links=self._follow_links)
-        with os_errors(name):
-            size = path.stat().st_size
-        return StoredBlob(name, size, digest=_loose_digest(name), open=lambda: open_regular(path))
+    def _find(self, name: str) -> StoredBlob | None:
+        path = self._path / name
+        status = find_regular(
+            path, self._path, follow_links=self._follow_links, hint=FOLLOW_LINKS_HINT
+        )
+        if status is None:
+            return None
+        digest = _loose_digest(name)
+        return StoredBlob(name, status.st_size, digest=digest, open=lambda: open_regular(path))
 
 
 def _read(directory: Path, name: str, *, follow_links: bool) -> bytes | None:
@@ -173,7 +199,7 @@ def _read(directory: Path, name: str, *, follow_links: bool) -> bytes | None:
 
 
 def _checked(directory: Path, name: str, *, follow_links: bool) -> Path:
-    """Return the path of *name*; a link out of *directory* is refused unless *follow_links*."""
+    """Return the path of *name*; refuse links out of *directory* unless *follow_links*."""
     path = directory / name
     if follow_links:
         return path

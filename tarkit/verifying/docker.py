@@ -32,7 +32,7 @@ class DockerImage:
 
 
 def read_items(context: VerificationContext) -> tuple[ManifestItem, ...]:
-    """Return the items of ``manifest.json`` in order; unreadable ones have an empty config."""
+    """Return the items of ``manifest.json`` in order; an unreadable item has an empty config."""
     document = read_document(
         context.contents, MANIFEST_FILE, "docker-archive-manifest", context.findings
     )
@@ -55,7 +55,7 @@ def read_items(context: VerificationContext) -> tuple[ManifestItem, ...]:
 def check_items(
     items: Sequence[ManifestItem], contents: ArchiveContents, context: VerificationContext
 ) -> Iterator[DockerImage]:
-    """Check *items*; yield the images whose config could be read."""
+    """Check *items*; yield the images whose configs could be read."""
     for item in items:
         if item.config:
             config = _check_item(item, contents, context)
@@ -72,12 +72,13 @@ def _check_item(
         data = contents.archive.read(item.config, METADATA_LIMIT)
     except TarkitError as error:
         context.findings.blame(error, item.config, Rule.MALFORMED_DOCUMENT)
+        # The layers can still be decompressed and counted as referenced.
         _claim_layers(item, [None] * len(item.layers), contents, context)
         return None
     actual = Digest.of(data)
     named = _CONFIG_DIGEST.fullmatch(item.config)
     if named and named[1] != actual.hex:
-        message = f"the name states another digest than the content has: {actual}"
+        message = f"the name does not match the digest of the content, {actual}"
         context.findings.add(Rule.CONFIG_NAME, found[-1].name, message)
     diff_ids = check_config(data, len(item.layers), found[-1].name, context.findings)
     _claim_layers(item, diff_ids or [None] * len(item.layers), contents, context)
@@ -90,7 +91,7 @@ def _claim_layers(
     contents: ArchiveContents,
     context: VerificationContext,
 ) -> None:
-    """Add a claim for every layer. A layer listed twice needs to be stored only once."""
+    """Add a claim about every layer; a layer listed twice needs to be stored only once."""
     present: set[Digest | None] = set()
     missing: dict[str, Digest | None] = {}
     for path, diff_id in zip(item.layers, diff_ids, strict=True):
@@ -99,6 +100,7 @@ def _claim_layers(
         except TarkitError as error:
             context.findings.blame(error, path)
             continue
+        # Docker also loads an archive if another path has a layer with the same diff ID.
         if found:
             present.add(diff_id)
         else:
@@ -119,10 +121,10 @@ def _claim_layer(
 ) -> None:
     """Add the claims about the layer at *path*: diff ID, name, and ``LayerSources``."""
     context.referenced.add(content)
-    named = _LAYER_DIGEST.fullmatch(path)  # crane's naming
+    named = _LAYER_DIGEST.fullmatch(path)  # crane names layers after their compressed digest
     digest = Digest("sha256", named[1]) if named else content.digest
     if digest == diff_id:
-        digest = None  # some tools name compressed layers by diff ID, which is claimed anyway
+        digest = None  # some tools name compressed layers by diff ID, which is checked anyway
     context.claims.add(content, Claim(digest, diff_id=diff_id, layer=True))
     source = item.layer_sources.get(diff_id) if diff_id else None
     if source and not source.urls:  # an entry with URLs describes the download, not this file

@@ -64,9 +64,9 @@ def check_schema(document: object, schema: SchemaName, where: str, findings: Fin
 def parse_manifest(
     data: bytes, media_type: str, where: str, findings: Findings
 ) -> tuple[str, JSON] | None:
-    """Return the actual media type and content of a manifest or index stated as *media_type*.
+    """Return the actual media type and the content of a manifest or index of type *media_type*.
 
-    Returns None if it cannot be read or has an unsupported type.
+    Adds a finding and returns None if it cannot be read or has an unsupported type.
     """
     document = parse_document(data, None, where, findings)
     if document is None:
@@ -84,20 +84,20 @@ def parse_manifest(
 
 
 def _media_type(data: bytes, document: object, stated: str) -> str:
-    """Return the declared media type of the document, else *stated*, else a guess."""
+    """Return the declared media type of the document, else *stated*, else the guessed type."""
     declared = document.get("mediaType") if isinstance(document, dict) else None
     if isinstance(declared, str) and declared:
         return declared
     try:
         return stated or guess_media_type(data)
     except TarkitError:
-        return media_types.OCI_MANIFEST  # its schema gives the clearest findings
+        return media_types.OCI_MANIFEST  # this schema produces the clearest findings
 
 
 def descriptors(
     document: Mapping[str, Any], key: str, where: str, findings: Findings
 ) -> list[Descriptor | None]:
-    """Return the descriptors in the list *key*, with None for each that cannot be read."""
+    """Return the descriptors in the list *key*, with None for unreadable descriptors."""
     entries = document.get(key)
     if not isinstance(entries, list):
         return []
@@ -123,7 +123,7 @@ def descriptor(value: object, path: str, where: str, findings: Findings) -> Desc
 
 
 def digests(values: object, path: str, where: str, findings: Findings) -> list[Digest | None]:
-    """Return the digests in the list *values*, with None for each that cannot be read."""
+    """Return the digests in the list *values*, with None for unreadable digests."""
     if not isinstance(values, list):
         return []
     found: list[Digest | None] = []
@@ -140,7 +140,7 @@ def digests(values: object, path: str, where: str, findings: Findings) -> list[D
 
 
 def _note_malformed(error: MalformedError, path: str, where: str, findings: Findings) -> None:
-    """Add a finding, unless the document already has one from its schema."""
+    """Add a finding, unless the schema already produced one for the document."""
     if not findings.holds(Rule.SCHEMA, where):
         findings.add(Rule.MALFORMED_DOCUMENT, where, f"{path}: {error.message}")
 
@@ -155,7 +155,7 @@ def read_small(content: StoredBlob, findings: Findings) -> bytes | None:
 
 
 def matches_descriptor(data: bytes, described: Descriptor, where: str, findings: Findings) -> bool:
-    """Return whether *data* has the digest in *described*; add a finding for each mismatch."""
+    """Return whether *data* has the digest of *described*; add a finding for each mismatch."""
     if len(data) != described.size:
         message = f"{len(data)} bytes, but {described.size} were stated"
         findings.add(Rule.SIZE_MISMATCH, where, message)

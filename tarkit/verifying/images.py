@@ -1,4 +1,4 @@
-"""Check one image: its manifest against its config, and both against the layers."""
+"""Check an image: its manifest against its config, and both against its layers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tarkit.verifying.layers import Claim, Claims
 
 
 class VerificationContext:
-    """The state of a verification: the container's contents, the claims about them, the findings."""
+    """The state of a verification: the container's contents, claims about them, and findings."""
 
     def __init__(self, contents: BlobLookup, tracker: ProgressTracker) -> None:
         self.contents = contents
@@ -38,22 +38,22 @@ class VerificationContext:
         self.referenced: set[StoredBlob] = set()
         self.platforms: dict[Digest, Platform] = {}  # by config digest
 
-    def find(self, digest: Digest, where: str) -> tuple[StoredBlob, ...] | None:
-        """Return all files stored as *digest* and mark them referenced.
+    def find(self, digest: Digest) -> tuple[StoredBlob, ...] | None:
+        """Return all files stored as *digest* and mark them as referenced.
 
         Returns an empty tuple if there are none, and None if the lookup itself failed.
         """
         try:
             found = self.contents.blob(digest)
         except TarkitError as error:
-            self.findings.blame(error, where)
+            self.findings.blame(error, self.contents.place(digest))
             return None
         self.referenced.update(found)
         return found
 
 
 def check_image(document: JSON, where: str, context: VerificationContext) -> Digest | None:
-    """Check a manifest; return the digest of its config if it is an image, else None."""
+    """Check a manifest; return the digest of its config if it is an image, or None."""
     config = descriptor(document.get("config"), "config", where, context.findings)
     layers = descriptors(document, "layers", where, context.findings)
     if not _is_image(config, layers, where, context):
@@ -75,13 +75,14 @@ def _is_image(
     where: str,
     context: VerificationContext,
 ) -> bool:
-    """Return whether this is an image, by its config and the types of its layers."""
+    """Return whether this is an image, based on its config and the types of its layers."""
     findings = context.findings
     known = [layer for layer in layers if layer]
     strange = [layer for layer in known if not media_types.is_layer(layer.media_type)]
-    if config and not _is_image_config(config, where, context):
+    if config and not _is_image_config(config, context):
         findings.add(Rule.ARTIFACT, where, f"is an artifact ({config.media_type}), not an image")
         return False
+    # A single unknown type is a broken image; if all types are unknown, it is an artifact.
     if strange and len(strange) == len(known):
         kind = strange[0].media_type
         findings.add(Rule.ARTIFACT, where, f"is an artifact with layers of {kind}, not an image")
@@ -92,9 +93,9 @@ def _is_image(
     return True
 
 
-def _is_image_config(config: Descriptor, where: str, context: VerificationContext) -> bool:
-    """Return whether the config belongs to an image, by its media type if it is unreadable."""
-    for content in context.find(config.digest, where) or ():
+def _is_image_config(config: Descriptor, context: VerificationContext) -> bool:
+    """Return whether the config belongs to an image; if unreadable, its media type decides."""
+    for content in context.find(config.digest) or ():
         with suppress(TarkitError):
             return is_image_config(content.read(), config.media_type)
     return config.media_type in media_types.CONFIGS
@@ -102,13 +103,13 @@ def _is_image_config(config: Descriptor, where: str, context: VerificationContex
 
 def _claim(blob: Descriptor, claim: Claim, where: str, context: VerificationContext) -> None:
     """Add *claim* about the stored *blob*, or a finding that it is missing."""
-    found = context.find(blob.digest, where)
+    found = context.find(blob.digest)
     for content in found or ():
         context.claims.add(content, claim)
-    if found is None or found:  # a failed lookup has its own finding
+    if found is None or found:  # a failed lookup has already added a finding
         return
     if blob.is_foreign:
-        message = f"layer {blob.digest} is not stored, but available from {blob.urls[0]}"
+        message = f"layer {blob.digest} is not stored, but is available at {blob.urls[0]}"
         context.findings.add(Rule.ABSENT_FOREIGN_LAYER, where, message)
     else:
         context.findings.add(Rule.MISSING_BLOB, where, f"blob {blob.digest} is missing")
@@ -117,8 +118,8 @@ def _claim(blob: Descriptor, claim: Claim, where: str, context: VerificationCont
 def _read_config(
     config: Descriptor, layers: int, where: str, context: VerificationContext
 ) -> list[Digest | None] | None:
-    """Return the diff IDs in the config, one per layer, or None if they are unavailable."""
-    found = context.find(config.digest, where)
+    """Return the diff IDs in the config, one per layer, or None if they cannot be read."""
+    found = context.find(config.digest)
     if found == ():
         context.findings.add(Rule.MISSING_BLOB, where, f"config {config.digest} is missing")
     diff_ids = None
@@ -136,7 +137,7 @@ def check_config(
 ) -> list[Digest | None] | None:
     """Check the config of an image with *layers* layers.
 
-    Returns the diff IDs, or None unless there is one per layer.
+    Returns the diff IDs, or None if their number differs from that of the layers.
     """
     document = parse_document(data, "config", where, findings)
     if not isinstance(document, dict):
@@ -157,7 +158,7 @@ def check_config(
 def _check_history(
     document: Mapping[str, Any], layers: int, where: str, findings: Findings
 ) -> None:
-    """Compare the history, if any, with the layers: each non-empty entry describes one."""
+    """Compare the history, if any, with the layers; each non-empty entry describes a layer."""
     history = document.get("history")
     if not isinstance(history, list) or not history:
         return

@@ -11,7 +11,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.walk import descends
 from tarkit.layout.layout import INDEX_FILE, MARKER_FILE
-from tarkit.layout.names import names_of
+from tarkit.layout.names import REF_NAME, is_name, names_of
 from tarkit.values import dataclass
 from tarkit.verifying.contents import StoredBlob
 from tarkit.verifying.documents import (
@@ -34,24 +34,32 @@ class IndexEntry:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the entry; see :func:`tarkit.layout.names.names_of`."""
+        """The names of the entry in its annotations, the full name first."""
         return names_of(self.descriptor.annotations)
 
 
 def check_layout(
     context: VerificationContext, selected: Callable[[Descriptor], bool] | None = None
 ) -> tuple[IndexEntry, ...]:
-    """Check the layout, or only its *selected* entries; return those that could be read."""
+    """Check the layout, or only its *selected* entries; return the entries that could be read."""
     read_document(context.contents, MARKER_FILE, "oci-layout", context.findings)
     document = read_document(context.contents, INDEX_FILE, "index", context.findings)
     if not isinstance(document, dict):
         return ()
     found = descriptors(document, "manifests", INDEX_FILE, context.findings)
     if not found:
-        context.findings.add(Rule.NO_IMAGES, INDEX_FILE, "lists no image")
-    # entries with platforms and no names: index.json itself is the index of a multi-platform image
+        is_null = document.get("manifests", ()) is None
+        note = ": 'manifests' is null instead of a list" if is_null else ""
+        context.findings.add(Rule.NO_IMAGES, INDEX_FILE, f"lists no image{note}")
+    # If all entries have platforms and none has a name, index.json itself is the multi-platform
+    # image.
     flat = all(entry and entry.platform and not names_of(entry.annotations) for entry in found)
     entries = [entry for entry in found if entry and (selected is None or selected(entry))]
+    for entry in entries:
+        name = entry.annotations.get(REF_NAME)
+        if name is not None and not is_name(name):
+            message = f"the name {name!r} is invalid; some tools refuse it"
+            context.findings.add(Rule.INVALID_NAME, INDEX_FILE, message)
     configs = Walk(context).follow(entries, INDEX_FILE, sparse=flat)
     return tuple(map(IndexEntry, entries, configs))
 
@@ -73,10 +81,10 @@ class Walk:
     ) -> list[frozenset[Digest]]:
         """Check *children* of the index *where*; return the configs of the images below each.
 
-        If the index is *sparse*, some children may be absent, but not all. *above* are the
-        digests of the indexes that lead to the children, outermost first.
+        In a *sparse* index, some children may be absent, but not all. *above* are the digests of
+        the indexes that lead to the children, outermost first.
         """
-        found = [self._context.find(child.digest, where) for child in children]
+        found = [self._context.find(child.digest) for child in children]
         absent = Rule.ABSENT_PLATFORM if sparse and any(found) else Rule.MISSING_BLOB
         for child, contents in zip(children, found, strict=True):
             if contents == ():
@@ -93,7 +101,7 @@ class Walk:
         return configs
 
     def _check_platform(self, child: Descriptor, configs: frozenset[Digest], where: str) -> None:
-        """Add a finding if the index *where* and the config state different platforms."""
+        """Add a finding if the index *where* and the configs state different platforms."""
         for config in configs:
             found = self._context.platforms.get(config)
             if found and child.platform and child.platform.contradicts(found):
@@ -105,7 +113,7 @@ class Walk:
     def _visit(
         self, described: Descriptor, content: StoredBlob, above: tuple[Digest, ...]
     ) -> frozenset[Digest]:
-        # the same content may be described in several ways, and each description is checked
+        # The same content may be described in several ways, and each description is checked.
         key = content, described.digest, described.size, described.media_type
         if key not in self._seen:
             self._seen[key] = frozenset()  # ends the recursion if an index contains itself
@@ -127,8 +135,8 @@ class Walk:
         actual, document = parsed
         is_index = actual not in media_types.MANIFESTS
         subject = descriptor(document.get("subject"), "subject", where, context.findings)
-        has_subject = subject is not None and bool(context.find(subject.digest, where))
-        # subjects form chains as indexes do, so both count towards the depth
+        has_subject = subject is not None and bool(context.find(subject.digest))
+        # Subjects form chains as indexes do, so both count towards the depth.
         chain = self._chain(above, data, where) if is_index or has_subject else None
         if subject and has_subject and chain:
             self.follow([subject], where, sparse=False, above=chain)
@@ -143,7 +151,7 @@ class Walk:
     def _chain(
         self, above: tuple[Digest, ...], data: bytes, where: str
     ) -> tuple[Digest, ...] | None:
-        """Return *above* and the document *data*, or add a finding and return None if too deep."""
+        """Return *above* and the document *data*; if too deep, add a finding and return None."""
         try:
             return descends(above, Descriptor.of(data, ""), where)
         except LimitExceededError as error:

@@ -29,7 +29,7 @@ PADDING = "the last member is complete, but not padded with zeros to a whole blo
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A statement about a blob by a document; with ``layer``, that it is a layer."""
+    """A statement that a document makes about a blob; ``layer`` states that it is a layer."""
 
     digest: Digest | None = None
     size: int | None = None
@@ -42,9 +42,9 @@ class Claim:
 class Facts:
     """The measured properties of a blob.
 
-    ``digests`` are those of the stored bytes and ``plain`` those of the uncompressed content, by
-    algorithm. ``corrupt`` is the error that ended decompression, ``malformed`` the defect of a
-    layer as a tar, and ``padded`` tells whether its last member fills a whole block.
+    ``digests`` are the digests of the stored bytes, ``plain`` those of the uncompressed content, by
+    algorithm. ``corrupt`` is the error that ended decompression, ``malformed`` the defect of the
+    layer as a tar. ``padded`` is true if the last member of the tar fills a whole block.
     """
 
     size: int
@@ -57,7 +57,7 @@ class Facts:
 
 
 class Claims:
-    """All claims, by the blob that they describe."""
+    """All claims, grouped by the blob that they describe."""
 
     def __init__(self) -> None:
         self._claims: dict[StoredBlob, dict[Claim, None]] = {}
@@ -67,7 +67,7 @@ class Claims:
         self._claims.setdefault(content, {})[claim] = None
 
     def check(self, findings: Findings, tracker: ProgressTracker, *, in_order: bool) -> None:
-        """Read all blobs, one by one by offset if *in_order*, and check the claims."""
+        """Read all blobs and check the claims; if *in_order*, read one at a time by offset."""
         contents = sorted(self._claims, key=lambda content: content.place)
         for content in contents:
             tracker.expect(content)
@@ -91,6 +91,7 @@ class Claims:
                 is_layer = any(claim.layer for claim in claims)
                 tracker.tell(Event.STARTED, content)
                 facts = measure(content, stored, plain, tracker, is_layer=is_layer)
+        # A cancellation is not a fault of the image.
         except CancelledError:
             raise
         except TarkitError as error:
@@ -111,10 +112,11 @@ def measure(
     """Read *content* once and measure it; report the bytes to *tracker*.
 
     *stored* and *plain* are the hash algorithms for the stored and the uncompressed bytes. A layer
-    that cannot be decompressed is a result, not an error; only a failed read raises.
+    that cannot be decompressed is a result, not an error; only a failed read raises an error.
     """
     with content.open() as opened, tracker.watch(opened, content) as stream:
-        # plain algorithms, too: for an uncompressed layer the stored bytes are the content
+        # Also the plain algorithms, because the stored bytes of an uncompressed layer are its
+        # content.
         outer = _Hashed(stream, {*stored, *plain})
         buffered = decompress(outer, Compression.NONE)
         compression = detect(buffered.peek(SNIFF_SIZE)) if is_layer else Compression.NONE
@@ -125,10 +127,10 @@ def measure(
         try:
             tar.read(is_layer=is_layer)
         except TarkitError as error:
-            if outer.failure is not None:  # the file cannot be read, as opposed to decompressed
+            if outer.failure is not None:  # reading the file failed, not decompressing it
                 raise
             corrupt = error
-        drain(buffered)  # the digest covers bytes after the compressed stream, too
+        drain(buffered)  # the digest also covers bytes after the compressed stream
     return Facts(
         outer.size,
         compression,
@@ -141,7 +143,7 @@ def measure(
 
 
 class _TarCheck:
-    """Reads *stream* to its end and records in ``malformed`` and ``padded`` how valid a tar it is."""
+    """Reads *stream* completely; sets ``malformed`` and ``padded`` if it is a tar."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
@@ -149,7 +151,7 @@ class _TarCheck:
         self.padded = True
 
     def read(self, *, is_layer: bool) -> None:
-        """Read everything, as a tar if it *is_layer*. Raises only errors of the stream itself."""
+        """Read everything, as a tar if it *is_layer*; raise only errors of the stream itself."""
         if is_layer:
             reader = TarReader(self._stream)
             try:
@@ -157,13 +159,13 @@ class _TarCheck:
             except TarkitError as error:
                 self.malformed = error
             self.padded = reader.padded
-        drain(self._stream)  # raises again if the stream itself failed
+        drain(self._stream)  # raises the error again if the stream itself failed
 
 
 class _Hashed:
-    """A stream that is hashed and counted as it is read.
+    """A stream that is hashed and counted while it is read.
 
-    ``failure`` is the error of a failed read; later reads raise it again.
+    ``failure`` is the error of a failed read, which later reads raise again.
     """
 
     def __init__(self, stream: Readable, algorithms: Iterable[str]) -> None:
@@ -175,7 +177,7 @@ class _Hashed:
     def read(self, size: int = -1, /) -> bytes:
         check()
         if self.failure is not None:
-            raise self.failure  # a decoder could report another error if it were read again
+            raise self.failure  # a decoder that is read again could report another error
         try:
             data = self._stream.read(size)
         except BaseException as error:
@@ -191,7 +193,7 @@ class _Hashed:
 
 
 def _check_claim(claim: Claim, facts: Facts, where: str, findings: Findings) -> None:
-    """Add findings if *claim* does not hold. Content with a wrong digest gets no further checks."""
+    """Add findings if *claim* does not hold; if the digest is wrong, skip further checks."""
     if claim.size is not None and claim.size != facts.size:
         findings.add(Rule.SIZE_MISMATCH, where, f"{facts.size} bytes, but {claim.size} were stated")
     if claim.digest and (actual := facts.digests[claim.digest.algorithm]) != claim.digest:
@@ -206,6 +208,7 @@ def _check_layer(claim: Claim, facts: Facts, where: str, findings: Findings) -> 
     elif claim.diff_id and (actual := facts.plain[claim.diff_id.algorithm]) != claim.diff_id:
         findings.add(Rule.DIFF_ID_MISMATCH, where, f"is {actual} uncompressed, not {claim.diff_id}")
     elif not claim.media_type or media_types.is_layer(claim.media_type):
+        # Some tools write empty layers without compressing them.
         _check_tar(facts, where, findings)
     if media_types.is_layer(claim.media_type):
         stated = media_types.layer_compression(claim.media_type)

@@ -1,4 +1,4 @@
-"""Check archives from before Docker 1.10, which state no digests: all files exist and are readable."""
+"""Check archives from before Docker 1.10, which state no digests, for missing files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tarkit.verifying.layers import Claim
 def check_legacy(
     contents: ArchiveContents, context: VerificationContext, only: str | None = None
 ) -> None:
-    """Check every image in ``repositories``, or *only* that one, down to its lowest layer."""
+    """Check every image in ``repositories``, or *only* the given one, down to its lowest layer."""
     document = read_document(contents, REPOSITORIES_FILE, None, context.findings)
     if document == {}:
         context.findings.add(Rule.NO_IMAGES, REPOSITORIES_FILE, "lists no image")
@@ -42,19 +42,20 @@ def _image_ids(document: object, context: VerificationContext) -> Iterable[str]:
 def _check_chain(
     image_id: str, known: set[str], contents: ArchiveContents, context: VerificationContext
 ) -> None:
-    """Check a layer and its ancestors, except those that are *known*."""
+    """Check a layer and its ancestors, except the *known* layers."""
     chain: set[str] = set()
     while image_id and image_id not in known:
         known.add(image_id)
         chain.add(image_id)
         image_id = _check_layer(image_id, contents, context)
+    # Not merely a layer that another image has in common with this one.
     if image_id in chain:
         message = "the layer is its own ancestor"
         context.findings.add(Rule.MALFORMED_DOCUMENT, f"{image_id}/json", message)
 
 
 def _check_layer(layer_id: str, contents: ArchiveContents, context: VerificationContext) -> str:
-    """Check one layer; return the ID of its parent, or an empty string."""
+    """Check a layer; return the ID of its parent, or an empty string if it has none."""
     parent: object = ""
     name, layer = f"{layer_id}/json", f"{layer_id}/layer.tar"
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tarkit.errors import PathNotFoundError, UsageError
 from tarkit.streams.standard import standard_input
 from tarkit.tar.archive import Archive
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.location import Location, Transport, advised, require_transport
 from tarkit.transports.sniff import Kinds, is_layout, kinds_of, open_archive
 
 _DIRECTORIES = (Transport.OCI, Transport.DIR)
@@ -16,16 +16,17 @@ _DIRECTORIES = (Transport.OCI, Transport.DIR)
 def directory_transport(location: Location) -> Transport | None:
     """Return the kind of directory at *location*, or None for an archive.
 
-    Raises :class:`PathNotFoundError` if a required directory is missing and :class:`UsageError` if
+    Raises :class:`PathNotFoundError` if a required directory is missing, and :class:`UsageError` if
     the location is a pipe but the transport requires a directory.
     """
     path = Path(location.path)
     if location.transport in _DIRECTORIES:
         if location.is_stream:
-            raise UsageError(f"{location.transport.value}: is a directory and cannot be a pipe")
-        if not path.is_dir():
-            reason = "not a directory" if path.exists() else "no such directory"
-            raise PathNotFoundError(reason, where=location.path)
+            raise UsageError(f"{location.transport.value}: requires a directory, not a pipe")
+        with advised(location):
+            if not path.is_dir():
+                reason = "not a directory" if path.exists() else "no such directory"
+                raise PathNotFoundError(reason, where=location.path)
         return location.transport
     if location.transport is not Transport.ANY or location.is_stream or not path.is_dir():
         return None
@@ -45,11 +46,15 @@ def archive_at(location: Location) -> Archive:
         with DockerDaemonReader.open() as reader:
             return reader.archive(location.name)
     path = Path(location.path)
-    return open_archive(path) if location.transport is Transport.ANY else Archive.open(path)
+    if location.transport is Transport.ANY:
+        require_transport(location)
+        return open_archive(path)
+    with advised(location):
+        return Archive.open(path)
 
 
 def image_formats(archive: Archive, location: Location) -> Kinds:
-    """Return the formats of *archive*, based on its members and transport; see :func:`kinds_of`."""
+    """Return the formats of *archive*, based on its members and transport."""
     docker = location.transport is Transport.DOCKER_ARCHIVE
     layout = location.transport is Transport.OCI_ARCHIVE
     return kinds_of(archive, Kinds(docker, layout))

@@ -13,17 +13,17 @@ from tarkit.verifying.contents import StoredBlob
 
 
 class RegistryContents:
-    """The manifests and blobs of a repository; see :class:`tarkit.verifying.contents.BlobLookup`."""
+    """The manifests and blobs of a repository, as a ``BlobLookup``."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
 
     def read(self, name: str) -> bytes | None:
-        """Return None: a repository has no documents besides manifests."""
+        """Return None, because a repository has no documents other than manifests."""
         return None
 
     def blob(self, digest: Digest) -> tuple[StoredBlob, ...]:
-        """See :class:`tarkit.verifying.contents.BlobLookup`; manifests are looked up as well."""
+        """Return the blob or manifest *digest*, or nothing if it is missing."""
         size = self._repository.blob_size(digest)
         if size is not None:
             blob = Descriptor("", digest, size)
@@ -47,6 +47,10 @@ class RegistryContents:
             ),
         )
 
+    def place(self, digest: Digest) -> str:
+        """See :class:`tarkit.verifying.contents.BlobLookup`."""
+        return str(digest)
+
     def stored(self) -> Iterator[StoredBlob]:
-        """Return nothing: registries do not list blobs."""
+        """Return nothing, because registries do not list blobs."""
         return iter(())

@@ -1,4 +1,4 @@
-"""``verify`` checks everything at a location and reports all findings."""
+"""Verify everything at a location and report all findings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tarkit.transports.docker_archive.format import MANIFEST_FILE, REPOSITORIES_
 from tarkit.transports.docker_archive.items import DockerImage, choose_image, choose_item
 from tarkit.transports.docker_archive.legacy import legacy_items
 from tarkit.transports.docker_archive.reader import DockerArchiveReader
-from tarkit.transports.location import Location, Transport
+from tarkit.transports.location import AnyLocation, Location, Transport, to_location
 from tarkit.transports.oci_layout.reader import DirectoryFiles
 from tarkit.values import replace
 from tarkit.verifying.agreement import check_agreement
@@ -43,12 +43,12 @@ from tarkit.verifying.opening import archive_at, directory_transport, image_form
 if TYPE_CHECKING:
     from tarkit.transports.registry.options import RegistryOptions
 
-# files that no document refers to by design
+# Files that no document refers to by design.
 _METADATA_FILES = re.compile(
     rf"(?:{MANIFEST_FILE}|{REPOSITORIES_FILE}|{INDEX_FILE}|{MARKER_FILE}"
     r"|[0-9a-f]{64}/(?:VERSION|json))"
 )
-# after one of these, unread documents may refer to any file
+# After one of these findings, unread documents may refer to any file.
 _REFERENCE_LOSSES = (
     Rule.MISSING_DOCUMENT,
     Rule.MALFORMED_DOCUMENT,
@@ -60,7 +60,7 @@ _REFERENCE_LOSSES = (
 
 
 def verify(
-    location: Location | str,
+    location: AnyLocation,
     *,
     follow_links: bool = False,
     registry: RegistryOptions | None = None,
@@ -68,17 +68,20 @@ def verify(
 ) -> Report:
     """Recompute all digests, sizes and diff IDs at *location*, and check every document.
 
-    All images and platforms are checked, or only the image that *location* names. A defect becomes
-    a finding and never stops the verification. With *follow_links*, the files of a layout or
-    directory may be links out of it. *registry* holds connection settings and credentials.
+    Checks all images and platforms, or only the image that *location* names. A defect becomes a
+    finding and never stops the verification. If *follow_links* is true, the files of a layout or
+    directory may be links to outside. *registry* holds connection settings and credentials.
     *on_progress* is called from several threads, one at a time, while the blobs are read.
 
     Raises :class:`~tarkit.errors.NotFoundError` if the location or image does not exist,
     :class:`~tarkit.errors.AmbiguousImageError` if several images have the name, and
     :class:`~tarkit.errors.NotAnImageError` if a plain path is not a container of images.
+
+    >>> report = tarkit.verify("fixtures/hello.tar")
+    >>> report.ok, report.findings
+    (True, ())
     """
-    if isinstance(location, str):
-        location = Location.parse(location)
+    location = to_location(location)
     if location.transport is Transport.STORE:  # its named images are a layout
         from tarkit.store.roots import store_root
 
@@ -91,8 +94,9 @@ def verify(
             return _verify_layout(location, tracker, follow_links=follow_links)
         case Transport.DIR:
             return _verify_loose(location, tracker, follow_links=follow_links)
-    if location.transport is Transport.DOCKER_DAEMON:  # its failures are errors, not findings
+    if location.transport is Transport.DOCKER_DAEMON:  # a daemon's failures are not findings
         with archive_at(location) as archive:
+            # The daemon exports only the named image, perhaps under another of its names.
             return _verify_archive(archive, replace(location, name=None), tracker)
     try:
         with archive_at(location) as archive:
@@ -104,7 +108,7 @@ def verify(
 
 
 def _report_unopened(error: TarkitError, location: Location) -> Report:
-    """Return the report on an archive whose members cannot be listed."""
+    """Return the report on an archive whose members could not be listed."""
     cut_short = isinstance(error, TruncatedError)
     rule = Rule.ARCHIVE_TRUNCATED if cut_short else Rule.ARCHIVE_MALFORMED
     findings = Findings()
@@ -170,7 +174,7 @@ def _check_halves(
     is_docker: bool,
     is_layout: bool,
 ) -> None:
-    """Check the docker archive, the layout, or both and whether they agree."""
+    """Check the docker archive, the layout, or both and their agreement."""
     items = read_items(context) if is_docker else ()
     selected = None
     if items and _selects_image(location):
@@ -200,7 +204,8 @@ def _selected_entries(
 ) -> Callable[[Descriptor], bool] | None:
     """Return a predicate for the entries of ``index.json`` that *location* selects.
 
-    Returns None for all entries, and also if the index cannot be read, which is a finding later.
+    Returns None for all entries. Also returns None if the index cannot be read, because
+    verification then reports it.
     """
     if not _selects_image(location):
         return None
@@ -215,7 +220,7 @@ def _selected_entries(
 def _selected_legacy_image(archive: Archive, location: Location) -> str | None:
     """Return the ID of the image that *location* selects, or None for all images.
 
-    Returns None, too, if the list of images cannot be read, which is a finding later.
+    Also returns None if the list of images cannot be read, because verification then reports it.
     """
     if not _selects_image(location):
         return None
@@ -228,13 +233,14 @@ def _selected_legacy_image(archive: Archive, location: Location) -> str | None:
 
 
 def _finish(context: VerificationContext, location: Location, *, in_order: bool) -> Report:
-    """Add findings about unreferenced files, then read all content and return the report."""
+    """Report unreferenced files, then check all claims and return the report."""
     incomplete = context.findings.breaks(_REFERENCE_LOSSES)
     for content in () if _selects_image(location) else context.contents.stored():
         if content in context.referenced or _METADATA_FILES.fullmatch(content.name):
             continue
         if not incomplete:
             context.findings.add(Rule.UNREFERENCED, content.name, "no document refers to it")
+        # An unreferenced blob must still match the digest in its name.
         if content.digest:
             context.claims.add(content, Claim(content.digest))
     context.claims.check(context.findings, context.tracker, in_order=in_order)

@@ -186,7 +186,7 @@ def test_a_size_too_small_is_refused_before_anything_is_written(
     written: list[object] = []
     for method in ("store", "fill"):
         monkeypatch.setattr(Ext4Writer, method, lambda *arguments: written.append(arguments))
-    with pytest.raises(NoSpaceError, match=r"at least .* bytes, and 2097152 are allowed"):
+    with pytest.raises(NoSpaceError, match=r"at least .* bytes, but only 2097152 are allowed"):
         build(tmp_path, [file("a", b"a" * (3 * MIB))], options=Ext4Options(size=2 * MIB))
     assert not written
     assert listing(tmp_path) == ["image.layout"]

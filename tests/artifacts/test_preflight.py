@@ -110,7 +110,9 @@ def test_data_is_measured_before_writing_if_the_disk_is_tight(
     leave_free(monkeypatch, 60_000)
     assert build_ext4(source, tmp_path / "tight").sha256 == usual.sha256
     leave_free(monkeypatch, 53_000)
-    with pytest.raises(NoSpaceError, match="at least 53248 bytes are needed, and 53000 are free"):
+    with pytest.raises(
+        NoSpaceError, match="at least 53248 bytes are needed, but only 53000 are free"
+    ):
         build_ext4(source, tmp_path / "out")
     assert listing(tmp_path) == ["layout", "tight", "usual"]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import shlex
 import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.measure import Side
+from tests.bench.reading import FILES
 from tests.bench.subject import Subject, build_subject
 from tests.bench.table import SKOPEO, TARKIT, Row, put_aside, remover
 from tests.builders import docker_archive, image_of
@@ -59,6 +61,7 @@ def rootfs_rows(subject: Subject, work: Path) -> Iterator[Row]:
         layout_of(f"docker-archive:{unordered.archive}", work / "unordered-layers"),
     )
     yield ls_row(archive, work)
+    yield reading_row(f"oci:{layout}")
     yield directory_row(work)
 
 
@@ -78,6 +81,18 @@ def ls_row(archive: str, work: Path) -> Row:
         Side((*TARKIT, "ls", archive)),
         Side(("sh", "-c", listing), prepare=remover(parts)),
         0.3,
+        memory_target=MEMORY_TARGET,
+    )
+
+
+def reading_row(location: str) -> Row:
+    """Return the row for reading files in any order; the peer reads the same ones in order."""
+    read = (sys.executable, "-m", "tests.bench.reading", location)
+    return Row(
+        f"{FILES} files of compressed layers in any order, beside the order of a walk",
+        Side((*read, "shuffled")),
+        Side((*read, "walk")),
+        3.0,
         memory_target=MEMORY_TARGET,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +19,18 @@ def root(tmp_path: Path) -> Path:
 def manager(root: Path) -> Iterator[CacheManager]:
     with CacheManager.open(root) as opened:
         yield opened
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return a function that runs a command, which must succeed, and returns its output."""
+    from tarkit.cli.app import run as run_command
+
+    monkeypatch.setattr("signal.signal", lambda *arguments: None)
+
+    def call(*arguments: str) -> str:
+        capfd.readouterr()
+        assert run_command(list(arguments)) == 0
+        return capfd.readouterr().out
+
+    return call

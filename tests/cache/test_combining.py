@@ -9,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 
 from tarkit.cache.facts import UNCOMPRESSED
 from tarkit.cache.manager import CacheManager
+from tarkit.cache.policies import PrunePolicy
 from tarkit.cache.refs import ImmutableRef
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.media_types import OCI_LAYER
 from tarkit.rootfs.filesystem import FileSystem
-from tests.cache.refs import made
+from tests.cache.refs import RETAIN, made
 from tests.rootfs.chains import files_of
 from tests.rootfs.layers import Item, directory, file, hard, link, pack
 from tests.rootfs.random_changes import Step, change_staged, steps
@@ -123,10 +124,28 @@ def test_a_layer_that_refers_to_lower_ones_is_written_again(manager: CacheManage
     assert other is not None
     assert "/usr/lib/b" in paths(other.files)
     # as an image it has the same files
-    from tarkit.rootfs.filesystem import FileSystem as Files
-
-    with Files.open(merged) as files:
+    with FileSystem.of(merged) as files:
         assert paths(files) == expected
+
+
+def test_the_blobs_of_a_merge_have_its_files(manager: CacheManager) -> None:
+    lower = [directory("usr"), file("usr/a"), file("usr/b")]
+    image = ref_of(manager, lower, [file("usr/.wh..wh..opq"), file("usr/c")])
+    base = ref_of(manager, [directory("usr"), file("usr/of-base")])
+    merged = manager.merge([base, image])
+    assert merged is not None
+    assert paths(merged.files) == ["/", "/usr", "/usr/c", "/usr/of-base"]
+    (remote,) = merged.get_remotes(create=True)
+    ref = None
+    for descriptor in remote.descriptors:
+        ref = manager.get_by_blob(descriptor, ref)
+    assert ref is not None
+    assert paths(ref.files) == paths(merged.files)
+    assert [each.digest for each in remote.descriptors[:2]] == [
+        each.digest
+        for part in (base, manager.get(image.record.parents[0]))
+        for each in part.get_remotes()[0].descriptors
+    ]
 
 
 def test_a_merge_of_layers_that_stand_alone_writes_nothing(manager: CacheManager) -> None:
@@ -140,11 +159,27 @@ def test_a_merge_of_layers_that_stand_alone_writes_nothing(manager: CacheManager
     assert sorted((manager.store.root / "layers").iterdir()) == tars
 
 
-def test_files_of_another_ref(manager: CacheManager, root: Path) -> None:
-    source = made(manager, "source")
+def test_copied_files_outlive_their_source(root: Path) -> None:
+    with CacheManager.open(root) as manager:
+        source = made(manager, "source")
+        source.finalize()
+        active = manager.new(None, RETAIN)
+        active.files.copy(source.files, "source", "copied")
+        source.release()
+        manager.prune([PrunePolicy()])
+        assert active.files.read_text("copied") == "source"
+        ref_id = active.id
+    with CacheManager.open(root) as manager:
+        manager.prune([PrunePolicy(filters=["id==none"])])
+        with manager.get(ref_id) as ref:
+            assert ref.files.read_text("copied") == "source"
+    with CacheManager.open(root) as manager:
+        manager.prune([PrunePolicy()])
+        assert not [*root.glob("layers/*.tar")]
+
+
+def test_files_of_an_image_elsewhere_are_stored(manager: CacheManager) -> None:
     active = manager.new()
-    active.files.copy(source.files, "source", "copied")
-    ref = active.commit()
-    source.release()
-    assert ref.files.read_text("copied") == "source"
-    assert paths(files_of()) == ["/"]
+    with files_of([file("x", "elsewhere")]) as source:
+        active.files.copy(source, "x", "x")
+    assert active.commit().files.read_text("x") == "elsewhere"

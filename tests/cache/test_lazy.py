@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tarkit.cache.facts import UNCOMPRESSED
 from tarkit.cache.manager import CacheManager
 from tarkit.cache.options import DescHandler, RefOptions
 from tarkit.errors import DigestMismatchError, NeedsRemoteProviderError, UsageError
+from tarkit.image.config import ImageConfig
 from tarkit.image.descriptor import Descriptor
+from tarkit.image.manifest import Manifest
+from tarkit.progress import Event, Progress
 from tarkit.protocols import Source
+from tarkit.selection.select import read_config
+from tarkit.transports.location import open_source
 from tarkit.values import replace
 from tests.cache.refs import Blob
+from tests.store.images import layout_at
 
 
 class Origin:
@@ -125,3 +132,35 @@ def test_new_on_a_lazy_ref_extracts_it(manager: CacheManager) -> None:
         assert not base.is_blob_only
         assert active.files.read_text("a") == "text"
         assert blob.opened == 1
+
+
+def test_fetching_reports_progress(manager: CacheManager) -> None:
+    blob = Blob({"a": "text" * 1000})
+    seen: list[Progress] = []
+    handler = DescHandler(blob, on_progress=seen.append)
+    options = RefOptions(handlers={blob.descriptor.digest: handler})
+    ref = manager.get_by_blob(blob.descriptor, None, options)
+    assert seen == []
+    ref.extract()
+    assert seen[0].event is Event.STARTED
+    assert (seen[-1].event, seen[-1].total_done) == (Event.FINISHED, len(blob.data))
+
+
+def test_a_ref_in_a_location_is_lazy_until_it_is_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[..., str], tmp_path: Path
+) -> None:
+    data = layout_at(tmp_path / "image", "image", {"a": b"from elsewhere"})
+    with open_source(f"oci:{data}") as source:
+        manifest = Manifest.parse(source.manifest())
+        (diff_id,) = ImageConfig.parse(read_config(source, manifest)).diff_ids
+    (layer,) = manifest.layers
+    layer = replace(layer, annotations={UNCOMPRESSED: str(diff_id)})
+    handlers = {layer.digest: DescHandler(location=f"oci:{data}")}
+    with CacheManager.open(root, open_location=open_source) as manager:
+        ref_id = manager.get_by_blob(layer, None, RefOptions(handlers=handlers)).id
+        assert manager.store.content.blobs() == []
+    monkeypatch.setenv("TARKIT_STORE", str(root))
+    assert run("cat", f"store:@{ref_id}", "/a") == "from elsewhere"
+    with CacheManager.open(root) as manager:
+        assert len(manager.store.content.blobs()) == 1
+        assert manager.metadata(ref_id).usage_count == 2

@@ -13,7 +13,7 @@ import pytest
 
 from tarkit.cache.facts import RefKind, chained
 from tarkit.cache.manager import CacheManager, is_not_found
-from tarkit.cache.options import RefOptions
+from tarkit.cache.options import DescHandler, RefOptions
 from tarkit.cache.policies import PrunePolicy
 from tarkit.cache.refs import ImmutableRef
 from tarkit.errors import (
@@ -25,6 +25,7 @@ from tarkit.errors import (
     UsageError,
 )
 from tarkit.image.descriptor import Descriptor
+from tarkit.image.digest import Digest
 from tarkit.image.media_types import Compression
 from tarkit.values import replace
 from tests.cache.refs import RETAIN, Blob, blobs, made, release, snapshots, usage
@@ -93,7 +94,8 @@ def test_02_two_lazy_blobs_of_one_layer(manager: CacheManager) -> None:
 
 
 def test_03_a_merge_is_found_by_its_blobs(manager: CacheManager) -> None:
-    tops, descriptors, handlers = [], [], {}
+    tops, descriptors = [], []
+    handlers: dict[Digest, DescHandler] = {}
     for chain in range(3):
         top = None
         for depth in range(3):

@@ -144,7 +144,7 @@ def test_other_files_are_not_overwritten(tarkit: Tarkit, save: str, tmp_path: Pa
     (tmp_path / "out").write_bytes(b"my notes\n")
     run = tarkit("copy", f"{save}:one:1", f"docker-archive:{tmp_path / 'out'}:a:1")
     assert run.code == 4
-    assert "remove the file, or write to another one" in run.err
+    assert "it is left unchanged: remove it, or write to another file" in run.err
     assert (tmp_path / "out").read_bytes() == b"my notes\n"
 
 
@@ -214,7 +214,7 @@ def test_content_that_docker_cannot_hold_is_noted(tarkit: Tarkit, tmp_path: Path
         "copy", f"oci:{tmp_path / 'in'}", f"docker-archive:{tmp_path / 'o.tar'}:a:1",
         "--docker-format", "classic",
     )  # fmt: skip
-    assert "tarkit: Docker manifests cannot hold annotations: omitted\n" in result.err
+    assert "tarkit: omitted annotations: Docker manifests cannot store them\n" in result.err
 
 
 def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:
         (("{save}", "oci:{out}"), 6, "name one of"),
         (("docker-archive:{dir}/none.tar", "oci:{out}"), 3, "No such file"),
         (("{dir}/none.tar", "oci:{out}"), 3, "no such file or directory"),
-        (("{save}:@9", "oci:{out}"), 3, "no image @9: found 2 images"),
+        (("{save}:@9", "oci:{out}"), 3, "no image @9: there are 2 images"),
         (("{save}:one:1", "{out}"), 2, "no transport given for the destination"),
         (("{save}:one:1", "ocy:{out}"), 2, "unknown transport 'ocy'"),
         (("{save}:one:1", "oci:{out}:@1"), 2, "position @1"),
@@ -265,7 +265,7 @@ def test_platforms(tarkit: Tarkit, tmp_path: Path) -> None:
          "nothing is compressed"),
         (("{save}:one:1", "oci:{out}", "--compression-level", "12"), 2, "gzip has the levels"),
         (("{save}:one:1", "docker-archive:-:a:1", "--json"), 2, "cannot both use"),
-        (("{save}:one:1", "oci:-"), 2, "cannot be a pipe"),
+        (("{save}:one:1", "oci:-"), 2, "not a pipe"),
         (("docker://localhost:99999/a:1", "oci:{out}"), 2, "the port must be from 1 to 65535"),
         (("{save}:one:1", "docker://localhost:0/a:1"), 2, "the port must be from 1 to 65535"),
         (("{save}:one:1", "oci:{dir}"), 6, "exists and is not an OCI layout"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import subprocess
 import sys
@@ -105,6 +106,9 @@ def test_an_internal_error_of_a_thread_is_one_line(
         "cat {save}:one:1 base.txt",
         "diff {save}:one:1 {save}:two:1",
         "rootfs {save}:one:1 -",
+        "--version",
+        "--help",
+        "copy --help",
         "copy {save}:one:1 docker-archive:-:a:1",
     ],
 )
@@ -115,8 +119,11 @@ def test_a_full_disk_fails_what_is_asked_for(
         f"tarkit {command.format(save=save)} >/dev/full", tmp_path, PYTHONUNBUFFERED=buffering
     )
     assert result.returncode == 6
-    assert result.stderr.startswith('{"event": "error"' if "--json" in command else "tarkit: ")
-    assert "No space left on device" in result.stderr
+    message = "standard output: no space left (No space left on device)"
+    if "--json" in command:
+        assert json.loads(result.stderr)["message"] == message
+    else:
+        assert result.stderr == f"tarkit: {message}\n"
     assert result.stderr.count("\n") == 1
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,6 +77,23 @@ def test_a_signal_cancels_the_work_in_all_threads(handlers: dict[int, Any]) -> N
         handlers[signal.SIGINT](signal.SIGINT, None)
     assert running.cancellation.cancelled
     assert isinstance(running.exception(), KeyboardInterrupt)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="Windows has no such timer")
+def test_an_exception_that_python_ignored_is_raised_again_until_it_is_reported(
+    handlers: dict[int, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "setitimer", lambda *_: None)
+    running = Signals()
+    running.install()
+    running.working()
+    with pytest.raises(KeyboardInterrupt) as ignored:
+        handlers[signal.SIGINT](signal.SIGINT, None)
+    sys.unraisablehook(SimpleNamespace(exc_value=ignored.value))
+    with pytest.raises(KeyboardInterrupt):
+        handlers[signal.SIGALRM](signal.SIGALRM, None)
+    running.exception()
+    handlers[signal.SIGALRM](signal.SIGALRM, None)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("reentrant call"), OSError(5, "no terminal")])

@@ -45,6 +45,18 @@ def sh(command: str, directory: Path, **environment: str) -> subprocess.Complete
         "copy {save}:one:1 docker-archive:-:a:1 >&-",
         "inspect --raw {save}:one:1 >&-",
         "cat {save}:one:1 base.txt >&-",
+        "rootfs {save}:one:1 - >&-",
+        "list {save} >&-",
+        "list --json {save} >&-",
+        "inspect {save}:one:1 >&-",
+        "inspect --json {save}:one:1 >&-",
+        "verify {save} >&-",
+        "verify --json {save} >&-",
+        "ls {save}:one:1 >&-",
+        "diff {save}:one:1 {save}:two:1 >&-",
+        "--version >&-",
+        "--help >&-",
+        "list --help >&-",
     ],
 )
 def test_a_stream_that_is_needed_and_closed_is_an_error(
@@ -52,7 +64,11 @@ def test_a_stream_that_is_needed_and_closed_is_an_error(
 ) -> None:
     run = sh(f"tarkit {command.format(save=save)}", tmp_path)
     assert run.returncode == 1
-    assert re.fullmatch(r"tarkit: standard (in|out)put: is closed\n", run.stderr)
+    if " --json " in command:
+        last = json.loads(run.stderr.splitlines()[-1])
+        assert last == {"event": "error", "message": "standard output: is closed", "exit_code": 1}
+    else:
+        assert re.fullmatch(r"tarkit: standard (in|out)put: is closed\n", run.stderr)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +92,17 @@ def test_prompts_fail_if_stdin_is_closed(
 def test_closed_output_streams_are_no_error(save: str, tmp_path: Path) -> None:
     assert sh(f"tarkit copy {save}:one:1 oci:out:x 2>&-", tmp_path).returncode == 0
     check_layout(read_files(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "command", ["copy {save} oci:out:x", "ext4 {save} out", "rootfs {save} out"]
+)
+def test_a_complete_output_counts_if_stdout_is_closed(
+    save: str, tmp_path: Path, command: str
+) -> None:
+    run = sh(f"tarkit {command.format(save=save + ':one:1')} >&-", tmp_path)
+    assert run.returncode == 0
+    assert (tmp_path / "out").exists()
 
 
 def test_messages_do_not_go_to_stdout_if_stderr_is_closed(save: str, tmp_path: Path) -> None:

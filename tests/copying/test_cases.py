@@ -242,7 +242,7 @@ def test_case_06_no_selector_wants_exactly_one_image(tmp_path: Path) -> None:
         AmbiguousImageError, match=r"contains 2 images and none was selected.*one:1"
     ):
         config_of(f"docker-archive:{archive}")
-    with pytest.raises(ImageNotFoundError, match=r"no image @5: found 2 images.*one:1"):
+    with pytest.raises(ImageNotFoundError, match=r"no image @5: there are 2 images.*one:1"):
         config_of(f"docker-archive:{archive}:@5")
     with pytest.raises(ImageNotFoundError, match=r"no image 'three'.*one:1"):
         config_of(f"docker-archive:{archive}:three")

@@ -287,6 +287,40 @@ def test_attestations_are_no_platform(tmp_path: Path) -> None:
     assert load(files, copied_entry)["config"]["digest"] == image.digest
 
 
+@pytest.mark.parametrize("first", ["images", "attestations"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_attestations_refer_to_the_image_as_stored(
+    tmp_path: Path, first: str, nested: bool
+) -> None:
+    layout = Layout()
+    images = [
+        on(layout.image(make_image("base", arch, architecture=arch)), f"linux/{arch}")
+        for arch in ARCHITECTURES
+    ]
+    marks = "vnd.docker.reference.type", "vnd.docker.reference.digest"
+    attestations = [
+        on(layout.image(make_image(f"attestation {image['digest']}")), "unknown/unknown")
+        | {"annotations": {marks[0]: "attestation-manifest", marks[1]: image["digest"]}}
+        for image in images
+    ]
+    foreign = {**attestations[0], "annotations": {marks[0]: "x", marks[1]: f"sha256:{'0' * 64}"}}
+    odd = {**attestations[0], "annotations": {marks[0]: "x", marks[1]: "no digest"}}
+    attestations += [foreign, odd]
+    both = [*images, *attestations] if first == "images" else [*attestations, *images]
+    entry = layout.index(*both)
+    entry = layout.index(entry, on(layout.image(make_image("z")), "a/b")) if nested else entry
+    write_files(tmp_path / "in", layout.finish(named(entry, "x")))
+    files, now, _ = copied(tmp_path, all=True, compression=LayerCompression.ZSTD)
+    index = load(files, load(files, now)["manifests"][0] if nested else now)
+    children = index["manifests"]
+    stored = [child["digest"] for child in children if "annotations" not in child]
+    assert not set(stored) & {image["digest"] for image in images}  # they were recompressed
+    references = [child["annotations"][marks[1]] for child in children if "annotations" in child]
+    assert references == [*stored, f"sha256:{'0' * 64}", "no digest"]
+    same = copy(f"oci:{tmp_path / 'in'}", f"oci:{tmp_path / 'same'}:x", all=True)
+    assert str(same.descriptor.digest) == entry["digest"]
+
+
 def test_an_artifact_in_an_index_goes_along(tmp_path: Path) -> None:
     layout = Layout()
     image = on(layout.image(make_image("one")), "linux/amd64")

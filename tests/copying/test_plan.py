@@ -178,7 +178,7 @@ def test_artifacts_are_copied_unchanged_or_refused() -> None:
 def test_lost_fields_are_noted() -> None:
     annotated = image(Family.OCI, Compression.GZIP, annotations={"a": "b"})
     assert plan(annotated, CLASSIC_PROFILE).notes == (
-        "Docker manifests cannot hold annotations: omitted",
+        "omitted annotations: Docker manifests cannot store them",
     )
     assert plan(annotated, DUAL_PROFILE).notes == ()
     assert plan(annotated, DIRECTORY_PROFILE).notes == ()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,7 +109,9 @@ def test_the_requested_inodes_exist() -> None:
 
 def test_more_inodes_than_a_given_size_can_have_are_refused() -> None:
     options = Ext4Options(size=128 * 1024 * 1024)
-    with pytest.raises(NoSpaceError, match="at least 402657280 bytes, and 134217728 are allowed"):
+    with pytest.raises(
+        NoSpaceError, match="at least 402657280 bytes, but only 134217728 are allowed"
+    ):
         plan_layout(filled(10), 100_000, options)
 
 
@@ -117,11 +121,26 @@ def test_a_given_size_that_is_too_small_is_refused() -> None:
         plan_layout(filled(63 * MIB), 500, options)
 
 
+@pytest.mark.parametrize("content", [100, 5 * MIB, 127 * MIB, 128 * MIB, 300 * MIB])
+@pytest.mark.parametrize("inodes", [12, 500, 9_000])
+def test_the_reported_size_is_the_smallest_that_works(content: int, inodes: int) -> None:
+    space = filled(content)
+    given = space.end * BLOCK  # for the contents alone
+    with pytest.raises(NoSpaceError) as caught:
+        plan_layout(space, inodes, Ext4Options(size=max(given, 256 * 1024)))
+    found = re.search(r"at least (\d+) bytes", caught.value.message)
+    assert found
+    size = int(found[1])
+    plan_layout(space, inodes, Ext4Options(size=size))
+    with pytest.raises(NoSpaceError):
+        plan_layout(space, inodes, Ext4Options(size=size - BLOCK))
+
+
 def test_a_small_last_group_is_left_out() -> None:
     options = Ext4Options(size=(2 * BLOCKS_PER_GROUP + 20) * BLOCK)
     assert plan_layout(filled(10), 500, options).geometry.blocks == 2 * BLOCKS_PER_GROUP
 
 
 def test_automatic_sizes_end_at_1_tib() -> None:
-    with pytest.raises(NoSpaceError, match="larger size in bytes"):
+    with pytest.raises(NoSpaceError, match="the smallest that works"):
         plan_layout(filled(10), 500, Ext4Options(free=2**40))

@@ -102,7 +102,7 @@ def test_adjacent_holes_are_joined() -> None:
 def test_the_limit_is_kept() -> None:
     space = Space(prefix=1, limit=100)
     space.allocate(99)
-    with pytest.raises(NoSpaceError, match="at least 413696 bytes, and 409600 are allowed"):
+    with pytest.raises(NoSpaceError, match="at least 413696 bytes, but only 409600 are allowed"):
         space.allocate(1)
 
 

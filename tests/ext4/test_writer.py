@@ -433,10 +433,10 @@ def test_regions_must_be_in_order_and_inside(path: Path, wrong: list[Region]) ->
 def test_stored_contents_must_belong_to_one_node(path: Path) -> None:
     with Ext4Writer.open(path) as fs:
         contents = fs.store([b"forgotten"], 9)
-        with pytest.raises(ValueError, match="0 blocks of contents, 1 are stored"):
+        with pytest.raises(ValueError, match="0 blocks of contents, but 1 are stored"):
             fs.finish(directory({}))
         two = [Ext4Node(mode=REGULAR, contents=contents) for _ in range(2)]
-        with pytest.raises(ValueError, match="2 blocks of contents, 1 are stored"):
+        with pytest.raises(ValueError, match="2 blocks of contents, but 1 are stored"):
             fs.finish(directory(dict(zip((b"a", b"b"), two, strict=True))))
         fs.store([b"another"], 7)
         with pytest.raises(ValueError, match="two nodes have the same contents"):
@@ -448,7 +448,7 @@ def test_after_an_error_there_is_no_file_system(path: Path) -> None:
         with pytest.raises(TruncatedError):
             fs.store([b"short"], 100)
         assert fs.store([b"long"], 4).size == 4
-        with pytest.raises(ValueError, match="1 files were not stored to their end"):
+        with pytest.raises(ValueError, match="1 files were not stored completely"):
             fs.finish(directory({}))
 
 

@@ -69,9 +69,11 @@ def test_outputs_of_all_types(builder: Builder, tmp_path: Path) -> None:
     assert (tmp_path / "files" / "greeting").read_text() == "hello"
     for location in ("oci-archive:{}/oci.tar", "oci:{}/layout", "docker-archive:{}/docker.tar"):
         assert tarkit.verify(location.format(tmp_path)).ok
-        with tarkit.open_source(location.format(tmp_path)) as source:
-            with tarkit.FileSystem.of(source) as files:
-                assert files.read_text("/greeting") == "hello"
+        with (
+            tarkit.open_source(location.format(tmp_path)) as source,
+            tarkit.FileSystem.of(source) as files,
+        ):
+            assert files.read_text("/greeting") == "hello"
     assert response["image.name"] == "docker.io/library/app:1"  # of the last image
     document = metadata_document(response)
     assert document["containerimage.descriptor"]["digest"] == document["containerimage.digest"]

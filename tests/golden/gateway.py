@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import re
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import tarkit
 from tarkit import gateway, llb
@@ -280,12 +283,8 @@ def _error_build(case: Case) -> None:
     def build(client: Client) -> None:
         raise RuntimeError(text)
 
-    try:
+    with pytest.raises(RuntimeError, match=re.escape(text)):
         _builder().build(build)
-    except RuntimeError as error:
-        assert str(error) == text
-        return
-    raise AssertionError("the error of the function is lost")
 
 
 def _nil_build(case: Case) -> None:

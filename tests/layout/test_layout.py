@@ -95,7 +95,7 @@ def test_an_unknown_name_lists_the_known_ones(two: OCILayoutReader) -> None:
 
 
 def test_an_unknown_position_reports_the_number_of_images(two: OCILayoutReader) -> None:
-    with pytest.raises(ImageNotFoundError, match="no image @5: found 2 images"):
+    with pytest.raises(ImageNotFoundError, match="no image @5: there are 2 images, @0 to @1"):
         two.source(index=5)
 
 

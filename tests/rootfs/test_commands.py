@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tarkit.cli.app import run
+from tarkit.rootfs.layers import ImageLayers
 from tarkit.rootfs.overlay.certificates import encode
 from tests.builders import docker_archive, image_of, layout_of, write_files
 from tests.rootfs.layers import char, directory, file, link, pack
@@ -34,6 +35,30 @@ def output_of(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0
 def json_of(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(output_of(capsys, *arguments, "--json", code=code))
     return document
+
+
+@pytest.mark.parametrize("command", ["rootfs", "ext4", "squashfs"])
+@pytest.mark.parametrize("kind", ["missing", "device below a directory"])
+def test_files_to_add_are_checked_before_layers_are_read(
+    image: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    kind: str,
+) -> None:
+    source = tmp_path / "source"
+    if kind != "missing":
+        source.mkdir()
+        os.mkfifo(source / "pipe")
+    opened: list[object] = []
+    for way in ("open", "open_seekable"):
+        monkeypatch.setattr(ImageLayers, way, lambda *_: opened.append(_))
+    for output in ["out", "out.tar"] if command == "rootfs" else ["out"]:
+        code = run([command, "--json", image, str(tmp_path / output), "--add", f"{source}:/x"])
+        assert code == (3 if kind == "missing" else 6)
+        assert str(source) in capsys.readouterr().err
+    assert opened == []
 
 
 def test_ls_lists_everything(image: str, capsys: pytest.CaptureFixture[str]) -> None:

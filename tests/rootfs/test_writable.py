@@ -347,3 +347,22 @@ def test_a_killed_process_loses_nothing_that_it_reported(tmp_path: Path, moment:
     with reopened(files_of([]), tmp_path) as files:
         for number in reported:
             assert files.read_bytes(f"f{number}") == b"%d" % number * 500
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_staged_changes_on_a_read_only_mount_can_be_read(base: FileSystem, tmp_path: Path) -> None:
+    with reopened(base, tmp_path) as files:
+        files.write("new", b"data")
+    staged = tmp_path / "staged"
+    subprocess.run(["mount", "--bind", staged, staged], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", staged], check=True)
+        with reopened(base, tmp_path) as files:
+            assert files.read_bytes("new") == b"data"
+            with pytest.raises(RefusedError, match="read-only"):
+                files.write("x", b"")
+            with pytest.raises(RefusedError, match="read-only"):
+                files.remove("x")
+            assert files.read_bytes("x") == b"x"
+    finally:
+        subprocess.run(["umount", staged], check=True)

@@ -12,6 +12,7 @@ from tarkit.copying.options import CopyOptions, CopyResult, LayerCompression
 from tarkit.errors import TarkitError, VerificationError
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.store import gc
+from tarkit.store.ingest import Ingest
 from tarkit.store.leases import PULLED
 from tarkit.store.store import Store
 from tarkit.transports.location import open_source, open_writer
@@ -98,15 +99,15 @@ def test_an_interrupted_download_continues_in_another_process(
 ) -> None:
     root, ranges = tmp_path / "store", []
     monkeypatch.setattr(module, "CHUNK_SIZE", 50_000)
-    append = module.Ingest.append
+    append = Ingest.append
 
-    def failing(self: module.Ingest, data: bytes) -> None:
+    def failing(self: Ingest, data: bytes) -> None:
         append(self, data)
         if self.offset > 100_000:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module.Ingest, "append", failing)
+        patch.setattr(Ingest, "append", failing)
         with pytest.raises(KeyboardInterrupt):
             pull(registry, root, f"oci:{tmp_path / 'one'}", jobs=1)
     [partial] = (root / "ingest").iterdir()
@@ -177,7 +178,7 @@ def test_a_store_in_trouble_never_fails_a_copy(
             def full(self: object, data: bytes) -> None:
                 raise TarkitError("no space left")
 
-            monkeypatch.setattr(module.Ingest, "append", full)
+            monkeypatch.setattr(Ingest, "append", full)
         case "no directory":
             root = Path("/proc/none/store")
     result = pull(registry, root, f"oci:{tmp_path / 'one'}")

@@ -27,6 +27,7 @@ from tarkit.image.digest import Digest
 from tarkit.store import gc
 from tarkit.store.record import Record
 from tarkit.store.store import Store
+from tarkit.store.verification import verify_store
 
 DATA = os.urandom(5000)
 DIGEST = Digest.of(DATA)
@@ -170,6 +171,25 @@ def test_a_corrupt_blob_is_quarantined_and_fetched_again(store: Store) -> None:
         read(store, DIGEST)
     store.content.fetch(DIGEST, len(DATA), Server())
     assert read(store, DIGEST) == DATA
+
+
+def test_the_row_of_a_blob_goes_after_its_file(store: Store) -> None:
+    store.content.add(DATA)
+    store.content.set_label(DIGEST, "a", "1")
+    store.content.path(DIGEST).unlink()  # as a process that was killed while removing it
+    assert [problem.message for problem in verify_store(store)] == ["its file is missing"]
+    gc.collect(store)
+    assert list(verify_store(store)) == []
+    assert store.content.labels(DIGEST) == {}
+
+
+def test_the_last_use_is_that_of_the_file(store: Store) -> None:
+    store.content.add(DATA)
+    os.utime(store.content.path(DIGEST), (1000, 1000))
+    assert [blob.used for blob in store.content.blobs()] == [1000]
+    store.content.hold(DIGEST)
+    [blob] = store.content.blobs()
+    assert blob.used > 1000
 
 
 def test_labels_belong_to_blobs(store: Store) -> None:

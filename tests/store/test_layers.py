@@ -55,6 +55,7 @@ def test_a_layer_is_inflated_and_parsed_once(store: Store, monkeypatch: pytest.M
     monkeypatch.setattr("tarkit.store.layers.decompress", None)
     monkeypatch.setattr(tar_reader, "Scanner", None)
     assert store.layers.extract(digest, DIFF_ID) == layer
+    assert store.layers.get(DIFF_ID) == layer
     assert names(store) == ["etc/a", "etc/b", "c"]
     with store.layers.open(DIFF_ID) as file:
         assert os.pread(file.fileno(), len(PLAIN), 0) == PLAIN

@@ -151,13 +151,15 @@ def test_external_values_go_with_their_record(store: Store) -> None:
 
 
 def test_a_deleted_record_is_only_found_for_its_removal(store: Store) -> None:
-    put(store, Record("a", {}, {"i": "t"}), Record("b", {}, {}, ("a",)))
+    put(store, Record("a", {}, {"i": "t"}, committed=True), Record("b", {}, {}, ("a",)))
+    assert files(store) == ["a"]
     with store.records.transaction() as change:
         change.mark_deleted("b")
         change.mark_deleted("a")
     assert store.records.get("a") is None
     assert store.records.find("t") == store.records.all() == store.records.children("a") == []
     assert [each.id for each in store.records.deleted()] == ["a", "b"]
+    assert files(store) == []  # so that a repair does not bring it back
 
 
 def test_a_hold_lasts_until_its_release(store: Store) -> None:

@@ -66,7 +66,7 @@ def test_waiting_for_a_lock_times_out(tmp_path: Path) -> None:
     with (
         locked_directory(tmp_path),
         pytest.raises(LockedError, match="another process holds the lock"),
-        locked_directory(tmp_path, patience=0.0),
+        locked_directory(tmp_path, timeout=0.0),
     ):
         pass
 
@@ -105,7 +105,7 @@ def test_a_locked_name_is_waited_for(tmp_path: Path) -> None:
     with (
         locked_name(tmp_path / "name"),
         pytest.raises(LockedError),
-        locked_name(tmp_path / "name", patience=0.0),
+        locked_name(tmp_path / "name", timeout=0.0),
     ):
         pass
 
@@ -123,6 +123,6 @@ def test_a_lock_file_is_not_created_through_a_link(tmp_path: Path, kind: str) ->
         pytest.skip("there is no lock file")
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / ".tarkit-lock").symlink_to("../elsewhere")
-    with pytest.raises(LockedError), locked_directory(tmp_path / "store", patience=0.0):
+    with pytest.raises(LockedError), locked_directory(tmp_path / "store", timeout=0.0):
         pass
     assert listing(tmp_path) == ["store"]

@@ -12,16 +12,19 @@ import pytest
 
 from tarkit.errors import CancelledError, TransportError
 from tarkit.streams.cancellation import Cancellation
-from tarkit.streams.sockets import Patient, TimeAllowance, connected
+from tarkit.streams.sockets import CancellableSocket, TimeAllowance, connected
 from tarkit.streams.tls import client_context
 
 
 @contextlib.contextmanager
-def pair() -> Iterator[tuple[Patient, socket.socket]]:
+def pair() -> Iterator[tuple[CancellableSocket, socket.socket]]:
     ours, peer = socket.socketpair()
-    with Patient(ours.family, ours.type, ours.proto, fileno=ours.detach()) as patient, peer:
-        patient.settimeout(60)
-        yield patient, peer
+    with (
+        CancellableSocket(ours.family, ours.type, ours.proto, fileno=ours.detach()) as client,
+        peer,
+    ):
+        client.settimeout(60)
+        yield client, peer
 
 
 @pytest.fixture
@@ -32,19 +35,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tarkit.streams.sockets.SLICE", 0.001)
 
 
-WAITS: dict[str, Callable[[Patient], object]] = {
-    "recv": lambda patient: patient.recv(1),
-    "recv_into": lambda patient: patient.recv_into(bytearray(1)),
-    "send": lambda patient: patient.sendall(bytes(64 << 20)),
-    "handshake": lambda patient: client_context().wrap_socket(patient, server_hostname="h"),
+WAITS: dict[str, Callable[[CancellableSocket], object]] = {
+    "recv": lambda client: client.recv(1),
+    "recv_into": lambda client: client.recv_into(bytearray(1)),
+    "send": lambda client: client.sendall(bytes(64 << 20)),
+    "handshake": lambda client: client_context().wrap_socket(client, server_hostname="h"),
 }
 
 
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize("wait", WAITS)
 def test_a_timeout_ends_a_wait(wait: str) -> None:
-    with pair() as (patient, _), pytest.raises(TimeoutError):
-        WAITS[wait](patient)
+    with pair() as (client, _), pytest.raises(TimeoutError):
+        WAITS[wait](client)
 
 
 @pytest.mark.parametrize("wait", WAITS)
@@ -52,15 +55,15 @@ def test_a_cancellation_ends_a_wait(wait: str) -> None:
     cancellation = Cancellation()
     timer = threading.Timer(0.05, cancellation.cancel)
     timer.start()
-    with pair() as (patient, _), pytest.raises(CancelledError), cancellation:
-        WAITS[wait](patient)
+    with pair() as (client, _), pytest.raises(CancelledError), cancellation:
+        WAITS[wait](client)
     timer.join()
 
 
 def test_sent_and_received_data_is_unchanged() -> None:
     data = bytes(range(256)) * 40_000
-    with pair() as (patient, peer):
-        sender = threading.Thread(target=patient.sendall, args=(data,))
+    with pair() as (client, peer):
+        sender = threading.Thread(target=client.sendall, args=(data,))
         sender.start()
         received = bytearray()
         while len(received) < len(data):
@@ -68,20 +71,20 @@ def test_sent_and_received_data_is_unchanged() -> None:
         sender.join()
         assert received == data
         peer.sendall(b"answer")
-        assert patient.makefile("rb").read(6) == b"answer"
-        assert patient.gettimeout() == 60
+        assert client.makefile("rb").read(6) == b"answer"
+        assert client.gettimeout() == 60
 
 
 @pytest.mark.usefixtures("clock")
 def test_the_waits_of_one_response_add_up() -> None:
     """Each byte is in time, but all of them together take too long."""
-    with pair() as (patient, peer):
-        patient.allowance = TimeAllowance("r.example", 50)
+    with pair() as (client, peer):
+        client.allowance = TimeAllowance("r.example", 50)
         peer.sendall(bytes(100))
         with pytest.raises(TimeoutError):
-            list(map(patient.recv, [1] * 100))
-        patient.allowance.renew()
-        assert patient.recv(1) == b"\0"
+            list(map(client.recv, [1] * 100))
+        client.allowance.renew()
+        assert client.recv(1) == b"\0"
 
 
 def test_the_bytes_of_one_response_add_up() -> None:
@@ -108,9 +111,9 @@ def test_sending_a_body_renews_the_allowance() -> None:
 def test_connecting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with connected("localhost", port, 60) as patient:
-            assert patient.getpeername()[1] == port
-            assert patient.gettimeout() == 60
+        with connected("localhost", port, 60) as client:
+            assert client.getpeername()[1] == port
+            assert client.gettimeout() == 60
     with pytest.raises(ConnectionRefusedError):
         connected("127.0.0.1", port, 60)
 

@@ -141,8 +141,8 @@ def test_kept_data_does_not_pass_through_the_process(
     copied: list[int] = []
     real = os.copy_file_range
 
-    def counted(source: int, target: int, size: int, offset: int) -> int:
-        copied.append(moved := real(source, target, size, offset))
+    def counted(source: int, target: int, size: int, *offsets: int) -> int:
+        copied.append(moved := real(source, target, size, *offsets))
         return moved
 
     monkeypatch.setattr("os.copy_file_range", counted)

@@ -17,7 +17,14 @@ import pytest
 from tarkit.cli.app import run
 from tarkit.copying.engine import copy_image
 from tarkit.copying.options import CopyOptions, LayerCompression
-from tarkit.errors import DigestMismatchError, MalformedError, PathNotFoundError, RefusedError
+from tarkit.errors import (
+    DigestMismatchError,
+    MalformedError,
+    PathNotFoundError,
+    RefusedError,
+    TarkitError,
+    TransportError,
+)
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest
 from tarkit.image.media_types import OCI_CONFIG, OCI_LAYER_GZIP
@@ -257,10 +264,47 @@ def test_anything_else_at_the_path_is_kept(tmp_path: Path) -> None:
     assert listing(tmp_path / "dir") == ["file"]
 
 
-@both_kinds
-def test_a_missing_parent_directory(tmp_path: Path, kind: str) -> None:
+def test_an_archive_needs_its_parent_directory(tmp_path: Path) -> None:
     with pytest.raises(PathNotFoundError):
-        copy(f"oci:{tmp_path / 'one'}", f"{kind}:{tmp_path / 'gone' / 'out'}:x")
+        copy(f"oci:{tmp_path / 'one'}", f"oci-archive:{tmp_path / 'gone' / 'out'}:x")
+
+
+@pytest.mark.parametrize("transport", ["oci", "dir"])
+def test_missing_parents_of_a_directory_are_created(tmp_path: Path, transport: str) -> None:
+    path = tmp_path / "new" / "deep" / "out"
+    copy(f"oci:{tmp_path / 'one'}", f"{transport}:{path}")
+    assert listing(tmp_path / "new" / "deep") == ["out"]
+
+
+@pytest.mark.parametrize("transport", ["oci", "dir"])
+@pytest.mark.parametrize("kept", [False, True], ids=["all new", "used by another process"])
+def test_created_parents_are_removed_after_a_failure(
+    tmp_path: Path, transport: str, kept: bool
+) -> None:
+    def fail() -> None:
+        with open_writer(f"{transport}:{tmp_path / 'new/deep/out'}"):
+            if kept:
+                (tmp_path / "new" / "other").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert (tmp_path / "new").exists() == kept
+    assert not (tmp_path / "new" / "deep").exists()
+
+
+def test_parents_are_not_created_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(TarkitError, match="file"):
+        copy(f"oci:{tmp_path / 'one'}", f"oci:{tmp_path / 'file' / 'deep' / 'out'}")
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+@pytest.mark.parametrize("transport", ["oci", "dir", "docker-archive", "oci-archive"])
+def test_a_directory_that_accepts_no_files_is_named_as_such(tmp_path: Path, transport: str) -> None:
+    with pytest.raises(TransportError, match="/proc: cannot create files there"):
+        copy(f"oci:{tmp_path / 'one'}", f"{transport}:/proc/out")
 
 
 def test_adding_to_a_broken_layout_fails(tmp_path: Path) -> None:

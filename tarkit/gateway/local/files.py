@@ -9,7 +9,7 @@ from typing import BinaryIO
 from tarkit.errors import LimitExceededError, RefusedError
 from tarkit.gateway.requests import FileRange, ReadDirRequest, ReadRequest, StatRequest
 from tarkit.gateway.stat import Stat, stat_of
-from tarkit.rootfs.filesystem import Entry, FileSystem
+from tarkit.rootfs.filesystem import Entry, FileSystem, entry_of
 from tarkit.rootfs.node import Node
 from tarkit.rootfs.path_patterns import PathPatterns
 from tarkit.streams import CHUNK_SIZE
@@ -22,7 +22,7 @@ LARGEST = 16 << 20
 def read_file(files: FileSystem, request: ReadRequest) -> bytes:
     """Return a file or a part of it; see :meth:`tarkit.gateway.reference.Reference.read_file`."""
     node = files.file(request.filename)
-    size = Entry.of(b"", node).size
+    size = entry_of(b"", node).size
     wanted = request.range or FileRange(0, size)
     length = max(0, min(wanted.length, size - wanted.offset))
     if length > LARGEST:
@@ -67,4 +67,4 @@ def read_dir(files: FileSystem, request: ReadDirRequest) -> list[Stat]:
 
 
 def _entry(name: bytes, node: Node) -> tuple[str, Entry]:
-    return name.decode("utf-8", "surrogateescape"), Entry.of(name, node)
+    return name.decode("utf-8", "surrogateescape"), entry_of(name, node)

@@ -91,6 +91,8 @@ class FoundFiles:
         member = self._member(file, kind, old)
         is_same = old is not None and (kind is not MemberType.FILE or self._has_content(file, old))
         if old is not None and is_same:
+            if not _differs(old.member, member):
+                return  # an overlay copies files for many reasons
             staged = self._files.adopt(self._files, old, member)
         elif kind is MemberType.FILE:
             staged = self._files.stage(_chunks(file.found), member)
@@ -100,7 +102,7 @@ class FoundFiles:
             self._files.put(checked(file.parts), staged)
         elif not file.is_same_inode and old.links > 1:
             self._files.put(file.parts, staged)  # the other names keep the old inode
-        elif not is_same or _differs(old.member, member):
+        else:
             self._files.change(file.parts, staged)
 
     def _member(self, file: FoundFile, kind: MemberType, old: Node | None) -> Member:

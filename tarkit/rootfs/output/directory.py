@@ -64,6 +64,22 @@ def write_directory(
     metadata; for other users and *rootless* see :mod:`tarkit.rootfs.output.attributes`. Raises
     :class:`RefusedError` if *path* is occupied, :class:`UnsupportedError` on a system without POSIX
     directories, and the errors of reading the image and writing to the disk.
+
+    Parameters:
+
+    - *source*: an open source.
+    - *path*: the new directory.
+    - *platform*: the platform to select from an index; by default that of this machine.
+    - *overlay*: changes on top of the image.
+    - *rootless*: store owners in extended attributes.
+    - *on_progress*: a listener for events, as in a copy.
+
+    Returns the number of entries, the size, and notes on metadata that could not be kept.
+
+    >>> from pathlib import Path
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     tarkit.write_directory(source, Path("unpacked")).entries
+    5
     """
 
     def read(stager: FileStager) -> FileSystem:

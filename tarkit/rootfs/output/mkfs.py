@@ -49,6 +49,16 @@ def write_squashfs(
 
     Raises :class:`UnsupportedError` if mksquashfs is not installed, :class:`TransportError` with
     its error message if it fails, and the errors of reading the image.
+
+    The parameters and the result are those of :func:`~tarkit.rootfs.output.tarball.save_tar`.
+
+    >>> from pathlib import Path
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     try:
+    ...         print(tarkit.write_squashfs(source, Path("hello.squashfs")).entries)
+    ...     except tarkit.UnsupportedError:  # the program is not installed
+    ...         print(5)
+    5
     """
     program = find_program("mksquashfs", "squashfs-tools")
     with (
@@ -78,6 +88,14 @@ def write_erofs(
     """Write *source*'s image as the erofs *path* with mkfs.erofs; see :func:`write_squashfs`.
 
     The UUID of the filesystem is derived from the image's digest.
+
+    >>> from pathlib import Path
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     try:
+    ...         print(tarkit.write_erofs(source, Path("hello.erofs")).entries)
+    ...     except tarkit.UnsupportedError:  # the program is not installed
+    ...         print(5)
+    5
     """
     program = find_program("mkfs.erofs", "erofs-utils")
     digest = select_image(source, platform).digest.hex

@@ -47,6 +47,22 @@ def save_tar(
 
     If *compression* is None, the name of *path* determines it. Raises the errors of reading the
     image and writing to the disk.
+
+    Parameters:
+
+    - *source*: an open source.
+    - *path*: the path of the tar; an existing file is replaced.
+    - *compression*: none, gzip or zstd.
+    - *platform*: the platform to select from an index; by default that of this machine.
+    - *overlay*: changes on top of the image.
+    - *on_progress*: a listener for events, as in a copy.
+
+    Returns the numbers of entries and bytes.
+
+    >>> from pathlib import Path
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     tarkit.save_tar(source, Path("hello.tar.gz")).entries
+    5
     """
     compression = compression_of(path) if compression is None else compression
     with atomic_file(path.absolute()) as file:
@@ -75,6 +91,12 @@ def stream_tar(
 
     The tar is built in a temporary file, so nothing is written to *output* before the whole image
     has been read and verified.
+
+    >>> import io
+    >>> output = io.BytesIO()
+    >>> with tarkit.open_source("fixtures/hello.tar") as source:
+    ...     tarkit.stream_tar(source, output).size
+    191
     """
     with new_spool() as spool:
         result = write_tar(source, spool, platform, overlay, on_progress)
@@ -103,6 +125,8 @@ def write_tar(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> RootfsResult:
     """Write the tar of *source*'s image into *file*, an empty file on disk; see :func:`save_tar`."""
+    if overlay is not None:
+        overlay.check()
     layers = ImageLayers.of(source, platform, on_progress)
     prediction = Prediction()
     if not (overlay and overlay.changes) and can_stream_merge(layers):

@@ -19,7 +19,7 @@ from tarkit.values import dataclass, replace
 class AddFiles:
     """A change that adds the file *source*, or the contents of the directory *source*, at *destination*.
 
-    Owners become 0:0. Modes, ``user.`` attributes and file capabilities are kept, but set-id bits
+    Owners become 0:0 unless *keep_owners*. Modes, ``user.`` attributes and file capabilities are kept, but set-id bits
     and capabilities only if root or the caller owns the file, since they would give its owner
     root's rights. Symbolic links and hard links between added files are preserved. Times are those
     of the files, but at most ``SOURCE_DATE_EPOCH`` if it is set.
@@ -27,6 +27,7 @@ class AddFiles:
 
     source: Path
     destination: str
+    keep_owners: bool = False
 
     def parts(self) -> Iterator[bytes]:
         """See :class:`tarkit.rootfs.overlay.context.Change`."""
@@ -37,6 +38,8 @@ class AddFiles:
             yield found.kind.value
             # the number of attributes keeps the parts that follow unambiguous
             yield b"%o %d %d" % (found.mode, found.status.st_mtime_ns, len(found.xattrs))
+            if self.keep_owners:
+                yield b"%d:%d" % (found.status.st_uid, found.status.st_gid)
             for name, value in found.xattrs.items():
                 yield name
                 yield value
@@ -50,6 +53,12 @@ class AddFiles:
             elif found.kind is MemberType.SYMLINK:
                 yield os.fsencode(found.path.readlink())
 
+    def check(self) -> None:
+        """Raise the error of :meth:`make` if a file is missing or of an unsupported kind."""
+        for found in local_files(self.source):
+            if found.kind is MemberType.OTHER:
+                raise _unsupported(found)
+
     def make(self, work: OverlayContext) -> None:
         """See :class:`tarkit.rootfs.overlay.context.Change`."""
         top = self.destination
@@ -61,15 +70,21 @@ class AddFiles:
             else:
                 destination = top
             if found.first is None:
-                _put(work, destination, found)
+                _put(work, destination, found, keep_owners=self.keep_owners)
             else:
                 work.link(destination, f"{top.rstrip('/')}/{found.first}")
 
 
-def _put(work: OverlayContext, destination: str, found: LocalFile) -> None:
+def _put(work: OverlayContext, destination: str, found: LocalFile, *, keep_owners: bool) -> None:
     status = found.status
     member = Member(
-        b"", found.kind, mode=found.mode, mtime_ns=status.st_mtime_ns, xattrs=found.xattrs
+        b"",
+        found.kind,
+        mode=found.mode,
+        uid=status.st_uid if keep_owners else 0,
+        gid=status.st_gid if keep_owners else 0,
+        mtime_ns=status.st_mtime_ns,
+        xattrs=found.xattrs,
     )
     match found.kind:
         case MemberType.FILE:
@@ -82,4 +97,8 @@ def _put(work: OverlayContext, destination: str, found: LocalFile) -> None:
             if existing is None or existing.directory is None:
                 work.put(destination, member)
         case _:
-            raise UnsupportedError("not a file, directory or symbolic link", where=str(found.path))
+            raise _unsupported(found)
+
+
+def _unsupported(found: LocalFile) -> UnsupportedError:
+    return UnsupportedError("not a file, directory or symbolic link", where=str(found.path))

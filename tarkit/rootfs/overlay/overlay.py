@@ -25,7 +25,16 @@ from tarkit.values import dataclass
 
 @dataclass(slots=True)
 class Overlay:
-    """A list of changes in the order of application; each method appends one and returns the overlay."""
+    """A list of changes in the order of application; each method appends one and returns the overlay.
+
+    >>> overlay = tarkit.Overlay().write("/etc/motd", b"Hi!").remove("/bin")
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.FileSystem.of(source, overlay=overlay) as files,
+    ... ):
+    ...     files.read_text("/etc/motd"), files.exists("/bin")
+    ('Hi!', False)
+    """
 
     changes: list[Change] = field(default_factory=list)
 
@@ -58,6 +67,12 @@ class Overlay:
     def add_certificate(self, pem: bytes) -> Self:
         """Add the CA certificates in *pem*; see :mod:`tarkit.rootfs.overlay.certificates`."""
         return self._with(AddCertificates.parse(pem))
+
+    def check(self) -> None:
+        """Raise the error of :meth:`lay` for files to add that are missing, before layers are read."""
+        for change in self.changes:
+            if isinstance(change, AddFiles):
+                change.check()
 
     def lay(self, contents: LayerData, merger: Merger) -> None:
         """Apply all changes to the merged tree, and add their data to *contents*.

@@ -32,7 +32,8 @@ class WritableFileSystem(StagedFileSystem):
     Besides those of :class:`~tarkit.rootfs.filesystem.FileSystem`, methods raise
     :class:`~tarkit.errors.RefusedError` if something is in the way. *clock* returns the time of
     changes in nanoseconds; by default ``SOURCE_DATE_EPOCH``, or now. *open_layer* opens layers that
-    hold data of files copied in place; without it, such files cannot be read after a restart.
+    hold data of files copied in place; without it, such files cannot be read after a restart. If
+    *directory* is read-only, so is the root filesystem.
     """
 
     def write(

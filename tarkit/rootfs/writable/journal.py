@@ -10,10 +10,11 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from tarkit.errors import MalformedError, UnsupportedError
+from tarkit.errors import MalformedError, RefusedError, UnsupportedError
 from tarkit.streams.closeable import Closeable
+from tarkit.streams.files import read_only
 from tarkit.streams.os_errors import os_errors
 from tarkit.tar.member import Member, MemberType, Segment
 
@@ -28,7 +29,7 @@ class Journal(Closeable):
     def __init__(self, path: Path) -> None:
         self._path = path
         with os_errors(path):
-            self._file = path.open("a+b")
+            self._file: BinaryIO = path.open("rb" if read_only(path) else "a+b")
         try:
             with os_errors(path):
                 self._lines = self._read()
@@ -43,7 +44,7 @@ class Journal(Closeable):
     def _read(self) -> list[list[Any]]:
         self._file.seek(0)
         whole, _, torn = self._file.read().rpartition(b"\n")
-        if torn:
+        if torn and self._file.writable():
             self._file.truncate(len(whole) + bool(whole))
         if not whole:
             return []
@@ -67,7 +68,9 @@ class Journal(Closeable):
             yield name, arguments
 
     def append(self, *line: Any) -> None:
-        """Add a line, which :meth:`flush` writes."""
+        """Add a line, which :meth:`flush` writes; raises :class:`RefusedError` if that is impossible."""
+        if not self._file.writable():
+            raise RefusedError("staged changes are read-only here", where=str(self._path))
         self.count += 1
         self._file.write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
 

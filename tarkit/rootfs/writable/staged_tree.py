@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tarkit.errors import (
 from tarkit.image.digest import Digest
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.filesystem import Path as PathName
+from tarkit.rootfs.image_files import ImageFiles
 from tarkit.rootfs.names import MAX_DEPTH, WHITEOUT, Parts, path_of
 from tarkit.rootfs.node import Node
 from tarkit.rootfs.writable.edits import TreeEdits
@@ -33,7 +34,7 @@ from tarkit.values import replace
 _MAX_NAME = 255  # of Linux, in bytes
 
 
-class StagedFileSystem(FileSystem):
+class StagedFileSystem(ImageFiles):
     """A root filesystem that starts as *base*, with the changes in *directory*; see
     :class:`tarkit.rootfs.writable.filesystem.WritableFileSystem`.
 
@@ -142,13 +143,23 @@ class StagedFileSystem(FileSystem):
             return meta
         archive = source.contents.archive(place.layer)
         is_base = source is self or source.contents.layers is self.contents.layers
-        if archive is not None and (archive.random_access or is_base):
+        if archive is not None and (is_base or source.contents.is_in_place(place.layer)):
             diff_id = source.contents.layers.layers[place.layer].diff_id
-            offset = self._start_of(diff_id, archive) + place.offset
-            return replace(meta, offset=offset, data_offset=offset)
+            kept = archive if is_base else self._kept(diff_id, archive)
+            if kept is not None:
+                offset = self._start_of(diff_id, kept) + place.offset
+                return replace(meta, offset=offset, data_offset=offset)
         with source.contents.open_stored(node) as data:
             staged = self.stage(chunks_of(data), meta)
         return replace(staged, size=meta.size, sparse=meta.sparse)
+
+    def _kept(self, diff_id: Digest, archive: ArchiveData) -> ArchiveData | None:
+        """Return the data of another layer, independent of its source; None if it cannot be kept."""
+        if self._open_other is None:
+            return archive
+        with suppress(TarkitError):
+            return self._open_other(diff_id)
+        return None
 
     def _start_of(self, diff_id: Digest, archive: ArchiveData) -> int:
         """Return the staged offset of the first byte of a layer."""

@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tarkit.errors import LimitExceededError, TruncatedError
+from tarkit.errors import LimitExceededError, RefusedError, TruncatedError
 from tarkit.image.digest import Digest
 from tarkit.streams.closeable import Closeable
+from tarkit.streams.files import read_only
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.uncached import read_at, write_at
 from tarkit.tar import padding
@@ -39,7 +40,9 @@ class Staging(Closeable):
         self._layers: list[Digest] = []
         self._archives: dict[int, ArchiveData] = {}
         with os_errors(path):
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._is_read_only = read_only(path)
+            flags = os.O_RDONLY if self._is_read_only else os.O_RDWR | os.O_CREAT
+            self._file = os.open(path, flags | os.O_CLOEXEC, 0o600)
             self._end = os.fstat(self._file).st_size
 
     @property
@@ -48,7 +51,12 @@ class Staging(Closeable):
         return tuple(self._layers)
 
     def append(self, pieces: Iterable[bytes | memoryview]) -> tuple[int, int]:
-        """Write *pieces* to the end of the file; return their offset and total size."""
+        """Write *pieces* to the end of the file; return their offset and total size.
+
+        Raises :class:`RefusedError` if the file is read-only, and :class:`NoSpaceError`.
+        """
+        if self._is_read_only:
+            raise RefusedError("staged changes are read-only here", where=self.label)
         start = end = self._end + padding(self._end)
         with os_errors(self._path):
             for piece in pieces:

@@ -1,8 +1,9 @@
-"""A cache map: all that an operation and its inputs contribute to a cache key."""
+"""Cache maps: the contribution of an operation, and of its inputs, to a cache key."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from typing import Any
 
 from tarkit.errors import UsageError
@@ -10,7 +11,7 @@ from tarkit.llb.paths import clean
 from tarkit.rootfs.content_query import ContentQuery
 from tarkit.solver.keys.digests import joined_digest, text_digest
 from tarkit.solver.keys.gojson import go_json
-from tarkit.values import dataclass, field, replace
+from tarkit.values import dataclass, replace
 
 Digests = Callable[[ContentQuery], object]
 """Returns the digest of the files that a query selects, such as ``partial(content_digest, tree)``."""
@@ -31,8 +32,8 @@ class InputRule:
     def content_digest(self, digests: Digests) -> str:
         """Return the digest of the files that the operation reads, for a content key.
 
-        *digests* hashes the files of the input. Raises what it raises, and UsageError if the input
-        has no content key.
+        *digests* hashes the files of the input. Raises its errors, and UsageError if the input has
+        no content key.
         """
         if self.content is None:
             raise UsageError("the content of this input cannot be its cache key")

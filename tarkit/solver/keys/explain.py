@@ -1,4 +1,4 @@
-"""The reason why a vertex was not found in a cache: what changed in its key.
+"""The reason why a vertex was not found in a cache: the differences of its key.
 
 Facts are recorded from the same :class:`~tarkit.solver.keys.cache_map.CacheMap` and keys that a lookup
 uses. Vertices have new digests when anything below them changes, so a *role* names the same vertex in
@@ -11,13 +11,15 @@ import json
 from base64 import b64decode
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
+from hashlib import sha256
 from typing import Any, Self
 
 from tarkit.errors import MalformedError
 from tarkit.llb.graph import Graph
 from tarkit.solver.keys.cache_map import CacheMap
 from tarkit.solver.keys.key import Key
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 _LONGEST = 200  # characters of a value in a difference
 _ABSENT = object()
@@ -71,7 +73,7 @@ class KeyFacts:
         return json.dumps({"document": self.document, "inputs": inputs}, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, text: str | bytes) -> Self:
         """Parse the result of :meth:`to_json`; raises MalformedError."""
         try:
             parsed = json.loads(text)
@@ -104,7 +106,7 @@ class Difference:
 
 
 def differences(before: KeyFacts, after: KeyFacts) -> list[Difference]:
-    """Return what changed in a key. The list is empty if the keys are equal.
+    """Return the changes of a key. The list is empty if the keys are equal.
 
     An input whose content is known both times has changed only if the content has: then its
     definition does not matter.
@@ -132,10 +134,14 @@ def roles(graph: Graph) -> dict[str, str]:
 
 
 def _readable(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a hashed document with the actions of file operations decoded."""
+    """Return a hashed document with the actions of file operations decoded, but not their data."""
     if document.get("Type") != "buildkit.file.v0":
         return document
     actions = [json.loads(b64decode(action)) for action in document["Actions"]]
+    for action in actions:
+        if "data" in action:
+            data = b64decode(action["data"])
+            action["data"] = f"{len(data)} bytes, sha256:{sha256(data).hexdigest()[:12]}"
     return {**document, "Actions": actions}
 
 
@@ -173,11 +179,22 @@ def _compare(part: str, before: Any, after: Any) -> Iterator[Difference]:
             inner = f"{part}.{name}" if part else name
             yield from _compare(inner, before.get(name, _ABSENT), after.get(name, _ABSENT))
     elif isinstance(before, list) and isinstance(after, list):
-        for number in range(max(len(before), len(after))):
-            pair = (each[number] if number < len(each) else _ABSENT for each in (before, after))
-            yield from _compare(f"{part}[{number}]", *pair)
+        yield from _compare_lists(part, before, after)
     elif before is _ABSENT or after is _ABSENT or before != after:
         yield Difference(part, _text(before), _text(after))
+
+
+def _compare_lists(part: str, before: list[Any], after: list[Any]) -> Iterator[Difference]:
+    """Yield the differences of lists between their common beginning and their common end."""
+    start, length = 0, min(len(before), len(after))
+    while start < length and before[start] == after[start]:
+        start += 1
+    same = 0
+    while same < length - start and before[-1 - same] == after[-1 - same]:
+        same += 1
+    for number in range(start, max(len(before), len(after)) - same):
+        pair = (each[number] if number < len(each) - same else _ABSENT for each in (before, after))
+        yield from _compare(f"{part}[{number}]", *pair)
 
 
 def _text(value: Any) -> str | None:

@@ -61,7 +61,7 @@ def _is_usual(indexes: Sequence[Sequence[int]]) -> bool:
 
 
 def _rules(op: FileOp, inputs: int) -> list[InputRule]:
-    """Return the rules for the inputs: those that are only read are known by what is read."""
+    """Return the rules for the inputs: those that are only read are known by the files read."""
     reads: defaultdict[int, list[ContentQuery]] = defaultdict(list)
     for action in op.actions:
         for number, query in _reads(action):

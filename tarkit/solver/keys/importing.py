@@ -9,7 +9,7 @@ from tarkit.errors import MalformedError
 from tarkit.solver.keys.config import CacheConfig, CacheRecord
 from tarkit.solver.keys.digests import text_digest
 from tarkit.solver.keys.memory import MemoryStore
-from tarkit.solver.keys.stores import Link, Result, add_result, unite
+from tarkit.solver.keys.stores import Link, Result, unite
 
 
 class ImportedCache:
@@ -42,18 +42,16 @@ class ImportedCache:
             ids[number] = unite(self.store, record.digest, inputs)
             for chain, created in results[number]:
                 self._tops[chain.id] = chain
-                add_result(self.store, ids[number], Result(chain.id, created))
+                unite(self.store, record.digest, inputs, Result(chain.id, created))
 
 
 class _Chain:
     """A blob on top of another chain; the ID is like a chain ID, over blobs."""
 
-    __slots__ = ("blob", "id", "is_available", "parent")
-
     def __init__(self, blob: str, parent: _Chain | None, available: Container[str]) -> None:
         self.blob, self.parent = blob, parent
-        self.id = text_digest(f"{parent.id if parent else ''} {blob}")
-        self.is_available = blob in available and (parent is None or parent.is_available)
+        self.id: str = text_digest(f"{parent.id if parent else ''} {blob}")
+        self.is_available: bool = blob in available and (parent is None or parent.is_available)
 
     def blobs(self) -> Iterator[str]:
         """Yield the digests of the blobs, the top first."""

@@ -6,12 +6,12 @@ each link and result to it, and its parents are the keys of its inputs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 
 from tarkit.errors import MalformedError
 from tarkit.solver.keys.digests import joined_digest
-from tarkit.solver.keys.stores import Link, Result, StoredKey
+from tarkit.solver.keys.stores import Link, Result, Slot, StoredKey
 from tarkit.store.record import Record
 from tarkit.store.records import Records
 
@@ -39,9 +39,9 @@ class KeptStore:
         record = self._records.get(_PREFIX + key_id)
         return _from_record(record) if record is not None else None
 
-    def find(self, position: int, link: Link, record: str) -> Iterable[str]:
-        """Return the IDs of keys with this *record* and, as an input at *position*, this *link*."""
-        return _ids(self._records.find(_link_text(position, link, record)))
+    def find(self, slot: Slot, link: Link) -> Set[str]:
+        """Return the IDs of keys that have *link* as an alternative for the input *slot*."""
+        return _ids(self._records.find(_link_text(slot, link)))
 
     def put(self, key: StoredKey) -> None:
         """Store *key*, replacing the one with its ID."""
@@ -62,12 +62,13 @@ class KeptStore:
         return _ids(self._records.find(_result_text(result_id)))
 
 
-def _ids(records: Iterable[Record]) -> list[str]:
-    return [record.id.removeprefix(_PREFIX) for record in records]
+def _ids(records: Iterable[Record]) -> frozenset[str]:
+    return frozenset(record.id.removeprefix(_PREFIX) for record in records)
 
 
-def _link_text(position: int, link: Link, record: str) -> str:
-    return "key-link:" + joined_digest([str(position), link.selector, link.source, record])
+def _link_text(slot: Slot, link: Link) -> str:
+    parts = [slot.record, str(slot.position), str(slot.count), link.selector, link.source]
+    return f"key-link:{joined_digest(parts)}"
 
 
 def _result_text(result_id: str) -> str:
@@ -75,19 +76,19 @@ def _result_text(result_id: str) -> str:
 
 
 def _to_record(key: StoredKey) -> Record:
-    links = [(at, link) for at, each in enumerate(key.inputs) for link in sorted(each)]
+    places = list(key.places())
     results = sorted(key.results, key=lambda result: result.id)
-    texts = [_link_text(at, link, key.record) for at, link in links]
+    texts = [_link_text(slot, link) for slot, link in places]
     texts += [_result_text(result.id) for result in results]
     return Record(
         _PREFIX + key.id,
         values={
             "record": key.record,
-            "links": [f"{at} {link.selector} {link.source}" for at, link in links],
+            "links": [f"{slot.position} {link.selector} {link.source}" for slot, link in places],
             "results": [f"{result.created} {result.id}" for result in results],
         },
         indexes={str(number): text for number, text in enumerate(texts)},
-        parents=sorted({_PREFIX + link.source for _, link in links}),
+        parents=sorted({_PREFIX + link.source for _, link in places}),
     )
 
 

@@ -10,7 +10,6 @@ from tarkit.solver.keys.stores import (
     KeyStore,
     Link,
     Result,
-    add_result,
     drop_result,
     matching,
     unite,
@@ -72,20 +71,18 @@ class Keys:
         Return False, and store nothing, if an input has no key that is true outside this session.
         """
         with self.local.transaction():
-            stored = self._store(key)
-            if stored is not None and result is not None:
-                add_result(self.local, stored, result)
-        return stored is not None
+            done = self._store_inputs(key)
+            return self._unite(key, done, result) is not None
 
     def drop(self, found: Found) -> None:
         """Forget a result that cannot be loaded."""
         drop_result(found.store, found.result.id)
 
-    def _store(self, key: Key) -> str | None:
-        """Store *key* after the keys of its inputs, without recursion; return its ID."""
+    def _store_inputs(self, key: Key) -> dict[Key, str | None]:
+        """Store the keys below *key*, inputs first and without recursion; return their IDs."""
         done: dict[Key, str | None] = {}
         stack = [key]
-        while stack:
+        while True:
             current = stack[-1]
             needed = dict.fromkeys(each.key for links in current.inputs for each in links)
             for each in [each for each in needed if each not in done]:
@@ -94,15 +91,18 @@ class Keys:
             waiting = [each for each in needed if each not in done]
             stack.extend(waiting)
             if not waiting:
+                if current is key:
+                    return done
                 done[stack.pop()] = self._unite(current, done)
-        return done[key]
 
     def _stored(self, key: Key) -> str | None:
         """Return the ID under which *key* is stored, if it still is."""
         ids = sorted(key.ids.get(self.local, ()))
         return next((each for each in ids if self.local.get(each) is not None), None)
 
-    def _unite(self, key: Key, ids: dict[Key, str | None]) -> str | None:
+    def _unite(
+        self, key: Key, ids: dict[Key, str | None], result: Result | None = None
+    ) -> str | None:
         """Store one key whose inputs have these *ids*; None if an input has no stored alternative."""
         inputs = [
             {
@@ -114,7 +114,7 @@ class Keys:
         ]
         if key.is_random or not all(inputs):
             return None
-        stored = unite(self.local, key.record, inputs)
+        stored = unite(self.local, key.record, inputs, result)
         key.ids[self.local] = key.ids.get(self.local, frozenset()) | {stored}
         return stored
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Set
 from contextlib import AbstractContextManager, nullcontext
 
-from tarkit.solver.keys.stores import Link, StoredKey
+from tarkit.solver.keys.stores import Link, Slot, StoredKey
 
-_Reference = tuple[int, Link, str]
+_Place = tuple[Slot, Link]
 
 
 class MemoryStore:
@@ -16,12 +16,15 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._keys: dict[str, StoredKey] = {}
-        self._by_link: defaultdict[_Reference, set[str]] = defaultdict(set)
+        self._by_link: defaultdict[_Place, set[str]] = defaultdict(set)
         self._by_source: defaultdict[str, set[str]] = defaultdict(set)
         self._by_result: defaultdict[str, set[str]] = defaultdict(set)
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
 
     def transaction(self) -> AbstractContextManager[object]:
         """Return a context without effect: changes are immediate."""
@@ -31,18 +34,17 @@ class MemoryStore:
         """Return a key, or None if it is missing."""
         return self._keys.get(key_id)
 
-    def find(self, position: int, link: Link, record: str) -> Iterable[str]:
-        """Return the IDs of keys with this *record* and, as an input at *position*, this *link*."""
-        return self._by_link.get((position, link, record), ())
+    def find(self, slot: Slot, link: Link) -> Set[str]:
+        """Return the IDs of keys that have *link* as an alternative for the input *slot*."""
+        return self._by_link.get((slot, link), frozenset())
 
     def put(self, key: StoredKey) -> None:
         """Store *key*, replacing the one with its ID."""
         self.remove(key.id)
         self._keys[key.id] = key
-        for position, links in enumerate(key.inputs):
-            for link in links:
-                self._by_link[position, link, key.record].add(key.id)
-                self._by_source[link.source].add(key.id)
+        for slot, link in key.places():
+            self._by_link[slot, link].add(key.id)
+            self._by_source[link.source].add(key.id)
         for result in key.results:
             self._by_result[result.id].add(key.id)
 
@@ -51,10 +53,9 @@ class MemoryStore:
         key = self._keys.pop(key_id, None)
         if key is None:
             return
-        for position, links in enumerate(key.inputs):
-            for link in links:
-                self._by_link[position, link, key.record].discard(key_id)
-                self._by_source[link.source].discard(key_id)
+        for slot, link in key.places():
+            self._by_link[slot, link].discard(key_id)
+            self._by_source[link.source].discard(key_id)
         for result in key.results:
             self._by_result[result.id].discard(key_id)
 

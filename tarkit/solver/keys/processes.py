@@ -84,7 +84,7 @@ def _rule(mounts: Sequence[Mount]) -> InputRule:
     selected = [clean(f"/{mount.selector}") for mount in mounts]
     has_content = [_has_content_key(*each) for each in zip(mounts, selected, strict=True)][-1]
     paths = outermost(selected)
-    queries = (ContentQuery(""),)  # the whole tree
+    queries: tuple[ContentQuery, ...] = (ContentQuery(""),)  # the whole tree
     if paths != ["/"]:
         queries = tuple(ContentQuery(path, follow=True) for path in paths)
     return InputRule(joined_digest(selected), queries if has_content else None)

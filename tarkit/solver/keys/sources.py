@@ -1,4 +1,4 @@
-"""Cache maps of sources: they depend on what an identifier stands for at the time of a build."""
+"""Cache maps of sources, which depend on the content of the source at the time of a build."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ def image_map(
         "OSFeatures": list(wanted.os_features),
         "Limit": limit,
     }
-    document = {"Digest": digest, "OS": wanted.os, "Arch": wanted.architecture}
+    document: dict[str, Any] = {
+        "Digest": digest,
+        "OS": wanted.os,
+        "Arch": wanted.architecture,
+    }
     document |= {name: value for name, value in optional.items() if value}
     keys = [text_digest(go_json(document))]
     keys += map(str, chain_ids(diff_ids[:limit])[-1:])
@@ -59,7 +63,7 @@ def layer_limit(source: SourceOp) -> int | None:
 def local_map(op: Op, session: str) -> CacheMap:
     """Return the cache map of a directory of a client: it means nothing outside the *session*.
 
-    Only content keys make what is read from it cacheable.
+    Only content keys make steps that read it cacheable.
     """
     source = _source(op)
     name = source.identifier.partition("://")[2]
@@ -123,6 +127,8 @@ def http_filename(source: SourceOp, content_disposition: str = "") -> str:
 def _disposition_name(header: str) -> str:
     from email.message import Message
 
+    if "=" in header.partition(";")[0]:
+        return ""  # parameters without a type
     message = Message()
     message["Content-Disposition"] = header
     name = message.get_filename("") if header else ""
@@ -142,7 +148,7 @@ def _headers(attrs: Mapping[str, str]) -> list[dict[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What a git reference resolves to.
+    """The revision that a git reference resolves to.
 
     ``commit`` is the commit, also of an annotated tag, whose own object is ``tag``. ``reference`` is
     the full name, such as ``refs/tags/v1``, or the commit if the source names a commit.

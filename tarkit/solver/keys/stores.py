@@ -1,14 +1,15 @@
-"""What a store of keys can do, and how a key enters it: equal keys become one, with all their links."""
+"""Stores of keys: their abilities, and the rule that equal keys become one with all their links."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager
+from dataclasses import field
 from typing import Protocol
 
 from tarkit.solver.keys.digests import text_digest
 from tarkit.solver.keys.gojson import go_json
-from tarkit.values import dataclass, field, replace
+from tarkit.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -17,6 +18,15 @@ class Link:
 
     selector: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """An input of keys with the same record digest and number of inputs."""
+
+    record: str
+    position: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,12 @@ class StoredKey:
     inputs: tuple[frozenset[Link], ...] = ()
     results: frozenset[Result] = field(default_factory=frozenset)
 
+    def places(self) -> Iterator[tuple[Slot, Link]]:
+        """Yield each alternative with the input it stands for, in a fixed order."""
+        for position, links in enumerate(self.inputs):
+            slot = Slot(self.record, position, len(self.inputs))
+            yield from ((slot, link) for link in sorted(links))
+
 
 class KeyStore(Protocol):
     """Remembers keys; :mod:`~tarkit.solver.keys.memory` and :mod:`~tarkit.solver.keys.kept` do."""
@@ -52,8 +68,8 @@ class KeyStore(Protocol):
     def get(self, key_id: str) -> StoredKey | None:
         """Return a key, or None if it is missing."""
 
-    def find(self, position: int, link: Link, record: str) -> Iterable[str]:
-        """Return the IDs of keys with this *record* and, as an input at *position*, this *link*."""
+    def find(self, slot: Slot, link: Link) -> Set[str]:
+        """Return the IDs of keys that have *link* as an alternative for the input *slot*."""
 
     def put(self, key: StoredKey) -> None:
         """Store *key*, replacing the one with its ID."""
@@ -75,29 +91,41 @@ def matching(store: KeyStore, record: str, inputs: Sequence[Iterable[Link]]) -> 
     """
     if not inputs:
         return frozenset({record} if store.get(record) else ())
-    found: set[str] | None = None
+    reached: list[list[Set[str]]] = []
     for position, links in enumerate(inputs):
-        reached = {each for link in links for each in store.find(position, link, record)}
-        found = reached if found is None else found & reached
+        slot = Slot(record, position, len(inputs))
+        found = [ids for link in links if (ids := store.find(slot, link))]
         if not found:
-            break
-    return frozenset(found or ())
+            return frozenset()
+        reached.append(found)
+    fewest = min(reached, key=lambda sets: sum(map(len, sets)))
+    candidates = (key_id for ids in fewest for key_id in ids)
+    return frozenset(
+        each for each in candidates if all(any(each in ids for ids in sets) for sets in reached)
+    )
 
 
-def unite(store: KeyStore, record: str, inputs: Sequence[Iterable[Link]]) -> str:
-    """Store a key, unless an equal key is there, and return its ID; alternatives are united."""
+def unite(
+    store: KeyStore, record: str, inputs: Sequence[Iterable[Link]], result: Result | None = None
+) -> str:
+    """Store a key, unless an equal key is there, and return its ID.
+
+    The alternatives of equal keys are united, and *result*, if given, is added to their results.
+    """
     links = tuple(map(frozenset, inputs))
     equal = matching(store, record, links)
-    if not equal:
+    known = store.get(min(equal)) if equal else None
+    if known is None:
         key = StoredKey(_new_id(record, links), record, links)
+    else:
+        united = tuple(old | new for old, new in zip(known.inputs, links, strict=True))
+        key = replace(known, inputs=united)
+    if result is not None:
+        kept = {each for each in key.results if each.id != result.id}
+        key = replace(key, results=frozenset({*kept, result}))
+    if key != known:
         store.put(key)
-        return key.id
-    known = store.get(min(equal))
-    assert known is not None
-    united = tuple(old | new for old, new in zip(known.inputs, links, strict=True))
-    if united != known.inputs:
-        store.put(replace(known, inputs=united))
-    return known.id
+    return key.id
 
 
 def _new_id(record: str, inputs: Sequence[Iterable[Link]]) -> str:
@@ -106,14 +134,6 @@ def _new_id(record: str, inputs: Sequence[Iterable[Link]]) -> str:
         return record
     links = [sorted((link.selector, link.source) for link in each) for each in inputs]
     return text_digest(go_json([record, links]))
-
-
-def add_result(store: KeyStore, key_id: str, result: Result) -> None:
-    """Attach a result to a key of *store*; do nothing if the key is missing."""
-    key = store.get(key_id)
-    if key is not None and result not in key.results:
-        kept = {each for each in key.results if each.id != result.id}
-        store.put(replace(key, results=frozenset({*kept, result})))
 
 
 def drop_result(store: KeyStore, result_id: str) -> None:

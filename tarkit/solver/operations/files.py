@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from tarkit.cache.facts import CachePolicy
 from tarkit.cache.manager import CacheManager
 from tarkit.cache.options import RefOptions
 from tarkit.cache.refs import ImmutableRef, MutableRef
@@ -64,7 +63,7 @@ class _Actions:
         self._results: list[Ref | MutableRef] = list(inputs)
         self._manager = manager
         self._name = name
-        self._options = RefOptions(description=name, policy=CachePolicy.RETAIN)
+        self._options = RefOptions(description=name)
         self._stack = stack
 
     def carry_out(self, number: int) -> None:

@@ -102,6 +102,6 @@ def _targets(top: Directory, path: str) -> Iterator[str]:
 
 def _names(top: Directory, path: str) -> list[str]:
     try:
-        return sorted(os.listdir(top.reference / path))
+        return sorted(each.name for each in (top.reference / path).iterdir())
     except OSError:
         return []

@@ -141,9 +141,10 @@ class LocalSync:
         """Stage the content of a file; return its metadata and its content digest."""
         self.read += 1
         descriptor = found.open()
+        if not _is_same(os.fstat(descriptor), found.status):
+            os.close(descriptor)
+            raise FileNotFoundError
         with os.fdopen(descriptor, "rb", buffering=0) as file:
-            if not os.path.samestat(os.fstat(descriptor), found.status):
-                raise FileNotFoundError
             size = found.status.st_size
             hasher = entry_hasher(replace(member, size=size))
 
@@ -169,7 +170,13 @@ def _still(found: Found) -> bool:
         now = os.stat(found.name, dir_fd=found.parent, follow_symlinks=False)
     except OSError:
         return False
-    return os.path.samestat(now, found.status)
+    return _is_same(now, found.status)
+
+
+def _is_same(now: os.stat_result, before: os.stat_result) -> bool:
+    """Return whether two states are of one inode; the number of a removed one may be used again."""
+    same_type = stat.S_IFMT(now.st_mode) == stat.S_IFMT(before.st_mode)
+    return same_type and os.path.samestat(now, before)
 
 
 def _member(found: Found) -> Member:

@@ -75,6 +75,14 @@ class Operations(Closeable):
                 from tarkit.solver.operations.image import ImageOperation
 
                 return ImageOperation(op, self._manager, self.images, name)
+            case "http" | "https":
+                from tarkit.solver.operations.http import HttpOperation
+
+                return HttpOperation(op, self._manager, self._sources.secrets, name)
+            case "git":
+                from tarkit.solver.operations.git import GitOperation
+
+                return GitOperation(op, self._manager, self._sources.secrets, name)
         raise UnsupportedError(f"sources of the kind {scheme[:40]!r} are not supported", where=name)
 
     def close(self) -> None:

@@ -20,15 +20,21 @@ from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import RawManifest
 from tarkit.protocols import ImageEntry
 from tarkit.streams.closeable import Closeable
-from tarkit.streams.files import FOLLOW_LINKS_HINT, open_regular, read_file, require_inside
+from tarkit.streams.files import FOLLOW_LINKS_HINT, find_regular, open_regular, read_file
 from tarkit.transports.directory.files import MANIFEST_FILE, blob_name, manifest_name
 
 
 class DirectoryReader(Closeable):
-    """A directory that holds one unnamed image.
+    """A directory that contains a single unnamed image.
 
     It needs no :class:`~tarkit.selection.catalog.Catalog`: ``dir:`` locations cannot select an
-    image, so an error must not offer names or positions.
+    image, so errors must not suggest names or positions.
+
+    >>> with tarkit.open_image("fixtures/hello.tar") as image:
+    ...     _ = image.copy_to("dir:directory")
+    >>> with tarkit.DirectoryReader.open("directory") as reader:
+    ...     len(reader.images())
+    1
     """
 
     def __init__(self, path: Path, *, follow_links: bool = False) -> None:
@@ -38,9 +44,11 @@ class DirectoryReader(Closeable):
 
     @classmethod
     def open(cls, path: str | Path, *, follow_links: bool = False) -> Self:
-        """Open the image at *path*; raises :class:`PathNotFoundError` and :class:`MalformedError`.
+        """Open the image at *path*.
 
-        With *follow_links*, files may be links out of the directory.
+        If *follow_links* is true, files may be links to outside the directory. Raises
+        :class:`PathNotFoundError` if *path* is not a directory, and :class:`MalformedError` if it
+        is not a ``dir:`` image.
         """
         path = Path(path)
         if not path.is_dir():
@@ -51,11 +59,11 @@ class DirectoryReader(Closeable):
         return cls(path, follow_links=follow_links)
 
     def images(self) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return the only image, which has no name."""
         return (ImageEntry(0, ()),)
 
     def source(self, name: str | None = None, *, index: int | None = None) -> DirectorySource:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return the only image; raise :class:`ImageNotFoundError` if another is requested."""
         if name is not None or index:
             raise ImageNotFoundError(
                 "the directory holds one unnamed image", where=self.where, hint="omit the name"
@@ -63,11 +71,11 @@ class DirectoryReader(Closeable):
         return DirectorySource(self._path, follow_links=self._follow_links)
 
     def close(self) -> None:
-        """Do nothing: no file stays open between calls."""
+        """Do nothing, because no file stays open between calls."""
 
 
 class DirectorySource:
-    """The image of a ``dir:`` directory; see :class:`tarkit.protocols.Source`."""
+    """The image of a ``dir:`` directory, as a :class:`tarkit.protocols.Source`."""
 
     names: tuple[str, ...] = ()
 
@@ -79,35 +87,38 @@ class DirectorySource:
     @cached_property
     def _top(self) -> RawManifest:
         path = self._path / MANIFEST_FILE
-        self._require_inside(path)
+        self._has(path)
         return RawManifest.of(read_file(path, METADATA_LIMIT), where=str(path))
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the top manifest, or the manifest with *digest*, verified by its digest.
+
+        Raises :class:`BlobNotFoundError` if it is missing.
+        """
         if digest is None or digest == self._top.digest:
             return self._top
         path = self._path / manifest_name(digest)
-        if not path.exists():
+        if not self._has(path):
             raise BlobNotFoundError(f"manifest {digest} is missing", where=self.where)
-        self._require_inside(path)
+        # The format stores no digest of manifest.json, but other manifests are named by theirs.
         raw = RawManifest.of(read_file(path, METADATA_LIMIT), where=str(path))
         if not digest.matches(raw.data):
             raise DigestMismatchError(digest, raw.digest, where=str(path))
         return raw
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
+        """Open the blob, unverified; raise :class:`BlobNotFoundError` if it is missing."""
         path = self._path / blob_name(descriptor.digest)
-        if not path.exists():
+        if not self._has(path):
             raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=self.where)
-        self._require_inside(path)
         return open_regular(path)
 
-    def _require_inside(self, path: Path) -> None:
-        if not self._follow_links:
-            require_inside(path, self._path, hint=FOLLOW_LINKS_HINT)
+    def _has(self, path: Path) -> bool:
+        """Return whether the file exists; raise the errors of :func:`find_regular`."""
+        hint, follow = FOLLOW_LINKS_HINT, self._follow_links
+        return find_regular(path, self._path, follow_links=follow, hint=hint) is not None
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """See :class:`tarkit.protocols.SparseSource`."""
+        """Return whether the manifest or blob is present."""
         names = (manifest_name(descriptor.digest), blob_name(descriptor.digest))
-        return any((self._path / name).exists() for name in names)
+        return any(self._has(self._path / name) for name in names)

@@ -1,4 +1,4 @@
-"""Write a ``dir:`` image: staged beside its path, and published by one rename."""
+"""Write a ``dir:`` image: stage it next to its path, and publish it by one rename."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tarkit.streams.chunks import chunks_of
 from tarkit.streams.directory import Directory
 from tarkit.streams.files import require_inside
 from tarkit.streams.os_errors import os_errors
-from tarkit.streams.staging import staging_directory
+from tarkit.streams.staging import parent_of, staging_directory
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.directory.files import (
     MANIFEST_FILE,
@@ -37,7 +37,15 @@ _NEW, _OLD = "new", "old"
 
 
 class DirectoryWriter:
-    """Writes one image to the directory *path*, replacing an existing image."""
+    """Writes one image to the directory *path*, replacing an existing image.
+
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.DirectoryWriter.open("files") as writer,
+    ... ):
+    ...     tarkit.copy_image(source, writer.destination()).copied
+    3
+    """
 
     def __init__(self, path: Path, directories: _Directories, stack: ExitStack) -> None:
         self.where = str(path)
@@ -51,11 +59,12 @@ class DirectoryWriter:
     def open(cls, path: str | Path) -> Self:
         """Begin writing.
 
-        Raises :class:`RefusedError` if *path* holds anything but a ``dir:`` image, and
+        Raises :class:`RefusedError` if *path* contains anything but a ``dir:`` image, and
         :class:`UnsafePathError` if it is a link out of its directory.
         """
         path = Path(path).absolute()
         with os_errors(path):
+            # A link to a sibling is fine, but one to elsewhere would move the output.
             if path.is_symlink():
                 require_inside(path, path.parent)
             path = Path(os.path.realpath(path))
@@ -64,11 +73,11 @@ class DirectoryWriter:
                 return cls(path, directories, stack.pop_all())
 
     def destination(self, *names: str) -> DirectoryDestination:
-        """See :class:`tarkit.protocols.Writer`; *names* are ignored, since the format has none."""
+        """Return the destination of the image; *names* are ignored, because the format has none."""
         return DirectoryDestination(self)
 
     def put_file(self, name: str, data: bytes) -> None:
-        """Stage a small file."""
+        """Stage a file with the content *data*."""
         write_file(self._new, name, data, durable=False)
 
     def put_blob(self, blob: VerifyingReader) -> None:
@@ -98,6 +107,7 @@ class DirectoryWriter:
         traceback: TracebackType | None,
     ) -> None:
         """Publish the image, unless the block raised an error."""
+        # The stack removes the staging directory, also if publishing fails.
         with self._stack:
             if kind is None and self._committed:
                 self.put_file(VERSION_FILE, VERSION)
@@ -112,18 +122,20 @@ class DirectoryWriter:
         if old is None:
             staging.publish(_NEW, parent, name, expected=new)
             return
-        # No rename replaces a directory that is not empty: move the old image aside, publish the
-        # new one, and only then delete the old one with the staging directory.
+        # No rename replaces a directory that is not empty. So move the old image aside, publish the
+        # new image, and only then delete the old one with the staging directory.
         aside = f".tarkit-{os.urandom(8).hex()}.old"
         parent.move(name, parent, aside)
+        # Another process may have replaced the image since it was opened.
         try:
             self._require(old, parent, aside)
             staging.publish(_NEW, parent, name, expected=new)
         except BaseException:  # also on a signal
+            # Put the old image back, unless the new one is already in its place.
             if parent.lookup(name) is None:
                 parent.move(aside, parent, name)
             raise
-        # Staging directories are swept, so the old image is removed even if this process dies now.
+        # Staging directories are swept, so the old image is removed even if this process now dies.
         parent.move(aside, staging, _OLD)
         try:
             self._require(old, staging, _OLD)
@@ -139,7 +151,7 @@ class DirectoryWriter:
 
 @dataclass(frozen=True, slots=True)
 class _Directories:
-    """Open directories: the *parent* of the *old* image and of *staging*, and the *new* image in the latter."""
+    """The *parent* directory with the *old* image, and *staging*, which contains the *new* one."""
 
     parent: Directory
     old: Directory | None
@@ -148,15 +160,15 @@ class _Directories:
 
     @classmethod
     def open(cls, path: Path, stack: ExitStack) -> Self:
-        """Open the directories needed to write to *path*, a resolved path; *stack* closes them."""
-        with os_errors(path.parent):
-            parent = stack.enter_context(Directory.open(path.parent))
+        """Open the directories for writing to the resolved *path*; *stack* closes them."""
+        parent = stack.enter_context(parent_of(path))
         old = None
         name = path.name or "."  # the root directory has no name
         if (status := parent.lookup(name)) is not None:
             if not stat.S_ISDIR(status.st_mode):
                 raise _not_an_image(path)
             old = stack.enter_context(parent.open_directory(name))
+            # An empty directory is accepted, since users often create it first.
             if old.names() and not old.holds_file(VERSION_FILE):
                 raise _not_an_image(path)
         staging = stack.enter_context(staging_directory(parent))
@@ -172,7 +184,7 @@ def _not_an_image(path: Path) -> RefusedError:
 
 
 class DirectoryDestination:
-    """The destination of the image; see :class:`tarkit.protocols.Destination`."""
+    """Receives the image of a writer, as a :class:`tarkit.protocols.Destination`."""
 
     profile = PROFILE
 
@@ -188,24 +200,24 @@ class DirectoryDestination:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.protocols.Destination`; only blobs staged by this copy are reused."""
+        """Return *descriptor* if this copy has staged the blob; other blobs are not reused."""
         is_staged = self._writer.size(descriptor.digest) == descriptor.size
         return descriptor if is_staged else None
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """See :class:`tarkit.protocols.Destination`."""
+        """Stage *blob* and return its descriptor."""
         self._writer.put_blob(blob)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.protocols.Destination`."""
-        # The last manifest is the top one, stored as manifest.json; earlier ones get digest names.
+        """Keep *manifest* for :meth:`commit`, and stage the one before it under its digest."""
+        # The last manifest is the top one and becomes manifest.json.
         if self._top is not None:
             self._writer.put_file(manifest_name(self._top.digest), self._top.data)
         self._top = manifest
 
     def commit(self) -> Descriptor:
-        """See :class:`tarkit.protocols.Destination`."""
+        """Stage the top manifest and mark the image as complete."""
         if self._top is None:
             raise RuntimeError("commit() before put_manifest()")
         self._writer.put_file(MANIFEST_FILE, self._top.data)

@@ -1,4 +1,4 @@
-"""The parts that the writers of both docker archive formats share."""
+"""The parts that are common to the writers of both docker archive formats."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ArchiveBody(Protocol):
     """Writes the content of an archive in one format."""
 
     def destination(self, references: tuple[Reference, ...]) -> Destination:
-        """Return the destination of one image under the names *references*."""
+        """Return the destination of an image under the names *references*."""
         ...
 
     def keeping(self, image: ImageEntry, references: tuple[Reference, ...]) -> Destination:
-        """Return the destination of *image*, kept from the replaced archive, under *references*."""
+        """Return the destination of *image*, kept from the old archive, under *references*."""
         ...
 
     def blob_name(self, digest: Digest) -> str:
@@ -38,14 +38,14 @@ class ArchiveBody(Protocol):
         ...
 
     def finish(self) -> bool:
-        """Append the tables of contents; return False if there are no images."""
+        """Append the tables of contents; return False if the archive has no images."""
         ...
 
 
 def tagged_reference(name: str) -> Reference:
     """Return *name* as a full reference with a tag.
 
-    Raises :class:`UsageError` for a digest, since docker archives identify images by tag only.
+    Raises :class:`UsageError` if it has a digest, because docker archives name images by tag only.
     """
     reference = Reference.parse(name)
     if reference.digest:
@@ -54,7 +54,7 @@ def tagged_reference(name: str) -> Reference:
 
 
 def require_sha256(config: Digest, where: str) -> None:
-    """Raise :class:`UnsupportedError` if *config*, which is the image ID, is not a sha256 digest."""
+    """Raise :class:`UnsupportedError` unless *config*, the image ID, is a sha256 digest."""
     if config.algorithm != "sha256":
         raise UnsupportedError(
             f"the config has a {config.algorithm} digest, but Docker identifies images by sha256",
@@ -64,20 +64,20 @@ def require_sha256(config: Digest, where: str) -> None:
 
 
 class NamedImages(Generic[_Image]):
-    """The images of an archive during writing, by digest, each with its names."""
+    """The images of an archive that is being written, by digest, each with its names."""
 
     def __init__(self) -> None:
         self._images: dict[Digest, tuple[_Image, dict[str, None]]] = {}
         self._owners: dict[str, Digest] = {}
 
     def get(self, digest: Digest) -> _Image | None:
-        """Return the image with *digest*, or None."""
+        """Return the image with *digest*, or None if it is missing."""
         return self._images[digest][0] if digest in self._images else None
 
     def add(self, digest: Digest, image: _Image, references: tuple[Reference, ...]) -> None:
-        """Add *image*, or just its names if *digest* is present already.
+        """Add *image*, or only its names if the image is already present.
 
-        Each name moves from the image that had it before; an image without any names left is
+        Each name moves here from the image that had it before; an image that loses its last name is
         dropped.
         """
         _, names = self._images.setdefault(digest, (image, {}))
@@ -95,14 +95,14 @@ class NamedImages(Generic[_Image]):
             del self._images[owner]
 
     def __iter__(self) -> Iterator[tuple[_Image, tuple[str, ...]]]:
-        """Iterate over the images and their names, in the order in which they were first added."""
+        """Iterate over the images and their names, in the order in which they were added."""
         return ((image, tuple(names)) for image, names in self._images.values())
 
 
 def add_docker_files(
     output: ArchiveOutput, items: list[ManifestItem], top_layers: dict[str, str]
 ) -> None:
-    """Append ``manifest.json``, and ``repositories``, which maps each name to its top layer."""
+    """Append ``manifest.json`` and ``repositories``, which maps each name to its top layer."""
     output.add(MANIFEST_FILE, dump_json([item.to_json() for item in items]))
     repositories: dict[str, dict[str, str]] = {}
     for name, layer in sorted(top_layers.items()):

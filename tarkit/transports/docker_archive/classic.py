@@ -1,4 +1,4 @@
-"""An image of a classic docker archive: config and layers, under a synthesized manifest."""
+"""An image of a classic docker archive: its config and layers, with a synthesized manifest."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from tarkit.tar.member import Member
 from tarkit.transports.docker_archive.items import ManifestItem
 from tarkit.transports.docker_archive.layers import describe_layer, layer_members
 
+# Docker and skopeo write HEX.json, crane sha256:HEX, dual archives blobs/sha256/HEX.
 _NAMED_BY_DIGEST = lazy_pattern(r"(?:.*/)?(?:sha256:)?([0-9a-f]{64})(?:\.json)?")
 
 
 class ClassicImage:
-    """The bytes of a *config* and the layers of *item*, under a synthesized Docker schema 2 manifest.
+    """The *config* and the layers of *item*, with a synthesized Docker schema 2 manifest.
 
     The layers are used as stored. Properties are computed on first use and cached.
     """
@@ -36,14 +37,15 @@ class ClassicImage:
 
     @cached_property
     def members(self) -> dict[Digest, Member]:
-        """The members that hold layers, by layer digest."""
+        """The members that contain layers, by layer digest."""
         return {layer.digest: member for layer, member in self._layers.values()}
 
     @cached_property
     def _layers(self) -> dict[Digest, tuple[Descriptor, Member]]:
-        """Each layer's descriptor and member, by diff ID."""
+        """The descriptor and member of each layer, by diff ID."""
         found = layer_members(self.archive, self._item, self._diff_ids)
-        # Describing a layer may read it; archive order avoids seeking back in compressed archives.
+        # Describing a layer may mean reading it; use archive order, so that a compressed archive is
+        # read only once.
         in_order = sorted(found.items(), key=lambda entry: entry[1][1].data_offset)
         return {
             diff_id: (
@@ -73,7 +75,7 @@ class ClassicImage:
 
 
 class ClassicSource:
-    """A classic *image* under *names*; see :class:`tarkit.protocols.Source`."""
+    """A classic *image* under *names*, as a :class:`tarkit.protocols.Source`."""
 
     def __init__(self, image: ClassicImage, names: tuple[str, ...]) -> None:
         self.where = image.where
@@ -81,16 +83,20 @@ class ClassicSource:
         self._image = image
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the synthesized manifest.
+
+        Raises :class:`BlobNotFoundError` if *digest* is given and is not its digest.
+        """
         if digest not in (None, self._image.manifest.digest):
             raise BlobNotFoundError(f"manifest {digest} is not part of the image", where=self.where)
         return self._image.manifest
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
+        """Open the config or a layer, unverified."""
         member = self._image.members.get(descriptor.digest)
         if member is not None:
             return self._image.archive.open_member(member)
+        # Not a member, because the config may be synthesized, too.
         if descriptor.digest.matches(self._image.config):
             import io
 
@@ -98,7 +104,7 @@ class ClassicSource:
         raise BlobNotFoundError(f"blob {descriptor.digest} is missing", where=self.where)
 
     def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
-        """See :class:`tarkit.protocols.SequentialSource`."""
+        """Return *blobs* in the order of the archive, or None if it supports random access."""
         if self._image.archive.random_access:
             return None
         return sorted(blobs, key=lambda blob: self._image.members[blob.digest].data_offset)
@@ -107,7 +113,7 @@ class ClassicSource:
 def read_config(archive: Archive, item: ManifestItem) -> bytes:
     """Return the bytes of *item*'s config.
 
-    Raises :class:`DigestMismatchError` if its file name is a different digest.
+    Raises :class:`DigestMismatchError` if its file name is the digest of other content.
     """
     data = archive.read(item.config, METADATA_LIMIT)
     claim = _NAMED_BY_DIGEST.fullmatch(item.config)

@@ -1,4 +1,4 @@
-"""Write docker archives as skopeo does: plain layers by diff ID, and the legacy files of Docker 1.x."""
+"""Write docker archives like skopeo's: plain layers named by diff ID, and Docker 1.x's files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Image:
 
 
 class ClassicBody:
-    """The images of a classic archive; see :class:`tarkit.transports.docker_archive.body.ArchiveBody`."""
+    """The images of a classic archive, as an ``ArchiveBody``."""
 
     def __init__(self, output: ArchiveOutput) -> None:
         self.output = output
@@ -60,22 +60,22 @@ class ClassicBody:
         self._legacy: dict[str, None] = {}
 
     def destination(self, references: tuple[Reference, ...]) -> ClassicDestination:
-        """Return the destination of one image."""
+        """Return the destination of an image under *references*."""
         return ClassicDestination(self, references)
 
     def keeping(self, image: ImageEntry, references: tuple[Reference, ...]) -> ClassicDestination:
-        """Return the destination of one image; this format has no index to keep."""
+        """Return the destination of an image; this format has no index that could be kept."""
         return self.destination(references)
 
     def add_config(self, data: bytes) -> None:
-        """Append a config, once."""
+        """Append a config unless the archive has it."""
         digest = Digest.of(data)
         if digest not in self._configs:
             self._configs[digest] = ImageConfig.parse(data, where=str(digest))
             self.output.add(f"{digest.hex}.json", data)
 
     def commit(self, manifest: Manifest, references: tuple[Reference, ...]) -> None:
-        """Add an image, or its names if the image exists; see :meth:`NamedImages.add`.
+        """Add an image, or only its names if the image exists.
 
         Raises :class:`MalformedError` if the same config was added with different layers.
         """
@@ -92,18 +92,19 @@ class ClassicBody:
         self._images.add(image.config, image, references)
 
     def _add_legacy(self, layers: tuple[Digest, ...], config: ImageConfig) -> str:
-        """Append the files of Docker 1.x, a directory for each layer; return the top layer's ID."""
-        # A layer ID is the hash of the layer's document, which includes the ID of its parent. This
-        # matches containers/image byte for byte.
+        """Append the files of Docker 1.x, a directory per layer; return the ID of the top layer."""
+        # A layer ID is the hash of the layer's document, which includes the ID of its parent. The
+        # result matches containers/image byte for byte.
         parent = ""
         for position, (layer, chain_id) in enumerate(zip(layers, chain_ids(layers), strict=True)):
             document: JSON = {"layer_id": str(chain_id)}
             if position == len(layers) - 1:
-                # Only the top layer's document has the image's config.
+                # Only the document of the top layer contains the image's config.
                 document |= {key: config.document.get(key) for key in _TOP_LAYER_KEYS}
             if parent:
                 document["parent"] = parent
             parent = hashlib.sha256(_sorted_json(document)).hexdigest()
+            # The hash covers "layer_id", but the stored document has "id" instead.
             del document["layer_id"]
             document["id"] = parent
             self._add_legacy_layer(parent, layer, _sorted_json(document))
@@ -149,7 +150,7 @@ class ClassicBody:
 
 
 class ClassicDestination:
-    """The destination of one image; see :class:`tarkit.protocols.Destination`."""
+    """Receives an image of a classic archive, as a :class:`tarkit.protocols.Destination`."""
 
     profile = PROFILE
 
@@ -166,15 +167,16 @@ class ClassicDestination:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.protocols.Destination`; only layers in this archive are reused."""
-        # Layers are stored uncompressed, so their digests are their diff IDs.
+        """Return the layer with *diff_id* in this archive, or None; other layers are not reused."""
+        # Layers are stored uncompressed, so the digest of a layer is its diff ID.
         size = self._body.output.size(diff_id) if diff_id else None
         if diff_id is None or size is None:
             return None
         return Descriptor(media_types.DOCKER_LAYER, diff_id, size)
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """See :class:`tarkit.protocols.Destination`."""
+        """Append the config or layer *blob* and return its descriptor."""
+        # The config's content is needed later for the legacy files.
         if media_type in media_types.CONFIGS:
             self._body.add_config(read_bounded(blob, METADATA_LIMIT))
         else:
@@ -182,11 +184,11 @@ class ClassicDestination:
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.protocols.Destination`; the format does not store the manifest itself."""
+        """Keep *manifest* for :meth:`commit`; the format does not store the manifest itself."""
         self._top = manifest
 
     def commit(self) -> Descriptor:
-        """See :class:`tarkit.protocols.Destination`."""
+        """Add the image of the last manifest to the archive."""
         if self._top is None:
             raise RuntimeError("commit() before put_manifest()")
         self._body.commit(Manifest.parse(self._top), self._references)
@@ -194,9 +196,9 @@ class ClassicDestination:
 
 
 def _sorted_json(document: JSON) -> bytes:
-    """Serialize *document* as Go does a map: sorted keys, HTML characters escaped.
+    """Serialize *document* like a Go map, with sorted keys and escaped HTML characters.
 
-    The layer IDs are hashes of these bytes.
+    The layer IDs are the hashes of these bytes.
     """
     data = dump_json(dict(sorted(document.items())))
     for character in "<>&":

@@ -1,7 +1,8 @@
-"""The OCI half of docker archives that are also OCI layouts, as Docker writes them since version 25.
+"""The OCI half of docker archives that are also OCI layouts, like Docker's since version 25.
 
-It has the original manifests, the layers as pulled, and all platforms, while ``manifest.json`` lists
-one platform of each image. So every image that is complete in the OCI half is read from there.
+It contains the original manifests, the layers as pulled, and all platforms, but ``manifest.json``
+lists only one platform of each image. So every image that is complete in the OCI half is read
+there.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tarkit.layout.layout import INDEX_FILE, MARKER_FILE, Layout, LayoutImage
 from tarkit.tar.archive import Archive
 from tarkit.values import dataclass
 
-_MOST_LEAVES = 200_000  # manifests of all entries together; entries may share nested indexes
+_MOST_LEAVES = 200_000  # manifests of all entries, counted again if entries share an index
 _MOST_OF_A_NAME = 100  # images with the same name whose configs are compared
 
 
@@ -39,8 +40,8 @@ _MOST_OF_A_NAME = 100  # images with the same name whose configs are compared
 class IndexedImage:
     """An image of ``index.json`` and its complete ``manifests``, by config and number of layers.
 
-    ``configs`` holds the configs of all stored manifests. ``present`` counts the complete
-    manifests, attestations included. ``error`` is the error that reading the image raised, if any.
+    ``configs`` contains the configs of all stored manifests. ``present`` counts the complete
+    manifests, including attestations. ``error`` is the error raised by reading the image, if any.
     """
 
     entry: LayoutImage
@@ -51,25 +52,26 @@ class IndexedImage:
 
     @property
     def damage(self) -> TarkitError | None:
-        """The error, if it shows that content was altered, not just omitted."""
+        """The error, if it shows that content was altered rather than omitted."""
         return (
             self.error if isinstance(self.error, DigestMismatchError | SizeMismatchError) else None
         )
 
     def top(self, manifest: Descriptor) -> Descriptor:
-        """Return the descriptor of the whole image of which *manifest* is one platform.
+        """Return the descriptor of the whole image that includes the platform *manifest*.
 
-        That is the index, unless Docker saved just this platform of it.
+        This is the index, unless Docker saved only this platform of it.
         """
         entry = self.entry.descriptor
         return entry if self.present > 1 or entry.digest == manifest.digest else manifest
 
 
 class OCIHalf:
-    """The layout in *archive*; raises :class:`VerificationError` or :class:`RefusedError` if invalid.
+    """The layout in *archive*.
 
-    With *alone*, for a ``manifest.json`` that lists one image, a flat ``index.json`` is one
-    multi-platform image. Otherwise each of its entries is an image.
+    If *alone*, because ``manifest.json`` lists a single image, a flat ``index.json`` is one
+    multi-platform image. Otherwise, each of its entries is an image. Raises
+    :class:`VerificationError` or :class:`RefusedError` if the layout is invalid.
     """
 
     def __init__(self, archive: Archive, *, alone: bool) -> None:
@@ -95,20 +97,20 @@ class OCIHalf:
         return ArchiveSource(self._files, self._layout, top, names)
 
     def named(self, name: str, config: Digest | None = None) -> IndexedImage | None:
-        """Return the first image called *name*, preferably one with that *config*."""
+        """Return the first image called *name*, preferably one that has *config*."""
         positions = islice(self._layout.matches(name), _MOST_OF_A_NAME)
         images = [self._by_position[at] for at in positions if at in self._by_position]
         fitting = [indexed for indexed in images if config in indexed.configs]
         return next(iter(fitting or images), None)
 
     def holding(self, config: Digest, layers: int) -> IndexedImage | None:
-        """Return an image with a complete manifest of *config*, preferring single manifests to indexes."""
+        """Return an image with a complete manifest of *config*, preferably not an index."""
         return next(iter(self._by_config.get((config, layers), ())), None)
 
     @cached_property
     def images(self) -> Sequence[IndexedImage]:
         """All readable images."""
-        budget = iter(range(_MOST_LEAVES))  # shared, so that many entries cannot multiply the work
+        budget = iter(range(_MOST_LEAVES))  # shared, so that many entries do not multiply the work
         return [
             self._examine(entry, budget)
             for entry in self._entries
@@ -147,18 +149,18 @@ class OCIHalf:
         try:
             manifest = Manifest.parse(raw)
         except (VerificationError, RefusedError):
-            # Count it, so that top() returns the index and copying that reports the error.
+            # Count it, so that top() returns the index and a copy of that reports the error.
             indexed.present += 1
             return
         indexed.configs.add(manifest.config.digest)
-        # Foreign layers need not be stored: their descriptors have URLs.
+        # Foreign layers need not be stored, because their descriptors have URLs.
         stored = [layer for layer in manifest.layers if not layer.is_foreign]
         if all(map(self._holds, (manifest.config, *stored))):
             indexed.present += 1
             indexed.manifests[manifest.config.digest, len(manifest.layers)] = leaf
 
     def _leaves(self, entry: Descriptor, budget: Iterator[int]) -> Iterator[Descriptor]:
-        """Yield the stored manifests of *entry*; indexes in Docker's archives lack most platforms."""
+        """Yield the stored manifests of *entry*; Docker omits most platforms of an index."""
         for *_, leaf in leaves([entry], self._layout.nested, where=self._files.where):
             if next(budget, None) is None:
                 raise LimitExceededError(

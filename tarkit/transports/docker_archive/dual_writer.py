@@ -1,7 +1,7 @@
 """Write docker archives that are also OCI layouts.
 
-Docker's classic store, podman and skopeo read ``manifest.json``; containerd reads ``index.json``.
-Both reference the same blobs, and the original manifest is preserved.
+Docker's classic image store, podman and skopeo read ``manifest.json``, but containerd reads
+``index.json``. Both refer to the same blobs, and the original manifest is preserved.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from tarkit.errors import ImageNotFoundError
+from tarkit.image.attestation import is_attestation
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.manifest import Index, Manifest, RawManifest
@@ -22,7 +23,6 @@ from tarkit.layout.entries import EMPTY_INDEX
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME
 from tarkit.protocols import ImageEntry, Profile
-from tarkit.selection.select import is_attestation
 from tarkit.transports.docker_archive.body import NamedImages, add_docker_files, require_sha256
 from tarkit.transports.docker_archive.items import DockerImage, ManifestItem
 from tarkit.values import dataclass, replace
@@ -36,14 +36,14 @@ PROFILE = Profile(
     },
     holds=frozenset({Compression.NONE, Compression.GZIP, Compression.ZSTD}),
     ordered=True,
-    absent_layers=False,  # the daemon and podman only load complete images
+    absent_layers=False,  # the daemon and podman load only complete images
     artifacts=False,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """The ``top`` of an image, and the single-platform manifest ``shown`` in ``manifest.json``."""
+    """The ``top`` of an image, and its single-platform manifest ``shown`` in ``manifest.json``."""
 
     top: RawManifest
     shown: RawManifest
@@ -74,7 +74,7 @@ class DualDestination(LayoutDestination):
         self.notes: list[str] = []
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.protocols.Destination`."""
+        """Store *manifest*, and pass it to *on_platform* unless it is an index."""
         super().put_manifest(manifest)
         if manifest.is_index:
             self._platforms |= _platforms(manifest)
@@ -89,7 +89,7 @@ class DualDestination(LayoutDestination):
 
 
 class DualBody:
-    """The images of a dual archive; see :class:`tarkit.transports.docker_archive.body.ArchiveBody`.
+    """The images of a dual archive, as an ``ArchiveBody``.
 
     ``manifest.json`` lists *platform* of each index, by default that of this machine.
     """
@@ -100,17 +100,18 @@ class DualBody:
         self._images = NamedImages[_Image]()
 
     def destination(self, references: tuple[Reference, ...]) -> DualDestination:
-        """Return the destination of one image or index."""
+        """Return the destination of an image or index under *references*."""
         return self._destination(references, self._for_platform)
 
     def keeping(self, image: ImageEntry, references: tuple[Reference, ...]) -> DualDestination:
         """Return the destination of *image*, which may be an index.
 
-        ``manifest.json`` lists the same platform of it as before.
+        ``manifest.json`` then lists the same platform of the image as before.
         """
         config = image.config if isinstance(image, DockerImage) else None
 
         def as_before(platforms: _Platforms, images: Sequence[RawManifest]) -> RawManifest:
+            # The platform that the old manifest.json listed, or the first.
             named = [m for m in images if Manifest.parse(m).config.digest == config]
             return next(iter(named or images))
 
@@ -152,7 +153,7 @@ class DualBody:
         entries = [entry for image, names in images for entry in _entries(image.top, names)]
         self.output.add(INDEX_FILE, replace(EMPTY_INDEX, manifests=tuple(entries)).serialize().data)
         items = [_item(image.shown, names) for image, names in images]
-        # Like Docker, use the hex digest of the top layer.
+        # Like Docker, identify the top layer by the hex digits of its digest.
         top_layers = {
             name: item.layers[-1].rpartition("/")[2]
             for item in items
@@ -184,7 +185,7 @@ def _note(platforms: _Platforms, shown: RawManifest) -> str:
 
 
 def _entries(image: RawManifest, names: tuple[str, ...]) -> list[Descriptor]:
-    """Return entries for ``index.json`` as Docker writes them: containerd's full name, and the tag."""
+    """Return entries for ``index.json`` like Docker's: containerd's full name, and the tag."""
     return [
         replace(
             image.descriptor,

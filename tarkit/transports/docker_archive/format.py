@@ -1,4 +1,4 @@
-"""Constants of the docker archive format, apart from the slow imports of readers and writers."""
+"""Constants of the docker archive format, without the slow imports of readers and writers."""
 
 from enum import Enum
 
@@ -9,5 +9,5 @@ REPOSITORIES_FILE = "repositories"
 class DockerFormat(Enum):
     """The format in which a docker archive is written."""
 
-    DUAL = "dual"  # a docker archive and an OCI layout at once, as Docker writes since version 25
-    CLASSIC = "classic"  # plain layers and per-layer legacy files, as skopeo writes
+    DUAL = "dual"  # both a docker archive and an OCI layout, as Docker writes since version 25
+    CLASSIC = "classic"  # plain layers and legacy files per layer, as skopeo writes

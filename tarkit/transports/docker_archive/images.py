@@ -20,10 +20,10 @@ Images = Sequence[DockerImage | UnreadableImage]
 def images_of(
     items: Sequence[ManifestItem | UnreadableItem], archive: Archive, oci: OCIHalf | None
 ) -> Images:
-    """Return the images of *items* in order, followed by those that only *oci* lists."""
+    """Return the images of *items* in order, followed by the images that only *oci* lists."""
     matcher = None if oci is None else _Matcher(archive, oci)
     images: list[DockerImage | UnreadableImage] = []
-    # These follow all items, so that the positions of items do not change.
+    # These images come after all items, so that the positions of items do not change.
     behind: list[DockerImage] = []
     for position, item in enumerate(items):
         if isinstance(item, UnreadableItem):
@@ -41,7 +41,7 @@ def images_of(
 
 
 class _Matcher:
-    """Both halves of *archive*, with the names and indexes matched so far."""
+    """Both halves of *archive*, with the names and indexes that were matched so far."""
 
     def __init__(self, archive: Archive, oci: OCIHalf) -> None:
         self._archive = archive
@@ -50,10 +50,10 @@ class _Matcher:
         self._used: set[Digest] = set()
 
     def images(self, position: int, item: ManifestItem) -> Iterator[DockerImage]:
-        """Yield the image of which *item* is one platform.
+        """Yield the image that includes the platform *item*.
 
-        Yield several if the item's names denote different indexes, since containerd writes one item
-        for images that share a platform.
+        Yield several images if the names of the item denote different indexes, because containerd
+        writes a single item for images that share a platform.
         """
         self._names.update(map(normalized, item.repo_tags))
         try:
@@ -67,7 +67,7 @@ class _Matcher:
         complete = {
             name: indexed for name, indexed in named if indexed and key in indexed.manifests
         }
-        # Names without a complete image of their own get any image with this config.
+        # A name without a complete image gets any image with this config.
         rest = next(iter(complete.values()), None) or self._oci.holding(*key)
         if rest is None:
             damage = next(
@@ -80,7 +80,7 @@ class _Matcher:
             indexed = complete.get(name, rest)
             groups.setdefault(indexed.entry.descriptor.digest, (indexed, []))[1].append(name)
         self._used |= groups.keys()
-        # An unnamed item has no groups, but still one image.
+        # An item without names has no groups, but is still one image.
         for indexed, names in groups.values() or [(rest, [])]:
             self._used.add(indexed.entry.descriptor.digest)
             yield DockerImage(
@@ -88,7 +88,7 @@ class _Matcher:
             )
 
     def unlisted(self) -> Iterator[DockerImage]:
-        """Yield the images whose full names only the OCI half lists."""
+        """Yield the images whose full names are listed only in the OCI half."""
         found: dict[Digest, tuple[IndexedImage, dict[str, None]]] = {}
         for indexed in self._oci.images:
             entry = indexed.entry.descriptor

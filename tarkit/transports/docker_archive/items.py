@@ -23,14 +23,14 @@ from tarkit.selection.catalog import EXACT, Catalog, Spelling
 from tarkit.values import dataclass
 
 _KEYS = {key.lower(): key for key in ("Config", "RepoTags", "Layers", "Parent", "LayerSources")}
-_MOST_UNREADABLE = 1000  # a list of a million items "{}" must not become a million errors
+_MOST_UNREADABLE = 1000  # a list of a million items "{}" must not create a million errors
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestItem:
-    """One image of ``manifest.json``: the paths of its config and layers in the archive, and its names.
+    """An image of ``manifest.json``: the paths of its config and layers, and its names.
 
-    ``layer_sources`` maps diff IDs to the descriptors of the layers before they were saved.
+    ``layer_sources`` maps diff IDs to the descriptors that the layers had before they were saved.
     """
 
     config: str
@@ -41,8 +41,8 @@ class ManifestItem:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any], *, where: str) -> Self:
-        """Parse an item. Like Go, match keys regardless of case, but prefer exact matches."""
-        # Exact keys are applied last, so they win over other spellings.
+        """Parse an item; match keys regardless of case like Go, but prefer exact matches."""
+        # Exact keys are applied last, so that they replace other spellings.
         folded = {_KEYS.get(key.lower(), key): value for key, value in document.items()}
         folded.update({key: document[key] for key in _KEYS.values() if key in document})
         config = get_string(folded, "Config", where=where)
@@ -62,7 +62,7 @@ class ManifestItem:
         )
 
     def to_json(self) -> JSON:
-        """Return the item as ``docker save`` writes it; without names, ``RepoTags`` is an empty list."""
+        """Return the item like ``docker save``, with an empty list if there are no names."""
         document: JSON = {
             "Config": self.config,
             "RepoTags": list(self.repo_tags),
@@ -79,7 +79,7 @@ class ManifestItem:
 
     @property
     def label(self) -> str:
-        """The name of the image in messages."""
+        """The name of the image, as shown in messages."""
         return ", ".join(self.repo_tags) or self.config
 
 
@@ -92,9 +92,9 @@ class UnreadableItem:
 
 
 def parse_items(data: bytes, *, where: str) -> tuple[ManifestItem | UnreadableItem, ...]:
-    """Return the items of a ``manifest.json``, with an :class:`UnreadableItem` for each malformed one.
+    """Return the items of a ``manifest.json``; a malformed item becomes an ``UnreadableItem``.
 
-    Raises :class:`MalformedError` if *data* is not a list, or no item is readable.
+    Raises :class:`MalformedError` if *data* is not a list or no item is readable.
     """
     document = parse_json(data, where=where)
     if not isinstance(document, list):
@@ -105,7 +105,7 @@ def parse_items(data: bytes, *, where: str) -> tuple[ManifestItem | UnreadableIt
         try:
             items.append(ManifestItem.from_json(as_object(item, where=where), where=where))
         except (MalformedError, UnsupportedError) as error:
-            bad += 1  # a counter, since counting in the list each time would be quadratic
+            bad += 1  # counting in the list each time would take quadratic time
             if bad > _MOST_UNREADABLE:
                 raise
             items.append(UnreadableItem(position, error))
@@ -116,10 +116,10 @@ def parse_items(data: bytes, *, where: str) -> tuple[ManifestItem | UnreadableIt
 
 @dataclass(frozen=True, slots=True)
 class DockerImage(ImageEntry):
-    """An image of a docker archive: its ``item`` in ``manifest.json``, and its ``top`` in ``index.json``.
+    """An image: its ``item`` in ``manifest.json`` and its ``top`` in ``index.json``.
 
     Either may be None. ``config`` is the digest of the item's config, if it was read. ``error`` is
-    the reason if the image is listed but unreadable.
+    set if the image is listed but cannot be read.
     """
 
     item: ManifestItem | None
@@ -133,8 +133,8 @@ def catalog_of(
 ) -> Catalog[DockerImage]:
     """Return the catalog of *images*.
 
-    Names are compared as full references; a tag alone also selects an image if it is unique.
-    Names that are not valid references must match verbatim.
+    Names are compared as full references first. A tag alone also selects an image if it is unique.
+    Names that are not valid references must match exactly.
     """
     return Catalog(
         images, (Spelling(_in_full, _full_key), Spelling(_tags, str), EXACT), where=where
@@ -144,10 +144,10 @@ def catalog_of(
 def choose_item(
     items: Sequence[ManifestItem], name: str | None, index: int | None, *, where: str
 ) -> tuple[int, tuple[str, ...]]:
-    """Return the position and the names of the item with that *name* or *index*, or of the only item.
+    """Return the position and names of the item with *name* or *index*, or of the only item.
 
-    An item selected by name gets just that name. Raises :class:`ImageNotFoundError`,
-    :class:`AmbiguousImageError`, and :class:`UsageError` for an invalid name.
+    If it is selected by name, only that name is returned. Raises :class:`ImageNotFoundError`,
+    :class:`AmbiguousImageError`, and :class:`UsageError` if the name is invalid.
     """
     images = [DockerImage(at, item.repo_tags, item) for at, item in enumerate(items)]
     image, by_name = choose_image(catalog_of(images, where=where), name, index, where=where)
@@ -157,10 +157,11 @@ def choose_item(
 def choose_image(
     catalog: Catalog[DockerImage], name: str | None, index: int | None, *, where: str
 ) -> tuple[DockerImage, str | None]:
-    """Return the image with that *name* or *index*, or the only one, and the name that matched.
+    """Return the image with *name* or *index*, or the only image, and the name that matched.
 
     Raises the errors of :func:`choose_item`.
     """
+    # A better error for a name that cannot exist in any archive.
     if name is not None and not catalog.matches(name):
         _require_name(name, where)
     return catalog.choose(name, index)

@@ -22,16 +22,17 @@ _NAMED_BY_DIGEST = lazy_pattern(r"(?:.*/)?([0-9a-f]{64})\.tar\.gz")
 def layer_members(
     archive: Archive, item: ManifestItem, diff_ids: Sequence[Digest]
 ) -> dict[Digest, tuple[str, Member]]:
-    """Return the member of each of *diff_ids*, and its path in *item*.
+    """Return the member and the path in *item* of each of *diff_ids*.
 
-    A layer may be listed several times; at least one of its paths must exist.
-    Raises :class:`SharedLayerError` and :class:`MemberNotFoundError`.
+    A layer may be listed several times; at least one of its paths must exist. Raises
+    :class:`SharedLayerError` if a path has two diff IDs, and :class:`MemberNotFoundError` if no
+    path of a layer exists.
     """
     owners: dict[str | int, Digest] = {}
     members: dict[Digest, tuple[str, Member]] = {}
     for path, diff_id in zip(item.layers, diff_ids, strict=True):
         member = archive.find(path)
-        # Two paths may be links to one member; the offset identifies it.
+        # Two paths may be links to the same member, which its offset identifies.
         owner = owners.setdefault(path if member is None else member.offset, diff_id)
         if owner != diff_id:
             raise SharedLayerError(
@@ -51,9 +52,9 @@ def describe_layer(
 ) -> Descriptor:
     """Return the descriptor of the layer in *member*.
 
-    The digest of an uncompressed layer is its diff ID. That of a compressed layer is taken from
-    *source*, its entry in ``LayerSources``, or from its path if that is a digest, as crane writes
-    it; the copy verifies both. Otherwise the layer is read once, which verifies the diff ID too.
+    The digest of an uncompressed layer is its diff ID. The digest of a compressed layer is taken
+    from *source*, its entry in ``LayerSources``, or from its path if crane named it by digest; the
+    copy verifies both. Otherwise, the layer is read once, which also verifies the diff ID.
     """
     compression = archive.compression_of(member)
     if compression is Compression.NONE:
@@ -61,13 +62,13 @@ def describe_layer(
     media_type = _media_type(compression)
     if source is not None and source.size == member.size and source.digest != diff_id:
         return Descriptor(media_type, source.digest, source.size)
-    # A path that is the diff ID says nothing about the compressed bytes.
+    # If the path is the diff ID, it says nothing about the compressed bytes.
     claim = _NAMED_BY_DIGEST.fullmatch(path)
     named = Digest("sha256", claim[1]) if claim else diff_id
     if named != diff_id and compression is Compression.GZIP:
         return Descriptor(media_type, named, member.size)
     where = f"{archive.where}: layer {path}"
-    # Hash compressed and decompressed bytes in one pass; packed.verify() reads any trailing bytes.
+    # Hash compressed and uncompressed bytes in one pass; packed.verify() reads trailing bytes.
     packed = VerifyingReader(archive.open_member(member), where=where)
     with VerifyingReader(
         decompress(packed, compression, where=where), digest=diff_id, where=where
@@ -78,9 +79,9 @@ def describe_layer(
 
 
 def _media_type(compression: Compression) -> str:
-    """Return Docker's layer type for *compression*, or that of plain layers for bzip2 and xz.
+    """Return Docker's layer type for *compression*, or the type of plain layers for bzip2 and xz.
 
-    The engine detects compression from the bytes, and recompresses those two.
+    The engine detects the compression from the bytes and recompresses such layers.
     """
     if compression is Compression.ZSTD:
         return media_types.DOCKER_LAYER_ZSTD

@@ -1,4 +1,4 @@
-"""Read archives from before Docker 1.10: a file ``repositories`` and a directory for each layer.
+"""Read archives from before Docker 1.10: a ``repositories`` file and a directory per layer.
 
 ``<id>/json`` describes a layer and names its ``parent``; ``<id>/layer.tar`` is its content.
 """
@@ -39,12 +39,12 @@ def legacy_items(archive: Archive) -> tuple[ManifestItem, ...]:
             f"more than {_MOST_IMAGES} images", limit=_MOST_IMAGES, where=where
         )
     if "" in tags:
-        raise MalformedError(f"{tags[''][0]!r} names no layer", where=where)
+        raise MalformedError(f"{tags[''][0]!r} has an empty image ID", where=where)
     return tuple(ManifestItem(image_id, tuple(names), ()) for image_id, names in tags.items())
 
 
 class LegacyLayers:
-    """The layers of such an archive, each read once and cached, since images share layers."""
+    """The layers of such an archive; each is read once and cached, because images share layers."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
@@ -52,10 +52,10 @@ class LegacyLayers:
         self._diff_ids: dict[str, Digest] = {}
 
     def image(self, item: ManifestItem) -> ClassicImage:
-        """Return the image of *item*, after reading all its layers."""
+        """Return the image of *item* after reading all its layers."""
         chain = self._chain(item.config)
         config = config_from_v1(
-            # In these archives each entry has a layer; "throwaway" only holds in registries.
+            # Every entry in these archives has a layer; "throwaway" applies only to registries.
             [{**self._describe(layer), "throwaway": False} for layer in chain],
             [self._diff_id(layer) for layer in chain],
             where=self._archive.where,

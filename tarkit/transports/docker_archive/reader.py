@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 class DockerArchiveReader(ArchiveHolder):
     """The images of a docker archive of any version.
 
-    ``manifest`` holds the readable items of ``manifest.json``, unchanged.
+    ``manifest`` contains the readable items of ``manifest.json``, unchanged.
+
+    >>> with tarkit.DockerArchiveReader.open("fixtures/hello.tar") as reader:
+    ...     reader.manifest[0].repo_tags
+    ('hello:latest',)
     """
 
     manifest: tuple[ManifestItem, ...]
@@ -54,7 +58,8 @@ class DockerArchiveReader(ArchiveHolder):
         if self.archive.candidates(MANIFEST_FILE):
             data = self.archive.read(MANIFEST_FILE, METADATA_LIMIT)
             return parse_items(data, where=f"{self.where}: {MANIFEST_FILE}")
-        # Writers append manifest.json last, so without an end-of-archive marker it may be cut off.
+        # Writers append manifest.json last; if the end of the archive is missing, it may be cut
+        # off.
         if not self.archive.trailer:
             raise TruncatedError(
                 "truncated: the archive ends before manifest.json", where=self.where
@@ -77,12 +82,12 @@ class DockerArchiveReader(ArchiveHolder):
 
     @cached_property
     def _half(self) -> OCIHalf | None:
-        """The OCI half of the archive, if there is one."""
+        """The OCI half of the archive, or None."""
         return None if self._is_legacy else OCIHalf.of(self.archive, alone=len(self._items) == 1)
 
     @cached_property
     def catalog(self) -> Catalog[DockerImage]:
-        """The images by position and by name."""
+        """The images of the archive, by position and by name."""
         images = images_of(self._items, self.archive, self._half)
         return catalog_of(images, where=self.where)
 
@@ -93,11 +98,14 @@ class DockerArchiveReader(ArchiveHolder):
         return LegacyLayers(self.archive)
 
     def images(self) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return all images: the items of ``manifest.json`` first."""
         return self.catalog.images
 
     def source(self, name: str | None = None, *, index: int | None = None) -> Source:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return the image with *name* or at *index*, or the only image.
+
+        Raises the errors of :func:`choose_image`, and the error of the image if it is unreadable.
+        """
         image, by_name = choose_image(self.catalog, name, index, where=self.where)
         if image.error is not None:
             raise image.error
@@ -108,7 +116,7 @@ class DockerArchiveReader(ArchiveHolder):
         return ClassicSource(self._classic(image.item), names)
 
     def _classic(self, item: ManifestItem) -> ClassicImage:
-        """Return the image of *item*, cached: an archive may tag one image thousands of times."""
+        """Return the image of *item*, cached: an archive may tag an image thousands of times."""
         key = item.config, item.layers
         if self._latest is None or self._latest[0] != key:
             if self._is_legacy:

@@ -23,8 +23,14 @@ from tarkit.transports.docker_archive.format import DockerFormat
 class DockerArchiveWriter:
     """Writes a docker archive of any number of images, replacing an existing file.
 
-    Shared layers are stored once. An image that is committed twice becomes one item with the names
-    of both commits.
+    Shared layers are stored once. If an image is committed twice, it becomes one item with the
+    names of both commits.
+
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.DockerArchiveWriter.open("docker.tar") as writer,
+    ... ):
+    ...     _ = tarkit.copy_image(source, writer.destination("example.org/hello:1"))
     """
 
     def __init__(self, output: ArchiveOutput, body: ArchiveBody) -> None:
@@ -56,14 +62,14 @@ class DockerArchiveWriter:
         return cls(output, ClassicBody(output))
 
     def destination(self, *names: str) -> Destination:
-        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for a name invalid in Docker."""
+        """Return the destination of an image; raise :class:`UsageError` for an invalid name."""
         return self._body.destination(_references(names))
 
     def keep_list(self, reader: Reader) -> None:
-        """Do nothing: docker archives have no metadata besides that of their images."""
+        """Do nothing, because docker archives have no metadata except that of their images."""
 
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> Destination:
-        """See :class:`tarkit.protocols.KeepingWriter`; the OCI half of a dual archive keeps indexes."""
+        """Return the destination of *image*; the OCI half of a dual archive keeps its index."""
         return self._body.keeping(image, _references(names))
 
     def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:

@@ -1,1 +1,1 @@
-"""Docker daemon images, over the Engine API: ``docker-daemon:NAME[:TAG]``, ``docker-daemon:sha256:ID``."""
+"""Images of a Docker daemon, by its Engine API: ``docker-daemon:NAME[:TAG]`` or an image ID."""

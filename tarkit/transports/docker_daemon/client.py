@@ -1,4 +1,4 @@
-"""The Docker Engine API calls that list, tag, save and load images."""
+"""The calls of the Docker Engine API that list, tag, save and load images."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ from tarkit.values import dataclass
 
 _LIST_LIMIT = 64 << 20
 _UNNAMED = "<none>:<none>"
-_SHOWN = 500  # characters of a daemon's message
+_SHOWN = 500  # characters of a message from the daemon
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonImage:
-    """An image of the daemon: its ``id``, and its ``tags`` as the daemon writes them, sorted.
+    """An image of the daemon: its ``id``, and its sorted ``tags`` as the daemon writes them.
 
-    The ID is the digest of the config, or with the containerd image store, of the manifest or index.
+    The ID is the digest of the config or, with the containerd image store, of the manifest or
+    index.
     """
 
     id: Digest
@@ -40,7 +41,7 @@ class DaemonImage:
 
     @classmethod
     def from_json(cls, document: object, *, where: str) -> DaemonImage:
-        """Parse an entry of the daemon's image list, or its description of one image."""
+        """Parse an entry of the daemon's image list, or its description of an image."""
         entry = as_object(document, where=where)
         tags = get_strings(entry, "RepoTags", where=where)
         return cls(
@@ -50,11 +51,11 @@ class DaemonImage:
 
 
 class DaemonClient:
-    """A client of *daemon*. It opens a connection for each call, so any thread may use it.
+    """A client of *daemon*; thread-safe, because every call opens its own connection.
 
-    Every method raises :class:`~tarkit.errors.TransportError` if the daemon cannot be reached, does
-    not answer in time, closes the connection early or fails, and
-    :class:`~tarkit.errors.AuthenticationError` if it, or its socket, denies access.
+    Every method raises :class:`~tarkit.errors.TransportError` if the daemon cannot be reached,
+    fails, does not answer in time or closes the connection early, and
+    :class:`~tarkit.errors.AuthenticationError` if the daemon or its socket denies access.
     """
 
     def __init__(self, daemon: Daemon) -> None:
@@ -67,7 +68,7 @@ class DaemonClient:
             read_bounded(body, METADATA_LIMIT, where=self.where)
 
     def images(self) -> tuple[DaemonImage, ...]:
-        """Return all images, sorted by name; unnamed ones come last."""
+        """Return all images, sorted by name, unnamed images last."""
         listed = self._json("/images/json", _LIST_LIMIT)
         if not isinstance(listed, list):
             raise MalformedError("not a list of images", where=self.where)
@@ -75,7 +76,7 @@ class DaemonClient:
         return tuple(sorted(images, key=lambda image: (not image.tags, image.tags, str(image.id))))
 
     def find(self, name: str) -> DaemonImage:
-        """Return the image with that *name* or ID; raises :class:`ImageNotFoundError`."""
+        """Return the image with *name* or an ID; raise :class:`ImageNotFoundError` if missing."""
         try:
             document = self._json(f"/images/{_quoted(name)}/json", METADATA_LIMIT)
         except ImageNotFoundError:
@@ -94,7 +95,7 @@ class DaemonClient:
 
     @contextmanager
     def save(self, name: str) -> Iterator[Body]:
-        """Request the image *name* as a docker archive and yield the stream."""
+        """Request the image *name* as a docker archive, and yield the stream."""
         path = f"/images/{_quoted(name)}/get"
         with response_to(self._daemon, path, stall_timeout=self._daemon.work_timeout) as body:
             yield body
@@ -102,8 +103,8 @@ class DaemonClient:
     def load(self, archive: BinaryIO) -> None:
         """Load the images of the docker archive in the file *archive*.
 
-        Raises :class:`TransportError` if the daemon reports a failure, which it may do in the body
-        of a response whose status is 200.
+        Raises :class:`TransportError` if the daemon reports a failure, which may be in the body of
+        a response with status 200.
         """
         with response_to(
             self._daemon,
@@ -126,7 +127,7 @@ class DaemonClient:
 
 
 def failure_in(line: bytes) -> str:
-    """Return the reason if *line* is a JSON message that reports a failure, or an empty string."""
+    """Return the reason if *line* is a JSON message about a failure, or an empty string."""
     if not line.strip():
         return ""
     try:

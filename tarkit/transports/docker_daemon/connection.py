@@ -12,7 +12,7 @@ from tarkit.errors import TransportError, UnsupportedError
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import read_bounded
-from tarkit.streams.sockets import Patient, TimeAllowance, connected
+from tarkit.streams.sockets import CancellableSocket, TimeAllowance, connected
 from tarkit.transports.docker_daemon.daemon import Daemon
 from tarkit.transports.docker_daemon.failures import (
     closed_early,
@@ -24,7 +24,7 @@ from tarkit.transports.docker_daemon.failures import (
 if TYPE_CHECKING:
     import ssl
 
-# Raw bytes of a response other than an image, chunk framing included. Readers set lower limits.
+# Raw bytes of a response other than an image, with chunk framing. Readers set lower limits.
 _LONGEST = 1 << 30
 _SUCCESS = (200, 201)
 
@@ -32,7 +32,7 @@ _SUCCESS = (200, 201)
 class Body:
     """The body of a response; reading raises :class:`TransportError` if it is truncated or late.
 
-    *allowance* limits the whole body, or with *each*, every single read.
+    *allowance* limits the whole body or, if *each*, every single read.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Body:
     def read(self, size: int = -1, /) -> bytes:
         """Return up to *size* bytes, or any available bytes if negative; empty only at the end."""
         if self._each:
+            # Twice the chunk size, to leave room for chunk framing.
             self._allowance.renew(CHUNK_SIZE * 2)
         with translated_errors(self._where):
             try:
@@ -56,7 +57,7 @@ class Body:
                 raise TransportError(
                     "the Docker daemon did not finish its response in time", where=self._where
                 ) from None
-        # http.client ends a short body silently; length is what Content-Length still promises.
+        # http.client ends a short body silently; its length is the part that is still missing.
         if not data and size and self._response.length:
             raise closed_early(self._where)
         return data
@@ -73,17 +74,17 @@ def response_to(
 ) -> Iterator[Body]:
     """GET *path*, or POST all of *upload* or, with *post*, nothing to it; yield the response's body.
 
-    The whole response must arrive within the daemon's ``answer_timeout``; with *stall_timeout*, it
-    may instead take any time but never pause for more seconds than that.
-    Raises :class:`ImageNotFoundError` for a 404, and the errors that :class:`DaemonClient
-    <tarkit.transports.docker_daemon.client.DaemonClient>` lists.
+    The whole response must arrive within the daemon's ``answer_timeout``. If *stall_timeout* is
+    given, it may take any time, but must not pause for more seconds than that. Raises
+    :class:`ImageNotFoundError` for status 404, and the errors of :class:`DaemonClient
+    <tarkit.transports.docker_daemon.client.DaemonClient>`.
     """
     seconds = stall_timeout or daemon.answer_timeout
     allowance = TimeAllowance(daemon.host, seconds)
     with contextlib.closing(_connected(daemon, allowance, seconds)) as connection:
         with translated_errors(daemon.host):
             _send(connection, path, upload, "POST" if post else "GET")
-            allowance.renew()  # the upload has used its own time
+            allowance.renew()  # the upload has used the time for sending
             response = connection.getresponse()
         with contextlib.closing(response):
             allowance.expect(_LONGEST)
@@ -105,8 +106,9 @@ def _connected(daemon: Daemon, allowance: TimeAllowance, seconds: float) -> HTTP
     except BaseException:
         connection.close()
         raise
+    # From now on, the allowance limits the time and size of the response.
     connection.sock.settimeout(seconds)
-    if isinstance(connection.sock, Patient):
+    if isinstance(connection.sock, CancellableSocket):
         connection.sock.allowance = allowance
     return connection
 
@@ -151,7 +153,7 @@ class _UnixConnection(HTTPConnection):
                 where=self._path,
                 hint="set DOCKER_HOST to tcp://host:port",
             )
-        self.sock = Patient(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = CancellableSocket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
@@ -165,5 +167,5 @@ def _send(connection: HTTPConnection, path: str, upload: BinaryIO | None, method
     headers["Content-Length"] = str(upload.seek(0, 2))
     upload.seek(0)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        # A daemon that refuses may close the connection early; its response holds the reason.
+        # A daemon may refuse and close the connection early; its response contains the reason.
         connection.request("POST", path, body=upload, headers=headers)

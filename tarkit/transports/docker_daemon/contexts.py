@@ -1,4 +1,4 @@
-"""Read the Docker command line's contexts: named daemons in ``~/.docker/contexts``."""
+"""Read the contexts of Docker's command line: named daemons in ``~/.docker/contexts``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEFAULT = "default"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A context's daemon: its ``host``, and the directory of its TLS files, which may be missing."""
+    """The daemon of a context: its ``host``, and the directory of its TLS files, if it exists."""
 
     host: str
     skip_verify: bool
@@ -27,12 +27,12 @@ def current_context(config: Path, name: str | None = None) -> Context | None:
     """Return the context *name*, or the current one, from Docker's *config* directory.
 
     Return None for the default context. Raises :class:`NotFoundError` if the context is missing,
-    and :class:`MalformedError`.
+    and :class:`MalformedError` if it is invalid.
     """
     name = name or _current_name(config / "config.json")
     if name in ("", _DEFAULT):
         return None
-    directory = hashlib.sha256(name.encode()).hexdigest()  # Docker's file naming
+    directory = hashlib.sha256(name.encode()).hexdigest()  # as Docker names the files
     path = config / "contexts" / "meta" / directory / "meta.json"
     document = _read(path)
     if document is None:

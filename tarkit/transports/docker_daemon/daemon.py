@@ -22,7 +22,11 @@ _PLAIN_PORT, _TLS_PORT = 2375, 2376
 class TlsFiles:
     """A ``directory`` with ``ca.pem``, ``cert.pem`` and ``key.pem``, each optional.
 
-    Unless ``verify`` is true, the daemon's certificate is not checked.
+    Unless ``verify`` is true, the certificate of the daemon is not checked.
+
+    >>> from pathlib import Path
+    >>> tarkit.TlsFiles(Path("certificates")).verify
+    True
     """
 
     directory: Path
@@ -31,10 +35,14 @@ class TlsFiles:
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon that listens at ``host``, a ``unix:///path`` or ``tcp://name:port``, with optional ``tls``.
+    """A daemon that listens at ``host``: ``unix:///path``, or ``tcp://name:port``, perhaps by TLS.
 
     The timeouts, in seconds, limit connecting, receiving a whole response, and each pause while an
-    image is sent or received. The last is long, since the daemon packs and unpacks images silently.
+    image is sent or received. ``work_timeout`` is long, because the daemon packs and unpacks
+    silently.
+
+    >>> tarkit.Daemon("unix:///run/docker.sock").host
+    'unix:///run/docker.sock'
     """
 
     host: str
@@ -65,7 +73,7 @@ class Daemon:
     def socket_path(self) -> str | None:
         """The path of the daemon's Unix socket, or None if it listens on TCP.
 
-        Raises :class:`UnsupportedError` for any other scheme.
+        Raises :class:`UnsupportedError` if ``host`` has another scheme.
         """
         scheme, _, rest = self.host.partition("://")
         if scheme == "unix":
@@ -90,7 +98,7 @@ class Daemon:
         except ValueError:
             host, port = None, None
         if not host or "@" in self.host or parts.path not in ("", "/"):
-            # Not shown: the address may hold a password.
+            # Do not show the address, which may contain a password.
             raise UsageError("the address is not tcp://host:port", where="the Docker daemon")
         return host, port or (_TLS_PORT if self.tls else _PLAIN_PORT)
 
@@ -98,7 +106,7 @@ class Daemon:
 def _config_directory(environment: Mapping[str, str]) -> Path:
     if configured := environment.get("DOCKER_CONFIG"):
         return Path(configured)
-    return (home_directory() or Path(os.devnull)) / ".docker"  # without a home, a missing path
+    return (home_directory() or Path(os.devnull)) / ".docker"  # a missing path if there is no home
 
 
 def _tls_of(context: Context) -> TlsFiles | None:

@@ -1,4 +1,4 @@
-"""Translate failures of a daemon into tarkit's errors, each with a hint."""
+"""Translate failures of a daemon to tarkit's errors, with hints."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tarkit.errors import (
 )
 from tarkit.image.document import get_string, parse_object
 
-_SHOWN = 500  # characters of a daemon's message
+_SHOWN = 500  # characters of a message from the daemon
 _FIND = "set its address with DOCKER_HOST or a Docker context"
 
 
 def from_connecting(error: OSError, host: str) -> TarkitError:
     """Return the error for a failed connection to the daemon at *host*."""
     match error:
-        # Subclasses of OSError come before the errors they derive from.
+        # Subclasses of OSError come before their base classes.
         case PermissionError():
             return AuthenticationError(
                 "permission denied for the Docker daemon's socket",
@@ -35,7 +35,7 @@ def from_connecting(error: OSError, host: str) -> TarkitError:
             return TransportError(
                 "no Docker daemon is listening", where=host, hint=f"start it, or {_FIND}"
             )
-        case TimeoutError() | BlockingIOError():  # the latter if a Unix socket's queue is full
+        case TimeoutError() | BlockingIOError():  # a full socket queue raises BlockingIOError
             return TransportError(
                 "the Docker daemon did not accept the connection in time", where=host
             )
@@ -63,7 +63,7 @@ def translated_errors(where: str) -> Iterator[None]:
         yield
     except TimeoutError:
         raise TransportError("the Docker daemon did not answer in time", where=where) from None
-    except ssl.SSLError as error:  # in TLS 1.3, a refused certificate surfaces at the first read
+    except ssl.SSLError as error:  # with TLS 1.3, a refused certificate surfaces in the first read
         raise TransportError(
             f"the daemon closed the TLS connection ({error.reason or 'no reason given'})",
             where=where,
@@ -87,7 +87,7 @@ def closed_early(where: str) -> TransportError:
 
 
 def from_answer(status: int, body: bytes, where: str) -> TarkitError:
-    """Return the error for a response whose *status* is not 200; a 404 means a missing image."""
+    """Return the error for a response with a *status* other than 200; 404 means a missing image."""
     said = explanation(body)
     match status:
         case 401 | 403:
@@ -102,7 +102,7 @@ def from_answer(status: int, body: bytes, where: str) -> TarkitError:
 
 
 def explanation(body: bytes) -> str:
-    """Return the daemon's own message, shortened, after a colon; empty if there is none."""
+    """Return a colon and the daemon's own message, shortened; empty if there is none."""
     try:
         text = get_string(parse_object(body), "message", where=None)
     except VerificationError:

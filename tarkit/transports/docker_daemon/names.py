@@ -12,9 +12,9 @@ _ID = re.compile(rf"(?:{ID_PREFIX})?([0-9a-f]{{64}})")
 
 
 def lookup_name(text: str) -> str:
-    """Return *text* as a daemon looks it up: a full reference with a tag or digest, or ``sha256:ID``.
+    """Return *text* in the form for the daemon: a full reference or ``sha256:ID``.
 
-    Raises :class:`UsageError` if it is neither.
+    Raises :class:`UsageError` if *text* is neither a name nor an ID.
     """
     if match := _ID.fullmatch(text):
         return ID_PREFIX + match[1]
@@ -22,7 +22,7 @@ def lookup_name(text: str) -> str:
 
 
 def require_name(text: str) -> str:
-    """Return *text*; raises :class:`UsageError` for an ID, which cannot be assigned to an image."""
+    """Return *text*; raise :class:`UsageError` for an ID, which cannot be given to an image."""
     if _ID.fullmatch(text):
         raise UsageError(
             f"cannot write an image under the ID {text!r}",

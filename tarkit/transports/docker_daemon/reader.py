@@ -23,7 +23,7 @@ from tarkit.transports.docker_daemon.saving import saved_archive
 
 
 class DockerDaemonReader(Closeable):
-    """The images of a daemon. Each image read is spooled as a docker archive until the reader closes."""
+    """The images of a daemon; archives of the images read are kept until the reader closes."""
 
     def __init__(self, client: DaemonClient, *, keep_data: bool = True) -> None:
         self.where = client.where
@@ -33,39 +33,45 @@ class DockerDaemonReader(Closeable):
 
     @classmethod
     def open(cls, daemon: Daemon | None = None, *, keep_data: bool = True) -> Self:
-        """Open *daemon*, or the one that Docker's command line would use; sends no request yet.
+        """Open *daemon*, by default the one of Docker's command line; send no request yet.
 
-        Unless *keep_data*, only the metadata of images can be read.
+        Unless *keep_data* is true, only the metadata of images can be read.
         """
         return cls(DaemonClient(daemon or Daemon.find()), keep_data=keep_data)
 
     def images(self) -> Sequence[ImageEntry]:
-        """Return all images by their tags, or by ID if they have none; none is downloaded."""
+        """Return all images with their tags, or with an ID if they have none; download nothing."""
         return tuple(
             ImageEntry(at, image.tags or (str(image.id),)) for at, image in enumerate(self._images)
         )
+
+    def matching(self, name: str) -> Sequence[ImageEntry]:
+        """See :class:`tarkit.protocols.SelectingReader`."""
+        found = self._client.find(lookup_name(name)).id
+        entries = zip(self.images(), self._images, strict=True)
+        return [entry for entry, image in entries if image.id == found]
 
     @cached_property
     def _images(self) -> tuple[DaemonImage, ...]:
         return self._client.images()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> Source:
-        """Return the image with that *name* or ID (``sha256:…``), or position; else the only image.
+        """Return the image with *name* or ID (``sha256:…``) or at *index*, or the only image.
 
-        Raises :class:`ImageNotFoundError`, :class:`AmbiguousImageError`, and
-        :class:`DigestMismatchError` if the daemon sends a different image.
+        Raises :class:`ImageNotFoundError` or :class:`AmbiguousImageError` unless exactly one image
+        matches, and :class:`DigestMismatchError` if the daemon sends a different image.
         """
         wanted = self._lookup_name(name, index)
         image = self._client.find(wanted)
         archive = saved_archive(self._client, wanted, keep_data=self._keep_data)
         reader = DockerArchiveReader(self._archives.enter_context(archive))
-        # An archive saved by ID or digest does not state the name that was asked for.
+        # An archive saved by ID or digest does not state the requested name.
         if wanted.startswith(ID_PREFIX) or "@" in wanted:
             return reader.source(index=_position(reader, image.id))
         return reader.source(wanted)
 
     def archive(self, name: str | None = None) -> Archive:
-        """Save an image, selected as by :meth:`source`, as a docker archive; the caller closes it."""
+        """Save the image *name*, or the only image, as a docker archive; the caller closes it."""
         wanted = self._lookup_name(name, None)
         self._client.find(wanted)
         return saved_archive(self._client, wanted, keep_data=self._keep_data)
@@ -82,7 +88,7 @@ class DockerDaemonReader(Closeable):
         return image.id
 
     def _lookup_name(self, name: str | None, index: int | None) -> str:
-        # The daemon resolves names itself, which saves listing all its images.
+        # The daemon resolves names itself, so not all images have to be listed.
         if name is None:
             name = self._catalog.choose(None, index)[0].names[0]
         return lookup_name(name)
@@ -98,7 +104,7 @@ class DockerDaemonReader(Closeable):
 
 
 def _selectors(image: DaemonImage) -> tuple[str, ...]:
-    """Return the names that select *image*: its valid tags, or its ID if there are none."""
+    """Return the names that select *image*: its valid tags, or its ID if it has none."""
     return tuple(filter(_is_name, image.tags)) or (str(image.id),)
 
 
@@ -113,8 +119,8 @@ def _is_name(tag: str) -> bool:
 def _position(reader: DockerArchiveReader, image_id: Digest) -> int:
     """Return the position of the image whose config, manifest or index has the digest *image_id*.
 
-    If the daemon has only one platform of an index, the archive lists that platform's manifest and
-    holds the index just as a blob.
+    If the daemon has only one platform of an index, the archive lists the manifest of that platform
+    and contains the index merely as a blob.
     """
     images = [image for image in reader.catalog.images if isinstance(image, DockerImage)]
     configs = [_config(reader, image) for image in images]

@@ -1,4 +1,4 @@
-"""Save an image as a docker archive; the daemon may stop in the middle and append a reason."""
+"""Save an image as a docker archive; the daemon may stop midway and append a reason."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _TAIL_SIZE = 4096
 def saved_archive(client: DaemonClient, name: str, *, keep_data: bool = True) -> Archive:
     """Return the image *name* as a docker archive.
 
-    Its ``manifest.json`` follows the layers, so these are spooled, unless *keep_data* is false.
-    Raises :class:`TransportError` if the daemon fails midway, and the errors of
+    Its ``manifest.json`` comes after the layers, so the layers are spooled unless *keep_data* is
+    false. Raises :class:`TransportError` if the daemon fails midway, and the errors of
     :meth:`Archive.from_stream`.
     """
     where = f"docker-daemon:{name}"
@@ -24,7 +24,7 @@ def saved_archive(client: DaemonClient, name: str, *, keep_data: bool = True) ->
         try:
             archive = Archive.from_stream(recorder, keep_data=keep_data, where=where)
         except VerificationError:
-            # The archive failed within the daemon's message: read the rest of it.
+            # The archive may have failed inside the daemon's message, so read the rest of it.
             recorder.read(CHUNK_SIZE)
             _check(recorder, where)
             raise
@@ -42,7 +42,7 @@ def _check(recorder: _TailRecorder, where: str) -> None:
 
 
 class _TailRecorder:
-    """A *stream* that records its last bytes, in which a failing daemon reports the reason."""
+    """A *stream* that records its last bytes, which state the reason if the daemon fails."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
@@ -55,6 +55,6 @@ class _TailRecorder:
 
     @property
     def last_line(self) -> bytes:
-        # The message has no separator from the truncated archive before it.
+        # No separator precedes the message in the truncated archive.
         start = self._tail.rfind(b'{"errorDetail"')
         return self._tail[start:] if start >= 0 else b""

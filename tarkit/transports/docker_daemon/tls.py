@@ -17,7 +17,7 @@ def tls_context(files: TlsFiles) -> ssl.SSLContext:
     """Return a context that trusts the system's roots and ``ca.pem``, and presents ``cert.pem``.
 
     Raises :class:`PathNotFoundError` if only one of ``cert.pem`` and ``key.pem`` exists, and
-    :class:`MalformedError`.
+    :class:`MalformedError` if a file cannot be used.
     """
     authority, certificate, key = (
         files.directory / name for name in ("ca.pem", "cert.pem", "key.pem")
@@ -33,7 +33,7 @@ def tls_context(files: TlsFiles) -> ssl.SSLContext:
             certificate.exists()
         ):  # the empty password fails for an encrypted key instead of prompting
             context.load_cert_chain(certificate, key, password=lambda: "")
-    except (ssl.SSLError, ValueError) as error:  # before OSError, the base of SSLError
+    except (ssl.SSLError, ValueError) as error:  # before OSError, the base class of SSLError
         reason = getattr(error, "reason", None) or "unreadable"
         raise MalformedError(
             f"unusable certificates: {reason}", where=str(files.directory)

@@ -17,7 +17,7 @@ from tarkit.transports.docker_daemon.names import require_name
 
 
 class DockerDaemonWriter:
-    """Writes a docker archive of any number of images, which the daemon loads once it is complete."""
+    """Writes a docker archive of any number of images, which the daemon loads when complete."""
 
     def __init__(
         self, client: DaemonClient, format: DockerFormat, platform: Platform | None = None
@@ -33,7 +33,7 @@ class DockerDaemonWriter:
         format: DockerFormat = DockerFormat.DUAL,
         platform: Platform | None = None,
     ) -> Self:
-        """Open *daemon*, or the one that Docker's command line would use.
+        """Open *daemon*, by default the one of Docker's command line.
 
         *platform* is that of :meth:`DockerArchiveWriter.open`.
 
@@ -44,7 +44,7 @@ class DockerDaemonWriter:
         return cls(client, format, platform)
 
     def destination(self, *names: str) -> Destination:
-        """See :class:`tarkit.protocols.Writer`; raises :class:`UsageError` for an invalid name or an ID."""
+        """Return the destination of an image; raise :class:`UsageError` for a bad name or an ID."""
         return self._archive.destination(*map(require_name, names))
 
     def undoing(self) -> AbstractContextManager[None]:

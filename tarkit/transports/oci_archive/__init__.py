@@ -1,1 +1,1 @@
-"""OCI image layouts in a tar: ``oci-archive:FILE[:NAME|:@N]``."""
+"""OCI image layouts in a tar archive: ``oci-archive:FILE[:NAME|:@N]``."""

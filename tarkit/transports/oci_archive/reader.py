@@ -1,4 +1,4 @@
-"""Read an OCI layout in a tar, in place."""
+"""Read an OCI layout in a tar archive, in place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from tarkit.tar.holder import ArchiveHolder
 
 
 class OCIArchiveReader(ArchiveHolder):
-    """The images of an OCI archive."""
+    """The images of an OCI archive.
+
+    >>> with tarkit.OCIArchiveReader.open("alpha/skopeo-oci-archive.tar") as reader:
+    ...     len(reader.images())
+    1
+    """
 
     def __init__(self, archive: Archive) -> None:
         super().__init__(archive)
@@ -21,7 +26,7 @@ class OCIArchiveReader(ArchiveHolder):
         self.layout = Layout.read(self._files)
 
     def images(self) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return the images in the order of ``index.json``."""
         return self.layout.images()
 
     def listing(self) -> Index:
@@ -29,6 +34,6 @@ class OCIArchiveReader(ArchiveHolder):
         return self.layout.listing()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> ArchiveSource:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return the image with *name* or at *index*, or the only image."""
         image = self.layout.find(name, index)
         return ArchiveSource(self._files, self.layout, image.descriptor, image.names[:1])

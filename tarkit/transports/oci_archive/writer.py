@@ -1,4 +1,4 @@
-"""Write an OCI layout directly into a tar, ``index.json`` last."""
+"""Write an OCI layout directly to a tar archive, ``index.json`` last."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tarkit.layout.archive_output import ArchiveBlobs, ArchiveOutput
 from tarkit.layout.destination import ARCHIVE_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
+from tarkit.layout.names import require_names
 from tarkit.layout.referrers import list_entry, referrer_lists
 from tarkit.protocols import ImageEntry, Moved, Reader
 from tarkit.tar.holder import ArchiveHolder
@@ -24,7 +25,14 @@ from tarkit.values import replace
 
 
 class OCIArchiveWriter:
-    """Writes an OCI archive of any number of images, replacing an existing file."""
+    """Writes an OCI archive of any number of images, replacing an existing file.
+
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.OCIArchiveWriter.open("oci.tar") as writer,
+    ... ):
+    ...     _ = tarkit.copy_image(source, writer.destination("example.org/hello:1"))
+    """
 
     def __init__(self, output: ArchiveOutput) -> None:
         self.where = output.where
@@ -41,22 +49,29 @@ class OCIArchiveWriter:
         return cls(ArchiveOutput(path))
 
     def destination(self, *names: str) -> LayoutDestination:
-        """See :class:`tarkit.protocols.Writer`."""
+        """Return the destination of an image under *names*.
 
+        Raises :class:`UsageError` if a name is invalid.
+        """
+        require_names(names)
+        return self._new_entry(names)
+
+    def _new_entry(self, names: Sequence[str]) -> LayoutDestination:
         def add_entries(manifest: RawManifest) -> None:
             self._entries += named_entries(manifest, names)
 
         return self._destination(add_entries)
 
     def keep_list(self, reader: Reader) -> None:
-        """See :class:`tarkit.protocols.KeepingWriter`."""
+        """Keep annotations and unknown fields of *reader*'s ``index.json``."""
         if isinstance(reader, OCIArchiveReader):
             self._list = replace(reader.listing(), manifests=())
 
     def keeping(self, image: ImageEntry, names: Sequence[str]) -> LayoutDestination:
-        """See :class:`tarkit.protocols.KeepingWriter`."""
+        """Return the destination of *image* that keeps the other fields of its entry."""
+        # An entry has room for a full name and a tag only.
         if not isinstance(image, LayoutImage) or tuple(names) != image.names[: len(names) or 1]:
-            return self.destination(*names)
+            return self._new_entry(names)
 
         def add_entries(manifest: RawManifest) -> None:
             now = manifest.descriptor

@@ -1,4 +1,4 @@
-"""The blobs of a layout directory during writing: existing and staged ones."""
+"""The blobs of a layout directory that is being written: existing and staged blobs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tarkit.transports.oci_layout.reader import DirectoryFiles
 
 
 class StagedBlobs:
-    """Writes blobs to the directory *staging*, and reuses those of the layout at *path*, if any.
+    """Writes blobs to the directory *staging*, and reuses blobs of the layout at *path*, if any.
 
-    With *verify_existing*, existing blobs are hashed before reuse, and layers found by diff ID are
-    decompressed and hashed too. Otherwise their size, and the diff IDs in the configs of the
-    layout's images, are trusted.
+    If *verify_existing*, existing blobs are hashed before reuse, and layers found by diff ID are
+    also decompressed and hashed. Otherwise, matching sizes and the diff IDs in the configs of the
+    layout's images are trusted.
     """
 
     def __init__(self, path: Path | None, staging: Directory, *, verify_existing: bool) -> None:
@@ -42,13 +42,13 @@ class StagedBlobs:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.layout.destination.LayoutBlobs`."""
+        """Return a staged or existing blob that can replace *descriptor*, or None."""
         if is_acceptable(descriptor.media_type, compressions) and self._reuse(descriptor):
             return descriptor
         return self._find_layer(diff_id, compressions) if diff_id else None
 
     def put(self, blob: VerifyingReader) -> None:
-        """See :class:`tarkit.layout.destination.LayoutBlobs`."""
+        """Stage *blob*, verified."""
         self.staged.put(blob)
         self._stored[blob.digest] = None
 
@@ -69,20 +69,20 @@ class StagedBlobs:
     ) -> Iterator[None]:
         """Move the staged blobs to *layout*, and remove them again if the block fails.
 
-        Blobs that *layout* held before, or that are *needed* at the time of the failure, stay.
+        Blobs that *layout* had before, or that are *needed* at the time of the failure, stay.
         Raises :class:`RefusedError` if another process has removed blobs that were reused.
         """
         for digest in self._reused:
             if layout.size(digest) is None:
                 problem = f"another process removed blob {digest} during the copy"
                 raise RefusedError(problem, where=str(self._path), hint="try again")
-        # Only these may be removed after a failure.
+        # Only these blobs may be removed after a failure.
         new = [digest for digest in self.staged.digests() if layout.size(digest) is None]
         try:
             layout.adopt(self.staged)
             yield
         except BaseException:
-            with suppress(TarkitError):  # if needed() fails, remove nothing
+            with suppress(TarkitError):  # if needed() fails, nothing is removed
                 kept = needed()
                 for digest in new:
                     if digest not in kept:

@@ -19,7 +19,14 @@ from tarkit.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PrunedBlob:
-    """A blob without a reference: its ``digest`` and ``size`` in bytes."""
+    """A blob without a reference: its ``digest`` and ``size`` in bytes.
+
+    >>> import io
+    >>> blob = tarkit.put_blob("oci:layout", io.BytesIO(b"unused"))
+    >>> [pruned] = tarkit.prune_layout("layout", dry_run=True)
+    >>> pruned.size, pruned.digest == blob.digest
+    (6, True)
+    """
 
     digest: Digest
     size: int
@@ -28,15 +35,30 @@ class PrunedBlob:
 def prune_layout(path: str | Path, *, dry_run: bool = False) -> tuple[PrunedBlob, ...]:
     """Remove the blobs of the layout at *path* that nothing refers to; return them by digest.
 
-    With *dry_run*, nothing is removed. A blob is kept if an image, nested index, artifact or subject
-    refers to it at any depth, even in a field that tarkit does not know, and also if it is a referrer
-    of something kept, such as a signature, although no index lists it.
+    A blob is kept if an image, nested index, artifact or subject refers to it at any depth, even in
+    a field that tarkit does not know, and also if it is a referrer of something kept, such as a
+    signature, although no index lists it.
 
     The layout is locked meanwhile. tarkit adds blobs and their index under the same lock, and checks
     the blobs it reuses, so a concurrent copy succeeds or fails as a whole. Programs that write to
     layouts without a lock, such as skopeo, must not run at the same time.
+
+    Parameters:
+
+    - *path*: the directory of the layout.
+    - *dry_run*: return the blobs, but remove nothing.
+
+    Returns the unused blobs, in the order of their digests.
+
     Raises :class:`~tarkit.errors.VerificationError` or :class:`~tarkit.errors.RefusedError` and
     removes nothing if an index or manifest is unreadable, since its references are then unknown.
+    Raises :class:`~tarkit.errors.PathNotFoundError` if *path* is not a directory, and
+    :class:`~tarkit.errors.MalformedError` if it is not a layout.
+
+    >>> import io
+    >>> blob = tarkit.put_blob("oci:alpha/umoci-oci", io.BytesIO(b"unused"))
+    >>> [pruned.size for pruned in tarkit.prune_layout("alpha/umoci-oci")]
+    [6]
     """
     path = Path(path)
     OCILayoutReader.open(path).close()  # a clear error before anything is locked

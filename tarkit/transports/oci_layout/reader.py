@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from tarkit.blobs.store import BlobStore
 from tarkit.errors import PathNotFoundError
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.layout.layout import Layout
-from tarkit.layout.source import LayoutSource
 from tarkit.protocols import ImageEntry
 from tarkit.streams.closeable import Closeable
 from tarkit.streams.files import FOLLOW_LINKS_HINT, read_file, require_inside
 
+if TYPE_CHECKING:
+    from tarkit.layout.source import LayoutSource
+
 
 class DirectoryFiles:
-    """The files of a layout directory; links out of it raise an error unless *follow_links*."""
+    """The files of a layout directory; links to outside are refused unless *follow_links*."""
 
     def __init__(self, path: Path, *, where: str | None = None, follow_links: bool = False) -> None:
         self.where = where or str(path)
@@ -27,7 +29,7 @@ class DirectoryFiles:
         self._store = BlobStore(path, follow_links=follow_links, hint=FOLLOW_LINKS_HINT)
 
     def read(self, name: str) -> bytes | None:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Return the metadata file *name*, or None if it is missing."""
         if not self._follow_links:
             require_inside(self._path / name, self._path, hint=FOLLOW_LINKS_HINT)
         try:
@@ -36,16 +38,21 @@ class DirectoryFiles:
             return None
 
     def blob_size(self, digest: Digest) -> int | None:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Return the size of the blob in bytes, or None if it is missing."""
         return self._store.size(digest)
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Open the blob, unverified; raise :class:`BlobNotFoundError` if it is missing."""
         return self._store.open(digest)
 
 
 class OCILayoutReader(Closeable):
-    """The images of an OCI layout directory (image-spec image-layout.md)."""
+    """The images of an OCI layout directory (image-spec image-layout.md).
+
+    >>> with tarkit.OCILayoutReader.open("alpha/umoci-oci") as reader:
+    ...     [name for image in reader.images() for name in image.names]
+    ['one', 'two']
+    """
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -53,10 +60,11 @@ class OCILayoutReader(Closeable):
 
     @classmethod
     def open(cls, path: str | Path, *, follow_links: bool = False) -> Self:
-        """Open the layout at *path*; raises :class:`PathNotFoundError` and :class:`MalformedError`.
+        """Open the layout at *path*.
 
-        With *follow_links*, files may be links out of the layout. All blobs are verified against
-        their digests regardless.
+        If *follow_links*, files may be links to outside the layout; all blobs are verified by their
+        digests anyway. Raises :class:`PathNotFoundError` if *path* is not a directory, and
+        :class:`MalformedError` if it is not a layout.
         """
         path = Path(path)
         if not path.is_dir():
@@ -65,13 +73,15 @@ class OCILayoutReader(Closeable):
         return cls(Layout.read(DirectoryFiles(path, follow_links=follow_links)))
 
     def images(self) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return the images in the order of ``index.json``."""
         return self.layout.images()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> LayoutSource:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return the image with *name* or at *index*, or the only image."""
+        from tarkit.layout.source import LayoutSource  # `list` has no use for it
+
         image = self.layout.find(name, index)
         return LayoutSource(self.layout, image.descriptor, image.names[:1])
 
     def close(self) -> None:
-        """Do nothing: no file stays open between calls."""
+        """Do nothing, because no file stays open between calls."""

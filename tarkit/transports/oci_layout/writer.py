@@ -1,4 +1,4 @@
-"""Write an OCI layout directory: stage blobs, then move them in, the index last."""
+"""Write an OCI layout directory: stage blobs, then move them in, and write the index last."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from tarkit.image.manifest import Index, RawManifest
 from tarkit.layout.destination import DIRECTORY_PROFILE, LayoutDestination
 from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, Layout
+from tarkit.layout.names import require_names
 from tarkit.layout.referenced import referenced
 from tarkit.layout.referrers import list_entry, lists_in, referrer_lists
 from tarkit.streams.atomic import write_file
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory
 from tarkit.streams.os_errors import os_errors
-from tarkit.streams.staging import is_vacant, staging_directory
+from tarkit.streams.staging import is_vacant, parent_of, staging_directory
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.oci_layout.blobs import StagedBlobs
 from tarkit.transports.oci_layout.reader import DirectoryFiles
@@ -41,8 +42,14 @@ class OCILayoutWriter:
     number of writers can add to it concurrently and readers never see a partial image. If a write
     fails, its blobs are removed.
 
-    With *verify_existing*, existing blobs are hashed before reuse; otherwise a matching size is
+    If *verify_existing*, existing blobs are hashed before reuse; otherwise a matching size is
     enough.
+
+    >>> with (
+    ...     tarkit.open_source("fixtures/hello.tar") as source,
+    ...     tarkit.OCILayoutWriter.open("layout-written") as writer,
+    ... ):
+    ...     _ = tarkit.copy_image(source, writer.destination("example.org/hello:1"))
     """
 
     def __init__(
@@ -62,8 +69,8 @@ class OCILayoutWriter:
     def open(cls, path: str | Path, *, verify_existing: bool = False) -> Self:
         """Begin writing.
 
-        Raises :class:`RefusedError` if *path* holds anything but a layout, and
-        :class:`UnsafePathError` if links in it would lead writes out of it.
+        Raises :class:`RefusedError` if *path* contains anything but a layout, and
+        :class:`UnsafePathError` if links in it would lead writes outside.
         """
         path = Path(path)
         with ExitStack() as stack:
@@ -71,7 +78,11 @@ class OCILayoutWriter:
             return cls(path, directories, stack.pop_all(), verify_existing)
 
     def destination(self, *names: str) -> LayoutDestination:
-        """See :class:`tarkit.protocols.Writer`."""
+        """Return the destination of an image under *names*.
+
+        Raises :class:`UsageError` if a name is invalid.
+        """
+        require_names(names)
 
         def add_entries(manifest: RawManifest) -> None:
             self._entries += named_entries(manifest, names)
@@ -113,12 +124,12 @@ class OCILayoutWriter:
 
     def _add_to(self, layout: Directory) -> None:
         with locked_directory(layout), BlobWriter(layout) as blobs:
-            # An interruption after the marker is written leaves a valid, empty layout.
+            # If the process dies after writing the marker, the layout is valid and empty.
             if layout.lookup(MARKER_FILE) is None:
                 write_file(layout, INDEX_FILE, EMPTY_INDEX.serialize().data)
                 write_file(layout, MARKER_FILE, MARKER)
             old = self._read(layout)
-            if old.is_flat():  # the new index lists the old one, which must become a blob
+            if old.is_flat():  # the new index lists the old index, which must become a blob
                 self._blobs.put(VerifyingReader(io.BytesIO(old.top.data)))
             lists = self._list_referrers(lists_in(old) if self._referrers else {})
             index = with_entries(old.listing(), [*self._entries, *lists])
@@ -161,7 +172,7 @@ class OCILayoutWriter:
 
 @dataclass(frozen=True, slots=True)
 class _Directories:
-    """Open directories: an existing *layout*, the *parent* of the *staging* directory, and *new* inside that."""
+    """The *layout* if it exists, the *parent* of *staging*, and *new*, a directory in *staging*."""
 
     layout: Directory | None
     parent: Directory
@@ -179,9 +190,7 @@ class _Directories:
                 parent = layout
             else:
                 _require_free(path)
-                above = path.absolute().parent
-                with os_errors(above):
-                    parent = stack.enter_context(Directory.open(above))
+                parent = stack.enter_context(parent_of(path.absolute()))
             staging = stack.enter_context(staging_directory(parent))
             return cls(layout, parent, staging, stack.enter_context(staging.make(_NEW)))
 

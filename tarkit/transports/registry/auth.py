@@ -1,6 +1,6 @@
 """Basic authentication and bearer tokens (Docker's token authentication, OAuth 2).
 
-No credentials are sent until a registry asks for them. Each set of scopes then has its own token,
+No credentials are sent until a registry requires them. Each set of scopes then has its own token,
 which is renewed shortly before it expires, even in the middle of a copy.
 """
 
@@ -28,7 +28,7 @@ from tarkit.values import dataclass, replace
 _SENDABLE = re.compile(r"[\x21-\x7e]+")  # anything else could inject a header
 _LIMIT = 1 << 20
 _LIFETIME = 60  # default in seconds (Docker's token specification, "expires_in")
-_SHARED = 4  # the shared pause is this much shorter, so it is over when a thread tries again
+_SHARED = 4  # divides the shared pause, so that it is over when a thread tries again
 _MARGIN = 10.0  # seconds before its expiry at which a token is renewed
 
 
@@ -57,9 +57,9 @@ class _Outage:
 class Authorizer:
     """Provides the ``Authorization`` header of each request to *domain*. Thread-safe.
 
-    *credentials* is called once, when the registry first asks for credentials. All requests share
-    one retry budget: after ``attempts`` failures in a row, the token server is not asked again for
-    ``longest`` seconds (see :class:`~tarkit.transports.registry.options.RetryPolicy`).
+    *credentials* is called once, when the registry first requires credentials. All requests share
+    one retry budget: after ``attempts`` failures in a row, no token is requested for ``longest``
+    seconds (see :class:`~tarkit.transports.registry.options.RetryPolicy`).
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Authorizer:
         self._lock = threading.RLock()
 
     def header(self, scopes: tuple[str, ...]) -> str | None:
-        """Return the header for a request that needs *scopes*, or None if the registry asks for none."""
+        """Return the header for a request with *scopes*, or None if none is required."""
         with self._lock:
             if self._challenge is None:
                 return None
@@ -90,7 +90,7 @@ class Authorizer:
             return token.header
 
     def _renewed(self, challenge: Challenge, scopes: tuple[str, ...]) -> _Token:
-        """Fetch a token, unless the token server failed just now or too often."""
+        """Fetch a token, unless the token server has failed just now or too often."""
         outage = self._outage(scopes)
         if outage and time.monotonic() < outage.until:
             raise outage.error()
@@ -103,7 +103,7 @@ class Authorizer:
         return token
 
     def _outage(self, scopes: tuple[str, ...]) -> _Outage | None:
-        """Return the failures that count against *scopes*.
+        """Return the earlier failures that count for *scopes*.
 
         A refused mount must not block the tokens of an upload, so scopes that had a token before
         have their own count.
@@ -113,19 +113,19 @@ class Authorizer:
         return max(self._outages.values(), key=lambda outage: outage.number, default=None)
 
     def _failed(self, error: TransportError, earlier: int) -> _Outage:
-        """Count *error*. The last of the budget ends every retry loop, so it is no longer passing."""
-        patience = self._http.patience
+        """Count *error*; if it exhausts the budget, make it permanent to end all retries."""
+        retry = self._http.retry
         number = earlier + 1
-        pause = 0.0  # an optional request that cannot connect must not fail the next one
-        if number >= patience.attempts:
-            pause = patience.longest
+        pause = 0.0  # an optional request that cannot connect must not fail the next request
+        if number >= retry.attempts:
+            pause = retry.longest
             error = TransportError(error.message, where=error.where, hint=error.hint)
         elif isinstance(error, PassingError):
-            pause = patience.delay * 2.0 ** min(number, 16) / _SHARED
+            pause = retry.delay * 2.0 ** min(number, 16) / _SHARED
         return _Outage(error, number, time.monotonic() + pause)
 
     def refused(self, response: Response, scopes: tuple[str, ...], sent: str | None) -> bool:
-        """Learn from a 401 to a request with the header *sent*. Return whether to send it again."""
+        """Process a 401 to a request with the header *sent*; return whether to send it again."""
         with self._lock:
             challenge = preferred(parse_challenges(values_of(response.headers, "WWW-Authenticate")))
             if challenge is None:
@@ -133,14 +133,19 @@ class Authorizer:
             self._challenge = challenge
             self._plain = parse_url(response.url).scheme == "http"
             token = self._tokens.get(scopes)
+            # Another thread may have renewed the token meanwhile; keep a token that was not
+            # refused.
             if token and token.header == sent:
                 self._tokens[scopes] = replace(token, renew_at=0.0)
             return challenge.scheme == "bearer" or (not sent and self._known() is not None)
 
     @property
-    def origin(self) -> str:
-        """The origin of the credentials in use, or an empty string."""
-        return self._credentials.origin if self._credentials else ""
+    def advice(self) -> str:
+        """The hint for credentials that are refused, or an empty string if none are in use."""
+        if not self._credentials:
+            return ""
+        origin = self._credentials.origin
+        return f"they are from {origin}" if origin else "check the user name and the password"
 
     def _known(self) -> Credentials | None:
         if not self._asked:
@@ -161,13 +166,14 @@ class Authorizer:
             else _get(realm, service, scopes, self._domain)
         )
         basic = f"Basic {known.basic}" if known and not known.identity_token else None
+        # The lifetime counts from the request, since the answer may have been slow.
         asked_at = time.monotonic()
         answer = self._http.read(request, self._http.follow(request, request.url, basic), _LIMIT)
         if answer.status in (400, 401, 403):
             raise AuthenticationError(
                 f"the token server refuses{' the credentials' if known else ''}{explanation(answer)}",
                 where=self._domain,
-                hint=f"they are from {known.origin}" if known and known.origin else None,
+                hint=self.advice or None,
             )
         if answer.status != 200:
             raise from_answer(answer, shown(realm), TransportError)
@@ -176,6 +182,7 @@ class Authorizer:
     def _check(self, realm: str) -> None:
         if not realm.lower().startswith(("http://", "https://")):
             raise MalformedError("the registry names no token server", where=self._domain)
+        # Credentials must not be sent in the clear unless the registry itself is plain HTTP.
         if parse_url(realm, where=self._domain).scheme == "http" and not self._plain:
             raise TransportError(
                 f"the token server {shown(realm)} does not use https", where=self._domain

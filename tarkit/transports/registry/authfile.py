@@ -1,4 +1,4 @@
-"""Credential files: containers' ``auth.json`` and Docker's ``config.json`` (containers-auth.json(5))."""
+"""Read ``auth.json`` of containers (containers-auth.json(5)) and ``config.json`` of Docker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tarkit.errors import MalformedError, PathNotFoundError, UsageError
+from tarkit.errors import MalformedError, PathNotFoundError, TransportError, UsageError
 from tarkit.image.document import JSON, get_object, get_string, parse_object
 from tarkit.streams.chunks import read_bounded
 from tarkit.streams.files import home_directory
@@ -32,7 +32,7 @@ class AuthFile:
 
     @classmethod
     def read(cls, path: Path) -> AuthFile:
-        """Read *path*; raise :class:`PathNotFoundError` or :class:`MalformedError`, which quotes none of it."""
+        """Read *path*; raise :class:`MalformedError`, without quoting it, if it is invalid."""
         with os_errors(path), path.open("rb") as file:
             data = read_bounded(file, _LIMIT, where=str(path))
         try:
@@ -42,7 +42,7 @@ class AuthFile:
         return cls(path, document)
 
     def find(self, repository: str) -> Credentials | None:
-        """Return the credentials for *repository* from the file or its helpers; the longest match wins."""
+        """Return the credentials for *repository* from helpers or the file; prefer longer keys."""
         domain = repository.partition("/")[0]
         if name := self.helper(domain):
             return _from_helper(name, domain)
@@ -61,7 +61,7 @@ class AuthFile:
         return next((name for name in names if name), "")
 
     def entries(self, key: str) -> JSON:
-        """Return the object under *key* (``auths``, ``credHelpers``); empty if absent."""
+        """Return the object under *key*, such as ``auths``; empty if it is missing."""
         return get_object(self.document, key, where=str(self.path))
 
     def _entry(self, entry: JSON) -> Credentials | None:
@@ -93,10 +93,19 @@ def find_credentials(repository: str, authfile: Path | None) -> Credentials | No
     return None
 
 
+def require_file(authfile: Path | None) -> None:
+    """Raise :class:`TransportError` if *authfile* is given and missing.
+
+    Otherwise a mistyped name would stay unnoticed until a registry asks for credentials.
+    """
+    if authfile is not None and not authfile.exists():
+        raise TransportError("no such credentials file", where=str(authfile))
+
+
 def default_path(authfile: Path | None) -> Path:
     """Return the file that a login writes: *authfile*, ``REGISTRY_AUTH_FILE``, or containers' own.
 
-    Raises :class:`UsageError` if there is no home directory for one.
+    Raises :class:`UsageError` if a home directory is needed but does not exist.
     """
     for path, _ in _candidates(authfile):
         return path

@@ -18,7 +18,7 @@ _OVERHEAD = 2  # chunked encoding may double the size of a body
 
 
 class Body:
-    """The bytes of *raw*, an answer of *host*; *allowance* bounds the time spent waiting for them."""
+    """The bytes of *raw*, an answer from *host*; *allowance* limits the time spent waiting."""
 
     def __init__(self, raw: BaseHTTPResponse, host: str, allowance: TimeAllowance | None) -> None:
         self._raw = raw
@@ -51,13 +51,13 @@ class Body:
             raise PassingError("the connection broke", where=self._host) from None
 
     def next_piece(self, size: int) -> bytes:
-        """Return the next bytes of a blob. The time for an answer applies to each piece."""
+        """Return the next bytes of a blob; the time limit for an answer applies to each piece."""
         if self._allowance:
             self._allowance.renew(size * _OVERHEAD)
         return self.read(size)
 
     def release(self) -> None:
-        """Return the connection to the pool, once the body is read completely."""
+        """Return the connection to the pool after the body has been read completely."""
         self._raw.release_conn()
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer with its body unread in ``stream``; ``url`` is the final one, after redirects."""
+    """An answer whose body is unread in ``stream``; ``url`` is the last one after redirects."""
 
     status: int
     headers: Mapping[str, str]

@@ -18,9 +18,19 @@ _SCOPE = "registry:catalog:*"
 def list_repositories(host: str, registry: RegistryOptions | None = None) -> Iterator[str]:
     """Yield the path of every repository at the registry *host*, in its order; a generator.
 
+    Parameters:
+
+    - *host*: the host of the registry, with its port if it has one.
+    - *registry*: connection options and credentials.
+
     Many public registries do not support this. Raises
     :class:`~tarkit.errors.UnsupportedError` or :class:`~tarkit.errors.AuthenticationError` in that
-    case, and :class:`~tarkit.errors.LimitExceededError` if the list is too long.
+    case, :class:`~tarkit.errors.LimitExceededError` if the list is too long, and
+    :class:`~tarkit.errors.TransportError` if the registry does not answer.
+
+    >>> with tarkit.RegistryServer.open("fixtures/hello.tar") as server:
+    ...     list(tarkit.list_repositories(server.address))
+    ['hello']
     """
     options = registry or RegistryOptions()
 

@@ -26,10 +26,10 @@ class Challenge:
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
-    """Return every challenge in the values of ``WWW-Authenticate``; ignore a value after an error.
+    """Return the challenges in the values of ``WWW-Authenticate``, up to a syntax error in each.
 
-    Commas, semicolons and spaces all count as separators, as registries use each of them. A word is
-    a parameter if it has a value, and otherwise a scheme.
+    Commas, semicolons and spaces are all separators, since registries use each of them. A word with
+    a value is a parameter, and a word without a value is a scheme.
     """
     return [challenge for header in headers for challenge in _parse(header[:_LIMIT])]
 

@@ -28,7 +28,7 @@ OK = frozenset({200})
 class RegistryClient(Closeable):
     """A connection to the registry *domain*. Thread-safe; a context manager.
 
-    *credentials* is called at most once, when the registry asks for credentials.
+    *credentials* is called at most once, when the registry requires credentials.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class RegistryClient(Closeable):
 
     @property
     def base(self) -> str:
-        """The API's base URL. It uses plain HTTP if that is allowed and the registry has no TLS."""
+        """The base URL of the API: plain HTTP if that is allowed and the registry has no TLS."""
         with self._lock:
             if not self._base:
                 self._base = self._find_base()
@@ -62,7 +62,7 @@ class RegistryClient(Closeable):
         return secure
 
     def open(self, request: Request) -> Response:
-        """Send *request*. Return the answer with its body unread, for any status that is not passing."""
+        """Send *request* and return the answer with its body unread; retry passing failures."""
         return self.http.retried(request, lambda: self._authorized(request))
 
     def send(
@@ -72,7 +72,7 @@ class RegistryClient(Closeable):
         *,
         missing: type[TarkitError] = NotFoundError,
     ) -> Answer:
-        """Send *request* and read its answer; raise the matching error if its status is not *expected*."""
+        """Send *request* and read its answer; raise an error unless its status is *expected*."""
         answer = self.http.retried(request, lambda: self._send_once(request))
         if answer.status not in expected:
             raise self.failure(answer, request, missing)
@@ -86,9 +86,10 @@ class RegistryClient(Closeable):
         return answer
 
     def try_send(self, request: Request) -> Answer | None:
-        """Send a *request* that only saves work. Return its answer, or None if it fails.
+        """Send a *request* that only saves work; return None if it fails.
 
-        There are no retries: doing the work is faster than waiting for a registry to recover.
+        There are no retries, because doing the work is faster than waiting for a registry to
+        recover.
         """
         try:
             return self._send_once(request)
@@ -101,12 +102,12 @@ class RegistryClient(Closeable):
     def failure(
         self, answer: Answer, request: Request, missing: type[TarkitError] = NotFoundError
     ) -> TarkitError:
-        """Return the error for *answer*; *missing* is the class for a 404."""
-        if answer.status == 401 and self._auth.origin:
+        """Return the error for *answer*; *missing* is its class if the status is 404."""
+        if answer.status == 401 and (advice := self._auth.advice):
             return AuthenticationError(
                 f"the credentials are refused{failures.explanation(answer)}",
                 where=request.where,
-                hint=f"they are from {self._auth.origin}",
+                hint=advice,
             )
         return failures.from_answer(answer, request.where, missing)
 
@@ -120,7 +121,7 @@ class RegistryClient(Closeable):
 
     def _authorized(self, request: Request) -> Response:
         url = request.url if "://" in request.url else self.base + request.url
-        # tokens go to the registry only; uploads may continue at another origin
+        # Tokens are sent only to the registry, but uploads may continue at another origin.
         ours = origin(url) == origin(self.base)
         sent = self._auth.header(request.scopes) if ours else None
         response = self.http.follow(request, url, sent)
@@ -129,6 +130,7 @@ class RegistryClient(Closeable):
             return response
         if not request.repeatable:
             raise failures.PassingError("the access token expired", where=request.where)
+        # Read the body, so that the connection can be reused.
         self.http.read(request, response)
         return self.http.follow(request, url, self._auth.header(request.scopes))
 

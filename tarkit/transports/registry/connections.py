@@ -26,24 +26,22 @@ _POOL = 16  # idle connections kept to one host
 
 
 class Connections:
-    """One pool for direct connections and one for each proxy. Thread-safe."""
+    """A pool for direct connections and one for each proxy; thread-safe."""
 
     def __init__(self, host: str, options: RegistryOptions, secrets: Secrets) -> None:
         import urllib3
 
-        if not options.tls_verify:  # the user asked for it; no warning per request
+        if not options.tls_verify:  # the user's choice needs no warning for every request
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         self._context = tls_context(host, verify=options.tls_verify, cert_dir=options.cert_dir)
-        self._patience = options.patience
-        self._timeout = urllib3.Timeout(
-            connect=options.patience.connect, read=options.patience.read
-        )
+        self._retry = options.retry
+        self._timeout = urllib3.Timeout(connect=options.retry.connect, read=options.retry.read)
         self._secrets = secrets
         self._managers: dict[str, PoolManager] = {}
         self._lock = threading.Lock()
 
     def send(self, request: Request, url: str, headers: Mapping[str, str]) -> Response:
-        """Send *request* to *url* once. Return the answer with its body unread.
+        """Send *request* to *url* once; return the answer with its body unread.
 
         Raises :class:`PassingError` if the connection breaks, and :class:`TransportError` if
         connecting fails or no answer arrives in time.
@@ -68,7 +66,10 @@ class Connections:
         return Response(raw.status, raw.headers, url, _body(raw, url))
 
     def speaks_tls(self, url: str) -> bool:
-        """Return whether the server at *url* speaks TLS; raise :class:`TransportError` for a bad certificate."""
+        """Return whether the server at *url* speaks TLS.
+
+        Raises :class:`TransportError` if its certificate is invalid.
+        """
         from urllib3 import exceptions
 
         try:
@@ -95,7 +96,7 @@ class Connections:
         return True
 
     def close(self) -> None:
-        """Close idle connections now, and those in use when they are returned."""
+        """Close idle connections now, and other connections when they are returned."""
         with self._lock:
             for manager in self._managers.values():
                 for key in manager.pools.keys():  # noqa: SIM118  not iterable itself
@@ -111,7 +112,7 @@ class Connections:
     def _new_manager(self, proxy: str) -> PoolManager:
         import urllib3
 
-        from tarkit.transports.registry.patient import pool_classes
+        from tarkit.transports.registry.pools import pool_classes
 
         manager: PoolManager
         if not proxy:
@@ -123,7 +124,7 @@ class Connections:
             manager = urllib3.ProxyManager(
                 address, proxy_headers=headers, maxsize=_POOL, ssl_context=self._context
             )
-        manager.pool_classes_by_scheme = pool_classes(self._patience.metadata)
+        manager.pool_classes_by_scheme = pool_classes(self._retry.metadata)
         return manager
 
     def _proxy_headers(self, username: str | None, password: str | None) -> dict[str, str]:
@@ -144,7 +145,7 @@ def _body(raw: BaseHTTPResponse, url: str) -> Body:
 
 @contextmanager
 def _translate_errors(url: str) -> Iterator[None]:
-    """Turn errors of http.client and the socket into :class:`TransportError`; pass urllib3's on."""
+    """Convert errors of http.client and sockets to :class:`TransportError`, but not urllib3's."""
     from urllib3.exceptions import HTTPError
 
     try:

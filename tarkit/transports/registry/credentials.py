@@ -1,4 +1,4 @@
-"""Registry credentials. Secrets are left out of repr, and so of logs and tracebacks."""
+"""Registry credentials; repr omits secrets, so logs and tracebacks do too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ TOKEN_USER = "<token>"
 class Credentials:
     """A user name and password, or an ``identity_token`` to exchange for access tokens.
 
-    ``origin`` names their source in messages.
+    ``origin`` is their source, for error messages.
+
+    >>> tarkit.Credentials("user", "secret", origin="the test").username
+    'user'
     """
 
     username: str = ""
@@ -30,7 +33,7 @@ class Credentials:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse ``user:password``; raise :class:`UsageError`, which does not quote *text*, if it is not."""
+        """Parse ``user:password``; raise :class:`UsageError`, which does not quote *text*."""
         username, colon, password = text.partition(":")
         if not username or not colon:
             raise UsageError("credentials must have the form USER:PASSWORD")
@@ -38,7 +41,7 @@ class Credentials:
 
     @classmethod
     def from_basic(cls, encoded: str, *, origin: str) -> Self:
-        """Parse base64 of ``user:password``; ignore line breaks. Raises :class:`MalformedError`."""
+        """Parse base64 of ``user:password``; raise :class:`MalformedError` if it is invalid."""
         try:
             text = base64.b64decode(_LINE_BREAKS.sub("", encoded), validate=True).decode()
         except (binascii.Error, ValueError):
@@ -59,6 +62,6 @@ class Credentials:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The strings that no message may show, in each form that is sent."""
+        """The strings to mask in messages, in every form that is sent."""
         plain = tuple(secret for secret in (self.password, self.identity_token) if secret)
         return (*plain, self.basic) if self.password else plain

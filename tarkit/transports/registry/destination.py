@@ -1,4 +1,4 @@
-"""Write an image to a registry: first blobs, then manifests, tags last."""
+"""Write an image to a registry: first blobs, then manifests, and tags last."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tarkit.image.manifest import RawManifest
 from tarkit.image.media_types import INDEXES, MANIFESTS, Compression, is_acceptable
 from tarkit.image.reference import Reference
 from tarkit.image.referrer import subject_of
-from tarkit.protocols import Profile, Source
+from tarkit.protocols import DerivedSource, Profile, Source
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.registry.known_layers import layers_by_diff_id
 from tarkit.transports.registry.messages import Answer
@@ -34,10 +34,10 @@ PROFILE = Profile(
 
 
 class RegistryDestination:
-    """The destination of one image, named *references*; see :class:`tarkit.protocols.Destination`.
+    """Receives an image named *references*, as a :class:`tarkit.protocols.Destination`.
 
-    No tag changes before :meth:`commit`. After a failed copy, the registry's garbage collection
-    removes the blobs, which no manifest names.
+    No tag changes before :meth:`commit`. After a failed copy, no manifest refers to the blobs, so
+    the registry's garbage collection removes them.
     """
 
     profile = PROFILE
@@ -54,7 +54,9 @@ class RegistryDestination:
         self.notes: list[str] = []
 
     def mount_from(self, source: Source) -> None:
-        """See :class:`tarkit.protocols.MountingDestination`."""
+        """Let :meth:`try_reuse` mount blobs of *source* if it is in the same registry."""
+        if isinstance(source, DerivedSource) and source.base is not None:
+            source = source.base
         if isinstance(source, RegistrySource):
             origin = source.repository
             if origin.domain == self._repository.domain and origin.path != self._repository.path:
@@ -67,7 +69,7 @@ class RegistryDestination:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.protocols.Destination`."""
+        """Return a blob that can replace *descriptor*, or None; mount it if possible."""
         for blob in self._candidates(descriptor, diff_id):
             if is_acceptable(blob.media_type, compressions) and self._has(blob):
                 self._holds(blob.digest)
@@ -85,7 +87,7 @@ class RegistryDestination:
         return self._repository.head_blob(blob.digest) == blob.size
 
     def _mount(self, digest: Digest) -> bool:
-        """Return whether the blob was mounted. Keep an upload session that was opened instead."""
+        """Mount the blob; return False if refused, and keep an upload session opened instead."""
         for path in self._origins(digest):
             answer = mount_blob(self._repository, digest, path)
             if answer and answer.status == 201:
@@ -103,7 +105,7 @@ class RegistryDestination:
         """Note that the repository holds the blob."""
 
     def _layers(self) -> Mapping[Digest, Sequence[Descriptor]]:
-        """Return the layers of the images that have these tags now, by diff ID."""
+        """Return the layers of the images that currently have these tags, by diff ID."""
         with self._lock:
             if self._known is None:
                 tags = [reference.tag for reference in self._references if reference.tag]
@@ -111,21 +113,21 @@ class RegistryDestination:
             return self._known
 
     def put_blob(self, blob: VerifyingReader, media_type: str) -> Descriptor:
-        """See :class:`tarkit.protocols.Destination`."""
+        """Upload *blob* and return its descriptor."""
         session = self._sessions.pop(blob.expected, None) if blob.expected else None
         upload_blob(self._repository, blob, session)
         self._holds(blob.digest)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def put_manifest(self, manifest: RawManifest) -> None:
-        """See :class:`tarkit.protocols.Destination`. The manifest is sent by :meth:`commit`."""
+        """Keep *manifest* for :meth:`commit`, which sends it."""
         self._manifests.pop(manifest.digest, None)
         self._manifests[manifest.digest] = manifest
 
     def commit(self) -> Descriptor:
-        """See :class:`tarkit.protocols.Destination`.
+        """Send all manifests, then the tags.
 
-        Raises :class:`CannotModifyError` if a reference has a digest that is not the image's.
+        Raises :class:`CannotModifyError` if a reference has a digest other than the image's.
         """
         manifests = self._complete()
         self.notes += send_manifests(self._repository, self._references, manifests)
@@ -155,7 +157,7 @@ def send_manifests(
     notes: list[str] = []
     top = manifests[-1]
     for manifest in manifests:
-        # a top that only needs tags is sent once, below; a subject must be handled before
+        # If the top only needs tags, it is sent once, below; a subject must be handled before.
         subject = subject_of(manifest)
         if manifest is not top or subject or not all(ref.tag for ref in references):
             answer = repository.put_manifest(manifest, manifest.digest)
@@ -168,7 +170,7 @@ def send_manifests(
 
 
 def _list(repository: Repository, manifest: RawManifest) -> list[str]:
-    """List *manifest* under its subject. A failure is only noted: the image itself is complete."""
+    """List *manifest* under its subject; only note a failure, since the image is complete."""
     try:
         record_referrer(repository, manifest)
     except CancelledError:

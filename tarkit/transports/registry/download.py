@@ -13,15 +13,15 @@ from tarkit.transports.registry.body import Body, Response
 from tarkit.transports.registry.numbers import content_length, first_byte
 from tarkit.transports.registry.repository import Repository
 
-_PROGRESS = 64 << 10  # bytes that a connection, or a period of time, must bring
+_PROGRESS = 64 << 10  # bytes that each connection and each period of time must deliver
 
 
 class BlobStream(ChunkReader):
-    """The raw bytes of *descriptor*'s blob from *start* on. If the connection breaks, a new one continues there.
+    """The bytes of the blob *descriptor* from *start* on; if a connection breaks, a new one continues.
 
-    Opening raises :class:`BlobNotFoundError`. Opening and reading raise :class:`SizeMismatchError`
-    if the registry declares another size, and :class:`TransportError` if the download fails or is
-    too slow.
+    Opening raises :class:`BlobNotFoundError` if the blob is missing. Opening and reading raise
+    :class:`SizeMismatchError` if the registry declares another size, and :class:`TransportError` if
+    the download fails or is too slow.
     """
 
     def __init__(self, repository: Repository, descriptor: Descriptor, start: int = 0) -> None:
@@ -30,11 +30,11 @@ class BlobStream(ChunkReader):
         self._descriptor = descriptor
         self._where = f"{repository.name}: blob {descriptor.digest}"
         self._position = start
-        self._skip = 0  # bytes of this connection that an earlier one delivered
+        self._skip = 0  # bytes of this connection that an earlier connection has delivered
         self._takes_ranges = True
         self._failures = 0
         self._failed_at = 0
-        self._patience = repository.client.http.patience
+        self._retry = repository.client.http.retry
         self._received = 0  # bytes since the last progress
         self._waited = 0.0  # seconds spent on them
         self._body = self._stream = self._connect()
@@ -52,7 +52,7 @@ class BlobStream(ChunkReader):
                 self._skip -= len(data)
 
     def _receive(self) -> bytes:
-        """Return the next bytes of the connection, or none if it ended or broke."""
+        """Return the next bytes of the connection, or none if it has ended or broken."""
         began = time.monotonic()
         try:
             data = self._body.next_piece(CHUNK_SIZE)
@@ -63,12 +63,12 @@ class BlobStream(ChunkReader):
         return data
 
     def _require_pace(self, received: int, waited: float) -> None:
-        """Raise :class:`TransportError` if the registry is too slow; the reader's own time is not counted."""
+        """Raise :class:`TransportError` if the registry, without the reader, is too slow."""
         self._received += received
         self._waited += waited
         if self._received >= _PROGRESS:
             self._received, self._waited = 0, 0.0
-        elif self._waited > self._patience.metadata:
+        elif self._waited > self._retry.metadata:
             raise TransportError(
                 f"too slow: less than {_PROGRESS >> 10} KiB in {self._waited:.0f} seconds",
                 where=self._where,
@@ -76,9 +76,10 @@ class BlobStream(ChunkReader):
 
     def _resume(self) -> None:
         gained = self._position - self._failed_at
+        # Progress resets the count, so a long download survives many broken connections.
         self._failures = 1 if gained >= _PROGRESS else self._failures + 1
         self._failed_at = self._position
-        if self._failures >= self._patience.attempts:
+        if self._failures >= self._retry.attempts:
             raise TransportError(
                 f"the connection broke {self._failures} times at byte {self._position}"
                 f" of {self._descriptor.size}",
@@ -97,7 +98,7 @@ class BlobStream(ChunkReader):
         return response.stream
 
     def _rest(self) -> Response | None:
-        """Request only the missing bytes. Return None if the registry does not send that range."""
+        """Request only the missing bytes; return None if the registry does not send that range."""
         if not self._position or not self._takes_ranges:
             return None
         try:
@@ -114,7 +115,7 @@ class BlobStream(ChunkReader):
         return response
 
     def _start(self, response: Response) -> int:
-        """Return the position of the first byte of *response*; raise if it does not fit the descriptor."""
+        """Return the position of the first byte of *response*; raise if the size is wrong."""
         start = first_byte(response.headers) if response.status == 206 else 0
         if start is None or start > self._position:
             raise TransportError("the registry sent only a part of the blob", where=self._where)

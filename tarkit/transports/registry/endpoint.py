@@ -15,10 +15,11 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def normalize_base_url(text: str) -> str:
-    """Return *text* as ``scheme://host[:port][/path]`` without trailing slashes; empty if it is empty.
+    """Return *text* as ``scheme://host[:port][/path]`` without trailing slashes.
 
-    The default scheme is http on the loopback interface and https elsewhere. Docker Hub's names
-    become the host of its API. Raises :class:`UsageError` for any other text.
+    Empty text stays empty. The default scheme is http on the loopback interface and https
+    elsewhere. Docker Hub's names become the host of its API. Raises :class:`UsageError` if *text*
+    is invalid.
     """
     text = text.strip()
     if not text:

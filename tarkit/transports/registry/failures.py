@@ -27,9 +27,9 @@ _PASSING = frozenset({429, 500, 502, 503, 504})
 
 
 class PassingError(TransportError):
-    """A broken connection or a busy registry: the same request may succeed later.
+    """A broken connection or a busy registry; the same request may succeed later.
 
-    ``wait`` is the delay in seconds that the registry asks for, or None.
+    ``wait`` is the delay in seconds that the registry requests, or None.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ def certificate_error(error: HTTPError) -> ssl.SSLCertVerificationError | None:
 def from_answer(
     answer: Answer, where: str, missing: type[TarkitError] = NotFoundError
 ) -> TarkitError:
-    """Return the error for an unexpected *answer*; *missing* is the class for a 404."""
+    """Return the error for an unexpected *answer*; *missing* is its class if the status is 404."""
     said = explanation(answer)
     match answer.status:
         case 401:
@@ -151,12 +151,12 @@ def _rate_limited(answer: Answer, where: str, said: str) -> PassingError:
 
 
 def explanation(answer: Answer) -> str:
-    """Return the registry's own message, truncated (distribution-spec, "Error Codes"), or an empty string."""
+    """Return the registry's truncated message (distribution-spec, "Error Codes"), or nothing."""
     try:
         document: Any = json.loads(answer.body)
         first = document["errors"][0]
         text = ": ".join(str(first[key]) for key in ("code", "message") if first.get(key))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return ""
-    text = hidden(text)  # before truncation: half a secret would not be recognized
+    text = hidden(text)  # before truncation, because half a secret would not be recognized
     return f": {text[:_SHOWN]}" if text else ""

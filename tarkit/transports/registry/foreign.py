@@ -23,10 +23,18 @@ from tarkit.values import replace
 
 
 def fetch_layer(layer: Descriptor, registry: RegistryOptions | None = None) -> BlobStream:
-    """Open *layer* at the first of its URLs that works. The caller verifies the bytes.
+    """Open *layer* at the first of its URLs that works; the caller verifies the bytes.
 
-    *registry* sets how to connect; its credentials are not sent to these hosts. Raises the error of
-    the last URL if all fail.
+    *registry* has the connection settings; its credentials are not sent to these hosts. Raises the
+    error of the last URL if all URLs fail.
+
+    >>> foreign = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
+    >>> layer = tarkit.Descriptor(foreign, tarkit.Digest.of(b""), 0, urls=("ftp://host/layer",))
+    >>> try:
+    ...     tarkit.fetch_layer(layer)
+    ... except tarkit.TarkitError as error:
+    ...     print(type(error).__name__)
+    UnsupportedError
     """
     failure: TarkitError = BlobNotFoundError(f"layer {layer.digest} has no URL")
     for url in layer.urls:
@@ -43,7 +51,7 @@ def fetch_layer(layer: Descriptor, registry: RegistryOptions | None = None) -> B
 
 
 class _Address(Repository):
-    """A repository that holds one blob, at *url*."""
+    """A repository that contains only the blob at *url*."""
 
     def __init__(self, url: str, options: RegistryOptions) -> None:
         base, host = _base_of(url)
@@ -84,7 +92,7 @@ class _ForeignBlob(BlobStream):
 
 
 def _base_of(url: str) -> tuple[str, str]:
-    """Return the base URL and the host of *url*; raise :class:`UnsupportedError` if it is not HTTP."""
+    """Return the base URL and host of *url*; raise :class:`UnsupportedError` if not HTTP."""
     try:
         parts = parse_url(url)
     except TransportError:

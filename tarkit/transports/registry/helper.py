@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
-_PATIENCE = 120.0  # seconds; a helper may prompt its user
+_TIMEOUT = 120.0  # seconds; a helper may prompt its user
 _LIMIT = 1 << 20
 _NOT_FOUND = b"credentials not found"
 
@@ -57,7 +57,7 @@ def store(name: str, server: str, credentials: Credentials) -> None:
 def erase(name: str, server: str) -> bool:
     """Erase the credentials for *server* from the helper *name*.
 
-    Returns False if there were none.
+    Returns False if the helper has none.
     """
     if get(name, server) is None:
         return False
@@ -85,7 +85,7 @@ def _run(name: str, action: str, data: bytes) -> tuple[int, bytes]:
                 process.kill()
                 raise
     except TimeoutError:
-        raise _failure(name, action, f"no answer within {_PATIENCE:.0f} seconds") from None
+        raise _failure(name, action, f"no answer within {_TIMEOUT:.0f} seconds") from None
     except OSError as error:
         raise _failure(name, action, error.strerror or "cannot be run") from None
     return process.returncode, output[: _LIMIT + 1]
@@ -94,12 +94,12 @@ def _run(name: str, action: str, data: bytes) -> tuple[int, bytes]:
 def _output(process: Popen[bytes], data: bytes) -> bytes:
     """Send *data* to *process* and return its output.
 
-    Raises :class:`TimeoutError` if the process takes longer than ``_PATIENCE`` seconds.
+    Raises :class:`TimeoutError` if the process takes longer than ``_TIMEOUT`` seconds.
     """
     from subprocess import TimeoutExpired
 
     # Wait in short intervals to check for cancellation.
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _TIMEOUT
     unsent: bytes | None = data
     while True:
         check()

@@ -29,10 +29,10 @@ _PIECE = 64 << 10
 
 
 class Http:
-    """Sends requests to *host*, and to the hosts it redirects to, as *options* say."""
+    """Sends requests to *host*, and to hosts it redirects to, according to *options*."""
 
     def __init__(self, host: str, options: RegistryOptions) -> None:
-        self.patience = options.patience
+        self.retry = options.retry
         self._closed = threading.Event()
         self._secrets = Secrets()
         if options.credentials:
@@ -40,29 +40,29 @@ class Http:
         self.connections = Connections(host, options, self._secrets)
 
     def retried(self, request: Request, attempt: Callable[[], T]) -> T:
-        """Call *attempt*, which sends *request*, until it succeeds, pausing after passing failures."""
-        tries = self.patience.attempts if request.repeatable else 1
+        """Call *attempt*, which sends *request*, again after a pause if it fails in passing."""
+        tries = self.retry.attempts if request.repeatable else 1
         for number in range(1, tries):
             try:
                 return attempt()
             except PassingError as error:
-                if (error.wait or 0) > self.patience.longest:
+                if (error.wait or 0) > self.retry.longest:
                     raise
                 self.pause(number, error.wait)
         return attempt()
 
     def pause(self, number: int, wait: float | None = None) -> None:
         """Wait after *number* failed attempts; raise :class:`CancelledError` if closed meanwhile."""
-        delay = self.patience.delay * 2.0 ** (number - 1)
-        if wait_for(self._closed, min(max(delay, wait or 0), self.patience.longest)):
+        delay = self.retry.delay * 2.0 ** (number - 1)
+        if wait_for(self._closed, min(max(delay, wait or 0), self.retry.longest)):
             raise CancelledError("the connection to the registry was closed")
 
     def follow(self, request: Request, url: str, authorization: str | None) -> Response:
-        """Send *request* to *url* and follow redirects. Return the final answer.
+        """Send *request* to *url* and follow redirects; return the last answer.
 
-        *authorization* is sent to the origin of *url* only. A redirect is returned as it is if the
-        body cannot be sent again. Raises :class:`TransportError` for too many redirects, and for one
-        from https to http.
+        *authorization* is sent only to the origin of *url*. If the body cannot be sent again, a
+        redirect is returned as the answer. Raises :class:`TransportError` after too many redirects,
+        and if a redirect leads from https to http.
         """
         parse_url(url, where=request.where)
         home = origin(url)
@@ -84,7 +84,7 @@ class Http:
         return response
 
     def read(self, request: Request, response: Response, limit: int = METADATA_LIMIT) -> Answer:
-        """Read all of *response*; raise :class:`LimitExceededError` beyond *limit* bytes."""
+        """Read all of *response*; raise :class:`LimitExceededError` if it exceeds *limit* bytes."""
         stream = response.stream
         try:
             body = self._whole(stream, limit, request)
@@ -96,7 +96,7 @@ class Http:
 
     def _whole(self, stream: Body, limit: int, request: Request) -> bytes:
         stream.expect(limit)
-        end = time.monotonic() + self.patience.metadata
+        end = time.monotonic() + self.retry.metadata
         parts, total = [], 0
         while chunk := stream.read(_PIECE):
             parts.append(chunk)
@@ -110,7 +110,7 @@ class Http:
         return b"".join(parts)
 
     def hide(self, *secrets: str) -> None:
-        """Mask *secrets* in all messages: a registry may echo them."""
+        """Mask *secrets* in all messages, since a registry may echo them."""
         self._secrets.add(*secrets)
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class Http:
 
 
 def _can_follow(request: Request, status: int) -> bool:
-    """Return whether a redirect of *status* lets *request* be sent again unchanged."""
+    """Return whether *request* can be sent again unchanged after a redirect of *status*."""
     if request.method in ("GET", "HEAD"):
         return status in _REDIRECTS
     return status in _SAME_METHOD and request.repeatable

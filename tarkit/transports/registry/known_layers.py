@@ -1,4 +1,4 @@
-"""Find layers of existing images by diff ID, so that a repeated copy reuses the compressed layers."""
+"""Find the layers of existing images by diff ID, so that repeated copies reuse them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.image.walk import leaves
 from tarkit.transports.registry.repository import Repository
 
-_MANIFESTS_LIMIT = 32  # each costs a request, and a second one for its config
+_MANIFESTS_LIMIT = 32  # each manifest takes two requests, with its config
 
 
 def layers_by_diff_id(
@@ -22,7 +22,7 @@ def layers_by_diff_id(
 ) -> Mapping[Digest, Sequence[Descriptor]]:
     """Return the layers of the images tagged *tags*, by diff ID.
 
-    Skip manifests that are missing or broken or do not describe an image.
+    Manifests that are missing or broken, or do not describe an image, are skipped.
     """
     layers: dict[Digest, list[Descriptor]] = defaultdict(list)
     for raw in _manifests(repository, tags):

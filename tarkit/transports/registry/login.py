@@ -22,9 +22,9 @@ _PRIVATE = 0o600
 
 
 def login(domain: str, credentials: Credentials, options: RegistryOptions) -> str:
-    """Store *credentials* for *domain* if the registry accepts them. Return the file or helper.
+    """Store *credentials* for *domain* if the registry accepts them; return the file or helper.
 
-    Raises :class:`~tarkit.errors.AuthenticationError` and stores nothing otherwise.
+    Otherwise raises :class:`~tarkit.errors.AuthenticationError` and stores nothing.
     """
     with RegistryClient(domain, options, credentials=lambda: credentials) as client:
         client.check_login()
@@ -38,7 +38,7 @@ def login(domain: str, credentials: Credentials, options: RegistryOptions) -> st
 
 
 def logout(domain: str, authfile: Path | None = None) -> str:
-    """Delete the credentials for *domain*. Return the file or helper that held them.
+    """Delete the credentials for *domain*; return the file or helper that stored them.
 
     Raises :class:`~tarkit.errors.NotFoundError` if there are none.
     """

@@ -23,8 +23,8 @@ Payload = bytes | Iterable[bytes | memoryview]
 class Request:
     """A request. ``url`` is absolute, or a path under the registry's base URL.
 
-    ``where`` names the subject in messages; ``scopes`` are those that a token must grant. A ``body``
-    that is an iterator can be sent only once.
+    ``where`` is the subject for error messages, and ``scopes`` are the scopes of the token. If
+    ``body`` is an iterator, it can be sent only once.
     """
 
     method: str
@@ -42,7 +42,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with its complete body. ``headers`` ignores the case of names."""
+    """An answer with its complete body; names in ``headers`` are not case-sensitive."""
 
     status: int
     headers: Mapping[str, str]

@@ -14,8 +14,8 @@ from tarkit.values import replace
 def mount_blob(repository: Repository, digest: Digest, origin: str) -> Answer | None:
     """Mount the blob *digest* of the repository with the path *origin* in *repository*.
 
-    Return the answer if it is 201 (mounted) or 202 (an upload session was opened instead), and None
-    otherwise: registries refuse mounts with many different answers.
+    Returns the answer if its status is 201 (mounted) or 202 (an upload session was opened instead).
+    Returns None otherwise, because registries refuse mounts in many ways.
     """
     query = urlencode({"mount": str(digest), "from": origin})
     request = repository.request("POST", f"blobs/uploads/?{query}")

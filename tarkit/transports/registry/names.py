@@ -7,9 +7,9 @@ from tarkit.image.reference import Reference
 
 
 def named(repository: Reference, name: str | None) -> Reference:
-    """Return the reference of *name* in *repository*: ``tag``, ``sha256:…``, ``tag@sha256:…`` or in full.
+    """Return the reference of *name*, a tag, a digest, ``tag@digest`` or a full name.
 
-    The default is ``latest``. Raises :class:`UsageError` if *name* is in another repository.
+    The default is ``latest``. Raises :class:`UsageError` if *name* is not in *repository*.
     """
     if not name:
         return repository.tagged()

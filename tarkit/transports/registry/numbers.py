@@ -1,4 +1,4 @@
-"""Numbers and dates in headers and answers. Nonsense counts as absent; every result is bounded."""
+"""Parse numbers and dates in answers; invalid values count as absent, and all are bounded."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def content_length(headers: Mapping[str, str]) -> int | None:
 
 
 def first_byte(headers: Mapping[str, str]) -> int | None:
-    """Return the position at which a partial answer starts (RFC 9110, section 14.4), or None."""
+    """Return the start of a partial answer in bytes (RFC 9110, section 14.4), or None."""
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
     return int(match[1]) if match else None
 
 
 def last_byte(headers: Mapping[str, str]) -> int | None:
-    """Return the last position that an upload session stores, from its ``Range``, or None.
+    """Return the last byte that an upload session has stored, from its ``Range``, or None.
 
     The distribution specification writes ``0-N``; some registries prefix ``bytes=``.
     """
@@ -41,7 +41,7 @@ def last_byte(headers: Mapping[str, str]) -> int | None:
 
 
 def seconds(value: object) -> float | None:
-    """Return a JSON *value* as a positive number of seconds, or None. Accept strings of digits."""
+    """Return a JSON *value* or string of digits as a positive number of seconds, or None."""
     if isinstance(value, str):
         value = whole_number(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -13,11 +13,14 @@ from tarkit.values import dataclass
 class RetryPolicy:
     """Timeouts in seconds, and how to retry after passing failures.
 
-    ``connect`` and ``read`` bound each wait on the network. ``metadata`` bounds a complete answer
-    that is not a blob, and each 64 KiB of a blob. A request is sent up to ``attempts`` times, after
-    pauses of ``delay`` seconds, doubled each time; if a registry asks for a pause longer than
-    ``longest``, the request fails at once. All requests to a token server share ``attempts``
-    failures in a row; after these, it is not asked again for ``longest`` seconds.
+    ``connect`` and ``read`` limit each wait for the network. ``metadata`` limits a complete answer
+    other than a blob, and each 64 KiB of a blob. A request is sent up to ``attempts`` times. The
+    pause between attempts is ``delay`` seconds, doubled each time; if a registry requests a pause
+    longer than ``longest``, the request fails at once. All requests to a token server share
+    ``attempts`` failures in a row; after that, no token is requested for ``longest`` seconds.
+
+    >>> tarkit.RetryPolicy(attempts=2).attempts
+    2
     """
 
     connect: float = 30.0
@@ -36,6 +39,9 @@ class RegistryOptions:
     Docker, podman and skopeo. ``cert_dir`` holds trusted roots (``*.crt``) and client certificates
     (``*.cert`` with ``*.key``). ``tls_verify=False`` accepts any certificate, and plain HTTP.
     ``base_url`` is the URL of the API if it differs from the host in the name, as for a mirror.
+
+    >>> tarkit.RegistryOptions(tls_verify=False).tls_verify
+    False
     """
 
     credentials: Credentials | None = field(default=None, repr=False)
@@ -43,4 +49,4 @@ class RegistryOptions:
     tls_verify: bool = True
     cert_dir: Path | None = None
     base_url: str = ""
-    patience: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = RetryPolicy()

@@ -52,7 +52,7 @@ class _Bounds:
         self._pages: set[str] = set()
 
     def count(self, size: int, names: int, following: str | None) -> str | None:
-        """Count a page of *size* bytes with new *names*. Return *following*, or None if it was read before."""
+        """Count a page of *size* bytes with new *names*; return *following* unless already read."""
         self._size += size
         self._names += names
         self._fruitless = 0 if names else self._fruitless + 1
@@ -73,7 +73,8 @@ class _Bounds:
 def _next_page(client: RegistryClient, answer: Answer, where: str) -> str | None:
     """Return the URL of the page after *answer*, or None.
 
-    It is always at the registry's own base: behind a proxy, registries link to internal names.
+    It is always at the registry's own base, because registries behind proxies link to internal
+    names.
     """
     target = next_link(values_of(answer.headers, "Link"))
     if target is None:

@@ -1,4 +1,4 @@
-"""Proxies from the environment. ``NO_PROXY`` is read like Go's net/http does."""
+"""Proxies from the environment; ``NO_PROXY`` has the syntax of Go's net/http."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RANGE = re.compile(r"[0-9a-f.:]+/[0-9]+", re.ASCII)
 
 
 def proxy_for(url: str) -> str:
-    """Return the proxy for *url*, or an empty string. The loopback interface never uses one."""
+    """Return the proxy for *url*, or an empty string; loopback addresses have none."""
     parts = parse_url(url)
     proxy = _proxy(parts.scheme)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]

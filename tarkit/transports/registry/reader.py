@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
+from tarkit.errors import UsageError
 from tarkit.image.reference import Reference
 from tarkit.protocols import ImageEntry
 from tarkit.selection.catalog import EXACT, Catalog
@@ -17,7 +18,7 @@ from tarkit.transports.registry.tags import list_tags
 
 
 class RegistryReader(Closeable):
-    """The images of one repository; see :class:`tarkit.protocols.Reader`."""
+    """The images of a repository, as a :class:`tarkit.protocols.Reader`."""
 
     def __init__(self, repository: Repository, reference: Reference) -> None:
         self.where = repository.name
@@ -32,14 +33,26 @@ class RegistryReader(Closeable):
         return cls(Repository.connect(reference, options or RegistryOptions(), "pull"), reference)
 
     def images(self) -> Sequence[ImageEntry]:
-        """Return one entry for each tag, named in full. Their manifests are not requested."""
+        """Return an entry with the full name for each tag; request no manifests."""
         if self._images is None:
             tags = enumerate(list_tags(self._repository))
             self._images = tuple(ImageEntry(at, (f"{self.where}:{tag}",)) for at, tag in tags)
         return self._images
 
+    def matching(self, name: str) -> Sequence[ImageEntry]:
+        """See :class:`tarkit.protocols.SelectingReader`; raises :class:`UsageError` for a digest."""
+        wanted = named(self._reference, name)
+        if wanted.digest:
+            raise UsageError(
+                f"a registry lists tags, not digests: {wanted}",
+                hint=f"'tarkit inspect docker://{wanted}' shows the image",
+            )
+        entries = self.images()
+        catalog = Catalog(entries, (EXACT,), where=self.where)
+        return (catalog.choose(str(wanted), None)[0],)
+
     def source(self, name: str | None = None, *, index: int | None = None) -> RegistrySource:
-        """See :class:`tarkit.protocols.Reader`; the default name is the tag ``latest``."""
+        """Return the image *name* or at *index*; the default is the tag ``latest``."""
         if index is not None:
             catalog = Catalog(self.images(), (EXACT,), where=self.where)
             name = catalog.choose(None, index)[0].names[0]

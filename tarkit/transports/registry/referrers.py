@@ -32,7 +32,7 @@ def referrers(repository: Repository, digest: Digest) -> Index:
 
 
 def record_referrer(repository: Repository, manifest: RawManifest) -> None:
-    """Add *manifest*, which has a subject, to the tag of its subject, for a registry without the API."""
+    """Add *manifest* to the tag of its subject, for a registry without the referrers API."""
     subject = subject_of(manifest)
     assert subject is not None
     index = _tagged(repository, subject.digest)

@@ -11,14 +11,14 @@ from tarkit.streams.verify import VerifyingReader
 WINDOW = 8 << 20
 """Bytes kept of each upload (8 MiB): more than a connection usually has in flight."""
 
-_PIECE = 256 << 10  # small, since the timeout applies to each send
+_PIECE = 256 << 10  # small, because the timeout applies to each send
 
 
 class ReplayBody:
-    """The bytes of *blob*, from any position within the last `WINDOW` bytes.
+    """The bytes of *blob*, from any position in the last :data:`WINDOW` bytes.
 
-    The last chunk is returned only after all of *blob* was read and verified, so a registry never
-    receives a complete wrong blob.
+    The last chunk is returned only after all of *blob* has been read and verified, so a registry
+    never receives a complete blob with wrong content.
     """
 
     def __init__(self, blob: VerifyingReader) -> None:
@@ -36,6 +36,7 @@ class ReplayBody:
     def pieces(self, position: int) -> Iterator[memoryview]:
         """Yield the bytes from *position* to the end of the blob; raise the errors of reading it."""
         while position < self.end or not self.complete:
+            # Before sending what could be the last chunk, read on until the blob is verified.
             chunk = self._kept_at(position)
             while not self.complete and position + len(chunk) == self.end:
                 self._read()
@@ -47,6 +48,7 @@ class ReplayBody:
 
         They can be taken again until later bytes are taken.
         """
+        # Keep the whole piece, and chunks that overlap its ends.
         self._window = max(self._window, length + 2 * CHUNK_SIZE)
         while not self.complete and self.end <= position + length:
             self._read()

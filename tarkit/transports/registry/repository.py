@@ -18,7 +18,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT
 from tarkit.image.manifest import RawManifest, guess_media_type
 from tarkit.image.reference import Reference
-from tarkit.transports.registry.authfile import find_credentials
+from tarkit.transports.registry.authfile import find_credentials, require_file
 from tarkit.transports.registry.body import Response
 from tarkit.transports.registry.client import RegistryClient
 from tarkit.transports.registry.credentials import Credentials
@@ -57,7 +57,11 @@ class Repository:
 
     @classmethod
     def connect(cls, reference: Reference, options: RegistryOptions, actions: Actions) -> Self:
-        """Return the repository of *reference*, without connecting yet."""
+        """Return the repository of *reference*, without connecting yet.
+
+        Raises :class:`TransportError` if the credentials file in *options* is missing.
+        """
+        require_file(options.authfile)
 
         def credentials() -> Credentials | None:
             if options.credentials is not None:
@@ -68,7 +72,7 @@ class Repository:
         return cls(client, reference.domain, reference.path, actions)
 
     def called(self, name: str | Digest) -> str:
-        """Return the name of the manifest *name* for messages."""
+        """Return the full name of the manifest *name*, for error messages."""
         return f"{self.name}{'@' if isinstance(name, Digest) else ':'}{name}"
 
     def request(
@@ -87,7 +91,7 @@ class Repository:
     def manifest(
         self, name: str | Digest, *, missing: type[TarkitError] = BlobNotFoundError
     ) -> RawManifest:
-        """Return the manifest or index *name*, verified; raise *missing* for a 404."""
+        """Return the manifest or index *name*, verified; raise *missing* if the status is 404."""
         request = self._manifest_request("GET", name)
         return self._read_manifest(name, self.client.send(request, missing=missing))
 
@@ -97,7 +101,7 @@ class Repository:
         return self._read_manifest(name, answer) if answer and answer.status == 200 else None
 
     def manifest_size(self, digest: Digest) -> int | None:
-        """Return the size of a manifest, or None if GET says that it is missing."""
+        """Return the size of a manifest, or None if GET reports that it is missing."""
         if size := self._declared_size(self._manifest_request("HEAD", digest)):
             return size
         request = self._manifest_request("GET", digest)
@@ -116,7 +120,7 @@ class Repository:
         return RawManifest(answer.body, media_type, _verified(answer, media_type, name, where))
 
     def put_manifest(self, manifest: RawManifest, name: str | Digest) -> Answer:
-        """Store *manifest* as *name*; raise :class:`ManifestRejectedError` if the registry rejects it."""
+        """Store *manifest* as *name*; raise :class:`ManifestRejectedError` if it is rejected."""
         where = self.called(name)
         if len(manifest.data) > METADATA_LIMIT:
             raise ManifestRejectedError(
@@ -136,11 +140,11 @@ class Repository:
         return answer
 
     def head_blob(self, digest: Digest) -> int | None:
-        """Return the size of a blob, or None if HEAD fails, which does not prove that it is missing."""
+        """Return the size of a blob; None if HEAD fails, but the blob may exist nevertheless."""
         return self._declared_size(self._blob_request("HEAD", digest))
 
     def blob_size(self, digest: Digest) -> int | None:
-        """Return the size of a blob, or None if GET says that it is missing."""
+        """Return the size of a blob, or None if GET reports that it is missing."""
         if size := self.head_blob(digest):  # some registries answer 0 for every blob
             return size
         try:
@@ -184,10 +188,10 @@ class Repository:
 
 
 def _verified(answer: Answer, media_type: str, name: str | Digest, where: str) -> Digest:
-    """Return the digest of a manifest, compared with the requested or declared one."""
+    """Return the digest of a manifest, compared with the requested or declared digest."""
     expected = name if isinstance(name, Digest) else None
     if expected is None and media_type not in media_types.SCHEMA1:
-        expected = _declared_digest(answer)  # for schema 1, it does not cover the signatures
+        expected = _declared_digest(answer)  # the digest of schema 1 does not cover its signatures
     actual = Digest.of(answer.body, expected.algorithm if expected else "sha256")
     if expected and actual != expected:
         raise DigestMismatchError(expected, actual, where=where)
@@ -195,7 +199,7 @@ def _verified(answer: Answer, media_type: str, name: str | Digest, where: str) -
 
 
 def _media_type(answer: Answer, where: str) -> str:
-    """Return the type in the header if it is known, or else the one in the document."""
+    """Return the media type in the header if it is known, or else the type in the document."""
     declared = _content_type(answer)
     return declared if declared in _KNOWN_TYPES else guess_media_type(answer.body, where=where)
 

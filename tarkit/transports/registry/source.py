@@ -17,7 +17,7 @@ from tarkit.values import replace
 
 
 class RegistrySource:
-    """One image of a repository; see :class:`tarkit.protocols.Source`.
+    """An image of a repository, as a :class:`tarkit.protocols.Source`.
 
     A tag is resolved once, so a copy is consistent even if the tag moves meanwhile.
     """
@@ -32,7 +32,7 @@ class RegistrySource:
         self._top: RawManifest | None = None
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the manifest *digest*, by default the top one, verified."""
         if digest is None or (self._top is not None and digest == self._top.digest):
             if self._top is None:
                 asked = self._reference.digest or self._reference.tag
@@ -41,7 +41,7 @@ class RegistrySource:
         return self.repository.manifest(digest)
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
+        """Open the blob as a stream that reconnects, unverified."""
         return BlobStream(self.repository, descriptor)
 
     def open_blob_at(self, descriptor: Descriptor, offset: int) -> BinaryIO:
@@ -49,7 +49,7 @@ class RegistrySource:
         return BlobStream(self.repository, descriptor, offset)
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """See :class:`tarkit.protocols.SparseSource`."""
+        """Return whether the manifest or blob is present."""
         if descriptor.media_type in media_types.MANIFESTS | media_types.INDEXES:
             return self.repository.manifest_size(descriptor.digest) is not None
         return self.repository.blob_size(descriptor.digest) is not None

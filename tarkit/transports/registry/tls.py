@@ -50,7 +50,7 @@ def _context(
     for path, _, _ in files:
         try:
             _load(context, path)
-        except (ssl.SSLError, ValueError) as error:  # before OSError, which SSLError is as well
+        except (ssl.SSLError, ValueError) as error:  # before OSError, the base class of SSLError
             reason = getattr(error, "reason", None) or "unreadable"
             raise MalformedError(f"not a certificate and key: {reason}", where=str(path)) from None
         except OSError as error:
@@ -65,7 +65,7 @@ def _load(context: ssl.SSLContext, path: Path) -> None:
         key = path.with_suffix(".key")
         if not key.is_file():
             raise PathNotFoundError("the key of a client certificate is missing", where=str(key))
-        # the empty password makes an encrypted key an error instead of a prompt
+        # The empty password makes an encrypted key an error instead of a prompt.
         context.load_cert_chain(path, key, password=lambda: "")
     elif path.suffix == ".key" and not path.with_suffix(".cert").is_file():
         raise PathNotFoundError(

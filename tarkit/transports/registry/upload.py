@@ -1,7 +1,7 @@
 """Upload a blob in one request, or in chunks if the registry refuses that.
 
 distribution-spec, "Pushing blobs": POST opens a session, PUT or PATCH sends the data, PUT with the
-digest closes the session, and GET returns its state. A request that breaks is resumed.
+digest closes the session, and GET returns its state. If a request breaks, it is resumed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHUNK = 4 << 20
 """Bytes of a chunk (4 MiB): small enough to keep in memory until it is stored."""
 
 _SMALLEST_CHUNK = 1 << 10
-_LARGEST_CHUNK = 64 << 20  # bounds memory if a registry asks for more
+_LARGEST_CHUNK = 64 << 20  # limits memory if a registry requires more
 _PROGRESS = 64 << 10  # bytes between two failures that reset the retry count
 _GRACE = 0.5  # seconds for the cancelling request, even after an interrupt
 _BYTES = {"Content-Type": "application/octet-stream"}
@@ -37,10 +37,10 @@ _NOT_UNSIZED = frozenset({400, 411, 501})  # answers to a body of unknown length
 def upload_blob(
     repository: Repository, blob: VerifyingReader, session: Answer | None = None
 ) -> None:
-    """Store *blob* in *repository*, through the *session* that an answer opened or a new one.
+    """Store *blob* in *repository*, in the *session* opened by an earlier answer or a new one.
 
-    Raises the errors of reading *blob*, :class:`LostBlobError` if the registry lost more of it than
-    is kept for repetition, and :class:`TransportError` if the upload makes no progress.
+    Raises the errors of reading *blob*, :class:`LostBlobError` if the registry has lost more of it
+    than can be sent again, and :class:`TransportError` if the upload makes no progress.
     """
     upload = _Upload(repository, blob)
     try:
@@ -68,7 +68,7 @@ class _Upload:
 
     def run(self, session: Answer | None) -> None:
         """Send the blob, and resume after passing failures."""
-        patience = self._client.http.patience
+        retry = self._client.http.retry
         self._open(session)
         position = reached = failures = 0
         while True:
@@ -76,13 +76,15 @@ class _Upload:
                 self._send(position)
                 return
             except PassingError as error:
+                # Reading the blob failed, which broke the connection.
                 if self._body.failure is not None:
                     raise self._body.failure from None
                 failures += 1
-                if failures >= patience.attempts or (error.wait or 0) > patience.longest:
+                if failures >= retry.attempts or (error.wait or 0) > retry.longest:
                     raise
                 self._client.http.pause(failures, error.wait)
             if self._is_stored():
+                # The registry may have stored the blob although its answer was lost.
                 return
             position = self._resume()
             if position >= reached + _PROGRESS:
@@ -112,7 +114,7 @@ class _Upload:
         self._send_chunks(position)
 
     def _send_at_once(self, position: int) -> Answer | None:
-        """Send the rest in one request. Return the answer if the registry requires chunks."""
+        """Send the rest in one request; return the answer if the registry requires chunks."""
         expected, size = self._blob.expected, self._blob.expected_size
         if expected and size is not None and position == 0:
             body: Payload = self._body.take(0, size) if size <= CHUNK else self._body.pieces(0)
@@ -128,7 +130,7 @@ class _Upload:
         return None
 
     def _send_chunks(self, position: int) -> None:
-        """Send the rest in chunks; halve them if the registry refuses their size."""
+        """Send the rest in chunks; halve their size if the registry refuses it."""
         while chunk := self._body.take(position, max(self._repository.chunk_size, self._least)):
             length = sum(map(len, chunk))
             can_shrink = length > max(self._least, _SMALLEST_CHUNK)
@@ -142,7 +144,7 @@ class _Upload:
     def _patch(
         self, position: int, length: int | None, body: Payload, refusals: Collection[int]
     ) -> Answer:
-        """Append *body* to the session. Return the answer, whose status may be one of *refusals*."""
+        """Append *body* to the session; return the answer, perhaps with one of *refusals*."""
         headers = dict(_BYTES)
         if length is not None:
             headers["Content-Length"] = str(length)
@@ -177,19 +179,19 @@ class _Upload:
         return position
 
     def _kept_bytes(self) -> int:
-        """Return the number of stored bytes. Cancel the session if it is empty or unknown."""
+        """Return the number of stored bytes; cancel the session if it is empty or unknown."""
         answer = self._client.try_send(self._repository.request("GET", self._url))
         if answer is None or answer.status >= 400:
             return 0
         last = last_byte(answer.headers)
-        if not last:  # registries answer 0-0 for one stored byte and for none
+        if not last:  # registries answer 0-0 both for one stored byte and for none
             self.cancel()
             return 0
         self._move(answer)
         return last + 1
 
     def _prefer_chunks(self) -> None:
-        """Send all further blobs in chunks: the registry refused or lost one sent at once."""
+        """Send further blobs in chunks, since the registry refused or lost one sent at once."""
         self._repository.chunk_size = self._repository.chunk_size or CHUNK
 
     def _is_stored(self) -> bool:
@@ -199,6 +201,6 @@ class _Upload:
         return self._repository.head_blob(self._blob.digest) == self._blob.size
 
     def _move(self, answer: Answer) -> None:
-        """Use the session's new URL if *answer* has one: the old one may be invalid by now."""
+        """Use the new URL of the session if *answer* has one; the old URL may be invalid now."""
         if answer.headers.get("Location"):
             self._url = self._client.location(answer)

@@ -1,4 +1,4 @@
-"""URLs that servers send. Only this module parses them; it raises :class:`TransportError` for bad ones."""
+"""Parse URLs sent by servers; raise :class:`TransportError` for invalid URLs."""
 
 from __future__ import annotations
 
@@ -78,18 +78,18 @@ def with_query(url: str, query: Sequence[tuple[str, str]]) -> str:
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of *url*. Credentials are only sent to the same origin."""
+    """Return scheme, host and port of *url*; credentials are sent only to the same origin."""
     parts = parse_url(url)
     return parts.scheme, parts.hostname or "", parts.port or PORTS[parts.scheme]
 
 
 def host_of(url: str) -> str:
-    """Return host and port of *url* for a message, without its user name."""
+    """Return host and port of *url* without its user name, to show in a message."""
     return parse_url(url).netloc.rpartition("@")[2]
 
 
 def shown(url: str) -> str:
-    """Return *url* for a message, without its user name and query, which may hold secrets."""
+    """Return *url* without its user name and query, which may be secret, to show in a message."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -98,7 +98,7 @@ def shown(url: str) -> str:
 
 
 def quoted(url: str) -> str:
-    """Return *url* quoted and truncated for a message."""
+    """Return *url* quoted and truncated, to show in a message."""
     return repr(hidden(shown(url))[:_SHOWN])
 
 

@@ -13,9 +13,9 @@ from tarkit.transports.registry.repository import Repository
 
 
 class RegistryWriter(Closeable):
-    """Writes images to one repository; see :class:`tarkit.protocols.Writer`.
+    """Writes images to a repository, as a :class:`tarkit.protocols.Writer`.
 
-    Committing an image sets its tags, after all of its blobs and manifests are stored.
+    Committing an image sets its tags after all its blobs and manifests have been stored.
     """
 
     def __init__(self, repository: Repository, reference: Reference) -> None:
@@ -31,7 +31,7 @@ class RegistryWriter(Closeable):
         return cls(connected, reference)
 
     def destination(self, *names: str) -> RegistryDestination:
-        """See :class:`tarkit.protocols.Writer`; the default name is the tag ``latest``."""
+        """Return the destination of an image; the default name is the tag ``latest``."""
         references = [named(self._reference, name) for name in names or (None,)]
         return RegistryDestination(self._repository, references)
 

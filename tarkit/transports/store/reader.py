@@ -11,7 +11,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.document import METADATA_LIMIT, get_string, parse_object
 from tarkit.image.media_types import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST
-from tarkit.layout.layout import Layout
+from tarkit.layout.layout import Layout, LayoutImage
 from tarkit.layout.source import LayoutSource
 from tarkit.protocols import ImageEntry, PlainLayer, Source
 from tarkit.store.plain import PlainLayers
@@ -78,7 +78,7 @@ class StoreReader(Closeable):
             return found
         digest = Digest.parse(text)
         for entry in self.layout.images():
-            if getattr(entry, "descriptor", None) and entry.descriptor.digest == digest:
+            if isinstance(entry, LayoutImage) and entry.descriptor.digest == digest:
                 return self._source(entry.descriptor, entry.names[:1])
         return self._source(self._describe(digest), ())
 

@@ -1,9 +1,9 @@
-CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE plain (digest TEXT PRIMARY KEY, diff_id TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX plain_by_diff_id ON plain (diff_id);
 CREATE TABLE labels (digest TEXT, key TEXT, value TEXT NOT NULL, PRIMARY KEY (digest, key)) WITHOUT ROWID;
 CREATE TABLE layers (key TEXT PRIMARY KEY, diff_id TEXT NOT NULL, size INTEGER NOT NULL,
-    derived INTEGER NOT NULL, used REAL NOT NULL) WITHOUT ROWID;
+    derived INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX layers_by_diff_id ON layers (diff_id);
 CREATE TABLE leases (id TEXT PRIMARY KEY, holder TEXT, expires REAL, boot TEXT, expires_in_boot REAL) WITHOUT ROWID;
 CREATE TABLE leased (lease TEXT, item TEXT, PRIMARY KEY (lease, item)) WITHOUT ROWID;

@@ -139,7 +139,7 @@ def test_choosing_an_item(reader: DockerArchiveReader) -> None:
     assert len(ambiguous.value.available) == 2
     with pytest.raises(AmbiguousImageError, match="several images are named"):
         reader.source("1")
-    with pytest.raises(ImageNotFoundError, match="found 2 images"):
+    with pytest.raises(ImageNotFoundError, match="there are 2 images"):
         reader.source(index=5)
     with pytest.raises(ImageNotFoundError):
         reader.source(index=-1)

@@ -131,7 +131,7 @@ def test_no_selector() -> None:
 
 def test_a_position_beyond_the_end_reports_the_number_of_images() -> None:
     with pytest.raises(
-        ImageNotFoundError, match=r"^a\.tar: no image @1: found 1 image; available: a:1$"
+        ImageNotFoundError, match=r"^a\.tar: no image @1: there is one image, @0; available: a:1$"
     ):
         choose([item("a:1")], index=1)
 

@@ -131,7 +131,7 @@ def test_an_image_is_found_by_its_position(daemon: FakeDaemon) -> None:
     daemon.add(make_image("one"), "app:1")
     with DockerDaemonReader.open() as reader:
         assert inspect_image(reader.source(index=1)).name == "app:2"
-        with pytest.raises(ImageNotFoundError, match="no image @2: found 2 images"):
+        with pytest.raises(ImageNotFoundError, match="no image @2: there are 2 images"):
             reader.source(index=2)
         with pytest.raises(ImageNotFoundError):
             reader.source(index=-1)

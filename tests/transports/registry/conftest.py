@@ -40,7 +40,7 @@ def registry() -> Iterator[FakeRegistry]:
 @pytest.fixture
 def options() -> RegistryOptions:
     """Anonymous access with short timeouts."""
-    return RegistryOptions(patience=HASTY)
+    return RegistryOptions(retry=HASTY)
 
 
 @dataclass(frozen=True)

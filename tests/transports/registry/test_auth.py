@@ -222,7 +222,7 @@ def test_a_broken_token_server_is_asked_as_often_as_a_registry(
     asked = broken(tokens, status=status)
     with pytest.raises(TransportError, match=str(status)):
         pull(registry, options)
-    assert len(asked) == options.patience.attempts
+    assert len(asked) == options.retry.attempts
 
 
 def test_a_broken_token_server_fails_a_blob_after_as_many_attempts(
@@ -236,7 +236,7 @@ def test_a_broken_token_server_fails_a_blob_after_as_many_attempts(
         asked = broken(tokens)
         with pytest.raises(TransportError, match="503"):
             source.open_blob(image.layers[0])
-    assert len(asked) == options.patience.attempts
+    assert len(asked) == options.retry.attempts
 
 
 def test_a_token_server_that_recovers(
@@ -259,8 +259,8 @@ def test_threads_share_the_failures_of_a_token_server(
     registry: FakeRegistry, options: RegistryOptions, tokens: TokenServer
 ) -> None:
     image = add_image(registry, "app", b"layer")
-    slow = replace(options.patience, attempts=2, delay=1.0, longest=2)
-    with RegistryReader.open(f"{registry.address}/app", replace(options, patience=slow)) as reader:
+    slow = replace(options.retry, attempts=2, delay=1.0, longest=2)
+    with RegistryReader.open(f"{registry.address}/app", replace(options, retry=slow)) as reader:
         source = reader.source()
         source.manifest()
         tokens.revoke_all()
@@ -276,9 +276,9 @@ def test_threads_share_the_failures_of_a_token_server(
     assert len(asked) < 8  # two, or a few more if threads start late
 
 
-def patient(options: RegistryOptions) -> RegistryOptions:
+def persistent(options: RegistryOptions) -> RegistryOptions:
     """Retry without pauses; a server that was given up is not asked again during the test."""
-    return replace(options, patience=replace(options.patience, attempts=5, delay=0, longest=60))
+    return replace(options, retry=replace(options.retry, attempts=5, delay=0, longest=60))
 
 
 @pytest.mark.parametrize("threads", [1, 8])
@@ -294,7 +294,7 @@ def test_an_operation_has_one_retry_budget_for_the_token_server(
     asked = broken(tokens, status=status)
     with (
         RegistryReader.open(f"{registry.address}/origin", options) as reader,
-        RegistryWriter.open(f"{registry.address}/app", patient(options)) as writer,
+        RegistryWriter.open(f"{registry.address}/app", persistent(options)) as writer,
         ThreadPoolExecutor(threads) as pool,
     ):
         destination = writer.destination("v1")
@@ -328,7 +328,7 @@ def test_failures_for_other_scopes_do_not_block_a_token(
     layers = [Descriptor.of(bytes([number]), media_types.OCI_LAYER) for number in range(9)]
     with (
         RegistryReader.open(f"{registry.address}/origin", options) as reader,
-        RegistryWriter.open(f"{registry.address}/app", patient(options)) as writer,
+        RegistryWriter.open(f"{registry.address}/app", persistent(options)) as writer,
     ):
         destination = writer.destination()
         destination.mount_from(reader.source())

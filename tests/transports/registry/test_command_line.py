@@ -143,7 +143,10 @@ def test_logging_in_and_out(
     assert tarkit(capsys, "copy", "--creds", f"me:{SECRET}", archive, name)[0] == 0
     login = ("login", "--username", "me", "--password-stdin", registry.address)
     monkeypatch.setattr(sys, "stdin", io.StringIO("wrong\n"))
-    assert tarkit(capsys, *login)[0] == 5
+    code, _, error = tarkit(capsys, *login)
+    assert code == 5
+    assert "check the user name and the password" in error
+    assert "tarkit login" not in error
     assert not authfile.exists()
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{SECRET}\n"))
     code, _, note = tarkit(capsys, *login)
@@ -155,6 +158,58 @@ def test_logging_in_and_out(
     assert code == 5
     assert "tarkit login" in error
     assert tarkit(capsys, "logout", registry.address)[0] == 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list", "{name}"),
+        ("inspect", "{name}"),
+        ("verify", "{name}"),
+        ("ls", "{name}"),
+        ("copy", "{name}", "oci:out"),
+        ("copy", "{archive}", "{name}"),
+    ],
+)
+def test_a_missing_credentials_file_is_named(
+    registry: FakeRegistry,
+    fixtures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+) -> None:
+    """Even if the registry would not ask for credentials."""
+    name, archive = f"docker://{registry.address}/app:v1", str(fixtures / "hello.tar")
+    words = [argument.format(name=name, archive=archive) for argument in arguments]
+    missing = str(tmp_path / "missing.json")
+    result = tarkit(capsys, *words, "--authfile", missing)
+    assert result == (1, "", f"tarkit: {missing}: no such credentials file\n")
+    assert registry.seen == []
+
+
+def test_list_shows_only_the_tag_that_is_named(
+    registry: FakeRegistry, fixtures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"docker://{registry.address}/app"
+    for tag in ("v1", "v2"):
+        assert tarkit(capsys, "copy", str(fixtures / "hello.tar"), f"{name}:{tag}")[0] == 0
+    assert [image["index"] for image in _listed(capsys, name)] == [0, 1]
+    (only,) = _listed(capsys, f"{name}:v2")
+    assert (only["index"], only["names"]) == (1, [f"{registry.address}/app:v2"])
+    assert only["digest"]
+    code, out, error = tarkit(capsys, "list", f"{name}:v3")
+    assert (code, out) == (3, "")
+    assert "v1" in error
+    code, out, error = tarkit(capsys, "list", f"{name}@{DIGEST}")
+    assert (code, out) == (2, "")
+    assert "tarkit inspect" in error
+
+
+def _listed(capsys: pytest.CaptureFixture[str], name: str) -> list[dict[str, object]]:
+    code, out, _ = tarkit(capsys, "list", "--json", name)
+    assert code == 0
+    images: list[dict[str, object]] = json.loads(out)["images"]
+    return images
 
 
 def test_no_password_is_asked_for_without_a_terminal(

@@ -98,7 +98,7 @@ def test_the_number_of_attempts_is_limited(
 ) -> None:
     registry.fail("GET", "manifests", lambda exchange: exchange.drop())
     assert "the connection broke" in str(fails(registry.address, options))
-    assert len(registry.requests("GET", "manifests")) == options.patience.attempts
+    assert len(registry.requests("GET", "manifests")) == options.retry.attempts
 
 
 def test_other_failures_are_not_retried(registry: FakeRegistry, options: RegistryOptions) -> None:
@@ -141,12 +141,10 @@ def test_a_long_retry_after_is_an_error(
 
 
 def test_closing_ends_a_pause(registry: FakeRegistry) -> None:
-    patience = RetryPolicy(attempts=5, delay=30, longest=60)
+    retry = RetryPolicy(attempts=5, delay=30, longest=60)
     registry.fail("GET", "manifests", lambda exchange: exchange.refuse(503, "BUSY"))
     errors: list[BaseException] = []
-    with RegistryReader.open(
-        f"{registry.address}/app", RegistryOptions(patience=patience)
-    ) as reader:
+    with RegistryReader.open(f"{registry.address}/app", RegistryOptions(retry=retry)) as reader:
         source = reader.source()
 
         def ask() -> None:

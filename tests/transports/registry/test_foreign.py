@@ -63,7 +63,7 @@ def test_the_first_url_that_works_is_used(host: FakeRegistry, options: RegistryO
 
 
 def test_no_credentials_go_to_the_hosts_of_urls(host: FakeRegistry) -> None:
-    options = RegistryOptions(credentials=Credentials("user", "secret"), patience=HASTY)
+    options = RegistryOptions(credentials=Credentials("user", "secret"), retry=HASTY)
     assert fetched(f"http://{host.address}/layer", options=options) == DATA
     assert all("Authorization" not in seen.headers for seen in host.seen)
 
@@ -74,7 +74,7 @@ def test_a_host_that_wants_credentials_gets_none(host: FakeRegistry) -> None:
         return True
 
     host.faults.insert(0, demand)
-    options = RegistryOptions(credentials=Credentials("user", "secret"), patience=HASTY)
+    options = RegistryOptions(credentials=Credentials("user", "secret"), retry=HASTY)
     with pytest.raises(AuthenticationError, match="are not sent to the hosts"):
         fetched(f"http://{host.address}/layer", options=options)
     assert all("Authorization" not in seen.headers for seen in host.seen)

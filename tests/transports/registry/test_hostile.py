@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tarkit.errors import TarkitError, TransportError
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
-from tarkit.streams.sockets import Patient
+from tarkit.streams.sockets import CancellableSocket
 from tarkit.streams.tls import client_context
 from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.registry.credentials import Credentials
@@ -33,7 +33,7 @@ SECRET = "hunter2/Is+Secret"
 PAIR = base64.b64encode(f"me:{SECRET}".encode()).decode()
 FORMS = (SECRET, SECRET.lower(), quote(SECRET, safe=""), PAIR)
 QUICK = RetryPolicy(connect=5, read=5, metadata=5, attempts=2, delay=0, longest=0)
-OPTIONS = RegistryOptions(Credentials("me", SECRET, origin="the test"), patience=QUICK)
+OPTIONS = RegistryOptions(Credentials("me", SECRET, origin="the test"), retry=QUICK)
 BLOB = Descriptor("", Digest("sha256", "0" * 64), 1000)
 
 TLS = client_context()  # shared, since loading the system's roots is slow
@@ -141,13 +141,13 @@ class Network:
         self.connections = 0
         self.peers: list[socket.socket] = []
 
-    def connected(self, *arguments: Any, **options: Any) -> Patient:
+    def connected(self, *arguments: Any, **options: Any) -> CancellableSocket:
         ours, peer = socket.socketpair()
         self.peers.append(peer)
         self.connections += 1
         peer.sendall(next(self.answers))
         peer.shutdown(socket.SHUT_WR)
-        opened = Patient(ours.family, ours.type, ours.proto, fileno=ours.detach())
+        opened = CancellableSocket(ours.family, ours.type, ours.proto, fileno=ours.detach())
         opened.allowance = options["allowance"]
         opened.settimeout(5)
         return opened
@@ -157,7 +157,7 @@ class Network:
 def network(answers: list[bytes]) -> Iterator[Network]:
     state = Network(answers)
     with (
-        patch("tarkit.transports.registry.patient.connected", state.connected),
+        patch("tarkit.transports.registry.pools.connected", state.connected),
         patch("tarkit.transports.registry.connections.tls_context", lambda *_, **__: TLS),
     ):
         try:
@@ -266,7 +266,7 @@ def test_answers_without_end(kind: str) -> None:
     start, piece = ENDLESS[kind]
     sent = [0]
     with serving(type("Bound", (Endless,), {"start": start, "piece": piece, "sent": sent})) as host:
-        options = RegistryOptions(patience=RetryPolicy(metadata=60, attempts=1))
+        options = RegistryOptions(retry=RetryPolicy(metadata=60, attempts=1))
         with (
             RegistryReader.open(f"{host}/app", options) as reader,
             pytest.raises(TarkitError) as caught,
@@ -302,7 +302,7 @@ def test_an_answer_of_a_byte_a_second_times_out(
     monkeypatch.setattr("tarkit.streams.sockets.monotonic", clock)
     monkeypatch.setattr(socket.socket, "recv_into", drip, raising=False)
     answer = start + b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 2000
-    options = RegistryOptions(patience=RetryPolicy(metadata=100, attempts=1))
+    options = RegistryOptions(retry=RetryPolicy(metadata=100, attempts=1))
     with (
         network([answer]),
         RegistryReader.open("127.0.0.1:5000/app", options) as reader,

@@ -95,7 +95,7 @@ def test_names_of_images(registry: FakeRegistry, options: RegistryOptions) -> No
         for written in (None, "latest", digest, f"latest@{digest}", f"{name}:latest", name):
             assert reader.source(written).manifest().data == image.manifest
         assert reader.source(index=0).manifest().data == image.manifest
-        with pytest.raises(ImageNotFoundError, match="@5: found 1 image"):
+        with pytest.raises(ImageNotFoundError, match="@5: there is one image"):
             reader.source(index=5)
         with pytest.raises(ImageNotFoundError):
             reader.source(index=-1)

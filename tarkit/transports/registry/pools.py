@@ -6,7 +6,7 @@ import socket
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tarkit.streams.sockets import Patient, TimeAllowance, connected
+from tarkit.streams.sockets import CancellableSocket, TimeAllowance, connected
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection as _Base
@@ -14,8 +14,8 @@ else:
     _Base = object  # importing urllib3 is slow, so it happens on first use
 
 
-class _Patience(_Base):
-    """Connection mixin: one allowance bounds connecting, the head and the body of an answer."""
+class _TimedConnection(_Base):
+    """A mixin for connections; one allowance limits connecting, head and body of an answer."""
 
     seconds: float
     _fresh = False
@@ -29,11 +29,12 @@ class _Patience(_Base):
         self.allowance.renew()
         super().connect()
         self._fresh = True
-        if isinstance(self.sock, Patient):  # TLS wrapped the socket in a new one
+        if isinstance(self.sock, CancellableSocket):  # TLS wrapped the socket in a new one
             self.sock.allowance = self.allowance
 
     def request(self, *arguments: Any, **options: Any) -> None:
         """Send a request, with a new allowance if the connection is reused."""
+        # A new connection has started its allowance in connect().
         if self.sock is not None and not self._fresh:
             self.allowance.renew()
         super().request(*arguments, **options)
@@ -69,8 +70,8 @@ def pool_classes(seconds: float) -> dict[str, Any]:
     from urllib3.connection import HTTPConnection, HTTPSConnection
 
     def pool(base: type, connection: type) -> type:
-        patient = type("PatientConnection", (_Patience, connection), {"seconds": seconds})
-        return type("PatientPool", (base,), {"ConnectionCls": patient})
+        timed = type("TimedConnection", (_TimedConnection, connection), {"seconds": seconds})
+        return type("TimedPool", (base,), {"ConnectionCls": timed})
 
     return {
         "http": pool(HTTPConnectionPool, HTTPConnection),

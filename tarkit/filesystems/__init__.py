@@ -1,0 +1,1 @@
+"""Images as filesystems of other programs: fsspec and FUSE."""

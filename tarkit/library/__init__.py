@@ -1,0 +1,1 @@
+"""The front door for programs: open an image, and save it anywhere."""

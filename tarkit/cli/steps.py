@@ -93,10 +93,16 @@ class Steps:
         """Return a heading and the lines of steps, at most *height*, each at most *width* columns."""
         now = time.time()
         visible = [step for step in self.steps.values() if step.is_visible]
-        heads = [self._heading(now)]
-        lines = [line for step in visible for line in _lines(step, now, width)]
-        room = max(1, height - 1)
-        return [line[:width] for line in heads + (lines if self.finished else lines[-room:])]
+        parts = [list(_lines(step, now, width)) for step in visible]
+        if not self.finished:  # leave out the oldest of those that are done
+            extra = sum(map(len, parts)) - max(1, height - 1)
+            for position, step in enumerate(visible):
+                if extra > 0 and not step.is_running:
+                    extra -= len(parts[position])
+                    parts[position] = []
+        lines = [line for part in parts for line in part]
+        room = len(lines) if self.finished else max(1, height - 1)
+        return [line[:width] for line in (self._heading(now), *lines[-room:])]
 
     def _heading(self, now: float) -> str:
         done = sum(step.is_done for step in self.steps.values())

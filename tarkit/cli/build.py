@@ -10,11 +10,10 @@ import typer
 from tarkit.cli.building import ProgressMode, build_view
 from tarkit.cli.common import Debug, Json, StoreOption, print_json
 from tarkit.cli.definitions import print_definition, read_definition
-from tarkit.cli.many import any_registry
 from tarkit.cli.messages import note, reporting_success, use_json
 from tarkit.cli.pairs import parse_arguments, parse_directories, parse_pairs
 from tarkit.cli.programs import function_of, load_program
-from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, any_registry
 from tarkit.errors import UsageError
 from tarkit.exporters.outputs import Output
 from tarkit.gateway.engines import build_client

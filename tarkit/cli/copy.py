@@ -25,7 +25,6 @@ from tarkit.cli.many import (
     Prefix,
     Scoped,
     SourceArguments,
-    any_registry,
     copy_many,
     destination_of,
     half_platform,
@@ -42,6 +41,7 @@ from tarkit.cli.registry import (
     DestinationCreds,
     SourceCreds,
     TlsVerify,
+    any_registry,
     registry_options,
     stored_source,
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +11,6 @@ import typer
 from tarkit.cli.common import print_json, size_text
 from tarkit.cli.messages import note, reporting_success
 from tarkit.cli.progress import progress_listener
-from tarkit.cli.registry import registry_options
 from tarkit.copying.existing import Kept
 from tarkit.errors import UsageError, one_line
 from tarkit.image.platform import Platform
@@ -22,7 +20,6 @@ from tarkit.values import replace
 if TYPE_CHECKING:
     from tarkit.copying.many import CopiedImage
     from tarkit.syncing.options import SyncOptions, SyncResult
-    from tarkit.transports.registry.options import RegistryOptions
 
 SourceArguments = Annotated[
     list[str],
@@ -76,14 +73,6 @@ def half_platform(destination: str, platforms: Sequence[Platform]) -> Platform |
     if Location.parse(destination).transport not in docker:
         raise UsageError("--all and --platform are mutually exclusive")
     return platforms[0]
-
-
-def any_registry(
-    creds: str | None, authfile: Path | None, tls_verify: bool, cert_dir: Path | None
-) -> RegistryOptions | None:
-    """Return the registry options for locations that may be in registries."""
-    anywhere = Location(Transport.REGISTRY, "")
-    return registry_options(anywhere, creds, authfile, tls_verify, cert_dir)
 
 
 def copy_many(

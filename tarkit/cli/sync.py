@@ -22,7 +22,6 @@ from tarkit.cli.many import (
     KeepGoing,
     Prefix,
     Scoped,
-    any_registry,
     half_platform,
     report_images,
     require_free_output,
@@ -36,6 +35,7 @@ from tarkit.cli.registry import (
     DestinationCreds,
     SourceCreds,
     TlsVerify,
+    any_registry,
 )
 from tarkit.copying.many import FailedImage
 from tarkit.copying.options import CopyOptions, LayerCompression, Sparse

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Self
 
 from tarkit.errors import PathNotFoundError, RefusedError, UnsupportedError, UsageError
 from tarkit.image.media_types import Compression
 from tarkit.image.reference import Reference
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 _IMAGE = {"name", "compression", "force-compression", "oci-mediatypes", "tar"}
 _OPTIONS = {"local": set[str](), "tar": set[str](), "oci": _IMAGE, "docker": _IMAGE}

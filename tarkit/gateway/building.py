@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 
 from tarkit.errors import UsageError
@@ -18,7 +19,7 @@ from tarkit.llb.platforms import to_platform
 from tarkit.llb.state import State
 from tarkit.solver.events import OnEvent
 from tarkit.streams.closeable import Closeable
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 BuildFunc = Callable[[Client], Result | Reference | State | Definition | None]
 """A build function: it solves what it needs with the client, and returns the result of the build."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 
 from tarkit.gateway.capabilities import CapSet
 from tarkit.image.platform import Platform
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from typing import Any
 
 from tarkit.errors import UsageError
@@ -11,7 +12,7 @@ from tarkit.image.platform import Platform
 from tarkit.llb.definition import Definition
 from tarkit.llb.messages import Range, SourceInfo
 from tarkit.llb.state import State
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 
 from tarkit.rootfs.filesystem import Entry
 from tarkit.tar.member import MemberType
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 DIRECTORY = 1 << 31
 SYMLINK = 1 << 27

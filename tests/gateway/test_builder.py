@@ -56,7 +56,7 @@ def test_what_a_build_can_be(builder: Builder, tmp_path: Path, function: Any) ->
 
 
 def test_outputs_of_all_types(builder: Builder, tmp_path: Path) -> None:
-    outputs = [
+    outputs: list[str | Output] = [
         f"type=oci,dest={tmp_path / 'oci.tar'},name=app",
         f"type=oci,dest={tmp_path / 'layout'},tar=false,compression=zstd",
         f"type=docker,dest={tmp_path / 'docker.tar'},name=app:1",

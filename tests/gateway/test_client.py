@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -239,7 +240,7 @@ def test_a_source_that_is_no_image_has_its_identifier(ask: Ask) -> None:
 
 
 def test_warnings_reach_the_listener(builder: Builder) -> None:
-    warnings = []
+    warnings: list[Any] = []
 
     def build(client: Client) -> None:
         client.warn("sha256:aa", "careful")

@@ -78,7 +78,7 @@ def build_command(
         ),
     ] = None,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Run all steps, whatever results exist.")
+        bool, typer.Option("--no-cache", help="Run all steps, even if their results are known.")
     ] = False,
     progress: Annotated[
         ProgressMode, typer.Option("--progress", help="Form of progress on standard error.")
@@ -107,7 +107,7 @@ def build_command(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Build what a Python function or a definition describes; or print the definition."""
+    """Build the result of a Python function or a definition, or print the definition."""
     platforms = tuple(platform or ())
     if form is not None:
         loaded = None if program == "-" else load_program(program)

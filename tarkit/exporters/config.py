@@ -1,4 +1,4 @@
-"""Configs of built images: what the build says, with the layers and their history."""
+"""Configs of built images: those of the build, with the layers and their history."""
 
 from __future__ import annotations
 

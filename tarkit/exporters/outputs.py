@@ -29,7 +29,7 @@ _COMPRESSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where the result of a build goes.
+    """A destination for the result of a build.
 
     - ``type``: "local" (a directory), "tar" (the files), "oci" or "docker" (an archive of an image).
     - ``dest``: the path to write, which appears complete or not at all; ``-`` is standard output.

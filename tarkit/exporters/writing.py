@@ -22,7 +22,7 @@ from tarkit.transports.location import Location, Transport, open_writer
 
 
 def write_output(output: Output, built: BuiltImages) -> dict[str, str]:
-    """Write the results of a build, and return the facts about what was written.
+    """Write the results of a build, and return facts about them.
 
     Raises UnsupportedError if the output cannot hold several images, and the errors of writing.
     """

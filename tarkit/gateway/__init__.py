@@ -1,4 +1,4 @@
-"""The client of a build: what build functions call, whichever engine solves their definitions.
+"""The client of build functions, the same for every engine that solves their definitions.
 
 ::
 

@@ -22,12 +22,12 @@ from tarkit.streams.closeable import Closeable
 from tarkit.values import dataclass
 
 BuildFunc = Callable[[Client], Result | Reference | State | Definition | None]
-"""A build function: it solves what it needs with the client, and returns the result of the build."""
+"""A build function: it solves definitions with the client, and returns the result of the build."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
-    """What a build may use, and where its result goes; see :meth:`Builder.build`."""
+    """The inputs of a build, and its outputs; see :meth:`Builder.build`."""
 
     outputs: tuple[Output, ...] = ()
     local: Mapping[str, Path] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class BuildOptions:
 
 @dataclass(frozen=True, slots=True)
 class BuildResponse:
-    """What the outputs tell about what they wrote: ``containerimage.digest`` and others, as text."""
+    """Facts about the written outputs, as text: ``containerimage.digest`` and others."""
 
     exporter_response: Mapping[str, str] = field(default_factory=dict)
 
@@ -86,12 +86,12 @@ class Builder(Closeable):
           state is built for each of them.
         - *inputs*: states that the function gets from ``client.inputs()``.
         - *secrets*: contents by name, for steps that ask for them.
-        - *no_cache*: run all steps, whatever results exist.
+        - *no_cache*: run all steps, even if their results are known.
         - *on_event*: receives the progress; see :mod:`tarkit.solver.events`.
 
         Outputs appear complete or not at all, after all steps. Raises
         :class:`~tarkit.errors.UsageError` for invalid options,
-        :class:`~tarkit.errors.BuildError` if a step fails, what *function* raises, and the errors of
+        :class:`~tarkit.errors.BuildError` if a step fails, the errors of *function*, and those of
         writing.
         """
         chosen = dict(opts or {})
@@ -118,7 +118,7 @@ class Builder(Closeable):
 def result_of(function: BuildFunc | State | Definition, client: Client) -> Result:
     """Return the result of a build function, state or definition.
 
-    Raises what the function raises, and UsageError if it returns something else.
+    Raises the errors of the function, and UsageError if it returns something else.
     """
     made = function if isinstance(function, State | Definition) else function(client)
     if isinstance(made, Result):

@@ -1,4 +1,4 @@
-"""Capabilities: names of what an engine can do, checked before it is asked."""
+"""Capabilities: the features of an engine by name, checked before they are used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WORDS = """
     remotecache.gha remotecache.s3 remotecache.azblob mergeop diffop passthroughop
 """
 LLB = frozenset(_WORDS.split())
-"""What definitions may use, as far as tarkit knows; BuildKit's own spelling."""
+"""The known features of definitions, in BuildKit's own spelling."""
 
 GATEWAY = frozenset(
     [
@@ -61,12 +61,12 @@ GATEWAY = frozenset(
         "source.metaresolver.http.checksumrequest",
     ]
 )
-"""What clients can do, as far as tarkit knows."""
+"""The known features of clients."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capability:
-    """One capability. If it is not ``enabled``, ``reason`` tells why, and ``alternative`` what else."""
+    """One capability. If it is not ``enabled``, ``reason`` tells why, and ``alternative`` is another one."""
 
     id: str
     enabled: bool = True
@@ -91,7 +91,7 @@ class CapSet:
         return isinstance(name, str) and name in self._offered and self._offered[name].enabled
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the names of what is enabled, sorted."""
+        """Yield the names of the enabled capabilities, sorted."""
         return iter(sorted(name for name in self._offered if name in self))
 
     def check(self, name: str) -> None:

@@ -43,7 +43,7 @@ class Client(ABC):
 
     @abstractmethod
     def inputs(self) -> dict[str, State]:
-        """Return the states that whoever called the function gave it, by name."""
+        """Return the states that the caller of the function gave it, by name."""
 
     @abstractmethod
     def solve(
@@ -70,7 +70,7 @@ class Client(ABC):
     def resolve_source(
         self, source: State, options: ResolveImageConfigOpt | None = None
     ) -> SourceMeta:
-        """Return what *source*, a state such as ``llb.image("alpine")``, stands for now.
+        """Resolve *source*, a state such as ``llb.image("alpine")``, as of now.
 
         Raises as :meth:`resolve_image_config`, and UsageError if it is no source.
         """

@@ -42,7 +42,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewContainerRequest:
-    """What a container is made of; a mount at ``/`` is its root filesystem."""
+    """The parts of a new container; a mount at ``/`` is its root filesystem."""
 
     mounts: Sequence[Mount] = ()
     net_mode: NetMode = NetMode.UNSET

@@ -1,4 +1,4 @@
-"""What a build function knows about its build and the engine."""
+"""Facts about a build and its engine, for build functions."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class BuildOpts:
     - ``session_id``: identifies the build's access to local directories.
     - ``workers``: the workers, at least one.
     - ``product``: the name of the engine.
-    - ``llb_caps``: what definitions may use.
-    - ``caps``: what the client can do.
+    - ``llb_caps``: the features that definitions may use.
+    - ``caps``: the features of the client.
     """
 
     opts: Mapping[str, str] = field(default_factory=dict)

@@ -25,12 +25,12 @@ class CacheOptionsEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SolveRequest:
-    """What :meth:`~tarkit.gateway.client.Client.solve` works out: a definition, or a frontend's result.
+    """The task of :meth:`~tarkit.gateway.client.Client.solve`: a definition, or a call of a frontend.
 
     - ``evaluate``: wait for the result, and fail as its steps do; otherwise nothing is run before a
       reference is used.
     - ``frontend``: a name that the engine knows, or a function like that of a build.
-    - ``frontend_opt``, ``frontend_inputs``: what its client returns as options and inputs.
+    - ``frontend_opt``, ``frontend_inputs``: the options and inputs of the frontend.
     - ``cache_imports``: caches in which results are looked up.
     """
 
@@ -107,7 +107,7 @@ class ImageConfig:
 
 @dataclass(frozen=True, slots=True)
 class SourceMeta:
-    """What a source stands for: its identifier, and the image if it is one."""
+    """A resolved source: its identifier, and the image if it is one."""
 
     identifier: str
     image: ImageConfig | None = None

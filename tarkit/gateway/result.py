@@ -15,7 +15,7 @@ PLATFORMS = "refs.platforms"
 
 
 class Result:
-    """What a definition or a build function results in.
+    """The result of a definition or a build function.
 
     ``ref`` is the reference, None if it has no files, or ``refs`` has several, for example one for
     each platform. ``metadata`` are documents for exporters, such as ``containerimage.config``.

@@ -31,7 +31,7 @@ Ask = Callable[..., Any]
 
 @pytest.fixture
 def ask(builder: Builder) -> Ask:
-    """Return a function that returns what a function of a client returns."""
+    """Return a function that calls another with a client, and returns the answer."""
 
     def call(question: Callable[[Client], Any], **options: Any) -> Any:
         answers = []

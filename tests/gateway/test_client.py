@@ -47,7 +47,7 @@ def test_a_definition_is_solved_when_its_reference_is_used(builder: Builder) -> 
     def build(client: Client) -> None:
         ref = client.solve(HELLO).single_ref()
         assert ref is not None
-        client.solve(FAILING)  # nobody uses it
+        client.solve(FAILING)  # not used
         assert not any(isinstance(each, VertexEvent) and each.started for each in events)
         assert ref.read_file("/greeting") == b"hello"
         assert any(isinstance(each, VertexEvent) and each.started for each in events)

@@ -35,7 +35,7 @@ class Images:
     def meta(
         self, definition: Definition, options: ResolveImageConfigOpt, platform: Platform
     ) -> SourceMeta:
-        """Return what the source that a definition consists of stands for; raises as above."""
+        """Resolve the only source of a definition; see :class:`~tarkit.gateway.client.Client`."""
         graph = definition.graph()
         op = graph.ops[graph.head.digest] if graph.head is not None else None
         if op is None or op.source is None:

@@ -1,4 +1,4 @@
-"""One build of the embedded engine: its solver, and what it has solved."""
+"""One build of the embedded engine, with a solver of its own."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tarkit.cli.messages import note, reporting_success, use_json
 from tarkit.cli.pairs import parse_arguments, parse_directories, parse_pairs
 from tarkit.cli.programs import function_of, load_program
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, any_registry
-from tarkit.errors import UsageError
+from tarkit.errors import UsageError, one_line
 from tarkit.exporters.outputs import Output
 from tarkit.gateway.engines import build_client
 from tarkit.gateway.metadata import metadata_document, write_metadata
@@ -80,6 +80,12 @@ def build_command(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run all steps, even if their results are known.")
     ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Print why steps ran: the inputs that changed since the last build."
+        ),
+    ] = False,
     progress: Annotated[
         ProgressMode, typer.Option("--progress", help="Form of progress on standard error.")
     ] = ProgressMode.AUTO,
@@ -134,15 +140,24 @@ def build_command(
             opts=options,
             platform=platforms,
             no_cache=no_cache,
+            name=_name(program),
             on_event=view,
         )
     if metadata_file is not None:
         write_metadata(response.exporter_response, metadata_file)
     with reporting_success():
+        if explain:
+            for each in response.explanations:
+                note(one_line(str(each)))
         if json_output:
             print_json(metadata_document(response.exporter_response))
         elif progress in (ProgressMode.AUTO, ProgressMode.PLAIN):
             _note_outputs(outputs)
+
+
+def _name(program: str) -> str:
+    """Return the name under which the keys of the steps are remembered."""
+    return "-" if program == "-" else str(Path(program).absolute())
 
 
 def _check_streams(outputs: list[Output], json_output: bool) -> None:

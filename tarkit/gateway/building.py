@@ -35,14 +35,31 @@ class BuildOptions:
     inputs: Mapping[str, State | Definition] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     no_cache: bool = False
+    name: str = ""
     on_event: OnEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why the step ``name`` ran: the parts of its cache key that differ from the last build."""
+
+    name: str
+    changes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {'; '.join(self.changes)}"
+
+
+@dataclass(frozen=True, slots=True)
 class BuildResponse:
-    """Facts about the written outputs, as text: ``containerimage.digest`` and others."""
+    """Facts about a build.
+
+    - ``exporter_response``: about the written outputs, as text: ``containerimage.digest`` and others.
+    - ``explanations``: why steps ran, if the build has a name.
+    """
 
     exporter_response: Mapping[str, str] = field(default_factory=dict)
+    explanations: tuple[Explanation, ...] = ()
 
 
 class Builder(Closeable):
@@ -74,6 +91,7 @@ class Builder(Closeable):
         inputs: Mapping[str, State | Definition] | None = None,
         secrets: Mapping[str, bytes] | None = None,
         no_cache: bool = False,
+        name: str = "",
         on_event: OnEvent | None = None,
     ) -> BuildResponse:
         """Call *function* with a client, wait for its result, and write it to each *output*.
@@ -87,6 +105,8 @@ class Builder(Closeable):
         - *inputs*: states that the function gets from ``client.inputs()``.
         - *secrets*: contents by name, for steps that ask for them.
         - *no_cache*: run all steps, even if their results are known.
+        - *name*: the same text for the next build of the same kind, such as the path of its file. Then
+          the response tells for each step that ran which part of its cache key has changed.
         - *on_event*: receives the progress; see :mod:`tarkit.solver.events`.
 
         Outputs appear complete or not at all, after all steps. Raises
@@ -106,6 +126,7 @@ class Builder(Closeable):
             inputs=dict(inputs or {}),
             secrets=dict(secrets or {}),
             no_cache=no_cache,
+            name=name,
             on_event=on_event,
         )
         return self.run(function, options)

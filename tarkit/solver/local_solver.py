@@ -14,8 +14,10 @@ from tarkit.llb.definition import Definition
 from tarkit.llb.graph import Graph
 from tarkit.llb.vertices import ResolvedImage
 from tarkit.solver.events import OnEvent
+from tarkit.solver.explaining import key_facts
 from tarkit.solver.graphs import Graphs, checked
 from tarkit.solver.jobs import Job
+from tarkit.solver.keys.explain import KeyFacts
 from tarkit.solver.keys.kept import KeptStore
 from tarkit.solver.keys.lookup import Keys
 from tarkit.solver.lookup import Lookup
@@ -221,6 +223,10 @@ class Solution(Closeable):
     def failed(self) -> str | None:
         """The digest of the vertex whose operation failed last, or None."""
         return self._job.failed.digest if self._job.failed is not None else None
+
+    def key_facts(self) -> dict[str, KeyFacts]:
+        """Return the facts behind the keys of vertices by digest, as far as keys were computed."""
+        return self._solver.call(lambda: key_facts(self._job.members))
 
     def cancel(self) -> None:
         """Stop the work that no other solution needs."""

@@ -91,6 +91,16 @@ def test_an_image_is_built_and_found_in_the_cache(tarkit: Tarkit) -> None:
     assert anew.err.endswith("no output given: the result stays in the store\n")
 
 
+def test_the_changed_inputs_are_explained(tarkit: Tarkit, here: Path) -> None:
+    arguments = ["hello.py", "--local", "context=context", "--explain", "--progress", "plain"]
+    first = tarkit("build", *arguments)
+    assert "tarkit: mkdir /d: is new\ntarkit: copy /a.txt /d/b.txt: is new\n" in first.err
+    assert "is new" not in tarkit("build", *arguments).err
+    (here / "context" / "a.txt").write_text("other")
+    changed = tarkit("build", *arguments).err
+    assert "tarkit: copy /a.txt /d/b.txt: content of input 1 (/a.txt) changed: sha256:" in changed
+
+
 def test_a_failing_step_shows_its_lines(tarkit: Tarkit, here: Path) -> None:
     arguments = ["hello.py:failing", "--local", "context=context", "-o", "out"]
     result = tarkit("build", *arguments)

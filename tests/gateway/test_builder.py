@@ -224,3 +224,22 @@ def test_a_build_can_be_cancelled(builder: Builder) -> None:
 def test_engines_that_are_not_there(engine: str, kind: type[Exception]) -> None:
     with pytest.raises(kind, match="use local"):
         tarkit.build_client(engine)
+
+
+def test_a_named_build_explains_which_input_has_changed(builder: Builder, context: Path) -> None:
+    def explained(text: str) -> list[str]:
+        made = llb.scratch().file(llb.mkfile("/made", text))
+        copied = made.file(llb.copy(llb.local("context"), "/a.txt", "/b.txt"))
+        response = builder.build(copied, local={"context": context}, name="mine")
+        return [str(each) for each in response.explanations]
+
+    assert explained("a") == ["mkfile /made: is new", "copy /a.txt /b.txt: is new"]
+    assert explained("a") == []
+    (context / "a.txt").write_text("other")
+    (change,) = explained("a")
+    assert change.startswith("copy /a.txt /b.txt: content of input 1 (/a.txt) changed: sha256:")
+    first, second = explained("b")
+    assert first.startswith('mkfile /made: Actions[0].data changed: "1 bytes, sha256:')
+    assert second.startswith("copy /a.txt /b.txt: definition of input 0 changed: sha256:")
+    unnamed = builder.build(HELLO)
+    assert unnamed.explanations == ()

@@ -58,7 +58,7 @@ class LocalBuilder(Builder):
             for output in options.outputs:
                 with exporting(output, session.emit):
                     response |= write_output(output, images)
-        return BuildResponse(response)
+            return BuildResponse(response, session.explanations())
 
     def close(self) -> None:
         """Close the store."""

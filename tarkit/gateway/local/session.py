@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tarkit.cache.manager import CacheManager
-from tarkit.gateway.building import BuildOptions
+from tarkit.gateway.building import BuildOptions, Explanation
+from tarkit.gateway.local.explaining import Explainer
 from tarkit.gateway.local.images import Images
 from tarkit.gateway.local.reference import LocalReference
 from tarkit.gateway.requests import CacheOptionsEntry
 from tarkit.llb.definition import Definition
 from tarkit.solver.events import BuildEvent
-from tarkit.solver.local_solver import LocalSolver
+from tarkit.solver.keys.history import History
+from tarkit.solver.local_solver import LocalSolver, Solution
 from tarkit.solver.operations.sources import OpenLocation, Sources
 from tarkit.streams.closeable import Closeable
 
@@ -28,6 +30,10 @@ class Session(Closeable):
         )
         self.solver = LocalSolver(manager, sources)
         self.images = Images(self.solver.images)
+        self._solutions: list[Solution] = []
+        self._explainer: Explainer | None = None
+        if options.name:
+            self._explainer = Explainer(History(manager.store.records, options.name))
 
     def solve(
         self, definition: Definition, cache_imports: Sequence[CacheOptionsEntry]
@@ -39,14 +45,21 @@ class Session(Closeable):
             definition,
             no_cache=self._options.no_cache,
             cache_imports=cache_imports,
-            on_event=self._options.on_event,
+            on_event=self.emit,
         )
+        self._solutions.append(solution)
         return LocalReference(solution)
 
     def emit(self, event: BuildEvent) -> None:
-        """Pass on an event that is not of a step."""
+        """Pass on an event."""
+        if self._explainer is not None:
+            self._explainer.add(event)
         if self._options.on_event is not None:
             self._options.on_event(event)
+
+    def explanations(self) -> tuple[Explanation, ...]:
+        """Return why steps ran, if the build has a name."""
+        return tuple(self._explainer.explain(self._solutions)) if self._explainer else ()
 
     def close(self) -> None:
         """Cancel all work, and release all results."""

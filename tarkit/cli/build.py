@@ -14,7 +14,7 @@ from tarkit.cli.messages import note, reporting_success, use_json
 from tarkit.cli.pairs import parse_arguments, parse_directories, parse_pairs
 from tarkit.cli.programs import function_of, load_program
 from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, any_registry
-from tarkit.errors import UsageError, one_line
+from tarkit.errors import PathNotFoundError, UsageError, one_line
 from tarkit.exporters.outputs import Output
 from tarkit.gateway.engines import build_client
 from tarkit.gateway.metadata import metadata_document, write_metadata
@@ -125,6 +125,8 @@ def build_command(
         use_json(True)
     outputs = [Output.parse(text) for text in output or ()]
     _check_streams(outputs, json_output)
+    if metadata_file is not None and not metadata_file.absolute().parent.is_dir():
+        raise PathNotFoundError("no such directory", where=str(metadata_file.parent))
     loaded = None if program == "-" else load_program(program)
     options = {**parse_pairs("--opt", opt or ()), **parse_arguments(build_arg or ())}
     with (

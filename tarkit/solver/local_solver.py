@@ -132,7 +132,9 @@ class LocalSolver(Closeable):
         return head
 
     def begin(self, job: Job) -> None:
-        """Let the work for a build begin."""
+        """Let the work for a build begin; raises RefusedError if the solver is closed."""
+        if self._closed:
+            raise RefusedError("the solver is closed")
         self._scheduler.post(partial(self._begin, job))
 
     def _begin(self, job: Job) -> None:

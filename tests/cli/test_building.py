@@ -114,6 +114,17 @@ def test_a_failing_step_shows_its_lines(tarkit: Tarkit, here: Path) -> None:
     assert (quiet.code, quiet.err) == (3, f"{lines[-1]}\n")
 
 
+def test_a_failed_build_keeps_the_output_of_an_earlier_one(tarkit: Tarkit, here: Path) -> None:
+    arguments = ["--local", "context=context", "-o", "type=oci,dest=a.tar"]
+    tarkit("build", "hello.py", *arguments)
+    before = (here / "a.tar").read_bytes()
+    assert tarkit("build", "hello.py:failing", *arguments).code == 3
+    assert (here / "a.tar").read_bytes() == before
+    (here / "context" / "a.txt").write_text("other")
+    assert tarkit("build", "hello.py", *arguments).code == 0
+    assert (here / "a.tar").read_bytes() != before
+
+
 def test_a_process_is_not_available_yet(tarkit: Tarkit) -> None:
     result = tarkit("build", "hello.py:running")
     assert result.code == 6
@@ -197,6 +208,7 @@ def test_a_definition_is_built_from_standard_input() -> None:
         (["-o", "type=tar"], 2, "has no dest"),
         (["-o", "type=tar,dest=none/a.tar"], 3, "no such directory"),
         (["-o", "context"], 6, "exists and is not an empty directory"),
+        (["--metadata-file", "none/meta.json"], 3, "none: no such directory"),
         (["-o", "-", "--json"], 2, "standard output can have one output only"),
         (["--engine", "unix:///run/a.sock"], 6, "not available in this version"),
         (["--engine", "remote"], 2, "unknown engine 'remote'"),
@@ -209,12 +221,17 @@ def test_failures(tarkit: Tarkit, arguments: list[str], code: int, message: str)
     assert message.removeprefix("hint: ") in result.err.splitlines()[-1]
 
 
-def in_terminal(*arguments: str) -> tuple[int, str]:
-    """Run a command in a pseudoterminal of 80 columns; return its exit code and output."""
+def in_terminal(*arguments: str, stdout: str | None = None) -> tuple[int, str]:
+    """Run a command in a pseudoterminal of 80 columns; return its exit code and output.
+
+    The file *stdout* gets its standard output.
+    """
     import pty
 
     process, terminal = pty.fork()
     if process == 0:
+        if stdout is not None:
+            os.dup2(os.open(stdout, os.O_WRONLY | os.O_CREAT, 0o666), 1)
         os.environ |= {"COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
         os.execv(sys.executable, [*COMMAND, *arguments])
     output = b""
@@ -243,6 +260,19 @@ def test_a_terminal_shows_the_steps() -> None:
     code, text = in_terminal("hello.py:failing", "--local", "context=context")
     assert code == 3
     assert re.search(r"=> ERROR copy /none /d/b.txt +\d\.\ds\r\n.*hello.py:11\r\n---", text, re.S)
+
+
+@posix_only
+def test_an_output_on_standard_output_has_nothing_else() -> None:
+    code, text = in_terminal(
+        "hello.py", "--local", "context=context", "-o", "type=docker,dest=-", stdout="out.tar"
+    )
+    assert code == 0
+    assert "FINISHED" in text
+    assert files_in("docker-archive:out.tar") == ["/", "/d", "/d/b.txt"]
+    code, text = in_terminal("hello.py", "--local", "context=context", "-o", "-")
+    assert code == 2
+    assert "will not write an archive to a terminal" in text
 
 
 @posix_only

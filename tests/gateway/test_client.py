@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tarkit.errors import (
     ImageNotFoundError,
     NotFoundError,
     PathNotFoundError,
+    RefusedError,
     UnsupportedError,
     UsageError,
 )
@@ -296,3 +298,40 @@ def test_the_platform_of_a_definition_is_that_of_the_build(ask: Ask) -> None:
         return Platform(platform.os, platform.architecture)
 
     assert str(ask(question, platform="linux/s390x")) == "linux/s390x"
+
+
+def test_a_client_is_used_by_several_threads(builder: Builder) -> None:
+    started: list[str] = []
+
+    def listen(event: BuildEvent) -> None:
+        if isinstance(event, VertexEvent) and event.started and event.completed is None:
+            started.append(event.name)
+
+    def build(client: Client) -> None:
+        def read(number: int) -> bytes:
+            state = HELLO.file(llb.mkfile(f"/{number}", str(number)), custom_name=str(number))
+            ref = client.solve(state).single_ref()
+            assert ref is not None
+            return ref.read_file("greeting") + ref.read_file(str(number))
+
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(read, range(8))) == [b"hello%d" % n for n in range(8)]
+
+    builder.build(build, on_event=listen)
+    assert sorted(started) == [*map(str, range(8)), "mkfile /greeting"]
+
+
+def test_a_reference_waits_for_several_threads(ask: Ask) -> None:
+    def question(client: Client) -> None:
+        ref = client.solve(HELLO).single_ref()
+        assert ref is not None
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(ref.read_file, ["greeting"] * 40)) == {b"hello"}
+
+    ask(question)
+
+
+def test_a_reference_ends_with_its_build(ask: Ask) -> None:
+    ref = ask(lambda client: client.solve(HELLO).single_ref())
+    with pytest.raises(RefusedError):
+        ref.evaluate()

@@ -8,10 +8,10 @@ from tarkit.cache.manager import CacheManager
 from tarkit.gateway.building import BuildOptions, Explanation
 from tarkit.gateway.local.explaining import Explainer
 from tarkit.gateway.local.images import Images
+from tarkit.gateway.local.listening import Listeners
 from tarkit.gateway.local.reference import LocalReference
 from tarkit.gateway.requests import CacheOptionsEntry
 from tarkit.llb.definition import Definition
-from tarkit.solver.events import BuildEvent
 from tarkit.solver.keys.history import History
 from tarkit.solver.local_solver import LocalSolver, Solution
 from tarkit.solver.operations.sources import OpenLocation, Sources
@@ -34,6 +34,8 @@ class Session(Closeable):
         self._explainer: Explainer | None = None
         if options.name:
             self._explainer = Explainer(History(manager.store.records, options.name))
+        wanted = (self._explainer.add if self._explainer else None, options.on_event)
+        self.emit = Listeners([each for each in wanted if each is not None])
 
     def solve(
         self, definition: Definition, cache_imports: Sequence[CacheOptionsEntry]
@@ -49,13 +51,6 @@ class Session(Closeable):
         )
         self._solutions.append(solution)
         return LocalReference(solution)
-
-    def emit(self, event: BuildEvent) -> None:
-        """Pass on an event."""
-        if self._explainer is not None:
-            self._explainer.add(event)
-        if self._options.on_event is not None:
-            self._options.on_event(event)
 
     def explanations(self) -> tuple[Explanation, ...]:
         """Return why steps ran, if the build has a name."""

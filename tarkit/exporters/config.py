@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from tarkit.errors import MalformedError
+from tarkit.image.config import ImageConfig
 from tarkit.image.digest import Digest
+from tarkit.image.document import (
+    JSON,
+    as_object,
+    dump_json,
+    get_list,
+    get_string,
+    parse_object,
+)
 from tarkit.image.platform import Platform
 from tarkit.values import dataclass
 
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_WHERE = "image config of the result"
 _COMMENT = "buildkit.exporter.image.v0"
 
 
@@ -26,43 +35,37 @@ class LayerFacts:
 
 
 def image_config(given: bytes | None, platform: Platform, layers: Sequence[LayerFacts]) -> bytes:
-    """Return the config *given*, or a default, with its keys for *layers* replaced.
+    """Return the config *given*, or a default, with its keys for *layers* replaced and sorted.
 
     Other keys survive. Raises :class:`~tarkit.errors.MalformedError` if it is no config.
     """
     document = _parsed(given) if given is not None else _default(platform)
-    history = _history(document.get("history"), layers)
+    history = _history(get_list(document, "history", where=_WHERE), layers)
     document["rootfs"] = {"type": "layers", "diff_ids": [str(each.diff_id) for each in layers]}
     document["history"] = history
     times = [each["created"] for each in history if each.get("created")]
     if not document.get("created") and times:
         document["created"] = times[-1]
-    text = json.dumps(document, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-    return text.encode()
+    data = dump_json(dict(sorted(document.items())))
+    ImageConfig.parse(data, where=_WHERE)
+    return data
 
 
-def _default(platform: Platform) -> dict[str, Any]:
+def _default(platform: Platform) -> JSON:
     return platform.to_json() | {"config": {"Env": [_PATH], "WorkingDir": "/"}}
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise MalformedError("the image config of the result is not a JSON object")
+def _parsed(data: bytes) -> JSON:
+    document = parse_object(data, where=_WHERE)
     for name in ("os", "architecture"):
-        if not isinstance(document.get(name), str) or not document[name]:
-            raise MalformedError(f"the image config of the result has no {name}")
+        if not get_string(document, name, where=_WHERE):
+            raise MalformedError(f"has no {name}", where=_WHERE)
     return document
 
 
-def _history(given: Any, layers: Sequence[LayerFacts]) -> list[dict[str, Any]]:
+def _history(given: Sequence[Any], layers: Sequence[LayerFacts]) -> list[JSON]:
     """Return one entry for each layer, besides those of steps without layers."""
-    if not isinstance(given or [], list) or not all(isinstance(each, dict) for each in given or []):
-        raise MalformedError("the history in the image config of the result is malformed")
-    history = [dict(each) for each in given or []]
+    history = [dict(as_object(each, where=_WHERE)) for each in given]
     used = 0
     for entry in history:
         if entry.get("empty_layer"):

@@ -104,7 +104,21 @@ def test_the_config_of_an_image_has_its_history(builder: Builder, tmp_path: Path
     assert len(found["rootfs"]["diff_ids"]) == 2
 
 
-@pytest.mark.parametrize("data", [b"", b"null", b"{}", b'{"os":"linux"}', b'{"os":1}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"null",
+        b"{}",
+        b'{"os":"linux"}',
+        b'{"os":1}',
+        b'{"os":"linux","architecture":"amd64","history":3}',
+        b'{"os":"linux","architecture":"amd64","history":[3]}',
+        b'{"os":"linux","architecture":"amd64","created":[1]}',
+        b"[" * 100_000,
+    ],
+    ids=lambda data: data[:40],
+)
 def test_a_malformed_config_leaves_no_output(builder: Builder, tmp_path: Path, data: bytes) -> None:
     def build(client: Client) -> Result:
         result = client.solve(HELLO)

@@ -9,11 +9,14 @@ from typing import TypeVar
 
 from tarkit.cache.manager import CacheManager
 from tarkit.errors import CancelledError, RefusedError, UnsupportedError
+from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.llb.definition import Definition
 from tarkit.llb.graph import Graph
 from tarkit.llb.vertices import ResolvedImage
+from tarkit.selection.select import read_config
 from tarkit.solver.events import OnEvent
+from tarkit.solver.explaining import Explanation, explain
 from tarkit.solver.graphs import Graphs, checked
 from tarkit.solver.jobs import Job
 from tarkit.solver.keys.kept import KeptStore
@@ -91,7 +94,7 @@ class LocalSolver(Closeable):
         graph = checked(definition)
         job = Job(on_event)
         self.call(partial(self._add, job, graph, definition, no_cache))
-        solution = Solution(self, definition, job)
+        solution = Solution(self, definition, graph, job)
         self._solutions.add(solution)
         return solution
 
@@ -104,6 +107,22 @@ class LocalSolver(Closeable):
         digest = images.open(location).manifest().digest
         images.layouts[location] = location
         return ResolvedImage(f"{_LOCATED}@{digest}", store=location)
+
+    def image_config(
+        self, identifier: str, *, platform: Platform | None = None, store: str = ""
+    ) -> tuple[Digest, bytes]:
+        """Return the digest and the config of the image that a source would use.
+
+        *identifier* begins with ``docker-image://`` or ``oci-layout://``, *store* is the name of the
+        layout if it is not that of the image, and *platform* is this machine's by default. The digest
+        is that of the index if the name leads to one. Raises the errors of opening the image.
+        """
+        from tarkit.solver.operations.image import find_image, location_of
+
+        images = self._operations.images
+        location = location_of(identifier, store, images)
+        found = find_image(identifier, location, images, platform or Platform.system())
+        return found.digest, read_config(found.source, found.manifest)
 
     def _add(self, job: Job, graph: Graph, definition: Definition, no_cache: bool) -> None:
         try:
@@ -192,8 +211,9 @@ class Solution(Closeable):
     Vertices keep their results while a solution has them.
     """
 
-    def __init__(self, solver: LocalSolver, definition: Definition, job: Job) -> None:
+    def __init__(self, solver: LocalSolver, definition: Definition, graph: Graph, job: Job) -> None:
         self.definition = definition
+        self._graph = graph
         self._solver = solver
         self._job = job
 
@@ -215,6 +235,14 @@ class Solution(Closeable):
     def failed(self) -> str | None:
         """The digest of the vertex whose operation failed last, or None."""
         return self._job.failed.digest if self._job.failed is not None else None
+
+    def explain(self, build: str) -> list[Explanation]:
+        """Return why operations ran, inputs first, compared with the last build called *build*.
+
+        Call it after :meth:`result`, whether or not that failed. Cached operations are not listed.
+        """
+        records = self._solver.manager.store.records
+        return self._solver.call(partial(explain, records, build, self._graph, self._job.members))
 
     def cancel(self) -> None:
         """Stop the work that no other solution needs."""

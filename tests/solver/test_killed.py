@@ -86,4 +86,3 @@ def copy_of(root: Path) -> Path:
     work = root.parent / "work"
     shutil.rmtree(work, ignore_errors=True)
     return Path(shutil.copytree(root, work))
-

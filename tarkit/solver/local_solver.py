@@ -177,22 +177,23 @@ class LocalSolver(Closeable):
         """Return what *function* returns in the thread that owns the graph."""
         if self._closed:
             raise RefusedError("the solver is closed")
-        ended, outcome = Event(), []
+        ended = Event()
+        results: list[T] = []
+        errors: list[BaseException] = []
 
         def run() -> None:
             try:
-                outcome.append((function(), None))
+                results.append(function())
             except BaseException as error:  # noqa: BLE001  raised in the caller
-                outcome.append((None, error))
+                errors.append(error)
             ended.set()
 
         self._scheduler.post(run)
         while not ended.wait(_LONG):
             pass
-        result, error = outcome[0]
-        if error is not None:
-            raise error
-        return result
+        if errors:
+            raise errors[0]
+        return results[0]
 
     def close(self) -> None:
         """Cancel all work, and release all results."""

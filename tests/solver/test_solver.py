@@ -125,9 +125,7 @@ def test_two_builds_share_a_running_vertex(tmp_path: Path, counts: Counts) -> No
     with engine(tmp_path) as solver:
         threads = [
             threading.Thread(
-                target=lambda name=name: results.update(  # type: ignore[misc]
-                    {name: build(solver, written(base, name))}
-                )
+                target=lambda name=name: results.update({name: build(solver, written(base, name))})
             )
             for name in ("one", "two")
         ]

@@ -51,7 +51,7 @@ class Automaton:
                 at, is_inside = divmod(state, 2)
                 if is_inside or state == self._end or not isinstance(self._tokens[at], Wildcard):
                     break
-                state = 2 * (at + 1)  # noqa: PLW2901
+                state = 2 * (at + 1)
         return found
 
     def _after(self, state: int, character: str) -> list[int]:

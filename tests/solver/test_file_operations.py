@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tarkit import llb
-from tarkit.errors import MalformedError, NotFoundError, RefusedError, TarkitError, UnsafePathError
+from tarkit.errors import MalformedError, NotFoundError, RefusedError, UnsafePathError
 from tarkit.llb import messages
 from tarkit.llb.definition import Definition
 from tarkit.llb.messages import FileAction, FileActionMkFile, FileOp, Input, Op
@@ -132,24 +132,16 @@ def test_paths_never_leave_the_root(tmp_path: Path) -> None:
         (llb.rm("/"), RefusedError),
         (llb.rm("/none"), NotFoundError),
         (llb.mkfile("/file", "").mkfile("/file/below", ""), RefusedError),
-        (llb.symlink("b", "/a").symlink("a", "/b").mkfile("/a/x", ""), TarkitError),
+        (llb.symlink("b", "/a").symlink("a", "/b").mkfile("/a/x", ""), UnsafePathError),
         (
             llb.copy(SCRATCH.file(llb.mkfile("/a", "")), "/[", "/b", allow_wildcard=True),
             MalformedError,
         ),
-        (llb.copy(SCRATCH, "/", "/b"), TarkitError),
     ],
 )
 def test_refusals(tmp_path: Path, actions: llb.FileActions, error: type[Exception]) -> None:
-    with engine(tmp_path) as solver:
-        if error is TarkitError:
-            try:
-                build(solver, SCRATCH.file(actions))
-            except TarkitError:
-                pass
-            return
-        with pytest.raises(error):
-            build(solver, SCRATCH.file(actions))
+    with engine(tmp_path) as solver, pytest.raises(error):
+        build(solver, SCRATCH.file(actions))
 
 
 def test_a_failed_operation_leaves_no_ref(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from tarkit.gateway.building import Builder as Builder
 from tarkit.gateway.building import BuildFunc as BuildFunc
 from tarkit.gateway.building import BuildOptions as BuildOptions
 from tarkit.gateway.building import BuildResponse as BuildResponse
-from tarkit.gateway.building import Explanation as Explanation
 from tarkit.gateway.capabilities import CapSet as CapSet
 from tarkit.gateway.client import Client as Client
 from tarkit.gateway.containers import Container as Container

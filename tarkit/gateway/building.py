@@ -18,6 +18,7 @@ from tarkit.llb.definition import Definition
 from tarkit.llb.platforms import to_platform
 from tarkit.llb.state import State
 from tarkit.solver.events import OnEvent
+from tarkit.solver.explaining import Explanation
 from tarkit.streams.closeable import Closeable
 from tarkit.values import dataclass
 
@@ -37,17 +38,6 @@ class BuildOptions:
     no_cache: bool = False
     name: str = ""
     on_event: OnEvent | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why the step ``name`` ran: the parts of its cache key that differ from the last build."""
-
-    name: str
-    changes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.name}: {'; '.join(self.changes)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,21 +9,21 @@ from typing import TypeVar
 
 from tarkit.cache.manager import CacheManager
 from tarkit.errors import CancelledError, RefusedError, UnsupportedError
+from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.llb.definition import Definition
 from tarkit.llb.graph import Graph
 from tarkit.llb.vertices import ResolvedImage
+from tarkit.selection.select import read_config
 from tarkit.solver.events import OnEvent
-from tarkit.solver.explaining import key_facts
+from tarkit.solver.explaining import Explanation, explain
 from tarkit.solver.graphs import Graphs, checked
 from tarkit.solver.jobs import Job
-from tarkit.solver.keys.explain import KeyFacts
 from tarkit.solver.keys.kept import KeptStore
 from tarkit.solver.keys.lookup import Keys
 from tarkit.solver.lookup import Lookup
 from tarkit.solver.operation import Nested, Ref
 from tarkit.solver.operations.making import Operations
-from tarkit.solver.operations.opened import OpenedImages
 from tarkit.solver.operations.sources import Sources
 from tarkit.solver.scheduler import Scheduler
 from tarkit.solver.states import Need
@@ -94,14 +94,9 @@ class LocalSolver(Closeable):
         graph = checked(definition)
         job = Job(on_event)
         self.call(partial(self._add, job, graph, definition, no_cache))
-        solution = Solution(self, definition, job)
+        solution = Solution(self, definition, graph, job)
         self._solutions.add(solution)
         return solution
-
-    @property
-    def images(self) -> OpenedImages:
-        """The images that are open, and the locations of those that definitions may name."""
-        return self._operations.images
 
     def resolve(self, location: str, platform: Platform) -> ResolvedImage:
         """Return the image at *location* as a source of definitions, for ``State.marshal``.
@@ -112,6 +107,22 @@ class LocalSolver(Closeable):
         digest = images.open(location).manifest().digest
         images.layouts[location] = location
         return ResolvedImage(f"{_LOCATED}@{digest}", store=location)
+
+    def image_config(
+        self, identifier: str, *, platform: Platform | None = None, store: str = ""
+    ) -> tuple[Digest, bytes]:
+        """Return the digest and the config of the image that a source would use.
+
+        *identifier* begins with ``docker-image://`` or ``oci-layout://``, *store* is the name of the
+        layout if it is not that of the image, and *platform* is this machine's by default. The digest
+        is that of the index if the name leads to one. Raises the errors of opening the image.
+        """
+        from tarkit.solver.operations.image import find_image, location_of
+
+        images = self._operations.images
+        location = location_of(identifier, store, images)
+        found = find_image(identifier, location, images, platform or Platform.system())
+        return found.digest, read_config(found.source, found.manifest)
 
     def _add(self, job: Job, graph: Graph, definition: Definition, no_cache: bool) -> None:
         try:
@@ -168,22 +179,23 @@ class LocalSolver(Closeable):
         """Return what *function* returns in the thread that owns the graph."""
         if self._closed:
             raise RefusedError("the solver is closed")
-        ended, outcome = Event(), []
+        ended = Event()
+        results: list[T] = []
+        errors: list[BaseException] = []
 
         def run() -> None:
             try:
-                outcome.append((function(), None))
+                results.append(function())
             except BaseException as error:  # noqa: BLE001  raised in the caller
-                outcome.append((None, error))
+                errors.append(error)
             ended.set()
 
         self._scheduler.post(run)
         while not ended.wait(_LONG):
             pass
-        result, error = outcome[0]
-        if error is not None:
-            raise error
-        return result
+        if errors:
+            raise errors[0]
+        return results[0]
 
     def close(self) -> None:
         """Cancel all work, and release all results."""
@@ -202,8 +214,9 @@ class Solution(Closeable):
     Vertices keep their results while a solution has them.
     """
 
-    def __init__(self, solver: LocalSolver, definition: Definition, job: Job) -> None:
+    def __init__(self, solver: LocalSolver, definition: Definition, graph: Graph, job: Job) -> None:
         self.definition = definition
+        self._graph = graph
         self._solver = solver
         self._job = job
 
@@ -226,9 +239,13 @@ class Solution(Closeable):
         """The digest of the vertex whose operation failed last, or None."""
         return self._job.failed.digest if self._job.failed is not None else None
 
-    def key_facts(self) -> dict[str, KeyFacts]:
-        """Return the facts behind the keys of vertices by digest, as far as keys were computed."""
-        return self._solver.call(lambda: key_facts(self._job.members))
+    def explain(self, build: str) -> list[Explanation]:
+        """Return why operations ran, inputs first, compared with the last build called *build*.
+
+        Call it after :meth:`result`, whether or not that failed. Cached operations are not listed.
+        """
+        records = self._solver.manager.store.records
+        return self._solver.call(partial(explain, records, build, self._graph, self._job.members))
 
     def cancel(self) -> None:
         """Stop the work that no other solution needs."""

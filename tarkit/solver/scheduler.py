@@ -183,6 +183,7 @@ class Scheduler(Closeable):
         return True
 
     def _hashed(self, vertex: Vertex, digests: dict[int, str]) -> None:
+        vertex.hashed = digests
         vertex.content = {at: self._lookup.content_key(digest) for at, digest in digests.items()}
         self._keyed(vertex, Depth.CONTENT)
 
@@ -245,6 +246,7 @@ class Scheduler(Closeable):
         vertex.results = results
         for output in vertex.outputs - results.keys():
             raise MalformedError(f"has no output {output}", where=vertex.event.name)
+        vertex.ran = True
         self._lookup.save(vertex)
         self._show(vertex, completed=time.time())
         self._done(vertex)

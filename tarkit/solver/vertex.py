@@ -44,7 +44,8 @@ class Vertex:
     - ``waiters``: who needs it, and how much. Nothing happens while there are none.
     - ``outputs``: the numbers of the outputs that somebody asked for.
     - ``keys``: its keys by output; several if its operation has several digests.
-    - ``content``: the keys of inputs by content, by their position.
+    - ``content``: the keys of inputs by content, by their position; ``hashed`` are the digests.
+    - ``ran``: whether its operation has run, rather than a result been found.
     - ``results``: references by output, which the vertex owns.
     """
 
@@ -73,6 +74,8 @@ class Vertex:
         self.map: CacheMap | None = None
         self.keys: dict[int, tuple[Key, ...]] = {}
         self.content: dict[int, Key] = {}
+        self.hashed: dict[int, str] = {}
+        self.ran = False
         self.found: dict[int, list[Found]] = {}
         self.results: dict[int, Ref] = {}
         self.nested: Input | None = None
@@ -110,6 +113,7 @@ class Vertex:
         self.depth = Depth.NOT_YET
         self.keys.clear()
         self.content.clear()
+        self.hashed.clear()
         self.found.clear()
         self.nested = self.error = None
         self.cancellation = Cancellation()

@@ -125,9 +125,7 @@ def test_two_builds_share_a_running_vertex(tmp_path: Path, counts: Counts) -> No
     with engine(tmp_path) as solver:
         threads = [
             threading.Thread(
-                target=lambda name=name: results.update(  # type: ignore[misc]
-                    {name: build(solver, written(base, name))}
-                )
+                target=lambda name=name: results.update({name: build(solver, written(base, name))})
             )
             for name in ("one", "two")
         ]
@@ -456,6 +454,36 @@ def test_events_tell_the_life_of_a_vertex(tmp_path: Path, context: Path) -> None
     ]  # fmt: skip
     assert copies[-1].inputs == (definition_of_first(events),)
     assert not any(isinstance(event, LogEvent) for event in events)
+
+
+def test_explanations_name_what_changed(tmp_path: Path, context: Path) -> None:
+    def explained(state: llb.State, build: str = "app") -> list[str]:
+        with (
+            engine(tmp_path, locals={"context": context}) as solver,
+            solver.solve(definition_of(state)) as solution,
+        ):
+            solution.result()
+            return [str(each) for each in solution.explain(build)]
+
+    def state(text: str) -> llb.State:
+        first = SCRATCH.file(llb.mkfile("/x", text), custom_name="first")
+        copied = first.file(llb.copy(llb.local("context"), "/a", "/a"), custom_name="copy")
+        return written(copied, "last")
+
+    assert [line for line in explained(state("one")) if "local" not in line] == [
+        f"{name}: was not part of the last build" for name in ("first", "copy", "last")
+    ]
+    assert [line for line in explained(state("one")) if "local" not in line] == []
+    changed = {line.partition(":")[0]: line for line in explained(state("two!"))}
+    assert changed.keys() >= {"first", "copy", "last"}
+    assert "4 bytes" in changed["first"]
+    assert "input 0" in changed["copy"]
+    (context / "a").write_text("changed")
+    changed = {line.partition(":")[0]: line for line in explained(state("two!"))}
+    assert "first" not in changed
+    assert "content" in changed["copy"]
+    assert "/a" in changed["copy"]
+    assert all("not part" in line for line in explained(state("two!"), "another"))
 
 
 def definition_of_first(events: list[object]) -> str:

@@ -194,7 +194,7 @@ def test_refusals_of_the_server(
 def test_a_broken_answer_is_fetched_again(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick = options.RegistryOptions(patience=options.RetryPolicy(delay=0))
+    quick = options.RegistryOptions(retry=options.RetryPolicy(delay=0))
     monkeypatch.setattr("tarkit.solver.operations.http.RegistryOptions", lambda: quick)
     server.broken = 2
     server.content = bytes(1 << 16)

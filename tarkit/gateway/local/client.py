@@ -8,6 +8,7 @@ from tarkit.errors import UnsupportedError, UsageError
 from tarkit.gateway.building import result_of
 from tarkit.gateway.client import Client
 from tarkit.gateway.containers import Container, NewContainerRequest
+from tarkit.gateway.local.images import resolve_config, resolve_source
 from tarkit.gateway.local.reference import LocalReference
 from tarkit.gateway.local.session import Session
 from tarkit.gateway.options import BuildOpts
@@ -92,7 +93,7 @@ class LocalClient(Client):
     ) -> ImageConfig:
         """See :class:`~tarkit.gateway.client.Client`."""
         options = options or ResolveImageConfigOpt()
-        return self._session.images.config(reference, options, self.platforms[0])
+        return resolve_config(self._session.solver, reference, options, self.platforms[0])
 
     def resolve_source(
         self, source: State, options: ResolveImageConfigOpt | None = None
@@ -100,7 +101,7 @@ class LocalClient(Client):
         """See :class:`~tarkit.gateway.client.Client`."""
         options = options or ResolveImageConfigOpt()
         definition = self.marshal(source, platform=options.platform)
-        return self._session.images.meta(definition, options, self.platforms[0])
+        return resolve_source(self._session.solver, definition, options, self.platforms[0])
 
     def new_container(self, request: NewContainerRequest) -> Container:
         """Refuse: the embedded engine has no processes yet."""

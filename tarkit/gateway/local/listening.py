@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 
 from tarkit.solver.events import BuildEvent, OnEvent, VertexEvent
 
 
-class Listeners:
+class SharedListener:
     """Passes each event on once, in order and from one thread at a time.
 
     A step that several definitions have in common tells each of them of the same event.
     """
 
-    def __init__(self, listeners: Sequence[OnEvent]) -> None:
-        self._listeners = listeners
+    def __init__(self, listener: OnEvent) -> None:
+        self._listener = listener
         self._lock = threading.RLock()  # a listener may end up here again, in a signal handler
         self._vertices: dict[str, VertexEvent] = {}
         self._last: BuildEvent | None = None
@@ -30,5 +29,4 @@ class Listeners:
                 if self._vertices.get(event.digest) == event:
                     return
                 self._vertices[event.digest] = event
-            for listener in self._listeners:
-                listener(event)
+            self._listener(event)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tarkit.cache.manager import CacheManager
-from tarkit.gateway.building import BuildOptions, Explanation
-from tarkit.gateway.local.explaining import Explainer
-from tarkit.gateway.local.images import Images
-from tarkit.gateway.local.listening import Listeners
+from tarkit.gateway.building import BuildOptions
+from tarkit.gateway.local.listening import SharedListener
 from tarkit.gateway.local.reference import LocalReference
 from tarkit.gateway.requests import CacheOptionsEntry
 from tarkit.llb.definition import Definition
-from tarkit.solver.keys.history import History
+from tarkit.solver.events import BuildEvent, OnEvent
+from tarkit.solver.explaining import Explanation
 from tarkit.solver.local_solver import LocalSolver, Solution
 from tarkit.solver.operations.sources import OpenLocation, Sources
 from tarkit.streams.closeable import Closeable
@@ -29,13 +28,8 @@ class Session(Closeable):
             locals=options.local, open_location=open_location, secrets=options.secrets
         )
         self.solver = LocalSolver(manager, sources)
-        self.images = Images(self.solver.images)
         self._solutions: list[Solution] = []
-        self._explainer: Explainer | None = None
-        if options.name:
-            self._explainer = Explainer(History(manager.store.records, options.name))
-        wanted = (self._explainer.add if self._explainer else None, options.on_event)
-        self.emit = Listeners([each for each in wanted if each is not None])
+        self.emit: OnEvent = SharedListener(options.on_event or _ignore)
 
     def solve(
         self, definition: Definition, cache_imports: Sequence[CacheOptionsEntry]
@@ -53,9 +47,19 @@ class Session(Closeable):
         return LocalReference(solution)
 
     def explanations(self) -> tuple[Explanation, ...]:
-        """Return why steps ran, if the build has a name."""
-        return tuple(self._explainer.explain(self._solutions)) if self._explainer else ()
+        """Return why steps ran, if the build has a name; directories are read in every build."""
+        found: dict[str, Explanation] = {}
+        if self._options.name:
+            for number, solution in enumerate(self._solutions):
+                for each in solution.explain(f"{self._options.name}#{number}"):
+                    if not each.name.startswith("local://"):
+                        found.setdefault(each.vertex, each)
+        return tuple(found.values())
 
     def close(self) -> None:
         """Cancel all work, and release all results."""
         self.solver.close()
+
+
+def _ignore(event: BuildEvent) -> None:
+    """Do nothing."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import field
 from pathlib import Path
 
 from tarkit.protocols import Source
-from tarkit.values import dataclass, field
+from tarkit.values import dataclass
 
 OpenLocation = Callable[[str], AbstractContextManager[Source]]
 """Opens the image at a location, as :func:`tarkit.open_source` does."""

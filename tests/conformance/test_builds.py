@@ -67,7 +67,13 @@ def test_umoci_unpacks_the_tree_that_the_local_output_has(tmp_path: Path) -> Non
         each["annotations"]["org.opencontainers.image.ref.name"]
         for each in json.loads((tmp_path / "layout" / "index.json").read_text())["manifests"]
     )
-    command = ["umoci", "unpack", "--image", f"{tmp_path / 'layout'}:{tag}", tmp_path / "bundle"]
+    command = [
+        "umoci",
+        "unpack",
+        "--image",
+        f"{tmp_path / 'layout'}:{tag}",
+        str(tmp_path / "bundle"),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     trees = [listed(tmp_path / "bundle" / "rootfs"), listed(tmp_path / "local")]
     assert trees[0] == trees[1]

@@ -224,6 +224,19 @@ def test_an_archive_is_built_upon_without_unpacking(ask: Ask, tmp_path: Path) ->
     ask(question)
 
 
+def test_an_image_at_a_location_has_its_name(builder: Builder, tmp_path: Path) -> None:
+    path = docker_archive(tmp_path / "save.tar", (make_image("base"), ["app:1"]))
+    names = set()
+
+    def listen(event: BuildEvent) -> None:
+        if isinstance(event, VertexEvent):
+            names.add(event.name)
+
+    builder.build(llb.docker_archive(str(path), "app:1"), on_event=listen)
+    builder.build(llb.docker_archive(str(path), custom_name="mine"), on_event=listen)
+    assert names == {f"docker-archive:{path}:app:1", "mine"}
+
+
 def test_an_image_that_is_not_there(ask: Ask) -> None:
     with pytest.raises(NotFoundError, match="no access to the OCI layout 'nosuch'"):
         ask(

@@ -16,7 +16,9 @@ from tarkit.solver.operations import local_sync
 from tarkit.solver.operations.local_filter import LocalFilter, followed
 from tarkit.solver.operations.local_sync import LocalSync
 from tarkit.streams.directory import Directory
-from tests.solver.engines import build, engine
+from tests.solver.engines import Counts, build, counts, engine
+
+__all__ = ["counts"]
 
 OLD = 1_600_000_000
 
@@ -64,6 +66,22 @@ def test_only_changed_files_are_read(tmp_path: Path, context: Path, reads: list[
         assert not reads
         build(solver, llb.local("context", differ="none"))
     assert len(reads) == 4
+
+
+def test_an_unchanged_directory_costs_no_new_copy(
+    tmp_path: Path, context: Path, reads: list[str], counts: Counts
+) -> None:
+    with engine(tmp_path, locals={"context": context}) as solver:
+        build(solver, llb.local("context"))
+        refs = len(solver.manager.disk_usage())
+        (layer,) = (tmp_path / "store" / "layers").glob("*.tar")
+        written = layer.stat().st_ino
+    reads.clear()
+    with engine(tmp_path, locals={"context": context}) as solver:
+        build(solver, llb.local("context"))
+        assert len(solver.manager.disk_usage()) == refs
+    assert not reads
+    assert layer.stat().st_ino == written
 
 
 def test_a_copy_in_use_is_not_changed(tmp_path: Path, context: Path) -> None:

@@ -117,14 +117,16 @@ def test_modes_times_and_owners(tmp_path: Path, context: Path) -> None:
     (context / "a").chmod(0o4711)
     os.utime(context / "a", (OLD, OLD))
     os.utime(context / "sub", (OLD, OLD))
-    with engine(tmp_path, locals={"context": context}) as solver:
-        with solver.solve(llb.local("context").marshal()) as solution:
-            ref = solution.result()
-            assert ref is not None
-            entry = ref.files.stat("/a")
-            assert (entry.mode, entry.uid, entry.gid) == (0o4711, 0, 0)
-            assert entry.mtime_ns == OLD * 10**9
-            assert ref.files.stat("/sub").mtime_ns == OLD * 10**9
+    with (
+        engine(tmp_path, locals={"context": context}) as solver,
+        solver.solve(llb.local("context").marshal()) as solution,
+    ):
+        ref = solution.result()
+        assert ref is not None
+        entry = ref.files.stat("/a")
+        assert (entry.mode, entry.uid, entry.gid) == (0o4711, 0, 0)
+        assert entry.mtime_ns == OLD * 10**9
+        assert ref.files.stat("/sub").mtime_ns == OLD * 10**9
 
 
 @pytest.mark.parametrize(
@@ -237,12 +239,16 @@ def replaced_by_pipe(path: Path) -> None:
 
 
 def test_a_directory_must_be_offered(tmp_path: Path, context: Path) -> None:
-    with engine(tmp_path, locals={"other": context}) as solver:
-        with pytest.raises(NotFoundError, match=r"no access to the directory 'context'; give it"):
-            build(solver, llb.local("context"))
-    with engine(tmp_path, locals={"context": tmp_path / "missing"}) as solver:
-        with pytest.raises(NotFoundError, match="missing"):
-            build(solver, llb.local("context"))
+    with (
+        engine(tmp_path, locals={"other": context}) as solver,
+        pytest.raises(NotFoundError, match=r"no access to the directory 'context'; give it"),
+    ):
+        build(solver, llb.local("context"))
+    with (
+        engine(tmp_path, locals={"context": tmp_path / "missing"}) as solver,
+        pytest.raises(NotFoundError, match="missing"),
+    ):
+        build(solver, llb.local("context"))
 
 
 def test_reading_can_be_cancelled(

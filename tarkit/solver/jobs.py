@@ -25,12 +25,18 @@ class Job:
         self.error: BaseException | None = None
         self.result: Ref = None
         self._on_event = on_event
+        self._broken: BaseException | None = None
         self._ended = Event()
 
     def emit(self, event: BuildEvent) -> None:
-        """Pass on an event."""
-        if self._on_event is not None:
+        """Pass on an event; if its receiver fails, so does the build."""
+        if self._on_event is None:
+            return
+        try:
             self._on_event(event)
+        except Exception as error:  # noqa: BLE001  the build raises it
+            self._on_event, self._broken = None, error
+            self._ended.set()
 
     def begin(self) -> None:
         """Forget an earlier failure."""
@@ -51,6 +57,7 @@ class Job:
         """Wait for the end, and return the result; raises the error, and CancelledError."""
         while not wait(self._ended, _LONG):
             pass
-        if self.error is not None:
-            raise self.error
+        error = self._broken or self.error
+        if error is not None:
+            raise error
         return self.result

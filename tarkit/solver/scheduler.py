@@ -52,6 +52,7 @@ class Scheduler(Closeable):
         self._context = copy_context()  # workers inherit the cancellations of the caller
         self._pool = Pool(workers, "tarkit-worker")
         self._busy: set[Vertex] = set()
+        self._waiting: set[Job] = set()
         self._steps: dict[State, Callable[[Vertex], bool]] = {
             State.NEW: self._begin,
             State.ASKING: self._ask,
@@ -78,8 +79,12 @@ class Scheduler(Closeable):
 
     def _loop(self) -> None:
         while (action := self._inbox.get()) is not None:
-            action()
-            self.settle()
+            try:
+                action()
+                self.settle()
+            except Exception as error:  # noqa: BLE001  a bug must not leave builds waiting
+                for job in self._waiting:
+                    job.fail(error)
 
     def settle(self) -> None:
         """Make all transitions that are possible now."""
@@ -97,6 +102,8 @@ class Scheduler(Closeable):
         """Note that *waiter* needs an output."""
         vertex = wanted.vertex
         vertex.outputs.add(wanted.index)
+        if isinstance(waiter, Job):
+            self._waiting.add(waiter)
         if vertex.state is State.FAILED:
             vertex.reset()
         if vertex.waiters.get(waiter, Need.NOTHING) < need:
@@ -111,6 +118,8 @@ class Scheduler(Closeable):
         while pending:
             current, gone = pending.pop()
             current.waiters.pop(gone, None)
+            if isinstance(gone, Job):
+                self._waiting.discard(gone)
             if not current.waiters:
                 pending += [(each, current) for each in self._below(current)]
                 if current.state in AT_WORK:
@@ -140,6 +149,7 @@ class Scheduler(Closeable):
                 index = waiter.head.index
                 if vertex.reaches(Need.RESULT, index):
                     del vertex.waiters[waiter]
+                    self._waiting.discard(waiter)
                     waiter.succeed(vertex.results[index])
 
     # transitions
@@ -278,6 +288,7 @@ class Scheduler(Closeable):
                 if isinstance(waiter, Vertex):
                     pending.append(waiter)
                 elif isinstance(waiter, Job):
+                    self._waiting.discard(waiter)
                     waiter.fail(error, vertex)
 
     def _cancel_all(self) -> None:

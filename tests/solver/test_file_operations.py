@@ -15,7 +15,9 @@ from tarkit.llb.definition import Definition
 from tarkit.llb.messages import FileAction, FileActionMkFile, FileOp, Input, Op
 from tarkit.llb.vertices import digest_of
 from tarkit.solver.operations.modes import parse_mode
-from tests.solver.engines import build, engine
+from tests.solver.engines import Counts, build, counts, engine
+
+__all__ = ["counts"]
 
 SCRATCH = llb.scratch()
 
@@ -191,3 +193,16 @@ def test_data_of_other_layers_is_not_copied(tmp_path: Path) -> None:
         with solver.solve(SCRATCH.file(llb.copy(large, "/large", "/copy")).marshal()) as solution:
             assert solution.result() is not None
             assert staged() - before < 1 << 14
+
+
+def test_a_layer_is_opened_once_for_all_its_files(tmp_path: Path, counts: Counts) -> None:
+    many = SCRATCH.file(llb.mkdir("/d"))
+    for number in range(50):
+        many = many.file(llb.mkfile(f"/d/{number}", str(number)))
+    merged = SCRATCH.file(llb.copy(many, "/d", "/d"))
+    with engine(tmp_path) as solver:
+        build(solver, merged)
+        counts.clear()
+        with solver.solve(SCRATCH.file(llb.copy(merged, "/d", "/e")).marshal()) as solution:
+            assert solution.result() is not None
+    assert 0 < counts.layers < 5

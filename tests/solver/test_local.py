@@ -16,7 +16,9 @@ from tarkit.solver.operations import local_sync
 from tarkit.solver.operations.local_filter import LocalFilter, followed
 from tarkit.solver.operations.local_sync import LocalSync
 from tarkit.streams.directory import Directory
-from tests.solver.engines import build, engine
+from tests.solver.engines import Counts, build, counts, engine
+
+__all__ = ["counts"]
 
 OLD = 1_600_000_000
 
@@ -66,6 +68,22 @@ def test_only_changed_files_are_read(tmp_path: Path, context: Path, reads: list[
     assert len(reads) == 4
 
 
+def test_an_unchanged_directory_costs_no_new_copy(
+    tmp_path: Path, context: Path, reads: list[str], counts: Counts
+) -> None:
+    with engine(tmp_path, locals={"context": context}) as solver:
+        build(solver, llb.local("context"))
+        refs = len(solver.manager.disk_usage())
+        (layer,) = (tmp_path / "store" / "layers").glob("*.tar")
+        written = layer.stat().st_ino
+    reads.clear()
+    with engine(tmp_path, locals={"context": context}) as solver:
+        build(solver, llb.local("context"))
+        assert len(solver.manager.disk_usage()) == refs
+    assert not reads
+    assert layer.stat().st_ino == written
+
+
 def test_a_copy_in_use_is_not_changed(tmp_path: Path, context: Path) -> None:
     with engine(tmp_path, locals={"context": context}) as solver:
         definition = llb.local("context").marshal()
@@ -99,14 +117,16 @@ def test_modes_times_and_owners(tmp_path: Path, context: Path) -> None:
     (context / "a").chmod(0o4711)
     os.utime(context / "a", (OLD, OLD))
     os.utime(context / "sub", (OLD, OLD))
-    with engine(tmp_path, locals={"context": context}) as solver:
-        with solver.solve(llb.local("context").marshal()) as solution:
-            ref = solution.result()
-            assert ref is not None
-            entry = ref.files.stat("/a")
-            assert (entry.mode, entry.uid, entry.gid) == (0o4711, 0, 0)
-            assert entry.mtime_ns == OLD * 10**9
-            assert ref.files.stat("/sub").mtime_ns == OLD * 10**9
+    with (
+        engine(tmp_path, locals={"context": context}) as solver,
+        solver.solve(llb.local("context").marshal()) as solution,
+    ):
+        ref = solution.result()
+        assert ref is not None
+        entry = ref.files.stat("/a")
+        assert (entry.mode, entry.uid, entry.gid) == (0o4711, 0, 0)
+        assert entry.mtime_ns == OLD * 10**9
+        assert ref.files.stat("/sub").mtime_ns == OLD * 10**9
 
 
 @pytest.mark.parametrize(
@@ -219,12 +239,16 @@ def replaced_by_pipe(path: Path) -> None:
 
 
 def test_a_directory_must_be_offered(tmp_path: Path, context: Path) -> None:
-    with engine(tmp_path, locals={"other": context}) as solver:
-        with pytest.raises(NotFoundError, match=r"no access to the directory 'context'; give it"):
-            build(solver, llb.local("context"))
-    with engine(tmp_path, locals={"context": tmp_path / "missing"}) as solver:
-        with pytest.raises(NotFoundError, match="missing"):
-            build(solver, llb.local("context"))
+    with (
+        engine(tmp_path, locals={"other": context}) as solver,
+        pytest.raises(NotFoundError, match=r"no access to the directory 'context'; give it"),
+    ):
+        build(solver, llb.local("context"))
+    with (
+        engine(tmp_path, locals={"context": tmp_path / "missing"}) as solver,
+        pytest.raises(NotFoundError, match="missing"),
+    ):
+        build(solver, llb.local("context"))
 
 
 def test_reading_can_be_cancelled(

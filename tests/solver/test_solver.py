@@ -24,6 +24,7 @@ from tarkit.llb.definition import Definition
 from tarkit.llb.messages import FileAction, FileActionMkFile, FileOp, Input, Op
 from tarkit.llb.vertices import digest_of
 from tarkit.solver.events import LogEvent, VertexEvent
+from tarkit.solver.local_solver import LocalSolver
 from tarkit.streams.cancellation import Cancellation
 from tests.solver.engines import Counts, build, counts, definition_of, engine, texts
 
@@ -371,10 +372,12 @@ def test_a_nested_build_cannot_contain_itself(tmp_path: Path, context: Path) -> 
     source = llb.local("context", session_id="fixed")
     definition = definition_of(source.build("def"))
     (context / "def").write_bytes(definition.encode())
-    with engine(tmp_path, locals={"context": context}) as solver:
-        with solver.solve(definition) as solution:
-            with pytest.raises(TarkitError, match="depends on itself"):
-                solution.result()
+    with (
+        engine(tmp_path, locals={"context": context}) as solver,
+        solver.solve(definition) as solution,
+        pytest.raises(TarkitError, match="depends on itself"),
+    ):
+        solution.result()
 
 
 def test_a_nested_definition_may_be_garbage(tmp_path: Path) -> None:
@@ -429,9 +432,12 @@ def test_a_missing_output_is_an_error(tmp_path: Path) -> None:
     vertex = op(file_op())
     terminal = Op(inputs=[Input(digest=digest_of(vertex), index=3)]).encode()
     definition = Definition(messages.Definition(vertices=[vertex, terminal]))
-    with engine(tmp_path) as solver, solver.solve(definition) as solution:
-        with pytest.raises(MalformedError, match="no output 3"):
-            solution.result()
+    with (
+        engine(tmp_path) as solver,
+        solver.solve(definition) as solution,
+        pytest.raises(MalformedError, match="no output 3"),
+    ):
+        solution.result()
 
 
 def test_a_long_chain_needs_no_recursion(tmp_path: Path, counts: Counts) -> None:
@@ -445,9 +451,11 @@ def test_a_long_chain_needs_no_recursion(tmp_path: Path, counts: Counts) -> None
 def test_events_tell_the_life_of_a_vertex(tmp_path: Path, context: Path) -> None:
     events: list[object] = []
     state = SCRATCH.file(llb.copy(llb.local("context"), "/a", "/a"))
-    with engine(tmp_path, locals={"context": context}) as solver:
-        with solver.solve(definition_of(state), on_event=events.append) as solution:
-            solution.result()
+    with (
+        engine(tmp_path, locals={"context": context}) as solver,
+        solver.solve(definition_of(state), on_event=events.append) as solution,
+    ):
+        solution.result()
     copies = [e for e in events if isinstance(e, VertexEvent) and e.name == "copy /a /a"]
     assert [(e.started is not None, e.completed is not None) for e in copies] == [
         (False, False), (True, False), (True, True),
@@ -484,6 +492,21 @@ def test_explanations_name_what_changed(tmp_path: Path, context: Path) -> None:
     assert "content" in changed["copy"]
     assert "/a" in changed["copy"]
     assert all("not part" in line for line in explained(state("two!"), "another"))
+
+
+def test_a_receiver_of_events_that_fails_ends_its_build(tmp_path: Path) -> None:
+    def broken(event: object) -> None:
+        raise ValueError("broken receiver")
+
+    with engine(tmp_path) as solver:
+        with pytest.raises(ValueError, match="broken receiver"):
+            build_with(solver, written(SCRATCH, "a"), broken)
+        assert build(solver, written(SCRATCH, "a")) == {"/a": "a"}
+
+
+def build_with(solver: LocalSolver, state: llb.State, on_event: Callable[[object], None]) -> None:
+    with solver.solve(definition_of(state), on_event=on_event) as solution:
+        solution.result()
 
 
 def definition_of_first(events: list[object]) -> str:

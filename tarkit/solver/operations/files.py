@@ -162,5 +162,17 @@ class _Actions:
         }
         if sorted(wanted) != list(range(len(wanted))):
             raise UsageError(f"outputs {sorted(wanted)} have gaps", where=self._name)
-        committed = [self._committed(wanted[output]) for output in sorted(wanted)]
-        return [ref.clone() for ref in committed]
+        made: list[Ref] = []
+        with ExitStack() as failed:
+            for output in sorted(wanted):
+                found = self._results[wanted[output]]
+                ref = found.commit() if isinstance(found, MutableRef) else found
+                made.append(ref if isinstance(found, MutableRef) or ref is None else ref.clone())
+                failed.callback(_release, made[-1])
+            failed.pop_all()
+        return made
+
+
+def _release(ref: Ref) -> None:
+    if ref is not None:
+        ref.release()

@@ -21,7 +21,7 @@ from tarkit.solver.keys.digests import joined_digest, text_digest
 from tarkit.solver.keys.sources import local_map
 from tarkit.solver.operation import Ref, Report
 from tarkit.solver.operations.local_filter import LocalFilter, followed
-from tarkit.solver.operations.local_sync import LocalSync
+from tarkit.solver.operations.local_sync import LocalSync, LocalWalk, is_current
 from tarkit.solver.operations.local_table import LocalTable
 from tarkit.solver.operations.progress import Steps
 from tarkit.streams.directory import Directory
@@ -63,17 +63,38 @@ class LocalOperation:
         path = self._path()
         with os_errors(path):
             top = Directory.open(path)
-        with top, Steps(report).step("transferring files"), self._mutable(path) as active:
+        with top, Steps(report).step("transferring files"):
+            index = f"{_INDEX}:{self._key(path)}"
+            ref, table = self._unchanged(index, top) or self._updated(index, top)
+        self._remember(ref, table)
+        return [ref]
+
+    def _unchanged(self, index: str, top: Directory) -> tuple[ImmutableRef, LocalTable] | None:
+        """Return the copy of an earlier build if the directory has not changed since."""
+        if self._attrs.get("local.differ") == "none":
+            return None
+        for found in self._manager.search(index):
+            with suppress(NotFoundError, LockedError):
+                data = found.external(_TABLE)
+                table = LocalTable.decode(data)
+                if table is None or not is_current(LocalWalk(top, self._filter(top)), table):
+                    continue
+                ref = self._manager.get(found.id)
+                if found.external(_TABLE) == data:
+                    return ref, table
+                ref.release()  # another process has brought it up to date since
+        return None
+
+    def _updated(self, index: str, top: Directory) -> tuple[ImmutableRef, LocalTable]:
+        """Bring a copy up to date, and commit it."""
+        with self._mutable(index) as active:
             table = self._table(active)
-            chosen = self._filter(top)
             active.set_external(_TABLE, None)  # until the files agree with it again
-            sync = LocalSync(active.files, top, table, chosen)
+            sync = LocalSync(active.files, LocalWalk(top, self._filter(top)), table)
             sync.run()
             self.read = sync.read
             active.set_external(_TABLE, table.encode())
-            ref = active.commit()
-        self._remember(ref, table)
-        return [ref]
+            return active.commit(), table
 
     def _path(self) -> Path:
         assert self._op.source is not None
@@ -88,9 +109,8 @@ class LocalOperation:
 
     # the copy
 
-    def _mutable(self, path: Path) -> MutableRef:
+    def _mutable(self, index: str) -> MutableRef:
         """Return the copy of an earlier build, or a new one if none is free."""
-        index = f"{_INDEX}:{self._key(path)}"
         for found in self._manager.search(index):
             with suppress(NotFoundError, LockedError, RefusedError):
                 active = self._manager.get_mutable(found.id)

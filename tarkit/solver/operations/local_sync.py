@@ -36,43 +36,20 @@ _KINDS = {
 }  # sockets are left out
 
 
-class LocalSync:
-    """Compares *top* with *table*, which describes *files*, and changes both.
+class LocalWalk:
+    """Walks over the wanted entries of *top*; no link is followed, and nothing is opened."""
 
-    All entries belong to root. Links are copied and never followed, and pipes and devices are never
-    opened. ``read`` counts the files whose content was read. A file that changes meanwhile has the
-    content of some moment, and is read again next time.
-    """
-
-    def __init__(
-        self, files: WritableFileSystem, top: Directory, table: LocalTable, chosen: LocalFilter
-    ) -> None:
-        self._files, self._top = files, top
-        self._table, self._chosen = table, chosen
-        self._seen: set[str] = set()
+    def __init__(self, top: Directory, chosen: LocalFilter) -> None:
+        self.top = top
+        self._chosen = chosen
         self._firsts: dict[tuple[int, int], str] = {}
-        self._began = time.time_ns()
-        self.read = 0
 
-    def run(self) -> None:
-        """Bring the files up to date; raises the errors of the system."""
-        for found in self._selected():
-            check()
-            with os_errors(self._top.path / os.fsdecode(found.path)):
-                self._update(found)
-        for path in self._table.paths() - self._seen:
-            parts = _parts(path)
-            if self._files.lookup(parts) is not None:
-                self._files.drop(parts)
-            self._table.drop(path)
-        self._files.flush()
-
-    def _selected(self) -> Iterator[Found]:
+    def selected(self) -> Iterator[Found]:
         """Yield the wanted entries, and before them the directories above that have not been."""
         above: list[Found] = []
         closed: list[bytes] = []
-        with os_errors(self._top.path):
-            for found in walk_directory(self._top.fileno(), closed, enters=self._enters):
+        with os_errors(self.top.path):
+            for found in walk_directory(self.top.fileno(), closed, enters=self._enters):
                 path = os.fsdecode(found.path)
                 while above and not found.path.startswith(above[-1].path + b"/"):
                     above.pop()
@@ -84,7 +61,7 @@ class LocalSync:
                     above.append(found)
         if closed:
             raise PathNotFoundError(
-                "permission denied", where=str(self._top.path / os.fsdecode(closed[0])),
+                "permission denied", where=str(self.top.path / os.fsdecode(closed[0])),
                 hint="exclude it from the build",
             )  # fmt: skip
 
@@ -97,10 +74,60 @@ class LocalSync:
         known = stat.S_IFMT(found.status.st_mode) in _KINDS
         return known and not is_staging(Path(os.fsdecode(found.name)))
 
+    def first(self, path: str, status: os.stat_result) -> str:
+        """Return an earlier name of the same file, or an empty text."""
+        if status.st_nlink < 2 or not stat.S_ISREG(status.st_mode):
+            return ""
+        first = self._firsts.setdefault((status.st_dev, status.st_ino), path)
+        return "" if first == path else first
+
+
+def is_current(walk: LocalWalk, table: LocalTable) -> bool:
+    """Return whether the directory still is what *table* says; no file is read."""
+    seen = 0
+    for found in walk.selected():
+        check()
+        path = os.fsdecode(found.path)
+        row = table.get(path)
+        if row is None or row.is_racy or row.mark != Fingerprint.of(found.status):
+            return False
+        if row.first != walk.first(path, found.status):
+            return False
+        seen += 1
+    return seen == len(table)
+
+
+class LocalSync:
+    """Compares the entries of *walk* with *table*, which describes *files*, and changes both.
+
+    All entries belong to root. Links are copied and never followed, and pipes and devices are never
+    opened. ``read`` counts the files whose content was read. A file that changes meanwhile has the
+    content of some moment, and is read again next time.
+    """
+
+    def __init__(self, files: WritableFileSystem, walk: LocalWalk, table: LocalTable) -> None:
+        self._files, self._walk, self._table = files, walk, table
+        self._seen: set[str] = set()
+        self._began = time.time_ns()
+        self.read = 0
+
+    def run(self) -> None:
+        """Bring the files up to date; raises the errors of the system."""
+        for found in self._walk.selected():
+            check()
+            with os_errors(self._walk.top.path / os.fsdecode(found.path)):
+                self._update(found)
+        for path in self._table.paths() - self._seen:
+            parts = _parts(path)
+            if self._files.lookup(parts) is not None:
+                self._files.drop(parts)
+            self._table.drop(path)
+        self._files.flush()
+
     def _update(self, found: Found) -> None:
         path = os.fsdecode(found.path)
         self._seen.add(path)
-        first = self._first(path, found.status)
+        first = self._walk.first(path, found.status)
         old = self._table.get(path)
         mark = Fingerprint.of(found.status)
         if old is not None and old.mark == mark and old.first == first and not old.is_racy:
@@ -129,13 +156,6 @@ class LocalSync:
         else:
             self._files.put(parts, member)
         self._table.put(path, Row(mark, "", digest.decode(), self._is_racy(mark), member.size))
-
-    def _first(self, path: str, status: os.stat_result) -> str:
-        """Return an earlier name of the same file, or an empty text."""
-        if status.st_nlink < 2 or not stat.S_ISREG(status.st_mode):
-            return ""
-        first = self._firsts.setdefault((status.st_dev, status.st_ino), path)
-        return "" if first == path else first
 
     def _load(self, found: Found, member: Member) -> tuple[Member, bytes]:
         """Stage the content of a file; return its metadata and its content digest."""

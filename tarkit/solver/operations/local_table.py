@@ -71,6 +71,9 @@ class LocalTable:
         document = {"version": VERSION, "garbage": self.garbage, "rows": self._rows}
         return json.dumps(document, separators=(",", ":")).encode("ascii")
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def get(self, path: str) -> Row | None:
         """Return the row of *path*, or None."""
         return self._rows.get(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
 
 from tarkit.errors import RefusedError
 from tarkit.llb.paths import clean
@@ -51,18 +50,22 @@ def matches(files: FileSystem, pattern: str) -> list[str]:
     if start is None:
         return []
 
-    def below(directory: Directory, prefix: str, level: int) -> Iterator[str]:
+    found: list[str] = []
+    pending = [(start, plain, 0)]
+    while pending:
+        directory, prefix, level = pending.pop()
+        deeper = []
         for name in sorted(directory.entries):
             text = name.decode("utf-8", "surrogateescape")
             if not expressions[level].fullmatch(text):
                 continue
             child = directory.entries[name]
             if level == len(expressions) - 1:
-                yield f"{prefix}/{text}"
+                found.append(f"{prefix}/{text}")
             elif isinstance(child, Directory):
-                yield from below(child, f"{prefix}/{text}", level + 1)
-
-    return list(below(start, plain, 0))
+                deeper.append((child, f"{prefix}/{text}", level + 1))
+        pending += reversed(deeper)
+    return found
 
 
 def _split(pattern: str) -> tuple[str, list[str]]:

@@ -78,11 +78,14 @@ class Result:
             return []
         try:
             listed = json.loads(data)["Platforms"]
-            return [
+            found = [
                 PlatformRef(each["ID"], Platform.from_json(each["Platform"])) for each in listed
             ]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise MalformedError(f"the metadata {PLATFORMS} is malformed") from None
+        if not found:
+            raise MalformedError(f"the metadata {PLATFORMS} names no platform")
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,6 +226,12 @@ def test_a_build_can_be_cancelled(builder: Builder) -> None:
         builder.build(build)
 
 
+@pytest.mark.parametrize("name", ["cache-imports", "cache-from", "attest:sbom", "source-policy"])
+def test_options_of_later_versions_are_refused(builder: Builder, name: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"the option '{name}' comes in a later version"):
+        builder.build(HELLO, opts={name: "x"})
+
+
 @pytest.mark.parametrize(
     ("engine", "kind"),
     [

@@ -61,7 +61,18 @@ def test_references_need_platforms(ref: Reference) -> None:
     assert [(each.id, str(each.platform)) for each in result.platforms()] == [("x", "linux/amd64")]
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"Platforms":[{}]}', b'{"Platforms":3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"Platforms":[{}]}',
+        b'{"Platforms":3}',
+        b'{"Platforms":[]}',
+        b'{"Platforms":[{"ID":"a","Platform":3}]}',
+    ],
+)
 def test_malformed_platforms(text: bytes) -> None:
     result = Result()
     result.add_meta("refs.platforms", text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tarkit.cache.manager import CacheManager
-from tarkit.errors import PathNotFoundError
+from tarkit.errors import PathNotFoundError, UnsupportedError
 from tarkit.exporters.images import BuiltImage, BuiltImages
 from tarkit.exporters.writing import write_output
 from tarkit.gateway.building import (
@@ -35,6 +35,8 @@ _MISSING = frozenset(
      "source.metaresolver.image.attestations", "source.metaresolver.http.checksumrequest"}
 )  # fmt: skip
 
+_LATER = frozenset({"cache-imports", "cache-from", "source-policy"})
+
 
 class LocalBuilder(Builder):
     """Builds with the results in the store of *manager*, which it closes; images come from *open_location*."""
@@ -45,11 +47,7 @@ class LocalBuilder(Builder):
 
     def run(self, function: BuildFunc | State | Definition, options: BuildOptions) -> BuildResponse:
         """See :class:`~tarkit.gateway.building.Builder`."""
-        for path in options.local.values():
-            if not path.is_dir():
-                raise PathNotFoundError("is not a directory", where=str(path))
-        for output in options.outputs:
-            output.check()
+        _check(options)
         with Session(self._manager, options, self._open_location) as session:
             client = LocalClient(session, _build_opts(options), options.inputs)
             result = result_of(function, client)
@@ -63,6 +61,18 @@ class LocalBuilder(Builder):
     def close(self) -> None:
         """Close the store."""
         self._manager.close()
+
+
+def _check(options: BuildOptions) -> None:
+    """Raise the errors that are known before anything is built."""
+    for name in options.opts:
+        if name in _LATER or name.startswith("attest:"):
+            raise UnsupportedError(f"the option {name[:80]!r} comes in a later version")
+    for path in options.local.values():
+        if not path.is_dir():
+            raise PathNotFoundError("is not a directory", where=str(path))
+    for output in options.outputs:
+        output.check()
 
 
 def _build_opts(options: BuildOptions) -> BuildOpts:

@@ -1,4 +1,4 @@
-"""Progress of a build, as events: what a terminal, a log or BuildKit's status shows."""
+"""Progress of a build, as events for a terminal, a log or BuildKit's status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why the operations of a build ran: what changed in their keys since the last build of its name."""
+"""The reasons why operations ran: changes of their keys since the last build of the same name."""
 
 from __future__ import annotations
 

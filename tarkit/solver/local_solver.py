@@ -47,7 +47,7 @@ class LocalSolver(Closeable):
                 ref = solution.result()  # waits; None if the result has no files
 
     Several threads may solve several definitions at once: vertices that they share run once.
-    *sources* are what builds may read, and *workers* is the number of operations that run at a time.
+    *sources* are open to builds, and *workers* is the number of operations that run at a time.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class LocalSolver(Closeable):
     ) -> Solution:
         """Check a definition and return its solution, which is only worked out when it is needed.
 
-        With *no_cache*, all operations run, whatever results exist; theirs are kept. *on_event*
+        With *no_cache*, all operations run, even if they have results; the new ones are kept. *on_event*
         receives the progress, see :mod:`tarkit.solver.events`.
 
         Raises :class:`~tarkit.errors.MalformedError`, which names the vertex, and LimitExceededError
@@ -176,7 +176,7 @@ class LocalSolver(Closeable):
         self._graphs.leave(job)
 
     def call(self, function: Callable[[], T]) -> T:
-        """Return what *function* returns in the thread that owns the graph."""
+        """Call *function* in the thread that owns the graph, and return its result."""
         if self._closed:
             raise RefusedError("the solver is closed")
         ended = Event()

@@ -32,9 +32,9 @@ class Operation(Protocol):
     """
 
     def cache_map(self) -> CacheMap:
-        """Return what the operation and its inputs contribute to the cache key.
+        """Return the parts of the cache key that the operation and its inputs contribute.
 
-        Sources find out what they stand for now, and may raise any error of doing so.
+        Sources ask for their present version now, and may raise any error of doing so.
         """
         ...
 

@@ -30,8 +30,8 @@ Expand = Callable[[Vertex, Nested], Input | None]
 class Scheduler(Closeable):
     """Makes the transitions of :mod:`tarkit.solver.states`, each in the one thread that owns them.
 
-    Other threads call :meth:`post`. A vertex moves only while somebody waits for it; what nobody
-    waits for any more is cancelled. *workers* is the number of operations that run at a time.
+    Other threads call :meth:`post`. A vertex moves only while somebody waits for it, and is
+    cancelled after that. *workers* is the number of operations that run at a time.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Scheduler(Closeable):
         self._ready.append(vertex)
 
     def withdraw(self, vertex: Vertex, waiter: Waiter) -> None:
-        """Note that *waiter* needs nothing of *vertex* any more; cancel what nobody needs."""
+        """Note that *waiter* no longer needs *vertex*; cancel work that nobody needs."""
         pending = [(vertex, waiter)]
         while pending:
             current, gone = pending.pop()
@@ -141,7 +141,7 @@ class Scheduler(Closeable):
         return not missing
 
     def _wake(self, vertex: Vertex) -> None:
-        """Continue whoever waits for *vertex*."""
+        """Continue all who wait for *vertex*."""
         for waiter in list(vertex.waiters):
             if isinstance(waiter, Vertex):
                 self._ready.append(waiter)

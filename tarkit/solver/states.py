@@ -7,7 +7,7 @@
                            └──► HASHING ──┘ │                      └► NESTED ┘│
                                 (worker)    └─────────────────────────────────┘
 
-- ``MAPPING``: a worker finds out what the operation contributes to the key.
+- ``MAPPING``: a worker computes the part of the key that the operation contributes.
 - ``ASKING``: the inputs are asked for keys or results, for the next kind of lookup.
 - ``HASHING``: a worker hashes the content of results that the operation reads.
 - ``KEYED``: results were looked up by the keys known so far (:class:`Depth`).

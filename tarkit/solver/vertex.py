@@ -40,7 +40,7 @@ class Input:
 class Vertex:
     """An operation that all builds with the same vertex share; only the scheduler changes it.
 
-    - ``ignores_cache``: it is run, whatever results exist.
+    - ``ignores_cache``: it runs even if it has results.
     - ``waiters``: who needs it, and how much. Nothing happens while there are none.
     - ``outputs``: the numbers of the outputs that somebody asked for.
     - ``keys``: its keys by output; several if its operation has several digests.
@@ -93,7 +93,7 @@ class Vertex:
         return self.op.source is not None
 
     def reaches(self, need: Need, index: int) -> bool:
-        """Return whether an output has what somebody needs."""
+        """Return whether an output satisfies a need."""
         match need:
             case Need.RESULT:
                 return self.state is State.DONE and index in self.results
@@ -108,7 +108,7 @@ class Vertex:
         self.state = state
 
     def reset(self) -> None:
-        """Begin again, with what is known of the operation."""
+        """Begin again, but keep the facts about the operation."""
         self.become(State.NEW)
         self.depth = Depth.NOT_YET
         self.keys.clear()

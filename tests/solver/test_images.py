@@ -9,7 +9,8 @@ import pytest
 
 import tarkit
 from tarkit import llb
-from tarkit.errors import ImageNotFoundError, NotFoundError, UsageError
+from tarkit.errors import DigestMismatchError, ImageNotFoundError, NotFoundError, UsageError
+from tarkit.testing import registry
 from tests.solver.engines import Counts, build, counts, definition_of, engine
 
 __all__ = ["counts"]
@@ -101,3 +102,26 @@ def test_a_platform_must_exist(tmp_path: Path, archive: Path) -> None:
     state = llb.docker_archive(str(archive), platform="linux/s390x")
     with engine(tmp_path) as solver, pytest.raises(ImageNotFoundError):
         build(solver, state)
+
+
+def test_an_image_in_a_registry_is_fetched_when_it_is_read(
+    tmp_path: Path, archive: Path, counts: Counts
+) -> None:
+    with registry(tmp_path / "served") as server:
+        name = f"{server.address}/app:v1"
+        with (
+            tarkit.open_source(f"docker-archive:{archive}") as source,
+            tarkit.open_writer(f"docker://{name}") as writer,
+        ):
+            tarkit.copy_image(source, writer.destination("v1"))
+        state = llb.image(name).file(llb.mkfile("/a", "a"), custom_name="a")
+        with engine(tmp_path) as solver:
+            assert "/etc/motd" in build(solver, state)
+            digest, config = solver.image_config(f"docker-image://{name}")
+            assert b"rootfs" in config
+            with pytest.raises(DigestMismatchError):
+                build(solver, llb.image(name, checksum=f"sha256:{'0' * 64}"))
+            build(solver, llb.image(f"{server.address}/app@{digest}"))
+        with engine(tmp_path) as solver:
+            build(solver, state)
+    assert counts.runs["a"] == 1

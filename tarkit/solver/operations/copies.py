@@ -27,7 +27,7 @@ _KEPT = -1  # the mode of a copy that keeps those of the sources
 def copy(
     files: WritableFileSystem, source: FileSystem, action: FileActionCopy, owner: Owner | None
 ) -> None:
-    """Copy what *action* names from *source* to *files*, which may be the same.
+    """Copy the files that *action* names from *source* to *files*, which may be the same.
 
     Data stays in its layer. Raises :class:`~tarkit.errors.PathNotFoundError` and
     :class:`~tarkit.errors.RefusedError` if files and directories are in each other's way.
@@ -161,7 +161,7 @@ class _Copier:
             self._files.change(parts, self._changed(node))
 
     def _clear(self, node: Node, existing: Node, parts: Parts) -> Node | None:
-        """Return what stays at *parts*: a directory under a directory; raise if it is in the way."""
+        """Return the entry that stays at *parts*, a directory under a directory; raise if it is in the way."""
         both = node.directory is not None and existing.directory is not None
         neither = node.directory is None and existing.directory is None
         if both or (neither and not self._action.always_replace_existing_dest_paths):

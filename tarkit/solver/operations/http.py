@@ -200,7 +200,7 @@ class _Stream:
         self._pieces = pieces
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next piece, whatever *size* is."""
+        """Return the next piece; *size* is ignored."""
         return next(self._pieces, b"")
 
 

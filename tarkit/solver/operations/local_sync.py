@@ -83,7 +83,7 @@ class LocalWalk:
 
 
 def is_current(walk: LocalWalk, table: LocalTable) -> bool:
-    """Return whether the directory still is what *table* says; no file is read."""
+    """Return whether the directory still agrees with *table*; no file is read."""
     seen = 0
     for found in walk.selected():
         check()

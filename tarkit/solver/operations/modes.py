@@ -36,23 +36,23 @@ def parse_mode(text: str) -> Change:
     ]
 
     def change(mode: int, is_directory: bool) -> int:
-        for who, operator, what in steps:
-            mode = _apply(mode, who, operator, what, is_directory=is_directory)
+        for who, operator, letters in steps:
+            mode = _apply(mode, who, operator, letters, is_directory=is_directory)
         return mode
 
     return change
 
 
-def _apply(mode: int, who: str, operator: str, what: str, *, is_directory: bool) -> int:
+def _apply(mode: int, who: str, operator: str, letters: str, *, is_directory: bool) -> int:
     bits = mask = 0
     for each in set(who):
         shift = _SHIFTS[each]
-        bits |= _permissions(mode, what, is_directory=is_directory) << shift
+        bits |= _permissions(mode, letters, is_directory=is_directory) << shift
         mask |= 7 << shift
-        if "s" in what and each in "ug":
+        if "s" in letters and each in "ug":
             bits |= 0o4000 if each == "u" else 0o2000
         mask |= {"u": 0o4000, "g": 0o2000, "o": 0}[each]
-    if "t" in what:
+    if "t" in letters:
         bits |= 0o1000
     if operator == "+":
         return mode | bits
@@ -63,11 +63,11 @@ def _apply(mode: int, who: str, operator: str, what: str, *, is_directory: bool)
     return (mode & ~mask) | bits
 
 
-def _permissions(mode: int, what: str, *, is_directory: bool) -> int:
-    if what in _SHIFTS:
-        return (mode >> _SHIFTS[what]) & 7
+def _permissions(mode: int, letters: str, *, is_directory: bool) -> int:
+    if letters in _SHIFTS:
+        return (mode >> _SHIFTS[letters]) & 7
     found = 0
-    for letter in what:
+    for letter in letters:
         found |= _BITS.get(letter, 0)
         if letter == "X" and (is_directory or mode & 0o111):
             found |= 1

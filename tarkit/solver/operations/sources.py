@@ -1,4 +1,4 @@
-"""What builds may read, and the operation of each kind of source."""
+"""The directories, images and secrets that a build may read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OpenLocation = Callable[[str], AbstractContextManager[Source]]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a build may read.
+    """The directories, images and secrets that a build may read.
 
     - ``locals``: directories by the names that definitions use.
     - ``open_location``: opens images; without it there are none.

@@ -72,7 +72,7 @@ class LayerWriter(OverlayContext):
         """Hide *name*, or everything if it is ``OPAQUE``, that the layers below have in *directory*."""
         try:
             if any(self._is_new_link(directory[: depth + 1]) for depth in range(len(directory))):
-                return  # it replaces whatever the layers below have there
+                return  # it replaces everything that the layers below have there
             node = self._tree.get(directory)
         except (UnsafePathError, LimitExceededError):  # links lead nowhere
             return

@@ -66,7 +66,7 @@ class Cache(Closeable):
             return any(ref.id == record_id and not ref.is_released for ref in self._refs)
 
     def lock(self, key: object) -> threading.Lock:
-        """Return the lock that is the same for equal keys."""
+        """Return the lock for *key*; equal keys have the same lock."""
         with self._lock:
             return self._locks.setdefault(key, threading.Lock())
 

@@ -39,7 +39,7 @@ class _Condition:
     value: str
 
     def holds(self, fields: Mapping[str, str]) -> bool:
-        """Return whether the condition holds for *fields*; one that is false is missing."""
+        """Return whether the condition holds for *fields*, in which false fields are missing."""
         found = fields.get(self.field)
         match self.operator:
             case "":

@@ -78,7 +78,7 @@ class RefImage:
         return StoredPlainLayer(store, layer.digest, found) if found is not None else None
 
     def _layer(self, link: Link) -> tuple[Descriptor, Digest]:
-        """Return the stored form and the diff ID of a layer; a lazy one is fetched when it is read."""
+        """Return the stored form and the diff ID of a layer; a lazy layer is fetched when read."""
         descriptor, diff_id = descriptor_of(link.record), digest_of(link.record, facts.DIFF_ID)
         if descriptor is not None and diff_id is not None and not link.moved:
             self._records[descriptor.digest] = link.record

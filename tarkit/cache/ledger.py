@@ -48,7 +48,7 @@ class State(Enum):
 class Ledger:
     """The records of *store* as refs; *clock* returns the time in seconds since the epoch.
 
-    *drop* is called, after the transaction, with each record that is gone together with its data.
+    *drop* is called, after the transaction, with each record that was removed with its data.
     """
 
     def __init__(

@@ -32,8 +32,8 @@ from tarkit.values import replace
 class Ref(RefMetadata):
     """A reference to a result, made by :class:`~tarkit.cache.manager.CacheManager`.
 
-    It is a context manager that releases it. Until then, the result is kept; a process that ends
-    releases all of its refs.
+    It is a context manager that releases the reference at the end of its block. Until then, the
+    result is kept. A process that ends releases all of its refs.
     """
 
     def __init__(self, cache: Cache, hold: Hold, handlers: DescHandlers) -> None:
@@ -129,7 +129,7 @@ class ImmutableRef(Ref):
 
     @property
     def is_lazy(self) -> bool:
-        """Whether nothing of the layer that the ref adds is in the store."""
+        """True if the store has neither blob nor plain tar of the layer that the ref adds."""
         return self._cache.snapshots.is_lazy(self.record)
 
     @property
@@ -139,7 +139,7 @@ class ImmutableRef(Ref):
 
     @property
     def size(self) -> int:
-        """The bytes in the store of the layer that the ref adds: of its blob and of its plain tar."""
+        """The bytes in the store of the layer that the ref adds: its blob and its plain tar."""
         return self._cache.size(self.record)
 
     @property
@@ -271,9 +271,9 @@ class MutableRef(Ref):
     def mount(self, *, writable: bool = True) -> AbstractContextManager[Path]:
         """Provide the root filesystem as a directory for a block, for example to run a process there.
 
-        At its end, if it does not raise, all changes are part of :attr:`files`. As root it is an
-        overlay, which costs as much as the changes; otherwise a copy, with the attributes that this
-        user can keep. Unless *writable*, changes are refused or lost.
+        If the block succeeds, all changes are then part of :attr:`files`. For root, the directory
+        is an overlay, whose cost depends on the changes alone; for others, it is a copy with the
+        attributes that this user can keep. Unless *writable*, changes are refused or lost.
         """
         return mounting.mount_mutable(
             self._cache, self._current(), self.files, writable=writable, handlers=self._handlers

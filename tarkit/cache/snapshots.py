@@ -1,4 +1,4 @@
-"""The data of refs: plain layers, made when they are first needed, and the trees that they give."""
+"""The data of refs: plain layers, made when they are first needed, and their merged trees."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ class Snapshots:
                     self.discard(Record(path.name, {facts.MUTABLE: True}))
 
     def _fork(self, tree: FileSystem) -> FileSystem:
-        """Return a tree that can be closed; those that are shared never open a layer."""
+        """Return a tree that can be closed; a shared tree never opens a layer."""
         return open_chain([], base=tree, where=str(self._store.root))
 
     def _publish(self, record: Record, old: FileSystem, new: FileSystem) -> StoredLayer:
@@ -326,7 +326,7 @@ class Snapshots:
         return ImageFiles(forked.tree, forked.contents)
 
     def tree(self, links: Sequence[Link], handlers: DescHandlers) -> FileSystem:
-        """Return the tree of *links*, shared with all who ask for it: fork it to change it."""
+        """Return the tree of *links*, which all callers share: fork it to change it."""
         layers = [self.placed(link, handlers) for link in links]
         key = tuple(layer.diff_id for layer in layers)
         with self._building:

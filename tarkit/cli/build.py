@@ -46,7 +46,7 @@ def build_command(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Print the definition of a build, also one that another client has made."""
+    """Print the definition of a build, including definitions that other clients have made."""
     if form is None:
         raise RefusedError(
             "this version prints definitions but cannot build", hint="use --print json, dot or svg"

@@ -113,7 +113,7 @@ class Access(Bundle):
         return Credentials(self.creds, ask_password(self.creds), origin=origin)
 
     def given(self) -> dict[str, bool]:
-        """Return which options are given, by their names. skopeo's own may be without effect."""
+        """Return a flag for each option that is given, by name. skopeo's own may have no effect."""
         return {
             "--creds": self.creds is not None,
             "--authfile": self.authfile is not None,

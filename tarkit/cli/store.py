@@ -114,7 +114,7 @@ def repair(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Rebuild a lost database, and put damaged content aside; report what is lost."""
+    """Rebuild a lost database, and move damaged content aside; report losses."""
     from tarkit.store.repair import repair_store
 
     result = repair_store(store_root())

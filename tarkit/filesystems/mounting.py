@@ -22,7 +22,7 @@ from tarkit.streams.os_errors import os_errors
 from tarkit.transports.location import AnyLocation, Location, Transport, to_location
 from tarkit.values import replace
 
-_KEEP = 86_400  # seconds for which the kernel may keep what it knows: an image never changes
+_KEEP = 86_400  # seconds for which the kernel may cache attributes: an image never changes
 _LOOP_ENDED = (7, 8)  # results of fuse_main() after a signal; the number depends on the version
 
 

@@ -85,8 +85,8 @@ def add_to_index(
 ) -> CopyResult:
     """Add *sources* to the image at *destination*, each in place of one for the same platform.
 
-    A single image at *destination* becomes an index. Attestations of replaced images go. Parameters
-    and result are those of :func:`create_index`.
+    A single image at *destination* becomes an index. Attestations of replaced images are removed.
+    Parameters and result are those of :func:`create_index`.
 
     Raises :class:`~tarkit.errors.ImageNotFoundError` if there is no image at *destination*,
     :class:`~tarkit.errors.RefusedError` if it has no name,
@@ -188,7 +188,7 @@ def _keys(part: Part) -> set[str]:
 
 
 def _without(parts: Sequence[Part], goes: Callable[[Part], bool]) -> list[Part]:
-    """Return *parts* without those that go, and without their attestations."""
+    """Return *parts* without the removed images and their attestations."""
     gone = {str(part.entry.digest) for part in parts if goes(part)}
     return [
         part

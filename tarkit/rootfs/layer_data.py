@@ -33,7 +33,7 @@ class StagedData(ArchiveData, Protocol):
     label: str
 
     def identity(self, offset: int) -> tuple[object, int]:
-        """Return what identifies the content at *offset*; see :meth:`LayerData.identity`."""
+        """Return the identity of the content at *offset*; see :meth:`LayerData.identity`."""
         ...
 
 
@@ -48,7 +48,7 @@ class LayerData:
     :data:`~tarkit.rootfs.layer_spool.MOST_STREAMS` layers are decompressed at a time, in up to 20
     MiB of memory each.
 
-    *table* holds the entries of all of them. Staged data counts as yet another layer above.
+    *table* holds the entries of all of them. Staged data counts as another layer on top.
     """
 
     def __init__(self, layers: Layers, table: Table) -> None:

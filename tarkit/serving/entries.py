@@ -20,7 +20,7 @@ def with_untagged(index: Index, manifest: Descriptor) -> Index:
 def with_tagged(
     index: Index, manifest: Descriptor, place: Place, naming: Naming, below: Collection[Digest]
 ) -> Index:
-    """Return *index* with *manifest* at *place*, in the position of the entry that was there.
+    """Return *index* with *manifest* at *place*, in the position of the entry that it replaces.
 
     Entries without a name are dropped if they are *manifest* itself or one of its children *below*:
     a client pushes the images of an index before the index.

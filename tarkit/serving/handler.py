@@ -17,7 +17,7 @@ from tarkit.serving.problems import Problem
 from tarkit.serving.routes import answer
 from tarkit.streams import CHUNK_SIZE
 
-_MOST_SKIPPED = 1 << 20  # bytes of a body that nobody read; more are not worth the connection
+_MOST_SKIPPED = 1 << 20  # bytes of an unread body; beyond, the connection closes
 _MOST_FIELDS = 20  # of a query
 _LONGEST_LINE = 500  # characters of a request in the log
 _TLS_HANDSHAKE = b"\x16\x03"  # RFC 8446, section 5.1
@@ -52,7 +52,7 @@ class RegistryHandler(BaseHTTPRequestHandler):
     def _answer(self) -> Response:
         try:
             body = Body(self.rfile, self.headers)
-        except Problem as problem:  # nobody knows where the next request begins
+        except Problem as problem:  # the beginning of the next request is unknown
             self.close_connection = True
             return Response.of_problem(problem)
         try:

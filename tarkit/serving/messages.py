@@ -49,7 +49,9 @@ class Body(ChunkReader):
             self._begin_chunk()
         if self.finished:
             return b""
-        data = self._input.read1(min(CHUNK_SIZE, self._left))  # what arrived, without waiting
+        data = self._input.read1(
+            min(CHUNK_SIZE, self._left)
+        )  # the bytes that have arrived, without waiting
         if not data:
             raise _broken()
         self._left -= len(data)
@@ -93,7 +95,7 @@ class Body(ChunkReader):
         return b"".join(parts)
 
     def skip(self, limit: int) -> bool:
-        """Read the rest of the body, if it is no longer than *limit* bytes; return whether it was."""
+        """Read the rest of the body; return False if it is longer than *limit* bytes."""
         while not self.finished and limit > 0:
             limit -= len(self.read(CHUNK_SIZE))
         return self.finished

@@ -1,4 +1,4 @@
-"""From the method and path of a request to its answer (distribution-spec, "Endpoints")."""
+"""Route requests by method and path to their answers (distribution-spec, "Endpoints")."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class _Server(ThreadingMixIn, TCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore an error of a connection, which is closed: clients often leave without a word."""
+        """Ignore an error of a connection and close it: clients often disconnect without notice."""
 
     def disconnect(self) -> None:
         """Close all connections and wait for their threads."""

@@ -54,7 +54,7 @@ class WritableLayout(LayoutContents):
 
     @classmethod
     def open(cls, path: Path, naming: Naming) -> Self:
-        """Open the layout at *path*; create it if nothing is there.
+        """Open the layout at *path*; create it if it is missing.
 
         Raises :class:`RefusedError` if *path* holds anything but a layout.
         """

@@ -36,11 +36,11 @@ _REPAIR = "run: tarkit store repair"
 
 
 class Database(Closeable):
-    """The database at *path*, opened on first use; *on_open* is called before.
+    """The database at *path*, opened on first use; *on_open* is called first.
 
-    If *writable*, it is migrated if necessary. It is never created by accident, since an empty one
-    would make everything garbage: :meth:`create` does that. Threads may share it; transactions of one
-    thread nest, and the outermost commits. Do not use it in a forked child.
+    If *writable*, it is migrated if necessary. Only :meth:`create` creates it, since an empty
+    database would make everything garbage. Threads may share it; transactions of one thread nest,
+    and the outermost commits. Do not use it in a forked child.
 
     Every method raises :class:`MalformedError` if the file is damaged, :class:`UnsupportedError` if
     a newer version of tarkit wrote it, :class:`PathNotFoundError` if it is missing and not

@@ -1,7 +1,7 @@
 """The named images of a store: ``index.json``, and the public links to their content.
 
-A name appears after links to all its content, and the links go after the name, so another tool that
-reads the directory finds complete images at any moment.
+A name is added after the links to its content and removed before them, so another tool that reads
+the directory always finds complete images.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Names:
             yield directory
 
     def add(self, entries: Callable[[Layout], Sequence[Descriptor]]) -> None:
-        """Add the *entries*, computed from the present index; each takes its name from others.
+        """Add the *entries*, computed from the current index; other images lose these names.
 
         All their content must be held. Raises :class:`BlobNotFoundError` if a blob is missing.
         """
@@ -117,7 +117,8 @@ class Names:
         self._link(reachable_from_index(layout, layout.index, strict=False), ())
 
     def tidy(self, reachable: set[Digest]) -> None:
-        """Remove public links to anything but *reachable*; what only another tool wrote is kept."""
+        """Remove public links to anything but *reachable*; keep blobs that only another tool
+        has."""
         for digest in BlobStore(self._root).digests():
             if digest not in reachable and self._content.path(digest).is_file():
                 self._unlink(digest)

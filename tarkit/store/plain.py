@@ -1,7 +1,7 @@
 """Layers of images in their uncompressed, indexed form, made on first use.
 
-This is an optimisation: if it fails, whatever the reason, the reader inflates the blob itself, and
-reports what is wrong with it.
+This is an optimisation: if it fails for any reason, the reader decompresses the blob itself, and
+reports its defects.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PlainLayers:
                 return None
 
     def _find(self, layer: Descriptor, diff_id: Digest) -> StoredLayer:
-        # no lease, and no database at all: if the tar disappears, it is made again
+        # without a lease or the database: if the tar disappears, it is made again
         found = self._store.layers.present(diff_id)
         if found is None:
             return self._store.layers.extract(layer.digest, diff_id)

@@ -1,6 +1,6 @@
 """The records of a store: read at any time, changed in transactions over several records.
 
-This knows nothing about the meaning of records, which belongs to ``tarkit.cache``.
+The meaning of records is defined by ``tarkit.cache``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SELECT = "SELECT data, deleted FROM records"
 class Hold:
     """An open reference to the record ``record``, which keeps it while the process of ``holder`` lives.
 
-    ``note`` is whatever the holder wrote, such as the kind of the reference.
+    ``note`` is a text of the holder, such as the kind of the reference.
     """
 
     id: str
@@ -120,7 +120,7 @@ class Records:
     def dead_holds(self) -> list[Hold]:
         """Return the holds of processes that ended without releasing them.
 
-        Release them in a transaction, after whatever their end means for the records.
+        Release them in the transaction that also makes the resulting changes to the records.
         """
         holds = self._holds(None)
         dead = self._dead(holds)
@@ -130,8 +130,8 @@ class Records:
     def transaction(self) -> Iterator[Change]:
         """Change records: all changes of the block take effect at its end, or none if it raises.
 
-        Transactions of all processes exclude each other, so what the block reads stays true until
-        its end. Blocks of one thread nest, and the outermost commits. Keep blocks short.
+        Transactions of all processes exclude each other, so data that the block reads stays current
+        until its end. Blocks of one thread nest, and the outermost commits. Keep blocks short.
         """
         change = None
         try:
@@ -197,7 +197,7 @@ class Records:
 
 
 class Change:
-    """An open transaction: it reads like :class:`Records` and sees its own changes."""
+    """An open transaction; its methods for reading include its own changes."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""Rebuild what a store has lost from what it still has, and put aside what is damaged.
+"""Rebuild the lost parts of a store from the others, and move damaged files aside.
 
 The database is made again from blobs, layers, images and the files of records; labels, leases and
-times of use are lost with it. Whatever cannot be recovered is reported.
+times of use are lost with it. Everything that cannot be recovered is reported.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Repaired:
     """The result of a repair.
 
     ``rebuilt`` is true if the database was made anew. ``blobs``, ``layers`` and ``records`` count
-    what the store has now, and ``lost`` lists what could not be recovered.
+    the content of the repaired store, and ``lost`` lists content that could not be recovered.
     """
 
     rebuilt: bool
@@ -83,7 +83,7 @@ def _documents(root: Path) -> Iterator[Problem]:
 
 
 def _put_database_aside(root: Path) -> bool:
-    """Move a damaged database to the quarantine; return whether one must be built."""
+    """Move a damaged database to the quarantine; return True if a new one must be built."""
     path = root / DATABASE
     if not path.is_file():
         _require_alone(root)
@@ -125,7 +125,7 @@ def _blobs(store: Store, known: dict[Digest, Digest], rebuilt: bool) -> Iterator
         if digest in known:
             store.content.set_diff_id(digest, known[digest])
     store.content.forget_missing()
-    if rebuilt:  # whatever a lease kept is unknown, so nothing may be garbage yet
+    if rebuilt:  # the items of lost leases are unknown, so nothing may be garbage yet
         store.leases.create(PULLED, seconds=float("inf"))
         store.leases.add(PULLED, *map(str, store.content.walk()))
 

@@ -1,4 +1,4 @@
-"""Check a store: its database, its names and, if asked, every byte of its content."""
+"""Check a store: its database, its names and, if requested, every byte of its content."""
 
 from __future__ import annotations
 

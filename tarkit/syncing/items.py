@@ -1,4 +1,4 @@
-"""The images to move: one item for each, whether it is named or found in its container."""
+"""The images to move: one item for each, named by the user or found in its container."""
 
 from __future__ import annotations
 

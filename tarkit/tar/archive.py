@@ -63,9 +63,9 @@ class Archive(Closeable):
     def open(cls, path: Path) -> Self:
         """Open the archive at *path*, detecting compression by its first bytes; spool a pipe.
 
-        A FIFO is waited for until a process opens it for writing. Raises
-        :class:`PathNotFoundError`, :class:`NotAnImageError` for a directory or character device,
-        and as :class:`~tarkit.tar.reader.TarReader`.
+        Waits until a process opens a FIFO for writing. Raises :class:`PathNotFoundError`,
+        :class:`NotAnImageError` for a directory or character device, and as
+        :class:`~tarkit.tar.reader.TarReader`.
         """
         where = str(path)
         if path.is_dir():
@@ -231,7 +231,7 @@ class Archive(Closeable):
         return self._file.fileno()
 
     def is_file(self, status: os.stat_result | None) -> bool:
-        """Return whether *status* is that of the file as it was opened, unchanged since then."""
+        """Return True if *status* is that of the opened file, unchanged since then."""
         return (
             status is not None
             and self._opened is not None

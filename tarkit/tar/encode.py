@@ -221,11 +221,11 @@ def _split(member: Member, records: dict[bytes, bytes]) -> tuple[bytes, bytes]:
     if not name:
         raise MalformedError("member without a name")
     if member.sparse is not None:
-        # the name that a reader without support for sparse files extracts the data to
+        # readers without support for sparse files extract the data to this name
         return b"GNUSparseFile.0", _base(name)
     if len(name) <= _NAME_SIZE:
         return b"", name
-    # the last slash that leaves both parts within their fields, and neither empty
+    # the last slash for which both parts fit their fields and neither is empty
     slash = name.rfind(b"/", 1, min(_PREFIX_SIZE + 1, len(name) - 1))
     if slash > 0 and len(name) - slash - 1 <= _NAME_SIZE:
         return name[:slash], name[slash + 1 :]

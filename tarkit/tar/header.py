@@ -38,7 +38,7 @@ TYPE_FLAG = 156
 _FROM_TYPE_FLAG = slice(156, BLOCK_SIZE)
 
 CHECKSUM_BLANKS = 8 * ord(" ")
-"""What the checksum field counts for in the checksum itself: eight spaces."""
+"""The value of the checksum field while the checksum is computed: eight spaces."""
 
 _TYPES = {
     **{kind.value: kind for kind in MemberType if kind is not MemberType.OTHER},

@@ -153,7 +153,7 @@ class TarReader:
         raise ValueError("the reader has moved past this member")
 
     def _admit(self, member: Member | None) -> None:
-        """Count *member*; None stands for a plain one."""
+        """Count *member*; None stands for a plain member."""
         assert self._allowance is not None
         try:
             if member is None:

@@ -203,7 +203,7 @@ def block_aligned(segments: Sequence[Segment]) -> tuple[list[Segment], list[Segm
 def in_whole_blocks(
     pieces: Iterable[bytes | memoryview], segments: Sequence[Segment]
 ) -> tuple[tuple[Segment, ...], Iterator[bytes | memoryview]]:
-    """Return the :func:`block_aligned` segments and their stored data; *pieces* is that of *segments*."""
+    """Return the :func:`block_aligned` segments with their data, given that of *segments*."""
     aligned, inner = block_aligned(segments)
     return tuple(aligned), expand(pieces, inner, sum(segment.length for segment in aligned))
 

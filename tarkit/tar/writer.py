@@ -97,7 +97,7 @@ class TarWriter:
     def add_from(self, member: Member, source: int, start: int) -> int:
         """Write *member* with the data at *start* of the file descriptor *source*.
 
-        Returns and raises as :meth:`add_range`.
+        The result and the errors are those of :meth:`add_range`.
         """
         begin = self._offset
         try:
@@ -112,8 +112,8 @@ class TarWriter:
     def add_range(self, source: int, start: int, size: int) -> int:
         """Append *size* bytes at *start* of the file descriptor *source*, such as whole members.
 
-        Returns how many of them the filesystem moved; the others were read and written. Raises
-        :class:`TruncatedError` if *source* is shorter.
+        Returns the number of bytes that the filesystem moved; the others were read and written.
+        Raises :class:`TruncatedError` if *source* is shorter.
         """
         self._check()
         with os_errors(self._where or "the archive"):

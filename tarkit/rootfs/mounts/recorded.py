@@ -37,7 +37,7 @@ class Attributes(NamedTuple):
 
 
 class RecordedDirectory:
-    """The *attributes* of everything in a directory by path; that of the top is empty."""
+    """The *attributes* of everything in a directory by path; the path of the top is empty."""
 
     def __init__(self, attributes: dict[bytes, Attributes]) -> None:
         self.attributes = attributes
@@ -117,7 +117,8 @@ def xattrs_of(found: Found, *, private: bool = False) -> dict[bytes, bytes]:
 def _wait_past(directory: Path, moment: int) -> None:
     """Wait until the clock of the filesystem of *directory* is past *moment*.
 
-    It ticks some hundred times per second only, and a change within the same tick would go unnoticed.
+    That clock advances only a few hundred times per second, and a change within the same tick would
+    go unnoticed.
     """
     probe = directory / f".tarkit-{os.urandom(8).hex()}"
     while True:

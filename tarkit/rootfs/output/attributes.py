@@ -97,7 +97,7 @@ class Attributes:
         )
 
     def _chown(self, target: int | bytes, member: Member, follow: bool) -> bool:
-        """Set the owner; return whether the file now has it."""
+        """Set the owner; return True if the file now has it."""
         if not self._root:
             return (member.uid, member.gid) == (self._user, self._group)
         try:

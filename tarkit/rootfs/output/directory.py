@@ -118,7 +118,7 @@ def _unpack(
         with read(stager) as files:
             require_writable(files.tree)
             inodes = list(files.tree.inodes())
-            # all data, or what a prediction wrongly took for hidden
+            # all data, or data that was wrongly predicted to be hidden
             missing = [node.row for node in inodes if stager.lacks(node)]
             files.contents.deliver(missing, stager)
         progress.begin_phase("placing files")

@@ -101,7 +101,7 @@ class TarOrder:
         return len(encode(member)), stored_size(member) if entry.has_data else 0
 
     def _plain(self, position: int) -> tuple[Traits, bytes, int, int] | None:
-        """Return traits, name, size and time, or None if they do not make up the entry.
+        """Return traits, name, size and time, or None if the entry has other metadata.
 
         Nearly every entry is a plain file or directory, for which no object is created.
         """

@@ -66,7 +66,7 @@ class Staging(Closeable):
         return start, end - start
 
     def require(self, member: Member) -> None:
-        """Raise :class:`TruncatedError` if the data of *member* is not there."""
+        """Raise :class:`TruncatedError` if the data of *member* is missing."""
         number, position = member.data_offset >> _SHIFT, member.data_offset & _MASK
         end = _MASK if number or not member.stored else self._end
         if number > len(self._layers) or position + member.stored > end:
@@ -108,7 +108,7 @@ class Staging(Closeable):
         return archive
 
     def sync(self) -> None:
-        """Put the new data on the disk."""
+        """Sync the new data to the disk."""
         with os_errors(self._path):
             os.fsync(self._file)
 

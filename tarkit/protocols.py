@@ -87,7 +87,7 @@ class SparseSource(Protocol):
     """A source whose index may refer to missing manifests."""
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """Return whether the manifest or blob is present."""
+        """Return True if the manifest or blob is present."""
         ...
 
 

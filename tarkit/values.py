@@ -126,7 +126,7 @@ class _Template:
         return found | self._annotations
 
     def _fields(self) -> Iterator[tuple[str, Field[Any], bool]]:
-        """Yield the name of each field, its definition, and whether it is keyword-only."""
+        """Yield the name of each field, its definition, and True if it is keyword-only."""
         for template in self._inherited:
             yield from template._fields()
         for name in self._annotations:

@@ -82,7 +82,7 @@ class LayerWriter(OverlayContext):
             self._hide([*real, hidden])
 
     def _is_new_link(self, parts: Parts) -> bool:
-        """Return whether *parts* is a symbolic link of this layer."""
+        """Return True if *parts* is a symbolic link of this layer."""
         path = self._real(parts)
         node = self._tree.get(path, follow=False) if b"/".join(path) in self._listed else None
         return node is not None and node.type is MemberType.SYMLINK

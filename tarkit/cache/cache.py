@@ -61,7 +61,7 @@ class Cache(Closeable):
             self._refs.discard(ref)
 
     def is_open(self, record_id: str) -> bool:
-        """Return whether this process has an open ref to the record."""
+        """Return True if this process has an open ref to the record."""
         with self._lock:
             return any(ref.id == record_id and not ref.is_released for ref in self._refs)
 

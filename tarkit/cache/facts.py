@@ -75,7 +75,7 @@ def kind_of(record: Record) -> RefKind:
 
 
 def is_mutable(record: Record) -> bool:
-    """Return whether the ref is mutable."""
+    """Return True if the ref is mutable."""
     return bool(record.values.get(MUTABLE))
 
 

@@ -68,7 +68,10 @@ class CacheManager(Closeable):
         clock: Callable[[], float] = now,
         identity_mapping: IdentityMapping | None = None,
     ) -> Self:
-        """Open the store at *root*, or create it; raises as :meth:`tarkit.store.store.Store.open`."""
+        """Open the store at *root*, or create it.
+
+        Raises the errors of :meth:`tarkit.store.store.Store.open`.
+        """
         return cls(
             Store.open(root),
             open_location=open_location,
@@ -166,8 +169,7 @@ class CacheManager(Closeable):
         upper: ImmutableRef | None,
         options: RefOptions = DEFAULTS,
     ) -> ImmutableRef:
-        """Return the ref with the changes from *lower* to *upper*; None stands for an empty
-        *upper*.
+        """Return the ref with the changes from *lower* to *upper*; None stands for nothing.
 
         If *upper* is several layers above *lower*, the result is the merge of these layers. Otherwise
         it is one layer, written when it is first read.
@@ -232,13 +234,12 @@ class CacheManager(Closeable):
         return prune_store(self._cache, policy, dry_run=dry_run)
 
     def search(self, index: str, *, prefix: bool = False) -> list[RefMetadata]:
-        """Return the refs with *index*, or an index that starts with it, in the order of
-        creation."""
+        """Return the refs with *index*, or an index that starts with it, oldest first."""
         found = self._cache.ledger.records.find(index, prefix=prefix)
         return [RefMetadata(self._cache.ledger, record.id) for record in found]
 
     def metadata(self, ref_id: str) -> RefMetadata:
-        """Return the metadata of a ref without opening it; raises as :meth:`get`."""
+        """Return the metadata of a ref without opening it; raises the errors of :meth:`get`."""
         return RefMetadata(self._cache.ledger, self._cache.ledger.find(ref_id).id)
 
     def close(self) -> None:
@@ -275,5 +276,5 @@ class CacheManager(Closeable):
 
 
 def is_not_found(error: BaseException) -> bool:
-    """Return whether *error* means that a ref does not exist."""
+    """Return True if *error* means that a ref does not exist."""
     return isinstance(error, NotFoundError)

@@ -38,7 +38,7 @@ class RefMetadata:
 
     @property
     def is_mutable(self) -> bool:
-        """Whether it is a mutable ref."""
+        """True if it is a mutable ref."""
         return facts.is_mutable(self.record)
 
     @property

@@ -47,7 +47,7 @@ class Ref(RefMetadata):
 
     @property
     def is_released(self) -> bool:
-        """Whether the ref can no longer be used."""
+        """True if the ref can no longer be used."""
         return self._released
 
     @property
@@ -124,7 +124,10 @@ class ImmutableRef(Ref):
         self._cache.snapshots.unlazy(self._current(), self._handlers)
 
     def extract(self) -> None:
-        """Make the plain layers of the chain, so that reading starts at once; raises as :meth:`unlazy`."""
+        """Make the plain layers of the chain, so that reading starts at once.
+
+        Raises the errors of :meth:`unlazy`.
+        """
         self._cache.snapshots.extract(self._current(), self._handlers)
 
     @property
@@ -134,7 +137,7 @@ class ImmutableRef(Ref):
 
     @property
     def is_blob_only(self) -> bool:
-        """Whether the layer that the ref adds is in the store only as a blob."""
+        """True if the layer that the ref adds is in the store only as a blob."""
         return self._cache.snapshots.is_blob_only(self.record)
 
     @property
@@ -144,7 +147,10 @@ class ImmutableRef(Ref):
 
     @property
     def files(self) -> ImageFiles:
-        """The root filesystem, open until the ref is released; raises as :meth:`extract`."""
+        """The root filesystem, open until the ref is released.
+
+        Raises the errors of :meth:`extract`.
+        """
         with self._lock:
             record = self._current()
             if self._files is None:

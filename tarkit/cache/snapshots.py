@@ -66,7 +66,7 @@ class Snapshots:
         return self._store.layers.present(diff_id) if diff_id is not None else None
 
     def is_lazy(self, record: Record) -> bool:
-        """Return whether a record has a blob of which nothing is in the store."""
+        """Return True if a record has a blob of which nothing is in the store."""
         blob = digest_of(record, facts.BLOB)
         return (
             blob is not None
@@ -75,7 +75,7 @@ class Snapshots:
         )
 
     def is_blob_only(self, record: Record) -> bool:
-        """Return whether the layer of a record exists as a blob only."""
+        """Return True if the layer of a record exists as a blob only."""
         return bool(text_of(record, facts.BLOB)) and self.layer_of(record) is None
 
     def missing(self, record: Record, handlers: DescHandlers) -> list[Digest]:
@@ -89,7 +89,7 @@ class Snapshots:
         ]
 
     def is_broken(self, record: Record, *, staged: bool = False) -> bool:
-        """Return whether the data of a record is lost; if *staged*, only staged changes count."""
+        """Return True if the data of a record is lost; if *staged*, only staged changes count."""
         if staged:
             return bool(record.values.get(facts.STAGED)) and not self.staging(record).is_dir()
         if text_of(record, facts.BLOB) or kind_of(record) in (RefKind.MERGE, RefKind.DIFF):
@@ -113,13 +113,19 @@ class Snapshots:
                 self._providers.fetch(link.record, handlers)
 
     def extract(self, record: Record, handlers: DescHandlers) -> None:
-        """Make the plain layers of a ref; raises as :meth:`unlazy`, and if content is corrupt."""
+        """Make the plain layers of a ref.
+
+        Raises the errors of :meth:`unlazy`, and :class:`VerificationError` if content is corrupt.
+        """
         self.unlazy(record, handlers)
         for link in layer_chain(record, self._ledger.find):
             self.placed(link, handlers)
 
     def layer(self, record: Record, handlers: DescHandlers) -> StoredLayer:
-        """Return the plain layer of a record, made now if it is missing; raises as :meth:`extract`."""
+        """Return the plain layer of a record, made now if it is missing.
+
+        Raises the errors of :meth:`extract`.
+        """
         found = self.layer_of(record)
         if found is not None and (text_of(record, facts.LAYER) or self._hold(found)):
             return found
@@ -144,7 +150,10 @@ class Snapshots:
         return True
 
     def placed(self, link: Link, handlers: DescHandlers) -> StoredLayer:
-        """Return the layer of a link for use on any layers; raises as :meth:`extract`."""
+        """Return the layer of a link for use on any layers.
+
+        Raises the errors of :meth:`extract`.
+        """
         layer = self.layer(link.record, handlers)
         return (
             layer if not link.moved or self._may_move(layer) else self._moved(link.record, handlers)

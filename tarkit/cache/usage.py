@@ -23,7 +23,7 @@ class ExternalRefChecker(Protocol):
     """Finds layers that another program has, too: removing them here frees nothing."""
 
     def exists(self, ref_id: str, chain: Sequence[Digest]) -> bool:
-        """Return whether the ref, or exactly its chain of diff IDs, exists elsewhere."""
+        """Return True if the ref, or exactly its chain of diff IDs, exists elsewhere."""
         ...
 
 

@@ -177,7 +177,7 @@ def _note_beforehand(values: dict[str, Any], *, insecure_policy: bool) -> None:
 
 
 def _reads_input(values: dict[str, Any]) -> bool:
-    """Return whether a source in *values* is standard input."""
+    """Return True if a source in *values* is standard input."""
     sources = [values.get("source"), values.get("old"), values.get("new")]
     sources += values.get("sources") or []
     return any(source == "-" or (source or "").endswith(":-") for source in sources)

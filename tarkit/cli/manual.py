@@ -188,8 +188,7 @@ def help_lines(page: Page, width: int) -> Iterator[str]:
 
 
 def environment_of(page: Page) -> Sequence[Row]:
-    """Return the environment variables for *page*: all for tarkit itself, fewer without
-    registries."""
+    """Return the environment variables for *page*: all for tarkit, fewer without registries."""
     remote = any(title == "Registry" for title, _ in page.sections)
     return ENVIRONMENT if remote or " " not in page.path else ENVIRONMENT[:2]
 

@@ -52,7 +52,7 @@ Scoped = Annotated[
 
 
 def is_prefix(destination: str) -> bool:
-    """Return whether *destination* is a prefix in a registry rather than the name of an image."""
+    """Return True if *destination* is a prefix in a registry rather than the name of an image."""
     return destination.startswith("docker://") and destination.endswith("/")
 
 

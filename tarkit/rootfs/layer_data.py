@@ -77,7 +77,7 @@ class LayerData:
         return self._layer(layer) if layer < len(self.layers) else None
 
     def is_in_place(self, layer: int) -> bool:
-        """Return whether layer number *layer* is plain and read in place, without a temporary copy."""
+        """Return True if layer number *layer* is plain and read in place, without a temporary copy."""
         return layer < len(self.layers) and isinstance(self._layer(layer), _SeekableLayer)
 
     def identity(self, place: DataLocation) -> tuple[object, int]:
@@ -111,7 +111,7 @@ class LayerData:
         return io.BytesIO() if place is None else self._open_place(place, node.member)
 
     def is_intact(self, node: Node) -> bool:
-        """Return whether the data of the file *node* matches its own digest, known from a store.
+        """Return True if the data of the file *node* matches its own digest, known from a store.
 
         Then :meth:`open` returns verified content; otherwise verify the whole layer.
         """

@@ -34,7 +34,7 @@ class PathPatterns:
             self._patterns.append(_Pattern(expression, takes_back))
 
     def match(self, path: str) -> bool:
-        """Return whether *path*, relative and without ``..``, or a directory above it is matched."""
+        """Return True if *path*, relative and without ``..``, or a directory above it is matched."""
         parts = path.split("/")
         paths = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
         matched = False

@@ -179,7 +179,7 @@ class Tree:
         return trail
 
     def is_symlink(self, row: int) -> bool:
-        """Return whether inode *row* is a symbolic link."""
+        """Return True if inode *row* is a symbolic link."""
         return self.table.type(row) is MemberType.SYMLINK
 
     def _follow(self, link: int, hops: int, trail: Trail, pending: Parts, parts: Parts) -> None:

@@ -75,7 +75,7 @@ class Catalogue:
             return held.source.manifest(digest) if held else None
 
     def is_top(self, digest: Digest) -> bool:
-        """Return whether *digest* is that of a whole image that was read already, or of the only one."""
+        """Return True if *digest* is that of a whole image that was read already, or of the only one."""
         with self._lock:
             if len(self._images) == 1:
                 self._read_all()
@@ -97,7 +97,7 @@ class Catalogue:
             return tuple(self._referrers.get(digest, {}).values())
 
     def contains(self, digest: Digest) -> bool:
-        """Return whether an image has a manifest or blob with *digest*."""
+        """Return True if an image has a manifest or blob with *digest*."""
         with self._lock:
             return any(self._find(table, digest) for table in (self._manifests, self._blobs))
 

@@ -77,7 +77,7 @@ class RegistryServer(Closeable):
         With *writable*, *location* is a layout that clients can push to; a new one is created. The
         name of an image without the registry's host is its repository, unless *name* is given for
         all images. *log* receives one line for each request, free of control characters.
-        Raises as :func:`~tarkit.transports.location.open_reader`, :class:`~tarkit.errors.UsageError` if the location cannot be
+        Raises the errors of :func:`~tarkit.transports.location.open_reader`, :class:`~tarkit.errors.UsageError` if the location cannot be
         served, and :class:`~tarkit.errors.TransportError` if the address is not available.
         """
         contents = open_contents(location, writable=writable, name=name, follow_links=follow_links)
@@ -188,7 +188,7 @@ def _is_any(text: str) -> bool:
 
 
 def _is_local(host: str) -> bool:
-    """Return whether the ``Host`` header *host* cannot be a name that a web page chose.
+    """Return True if the ``Host`` header *host* cannot be a name that a web page chose.
 
     A page could point its own name at the loopback interface to read from it (DNS rebinding).
     """

@@ -61,7 +61,7 @@ class Content:
         self._public = BlobStore(root)
 
     def path(self, digest: Digest) -> Path:
-        """Return the path of a blob, whether or not it exists."""
+        """Return the path of a blob, which need not exist."""
         return self.root / DIRECTORY / digest.algorithm / digest.hex
 
     def file(self, digest: Digest) -> Path:
@@ -87,7 +87,7 @@ class Content:
         return open_regular(path) if path.is_file() else self._public.open(digest)
 
     def reader(self, digest: Digest) -> VerifyingReader:
-        """Open a blob; the read that reaches its end verifies it. Raises as :meth:`open`.
+        """Open a blob; the read that reaches its end verifies it. Raises the errors of :meth:`open`.
 
         If that read raises :class:`VerificationError`, call :meth:`quarantine`.
         """

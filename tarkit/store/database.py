@@ -224,7 +224,7 @@ class Database(Closeable):
 def copy_database(source: Path, target: Path) -> None:
     """Copy the database *source*, of any version and possibly in use, to the new file *target*.
 
-    Raises as :class:`Database` for one that is damaged.
+    Raises the errors of :class:`Database` if it is damaged.
     """
     import sqlite3
 

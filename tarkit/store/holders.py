@@ -57,7 +57,7 @@ def _locked(directory: Path) -> tuple[Path, int]:
 
 
 def is_alive(root: Path, holder: str) -> bool:
-    """Return whether the process of *holder* still has the store open."""
+    """Return True if the process of *holder* still has the store open."""
     try:
         file = os.open(root / DIRECTORY / holder, _FLAGS)
     except OSError:

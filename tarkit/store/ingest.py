@@ -102,7 +102,7 @@ class Ingest(Closeable):
                 close()
 
     def commit(self) -> None:
-        """Make the blob visible; raises :class:`VerificationError` and drops it if it is
+        """Make the blob visible, or raise :class:`VerificationError` and drop it if it is
         corrupt."""
         if self._size is not None and self.offset != self._size:
             raise SizeMismatchError(self._size, self.offset, where=str(self.digest))

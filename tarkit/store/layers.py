@@ -87,7 +87,7 @@ class Layers:
         self._root = content.root / DIRECTORY
 
     def path(self, key: str | Digest) -> Path:
-        """Return the path of the plain tar, whether or not it exists."""
+        """Return the path of the plain tar, which need not exist."""
         return self._path(key, "tar")
 
     def get(self, key: str | Digest) -> StoredLayer | None:
@@ -282,7 +282,7 @@ class Layers:
         return known
 
     def is_derived(self, key: str) -> bool:
-        """Return whether a blob can recreate the layer."""
+        """Return True if a blob can recreate the layer."""
         diff_id = _digest(key)
         return diff_id is not None and bool(self._content.with_diff_id(diff_id))
 

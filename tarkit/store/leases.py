@@ -101,7 +101,7 @@ class Leases:
         ]
 
     def keeps(self, item: str) -> bool:
-        """Return whether a lease that has not ended has *item*."""
+        """Return True if a lease that has not ended has *item*."""
         leases = {
             row[0] for row in self._database.rows("SELECT lease FROM leased WHERE item = ?", item)
         }

@@ -104,12 +104,15 @@ class Names:
             return image, set(edit.removed)
 
     def reachable(self) -> set[Digest]:
-        """Return the digests of all content of named images; raises as :func:`reachable_from_index`."""
+        """Return the digests of all content of named images.
+
+        Raises the errors of :func:`reachable_from_index`.
+        """
         layout = self.layout()
         return reachable_from_index(layout, layout.index)
 
     def is_public(self, digest: Digest) -> bool:
-        """Return whether other tools find the blob."""
+        """Return True if other tools find the blob."""
         return (self._root / blob_name(digest)).is_file()
 
     def relink(self, layout: Layout) -> None:
@@ -117,8 +120,7 @@ class Names:
         self._link(reachable_from_index(layout, layout.index, strict=False), ())
 
     def tidy(self, reachable: set[Digest]) -> None:
-        """Remove public links to anything but *reachable*; keep blobs that only another tool
-        has."""
+        """Remove public links to anything but *reachable*; keep blobs of other tools."""
         for digest in BlobStore(self._root).digests():
             if digest not in reachable and self._content.path(digest).is_file():
                 self._unlink(digest)

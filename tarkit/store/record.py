@@ -45,7 +45,7 @@ class Record:
 
     @property
     def has_file(self) -> bool:
-        """Whether a JSON file describes the record: it is committed, and its removal has not begun."""
+        """True if a JSON file describes the record: it is committed, and its removal has not begun."""
         return self.committed and not self.deleted
 
     def to_json(self) -> str:

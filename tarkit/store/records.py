@@ -113,7 +113,7 @@ class Records:
         return self._holds(record_id)
 
     def needs(self, item: str) -> bool:
-        """Return whether a record has *item* in its contents."""
+        """Return True if a record has *item* in its contents."""
         query = "SELECT 1 FROM contents JOIN records ON id = record WHERE item = ? AND NOT deleted"
         return bool(self._database.rows(f"{query} LIMIT 1", item))
 
@@ -241,7 +241,7 @@ class Change:
         """Set some values and indexes of a record, remove those that are None; return the result.
 
         Unless *lasting*, the file of the record is not written, so ``repair`` may not recover them.
-        Raises as :meth:`get`.
+        Raises the errors of :meth:`get`.
         """
         record = self.get(record_id)
         result = replace(
@@ -259,7 +259,7 @@ class Change:
     def mark_deleted(self, record_id: str) -> None:
         """Begin the removal of a record: nothing finds it any more, and its contents are garbage.
 
-        :meth:`Records.deleted` lists it until :meth:`remove`. Raises as :meth:`get`.
+        :meth:`Records.deleted` lists it until :meth:`remove`. Raises the errors of :meth:`get`.
         """
         self.put(replace(self.get(record_id), deleted=True))
 
@@ -281,7 +281,7 @@ class Change:
         self.touched[record_id] = record
 
     def hold(self, record_id: str, note: str = "") -> Hold:
-        """Open a reference to a record for this process; raises as :meth:`get`."""
+        """Open a reference to a record for this process; raises the errors of :meth:`get`."""
         hold = Hold(os.urandom(8).hex(), self.get(record_id).id, self._holder(), note)
         self._connection.execute(
             "INSERT INTO holds VALUES (?, ?, ?, ?)", (hold.id, hold.record, hold.holder, hold.note)

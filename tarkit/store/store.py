@@ -118,7 +118,7 @@ class Store(Closeable):
             self.leases.drop(self._session, *items)
 
     def has(self, item: str) -> bool:
-        """Return whether a blob (its digest) or a layer (``layer:KEY``) exists."""
+        """Return True if a blob (its digest) or a layer (``layer:KEY``) exists."""
         kind, _, key = item.partition(":")
         if kind == "layer":
             return self.layers.path(key).is_file()

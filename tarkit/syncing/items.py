@@ -52,5 +52,5 @@ def require_container(location: Location) -> None:
 
 
 def is_registry(location: Location) -> bool:
-    """Return whether *location* is in a registry."""
+    """Return True if *location* is in a registry."""
     return location.transport is Transport.REGISTRY

@@ -44,7 +44,7 @@ class Shard:
         return cls(int(match[1]), int(match[2]))
 
     def holds(self, image: str) -> bool:
-        """Return whether the image with the location *image* is in this part."""
+        """Return True if the image with the location *image* is in this part."""
         value = int.from_bytes(hashlib.sha256(image.encode()).digest()[:8])
         return value % self.count == self.number - 1
 

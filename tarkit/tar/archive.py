@@ -121,7 +121,7 @@ class Archive(Closeable):
 
     @property
     def random_access(self) -> bool:
-        """Whether reading members is equally fast in any order."""
+        """True if reading members is equally fast in any order."""
         return self._data.random_access
 
     @property
@@ -131,12 +131,12 @@ class Archive(Closeable):
 
     @property
     def padded(self) -> bool:
-        """Whether the last block of the last member is complete."""
+        """True if the last block of the last member is complete."""
         return self._index.padded
 
     @property
     def trailer(self) -> bool:
-        """Whether two zero blocks end the archive."""
+        """True if two zero blocks end the archive."""
         return self._index.trailer
 
     @property
@@ -165,7 +165,7 @@ class Archive(Closeable):
         """Open the logical content of *member*, or of the target if it is a link.
 
         Streams are independent of each other, and seekable if :attr:`random_access` is true and the
-        member is not sparse. Raises as :meth:`find`, :class:`MalformedError` if the member is not a
+        member is not sparse. Raises the errors of :meth:`find`, :class:`MalformedError` if the member is not a
         file, :class:`LimitExceededError` if its holes exceed ``MAX_HOLES``, and
         :class:`UnsupportedError` if the data was not kept.
         """

@@ -77,7 +77,7 @@ def encode(member: Member) -> bytes:
 
 
 def fits_ustar(member: Member, name: bytes) -> bool:
-    """Return whether *member*, called *name*, fits one header block, as nearly every member does."""
+    """Return True if *member*, called *name*, fits one header block, as nearly every member does."""
     return (
         0 < len(name) <= _NAME_SIZE
         and len(member.linkname) <= _NAME_SIZE
@@ -97,7 +97,7 @@ def fits_ustar(member: Member, name: bytes) -> bool:
 
 
 def fits_plainly(traits: Traits, name: bytes, size: int, mtime_ns: int) -> bool:
-    """Return whether a file or directory of these fields fits one block of :func:`encode_plain`."""
+    """Return True if a file or directory of these fields fits one block of :func:`encode_plain`."""
     return (
         traits.type in _PLAIN_TYPES
         and 0 < len(name) <= _NAME_SIZE

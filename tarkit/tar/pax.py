@@ -54,7 +54,7 @@ class Extended(NamedTuple):
 
 
 def parse(block: bytes) -> Extended:
-    """Decode the extended header *block*; raises as :func:`parse_records`."""
+    """Decode the extended header *block*; raises the errors of :func:`parse_records`."""
     return _parse_short(block) if len(block) <= _SHORT else _parse(block)
 
 

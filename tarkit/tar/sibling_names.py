@@ -66,8 +66,7 @@ class SiblingNames:
         self._parents = {}
 
     def extend(self, parents: list[bytes], counts: Sequence[int], bases: list[bytes]) -> None:
-        """Add the names *bases* in runs: *counts* has the number of names below each of
-        *parents*."""
+        """Add the names *bases* in runs: *counts* of them belong to each of *parents*."""
         self.seal()
         start = 0
         for parent, count in zip(parents, counts, strict=True):

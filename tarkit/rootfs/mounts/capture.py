@@ -50,7 +50,7 @@ def capture_upper(
 
     The overlay must have been mounted with ``redirect_dir=off``, ``metacopy=off`` and
     ``index=off``. Only the changes are read. *recorded* are the attributes of its lower directory, if
-    that could not keep those of *files*. Raises as :func:`capture_copy`.
+    that could not keep those of *files*. Raises the errors of :func:`capture_copy`.
     """
     before = recorded.attributes if recorded is not None else {}
     found_files = FoundFiles(files)

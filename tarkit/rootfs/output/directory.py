@@ -216,7 +216,7 @@ class _Cursor:
 
     @property
     def at_top(self) -> bool:
-        """Whether the current directory is the root."""
+        """True if the current directory is the root."""
         return len(self._levels) == 1
 
     def next(self) -> tuple[bytes, Node] | None:

@@ -25,7 +25,7 @@ class TarEntry(NamedTuple):
 
     @property
     def has_data(self) -> bool:
-        """Whether data follows the headers."""
+        """True if data follows the headers."""
         return self.meta.stored > 0 and not self.link
 
     @property
@@ -121,7 +121,7 @@ class TarOrder:
         return self._prefixes[self._parents[position]] + self._names[position]
 
     def has_data(self, position: int) -> bool:
-        """Return whether data follows the headers of the entry at *position*."""
+        """Return True if data follows the headers of the entry at *position*."""
         return position not in self.firsts and self.table.has_data(self.rows[position])
 
     def file_size(self) -> int:

@@ -48,7 +48,7 @@ class FileStager:
             self._lost[place] = lost
 
     def lacks(self, node: Node) -> bool:
-        """Return whether the data of *node* has not arrived yet."""
+        """Return True if the data of *node* has not arrived yet."""
         return node.place is not None and node.place not in self._made
 
     def move(self, node: Node, directory: int, name: bytes) -> None:

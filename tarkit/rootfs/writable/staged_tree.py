@@ -78,7 +78,7 @@ class StagedFileSystem(ImageFiles):
 
     @property
     def is_changed(self) -> bool:
-        """Whether there are any staged changes."""
+        """True if there are any staged changes."""
         return self._journal.count > 0
 
     def sync(self) -> None:

@@ -381,7 +381,7 @@ class UndoingWriter(Protocol):
     """A Writer that can discard a failed image and publish the others."""
 
     def undoing(self) -> AbstractContextManager[None]:
-        """Return a block for storing one image; if it raises, what it stored is removed again."""
+        """Return a block for storing one image; if it raises, the stored data is removed again."""
         ...
 
 

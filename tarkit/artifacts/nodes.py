@@ -49,15 +49,15 @@ class Translation:
         return sum(lost for _, lost in self._counted.values())
 
     def children(self, key: Directory, /) -> dict[bytes, Value]:
-        """See :class:`tarkit.ext4.node.Ext4Tree`."""
+        """Return the keys of the entries of the directory *key* by name."""
         return key.entries
 
     def is_shared(self, key: Value, /) -> bool:
-        """See :class:`tarkit.ext4.node.Ext4Tree`."""
+        """Return whether *key* may have several names."""
         return isinstance(key, int) and key in self._tree.links
 
     def node(self, key: Value, /) -> ext4.Ext4Node:
-        """See :class:`tarkit.ext4.node.Ext4Tree`."""
+        """Return the inode of *key*, the same each time; its ``children`` are not used."""
         row = key if isinstance(key, int) else key.row
         table = self._tree.table
         traits, size, mtime_ns, xattrs = table.facts(row)[1]

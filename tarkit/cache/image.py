@@ -49,13 +49,13 @@ class RefImage:
         self._raw = Manifest(media_types.OCI_MANIFEST, config, tuple(layers)).serialize()
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the top manifest or index, or the one with *digest* below it, verified."""
         if digest not in (None, self._raw.digest):
             raise BlobNotFoundError(f"no manifest {digest}", where=self.where)
         return self._raw
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
+        """Open the stored bytes of a config or layer. The caller verifies and closes the stream."""
         if descriptor.digest == Digest.of(self._config):
             return io.BytesIO(self._config)
         store = self._cache.store
@@ -69,7 +69,7 @@ class RefImage:
         return store.layers.open(found.key)
 
     def plain_layer(self, layer: Descriptor, diff_id: Digest) -> PlainLayer | None:
-        """See :class:`tarkit.protocols.IndexedSource`."""
+        """Return the uncompressed form of *layer*, or None: then open its blob."""
         store = self._cache.store
         record = self._records.get(layer.digest)
         if record is not None:

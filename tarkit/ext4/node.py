@@ -101,13 +101,13 @@ class NodeTree:
         self.root = root
 
     def node(self, key: Ext4Node, /) -> Ext4Node:
-        """See :class:`Ext4Tree`."""
+        """Return the inode of *key*, the same each time; its ``children`` are not used."""
         return key
 
     def children(self, key: Ext4Node, /) -> Mapping[bytes, Ext4Node]:
-        """See :class:`Ext4Tree`."""
+        """Return the keys of the entries of the directory *key* by name."""
         return key.children
 
     def is_shared(self, key: Ext4Node, /) -> bool:
-        """See :class:`Ext4Tree`."""
+        """Return whether *key* may have several names."""
         return True

@@ -52,7 +52,7 @@ class JoinedSource:
             self._owners.setdefault(part.entry.digest, part.source)
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the top manifest or index, or the one with *digest* below it, verified."""
         if digest is None or digest == self._top.digest:
             return self._top
         source = self._owner(digest)
@@ -63,18 +63,18 @@ class JoinedSource:
         return raw
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
+        """Open the stored bytes of a config or layer. The caller verifies and closes the stream."""
         return self._owner(descriptor.digest).open_blob(descriptor)
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """See :class:`tarkit.protocols.SparseSource`."""
+        """Return True if the manifest or blob is present."""
         source = self._owners.get(descriptor.digest)
         return source is not None and (
             not isinstance(source, SparseSource) or source.holds(descriptor)
         )
 
     def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
-        """See :class:`tarkit.protocols.SequentialSource`."""
+        """Return *blobs* in an order that reads the source once, or None if any order works."""
         groups: dict[int, tuple[Source, list[Descriptor]]] = {}
         for blob in blobs:
             source = self._owner(blob.digest)

@@ -208,7 +208,7 @@ class _SeekableLayer:
             self._descriptor = stream.fileno()
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """See :class:`tarkit.tar.data.ArchiveData`."""
+        """Return up to *size* bytes from *offset*, empty only after the end."""
         if self._descriptor is not None:
             return read_at(self._descriptor, size, offset)
         with self._lock:  # files opened from one layer share its position

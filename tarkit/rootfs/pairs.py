@@ -133,7 +133,7 @@ class _Hashes:
         self.digests: dict[DataLocation, bytes] = {}
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """See :class:`tarkit.rootfs.passes.Sink`."""
+        """Hash the data of *member*, located at *place*."""
         hasher = hashlib.sha256()
         for chunk in logical(member, chunks):
             hasher.update(chunk)

@@ -76,9 +76,10 @@ class RegistryServer(Closeable):
 
         With *writable*, *location* is a layout that clients can push to; a new one is created. The
         name of an image without the registry's host is its repository, unless *name* is given for
-        all images. *log* receives one line for each request, free of control characters.
-        Raises the errors of :func:`~tarkit.transports.location.open_reader`, :class:`~tarkit.errors.UsageError` if the location cannot be
-        served, and :class:`~tarkit.errors.TransportError` if the address is not available.
+        all images. *log* receives one line for each request, free of control characters. Raises the
+        errors of :func:`~tarkit.transports.location.open_reader`,
+        :class:`~tarkit.errors.UsageError` if the location cannot be served, and
+        :class:`~tarkit.errors.TransportError` if the address is not available.
         """
         contents = open_contents(location, writable=writable, name=name, follow_links=follow_links)
         try:

@@ -87,9 +87,10 @@ class Content:
         return open_regular(path) if path.is_file() else self._public.open(digest)
 
     def reader(self, digest: Digest) -> VerifyingReader:
-        """Open a blob; the read that reaches its end verifies it. Raises the errors of :meth:`open`.
+        """Open a blob; the read that reaches its end verifies it.
 
-        If that read raises :class:`VerificationError`, call :meth:`quarantine`.
+        Raises the errors of :meth:`open`. If that read raises :class:`VerificationError`, call
+        :meth:`quarantine`.
         """
         where = f"{self.root}: blob {digest}"
         return VerifyingReader(self.open(digest), digest=digest, where=where)

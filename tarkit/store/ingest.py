@@ -102,8 +102,7 @@ class Ingest(Closeable):
                 close()
 
     def commit(self) -> None:
-        """Make the blob visible, or raise :class:`VerificationError` and drop it if it is
-        corrupt."""
+        """Make the blob visible; if it is corrupt, drop it and raise :class:`VerificationError`."""
         if self._size is not None and self.offset != self._size:
             raise SizeMismatchError(self._size, self.offset, where=str(self.digest))
         actual = Digest(self.digest.algorithm, self._hasher.hexdigest())

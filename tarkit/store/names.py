@@ -38,18 +38,18 @@ class StoreFiles:
         self.content = content
 
     def read(self, name: str) -> bytes | None:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Return the metadata file *name* at the top of the layout, or None if it is missing."""
         try:
             return read_file(self.content.root / name, METADATA_LIMIT)
         except PathNotFoundError:
             return None
 
     def blob_size(self, digest: Digest) -> int | None:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Return the size of the blob in bytes, or None if it is missing."""
         return self.content.size(digest)
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Open the blob, unverified; raise :class:`BlobNotFoundError` if it is missing."""
         return self.content.open(digest)
 
 

@@ -59,7 +59,7 @@ class StoredPlainLayer:
         self.size = layer.size
 
     def listing(self) -> Listing:
-        """See :class:`tarkit.protocols.PlainLayer`."""
+        """Return the entries, without reading the tar if possible."""
         try:
             return self._store.layers.listing(self._layer)
         except PathNotFoundError:  # pruned since it was found
@@ -67,7 +67,7 @@ class StoredPlainLayer:
             return self._store.layers.listing(self._layer)
 
     def open(self) -> BinaryIO:
-        """See :class:`tarkit.protocols.PlainLayer`."""
+        """Open the tar for random access, unverified."""
         try:
             return self._store.layers.open(self._layer.key)
         except PathNotFoundError:  # pruned since it was found
@@ -75,11 +75,11 @@ class StoredPlainLayer:
             return self._store.layers.open(self._layer.key)
 
     def stream(self) -> BinaryIO:
-        """See :class:`tarkit.protocols.PlainLayer`."""
+        """Open the tar for reading from its start; the read that reaches the end verifies it."""
         return _Checked(self._store, self._layer, self.open())
 
     def file_digest(self, position: int) -> bytes | None:
-        """See :class:`tarkit.protocols.PlainLayer`."""
+        """Return the SHA-256 digest of the stored data of the entry at *position*, if known."""
         return self._store.layers.file_digest(self._layer, position)
 
 

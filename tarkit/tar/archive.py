@@ -165,8 +165,8 @@ class Archive(Closeable):
         """Open the logical content of *member*, or of the target if it is a link.
 
         Streams are independent of each other, and seekable if :attr:`random_access` is true and the
-        member is not sparse. Raises the errors of :meth:`find`, :class:`MalformedError` if the member is not a
-        file, :class:`LimitExceededError` if its holes exceed ``MAX_HOLES``, and
+        member is not sparse. Raises the errors of :meth:`find`, :class:`MalformedError` if the
+        member is not a file, :class:`LimitExceededError` if its holes exceed ``MAX_HOLES``, and
         :class:`UnsupportedError` if the data was not kept.
         """
         member = self._names.resolve(member)

@@ -47,8 +47,8 @@ class TarIndex:
 def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = None) -> TarIndex:
     """Index a plain tar *file* by its headers, without reading data or moving its position.
 
-    Raises the errors of :meth:`~tarkit.tar.scan.Scanner.next`, and :class:`LimitExceededError` if there are
-    more than *limit* members.
+    Raises the errors of :meth:`~tarkit.tar.scan.Scanner.next`, and :class:`LimitExceededError` if
+    there are more than *limit* members.
     """
     tape = FileData(file, where or "the archive").tape()
     return _index(tape, limit, where, None)

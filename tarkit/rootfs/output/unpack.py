@@ -42,7 +42,7 @@ class FileStager:
         self.descriptor = directory.fileno()
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """See :class:`tarkit.rootfs.passes.Sink`."""
+        """Store the data of *member*, located at *place*."""
         self._made[place], lost = self._file(member, chunks)
         if lost:
             self._lost[place] = lost

@@ -89,12 +89,12 @@ class Staging(Closeable):
         return number << _SHIFT
 
     def identity(self, offset: int) -> tuple[object, int]:
-        """See :class:`tarkit.rootfs.layer_data.StagedData`."""
+        """Return the identity of the content at *offset*."""
         number = offset >> _SHIFT
         return (self._layers[number - 1] if number else self, offset & _MASK)
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """See :class:`tarkit.tar.data.ArchiveData`."""
+        """Return up to *size* bytes from *offset*, empty only after the end."""
         number, position = offset >> _SHIFT, offset & _MASK
         if number:
             return self._archive(number).read_at(position, size)

@@ -73,14 +73,14 @@ class DockerArchiveWriter:
         return self._body.keeping(image, _references(names))
 
     def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
-        """See :class:`tarkit.protocols.AdoptingWriter`."""
+        """Store those blobs of *reader* with *digests* that can be moved; the others are left out."""
         if not isinstance(reader, ArchiveHolder):
             return Moved()
         return self._output.adopt(reader.archive, digests, self._body.blob_name)
 
     @contextmanager
     def undoing(self) -> Iterator[None]:
-        """See :class:`tarkit.protocols.UndoingWriter`."""
+        """Return a block for storing one image; if it raises, the stored data is removed again."""
         with self._output.undoing(), self._body.undoing():
             yield
 

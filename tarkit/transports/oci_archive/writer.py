@@ -82,7 +82,7 @@ class OCIArchiveWriter:
         return self._destination(add_entries)
 
     def referrer(self) -> LayoutDestination:
-        """See :class:`tarkit.protocols.ReferrerWriter`."""
+        """Return a Destination for one artifact, which becomes a referrer of its subject."""
         return self._destination(self._referrers.append)
 
     def _list_referrers(self) -> Iterator[Descriptor]:
@@ -92,13 +92,13 @@ class OCIArchiveWriter:
             yield list_entry(name, index)
 
     def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
-        """See :class:`tarkit.protocols.AdoptingWriter`."""
+        """Store those blobs of *reader* with *digests* that can be moved; the others are left out."""
         if not isinstance(reader, ArchiveHolder):
             return Moved()
         return self._output.adopt(reader.archive, digests, blob_name)
 
     def undoing(self) -> AbstractContextManager[None]:
-        """See :class:`tarkit.protocols.UndoingWriter`."""
+        """Return a block for storing one image; if it raises, the stored data is removed again."""
         return self._output.undoing()
 
     def _destination(self, on_commit: Callable[[RawManifest], None]) -> LayoutDestination:

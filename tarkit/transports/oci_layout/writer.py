@@ -90,11 +90,11 @@ class OCILayoutWriter:
         return LayoutDestination(self.where, DIRECTORY_PROFILE, self._blobs, add_entries)
 
     def referrer(self) -> LayoutDestination:
-        """See :class:`tarkit.protocols.ReferrerWriter`."""
+        """Return a Destination for one artifact, which becomes a referrer of its subject."""
         return LayoutDestination(self.where, DIRECTORY_PROFILE, self._blobs, self._referrers.append)
 
     def undoing(self) -> AbstractContextManager[None]:
-        """See :class:`tarkit.protocols.UndoingWriter`."""
+        """Return a block for storing one image; if it raises, the stored data is removed again."""
         return self._blobs.undoing()
 
     def __enter__(self) -> Self:

@@ -39,7 +39,7 @@ class RegistryImagesWriter:
         self.notes: list[str] = []
 
     def destination(self, *names: str) -> PendingDestination:
-        """See :class:`tarkit.protocols.Writer`; *names* are full names in one repository."""
+        """Return a Destination for one image with *names*, full names in one repository."""
         references = [Reference.parse(name).tagged() for name in names]
         if len({reference.repository for reference in references}) != 1:
             raise UsageError("names in one repository are needed")

@@ -61,7 +61,7 @@ class StoreWriter:
         return cls(store, verify_existing=verify_existing)
 
     def destination(self, *names: str) -> LayoutDestination:
-        """See :class:`tarkit.protocols.Writer`."""
+        """Return a Destination for one image with *names*, or without a name."""
 
         def add_entries(manifest: RawManifest) -> None:
             self._entries += map(_with_full_name, named_entries(manifest, names))
@@ -69,12 +69,12 @@ class StoreWriter:
         return LayoutDestination(self.where, PROFILE, self._blobs, add_entries)
 
     def referrer(self) -> LayoutDestination:
-        """See :class:`tarkit.protocols.ReferrerWriter`."""
+        """Return a Destination for one artifact, which becomes a referrer of its subject."""
         return LayoutDestination(self.where, PROFILE, self._blobs, self._referrers.append)
 
     @contextmanager
     def undoing(self) -> Iterator[None]:
-        """See :class:`tarkit.protocols.UndoingWriter`; blobs without a name are garbage anyway."""
+        """Return a block for storing one image; if it raises, the image gets no name."""
         entries, referrers = len(self._entries), len(self._referrers)
         try:
             yield
@@ -116,7 +116,7 @@ class StoreBlobs:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.layout.destination.LayoutBlobs`."""
+        """Return a stored blob that can replace *descriptor*, or None."""
         if is_acceptable(descriptor.media_type, compressions) and self._reuse(descriptor):
             return descriptor
         if diff_id is None or not is_layer(descriptor.media_type):
@@ -124,7 +124,7 @@ class StoreBlobs:
         return self._find_layer(descriptor, diff_id, compressions)
 
     def put(self, blob: VerifyingReader) -> None:
-        """See :class:`tarkit.layout.destination.LayoutBlobs`."""
+        """Store *blob*; a blob that fails verification never becomes visible."""
         if blob.expected is None:
             self._content.add_stream(blob)
             return

@@ -53,7 +53,7 @@ class Translation:
         return key.entries
 
     def is_shared(self, key: Value, /) -> bool:
-        """Return whether *key* may have several names."""
+        """Return True if *key* may have several names."""
         return isinstance(key, int) and key in self._tree.links
 
     def node(self, key: Value, /) -> ext4.Ext4Node:

@@ -87,7 +87,7 @@ def keep_archive(
 
 
 def _is_archive(path: Path) -> bool:
-    """Return whether the file at *path* begins like a tar, or is compressed."""
+    """Return True if the file at *path* begins like a tar, or is compressed."""
     from tarkit.tar import BLOCK_SIZE
     from tarkit.tar.header import decode
 

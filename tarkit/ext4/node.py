@@ -69,7 +69,7 @@ class Ext4Node:
 
     @property
     def is_directory(self) -> bool:
-        """Whether the node is a directory."""
+        """True if the node is a directory."""
         return stat.S_ISDIR(self.mode)
 
 
@@ -90,7 +90,7 @@ class Ext4Tree(Protocol):
         ...
 
     def is_shared(self, key: Any, /) -> bool:
-        """Return whether *key* may have several names."""
+        """Return True if *key* may have several names."""
         ...
 
 
@@ -109,5 +109,5 @@ class NodeTree:
         return key.children
 
     def is_shared(self, key: Ext4Node, /) -> bool:
-        """Return whether *key* may have several names."""
+        """Return True if *key* may have several names."""
         return True

@@ -12,7 +12,7 @@ from tarkit.tar.writer import TarWriter
 
 
 def is_movable(archive: Archive, member: Member) -> bool:
-    """Return whether *member* is a plain file, and the one that readers find under its name."""
+    """Return True if *member* is a plain file, and the one that readers find under its name."""
     return (
         archive.descriptor is not None
         and member.type is MemberType.FILE

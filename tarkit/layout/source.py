@@ -52,5 +52,5 @@ class LayoutSource:
         return LayoutSource(self._layout, entry, ())
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """Return whether the blob *descriptor* is present."""
+        """Return True if the blob *descriptor* is present."""
         return self._layout.files.blob_size(descriptor.digest) is not None

@@ -28,12 +28,12 @@ class Mount:
 
     @property
     def is_tmpfs(self) -> bool:
-        """Whether this is memory."""
+        """True if this is memory."""
         return self.tmpfs_size is not None
 
     @property
     def has_output(self) -> bool:
-        """Whether the process can change the mount, and the result is kept."""
+        """True if the process can change the mount, and the result is kept."""
         return not (self.readonly or self.no_output or self.cache_id or self.is_tmpfs)
 
 

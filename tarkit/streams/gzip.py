@@ -151,12 +151,12 @@ class ZlibDecompressor:
 
     @property
     def eof(self) -> bool:
-        """Whether the member has ended."""
+        """True if the member has ended."""
         return self._zlib.eof
 
     @property
     def needs_input(self) -> bool:
-        """Whether the decompressor needs more input to return more output."""
+        """True if the decompressor needs more input to return more output."""
         return not (self._zlib.unconsumed_tail or self._filled or self.eof)
 
     @property

@@ -25,12 +25,12 @@ class Decompressor(Protocol):
 
     @property
     def eof(self) -> bool:
-        """Whether the member has ended."""
+        """True if the member has ended."""
         ...
 
     @property
     def needs_input(self) -> bool:
-        """Whether the decompressor needs more input to return more output."""
+        """True if the decompressor needs more input to return more output."""
         ...
 
     @property

@@ -49,7 +49,7 @@ class RegistrySource:
         return BlobStream(self.repository, descriptor, offset)
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """Return whether the manifest or blob is present."""
+        """Return True if the manifest or blob is present."""
         if descriptor.media_type in media_types.MANIFESTS | media_types.INDEXES:
             return self.repository.manifest_size(descriptor.digest) is not None
         return self.repository.blob_size(descriptor.digest) is not None

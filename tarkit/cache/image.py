@@ -24,7 +24,7 @@ from tarkit.store.record import Record
 
 
 class RefImage:
-    """The image of *record*: its layers as they are stored, and a config without settings."""
+    """The image of *record*: its layers in stored form, and a config without settings."""
 
     def __init__(self, cache: Cache, record: Record, handlers: DescHandlers) -> None:
         self._cache = cache

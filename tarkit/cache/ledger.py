@@ -9,9 +9,10 @@
     finalized   immutable, has data of its own            a reference  not mutable
 
 A committed ref and its mutable ref are a pair. While a process that committed uses the pair, the
-mutable ref is locked; later ``get`` of the mutable ref returns the immutable one, and ``get_mutable``
-removes the immutable one if nobody uses it. ``finalize`` removes the mutable one. Releasing the last
-reference of a pair releases the mutable ref: with the default policy, both disappear.
+mutable ref is locked; later ``get`` of the mutable ref returns the immutable one, and
+``get_mutable`` removes the immutable ref if it is unused. ``finalize`` removes the mutable ref.
+Releasing the last reference of a pair releases the mutable ref: with the default policy, both
+disappear.
 
 References are holds in the database. Those of ended processes are released when they are found.
 """

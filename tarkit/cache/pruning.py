@@ -172,7 +172,7 @@ class _Work:
 class _Order:
     """The order of removal: rarely used refs whose last use is long ago come first.
 
-    Both criteria count equally, by rank among all that may go.
+    Both criteria count equally, by rank among all refs that may be removed.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:

@@ -56,7 +56,7 @@ class UsageInfo:
     shared: bool
 
     def fields(self) -> Mapping[str, str]:
-        """Return the values for filters; false ones are missing."""
+        """Return the values for filters; false values are missing."""
         true = {
             "inuse": self.in_use,
             "mutable": self.mutable,

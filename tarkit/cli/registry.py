@@ -48,7 +48,7 @@ CertDir = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Access(Bundle):
-    """The options for reaching a registry. The hidden ones are skopeo's."""
+    """The options for reaching a registry. The hidden options are skopeo's."""
 
     creds: Annotated[
         str | None,
@@ -124,7 +124,7 @@ class Access(Bundle):
 
 @dataclass(frozen=True, slots=True)
 class Side(Bundle):
-    """The options for the registry at one end of a copy. The hidden ones are skopeo's."""
+    """The options for the registry at one end of a copy. The hidden options are skopeo's."""
 
     prefixed = True
 

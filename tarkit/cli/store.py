@@ -36,7 +36,7 @@ def list_images(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """List the named images of the store; broken ones are reported, too."""
+    """List the named images of the store, and report broken images."""
     from tarkit.cli.list import list_command
 
     return list_command("store:", json_output=json_output, quiet=quiet)

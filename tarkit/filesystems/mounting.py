@@ -47,7 +47,7 @@ def mount_image(image: OpenImage, directory: Path, *, foreground: bool = True) -
     - *image*: an open image, whose location is absolute unless *foreground*.
     - *directory*: an existing, empty directory.
     - *foreground*: if false, the process forks: the caller's process ends with the exit code 0 as
-      soon as the image is mounted, and this function returns in the other one.
+      soon as the image is mounted, and this function returns in the child process.
 
     Ctrl-C, SIGTERM, ``fusermount3 -u`` and ``umount`` unmount it. Raises
     :class:`~tarkit.errors.PathNotFoundError` if *directory* is not a directory,

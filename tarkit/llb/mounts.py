@@ -74,8 +74,8 @@ def bind(
     """Mount *source* at *dest*, or an empty directory.
 
     *selector* is the path in the source, the root by default. *no_output* drops the changes that
-    the process makes. *content_cache* tells whether the content of the source, rather than its
-    origin, decides about cached results; by default the daemon chooses.
+    the process makes. *content_cache* makes the content of the source, rather than its origin,
+    decide about cached results; by default the daemon chooses.
     """
     content = {
         None: MountContentCache.DEFAULT,

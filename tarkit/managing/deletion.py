@@ -1,4 +1,4 @@
-"""Delete an image where it is."""
+"""Delete an image in place."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class TreeDigests:
 
 
 def _header(member: Member) -> bytes:
-    """Return what is hashed before the data: keys and values without separators."""
+    """Return the text that is hashed before the data: keys and values without separators."""
     is_link = member.type is MemberType.SYMLINK
     fields = (
         (b"name", b""),

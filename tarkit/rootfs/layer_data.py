@@ -143,7 +143,7 @@ class LayerData:
         for layer, listed in self._table.by_layer(rows):
             if layer < len(self.layers):
                 members[layer] = map(self._table.member, listed)
-            else:  # deliver() knows only the layers; the rest follows from memory or local files
+            else:  # deliver() reads only layers; the rest follows from memory or local files
                 beside.append((layer, map(self._table.member, listed)))
         deliver(self.layers, members, sink, complete=complete, parallel=parallel)
         for layer, others in beside:

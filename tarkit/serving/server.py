@@ -28,7 +28,7 @@ class RegistryServer(Closeable):
     """A registry over the images of a file or directory, without passwords; a context manager.
 
     It implements the OCI distribution specification 1.1 in threads of its own until :meth:`close`.
-    Clients verify what they pull. What they push is verified here, and appears in the layout
+    Clients verify what they pull. Pushed content is verified here, and appears in the layout
     complete or not at all.
 
     ``address`` is ``host:port``, and ``url`` the base URL.

@@ -154,7 +154,7 @@ class Database(Closeable):
                     where=str(self.path), hint="run: tarkit store migrate, as its owner",
                 )  # fmt: skip
             return
-        # no syncs: a killed process loses nothing, and what a power failure damages is rebuilt
+        # no syncs: a killed process loses nothing, and repair rebuilds it after a power failure
         connection.execute("PRAGMA synchronous = OFF")
         # the journal stays, so that a full disk can still be pruned
         connection.execute("PRAGMA journal_mode = PERSIST")

@@ -25,7 +25,7 @@ DIRECTORY = "ingest"
 
 
 class Ingest(Closeable):
-    """The blob *digest* of *size* bytes on its way to *target*; made by ``Content.ingest``.
+    """The incomplete blob *digest* of *size* bytes, for *target*; made by ``Content.ingest``.
 
     ``offset`` is the number of bytes that are already in the file ``path``, and ``exists`` is true
     if the blob was already complete. Closing it keeps the bytes for the next attempt.

@@ -108,7 +108,7 @@ class Layers:
         return self.path(layer.key).is_file()
 
     def find(self, diff_id: Digest) -> StoredLayer | None:
-        """Return a layer with that diff ID, whatever its key, or None."""
+        """Return a layer with that diff ID under any key, or None."""
         return next(self._existing("WHERE diff_id = ?", str(diff_id)), None)
 
     def all(self) -> list[StoredLayer]:

@@ -105,7 +105,9 @@ def _require_alone(root: Path) -> None:
     holders.sweep(root)
     if any((root / holders.DIRECTORY).glob("[!.]*")):
         raise LockedError(
-            "another process has the store open", where=str(root), hint="let it end, then repair"
+            "another process has the store open",
+            where=str(root),
+            hint="wait until it has ended, then repair",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Closeable(ABC):
-    """A context manager whose block ends with :meth:`close`, whether it failed or not."""
+    """A context manager whose block ends with :meth:`close`, even if it raises."""
 
     __slots__ = ()
 

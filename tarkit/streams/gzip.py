@@ -37,7 +37,7 @@ _ISAL_BEST = 3
 
 @cache
 def _codec() -> tuple[Any, bool]:
-    """Return isal's zlib module, or zlib if isal is not installed, and whether it is isal's."""
+    """Return isal's zlib module, or zlib if isal is not installed, and True if it is isal's."""
     try:
         from isal import isal_zlib
     except ImportError:

@@ -114,7 +114,7 @@ class MemberReader(ChunkReader):
         self._input = b""
         self._position = 0  # of the first byte in the input that no decompressor has got
         self._piece = _FIRST_PIECE
-        self._first = True  # whether the current member is the first one
+        self._first = True  # true while the first member is read
 
     def _chunk(self) -> bytes:
         parts, size = [], 0

@@ -1,7 +1,7 @@
 """Take over the changes that a process made in a real directory.
 
 They become staged changes. All names are read with open descriptors and without following links,
-because the process may still run and belong to somebody else.
+because the process may still run, as another user.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ class Authorizer:
         self._credentials: Credentials | None = None
         self._asked = False
         self._challenge: Challenge | None = None
-        self._plain = False  # whether the registry itself uses plain HTTP
+        self._plain = False  # true if the registry itself uses plain HTTP
         self._tokens: dict[tuple[str, ...], _Token] = {}
         self._outages: dict[tuple[str, ...], _Outage] = {}
         self._lock = threading.RLock()

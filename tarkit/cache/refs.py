@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,26 @@ from tarkit.store.records import Hold
 from tarkit.values import replace
 
 
-class Ref(RefMetadata):
+class _Releasing(ABC):
+    """A context manager whose block ends with :meth:`release`."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """End the references."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class Ref(RefMetadata, _Releasing):
     """A reference to a result, made by :class:`~tarkit.cache.manager.CacheManager`.
 
     It is a context manager that releases the reference at the end of its block. Until then, the
@@ -79,17 +99,6 @@ class Ref(RefMetadata):
         if self._released:
             raise RefusedError(f"the ref {self.id} has been released")
         return self.record
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
@@ -321,21 +330,10 @@ class MutableRef(Ref):
         super()._end()
 
 
-class RefList(list[ImmutableRef]):
+class RefList(list[ImmutableRef], _Releasing):
     """Several refs, released together; a context manager."""
 
     def release(self) -> None:
         """Release all refs of the list."""
         for ref in self:
             ref.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()

@@ -13,6 +13,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest
 from tarkit.protocols import Source
+from tarkit.streams.closeable import Closeable
 from tarkit.syncing.collect import collect
 from tarkit.syncing.images import move
 from tarkit.syncing.items import Item, Repository, is_registry
@@ -100,7 +101,7 @@ def plan_sync(
         return operation.transfers(), operation.failed
 
 
-class _Sync:
+class _Sync(Closeable):
     """One operation: the images to move, and those that failed so far."""
 
     def __init__(self, source: AnyLocation, destination: AnyLocation, options: SyncOptions) -> None:
@@ -111,10 +112,8 @@ class _Sync:
         self._present = Present(self._target)
         self.failed: list[FailedImage] = []
 
-    def __enter__(self) -> _Sync:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Close the locations."""
         self._readers.close()
         self._present.close()
 

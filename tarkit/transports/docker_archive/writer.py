@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tarkit.image.digest import Digest
@@ -13,6 +12,7 @@ from tarkit.image.platform import Platform
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
 from tarkit.protocols import Destination, ImageEntry, Moved, Reader
+from tarkit.streams.closeable import Publishing
 from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.docker_archive.body import ArchiveBody, tagged_reference
 from tarkit.transports.docker_archive.classic_writer import ClassicBody
@@ -20,7 +20,7 @@ from tarkit.transports.docker_archive.dual_writer import DualBody
 from tarkit.transports.docker_archive.format import DockerFormat
 
 
-class DockerArchiveWriter:
+class DockerArchiveWriter(Publishing):
     """Writes a docker archive of any number of images, replacing an existing file.
 
     Shared layers are stored once. If an image is committed twice, it becomes one item with the
@@ -84,18 +84,10 @@ class DockerArchiveWriter:
         with self._output.undoing(), self._body.undoing():
             yield
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self, succeeded: bool) -> None:
         """Publish the archive, unless the block raised an error or nothing was committed."""
         with self._output as output:
-            if kind is None and self._body.finish():
+            if succeeded and self._body.finish():
                 output.publish()
 
 

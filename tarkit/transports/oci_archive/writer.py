@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tarkit.image.descriptor import Descriptor
@@ -19,12 +18,13 @@ from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
 from tarkit.layout.names import require_names
 from tarkit.layout.referrers import list_entry, referrer_lists
 from tarkit.protocols import ImageEntry, Moved, Reader
+from tarkit.streams.closeable import Publishing
 from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.oci_archive.reader import OCIArchiveReader
 from tarkit.values import replace
 
 
-class OCIArchiveWriter:
+class OCIArchiveWriter(Publishing):
     """Writes an OCI archive of any number of images, replacing an existing file.
 
     >>> with (
@@ -104,18 +104,10 @@ class OCIArchiveWriter:
     def _destination(self, on_commit: Callable[[RawManifest], None]) -> LayoutDestination:
         return LayoutDestination(self.where, ARCHIVE_PROFILE, ArchiveBlobs(self._output), on_commit)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self, succeeded: bool) -> None:
         """Publish the archive, unless the block raised an error or nothing was committed."""
         with self._output as output:
-            if kind is None and (self._kept or self._entries):
+            if succeeded and (self._kept or self._entries):
                 kept = replace(self._list, manifests=tuple(self._kept))
                 entries = [*self._entries, *self._list_referrers()]
                 output.add(INDEX_FILE, with_entries(kept, entries).serialize().data)

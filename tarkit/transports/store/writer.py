@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tarkit.errors import RefusedError
@@ -23,6 +22,7 @@ from tarkit.layout.referrers import list_entry, lists_in, referrer_lists
 from tarkit.store.content import Content
 from tarkit.store.store import Store
 from tarkit.streams.chunks import chunks_of
+from tarkit.streams.closeable import Publishing
 from tarkit.streams.codecs import SNIFF_SIZE, detect
 from tarkit.streams.verify import VerifyingReader
 from tarkit.values import replace
@@ -34,7 +34,7 @@ PROFILE = replace(
 )
 
 
-class StoreWriter:
+class StoreWriter(Publishing):
     """Adds images to *store*, which it closes; see :class:`tarkit.protocols.Writer`.
 
     Blobs are held until it is closed, and garbage if they have no name by then. The names of images
@@ -82,18 +82,10 @@ class StoreWriter:
             del self._entries[entries:], self._referrers[referrers:]
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self, succeeded: bool) -> None:
         """Publish the committed images, unless the block raised an error; close the store."""
         with self.store:
-            if kind is None and (self._entries or self._referrers):
+            if succeeded and (self._entries or self._referrers):
                 self.store.names.add(self._new_entries)
 
     def _new_entries(self, layout: Layout) -> Sequence[Descriptor]:

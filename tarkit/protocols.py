@@ -386,7 +386,7 @@ class UndoingWriter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class AdoptedBytes:
     """The bytes of an archive that went into another one without being verified.
 
     The filesystem moved ``bytes_moved``; ``bytes_copied`` passed through this process.
@@ -400,7 +400,7 @@ class Moved:
 class AdoptingWriter(Protocol):
     """A Writer that can take blobs from the archive that it replaces without reading them."""
 
-    def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
+    def adopt(self, reader: Reader, digests: Collection[Digest]) -> AdoptedBytes:
         """Store those blobs of *reader* with *digests* that can be moved; the others are left out.
 
         Their content is not verified.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 
 from tarkit import ext4
-from tarkit.artifacts.contents import Contents
+from tarkit.artifacts.contents import ExtentMap
 from tarkit.ext4 import FileExtents, can_hold
 from tarkit.rootfs.output.xattrs import sort_xattrs
 from tarkit.rootfs.trail import Directory, Value
@@ -32,7 +32,7 @@ class Translation:
     with attributes that Linux cannot read; both are known once every node has been created.
     """
 
-    def __init__(self, tree: Tree, contents: Contents) -> None:
+    def __init__(self, tree: Tree, contents: ExtentMap) -> None:
         self._tree = tree
         self._contents = contents
         self._counted: dict[Value, tuple[int, bool]] = {}

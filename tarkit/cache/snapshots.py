@@ -17,7 +17,7 @@ from tarkit.cache.options import DescHandlers
 from tarkit.cache.providers import Providers
 from tarkit.errors import BlobNotFoundError, NeedsRemoteProviderError
 from tarkit.image.digest import Digest
-from tarkit.rootfs.chain import PlainLayer, open_chain
+from tarkit.rootfs.chain import ChainLayer, open_chain
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.image_files import ImageFiles
 from tarkit.rootfs.layer_writer import write_layer
@@ -163,9 +163,9 @@ class Snapshots:
         """Return the entries of a layer."""
         return self._store.layers.listing(layer)
 
-    def _described(self, layer: StoredLayer) -> PlainLayer:
+    def _described(self, layer: StoredLayer) -> ChainLayer:
         layers = self._store.layers
-        return PlainLayer(
+        return ChainLayer(
             layer.diff_id, layer.size, layers.listing(layer), lambda: layers.open(layer.key)
         )
 

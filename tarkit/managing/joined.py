@@ -16,23 +16,23 @@ from tarkit.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class JoinedEntry:
     """The *entry* of an index, and the *source* that has its content."""
 
     entry: Descriptor
     source: Source
 
 
-def parts_of(source: Source) -> list[Part]:
+def parts_of(source: Source) -> list[JoinedEntry]:
     """Return the entries of *source*'s index, or one with the platform of its only image."""
     raw = source.manifest()
     if raw.is_index:
-        return [Part(entry, source) for entry in Index.parse(raw).manifests]
+        return [JoinedEntry(entry, source) for entry in Index.parse(raw).manifests]
     platform = source.platform if isinstance(source, StatedSource) else None
     if platform is None and raw.media_type in media_types.MANIFESTS:
         config = read_image_config(source, Manifest.parse(raw))
         platform = config.platform if config else None
-    return [Part(replace(raw.descriptor, platform=platform), source)]
+    return [JoinedEntry(replace(raw.descriptor, platform=platform), source)]
 
 
 class JoinedSource:
@@ -43,7 +43,7 @@ class JoinedSource:
 
     names: tuple[str, ...] = ()
 
-    def __init__(self, where: str, parts: Sequence[Part], base: Index | None = None) -> None:
+    def __init__(self, where: str, parts: Sequence[JoinedEntry], base: Index | None = None) -> None:
         self.where = where
         base = base or Index(media_types.OCI_INDEX, ())
         self._top = replace(base, manifests=tuple(part.entry for part in parts)).serialize()

@@ -11,8 +11,8 @@ from typing import BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tarkit.errors import TarkitError, one_line
-from tarkit.serving.contents import Contents
-from tarkit.serving.messages import JSON_TYPE, Body, Content, Request, Response
+from tarkit.serving.contents import ServedImages
+from tarkit.serving.messages import JSON_TYPE, BlobPart, Body, Request, Response
 from tarkit.serving.problems import Problem
 from tarkit.serving.routes import answer
 from tarkit.streams import CHUNK_SIZE
@@ -30,7 +30,7 @@ class RegistryHandler(BaseHTTPRequestHandler):
     timeout = 60  # seconds without a byte, after which the connection closes
 
     raw_requestline: bytes
-    contents: Contents
+    contents: ServedImages
     log: Callable[[str], object]
     allowed_host: Callable[[str], bool]
 
@@ -113,7 +113,7 @@ class RegistryHandler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
 
-    def _send_content(self, stream: BinaryIO, content: Content) -> None:
+    def _send_content(self, stream: BinaryIO, content: BlobPart) -> None:
         length = content.stop - content.start
         if isinstance(stream, io.FileIO):
             sent = self.connection.sendfile(stream, content.start, length) if length else 0

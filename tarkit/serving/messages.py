@@ -9,7 +9,7 @@ from dataclasses import field
 from io import BufferedIOBase
 from typing import TYPE_CHECKING
 
-from tarkit.serving.catalogue import Blob
+from tarkit.serving.catalogue import ServedBlob
 from tarkit.serving.problems import Problem
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader
@@ -116,10 +116,10 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class BlobPart:
     """The bytes of ``blob`` from ``start`` to just before ``stop``."""
 
-    blob: Blob
+    blob: ServedBlob
     start: int
     stop: int
 
@@ -131,7 +131,7 @@ class Response:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    content: Content | None = None
+    content: BlobPart | None = None
 
     @classmethod
     def of_json(cls, document: object, headers: Mapping[str, str] | None = None) -> Response:

@@ -13,7 +13,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Self
 
 from tarkit.errors import TransportError
-from tarkit.serving.contents import Contents
+from tarkit.serving.contents import ServedImages
 from tarkit.serving.handler import RegistryHandler
 from tarkit.serving.opening import open_contents
 from tarkit.streams.closeable import Closeable
@@ -43,7 +43,7 @@ class RegistryServer(Closeable):
 
     def __init__(
         self,
-        contents: Contents,
+        contents: ServedImages,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -172,7 +172,7 @@ def _bind(handler: type[RegistryHandler], host: str, port: int) -> _Server:
 
 
 def _handler(
-    contents: Contents, host: str, log: Callable[[str], object] | None
+    contents: ServedImages, host: str, log: Callable[[str], object] | None
 ) -> type[RegistryHandler]:
     """Return a handler class for *contents*: the server makes one instance per connection."""
     allowed = _is_local if _is_local(host) else _is_any

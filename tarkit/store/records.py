@@ -52,7 +52,7 @@ class Records:
         self._root = root
         self._files = RecordFiles(root)
         self._holder = holder
-        self._change: Change | None = None
+        self._change: Transaction | None = None
 
     def get(self, record_id: str) -> Record | None:
         """Return the record, or None if it is missing or deleted."""
@@ -127,7 +127,7 @@ class Records:
         return [hold for hold in holds if hold.holder in dead]
 
     @contextmanager
-    def transaction(self) -> Iterator[Change]:
+    def transaction(self) -> Iterator[Transaction]:
         """Change records: all changes of the block take effect at its end, or none if it raises.
 
         Transactions of all processes exclude each other, so data that the block reads stays current
@@ -139,7 +139,7 @@ class Records:
                 if self._change is not None:
                     yield self._change
                     return
-                change = self._change = Change(connection, self, self._holder)
+                change = self._change = Transaction(connection, self, self._holder)
                 try:
                     yield change
                     self._write_files(change)
@@ -152,14 +152,14 @@ class Records:
             raise
         self._remove_files(change)
 
-    def _write_files(self, change: Change) -> None:
+    def _write_files(self, change: Transaction) -> None:
         """Write the files of changed records, before the database commits."""
         for record_id, record in change.touched.items():
             if record is not None and record.has_file:
                 query = "SELECT key, value FROM externals WHERE record = ? ORDER BY key"
                 self._files.write(record, dict(self._database.rows(query, record_id)))
 
-    def _remove_files(self, change: Change) -> None:
+    def _remove_files(self, change: Transaction) -> None:
         """Remove the files of records that are gone, after the database has committed."""
         gone = [
             record_id
@@ -173,7 +173,7 @@ class Records:
                     if record is None or not record.has_file:
                         self._files.remove(record_id)
 
-    def _restore_files(self, change: Change) -> None:
+    def _restore_files(self, change: Transaction) -> None:
         """Make the files agree with the database after a transaction was undone."""
         if change.touched:
             with self._database.write():
@@ -196,7 +196,7 @@ class Records:
         return {h for h in {hold.holder for hold in holds} if not is_alive(self._root, h)}
 
 
-class Change:
+class Transaction:
     """An open transaction; its methods for reading include its own changes."""
 
     def __init__(

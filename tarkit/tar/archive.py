@@ -26,7 +26,7 @@ from tarkit.streams.uncached import read_at
 from tarkit.tar.data import ArchiveData, FileData, ForwardData, NoData, StoredData
 from tarkit.tar.index import TarIndex, index_file, index_stream
 from tarkit.tar.member import Member
-from tarkit.tar.names import Names, shown
+from tarkit.tar.names import MemberNames, shown
 
 MAX_HOLES = 64 << 30
 """Largest total size of the holes of a member in bytes: they are free to write but slow to read."""
@@ -53,7 +53,7 @@ class Archive(Closeable):
         self._index = index
         self._data = data
         self._file = file
-        self._names = Names(index.members, where)
+        self._names = MemberNames(index.members, where)
         self._opened = None if file is None else os.fstat(file.fileno())
         self.compression = compression
         self.size = size

@@ -28,7 +28,7 @@ def clean(name: bytes) -> bytes | None:
     return b"/".join(parts)
 
 
-class Names:
+class MemberNames:
     """The members of an archive by their cleaned names.
 
     If no member has the name, backslashes count as slashes, since tools on Windows write them.

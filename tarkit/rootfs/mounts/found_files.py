@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
-from tarkit.rootfs.mounts.recorded import Attributes
+from tarkit.rootfs.mounts.recorded import RecordedAttributes
 from tarkit.rootfs.names import Parts
 from tarkit.rootfs.node import Node
 from tarkit.rootfs.pairs import content_digest
@@ -33,8 +33,8 @@ class FoundFile:
     """An entry of a directory: its attributes *now* and, if it existed, those *before*."""
 
     found: Found
-    now: Attributes
-    before: Attributes | None
+    now: RecordedAttributes
+    before: RecordedAttributes | None
 
     @property
     def kind(self) -> MemberType | None:

@@ -11,7 +11,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
-from tarkit.protocols import Destination, ImageEntry, Moved, Reader
+from tarkit.protocols import AdoptedBytes, Destination, ImageEntry, Reader
 from tarkit.streams.closeable import Publishing
 from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.docker_archive.body import ArchiveBody, tagged_reference
@@ -72,10 +72,10 @@ class DockerArchiveWriter(Publishing):
         """Return the destination of *image*; the OCI half of a dual archive keeps its index."""
         return self._body.keeping(image, _references(names))
 
-    def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
+    def adopt(self, reader: Reader, digests: Collection[Digest]) -> AdoptedBytes:
         """Store those blobs of *reader* with *digests* that can be moved; the others are left out."""
         if not isinstance(reader, ArchiveHolder):
-            return Moved()
+            return AdoptedBytes()
         return self._output.adopt(reader.archive, digests, self._body.blob_name)
 
     @contextmanager

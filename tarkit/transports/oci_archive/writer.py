@@ -17,7 +17,7 @@ from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
 from tarkit.layout.names import require_names
 from tarkit.layout.referrers import list_entry, referrer_lists
-from tarkit.protocols import ImageEntry, Moved, Reader
+from tarkit.protocols import AdoptedBytes, ImageEntry, Reader
 from tarkit.streams.closeable import Publishing
 from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.oci_archive.reader import OCIArchiveReader
@@ -91,10 +91,10 @@ class OCIArchiveWriter(Publishing):
             self._output.add(blob_name(index.digest), index.data)
             yield list_entry(name, index)
 
-    def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
+    def adopt(self, reader: Reader, digests: Collection[Digest]) -> AdoptedBytes:
         """Store those blobs of *reader* with *digests* that can be moved; the others are left out."""
         if not isinstance(reader, ArchiveHolder):
-            return Moved()
+            return AdoptedBytes()
         return self._output.adopt(reader.archive, digests, blob_name)
 
     def undoing(self) -> AbstractContextManager[None]:

@@ -93,12 +93,12 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether no finding is an error."""
+        """True if no finding is an error."""
         return not self._errors
 
     @property
     def incomplete(self) -> bool:
-        """Whether no defect was found, but a disk or network failed, so that defects are possible."""
+        """True if no defect was found, but a disk or network failed, so that defects are possible."""
         return bool(self._errors) and all(error.rule == Rule.IO_ERROR.id for error in self._errors)
 
     @property
@@ -140,11 +140,11 @@ class Findings:
         self.add(rule, where, message)
 
     def holds(self, rule: Rule, where: str) -> bool:
-        """Return whether a violation of *rule* was recorded at *where*."""
+        """Return True if a violation of *rule* was recorded at *where*."""
         return (rule, where) in self._broken
 
     def breaks(self, rules: Iterable[Rule]) -> bool:
-        """Return whether a violation of any of *rules* was recorded."""
+        """Return True if a violation of any of *rules* was recorded."""
         return any(rule in rules for rule, _ in self._broken)
 
     def report(self) -> Report:

@@ -87,7 +87,7 @@ class SparseSource(Protocol):
     """A source whose index may refer to missing manifests."""
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """Return whether the manifest or blob is present."""
+        """Return True if the manifest or blob is present."""
         ...
 
 
@@ -381,12 +381,12 @@ class UndoingWriter(Protocol):
     """A Writer that can discard a failed image and publish the others."""
 
     def undoing(self) -> AbstractContextManager[None]:
-        """Return a block for storing one image; if it raises, what it stored is removed again."""
+        """Return a block for storing one image; if it raises, the stored data is removed again."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class AdoptedBytes:
     """The bytes of an archive that went into another one without being verified.
 
     The filesystem moved ``bytes_moved``; ``bytes_copied`` passed through this process.
@@ -400,7 +400,7 @@ class Moved:
 class AdoptingWriter(Protocol):
     """A Writer that can take blobs from the archive that it replaces without reading them."""
 
-    def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
+    def adopt(self, reader: Reader, digests: Collection[Digest]) -> AdoptedBytes:
         """Store those blobs of *reader* with *digests* that can be moved; the others are left out.
 
         Their content is not verified.

@@ -47,7 +47,7 @@ class _Template:
             self.names = template.names + self.names
 
     def build(self) -> type:
-        """Return the class with slots, and with placeholders for what is generated later."""
+        """Return the class with slots, and with placeholders for the attributes generated later."""
         fields = self._annotations
         body = {key: value for key, value in self._namespace.items() if key not in fields}
         body |= {"__slots__": tuple(fields), "__template__": self}
@@ -71,7 +71,8 @@ class _Template:
     def generate(self, name: str) -> Any:
         """Replace the placeholder *name*, and return the new value.
 
-        Nearly all objects need ``__init__``, and few need more, so the others come together.
+        Nearly all objects need ``__init__``, and few need more, so all others are generated
+        together.
         """
         if name == "__init__":
             self._cls.__init__ = self._initializer()  # type: ignore[misc]
@@ -125,7 +126,7 @@ class _Template:
         return found | self._annotations
 
     def _fields(self) -> Iterator[tuple[str, Field[Any], bool]]:
-        """Yield the name of each field, its definition, and whether it is keyword-only."""
+        """Yield the name of each field, its definition, and True if it is keyword-only."""
         for template in self._inherited:
             yield from template._fields()
         for name in self._annotations:

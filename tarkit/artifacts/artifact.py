@@ -105,7 +105,7 @@ class Artifact:
 
 
 def is_id(text: str) -> bool:
-    """Return whether :func:`check_id` accepts *text* as the id of an artifact."""
+    """Return True if :func:`check_id` accepts *text* as the id of an artifact."""
     # The id becomes a file name, so it must not lead out of the store.
     return bool(_ID.fullmatch(text)) and ".." not in text
 

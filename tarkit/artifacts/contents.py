@@ -9,7 +9,7 @@ from tarkit.rootfs.table import DataLocation
 _OFFSET_BITS = 63
 
 
-class Contents:
+class ExtentMap:
     """Maps places to contents. Those of nearly every file are one extent, kept as its first block."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
-from tarkit.artifacts.contents import Contents
+from tarkit.artifacts.contents import ExtentMap
 from tarkit.ext4 import Ext4Writer, FileExtents, Region, data_size
 from tarkit.rootfs.table import DataLocation, Table
 from tarkit.tar.member import Member
@@ -58,7 +58,7 @@ class BlockSink:
         self._overlay = overlay
         self._reserved: dict[DataLocation, FileExtents] = {}
         self.sizes = Sizes()
-        self.contents = Contents()
+        self.contents = ExtentMap()
 
     def reserve(self, place: DataLocation) -> None:
         """Reserve the blocks of the measured data at *place*."""

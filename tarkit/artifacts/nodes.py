@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 
 from tarkit import ext4
-from tarkit.artifacts.contents import Contents
+from tarkit.artifacts.contents import ExtentMap
 from tarkit.ext4 import FileExtents, can_hold
 from tarkit.rootfs.output.xattrs import sort_xattrs
 from tarkit.rootfs.trail import Directory, Value
@@ -32,7 +32,7 @@ class Translation:
     with attributes that Linux cannot read; both are known once every node has been created.
     """
 
-    def __init__(self, tree: Tree, contents: Contents) -> None:
+    def __init__(self, tree: Tree, contents: ExtentMap) -> None:
         self._tree = tree
         self._contents = contents
         self._counted: dict[Value, tuple[int, bool]] = {}
@@ -49,15 +49,15 @@ class Translation:
         return sum(lost for _, lost in self._counted.values())
 
     def children(self, key: Directory, /) -> dict[bytes, Value]:
-        """See :class:`tarkit.ext4.node.Ext4Tree`."""
+        """Return the keys of the entries of the directory *key* by name."""
         return key.entries
 
     def is_shared(self, key: Value, /) -> bool:
-        """See :class:`tarkit.ext4.node.Ext4Tree`."""
+        """Return True if *key* may have several names."""
         return isinstance(key, int) and key in self._tree.links
 
     def node(self, key: Value, /) -> ext4.Ext4Node:
-        """See :class:`tarkit.ext4.node.Ext4Tree`."""
+        """Return the inode of *key*, the same each time; its ``children`` are not used."""
         row = key if isinstance(key, int) else key.row
         table = self._tree.table
         traits, size, mtime_ns, xattrs = table.facts(row)[1]

@@ -25,7 +25,7 @@ class Preflight:
 
     @property
     def is_tight(self) -> bool:
-        """Whether the build will probably not fit; it may, if upper layers hide lower files."""
+        """True if the build will probably not fit; it may, if upper layers hide lower files."""
         return self.free_space < self.compressed_size
 
     def require(self, needed: int, where: object) -> None:

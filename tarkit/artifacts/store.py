@@ -223,7 +223,7 @@ def _locked(root: Directory, artifact_id: str, *, timeout: float) -> Iterator[No
 
 
 def _is_artifact(path: Path) -> bool:
-    """Return whether *path* is an artifact, possibly damaged, rather than an unrelated file."""
+    """Return True if *path* is an artifact, possibly damaged, rather than an unrelated file."""
     return is_id(path.name) and any((path / name).is_file() for name in (IMAGE, RECORD))
 
 

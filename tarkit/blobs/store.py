@@ -25,7 +25,7 @@ class BlobStore:
         self._hint = hint
 
     def path(self, digest: Digest) -> Path:
-        """Return the path of the blob, whether or not it exists."""
+        """Return the path of the blob, which need not exist."""
         return self.root / blob_name(digest)
 
     def size(self, digest: Digest) -> int | None:

@@ -54,7 +54,7 @@ class _LayerFiles(Overlay):
     written: list[BinaryIO] = field(default_factory=list)
 
     def lay(self, contents: LayerData, merger: Merger) -> None:
-        """See :meth:`Overlay.lay`."""
+        """Apply the steps to the merged tree, and write each of them to its file."""
         for step in self.steps:
             file = self.stack.enter_context(new_spool())
             work = LayerWriter(contents, merger, file, keep_times=step.keep_times)

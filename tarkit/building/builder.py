@@ -73,7 +73,8 @@ class ImageBuilder:
         Parameters:
 
         - *source*: the directory.
-        - *destination*: the directory in the image; existing ones keep their metadata and entries.
+        - *destination*: the directory in the image; existing directories keep their metadata and
+          entries.
         - *keep_owners*: keep the numbers of owners and groups, which become 0 otherwise.
         - *keep_times*: keep the times of files, up to ``SOURCE_DATE_EPOCH`` if it is set.
 

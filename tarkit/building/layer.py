@@ -72,7 +72,7 @@ class LayerWriter(OverlayContext):
         """Hide *name*, or everything if it is ``OPAQUE``, that the layers below have in *directory*."""
         try:
             if any(self._is_new_link(directory[: depth + 1]) for depth in range(len(directory))):
-                return  # it replaces whatever the layers below have there
+                return  # it replaces everything that the layers below have there
             node = self._tree.get(directory)
         except (UnsafePathError, LimitExceededError):  # links lead nowhere
             return
@@ -82,7 +82,7 @@ class LayerWriter(OverlayContext):
             self._hide([*real, hidden])
 
     def _is_new_link(self, parts: Parts) -> bool:
-        """Return whether *parts* is a symbolic link of this layer."""
+        """Return True if *parts* is a symbolic link of this layer."""
         path = self._real(parts)
         node = self._tree.get(path, follow=False) if b"/".join(path) in self._listed else None
         return node is not None and node.type is MemberType.SYMLINK

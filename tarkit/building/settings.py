@@ -36,7 +36,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("entrypoint", "cmd", "ports", "volumes"):
             if isinstance(getattr(self, name), str):
-                raise UsageError(f"{name} is a text", hint="pass a list")
+                raise UsageError(f"{name} is text", hint="pass a list")
         for key in self.env or ():
             if not key or "=" in key:
                 raise UsageError(f"invalid name of an environment variable: {key!r}")

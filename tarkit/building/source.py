@@ -40,19 +40,19 @@ class BuiltSource:
 
     @property
     def most_open(self) -> int:
-        """See :class:`tarkit.protocols.RemoteSource`."""
+        """The maximum number of blobs to open at a time."""
         if isinstance(self.base, RemoteSource):
             return self.base.most_open
         return max(1, len(Manifest.parse(self._raw).layers))
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the top manifest or index, or the one with *digest* below it, verified."""
         if digest not in (None, self._raw.digest):
             raise BlobNotFoundError(f"manifest {digest} is missing", where=self.where)
         return self._raw
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
+        """Open the stored bytes of a config or layer. The caller verifies and closes the stream."""
         if descriptor.digest == self._config_digest:
             return io.BytesIO(self._config)
         file = self._layers.get(descriptor.digest)
@@ -66,7 +66,7 @@ class BuiltSource:
         return self.base.open_blob(descriptor)
 
     def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
-        """See :class:`tarkit.protocols.SequentialSource`."""
+        """Return *blobs* in an order that reads the source once, or None if any order works."""
         if not isinstance(self.base, SequentialSource):
             return None
         ours = [blob for blob in blobs if blob.digest in self._layers]

@@ -31,8 +31,8 @@ def get_by_blob(
 ) -> Hold:
     """Return a reference to the ref with the layer *descriptor* on top of *parent*.
 
-    It is an existing ref with the same chain of blobs; or else a new one, which shares the data of
-    an existing ref with the same chain of layers, if there is one.
+    If no ref has the same chain of blobs, create one. It shares the data of a ref with the same
+    chain of layers, if one exists.
     """
     diff_id = diff_id_of(descriptor)
     known = cache.store.content.size(descriptor.digest) is not None
@@ -62,7 +62,7 @@ def _chain_on(parent: Record | None, digest: Digest, diff_id: Digest) -> dict[st
 
 
 def _with_same_blobs(cache: Cache, ids: Mapping[str, str], options: RefOptions) -> Hold | None:
-    """Return a reference to an existing ref with the same chain of blobs, if there is one."""
+    """Return a reference to an existing ref with the same chain of blobs, or None."""
     index = facts.blob_chain_index(ids[facts.BLOB_CHAIN])
     for record in cache.ledger.records.find(index):
         check(cache, record.id)
@@ -83,7 +83,7 @@ def _create(
     parent: Record | None,
     options: RefOptions,
 ) -> Hold:
-    """Create a ref; it shares the data of one with the same layers, if there is one."""
+    """Create a ref, which shares the data of a ref with the same layers, if one exists."""
     values = {**_values(descriptor, diff_id, options), **ids, facts.SNAPSHOT: ids[facts.CHAIN]}
     contents = {str(descriptor.digest)} | cache.variants(diff_id)
     twins = cache.ledger.records.find(facts.chain_index(ids[facts.CHAIN]))
@@ -118,7 +118,7 @@ def set_blob(cache: Cache, record: Record, descriptor: Descriptor) -> None:
 
 
 def keep_variant(cache: Cache, diff_id: Digest, digest: Digest, top: str) -> None:
-    """Let all refs with the layer *diff_id*, and the ref *top*, keep *digest*, another blob of it."""
+    """Make all refs with the layer *diff_id*, and the ref *top*, keep its blob *digest*, too."""
     with cache.ledger.change() as change:
         same = cache.ledger.records.find(facts.diff_index(str(diff_id)))
         for record in (*same, cache.ledger.find(top)):

@@ -61,12 +61,12 @@ class Cache(Closeable):
             self._refs.discard(ref)
 
     def is_open(self, record_id: str) -> bool:
-        """Return whether this process has an open ref to the record."""
+        """Return True if this process has an open ref to the record."""
         with self._lock:
             return any(ref.id == record_id and not ref.is_released for ref in self._refs)
 
     def lock(self, key: object) -> threading.Lock:
-        """Return the lock that is the same for equal keys."""
+        """Return the lock for *key*; equal keys have the same lock."""
         with self._lock:
             return self._locks.setdefault(key, threading.Lock())
 

@@ -1,4 +1,4 @@
-"""The layers of refs: which records contribute one, in which order, and the IDs of the chain."""
+"""The layers of refs: the records that contribute them, their order, and the IDs of the chain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Find = Callable[[str], Record]
 
 
 class Link(NamedTuple):
-    """A layer of a chain: that of *record*; *moved* if it lies on other layers than its parent's."""
+    """The layer of *record* in a chain; *moved* if the layers below are not those of its parent."""
 
     record: Record
     moved: bool
@@ -57,7 +57,7 @@ def single_upper(record: Record, find: Find) -> Link | None:
 
 
 def ancestors(record: Record, find: Find) -> Iterator[Record]:
-    """Yield the record and every record that it stands on, each once, itself first."""
+    """Yield the record, then every record that it depends on, each once."""
     seen = {record.id}
     pending = [record]
     while pending:
@@ -70,7 +70,7 @@ def ancestors(record: Record, find: Find) -> Iterator[Record]:
 
 
 def chain_values(links: Sequence[Link]) -> dict[str, str]:
-    """Return the chain IDs of *links*: that of the diff IDs, and that of the blobs, as far as known."""
+    """Return the chain IDs of *links*, by diff IDs and by blobs, unless one of these is unknown."""
     diff_ids = [text_of(link.record, facts.DIFF_ID) for link in links]
     blobs = [text_of(link.record, facts.BLOB) for link in links]
     values = {}

@@ -25,7 +25,7 @@ EQUAL_MUTABLE = "equalMutable"
 LOWER, UPPER = "lower", "upper"  # of a diff
 LAYER = "layer"  # the key of the plain tar that only this record has
 SNAPSHOT = "snapshot"
-STAGED = "staged"  # whether a mutable ref has staged changes
+STAGED = "staged"  # true if a mutable ref has staged changes
 DIFF_ID = "diffID"
 CHAIN = "chainID"
 BLOB_CHAIN = "blobChainID"
@@ -43,7 +43,7 @@ UNCOMPRESSED = "containerd.io/uncompressed"
 
 
 class RefKind(Enum):
-    """The kinds of refs: how one came about, and how many parents it has."""
+    """The kinds of refs, by their origin and number of parents."""
 
     BASE_LAYER = "base-layer"  # no parent
     LAYER = "layer"  # one parent
@@ -63,7 +63,7 @@ class RecordType(Enum):
 
 
 class CachePolicy(Enum):
-    """If a mutable ref and its data are kept when it is released."""
+    """The fate of a mutable ref and its data when it is released."""
 
     DEFAULT = "default"  # they are removed, unless it was committed and finalized
     RETAIN = "retain"
@@ -75,12 +75,12 @@ def kind_of(record: Record) -> RefKind:
 
 
 def is_mutable(record: Record) -> bool:
-    """Return whether the ref is mutable."""
+    """Return True if the ref is mutable."""
     return bool(record.values.get(MUTABLE))
 
 
 def text_of(record: Record, key: str) -> str:
-    """Return a text of a record, or an empty one."""
+    """Return a text of a record, or an empty text."""
     value = record.values.get(key)
     return value if isinstance(value, str) else ""
 

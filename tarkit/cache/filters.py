@@ -39,7 +39,7 @@ class _Condition:
     value: str
 
     def holds(self, fields: Mapping[str, str]) -> bool:
-        """Return whether the condition holds for *fields*; one that is false is missing."""
+        """Return True if the condition holds for *fields*, in which false fields are missing."""
         found = fields.get(self.field)
         match self.operator:
             case "":
@@ -63,7 +63,7 @@ class Filter:
         return cls(tuple(_conditions(text) for text in texts if text.strip()))
 
     def matches(self, fields: Mapping[str, str]) -> bool:
-        """Return whether a ref with *fields* matches."""
+        """Return True if a ref with *fields* matches."""
         return not self.alternatives or any(
             all(condition.holds(fields) for condition in conditions)
             for conditions in self.alternatives

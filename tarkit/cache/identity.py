@@ -10,7 +10,7 @@ from tarkit.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class IdRange:
-    """*size* IDs from ``container`` on, which are those from ``host`` on outside."""
+    """A range of *size* IDs, from ``container`` on inside and from ``host`` on outside."""
 
     container: int
     host: int

@@ -24,7 +24,7 @@ from tarkit.store.record import Record
 
 
 class RefImage:
-    """The image of *record*: its layers as they are stored, and a config without settings."""
+    """The image of *record*: its layers in stored form, and a config without settings."""
 
     def __init__(self, cache: Cache, record: Record, handlers: DescHandlers) -> None:
         self._cache = cache
@@ -49,13 +49,13 @@ class RefImage:
         self._raw = Manifest(media_types.OCI_MANIFEST, config, tuple(layers)).serialize()
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the top manifest or index, or the one with *digest* below it, verified."""
         if digest not in (None, self._raw.digest):
             raise BlobNotFoundError(f"no manifest {digest}", where=self.where)
         return self._raw
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
+        """Open the stored bytes of a config or layer. The caller verifies and closes the stream."""
         if descriptor.digest == Digest.of(self._config):
             return io.BytesIO(self._config)
         store = self._cache.store
@@ -69,7 +69,7 @@ class RefImage:
         return store.layers.open(found.key)
 
     def plain_layer(self, layer: Descriptor, diff_id: Digest) -> PlainLayer | None:
-        """See :class:`tarkit.protocols.IndexedSource`."""
+        """Return the uncompressed form of *layer*, or None: then open its blob."""
         store = self._cache.store
         record = self._records.get(layer.digest)
         if record is not None:
@@ -78,7 +78,7 @@ class RefImage:
         return StoredPlainLayer(store, layer.digest, found) if found is not None else None
 
     def _layer(self, link: Link) -> tuple[Descriptor, Digest]:
-        """Return the stored form and the diff ID of a layer; a lazy one is fetched when it is read."""
+        """Return the stored form and the diff ID of a layer; a lazy layer is fetched when read."""
         descriptor, diff_id = descriptor_of(link.record), digest_of(link.record, facts.DIFF_ID)
         if descriptor is not None and diff_id is not None and not link.moved:
             self._records[descriptor.digest] = link.record

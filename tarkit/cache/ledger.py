@@ -9,9 +9,10 @@
     finalized   immutable, has data of its own            a reference  not mutable
 
 A committed ref and its mutable ref are a pair. While a process that committed uses the pair, the
-mutable ref is locked; later ``get`` of the mutable ref returns the immutable one, and ``get_mutable``
-removes the immutable one if nobody uses it. ``finalize`` removes the mutable one. Releasing the last
-reference of a pair releases the mutable ref: with the default policy, both disappear.
+mutable ref is locked; later ``get`` of the mutable ref returns the immutable one, and
+``get_mutable`` removes the immutable ref if it is unused. ``finalize`` removes the mutable ref.
+Releasing the last reference of a pair releases the mutable ref: with the default policy, both
+disappear.
 
 References are holds in the database. Those of ended processes are released when they are found.
 """
@@ -29,14 +30,14 @@ from tarkit.cache.facts import CachePolicy, RefKind
 from tarkit.cache.options import RefOptions
 from tarkit.errors import LockedError, NotFoundError, RefusedError
 from tarkit.store.record import Record, Value
-from tarkit.store.records import Change, Hold
+from tarkit.store.records import Hold, Transaction
 from tarkit.store.store import Store
 from tarkit.values import replace
 
 _USE, _QUIET = "use", "quiet"  # notes of holds: the end of the first kind counts as a use
 
 
-class State(Enum):
+class RefState(Enum):
     """The state of a ref."""
 
     HELD = "held"
@@ -48,7 +49,7 @@ class State(Enum):
 class Ledger:
     """The records of *store* as refs; *clock* returns the time in seconds since the epoch.
 
-    *drop* is called, after the transaction, with each record that is gone together with its data.
+    *drop* is called, after the transaction, with each record that was removed with its data.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Ledger:
         self._depth = 0
 
     @contextmanager
-    def change(self) -> Iterator[Change]:
+    def change(self) -> Iterator[Transaction]:
         """Begin a transaction; nested ones belong to the outermost."""
         with self.records.transaction() as change:
             first, self._depth = not self._depth, self._depth + 1
@@ -96,11 +97,11 @@ class Ledger:
         mutable = facts.text_of(record, facts.EQUAL_MUTABLE)
         return self.records.get(mutable) if mutable else None
 
-    def state(self, record: Record) -> State:
+    def state(self, record: Record) -> RefState:
         """Return the state of a ref."""
         if facts.is_mutable(record):
-            return State.HELD if self.records.holds(record.id) else State.IDLE
-        return State.COMMITTED if self.partner(record) is not None else State.FINALIZED
+            return RefState.HELD if self.records.holds(record.id) else RefState.IDLE
+        return RefState.COMMITTED if self.partner(record) is not None else RefState.FINALIZED
 
     # transitions
 
@@ -144,9 +145,9 @@ class Ledger:
             self.bury(record_id)
             record = self.find(record_id)
             match self.state(record):
-                case State.HELD:
+                case RefState.HELD:
                     raise LockedError(f"the ref {record_id} is in use")
-                case State.IDLE:
+                case RefState.IDLE:
                     partner = self.partner(record)
                     if partner is None:
                         hold = change.hold(record.id, _USE if use else _QUIET)

@@ -9,7 +9,7 @@ from tarkit.store.record import Record
 
 
 def check(cache: Cache, ref_id: str) -> None:
-    """Check the ref *ref_id* and all that it stands on; remove those that are broken.
+    """Check the ref *ref_id* and all refs that it depends on; remove broken ones.
 
     A committed ref whose mutable ref is gone is finalized. Asking for a removed ref then
     raises :class:`~tarkit.errors.NotFoundError`.

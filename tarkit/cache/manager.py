@@ -68,7 +68,10 @@ class CacheManager(Closeable):
         clock: Callable[[], float] = now,
         identity_mapping: IdentityMapping | None = None,
     ) -> Self:
-        """Open the store at *root*, or create it; raises as :meth:`tarkit.store.store.Store.open`."""
+        """Open the store at *root*, or create it.
+
+        Raises the errors of :meth:`tarkit.store.store.Store.open`.
+        """
         return cls(
             Store.open(root),
             open_location=open_location,
@@ -101,8 +104,8 @@ class CacheManager(Closeable):
         """Return the ref *ref_id*; an idle mutable ref is committed.
 
         Raises :class:`~tarkit.errors.NotFoundError`, :class:`~tarkit.errors.LockedError` if it is
-        mutable and in use, and :class:`~tarkit.errors.NeedsRemoteProviderError` if blobs of its chain
-        are missing and neither *options* nor the store know their origin.
+        mutable and in use, and :class:`~tarkit.errors.NeedsRemoteProviderError` if blobs of its
+        chain are missing and neither *options* nor the store has their origin.
         """
         with self._loaded(ref_id):
             self._require_providers(ref_id, options.handlers)
@@ -121,7 +124,7 @@ class CacheManager(Closeable):
             record, hold = self._cache.ledger.get_mutable(ref_id)
             self._note(record, options)
             layer = text_of(record, facts.LAYER)
-            if layer:  # it was written for a reader; it will change
+            if layer:  # the layer was written for a reader, but the ref will change
                 with self._cache.ledger.change() as change:
                     values = {k: v for k, v in record.values.items() if k != facts.LAYER}
                     kept = record.contents - {f"layer:{layer}"}
@@ -166,7 +169,7 @@ class CacheManager(Closeable):
         upper: ImmutableRef | None,
         options: RefOptions = DEFAULTS,
     ) -> ImmutableRef:
-        """Return the ref with the changes from *lower* to *upper*; if that is None, removing all.
+        """Return the ref with the changes from *lower* to *upper*; None stands for nothing.
 
         If *upper* is several layers above *lower*, the result is the merge of these layers. Otherwise
         it is one layer, written when it is first read.
@@ -182,8 +185,9 @@ class CacheManager(Closeable):
     ) -> list[UsageInfo]:
         """Return the refs that match one of *filters* (:mod:`tarkit.cache.filters`), oldest first.
 
-        Of a mutable ref and an immutable one with the same data, one is listed. With *age*, refs used
-        within that many seconds are left out. *check* tells which refs another program has, too.
+        A mutable ref and an immutable ref with the same data are listed as one. With *age*, refs
+        used within that many seconds are left out. *check* finds refs that another program has,
+        too.
         """
         return disk_usage(self._cache, filters, age, check() if check is not None else None)
 
@@ -207,7 +211,7 @@ class CacheManager(Closeable):
         *,
         check: ExternalRefCheckerFactory | None = None,
     ) -> list[UsageInfo]:
-        """Remove refs that nothing uses, policy by policy, then all content that nothing needs.
+        """Remove unused refs, policy by policy, then all unneeded content.
 
         Without *policies*, :func:`~tarkit.cache.policies.default_policies` apply. Return the removed
         refs, in order. For *check* see :meth:`disk_usage`.
@@ -224,18 +228,18 @@ class CacheManager(Closeable):
     def prune_store(self, policy: PrunePolicy, *, dry_run: bool = False) -> StorePrune:
         """Remove derived layers, then images that copies read through the store, then refs.
 
-        Without limits in *policy*, everything goes that nothing needs; otherwise only the excess.
-        With *dry_run*, nothing is removed.
+        Without limits in *policy*, all unneeded content is removed; otherwise only the excess. With
+        *dry_run*, nothing is removed.
         """
         return prune_store(self._cache, policy, dry_run=dry_run)
 
     def search(self, index: str, *, prefix: bool = False) -> list[RefMetadata]:
-        """Return the refs that have *index*, or one that starts with it, in the order of creation."""
+        """Return the refs with *index*, or an index that starts with it, oldest first."""
         found = self._cache.ledger.records.find(index, prefix=prefix)
         return [RefMetadata(self._cache.ledger, record.id) for record in found]
 
     def metadata(self, ref_id: str) -> RefMetadata:
-        """Return the metadata of a ref without opening it; raises as :meth:`get`."""
+        """Return the metadata of a ref without opening it; raises the errors of :meth:`get`."""
         return RefMetadata(self._cache.ledger, self._cache.ledger.find(ref_id).id)
 
     def close(self) -> None:
@@ -260,7 +264,7 @@ class CacheManager(Closeable):
 
     @contextmanager
     def _loaded(self, ref_id: str) -> Iterator[None]:
-        """Check a record before its first use, and let the block be one transaction.
+        """Check a record before its first use, and run the block as one transaction.
 
         Raises :class:`NotFoundError` if its data or its parents are lost; it is removed then.
         """
@@ -272,5 +276,5 @@ class CacheManager(Closeable):
 
 
 def is_not_found(error: BaseException) -> bool:
-    """Return whether *error* means that a ref does not exist."""
+    """Return True if *error* means that a ref does not exist."""
     return isinstance(error, NotFoundError)

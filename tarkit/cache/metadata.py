@@ -1,4 +1,4 @@
-"""The metadata of a ref, whether or not it is open."""
+"""The metadata of open refs and of all others."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class RefMetadata:
 
     @property
     def record(self) -> Record:
-        """The record as it is now."""
+        """The current record."""
         return self._ledger.find(self._id)
 
     @property
     def kind(self) -> RefKind:
-        """How the ref came about."""
+        """The kind of the ref, by its origin."""
         return facts.kind_of(self.record)
 
     @property
     def is_mutable(self) -> bool:
-        """Whether it is a mutable ref."""
+        """True if it is a mutable ref."""
         return facts.is_mutable(self.record)
 
     @property
@@ -72,7 +72,7 @@ class RefMetadata:
 
     @property
     def policy(self) -> CachePolicy:
-        """If a mutable ref is kept when it is released."""
+        """The fate of a mutable ref when it is released."""
         return policy_of(self.record)
 
     @policy.setter

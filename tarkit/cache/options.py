@@ -58,13 +58,13 @@ DescHandlers: TypeAlias = Mapping[Digest, DescHandler]
 
 @dataclass(frozen=True, slots=True)
 class RefOptions:
-    """Metadata of a new ref, and how to open an existing one.
+    """Metadata of a new ref, and options for opening an existing one.
 
     - ``description``: a text for users.
     - ``created_at``: the time of creation, by default now.
     - ``image_ref``: the name of the image that the ref belongs to, added to those it has.
     - ``record_type``: the purpose of the ref.
-    - ``policy``: if a mutable ref is kept when it is released.
+    - ``policy``: the fate of a mutable ref when it is released.
     - ``layer_type``: the media type that exporters should prefer for the layer.
     - ``update_last_used``: false if this use does not count.
     - ``handlers``: the origins of blobs that are not in the store.

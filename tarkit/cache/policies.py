@@ -1,4 +1,4 @@
-"""Policies of prune: the refs that may go, and the bytes that may stay."""
+"""Policies of prune: the refs that may be removed, and the bytes that may stay."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _GIB = 1 << 30
 class PrunePolicy:
     """One step of a prune. Sizes are in bytes; 0 is no limit.
 
-    - ``filters``: only refs that match one of them may go.
-    - ``all``: refs of the types internal and frontend may go, too, and those that are shared.
+    - ``filters``: only refs that match one of them may be removed.
+    - ``all``: remove also refs of the types internal and frontend, and shared refs.
     - ``keep_duration``: refs used within that many seconds stay.
-    - ``reserved``: that much stays in any case.
-    - ``max_used``: refs go until less than that is used.
-    - ``min_free``: refs go until that much of the disk is free.
+    - ``reserved``: keep at least this much.
+    - ``max_used``: remove refs until less than this is used.
+    - ``min_free``: remove refs until this much of the disk is free.
 
-    Without a limit all refs go that may.
+    Without a limit, all these refs are removed.
 
     >>> with tarkit.CacheManager.open("store") as manager:
     ...     manager.prune([tarkit.PrunePolicy(keep_duration=3600, max_used=10**9)])
@@ -42,7 +42,7 @@ class PrunePolicy:
 
     @property
     def has_limit(self) -> bool:
-        """Whether only the excess is removed."""
+        """True if only the excess is removed."""
         return bool(self.reserved or self.max_used or self.min_free)
 
 
@@ -62,7 +62,7 @@ class DiskSpace:
 
 
 def keep_bytes(total: int, disk: DiskSpace, policy: PrunePolicy) -> int:
-    """Return the number of bytes to keep of *total*, or 0 if all may go."""
+    """Return the number of bytes to keep of *total*, or 0 if all may be removed."""
     if not policy.has_limit:
         return 0
     keep = policy.max_used
@@ -77,9 +77,10 @@ def keep_bytes(total: int, disk: DiskSpace, policy: PrunePolicy) -> int:
 def default_policies(disk: DiskSpace) -> list[PrunePolicy]:
     """Return the four steps of BuildKit's default.
 
-    First go sources and cache mounts that were not used for two days, beyond 512 MB; then all refs that
-    were not used for 60 days; then other refs; and last also internal ones, the last three until the
-    caps are met: at most 80 % of the disk or 100 GB, with 20 % free, but 10 % or 10 GB always stay.
+    They remove, in this order: sources and cache mounts beyond 512 MB that were not used for two
+    days; refs that were not used for 60 days; other refs; and internal refs. The last three steps
+    stop at the caps: at most 80 % of the disk or 100 GB are used, and 20 % are free. 10 % of the
+    disk or 10 GB always stay.
     """
     reserved = min(_percent(disk, 10), 10 * _GB)
     max_used = min(_percent(disk, 80), 100 * _GB)

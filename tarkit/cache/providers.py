@@ -71,7 +71,7 @@ class Providers(Closeable):
         tracker.done(Event.FINISHED, descriptor)
 
     def open(self, handler: DescHandler, descriptor: Descriptor, offset: int = 0) -> BinaryIO:
-        """Open a blob where *handler* says, from *offset* on, unverified."""
+        """Open a blob at the origin in *handler*, from *offset* on, unverified."""
         opened = replace(handler, provider=handler.provider or self._open(handler.location))
         return opened.open(descriptor, offset)
 

@@ -1,7 +1,6 @@
-"""Prune: decide first which refs go, and why; then remove them.
+"""Prune: plan the removal of refs, with reasons; then carry it out.
 
-A plan is made from the usage of one moment. When it is carried out, a ref that is in use by then
-stays.
+A plan is made from the usage at one moment. Refs that are in use when it is carried out stay.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _PROTECTED = (RecordType.INTERNAL, RecordType.FRONTEND)
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The fate of one ref: ``removed`` or kept, and the ``reason`` in words."""
+    """The decision about one ref: ``removed`` or kept, and the ``reason`` in words."""
 
     info: UsageInfo
     removed: bool
@@ -54,7 +53,7 @@ def plan(
     besides: int = 0,
     without: Collection[str] = (),
 ) -> Plan:
-    """Decide which refs go.
+    """Plan the removal of refs.
 
     *besides* is the size of other content that counts as used, in bytes; layers with the keys
     *without* do not count.
@@ -161,7 +160,7 @@ class _Work:
     def _why_used(self, key: str) -> str | None:
         if self._is_free(key):
             return None
-        return "in use" if key in self._used else "another ref that is kept stands on it"
+        return "in use" if key in self._used else "another ref that is kept depends on it"
 
     def _remove(self, key: str, reason: str) -> None:
         record = self._left.pop(key)
@@ -171,9 +170,9 @@ class _Work:
 
 
 class _Order:
-    """The order of removal: rarely used refs whose last use is long ago go first.
+    """The order of removal: rarely used refs whose last use is long ago come first.
 
-    Both criteria count equally, by rank among all that may go.
+    Both criteria count equally, by rank among all refs that may be removed.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -29,11 +30,30 @@ from tarkit.store.records import Hold
 from tarkit.values import replace
 
 
-class Ref(RefMetadata):
+class _Releasing(ABC):
+    """A context manager whose block ends with :meth:`release`."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """End the references."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class Ref(RefMetadata, _Releasing):
     """A reference to a result, made by :class:`~tarkit.cache.manager.CacheManager`.
 
-    It is a context manager that releases it. Until then, the result is kept; a process that ends
-    releases all of its refs.
+    It is a context manager that releases the reference at the end of its block. Until then, the
+    result is kept. A process that ends releases all of its refs.
     """
 
     def __init__(self, cache: Cache, hold: Hold, handlers: DescHandlers) -> None:
@@ -47,7 +67,7 @@ class Ref(RefMetadata):
 
     @property
     def is_released(self) -> bool:
-        """Whether the ref can no longer be used."""
+        """True if the ref can no longer be used."""
         return self._released
 
     @property
@@ -79,17 +99,6 @@ class Ref(RefMetadata):
         if self._released:
             raise RefusedError(f"the ref {self.id} has been released")
         return self.record
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
@@ -124,27 +133,33 @@ class ImmutableRef(Ref):
         self._cache.snapshots.unlazy(self._current(), self._handlers)
 
     def extract(self) -> None:
-        """Make the plain layers of the chain, so that reading starts at once; raises as :meth:`unlazy`."""
+        """Make the plain layers of the chain, so that reading starts at once.
+
+        Raises the errors of :meth:`unlazy`.
+        """
         self._cache.snapshots.extract(self._current(), self._handlers)
 
     @property
     def is_lazy(self) -> bool:
-        """Whether nothing of the layer that the ref adds is in the store."""
+        """True if the store has neither blob nor plain tar of the layer that the ref adds."""
         return self._cache.snapshots.is_lazy(self.record)
 
     @property
     def is_blob_only(self) -> bool:
-        """Whether the layer that the ref adds is in the store only as a blob."""
+        """True if the layer that the ref adds is in the store only as a blob."""
         return self._cache.snapshots.is_blob_only(self.record)
 
     @property
     def size(self) -> int:
-        """The bytes in the store of the layer that the ref adds: of its blob and of its plain tar."""
+        """The bytes in the store of the layer that the ref adds: its blob and its plain tar."""
         return self._cache.size(self.record)
 
     @property
     def files(self) -> ImageFiles:
-        """The root filesystem, open until the ref is released; raises as :meth:`extract`."""
+        """The root filesystem, open until the ref is released.
+
+        Raises the errors of :meth:`extract`.
+        """
         with self._lock:
             record = self._current()
             if self._files is None:
@@ -271,9 +286,9 @@ class MutableRef(Ref):
     def mount(self, *, writable: bool = True) -> AbstractContextManager[Path]:
         """Provide the root filesystem as a directory for a block, for example to run a process there.
 
-        At its end, if it does not raise, all changes are part of :attr:`files`. As root it is an
-        overlay, which costs as much as the changes; otherwise a copy, with the attributes that this
-        user can keep. Unless *writable*, changes are refused or lost.
+        If the block succeeds, all changes are then part of :attr:`files`. For root, the directory
+        is an overlay, whose cost depends on the changes alone; for others, it is a copy with the
+        attributes that this user can keep. Unless *writable*, changes are refused or lost.
         """
         return mounting.mount_mutable(
             self._cache, self._current(), self.files, writable=writable, handlers=self._handlers
@@ -315,21 +330,10 @@ class MutableRef(Ref):
         super()._end()
 
 
-class RefList(list[ImmutableRef]):
+class RefList(list[ImmutableRef], _Releasing):
     """Several refs, released together; a context manager."""
 
     def release(self) -> None:
         """Release all refs of the list."""
         for ref in self:
             ref.release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.release()

@@ -28,7 +28,7 @@ _MOST = 1000  # combinations of variants
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A chain of blobs: their ``descriptors``, lowest first. Lazy ones are read from their origin.
+    """A chain of blobs: their ``descriptors``, lowest first. Lazy blobs are read from their origin.
 
     ``handlers`` has the origin of each blob that was not in the store, by digest.
     """

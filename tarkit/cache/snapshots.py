@@ -1,4 +1,4 @@
-"""The data of refs: plain layers, made when they are first needed, and the trees that they give."""
+"""The data of refs: plain layers, made when they are first needed, and their merged trees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tarkit.cache.options import DescHandlers
 from tarkit.cache.providers import Providers
 from tarkit.errors import BlobNotFoundError, NeedsRemoteProviderError
 from tarkit.image.digest import Digest
-from tarkit.rootfs.chain import PlainLayer, open_chain
+from tarkit.rootfs.chain import ChainLayer, open_chain
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.image_files import ImageFiles
 from tarkit.rootfs.layer_writer import write_layer
@@ -66,7 +66,7 @@ class Snapshots:
         return self._store.layers.present(diff_id) if diff_id is not None else None
 
     def is_lazy(self, record: Record) -> bool:
-        """Return whether a record has a blob of which nothing is in the store."""
+        """Return True if a record has a blob of which nothing is in the store."""
         blob = digest_of(record, facts.BLOB)
         return (
             blob is not None
@@ -75,7 +75,7 @@ class Snapshots:
         )
 
     def is_blob_only(self, record: Record) -> bool:
-        """Return whether the layer of a record exists as a blob only."""
+        """Return True if the layer of a record exists as a blob only."""
         return bool(text_of(record, facts.BLOB)) and self.layer_of(record) is None
 
     def missing(self, record: Record, handlers: DescHandlers) -> list[Digest]:
@@ -89,7 +89,7 @@ class Snapshots:
         ]
 
     def is_broken(self, record: Record, *, staged: bool = False) -> bool:
-        """Return whether the data of a record is lost; if *staged*, only staged changes count."""
+        """Return True if the data of a record is lost; if *staged*, only staged changes count."""
         if staged:
             return bool(record.values.get(facts.STAGED)) and not self.staging(record).is_dir()
         if text_of(record, facts.BLOB) or kind_of(record) in (RefKind.MERGE, RefKind.DIFF):
@@ -113,13 +113,19 @@ class Snapshots:
                 self._providers.fetch(link.record, handlers)
 
     def extract(self, record: Record, handlers: DescHandlers) -> None:
-        """Make the plain layers of a ref; raises as :meth:`unlazy`, and if content is corrupt."""
+        """Make the plain layers of a ref.
+
+        Raises the errors of :meth:`unlazy`, and :class:`VerificationError` if content is corrupt.
+        """
         self.unlazy(record, handlers)
         for link in layer_chain(record, self._ledger.find):
             self.placed(link, handlers)
 
     def layer(self, record: Record, handlers: DescHandlers) -> StoredLayer:
-        """Return the plain layer of a record, made now if it is missing; raises as :meth:`extract`."""
+        """Return the plain layer of a record, made now if it is missing.
+
+        Raises the errors of :meth:`extract`.
+        """
         found = self.layer_of(record)
         if found is not None and (text_of(record, facts.LAYER) or self._hold(found)):
             return found
@@ -144,7 +150,10 @@ class Snapshots:
         return True
 
     def placed(self, link: Link, handlers: DescHandlers) -> StoredLayer:
-        """Return the layer of a link for use on any layers; raises as :meth:`extract`."""
+        """Return the layer of a link for use on any layers.
+
+        Raises the errors of :meth:`extract`.
+        """
         layer = self.layer(link.record, handlers)
         return (
             layer if not link.moved or self._may_move(layer) else self._moved(link.record, handlers)
@@ -154,9 +163,9 @@ class Snapshots:
         """Return the entries of a layer."""
         return self._store.layers.listing(layer)
 
-    def _described(self, layer: StoredLayer) -> PlainLayer:
+    def _described(self, layer: StoredLayer) -> ChainLayer:
         layers = self._store.layers
-        return PlainLayer(
+        return ChainLayer(
             layer.diff_id, layer.size, layers.listing(layer), lambda: layers.open(layer.key)
         )
 
@@ -269,7 +278,7 @@ class Snapshots:
                     self.discard(Record(path.name, {facts.MUTABLE: True}))
 
     def _fork(self, tree: FileSystem) -> FileSystem:
-        """Return a tree that can be closed; those that are shared never open a layer."""
+        """Return a tree that can be closed; a shared tree never opens a layer."""
         return open_chain([], base=tree, where=str(self._store.root))
 
     def _publish(self, record: Record, old: FileSystem, new: FileSystem) -> StoredLayer:
@@ -326,7 +335,7 @@ class Snapshots:
         return ImageFiles(forked.tree, forked.contents)
 
     def tree(self, links: Sequence[Link], handlers: DescHandlers) -> FileSystem:
-        """Return the tree of *links*, shared with all who ask for it: fork it to change it."""
+        """Return the tree of *links*, which all callers share: fork it to change it."""
         layers = [self.placed(link, handlers) for link in links]
         key = tuple(layer.diff_id for layer in layers)
         with self._building:

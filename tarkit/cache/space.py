@@ -1,4 +1,4 @@
-"""The space that a whole store takes, and prune of everything in it that is not needed."""
+"""The space that a whole store takes, and the removal of unneeded content."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class StoreUsage:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all."""
         return self.images + self.content + self.pulled + self.derived + self.unneeded
 
 
@@ -56,7 +56,7 @@ class StorePrune:
 
 
 class _Parts:
-    """The content of a store by its use; nothing is in two parts."""
+    """The content of a store by its use; the parts do not overlap."""
 
     def __init__(self, cache: Cache) -> None:
         store = cache.store
@@ -113,10 +113,10 @@ def store_usage(cache: Cache) -> StoreUsage:
 
 
 def prune_store(cache: Cache, policy: PrunePolicy, *, dry_run: bool = False) -> StorePrune:
-    """Remove all that nothing needs: derived layers first, then pulled images, then refs.
+    """Remove unneeded content: derived layers first, then pulled images, then refs.
 
-    In each group, the least recently used goes first. With limits in *policy*, only the excess
-    goes. Named images stay. With *dry_run*, nothing is removed.
+    In each group, the least recently used content is removed first. With limits in *policy*, only
+    the excess is removed. Named images stay. With *dry_run*, nothing is removed.
     """
     usage = store_usage(cache)
     parts = _Parts(cache)
@@ -145,7 +145,7 @@ def prune_store(cache: Cache, policy: PrunePolicy, *, dry_run: bool = False) -> 
 
 def _remove(cache: Cache, planned: Plan, layers: list[StoredLayer], pulled: list[Blob]) -> Garbage:
     store = cache.store
-    # refs keep their content, and take it with them
+    # the content of refs is removed with them
     store.leases.drop(PULLED, *store.records.contents())
     execute(cache, planned)
     for layer in layers:

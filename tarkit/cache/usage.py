@@ -20,23 +20,23 @@ from tarkit.values import dataclass
 
 
 class ExternalRefChecker(Protocol):
-    """Knows the layers that another program has, too, so that removing them here frees nothing."""
+    """Finds layers that another program has, too: removing them here frees nothing."""
 
     def exists(self, ref_id: str, chain: Sequence[Digest]) -> bool:
-        """Return whether the ref, or exactly its chain of diff IDs, exists elsewhere."""
+        """Return True if the ref, or exactly its chain of diff IDs, exists elsewhere."""
         ...
 
 
 ExternalRefCheckerFactory = Callable[[], ExternalRefChecker]
-"""Returns a checker with the state of now; called once for each disk usage or prune."""
+"""Returns a checker with the current state; called once for each disk usage or prune."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsageInfo:
     """One ref: its size in bytes, its users and its metadata.
 
-    ``in_use`` is true if a process uses it, or another ref in use stands on it. ``shared`` is true if
-    another program has the same data. A mutable ref in use has size 0, since it still changes.
+    ``in_use`` is true if a process uses it, or another ref in use depends on it. ``shared`` is true
+    if another program has the same data. A mutable ref in use has size 0, since it still changes.
 
     >>> with tarkit.CacheManager.open("store") as manager, manager.new():
     ...     [(info.mutable, info.in_use, info.size) for info in manager.disk_usage()]
@@ -56,7 +56,7 @@ class UsageInfo:
     shared: bool
 
     def fields(self) -> Mapping[str, str]:
-        """Return the values for filters; false ones are missing."""
+        """Return the values for filters; false values are missing."""
         true = {
             "inuse": self.in_use,
             "mutable": self.mutable,
@@ -98,7 +98,7 @@ class Usage:
         *,
         without: Collection[str] = (),
     ) -> Usage:
-        """Return the usage of now; broken records are removed first.
+        """Return the current usage; broken records are removed first.
 
         The layers with the keys *without* do not count.
         """
@@ -136,7 +136,7 @@ class Usage:
                 self.sizes[key] = 0
 
     def used(self) -> set[str]:
-        """Return the refs in use: those with references left after those of unused children."""
+        """Return the refs in use: those with references from anything but unused children."""
         left = Counter(self.references)
         pending = [key for key in self.records if left[key] <= 0]
         unused = set(pending)

@@ -38,7 +38,7 @@ def expanded(function: Callable[..., Any]) -> Callable[..., Any]:
     flat: list[inspect.Parameter] = []
     for name, parameter in parameters.items():
         flat += options[name].values() if name in bundles else [parameter]
-    # every value is passed by name, and a bundle may stand before a required argument
+    # every value is passed by name, and a bundle may come before a required argument
     flat = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in flat]
     command.__dict__["__signature__"] = inspect.Signature(flat)
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in flat}

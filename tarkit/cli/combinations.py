@@ -32,7 +32,7 @@ def check_reading(
 ) -> None:
     """Refuse options for reading *locations* that apply to none of them.
 
-    *given* holds the names of the options for registries, and whether they are given.
+    *given* maps the names of the options for registries to True if they are given.
     """
     remote = any(location.transport is Transport.REGISTRY for location in locations)
     for option, value in given.items():

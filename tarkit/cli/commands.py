@@ -54,7 +54,7 @@ _KNOWN_ELSEWHERE = {
     "cp": "copy", "pull": "copy", "push": "copy", "save": "copy", "load": "copy", "rmi": "delete",
     "export": "rootfs", "unpack": "rootfs", "validate": "verify", "gc": "prune",
 }  # fmt: skip
-"""Commands of skopeo, crane, docker and umoci, and those that do the same here."""
+"""Commands of skopeo, crane, docker and umoci, with the equivalent commands of tarkit."""
 
 _TRUTH = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
@@ -167,7 +167,7 @@ def _common_options() -> list[TyperOption]:
 
 
 def _note_beforehand(values: dict[str, Any], *, insecure_policy: bool) -> None:
-    """Print the notes that do not depend on what the command with these *values* does."""
+    """Print the notes that depend only on the *values* given to the command."""
     if insecure_policy:
         note("--insecure-policy has no effect: tarkit has no signature policy")
     if _reads_input(values):
@@ -177,7 +177,7 @@ def _note_beforehand(values: dict[str, Any], *, insecure_policy: bool) -> None:
 
 
 def _reads_input(values: dict[str, Any]) -> bool:
-    """Return whether a source in *values* is standard input."""
+    """Return True if a source in *values* is standard input."""
     sources = [values.get("source"), values.get("old"), values.get("new")]
     sources += values.get("sources") or []
     return any(source == "-" or (source or "").endswith(":-") for source in sources)

@@ -72,7 +72,7 @@ StoreOption = Annotated[
         "--store",
         metavar="DIR",
         callback=_select_store,
-        help="Store that keeps what is read, and has the images of store: locations.",
+        help="Store that keeps content read from sources, and has the images of store: locations.",
     ),
 ]
 

@@ -35,7 +35,7 @@ _COMPLETERS: dict[str, Callable[[Any, str], Iterable[str]]] = {
 def complete(app: Any, shell: str, line: str, breaks: str = "") -> None:
     """Print the completions of *line*, which ends at the cursor: a value and a tab, then its help.
 
-    bash treats the characters *breaks* as the ends of words, and replaces only what follows them.
+    bash treats the characters *breaks* as the ends of words, and replaces only the text after them.
     """
     words = split_arg_string(line)
     incomplete = "" if not words or line[-1:].isspace() else words.pop()

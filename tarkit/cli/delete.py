@@ -15,8 +15,8 @@ def delete_command(
 ) -> None:
     """Delete an image, and the content that no other image uses.
 
-    If the image has several names, only the given one goes. In a registry, all tags of its digest
-    go. An archive is replaced by a new one when it is complete.
+    If the image has several names, only the given one is removed. In a registry, all tags of its
+    digest are removed. An archive is replaced by a new one when it is complete.
     """
     from tarkit.managing.deletion import delete_image
 

@@ -1,4 +1,4 @@
-"""Examples for each command: what they do, and the command line. The tests parse them."""
+"""Examples for each command: a description, and the command line. The tests parse them."""
 
 from collections.abc import Mapping
 
@@ -73,7 +73,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "index add": (
         ("Add or replace a platform.", "tarkit index add oci:layout:app docker-archive:arm64.tar"),
-        ("Take it from a registry.", "tarkit index add oci:layout:app docker://alpine:3"),
+        ("Add an image from a registry.", "tarkit index add oci:layout:app docker://alpine:3"),
     ),
     "index remove": (
         ("Remove a platform.", "tarkit index remove oci:layout:app linux/386"),
@@ -124,7 +124,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 -o blob",
         ),
         (
-            "Get one from a registry.",
+            "Save a blob of a registry.",
             "tarkit blob get docker://alpine sha256:"
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 -o blob",
         ),
@@ -135,7 +135,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "catalog": (
         ("List the repositories of a registry.", "tarkit catalog registry.example"),
-        ("Of one without TLS.", "tarkit catalog --no-tls-verify 127.0.0.1:5000"),
+        ("Use a registry without TLS.", "tarkit catalog --no-tls-verify 127.0.0.1:5000"),
     ),
     "verify": (
         ("Check an archive.", "tarkit verify app.tar"),
@@ -149,7 +149,10 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "cat": (
         ("Print a file.", "tarkit cat docker-archive:app.tar /etc/os-release"),
-        ("Of another platform.", "tarkit cat --platform linux/arm64 docker://alpine:3 /etc/issue"),
+        (
+            "Print a file of another platform.",
+            "tarkit cat --platform linux/arm64 docker://alpine:3 /etc/issue",
+        ),
     ),
     "diff": (
         ("Compare two builds.", "tarkit diff docker-archive:old.tar docker-archive:new.tar"),
@@ -179,7 +182,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "erofs": (
         ("Write an erofs image.", "tarkit erofs docker-archive:app.tar app.erofs"),
-        ("Without a directory.", "tarkit erofs --remove /usr/share/doc app.tar app.erofs"),
+        ("Leave out a directory.", "tarkit erofs --remove /usr/share/doc app.tar app.erofs"),
     ),
     "build": (
         (
@@ -199,7 +202,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "store list": (
         ("List the images in the store.", "tarkit store list"),
-        ("List those of another store.", "tarkit store list --store /srv/store --json"),
+        ("List the images in another store.", "tarkit store list --store /srv/store --json"),
     ),
     "store du": (
         ("How much does each ref take?", "tarkit store du -v"),
@@ -233,7 +236,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "login": (
         ("Log in; prompts for the password.", "tarkit login -u user registry.example"),
         (
-            "Without a prompt.",
+            "Log in without a prompt.",
             "tarkit login -u user --password-stdin registry.example <password.txt",
         ),
     ),

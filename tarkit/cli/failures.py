@@ -54,7 +54,7 @@ def report(error: BaseException, *, debug: bool = False) -> int:
 
 
 def wants_debugging(arguments: Sequence[str]) -> bool:
-    """Return whether ``--debug`` or the environment variable ``TARKIT_DEBUG`` is set."""
+    """Return True if ``--debug`` or the environment variable ``TARKIT_DEBUG`` is set."""
     return is_set("--debug", arguments) or bool(os.environ.get("TARKIT_DEBUG"))
 
 

@@ -32,8 +32,8 @@ FAMILIAR = (
         _IMAGES,
     ),
     Familiar(("--no-creds",), "anonymous access, without the credentials of any file", _REGISTRIES),
-    Familiar(("--registry-token",), "a bearer token that the registry gets as it is", _REGISTRIES),
-    Familiar(("--retry-times",), "how often a failed request is repeated; 4 times by default", _REGISTRIES),
+    Familiar(("--registry-token",), "a bearer token, sent to the registry unchanged", _REGISTRIES),
+    Familiar(("--retry-times",), "the number of retries of a failed request; 4 by default", _REGISTRIES),
     Familiar(
         ("--src-authfile", "--dest-authfile"), "--authfile for one end of the copy", _BOTH_ENDS
     ),

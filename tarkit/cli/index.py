@@ -24,7 +24,7 @@ _Destination = Annotated[
 ]
 _Sources = Annotated[
     list[str],
-    typer.Argument(metavar="SRC...", help="Image; one with several platforms adds them all."),
+    typer.Argument(metavar="SRC...", help="Image; if it has several platforms, all are added."),
 ]
 
 

@@ -150,7 +150,7 @@ def _as_json(info: ImageInfo) -> dict[str, object]:
 
 
 def _is_contradicted(info: ImageInfo) -> bool:
-    """Return whether the index and the config state different platforms."""
+    """Return True if the index and the config state different platforms."""
     stated, found = info.stated_platform, info.platform
     return bool(stated and found and stated.contradicts(found))
 

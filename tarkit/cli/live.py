@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LiveLines(Closeable):
-    """Draws lines on standard error, each time over the last ones, and erases them at the end."""
+    """Draws lines on standard error over the previous lines; erases them at the end."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -49,7 +49,7 @@ class LiveLines(Closeable):
         return self._live.console.height
 
     def draw(self, lines: list[str]) -> None:
-        """Draw *lines* instead of the last ones."""
+        """Draw *lines* in place of the previous lines."""
         if not self._frozen:
             with suppress(OSError):
                 self._live.update(self._text("\n".join(lines)), refresh=True)

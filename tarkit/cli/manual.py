@@ -1,4 +1,4 @@
-"""The manual: what the help of each command, the man page and the command reference say."""
+"""The manual: the text of each command's help, of the man page and of the command reference."""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -188,7 +188,7 @@ def help_lines(page: Page, width: int) -> Iterator[str]:
 
 
 def environment_of(page: Page) -> Sequence[Row]:
-    """Return the environment variables for *page*: all for tarkit, and few without registries."""
+    """Return the environment variables for *page*: all for tarkit, fewer without registries."""
     remote = any(title == "Registry" for title, _ in page.sections)
     return ENVIRONMENT if remote or " " not in page.path else ENVIRONMENT[:2]
 

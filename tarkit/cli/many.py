@@ -1,4 +1,4 @@
-"""What the commands that move many images share: options and reports."""
+"""The options and reports that the commands for many images share."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Scoped = Annotated[
 
 
 def is_prefix(destination: str) -> bool:
-    """Return whether *destination* is a prefix in a registry rather than the name of an image."""
+    """Return True if *destination* is a prefix in a registry rather than the name of an image."""
     return destination.startswith("docker://") and destination.endswith("/")
 
 
@@ -91,7 +91,7 @@ def copy_many(
 
 
 def require_free_output(destination: str, *, as_json: bool) -> None:
-    """Raise :class:`UsageError` if an archive would go to a terminal, or to where JSON goes."""
+    """Raise :class:`UsageError` if an archive would go to a terminal or mix with JSON."""
     if is_prefix(destination) or not Location.parse(destination).is_stream:
         return
     from tarkit.cli.files import require_no_terminal

@@ -26,7 +26,7 @@ def say(text: str) -> None:
 
 
 def is_set(flag: str, arguments: Sequence[str]) -> bool:
-    """Return whether *flag* is among *arguments*, which are not parsed yet; it may be ``=true``."""
+    """Return True if *flag* is among *arguments*, which are not parsed yet; it may be ``=true``."""
     values = (argument.removeprefix(flag) for argument in arguments if argument.startswith(flag))
     return any(value.lower() in ("", "=1", "=t", "=true") for value in values)
 

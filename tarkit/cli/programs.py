@@ -21,14 +21,14 @@ _DEFAULT = "build"
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The function of a user's file that defines a build, and whether it wants a client."""
+    """The function of a user's file that defines a build, and takes a client if *wants_client*."""
 
     filename: str
     function: Callable[..., object]
 
     @property
     def wants_client(self) -> bool:
-        """Whether the function takes a client."""
+        """True if the function takes a client."""
         return bool(inspect.signature(self.function).parameters)
 
     def call(self, *arguments: object) -> object:

@@ -48,7 +48,7 @@ CertDir = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Access(Bundle):
-    """The options for reaching a registry. The hidden ones are skopeo's."""
+    """The options for reaching a registry. The hidden options are skopeo's."""
 
     creds: Annotated[
         str | None,
@@ -113,7 +113,7 @@ class Access(Bundle):
         return Credentials(self.creds, ask_password(self.creds), origin=origin)
 
     def given(self) -> dict[str, bool]:
-        """Return which options are given, by their names. skopeo's own may be without effect."""
+        """Return a flag for each option that is given, by name. skopeo's own may have no effect."""
         return {
             "--creds": self.creds is not None,
             "--authfile": self.authfile is not None,
@@ -124,7 +124,7 @@ class Access(Bundle):
 
 @dataclass(frozen=True, slots=True)
 class Side(Bundle):
-    """The options for the registry at one end of a copy. The hidden ones are skopeo's."""
+    """The options for the registry at one end of a copy. The hidden options are skopeo's."""
 
     prefixed = True
 

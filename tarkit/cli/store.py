@@ -36,7 +36,7 @@ def list_images(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """List the named images of the store; broken ones are reported, too."""
+    """List the named images of the store, and report broken images."""
     from tarkit.cli.list import list_command
 
     return list_command("store:", json_output=json_output, quiet=quiet)
@@ -114,7 +114,7 @@ def repair(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> int:
-    """Rebuild a lost database, and put damaged content aside; report what is lost."""
+    """Rebuild a lost database, and move damaged content aside; report losses."""
     from tarkit.store.repair import repair_store
 
     result = repair_store(store_root())

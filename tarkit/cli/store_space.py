@@ -16,7 +16,7 @@ Filters = Annotated[
     typer.Option(
         "--filter",
         metavar="FILTER",
-        help="Only refs that match, for example type==regular or id~=^r; several are alternatives.",
+        help="Only refs that match, for example type==regular or id~=^r. Several filters are alternatives.",
     ),
 ]
 
@@ -29,7 +29,7 @@ def usage_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Show the space that the store takes: for images, refs, and what can be made again."""
+    """Show the space that images, refs and derived data take in the store."""
     from tarkit.cache.filters import Filter
     from tarkit.cache.manager import CacheManager
     from tarkit.store.store import Store
@@ -64,34 +64,38 @@ def usage_command(
 
 def prune_store_command(
     every: Annotated[
-        bool, typer.Option("--all", help="Also remove internal refs, and those that are shared.")
+        bool, typer.Option("--all", help="Also remove internal and shared refs.")
     ] = False,
     keep_bytes: Annotated[
-        str, typer.Option("--keep-bytes", metavar="SIZE", help="Remove only what exceeds this.")
+        str,
+        typer.Option("--keep-bytes", metavar="SIZE", help="Remove only the excess over this size."),
     ] = "0",
     keep_duration: Annotated[
         str,
-        typer.Option("--keep-duration", metavar="TIME", help="Keep refs used since, such as 48h."),
+        typer.Option(
+            "--keep-duration", metavar="TIME", help="Keep refs used within this time, such as 48h."
+        ),
     ] = "0s",
     min_free: Annotated[
         str,
         typer.Option(
-            "--min-free", metavar="SIZE", help="Remove only until so much of the disk is free."
+            "--min-free", metavar="SIZE", help="Remove only until this much of the disk is free."
         ),
     ] = "0",
     filters: Filters = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Show what would go without removing it.")
+        bool, typer.Option("--dry-run", "-n", help="List content without removing it.")
     ] = False,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Give the reason for each ref that goes or stays.")
+        bool,
+        typer.Option("--explain", help="Give the reason for each ref that is removed or kept."),
     ] = False,
     store: StoreOption = None,
     json_output: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Remove what no image and no process needs: what can be made again first, then refs."""
+    """Remove content that no image or process needs: derived data first, then refs."""
     from tarkit.cache.manager import CacheManager
     from tarkit.cache.policies import PrunePolicy
     from tarkit.store.store import Store

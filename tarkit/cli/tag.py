@@ -21,7 +21,7 @@ def tag_command(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Give an image additional names where it is; no layer is moved. Prints its digest.
+    """Give an image additional names in place; no layer is moved. Prints its digest.
 
     Another image that has one of the names loses it. An archive is replaced by a new one when it is
     complete.

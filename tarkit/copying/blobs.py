@@ -106,7 +106,7 @@ class BlobMover:
         return self._move_on_threads(jobs, [plans[digest] for digest in digests], family)
 
     def _is_short(self, blobs: Sequence[Descriptor]) -> bool:
-        """Return whether moving *blobs* takes less time than importing and starting a pool."""
+        """Return True if moving *blobs* takes less time than importing and starting a pool."""
         remote = isinstance(self._source, RemoteSource) or isinstance(
             self._destination, MountingDestination
         )
@@ -272,7 +272,7 @@ class BlobMover:
         return VerifyingReader(stream, digest=blob.digest, size=blob.size, where=where)
 
     def _verify_reused(self, plan: LayerPlan) -> bool:
-        """Verify the diff ID of a reused layer; return whether the layer had to be read."""
+        """Verify the diff ID of a reused layer; return True if the layer had to be read."""
         blob = plan.descriptor
         opened = self._open(blob) if plan.diff_id else None
         if opened is None:
@@ -323,7 +323,7 @@ class BlobMover:
 
 
 def _is_plain(plan: LayerPlan, actual: Compression) -> bool:
-    """Return whether the layer is stored uncompressed, so that its digest is its diff ID."""
+    """Return True if the layer is stored uncompressed, so that its digest is its diff ID."""
     return actual is Compression.NONE and plan.descriptor.digest == plan.diff_id
 
 

@@ -14,11 +14,11 @@ from tarkit.errors import MalformedError, NotAnImageError, VerificationError
 from tarkit.image import media_types
 from tarkit.image.media_types import Compression
 from tarkit.protocols import (
+    AdoptedBytes,
     AdoptingWriter,
     Destination,
     ImageEntry,
     KeepingWriter,
-    Moved,
     Reader,
     Source,
     Writer,
@@ -87,7 +87,7 @@ def keep_archive(
 
 
 def _is_archive(path: Path) -> bool:
-    """Return whether the file at *path* begins like a tar, or is compressed."""
+    """Return True if the file at *path* begins like a tar, or is compressed."""
     from tarkit.tar import BLOCK_SIZE
     from tarkit.tar.header import decode
 
@@ -139,7 +139,7 @@ def _copy_all(
     if isinstance(writer, KeepingWriter):
         writer.keep_list(reader)
     staying = list(_staying(reader, except_names, normalize))
-    moved = Moved()
+    moved = AdoptedBytes()
     if known is not None and isinstance(writer, AdoptingWriter):
         moved = writer.adopt(reader, blobs_of(reader, [image for image, _, _ in staying], known))
     copied = 0

@@ -102,7 +102,7 @@ def build_directory(
 
 
 def fits_block(names: Iterable[bytes]) -> bool:
-    """Return whether a directory of *names* fits one block and needs no index."""
+    """Return True if a directory of *names* fits one block and needs no index."""
     return sum(map(_record_size, (b".", b"..", *names))) <= _CAPACITY
 
 

@@ -64,7 +64,7 @@ def map_extents(extents: Iterable[Extent], allocate: Callable[[], int]) -> Block
 
 
 def fits_inode(extents: Sequence[Extent]) -> bool:
-    """Return whether the tree of *extents* fits the inode and needs no block."""
+    """Return True if the tree of *extents* fits the inode and needs no block."""
     return len(extents) <= IN_INODE and len(_split(extents)) <= IN_INODE
 
 

@@ -87,7 +87,7 @@ def descriptor_size(wide: bool) -> int:
 
 
 def can_grow(options: Ext4Options, *, wide: bool) -> bool:
-    """Return whether to reserve descriptors for growth: not for read-only or ``64bit`` images.
+    """Return True if to reserve descriptors for growth: not for read-only or ``64bit`` images.
 
     The resize inode, which owns them, has 32-bit block numbers.
     """

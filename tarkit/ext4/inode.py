@@ -117,7 +117,7 @@ def storable_time(time: int) -> int:
 
 
 def is_storable(time: int) -> bool:
-    """Return whether :func:`storable_time` leaves *time* unchanged."""
+    """Return True if :func:`storable_time` leaves *time* unchanged."""
     return _FIRST_TIME <= time <= _LAST_TIME and time not in _REPAIRED_TIMES
 
 

@@ -73,11 +73,11 @@ class Inventory:
         return self._last[1]
 
     def is_directory(self, position: int) -> bool:
-        """Return whether the inode at *position* is a directory."""
+        """Return True if the inode at *position* is a directory."""
         return self._formats[position] == stat.S_IFDIR >> 12
 
     def is_plain(self, position: int) -> bool:
-        """Return whether the inode at *position* is a file that needs no blocks besides its data."""
+        """Return True if the inode at *position* is a file that needs no blocks besides its data."""
         return bool(self._plain[position])
 
     def inode(self, position: int) -> int:

@@ -69,7 +69,7 @@ class Ext4Node:
 
     @property
     def is_directory(self) -> bool:
-        """Whether the node is a directory."""
+        """True if the node is a directory."""
         return stat.S_ISDIR(self.mode)
 
 
@@ -90,7 +90,7 @@ class Ext4Tree(Protocol):
         ...
 
     def is_shared(self, key: Any, /) -> bool:
-        """Return whether *key* may have several names."""
+        """Return True if *key* may have several names."""
         ...
 
 
@@ -101,13 +101,13 @@ class NodeTree:
         self.root = root
 
     def node(self, key: Ext4Node, /) -> Ext4Node:
-        """See :class:`Ext4Tree`."""
+        """Return the inode of *key*, the same each time; its ``children`` are not used."""
         return key
 
     def children(self, key: Ext4Node, /) -> Mapping[bytes, Ext4Node]:
-        """See :class:`Ext4Tree`."""
+        """Return the keys of the entries of the directory *key* by name."""
         return key.children
 
     def is_shared(self, key: Ext4Node, /) -> bool:
-        """See :class:`Ext4Tree`."""
+        """Return True if *key* may have several names."""
         return True

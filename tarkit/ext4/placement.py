@@ -61,7 +61,7 @@ class Placer:
                 self._kept[position] = placement
 
     def _postpone(self, position: int, node: Ext4Node) -> bool:
-        """Allocate the block of a directory with only one; return whether to write it later."""
+        """Allocate the block of a directory with only one; return True if to write it later."""
         is_small = fits_block(self._inventory.child_names(position))
         if not is_small or node.xattrs or self._inventory.inode(position) == FIRST_INODE:
             return False

@@ -190,7 +190,7 @@ class Superblock:
 
 
 def has_checksums(options: Ext4Options) -> bool:
-    """Return whether metadata carries checksums (``metadata_csum``)."""
+    """Return True if metadata carries checksums (``metadata_csum``)."""
     return options.profile != "compat"
 
 

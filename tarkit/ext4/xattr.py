@@ -56,7 +56,7 @@ class _Attribute:
 
 
 def can_hold(name: bytes) -> bool:
-    """Return whether ext4 can store an attribute called *name*.
+    """Return True if ext4 can store an attribute called *name*.
 
     ext4 has no namespace for the attributes of macOS, and Linux cannot read names longer than
     255 bytes.

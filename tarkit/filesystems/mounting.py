@@ -22,7 +22,7 @@ from tarkit.streams.os_errors import os_errors
 from tarkit.transports.location import AnyLocation, Location, Transport, to_location
 from tarkit.values import replace
 
-_KEEP = 86_400  # seconds for which the kernel may keep what it knows: an image never changes
+_KEEP = 86_400  # seconds for which the kernel may cache attributes: an image never changes
 _LOOP_ENDED = (7, 8)  # results of fuse_main() after a signal; the number depends on the version
 
 
@@ -47,7 +47,7 @@ def mount_image(image: OpenImage, directory: Path, *, foreground: bool = True) -
     - *image*: an open image, whose location is absolute unless *foreground*.
     - *directory*: an existing, empty directory.
     - *foreground*: if false, the process forks: the caller's process ends with the exit code 0 as
-      soon as the image is mounted, and this function returns in the other one.
+      soon as the image is mounted, and this function returns in the child process.
 
     Ctrl-C, SIGTERM, ``fusermount3 -u`` and ``umount`` unmount it. Raises
     :class:`~tarkit.errors.PathNotFoundError` if *directory* is not a directory,

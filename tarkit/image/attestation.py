@@ -13,7 +13,7 @@ _REFERENCE_DIGEST = "vnd.docker.reference.digest"
 
 
 def is_attestation(entry: Descriptor) -> bool:
-    """Return whether the index entry *entry* is BuildKit's attestation of another entry."""
+    """Return True if the index entry *entry* is BuildKit's attestation of another entry."""
     return _REFERENCE_TYPE in entry.annotations
 
 

@@ -104,7 +104,7 @@ class ImageConfig:
 
 
 def is_image_config(data: bytes, media_type: str) -> bool:
-    """Return whether *data*, stored with *media_type*, is the config of a container image.
+    """Return True if *data*, stored with *media_type*, is the config of a container image.
 
     If *media_type* is OCI's or Docker's, the result is True unless *data* is an empty object, so a
     broken config is not mistaken for an artifact. If it is another vendor's, the result is False.

@@ -98,7 +98,7 @@ class Descriptor:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether this is a non-distributable layer with URLs, which copies may omit."""
+        """True if this is a non-distributable layer with URLs, which copies may omit."""
         return bool(self.urls) and media_types.is_foreign(self.media_type)
 
     def with_content(self, media_type: str, digest: Digest, size: int) -> Self:

@@ -56,7 +56,7 @@ class Digest:
         return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
 
     def matches(self, data: bytes) -> bool:
-        """Return whether *data* has this digest."""
+        """Return True if *data* has this digest."""
         return hashlib.new(self.algorithm, data).hexdigest() == self.hex
 
     def __str__(self) -> str:

@@ -55,7 +55,7 @@ class RawManifest:
 
     @property
     def is_index(self) -> bool:
-        """Whether this is an index (or Docker manifest list) rather than one image."""
+        """True if this is an index (or Docker manifest list) rather than one image."""
         return self.media_type in media_types.INDEXES
 
     @property
@@ -122,7 +122,7 @@ class Manifest:
 
     @property
     def may_be_image(self) -> bool:
-        """Whether this can be a container image; if false, it is an artifact.
+        """True if this can be a container image; if false, it is an artifact.
 
         If true, its config decides: see :func:`~tarkit.image.config.is_image_config`.
         """

@@ -73,12 +73,12 @@ _COUNTERPART = _PAIRS | {docker: oci for oci, docker in _PAIRS.items()}
 
 
 def is_layer(media_type: str) -> bool:
-    """Return whether *media_type* denotes a filesystem layer."""
+    """Return True if *media_type* denotes a filesystem layer."""
     return media_type in _LAYERS
 
 
 def is_foreign(media_type: str) -> bool:
-    """Return whether *media_type* denotes a non-distributable layer."""
+    """Return True if *media_type* denotes a non-distributable layer."""
     return media_type in _LAYERS and _LAYERS[media_type][1]
 
 

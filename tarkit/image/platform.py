@@ -119,7 +119,7 @@ class Platform:
         return candidates[0][0] if candidates and not self.variant else None
 
     def contradicts(self, other: Platform) -> bool:
-        """Return whether the platforms differ in a field that neither leaves empty."""
+        """Return True if the platforms differ in a field that neither leaves empty."""
         pairs = zip(
             (self.os, self.architecture, self.variant),
             (other.os, other.architecture, other.variant),

@@ -102,12 +102,12 @@ class Reference:
 
 
 def is_path(text: str) -> bool:
-    """Return whether *text* is the path of a repository, without a registry's host."""
+    """Return True if *text* is the path of a repository, without a registry's host."""
     return len(text) <= _PATH_LIMIT and _PATH.fullmatch(text) is not None
 
 
 def is_tag(text: str) -> bool:
-    """Return whether *text* is a valid tag, such as ``latest`` or ``1.0-``."""
+    """Return True if *text* is a valid tag, such as ``latest`` or ``1.0-``."""
     return _TAG.fullmatch(text) is not None
 
 

@@ -12,7 +12,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest, blob_name
 from tarkit.image.media_types import Compression
 from tarkit.layout.moving import MemberMover, is_movable
-from tarkit.protocols import Moved
+from tarkit.protocols import AdoptedBytes
 from tarkit.streams.atomic import Output, PendingFile
 from tarkit.streams.chunks import chunks_of, write_all
 from tarkit.streams.closeable import Closeable
@@ -77,13 +77,13 @@ class ArchiveOutput(Closeable):
 
     def adopt(
         self, archive: Archive, wanted: Collection[Digest], name: Callable[[Digest], str]
-    ) -> Moved:
+    ) -> AdoptedBytes:
         """Append the members of *archive* that hold *wanted* blobs, without verifying their content.
 
         Only plain files that are called *name* of their digest qualify. They keep their order.
         """
         if archive.descriptor is None:
-            return Moved()
+            return AdoptedBytes()
         mover = MemberMover(self._tar, archive)
         names = {name(digest).encode(): digest for digest in wanted}
         for member in archive.members:

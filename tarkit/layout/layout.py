@@ -140,7 +140,7 @@ class Layout:
         return self.index
 
     def is_flat(self) -> bool:
-        """Return whether ``index.json`` is itself a multi-platform image, not a list of images."""
+        """Return True if ``index.json`` is itself a multi-platform image, not a list of images."""
         # BuildKit's "oci" exporter and buildah with --all write such a file in place of a list.
         if self.index.unreadable:
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tarkit.protocols import Moved
+from tarkit.protocols import AdoptedBytes
 from tarkit.streams.uncached import read_at
 from tarkit.tar import padding
 from tarkit.tar.archive import Archive
@@ -12,7 +12,7 @@ from tarkit.tar.writer import TarWriter
 
 
 def is_movable(archive: Archive, member: Member) -> bool:
-    """Return whether *member* is a plain file, and the one that readers find under its name."""
+    """Return True if *member* is a plain file, and the one that readers find under its name."""
     return (
         archive.descriptor is not None
         and member.type is MemberType.FILE
@@ -49,10 +49,10 @@ class MemberMover:
             self._start = begin
         self._end = data + member.size + padding(member.size)
 
-    def flush(self) -> Moved:
+    def flush(self) -> AdoptedBytes:
         """Append the range that waits; return the bytes moved since the start."""
         self._flush()
-        return Moved(self._moved, self._copied)
+        return AdoptedBytes(self._moved, self._copied)
 
     def _flush(self) -> None:
         size = self._end - self._start

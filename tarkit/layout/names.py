@@ -21,7 +21,7 @@ _LONGEST = 255  # characters, unless the name is a reference
 
 
 def is_name(text: str) -> bool:
-    """Return whether *text* is a valid name: in the grammar of the image-spec, a reference or a tag.
+    """Return True if *text* is a valid name: in the grammar of the image-spec, a reference or a tag.
 
     Common tools write references and tags, some of which the grammar excludes, such as
     ``a__b`` or ``1.0-``. The text of existing layouts can be anything.
@@ -48,7 +48,7 @@ def names_of(annotations: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def answers_to(annotations: Mapping[str, str], name: str) -> bool:
-    """Return whether *name* is one of the entry's names or denotes the same full reference."""
+    """Return True if *name* is one of the entry's names or denotes the same full reference."""
     names = names_of(annotations)
     if name in names:
         return True

@@ -108,7 +108,7 @@ def _read(layout: Layout, digest: Digest) -> Any:
 
 
 def _references(document: object) -> Iterator[tuple[str, bool]]:
-    """Yield every digest in *document* as text, and whether it is that of another document."""
+    """Yield every digest in *document* as text, and True if it is that of another document."""
     pending = [(document, False)]
     while pending:
         value, listed = pending.pop()

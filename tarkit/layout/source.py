@@ -42,15 +42,15 @@ class LayoutSource:
         return self._layout.files.open_blob(descriptor.digest)
 
     def referrers(self, digest: Digest | None = None) -> Index:
-        """See :class:`tarkit.protocols.ReferringSource`."""
+        """Return an index of the referrers of the manifest *digest*, by default the top one."""
         from tarkit.layout.referrers import referrers_of  # few commands ask for them
 
         return referrers_of(self._layout, digest or self._top.digest)
 
     def referrer(self, entry: Descriptor) -> LayoutSource:
-        """See :class:`tarkit.protocols.ReferringSource`."""
+        """Return the artifact of an *entry* of :meth:`referrers`."""
         return LayoutSource(self._layout, entry, ())
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """Return whether the blob *descriptor* is present."""
+        """Return True if the blob *descriptor* is present."""
         return self._layout.files.blob_size(descriptor.digest) is not None

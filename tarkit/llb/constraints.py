@@ -19,16 +19,13 @@ CUSTOM_NAME = "llb.customname"
 class ConstraintOptions(TypedDict, total=False):
     """Options that every operation and :meth:`State.marshal` take.
 
-    ``platform``: a Platform, or text such as ``linux/arm64``.
-    ``require``: filters that a worker must match.
-    ``custom_name``: the name of the step in progress displays.
-    ``description``: further facts for people and tools, by key.
-    ``ignore_cache``: execute the step even if its result is cached.
-    ``export_cache``: whether the step is exported to caches; None is the daemon's default.
-    ``progress_group``: steps to be shown as one.
-    ``resources``: limits of the cgroup of a process.
-    ``local_unique_id``: identifies local directories without a session.
-    ``locations``: the origin of the step, instead of the line of Python that made it.
+    ``platform``: a Platform, or text such as ``linux/arm64``. ``require``: filters that a worker
+    must match. ``custom_name``: the name of the step in progress displays. ``description``: further
+    facts for people and tools, by key. ``ignore_cache``: execute the step even if its result is
+    cached. ``export_cache``: true if the step is exported to caches; None is the daemon's default.
+    ``progress_group``: steps to be shown as one. ``resources``: limits of the cgroup of a process.
+    ``local_unique_id``: identifies local directories without a session. ``locations``: the origin
+    of the step, instead of the line of Python that made it.
     """
 
     platform: Platform | str

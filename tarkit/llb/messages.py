@@ -50,7 +50,7 @@ class MountType(IntEnum):
 
 
 class MountContentCache(IntEnum):
-    """Whether the content of a mount, rather than its definition, is the key of the cache."""
+    """True if the content of a mount, rather than its definition, is the key of the cache."""
 
     DEFAULT = 0
     ON = 1
@@ -373,7 +373,7 @@ class Op(Message):
 
 
 class ExportCache(Message):
-    """Whether a vertex is exported to caches."""
+    """True if a vertex is exported to caches."""
 
     value: bool = boolean(1, name="Value")
 

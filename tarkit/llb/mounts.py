@@ -28,12 +28,12 @@ class Mount:
 
     @property
     def is_tmpfs(self) -> bool:
-        """Whether this is memory."""
+        """True if this is memory."""
         return self.tmpfs_size is not None
 
     @property
     def has_output(self) -> bool:
-        """Whether the process can change the mount, and the result is kept."""
+        """True if the process can change the mount, and the result is kept."""
         return not (self.readonly or self.no_output or self.cache_id or self.is_tmpfs)
 
 
@@ -74,8 +74,8 @@ def bind(
     """Mount *source* at *dest*, or an empty directory.
 
     *selector* is the path in the source, the root by default. *no_output* drops the changes that
-    the process makes. *content_cache* tells whether the content of the source, rather than its
-    origin, decides about cached results; by default the daemon chooses.
+    the process makes. *content_cache* makes the content of the source, rather than its origin,
+    decide about cached results; by default the daemon chooses.
     """
     content = {
         None: MountContentCache.DEFAULT,

@@ -1,4 +1,4 @@
-"""Set and remove annotations of an image where it is."""
+"""Set and remove annotations of an image in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delete an image where it is."""
+"""Delete an image in place."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Deletion:
 def delete_image(location: AnyLocation, *, registry: RegistryOptions | None = None) -> Deletion:
     """Delete the image at *location*, and the content that no other image there uses.
 
-    If the image has other names, only the given one goes. Signatures and other referrers in a
-    layout go with their image. In a registry, the manifest is deleted by its digest, and so with
-    all tags of that digest. An archive is replaced by rename.
+    If the image has other names, only the given one is removed. Signatures and other referrers in a
+    layout are removed with their image. In a registry, the manifest is deleted by its digest, and
+    all tags of that digest with it. An archive is replaced by rename.
 
     Parameters:
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tarkit.errors import ImageNotFoundError, RefusedError, UsageError
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index
-from tarkit.managing.joined import JoinedSource, Part, parts_of
+from tarkit.managing.joined import JoinedEntry, JoinedSource, parts_of
 from tarkit.managing.places import place_of
 from tarkit.protocols import MountingDestination, Source
 from tarkit.transports.location import (
@@ -85,8 +85,8 @@ def add_to_index(
 ) -> CopyResult:
     """Add *sources* to the image at *destination*, each in place of one for the same platform.
 
-    A single image at *destination* becomes an index. Attestations of replaced images go. Parameters
-    and result are those of :func:`create_index`.
+    A single image at *destination* becomes an index. Attestations of replaced images are removed.
+    Parameters and result are those of :func:`create_index`.
 
     Raises :class:`~tarkit.errors.ImageNotFoundError` if there is no image at *destination*,
     :class:`~tarkit.errors.RefusedError` if it has no name,
@@ -100,7 +100,7 @@ def add_to_index(
     ['linux/arm64', 'linux/arm/v7', 'linux/amd64']
     """
 
-    def change(old: list[Part], stack: ExitStack) -> list[Part]:
+    def change(old: list[JoinedEntry], stack: ExitStack) -> list[JoinedEntry]:
         new = _parts(sources, registry, stack)
         platforms = {platform for part in new if (platform := _platform(part))}
         kept = _without(old, lambda part: _platform(part) in platforms)
@@ -137,7 +137,7 @@ def remove_from_index(
     ['linux/amd64', 'linux/arm64']
     """
 
-    def change(old: list[Part], stack: ExitStack) -> list[Part]:
+    def change(old: list[JoinedEntry], stack: ExitStack) -> list[JoinedEntry]:
         known = {key for part in old for key in _keys(part)}
         for image in images:
             if image not in known:
@@ -163,9 +163,9 @@ def _place(destination: AnyLocation) -> Location:
 
 def _parts(
     sources: Iterable[AnySource], registry: RegistryOptions | None, stack: ExitStack
-) -> list[Part]:
+) -> list[JoinedEntry]:
     """Return the images of *sources*, each digest once; *stack* closes those that are opened here."""
-    found: dict[Digest, Part] = {}
+    found: dict[Digest, JoinedEntry] = {}
     for source in sources:
         image = stack.enter_context(opened(source, registry=registry))
         for part in parts_of(image):
@@ -173,7 +173,7 @@ def _parts(
     return list(found.values())
 
 
-def _platform(part: Part) -> str:
+def _platform(part: JoinedEntry) -> str:
     """Return the platform of *part*, or an empty string for an attestation or artifact."""
     entry = part.entry
     if entry.platform is None or _SUBJECT in entry.annotations:
@@ -182,13 +182,15 @@ def _platform(part: Part) -> str:
     return f"{entry.platform}:{version}" if version else str(entry.platform)
 
 
-def _keys(part: Part) -> set[str]:
+def _keys(part: JoinedEntry) -> set[str]:
     """Return the texts that select *part*."""
     return {str(part.entry.digest), _platform(part)} - {""}
 
 
-def _without(parts: Sequence[Part], goes: Callable[[Part], bool]) -> list[Part]:
-    """Return *parts* without those that go, and without their attestations."""
+def _without(
+    parts: Sequence[JoinedEntry], goes: Callable[[JoinedEntry], bool]
+) -> list[JoinedEntry]:
+    """Return *parts* without the removed images and their attestations."""
     gone = {str(part.entry.digest) for part in parts if goes(part)}
     return [
         part
@@ -199,7 +201,7 @@ def _without(parts: Sequence[Part], goes: Callable[[Part], bool]) -> list[Part]:
 
 def _change(
     destination: AnyLocation,
-    change: Callable[[list[Part], ExitStack], list[Part]],
+    change: Callable[[list[JoinedEntry], ExitStack], list[JoinedEntry]],
     options: CopyOptions | None,
     registry: RegistryOptions | None,
 ) -> CopyResult:
@@ -218,7 +220,7 @@ def _change(
 
 def _write(
     place: Location,
-    parts: Sequence[Part],
+    parts: Sequence[JoinedEntry],
     base: Index | None,
     name: str | None,
     options: CopyOptions | None,
@@ -252,5 +254,5 @@ def _write(
         return copy_image(joined, target, replace(options or CopyOptions(), all=True))
 
 
-def _distinct(parts: Iterable[Part]) -> Iterable[Source]:
+def _distinct(parts: Iterable[JoinedEntry]) -> Iterable[Source]:
     return {id(part.source): part.source for part in parts}.values()

@@ -16,23 +16,23 @@ from tarkit.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class JoinedEntry:
     """The *entry* of an index, and the *source* that has its content."""
 
     entry: Descriptor
     source: Source
 
 
-def parts_of(source: Source) -> list[Part]:
+def parts_of(source: Source) -> list[JoinedEntry]:
     """Return the entries of *source*'s index, or one with the platform of its only image."""
     raw = source.manifest()
     if raw.is_index:
-        return [Part(entry, source) for entry in Index.parse(raw).manifests]
+        return [JoinedEntry(entry, source) for entry in Index.parse(raw).manifests]
     platform = source.platform if isinstance(source, StatedSource) else None
     if platform is None and raw.media_type in media_types.MANIFESTS:
         config = read_image_config(source, Manifest.parse(raw))
         platform = config.platform if config else None
-    return [Part(replace(raw.descriptor, platform=platform), source)]
+    return [JoinedEntry(replace(raw.descriptor, platform=platform), source)]
 
 
 class JoinedSource:
@@ -43,7 +43,7 @@ class JoinedSource:
 
     names: tuple[str, ...] = ()
 
-    def __init__(self, where: str, parts: Sequence[Part], base: Index | None = None) -> None:
+    def __init__(self, where: str, parts: Sequence[JoinedEntry], base: Index | None = None) -> None:
         self.where = where
         base = base or Index(media_types.OCI_INDEX, ())
         self._top = replace(base, manifests=tuple(part.entry for part in parts)).serialize()
@@ -52,7 +52,7 @@ class JoinedSource:
             self._owners.setdefault(part.entry.digest, part.source)
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the top manifest or index, or the one with *digest* below it, verified."""
         if digest is None or digest == self._top.digest:
             return self._top
         source = self._owner(digest)
@@ -63,18 +63,18 @@ class JoinedSource:
         return raw
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
+        """Open the stored bytes of a config or layer. The caller verifies and closes the stream."""
         return self._owner(descriptor.digest).open_blob(descriptor)
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """See :class:`tarkit.protocols.SparseSource`."""
+        """Return True if the manifest or blob is present."""
         source = self._owners.get(descriptor.digest)
         return source is not None and (
             not isinstance(source, SparseSource) or source.holds(descriptor)
         )
 
     def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
-        """See :class:`tarkit.protocols.SequentialSource`."""
+        """Return *blobs* in an order that reads the source once, or None if any order works."""
         groups: dict[int, tuple[Source, list[Descriptor]]] = {}
         for blob in blobs:
             source = self._owner(blob.digest)

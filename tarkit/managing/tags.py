@@ -1,4 +1,4 @@
-"""Give an image additional names where it is."""
+"""Give an image additional names in place."""
 
 from __future__ import annotations
 

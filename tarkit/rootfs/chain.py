@@ -19,7 +19,7 @@ from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class PlainLayer:
+class ChainLayer:
     """A layer as a plain tar of *size* bytes: its members, and a function that opens the file."""
 
     diff_id: Digest
@@ -29,7 +29,7 @@ class PlainLayer:
 
 
 def open_chain(
-    layers: Sequence[PlainLayer], *, base: FileSystem | None = None, where: str = "layers"
+    layers: Sequence[ChainLayer], *, base: FileSystem | None = None, where: str = "layers"
 ) -> FileSystem:
     """Return the root filesystem of *layers*, bottom first, on top of *base*.
 
@@ -58,7 +58,7 @@ def open_chain(
     return FileSystem(merger.tree, LayerData(stacked, merger.tree.table))
 
 
-def _described(layer: PlainLayer) -> Layer:
+def _described(layer: ChainLayer) -> Layer:
     descriptor = Descriptor(media_types.OCI_LAYER, layer.diff_id, layer.size)
     return Layer(descriptor, layer.diff_id)
 
@@ -66,7 +66,7 @@ def _described(layer: PlainLayer) -> Layer:
 class _Tars:
     """Opens *layers*, and those of *below*."""
 
-    def __init__(self, below: Layers | None, layers: Sequence[PlainLayer], where: str) -> None:
+    def __init__(self, below: Layers | None, layers: Sequence[ChainLayer], where: str) -> None:
         self._below = below
         self._layers = {layer.diff_id: layer for layer in layers}
         self.where = where

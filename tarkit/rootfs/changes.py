@@ -11,7 +11,7 @@ Pair = tuple[bytes, Value | None, Value | None]
 """A path and its value in the old and the new tree, or None if it does not exist there."""
 
 IsSame = Callable[[int, int], bool]
-"""Returns whether an old and a new row stand for the same metadata and content."""
+"""Returns True if an old and a new row stand for the same metadata and content."""
 
 
 def changes(old: Tree, new: Tree, is_same: IsSame) -> Iterator[Pair]:

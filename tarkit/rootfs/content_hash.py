@@ -1,7 +1,8 @@
 """Digests of the content of paths, equal to those of BuildKit's ``contenthash``.
 
-They cover names, modes, owners, extended attributes, link targets and data, but no times. The digest
-of a directory covers everything below. BuildKit hashes the numbers of devices as 0, and so does this.
+They cover names, modes, owners, extended attributes, link targets and data, but no times. The
+digest of a directory covers everything below. The numbers of devices are hashed as 0, as in
+BuildKit.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class KnownDigests:
 class TreeDigests:
     """Computes the digests of inodes of *files*, and remembers them in *known*.
 
-    The digests are of the tree as it is now. Later changes of *files* do not reach them.
+    The digests describe the current tree; later changes of *files* have no effect on them.
     """
 
     def __init__(self, files: FileSystem, known: KnownDigests | None = None) -> None:
@@ -130,7 +131,7 @@ def digest_text(hasher: hashlib._Hash) -> bytes:
 
 
 def _header(member: Member) -> bytes:
-    """Return what is hashed before the data: keys and values without separators."""
+    """Return the text that is hashed before the data: keys and values without separators."""
     is_link = member.type is MemberType.SYMLINK
     fields = (
         (b"name", b""),

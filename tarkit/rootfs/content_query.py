@@ -37,7 +37,7 @@ class ContentQuery:
 
 
 class _Found(NamedTuple):
-    """An entry at *path*; *is_top* unless it is below another that the query names."""
+    """An entry at *path*; *is_top* is false below another entry that the query names."""
 
     path: str
     value: Value
@@ -103,7 +103,7 @@ def _selected(digests: TreeDigests, path: str, query: ContentQuery) -> Iterator[
 
 
 def _below(digests: TreeDigests, path: str, query: ContentQuery) -> Iterator[_Found]:
-    """Yield every entry that *query* may select; of a wildcard, all below the part without wildcards."""
+    """Yield every entry that *query* may select: all below the part without wildcards."""
     start = _plain_prefix(path) if query.wildcard else path
     tree = digests.tree
     trail = tree.trail(tree.parts(start), follow=query.follow or query.wildcard)

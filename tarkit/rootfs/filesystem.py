@@ -163,7 +163,7 @@ class FileSystem(Closeable):
         return entry_of(b"/".join(parts), self.tree.find(parts, follow=follow))
 
     def exists(self, path: Path) -> bool:
-        """Return whether *path* exists, following links."""
+        """Return True if *path* exists, following links."""
         return self.tree.get(self.tree.parts(path)) is not None
 
     def resolve(self, path: Path) -> str:

@@ -49,7 +49,7 @@ class HiddenPaths:
         self._directory = None
 
     def covers(self, number: int, name: bytes) -> bool:
-        """Return whether the file *name* of layer *number* is known to be hidden."""
+        """Return True if the file *name* of layer *number* is known to be hidden."""
         if not (self._taken or self._closed) or name.count(b"/") > MAX_PREDICTED:
             return False
         path = b"/".join(split(name))

@@ -31,15 +31,15 @@ class ImageFiles(FileSystem):
         return entries_in(self, path)
 
     def is_dir(self, path: str) -> bool:
-        """Return whether *path* is a directory or a link to one."""
+        """Return True if *path* is a directory or a link to one."""
         return (self / path).is_dir()
 
     def is_file(self, path: str) -> bool:
-        """Return whether *path* is a regular file or a link to one."""
+        """Return True if *path* is a regular file or a link to one."""
         return (self / path).is_file()
 
     def is_symlink(self, path: str) -> bool:
-        """Return whether *path* is a symbolic link."""
+        """Return True if *path* is a symbolic link."""
         return (self / path).is_symlink()
 
     def readlink(self, path: str | bytes) -> str:

@@ -72,19 +72,19 @@ class ImagePath:
         return self._files.stat(str(self), follow=follow_symlinks)
 
     def exists(self) -> bool:
-        """Return whether the path exists, following links."""
+        """Return True if the path exists, following links."""
         return self._type() is not None
 
     def is_dir(self) -> bool:
-        """Return whether the path is a directory or a link to one."""
+        """Return True if the path is a directory or a link to one."""
         return self._type() is MemberType.DIRECTORY
 
     def is_file(self) -> bool:
-        """Return whether the path is a regular file or a link to one."""
+        """Return True if the path is a regular file or a link to one."""
         return self._type() is MemberType.FILE
 
     def is_symlink(self) -> bool:
-        """Return whether the path is a symbolic link."""
+        """Return True if the path is a symbolic link."""
         return self._type(follow=False) is MemberType.SYMLINK
 
     def _type(self, *, follow: bool = True) -> MemberType | None:

@@ -49,7 +49,7 @@ def layer_entries(old: FileSystem, new: FileSystem) -> Iterator[tuple[TarEntry, 
 
 
 def _changed(old: FileSystem, new: FileSystem) -> Iterator[tuple[bytes, Node | None]]:
-    """Yield each changed path and its new inode, or None if it was removed, but nothing below that."""
+    """Yield each changed path and its new inode, or None for the top of a removed tree."""
     gone = b""  # the last path whose old entries all disappear with it
     for pair in _decided(old, new):
         path, before, after = pair
@@ -61,7 +61,7 @@ def _changed(old: FileSystem, new: FileSystem) -> Iterator[tuple[bytes, Node | N
 
 
 def _decided(old: FileSystem, new: FileSystem) -> Iterator[Pair]:
-    """Yield the pairs that differ; read contents if only they can tell."""
+    """Yield the pairs that differ; read contents only if metadata cannot decide."""
     found = ((pair, _metadata(pair.old) == _metadata(pair.new)) for pair in pairs(old, new))
     found = ((pair, same) for pair, same in found if not same or is_unclear(pair, old, new))
     if old.contents.layers.are_plain and new.contents.layers.are_plain:

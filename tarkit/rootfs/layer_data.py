@@ -33,7 +33,7 @@ class StagedData(ArchiveData, Protocol):
     label: str
 
     def identity(self, offset: int) -> tuple[object, int]:
-        """Return what identifies the content at *offset*; see :meth:`LayerData.identity`."""
+        """Return the identity of the content at *offset*; see :meth:`LayerData.identity`."""
         ...
 
 
@@ -48,7 +48,7 @@ class LayerData:
     :data:`~tarkit.rootfs.layer_spool.MOST_STREAMS` layers are decompressed at a time, in up to 20
     MiB of memory each.
 
-    *table* holds the entries of all of them. Staged data counts as yet another layer above.
+    *table* holds the entries of all of them. Staged data counts as another layer on top.
     """
 
     def __init__(self, layers: Layers, table: Table) -> None:
@@ -77,7 +77,7 @@ class LayerData:
         return self._layer(layer) if layer < len(self.layers) else None
 
     def is_in_place(self, layer: int) -> bool:
-        """Return whether layer number *layer* is plain and read in place, without a temporary copy."""
+        """Return True if layer number *layer* is plain and read in place, without a temporary copy."""
         return layer < len(self.layers) and isinstance(self._layer(layer), _SeekableLayer)
 
     def identity(self, place: DataLocation) -> tuple[object, int]:
@@ -111,7 +111,7 @@ class LayerData:
         return io.BytesIO() if place is None else self._open_place(place, node.member)
 
     def is_intact(self, node: Node) -> bool:
-        """Return whether the data of the file *node* matches its own digest, known from a store.
+        """Return True if the data of the file *node* matches its own digest, known from a store.
 
         Then :meth:`open` returns verified content; otherwise verify the whole layer.
         """
@@ -143,7 +143,7 @@ class LayerData:
         for layer, listed in self._table.by_layer(rows):
             if layer < len(self.layers):
                 members[layer] = map(self._table.member, listed)
-            else:  # deliver() knows only the layers; the rest follows from memory or local files
+            else:  # deliver() reads only layers; the rest follows from memory or local files
                 beside.append((layer, map(self._table.member, listed)))
         deliver(self.layers, members, sink, complete=complete, parallel=parallel)
         for layer, others in beside:
@@ -208,7 +208,7 @@ class _SeekableLayer:
             self._descriptor = stream.fileno()
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """See :class:`tarkit.tar.data.ArchiveData`."""
+        """Return up to *size* bytes from *offset*, empty only after the end."""
         if self._descriptor is not None:
             return read_at(self._descriptor, size, offset)
         with self._lock:  # files opened from one layer share its position

@@ -19,7 +19,7 @@ from tarkit.rootfs.table import Part
 from tarkit.tar.member import MemberType
 from tarkit.tar.sibling_names import Run
 
-_ODD = frozenset((b"", b".", b"..", b"/", b"./", b"../"))  # bases that are no names of entries
+_ODD = frozenset((b"", b".", b"..", b"/", b"./", b"../"))  # bases that are not names of entries
 
 
 class Siblings(NamedTuple):

@@ -22,26 +22,26 @@ from tarkit.tar.data import FileData
 from tarkit.tar.spool import new_spool
 
 SPOOL_LIMIT = 8 << 30
-"""Most bytes of one image's layers to copy to temporary files: 8 GiB."""
+"""Maximum total size of the temporary copies of one image's layers, in bytes."""
 
 MOST_STREAMS = 2
-"""Most layers to decompress at a time; each takes up to 20 MiB of memory."""
+"""Maximum number of layers to decompress at a time; each takes up to 20 MiB of memory."""
 
 
 class LayerSpools:
     """The temporary copies of one image's layers, and the streams of the layers read forward.
 
-    All copies together take up to *limit* bytes, and each up to half of the free space. What does
-    not fit is decompressed again when it is read.
+    All copies together take up to *limit* bytes, and each up to half of the free space. Layers that
+    do not fit are decompressed again when they are read.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         self._left = SPOOL_LIMIT if limit is None else limit
         self._reading: list[CompressedLayer] = []  # the least recently used first
-        self.lock = threading.RLock()  # one for all layers, because one may end another's stream
+        self.lock = threading.RLock()  # shared, because one layer may end the stream of another
 
     def allow(self) -> int:
-        """Return how many bytes the next copy may have."""
+        """Return the maximum size of the next copy, in bytes."""
         try:
             return min(self._left, shutil.disk_usage(tempfile.gettempdir()).free // 2)
         except OSError:  # no directory for temporary files
@@ -52,7 +52,7 @@ class LayerSpools:
         self._left -= size
 
     def use(self, layer: CompressedLayer) -> None:
-        """Note that *layer* reads its stream; stop the one unused for longest if there are too many."""
+        """Note that *layer* reads its stream; stop the least recently used if too many are open."""
         if layer in self._reading:
             self._reading.remove(layer)
         self._reading.append(layer)

@@ -79,7 +79,7 @@ class Layers:
 
     @property
     def are_plain(self) -> bool:
-        """Whether all layers are stored uncompressed, judging by their digests, or kept so in a store."""
+        """True if all layers are stored uncompressed, judging by their digests, or kept so in a store."""
         return all(
             layer.descriptor.digest == layer.diff_id or self.plain(number) is not None
             for number, layer in enumerate(self.layers)
@@ -87,7 +87,7 @@ class Layers:
 
     @property
     def sequential(self) -> bool:
-        """Whether the source must be read in its own order, one layer at a time."""
+        """True if the source must be read in its own order, one layer at a time."""
         return self._source_order() is not None
 
     @property
@@ -112,7 +112,7 @@ class Layers:
 
     @property
     def indexed(self) -> bool:
-        """Whether a store may have the entries of layers."""
+        """True if a store may have the entries of layers."""
         return isinstance(self.source, IndexedSource)
 
     def plain(self, number: int) -> PlainLayer | None:
@@ -127,7 +127,10 @@ class Layers:
         return self._plain[number]
 
     def listing(self, number: int) -> Listing | None:
-        """Return the entries of layer *number* if a store has them; raises as ``allowance``."""
+        """Return the entries of layer *number* if a store has them.
+
+        Raises the errors of ``allowance``.
+        """
         plain = self.plain(number)
         if plain is None:
             return None

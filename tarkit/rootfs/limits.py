@@ -40,7 +40,7 @@ class MergeLimits:
         self._entries.take(1)
 
     def add_paths(self, count: int, length: int) -> None:
-        """Count *count* paths of *length* bytes that are no names of entries, by KiB."""
+        """Count *count* paths of *length* bytes that are not names of entries, in KiB."""
         self._entries.take(count * (length >> 10))
 
     def follow(self, steps: int) -> None:

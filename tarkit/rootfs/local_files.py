@@ -43,7 +43,7 @@ class LocalFile:
 def local_files(top: Path, exclude: PathPatterns | None = None) -> Iterator[LocalFile]:
     """Yield *top* and everything below it, parents first, siblings by name.
 
-    What *exclude* matches is left out, but not the parent directories of anything else. Raises
+    Paths that *exclude* matches are left out, except the parent directories of other paths. Raises
     :class:`~tarkit.errors.PathNotFoundError` and other errors of the system.
     """
     if exclude is None:

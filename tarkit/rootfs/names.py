@@ -70,7 +70,7 @@ def hidden_name(parts: Parts) -> bytes | None:
 
 
 def is_private(parts: Parts) -> bool:
-    """Return whether *parts* is AUFS metadata or below it; opaque markers do not count."""
+    """Return True if *parts* is AUFS metadata or below it; opaque markers do not count."""
     return any(part.startswith(HIDDEN) for part in parts[:-1]) or (
         parts[-1].startswith(HIDDEN) and parts[-1] != OPAQUE
     )

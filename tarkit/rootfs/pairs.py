@@ -39,7 +39,7 @@ def pairs(old: FileSystem, new: FileSystem) -> Iterator[Pair]:
 
 
 def is_unclear(pair: Pair, old: FileSystem, new: FileSystem) -> bool:
-    """Return whether two files must be read to know if their contents differ."""
+    """Return True if two files must be read to know if their contents differ."""
     if pair.old is None or pair.new is None:
         return False
     if pair.old.type is not MemberType.FILE or pair.new.type is not MemberType.FILE:
@@ -85,7 +85,7 @@ class _Comparison:
         self._shared = old.tree.table.shared_rows(new.tree.table)
 
     def is_same(self, before: int, after: int) -> bool:
-        """Return whether the rows certainly have the same metadata and content, and one name each."""
+        """Return True if the rows certainly have the same metadata and content, and one name each."""
         if before in self._old_links or after in self._new_links:
             return False
         if before == after and 0 <= before < self._shared:
@@ -133,7 +133,7 @@ class _Hashes:
         self.digests: dict[DataLocation, bytes] = {}
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """See :class:`tarkit.rootfs.passes.Sink`."""
+        """Hash the data of *member*, located at *place*."""
         hasher = hashlib.sha256()
         for chunk in logical(member, chunks):
             hasher.update(chunk)

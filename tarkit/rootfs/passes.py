@@ -161,5 +161,5 @@ def open_layer(layers: Layers, number: int, ahead: int = DEPTH) -> Iterator[TarR
 
 
 def has_data(member: Member) -> bool:
-    """Return whether *member* is a file with stored data."""
+    """Return True if *member* is a file with stored data."""
     return member.stored > 0 and member.type is MemberType.FILE

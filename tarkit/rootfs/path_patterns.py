@@ -1,7 +1,7 @@
 """Include and exclude patterns as in ``.dockerignore`` files and BuildKit.
 
 A pattern matches a path, and everything below. ``*`` and ``?`` match within a component, ``**`` any
-number of components, and a pattern after ``!`` takes back what those before have matched.
+number of components, and a pattern after ``!`` cancels the matches of earlier patterns.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class PathPatterns:
             self._patterns.append(_Pattern(expression, takes_back))
 
     def match(self, path: str) -> bool:
-        """Return whether *path*, relative and without ``..``, or a directory above it is matched."""
+        """Return True if *path*, relative and without ``..``, or a directory above it is matched."""
         parts = path.split("/")
         paths = ["/".join(parts[:length]) for length in range(1, len(parts) + 1)]
         matched = False
         for expression, takes_back in self._patterns:
-            # a later pattern can only change the result in its own direction
+            # skip a pattern that could only confirm the result so far
             if takes_back == matched and any(map(expression.fullmatch, paths)):
                 matched = not takes_back
         return matched

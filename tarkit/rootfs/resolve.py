@@ -74,7 +74,7 @@ class Resolver:
             self.forget()
 
     def leads_on(self, value: Value) -> bool:
-        """Return whether *value* can be on the way to another path: a directory or a symbolic link."""
+        """Return True if *value* can be on the way to another path: a directory or a symbolic link."""
         return not isinstance(value, int) or self._tree.is_symlink(value)
 
     def get(self, parts: Parts) -> Value | None:

@@ -19,7 +19,7 @@ def rows(tree: Tree, path: str | bytes) -> Iterator[Row]:
     """Yield all paths at and below *path*, parents first and siblings in byte order.
 
     Follows *path* if it is a link, but not links below it. Bytes that are not UTF-8 are decoded with
-    ``surrogateescape``. Raises as :meth:`~tarkit.rootfs.tree.Tree.find`.
+    ``surrogateescape``. Raises the errors of :meth:`~tarkit.rootfs.tree.Tree.find`.
     """
     parts = tree.parts(path)
     start = text(b"".join(b"/" + part for part in parts))

@@ -14,7 +14,7 @@ _ODD = frozenset((b"", b".", b".."))
 
 
 def is_self_contained(listing: Listing) -> bool:
-    """Return whether the layer of *listing* means the same on top of any other layers.
+    """Return True if the layer of *listing* means the same on top of any other layers.
 
     This is the case if each name occurs once, after an entry for each of its parent directories;
     each hard link comes after the file that it refers to; and there are neither opaque markers nor

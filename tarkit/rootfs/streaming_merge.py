@@ -72,7 +72,7 @@ class EntryObserver(Sink, Protocol):
 
 
 def can_stream_merge(layers: ImageLayers) -> bool:
-    """Return whether all *layers* can be open at once and are compressed.
+    """Return True if all *layers* can be open at once and are compressed.
 
     Plain layers need no prediction: their headers can be read without the data.
     """
@@ -131,7 +131,7 @@ class _Cursor:
         self._key: bytes | None = None
 
     def advance(self, hidden: HiddenPaths) -> bool:
-        """Go to the next entry that is not a whiteout, and return whether there is one.
+        """Go to the next entry that is not a whiteout, and return True if there is one.
 
         Whiteouts are added to *hidden* at once: builders sort them by their own name or by the name
         that they hide, and both are in time.

@@ -40,7 +40,7 @@ class Table:
         self._parts: list[Part] = []
         self._firsts: list[int] = []
         self._last = Part(0, 0, Listing())
-        self._is_shared = False  # whether another table has the last listing, too
+        self._is_shared = False  # true if another table has the last listing, too
 
     def fork(self) -> Table:
         """Return a table with the same entries; entries added to either do not appear in the other."""
@@ -129,7 +129,7 @@ class Table:
         return listing.nameless(row - first)
 
     def has_data(self, row: int) -> bool:
-        """Return whether inode *row* has stored data."""
+        """Return True if inode *row* has stored data."""
         first, _, listing = self.part(row)
         return listing.stored(row - first) > 0
 

@@ -106,7 +106,7 @@ class Tree:
     def fork(self) -> Tree:
         """Return an independent copy, in constant time: a directory is copied when it changes.
 
-        Both trees share the rows of now. Rows never change, so a changed inode is a new row.
+        Both trees share the existing rows. Rows never change, so a changed inode is a new row.
         """
         twin = Tree(self.top, self.table.fork(), self.links)
         self.token, twin.token = object(), object()
@@ -179,7 +179,7 @@ class Tree:
         return trail
 
     def is_symlink(self, row: int) -> bool:
-        """Return whether inode *row* is a symbolic link."""
+        """Return True if inode *row* is a symbolic link."""
         return self.table.type(row) is MemberType.SYMLINK
 
     def _follow(self, link: int, hops: int, trail: Trail, pending: Parts, parts: Parts) -> None:

@@ -155,7 +155,7 @@ class _Search:
         return [way for _, way in fitting], others
 
     def _fits(self, raw: RawManifest) -> bool:
-        """Return whether the config of *raw* matches the platform."""
+        """Return True if the config of *raw* matches the platform."""
         if raw.media_type not in media_types.MANIFESTS:
             return True
         config = self._config(raw)
@@ -184,7 +184,7 @@ class _Search:
 
 
 def _is_selectable(platform: Platform | None) -> bool:
-    """Return whether *platform*, written as text, selects itself, so that errors may suggest it."""
+    """Return True if *platform*, written as text, selects itself, so that errors may suggest it."""
     if platform is None:
         return False
     try:
@@ -218,7 +218,7 @@ def _platform_of(source: Source, raw: RawManifest) -> Platform | None:
 
 
 def is_present(source: Source, child: Descriptor) -> bool:
-    """Return whether *child* is present; always true unless *source* is a SparseSource."""
+    """Return True if *child* is present; always true unless *source* is a SparseSource."""
     return not isinstance(source, SparseSource) or source.holds(child)
 
 

@@ -65,7 +65,7 @@ def format_image(
 
 
 def uses_tags(template: str) -> bool:
-    """Return whether *template* may show RepoTags, which cost a request."""
+    """Return True if *template* may show RepoTags, which cost a request."""
     return "RepoTags" in template or bool(
         re.search(r"\.[\s)}|]", template) or _WHOLE.fullmatch(template)
     )

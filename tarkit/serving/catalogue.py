@@ -14,13 +14,13 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.protocols import ImageEntry, Reader, Source, UnreadableImage
 from tarkit.selection.select import is_present
-from tarkit.serving.names import Naming, Place
+from tarkit.serving.names import Place, RegistryNaming
 from tarkit.serving.problems import Problem
 from tarkit.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Blob:
+class ServedBlob:
     """A blob of ``size`` bytes; ``open`` returns its bytes, which the client verifies."""
 
     size: int
@@ -42,7 +42,7 @@ class Catalogue:
     repository, as in a registry that shares its blobs. Unreadable images are left out.
     """
 
-    def __init__(self, reader: Reader, naming: Naming) -> None:
+    def __init__(self, reader: Reader, naming: RegistryNaming) -> None:
         self._reader = reader
         self._lock = RLock()
         self._images = [e for e in reader.images() if not isinstance(e, UnreadableImage)]
@@ -75,20 +75,20 @@ class Catalogue:
             return held.source.manifest(digest) if held else None
 
     def is_top(self, digest: Digest) -> bool:
-        """Return whether *digest* is that of a whole image that was read already, or of the only one."""
+        """Return True if *digest* is that of a whole image that was read already, or of the only one."""
         with self._lock:
             if len(self._images) == 1:
                 self._read_all()
             return any(top.digest == digest for top in self._tops.values())
 
-    def blob(self, digest: Digest) -> Blob | None:
+    def blob(self, digest: Digest) -> ServedBlob | None:
         """Return the blob with *digest*, or None if it is not part of any image or missing."""
         with self._lock:
             held = self._find(self._blobs, digest)
         if held is None or not is_present(held.source, held.descriptor):
             return None
         source, descriptor = held.source, held.descriptor
-        return Blob(descriptor.size, lambda: source.open_blob(descriptor))
+        return ServedBlob(descriptor.size, lambda: source.open_blob(descriptor))
 
     def referrers(self, digest: Digest) -> Sequence[Descriptor]:
         """Return the manifests whose subject is *digest*."""
@@ -97,11 +97,11 @@ class Catalogue:
             return tuple(self._referrers.get(digest, {}).values())
 
     def contains(self, digest: Digest) -> bool:
-        """Return whether an image has a manifest or blob with *digest*."""
+        """Return True if an image has a manifest or blob with *digest*."""
         with self._lock:
             return any(self._find(table, digest) for table in (self._manifests, self._blobs))
 
-    def _arrange(self, naming: Naming) -> dict[str, dict[str, int]]:
+    def _arrange(self, naming: RegistryNaming) -> dict[str, dict[str, int]]:
         found: dict[Place, ImageEntry] = {}
         for entry in self._images:
             for place in naming.places(entry.names):

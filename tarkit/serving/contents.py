@@ -9,17 +9,17 @@ from tarkit.image.digest import Digest
 from tarkit.image.manifest import RawManifest
 from tarkit.layout.layout import INDEX_FILE
 from tarkit.protocols import Reader
-from tarkit.serving.catalogue import Blob, Catalogue
-from tarkit.serving.names import Naming
+from tarkit.serving.catalogue import Catalogue, ServedBlob
+from tarkit.serving.names import RegistryNaming
 from tarkit.streams.closeable import Closeable
 from tarkit.streams.os_errors import os_errors
 from tarkit.transports.oci_layout.reader import DirectoryFiles, OCILayoutReader
 
 
-class Contents(Closeable):
+class ServedImages(Closeable):
     """The images of an open *reader*, which :meth:`close` closes."""
 
-    def __init__(self, reader: Reader, naming: Naming) -> None:
+    def __init__(self, reader: Reader, naming: RegistryNaming) -> None:
         self._reader = reader
         self._catalogue = Catalogue(reader, naming)
 
@@ -32,7 +32,7 @@ class Contents(Closeable):
         """Return the manifest or index with *digest*, or None if no image has it."""
         return self.catalogue.manifest_at(digest)
 
-    def blob(self, digest: Digest) -> Blob | None:
+    def blob(self, digest: Digest) -> ServedBlob | None:
         """Return the blob with *digest*, or None if there is none."""
         return self.catalogue.blob(digest)
 
@@ -41,10 +41,10 @@ class Contents(Closeable):
         self._reader.__exit__(None, None, None)
 
 
-class LayoutContents(Contents):
+class ServedLayout(ServedImages):
     """The images of the layout directory *path*, read again whenever its index changes."""
 
-    def __init__(self, path: Path, naming: Naming, *, follow_links: bool = False) -> None:
+    def __init__(self, path: Path, naming: RegistryNaming, *, follow_links: bool = False) -> None:
         self.path = path
         self.naming = naming
         self.files = DirectoryFiles(path, follow_links=follow_links)
@@ -70,10 +70,10 @@ class LayoutContents(Contents):
             return None
         return super().manifest_at(digest)
 
-    def blob(self, digest: Digest) -> Blob | None:
+    def blob(self, digest: Digest) -> ServedBlob | None:
         """Return the blob with *digest*, or None if there is none."""
         size = self.files.blob_size(digest)
-        return None if size is None else Blob(size, lambda: self.files.open_blob(digest))
+        return None if size is None else ServedBlob(size, lambda: self.files.open_blob(digest))
 
     def _open(self) -> Reader:
         return OCILayoutReader.open(self.path, follow_links=self._follow_links)

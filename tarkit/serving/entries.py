@@ -8,7 +8,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index
 from tarkit.layout.names import CONTAINERD_NAME, REF_NAME, names_of
-from tarkit.serving.names import Naming, Place
+from tarkit.serving.names import Place, RegistryNaming
 from tarkit.values import replace
 
 
@@ -18,9 +18,13 @@ def with_untagged(index: Index, manifest: Descriptor) -> Index:
 
 
 def with_tagged(
-    index: Index, manifest: Descriptor, place: Place, naming: Naming, below: Collection[Digest]
+    index: Index,
+    manifest: Descriptor,
+    place: Place,
+    naming: RegistryNaming,
+    below: Collection[Digest],
 ) -> Index:
-    """Return *index* with *manifest* at *place*, in the position of the entry that was there.
+    """Return *index* with *manifest* at *place*, in the position of the entry that it replaces.
 
     Entries without a name are dropped if they are *manifest* itself or one of its children *below*:
     a client pushes the images of an index before the index.
@@ -38,7 +42,7 @@ def with_tagged(
     return replace(index, manifests=tuple(entries))
 
 
-def without_tag(index: Index, place: Place, naming: Naming) -> Index:
+def without_tag(index: Index, place: Place, naming: RegistryNaming) -> Index:
     """Return *index* without the tag *place*; an image with no other name stays without one."""
     entries: list[Descriptor] = []
     for old in index.manifests:
@@ -52,7 +56,9 @@ def without_tag(index: Index, place: Place, naming: Naming) -> Index:
     return replace(index, manifests=tuple(entries))
 
 
-def without_manifest(index: Index, digest: Digest, repository: str, naming: Naming) -> Index:
+def without_manifest(
+    index: Index, digest: Digest, repository: str, naming: RegistryNaming
+) -> Index:
     """Return *index* without the entries for *digest* in *repository*, or without a repository."""
 
     def is_meant(entry: Descriptor) -> bool:
@@ -64,7 +70,7 @@ def without_manifest(index: Index, digest: Digest, repository: str, naming: Nami
     return replace(index, manifests=kept)
 
 
-def _without(entry: Descriptor, place: Place, naming: Naming) -> Descriptor | None:
+def _without(entry: Descriptor, place: Place, naming: RegistryNaming) -> Descriptor | None:
     """Return *entry* without its name for *place*, or None if it has no other name."""
     places = set(naming.places(names_of(entry.annotations)))
     if place not in places:

@@ -11,13 +11,13 @@ from typing import BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tarkit.errors import TarkitError, one_line
-from tarkit.serving.contents import Contents
-from tarkit.serving.messages import JSON_TYPE, Body, Content, Request, Response
+from tarkit.serving.contents import ServedImages
+from tarkit.serving.messages import JSON_TYPE, BlobPart, Body, Request, Response
 from tarkit.serving.problems import Problem
 from tarkit.serving.routes import answer
 from tarkit.streams import CHUNK_SIZE
 
-_MOST_SKIPPED = 1 << 20  # bytes of a body that nobody read; more are not worth the connection
+_MOST_SKIPPED = 1 << 20  # bytes of an unread body; beyond, the connection closes
 _MOST_FIELDS = 20  # of a query
 _LONGEST_LINE = 500  # characters of a request in the log
 _TLS_HANDSHAKE = b"\x16\x03"  # RFC 8446, section 5.1
@@ -30,7 +30,7 @@ class RegistryHandler(BaseHTTPRequestHandler):
     timeout = 60  # seconds without a byte, after which the connection closes
 
     raw_requestline: bytes
-    contents: Contents
+    contents: ServedImages
     log: Callable[[str], object]
     allowed_host: Callable[[str], bool]
 
@@ -52,7 +52,7 @@ class RegistryHandler(BaseHTTPRequestHandler):
     def _answer(self) -> Response:
         try:
             body = Body(self.rfile, self.headers)
-        except Problem as problem:  # nobody knows where the next request begins
+        except Problem as problem:  # the beginning of the next request is unknown
             self.close_connection = True
             return Response.of_problem(problem)
         try:
@@ -113,7 +113,7 @@ class RegistryHandler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
 
-    def _send_content(self, stream: BinaryIO, content: Content) -> None:
+    def _send_content(self, stream: BinaryIO, content: BlobPart) -> None:
         length = content.stop - content.start
         if isinstance(stream, io.FileIO):
             sent = self.connection.sendfile(stream, content.start, length) if length else 0

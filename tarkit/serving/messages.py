@@ -9,7 +9,7 @@ from dataclasses import field
 from io import BufferedIOBase
 from typing import TYPE_CHECKING
 
-from tarkit.serving.catalogue import Blob
+from tarkit.serving.catalogue import ServedBlob
 from tarkit.serving.problems import Problem
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import ChunkReader
@@ -49,7 +49,9 @@ class Body(ChunkReader):
             self._begin_chunk()
         if self.finished:
             return b""
-        data = self._input.read1(min(CHUNK_SIZE, self._left))  # what arrived, without waiting
+        data = self._input.read1(
+            min(CHUNK_SIZE, self._left)
+        )  # the bytes that have arrived, without waiting
         if not data:
             raise _broken()
         self._left -= len(data)
@@ -93,7 +95,7 @@ class Body(ChunkReader):
         return b"".join(parts)
 
     def skip(self, limit: int) -> bool:
-        """Read the rest of the body, if it is no longer than *limit* bytes; return whether it was."""
+        """Read the rest of the body; return False if it is longer than *limit* bytes."""
         while not self.finished and limit > 0:
             limit -= len(self.read(CHUNK_SIZE))
         return self.finished
@@ -114,10 +116,10 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class BlobPart:
     """The bytes of ``blob`` from ``start`` to just before ``stop``."""
 
-    blob: Blob
+    blob: ServedBlob
     start: int
     stop: int
 
@@ -129,7 +131,7 @@ class Response:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    content: Content | None = None
+    content: BlobPart | None = None
 
     @classmethod
     def of_json(cls, document: object, headers: Mapping[str, str] | None = None) -> Response:

@@ -27,7 +27,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class RegistryNaming:
     """Maps the names of images to places in a registry.
 
     The repository is the image's name without the host of a registry. Images that have only a tag,
@@ -39,7 +39,7 @@ class Naming:
     only: str | None = None
 
     @classmethod
-    def of(cls, path: str, only: str | None = None) -> Naming:
+    def of(cls, path: str, only: str | None = None) -> RegistryNaming:
         """Return the naming for images in the file or directory *path*.
 
         Raises :class:`UsageError` if *only* is not the name of a repository.

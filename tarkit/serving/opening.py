@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tarkit.errors import UsageError
 from tarkit.protocols import Reader
-from tarkit.serving.contents import Contents, LayoutContents
-from tarkit.serving.names import Naming
+from tarkit.serving.contents import ServedImages, ServedLayout
+from tarkit.serving.names import RegistryNaming
 from tarkit.serving.writable import WritableLayout
 from tarkit.streams.codecs import decompress
 from tarkit.streams.files import open_regular
@@ -23,13 +23,13 @@ _REMOTE = (Transport.REGISTRY, Transport.DOCKER_DAEMON)
 
 def open_contents(
     location: Location | Path | str, *, writable: bool, name: str | None, follow_links: bool
-) -> Contents:
+) -> ServedImages:
     """Open *location*; see :meth:`tarkit.serving.server.RegistryServer.open`."""
     location = (
         Location.parse(os.fspath(location)) if not isinstance(location, Location) else location
     )
     _require_files(location)
-    naming = Naming.of(Path(location.path).absolute().name, name)
+    naming = RegistryNaming.of(Path(location.path).absolute().name, name)
     if writable:
         if location.transport not in (Transport.OCI, Transport.ANY) or _is_file(location):
             raise UsageError(
@@ -39,8 +39,8 @@ def open_contents(
     with ExitStack() as stack:
         reader = stack.enter_context(open_reader(location, follow_links=follow_links))
         if isinstance(reader, OCILayoutReader):
-            return LayoutContents(Path(location.path), naming, follow_links=follow_links)
-        contents = Contents(_randomly_readable(reader, location), naming)
+            return ServedLayout(Path(location.path), naming, follow_links=follow_links)
+        contents = ServedImages(_randomly_readable(reader, location), naming)
         stack.pop_all()
         return contents
 

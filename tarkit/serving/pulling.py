@@ -9,24 +9,24 @@ from tarkit.image import media_types
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Index
 from tarkit.serving.catalogue import require_manifest
-from tarkit.serving.contents import Contents
-from tarkit.serving.messages import Content, Request, Response
+from tarkit.serving.contents import ServedImages
+from tarkit.serving.messages import BlobPart, Request, Response
 from tarkit.serving.names import Place
 from tarkit.serving.problems import Problem
 from tarkit.serving.ranges import page, requested
 
 
-def get_base(contents: Contents, request: Request) -> Response:
+def get_base(contents: ServedImages, request: Request) -> Response:
     """Answer ``GET /v2/``, which clients send to recognize a registry."""
     return Response.of_json({})
 
 
-def get_catalog(contents: Contents, request: Request) -> Response:
+def get_catalog(contents: ServedImages, request: Request) -> Response:
     """Answer ``GET /v2/_catalog``."""
     return _paged(request, "repositories", tuple(contents.catalogue.repositories))
 
 
-def get_tags(contents: Contents, request: Request, name: str) -> Response:
+def get_tags(contents: ServedImages, request: Request, name: str) -> Response:
     """Answer ``GET /v2/<name>/tags/list``."""
     tags = contents.catalogue.repositories.get(name)
     if tags is None:
@@ -35,7 +35,7 @@ def get_tags(contents: Contents, request: Request, name: str) -> Response:
 
 
 def get_manifest(
-    contents: Contents, request: Request, name: str, reference: Place | Digest
+    contents: ServedImages, request: Request, name: str, reference: Place | Digest
 ) -> Response:
     """Answer ``GET /v2/<name>/manifests/<reference>`` with the stored bytes; ignore Accept."""
     if isinstance(reference, Digest):
@@ -47,7 +47,7 @@ def get_manifest(
     return Response(200, headers, raw.data)
 
 
-def get_blob(contents: Contents, request: Request, name: str, digest: Digest) -> Response:
+def get_blob(contents: ServedImages, request: Request, name: str, digest: Digest) -> Response:
     """Answer ``GET /v2/<name>/blobs/<digest>``, which may request one range."""
     blob = contents.blob(digest)
     if blob is None:
@@ -59,7 +59,7 @@ def get_blob(contents: Contents, request: Request, name: str, digest: Digest) ->
     }
     part = requested(request.headers.get("Range"), blob.size)
     if part is None:
-        return Response(200, headers, content=Content(blob, 0, blob.size))
+        return Response(200, headers, content=BlobPart(blob, 0, blob.size))
     if not part:
         problem = Problem("SIZE_INVALID", f"the blob has {blob.size} bytes", status=416)
         return Response(
@@ -68,10 +68,10 @@ def get_blob(contents: Contents, request: Request, name: str, digest: Digest) ->
             problem.body,
         )
     headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{blob.size}"
-    return Response(206, headers, content=Content(blob, part.start, part.stop))
+    return Response(206, headers, content=BlobPart(blob, part.start, part.stop))
 
 
-def get_referrers(contents: Contents, request: Request, name: str, digest: Digest) -> Response:
+def get_referrers(contents: ServedImages, request: Request, name: str, digest: Digest) -> Response:
     """Answer ``GET /v2/<name>/referrers/<digest>``, filtered by ``artifactType`` if given."""
     found = contents.catalogue.referrers(digest)
     headers = {"Content-Type": media_types.OCI_INDEX}

@@ -40,7 +40,7 @@ def uploaded(text: str) -> range:
 
 
 def page(items: Sequence[str], count: str | None, last: str | None) -> tuple[list[str], bool]:
-    """Return up to *count* of the sorted *items* after *last*, and whether more follow."""
+    """Return up to *count* of the sorted *items* after *last*, and True if more follow."""
     rest = [item for item in items if last is None or item > last]
     if count is None:
         return rest, False

@@ -1,4 +1,4 @@
-"""From the method and path of a request to its answer (distribution-spec, "Endpoints")."""
+"""Route requests by method and path to their answers (distribution-spec, "Endpoints")."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tarkit.image.digest import Digest
 from tarkit.image.reference import is_path, is_tag
 from tarkit.serving import pulling, pushing
-from tarkit.serving.contents import Contents
+from tarkit.serving.contents import ServedImages
 from tarkit.serving.messages import Request, Response
 from tarkit.serving.names import Place, canonical
 from tarkit.serving.problems import Problem
@@ -48,7 +48,7 @@ _ROUTES: tuple[tuple[re.Pattern[str], Mapping[str, Answer]], ...] = (
 )
 
 
-def answer(contents: Contents, request: Request) -> Response:
+def answer(contents: ServedImages, request: Request) -> Response:
     """Return the response to *request*; raises :class:`Problem`."""
     method = "GET" if request.method == "HEAD" else request.method
     for pattern, methods in _ROUTES:
@@ -86,7 +86,7 @@ def _reference(name: str, text: str) -> Place | Digest:
     return Place(name, text)
 
 
-def _writable(contents: Contents, request: Request, name: str) -> WritableLayout:
+def _writable(contents: ServedImages, request: Request, name: str) -> WritableLayout:
     """Return *contents* if *request* may change them."""
     if not isinstance(contents, WritableLayout):
         raise Problem("DENIED", "this registry is read-only", status=405)

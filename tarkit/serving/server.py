@@ -13,7 +13,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Self
 
 from tarkit.errors import TransportError
-from tarkit.serving.contents import Contents
+from tarkit.serving.contents import ServedImages
 from tarkit.serving.handler import RegistryHandler
 from tarkit.serving.opening import open_contents
 from tarkit.streams.closeable import Closeable
@@ -28,7 +28,7 @@ class RegistryServer(Closeable):
     """A registry over the images of a file or directory, without passwords; a context manager.
 
     It implements the OCI distribution specification 1.1 in threads of its own until :meth:`close`.
-    Clients verify what they pull. What they push is verified here, and appears in the layout
+    Clients verify what they pull. Pushed content is verified here, and appears in the layout
     complete or not at all.
 
     ``address`` is ``host:port``, and ``url`` the base URL.
@@ -43,7 +43,7 @@ class RegistryServer(Closeable):
 
     def __init__(
         self,
-        contents: Contents,
+        contents: ServedImages,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -76,9 +76,10 @@ class RegistryServer(Closeable):
 
         With *writable*, *location* is a layout that clients can push to; a new one is created. The
         name of an image without the registry's host is its repository, unless *name* is given for
-        all images. *log* receives one line for each request, free of control characters.
-        Raises as :func:`~tarkit.transports.location.open_reader`, :class:`~tarkit.errors.UsageError` if the location cannot be
-        served, and :class:`~tarkit.errors.TransportError` if the address is not available.
+        all images. *log* receives one line for each request, free of control characters. Raises the
+        errors of :func:`~tarkit.transports.location.open_reader`,
+        :class:`~tarkit.errors.UsageError` if the location cannot be served, and
+        :class:`~tarkit.errors.TransportError` if the address is not available.
         """
         contents = open_contents(location, writable=writable, name=name, follow_links=follow_links)
         try:
@@ -149,7 +150,7 @@ class _Server(ThreadingMixIn, TCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Ignore an error of a connection, which is closed: clients often leave without a word."""
+        """Ignore an error of a connection and close it: clients often disconnect without notice."""
 
     def disconnect(self) -> None:
         """Close all connections and wait for their threads."""
@@ -171,7 +172,7 @@ def _bind(handler: type[RegistryHandler], host: str, port: int) -> _Server:
 
 
 def _handler(
-    contents: Contents, host: str, log: Callable[[str], object] | None
+    contents: ServedImages, host: str, log: Callable[[str], object] | None
 ) -> type[RegistryHandler]:
     """Return a handler class for *contents*: the server makes one instance per connection."""
     allowed = _is_local if _is_local(host) else _is_any
@@ -188,7 +189,7 @@ def _is_any(text: str) -> bool:
 
 
 def _is_local(host: str) -> bool:
-    """Return whether the ``Host`` header *host* cannot be a name that a web page chose.
+    """Return True if the ``Host`` header *host* cannot be a name that a web page chose.
 
     A page could point its own name at the loopback interface to read from it (DNS rebinding).
     """

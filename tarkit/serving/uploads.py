@@ -87,7 +87,7 @@ class Uploads(Closeable):
     """The open uploads, whose complete blobs go to *blobs*; safe to use from several threads.
 
     If too many are open, the one that was idle for the longest time is discarded. Hold
-    ``publishing`` to move or remove blobs: no other appears meanwhile.
+    ``publishing`` to move or remove blobs, so that no other blob appears meanwhile.
     """
 
     def __init__(self, blobs: BlobWriter) -> None:

@@ -18,10 +18,10 @@ from tarkit.image.manifest import Index, Manifest, RawManifest
 from tarkit.layout.entries import EMPTY_INDEX
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, Layout
 from tarkit.layout.referenced import referenced
-from tarkit.serving.catalogue import Blob, blobs_of, parse
-from tarkit.serving.contents import LayoutContents
+from tarkit.serving.catalogue import ServedBlob, blobs_of, parse
+from tarkit.serving.contents import ServedLayout
 from tarkit.serving.entries import with_tagged, with_untagged, without_manifest, without_tag
-from tarkit.serving.names import Naming, Place
+from tarkit.serving.names import Place, RegistryNaming
 from tarkit.serving.problems import Problem
 from tarkit.serving.uploads import Uploads
 from tarkit.streams.atomic import write_file
@@ -33,7 +33,7 @@ from tarkit.streams.verify import VerifyingReader
 from tarkit.transports.oci_layout.reader import DirectoryFiles
 
 
-class WritableLayout(LayoutContents):
+class WritableLayout(ServedLayout):
     """The layout *directory* and blobs that clients pushed to *staging* for it.
 
     A blob stays in the staging directory until the first manifest that refers to it arrives. Then
@@ -42,7 +42,12 @@ class WritableLayout(LayoutContents):
     """
 
     def __init__(
-        self, directory: Directory, path: Path, naming: Naming, staging: Directory, stack: ExitStack
+        self,
+        directory: Directory,
+        path: Path,
+        naming: RegistryNaming,
+        staging: Directory,
+        stack: ExitStack,
     ) -> None:
         super().__init__(path, naming)
         self._directory = directory
@@ -53,8 +58,8 @@ class WritableLayout(LayoutContents):
         self.uploads = stack.enter_context(Uploads(self._staged))
 
     @classmethod
-    def open(cls, path: Path, naming: Naming) -> Self:
-        """Open the layout at *path*; create it if nothing is there.
+    def open(cls, path: Path, naming: RegistryNaming) -> Self:
+        """Open the layout at *path*; create it if it is missing.
 
         Raises :class:`RefusedError` if *path* holds anything but a layout.
         """
@@ -66,13 +71,13 @@ class WritableLayout(LayoutContents):
             staging = stack.enter_context(staging_directory(directory))
             return cls(directory, path, naming, staging, stack.pop_all())
 
-    def blob(self, digest: Digest) -> Blob | None:
+    def blob(self, digest: Digest) -> ServedBlob | None:
         """Return the blob with *digest*, or None if it is neither staged nor in the layout."""
         # In this order, because blobs move from the staging directory to the layout.
         size = self._staged.size(digest)
         if size is None:
             return super().blob(digest)
-        return Blob(size, lambda: self._open_blob(digest))
+        return ServedBlob(size, lambda: self._open_blob(digest))
 
     def put_manifest(self, reference: Place | Digest, raw: RawManifest) -> Digest | None:
         """Add *raw* under a tag or only under its digest; return the digest of its subject, if any.

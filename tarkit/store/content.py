@@ -51,7 +51,7 @@ class Blob:
 class Content:
     """The blobs below *root*. Files are the truth; *database* has labels, diff IDs and last uses.
 
-    *keep* makes an item stay while the store is open.
+    *keep* keeps an item while the store is open.
     """
 
     def __init__(self, root: Path, database: Database, keep: Callable[[str], object]) -> None:
@@ -61,7 +61,7 @@ class Content:
         self._public = BlobStore(root)
 
     def path(self, digest: Digest) -> Path:
-        """Return the path of a blob, whether or not it exists."""
+        """Return the path of a blob, which need not exist."""
         return self.root / DIRECTORY / digest.algorithm / digest.hex
 
     def file(self, digest: Digest) -> Path:
@@ -87,27 +87,28 @@ class Content:
         return open_regular(path) if path.is_file() else self._public.open(digest)
 
     def reader(self, digest: Digest) -> VerifyingReader:
-        """Open a blob; the read that reaches its end verifies it. Raises as :meth:`open`.
+        """Open a blob; the read that reaches its end verifies it.
 
-        If that read raises :class:`VerificationError`, call :meth:`quarantine`.
+        Raises the errors of :meth:`open`. If that read raises :class:`VerificationError`, call
+        :meth:`quarantine`.
         """
         where = f"{self.root}: blob {digest}"
         return VerifyingReader(self.open(digest), digest=digest, where=where)
 
     def hold(self, digest: Digest) -> int | None:
-        """Return the size of a blob that stays while this store is open, or None if it is missing."""
+        """Keep a blob while this store is open; return its size, or None if it is missing."""
         if self.size(digest) is None:
             return None
         self.touch(digest)
         self._keep(str(digest))
-        return self.size(digest)  # again: it may have been removed before
+        return self.size(digest)  # again, because it may have been removed before it was kept
 
     def ingest(
         self, digest: Digest, size: int | None = None, *, patience: float = math.inf
     ) -> Ingest:
-        """Open the ingest of a blob, a context manager, where an earlier one stopped.
+        """Open the ingest of a blob, a context manager that continues an interrupted one.
 
-        The blob stays while this store is open, then as long as a name, record or lease needs it.
+        The blob is kept while this store is open, then as long as a name, record or lease needs it.
         Waits if another process is writing the same blob; raises :class:`LockedError` after
         *patience* seconds.
         """
@@ -117,7 +118,8 @@ class Content:
     def fetch(self, digest: Digest, size: int | None, fetch: Fetch) -> None:
         """Store a blob unless it is present; *fetch* opens it at the first missing byte.
 
-        Raises :class:`VerificationError` if it is not the blob; nothing is kept then.
+        Raises :class:`VerificationError` if the bytes do not have that digest, and keeps nothing
+        then.
         """
         if self.hold(digest) is None:
             with self.ingest(digest, size) as ingest:
@@ -153,7 +155,7 @@ class Content:
 
     @contextmanager
     def arriving(self, digest: Digest) -> Iterator[None]:
-        """Note for the block that a stream of this process stores a blob while it is read."""
+        """Register, during the block, that a stream of this process stores a blob as it is read."""
         path = self.path(digest).absolute()
         with _LOCK:
             _ARRIVING[path] += 1
@@ -164,7 +166,7 @@ class Content:
                 _ARRIVING[path] -= 1
 
     def is_arriving(self, digest: Digest) -> bool:
-        """Return whether a stream of this process is storing the blob: then read that instead."""
+        """Return True if a stream of this process stores the blob: then just read that stream."""
         return _ARRIVING[self.path(digest).absolute()] > 0
 
     def adopt(self, digest: Digest) -> None:
@@ -269,7 +271,7 @@ class Content:
         return None
 
     def _move_aside(self, digest: Digest) -> Path:
-        """Move the blob, or whatever has its name, from both of its places."""
+        """Move the blob, or anything else with its name, out of both directories."""
         moved = [
             move_aside(self.root, path)
             for path in (self.root / blob_name(digest), self.path(digest))

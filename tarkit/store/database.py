@@ -36,11 +36,11 @@ _REPAIR = "run: tarkit store repair"
 
 
 class Database(Closeable):
-    """The database at *path*, opened on first use; *on_open* is called before.
+    """The database at *path*, opened on first use; *on_open* is called first.
 
-    If *writable*, it is migrated if necessary. It is never created by accident, since an empty one
-    would make everything garbage: :meth:`create` does that. Threads may share it; transactions of one
-    thread nest, and the outermost commits. Do not use it in a forked child.
+    If *writable*, it is migrated if necessary. Only :meth:`create` creates it, since an empty
+    database would make everything garbage. Threads may share it; transactions of one thread nest,
+    and the outermost commits. Do not use it in a forked child.
 
     Every method raises :class:`MalformedError` if the file is damaged, :class:`UnsupportedError` if
     a newer version of tarkit wrote it, :class:`PathNotFoundError` if it is missing and not
@@ -154,7 +154,7 @@ class Database(Closeable):
                     where=str(self.path), hint="run: tarkit store migrate, as its owner",
                 )  # fmt: skip
             return
-        # no syncs: a killed process loses nothing, and what a power failure damages is rebuilt
+        # no syncs: a killed process loses nothing, and repair rebuilds it after a power failure
         connection.execute("PRAGMA synchronous = OFF")
         # the journal stays, so that a full disk can still be pruned
         connection.execute("PRAGMA journal_mode = PERSIST")
@@ -224,7 +224,7 @@ class Database(Closeable):
 def copy_database(source: Path, target: Path) -> None:
     """Copy the database *source*, of any version and possibly in use, to the new file *target*.
 
-    Raises as :class:`Database` for one that is damaged.
+    Raises the errors of :class:`Database` if it is damaged.
     """
     import sqlite3
 

@@ -1,7 +1,7 @@
-"""Garbage collection: everything stays that a root needs, and the rest goes.
+"""Garbage collection: remove everything that no root needs.
 
 The roots are the names, the leases of living processes, the records, and references that the caller
-knows of. :func:`plan` only reads; :func:`collect` does the same under all locks, then removes.
+passes. :func:`plan` only reads; :func:`collect` does the same under all locks, then removes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LEFTOVERS = (
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """What no root needs: ``blobs`` and ``layers``, which have ``bytes`` in total."""
+    """Content that no root needs: ``blobs`` and ``layers``, which have ``bytes`` in total."""
 
     blobs: tuple[Blob, ...]
     layers: tuple[StoredLayer, ...]
@@ -49,12 +49,12 @@ def plan(
     derived: bool = False,
     only: Collection[Digest] | None = None,
 ) -> Garbage:
-    """Return what :func:`collect` would remove.
+    """Return the content that :func:`collect` would remove.
 
-    *roots* are more items to keep: digests of blobs, and ``layer:KEY``. A derived layer stays with
-    its blob, unless *derived*: then it stays only if an item names it. With *only*, nothing but
-    these blobs and their layers is considered. Raises :class:`VerificationError` or
-    :class:`RefusedError` if an index or manifest is unreadable, since its references are unknown.
+    *roots* are more items to keep: digests of blobs, and ``layer:KEY``. A derived layer is kept
+    with its blob or, if *derived*, only if an item names it. With *only*, nothing but these blobs
+    and their layers is considered. Raises :class:`VerificationError` or :class:`RefusedError` if an
+    index or manifest is unreadable, since its references are unknown.
     """
     items = {*roots, *_items(store)}
     kept = {str(digest) for digest in store.names.reachable()} | items
@@ -78,11 +78,11 @@ def collect(
     derived: bool = False,
     only: Collection[Digest] | None = None,
 ) -> Garbage:
-    """Remove what no root needs; return it. For parameters and errors see :func:`plan`.
+    """Remove content that no root needs; return it. For parameters and errors see :func:`plan`.
 
-    Copies may run at the same time: what they use is leased to their processes. Programs that
+    Copies may run at the same time: their processes lease the content that they use. Programs that
     write to the directory without its lock, such as skopeo, must not. On a full disk, unfinished
-    downloads and derived layers go first.
+    downloads and derived layers are removed first.
     """
     try:
         return _collect(store, roots, derived, only)
@@ -128,7 +128,7 @@ def _plain_of(store: Store, kept: Collection[str]) -> set[Digest]:
 
 
 def _remove_leftovers(root: Path, *, age: float) -> None:
-    """Remove what killed processes left and what is corrupt, if it is at least *age* seconds old."""
+    """Remove leftovers of killed processes and corrupt files, if at least *age* seconds old."""
     before = time.time() - age
     for pattern in _LEFTOVERS:
         for path in root.glob(pattern):

@@ -1,8 +1,8 @@
 """Holders: the open stores of all processes, each marked by a locked file.
 
-A lease or hold in the database names its holder. The lock ends with the process, however it ends,
-and across PID namespaces, so a holder whose file can be locked is dead and what it held is free
-(docs/adr/0021-holders-are-locked-files.md). On systems without flock, holders never die.
+A lease or hold in the database names its holder. The lock ends with the process in every case, and
+works across PID namespaces. So a holder whose file can be locked is dead, and its leases and holds
+have ended (docs/adr/0021-holders-are-locked-files.md). On systems without flock, holders never die.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Holder(Closeable):
         self.id = self._path.name
 
     def close(self) -> None:
-        """End the holder: all that it held is free."""
+        """End the holder, and with it its leases and holds."""
         if self._file >= 0:
             self._path.unlink(missing_ok=True)
             os.close(self._file)
@@ -41,7 +41,7 @@ def _locked(directory: Path) -> tuple[Path, int]:
     """Create a locked file in *directory*; return its path and descriptor."""
     while True:
         name = os.urandom(8).hex()
-        # locked before it has its name: a file under a name is locked, or its holder is dead
+        # locked before it gets its name: so if a named file is not locked, its holder is dead
         hidden, path = directory / f".{name}", directory / name
         file = os.open(hidden, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -57,7 +57,7 @@ def _locked(directory: Path) -> tuple[Path, int]:
 
 
 def is_alive(root: Path, holder: str) -> bool:
-    """Return whether the process of *holder* still has the store open."""
+    """Return True if the process of *holder* still has the store open."""
     try:
         file = os.open(root / DIRECTORY / holder, _FLAGS)
     except OSError:

@@ -1,4 +1,4 @@
-"""Ingests: blobs on their way into a store, which continue after an interruption.
+"""Ingests: incomplete blobs of a store, which can be continued after an interruption.
 
 The data is in ``ingest/ALGORITHM-HEX``, locked while a process writes it. It is hashed again from
 the start before the rest is appended, so a damaged remainder is never completed unnoticed.
@@ -25,10 +25,10 @@ DIRECTORY = "ingest"
 
 
 class Ingest(Closeable):
-    """The blob *digest* of *size* bytes on its way to *target*; made by ``Content.ingest``.
+    """The incomplete blob *digest* of *size* bytes, for *target*; made by ``Content.ingest``.
 
-    ``offset`` is the number of bytes that are already in the file ``path``, and ``exists`` is true if the blob was
-    complete after all. Closing it keeps the bytes for the next attempt.
+    ``offset`` is the number of bytes that are already in the file ``path``, and ``exists`` is true
+    if the blob was already complete. Closing it keeps the bytes for the next attempt.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Ingest(Closeable):
             self.restart()
 
     def restart(self) -> None:
-        """Drop the bytes that are here, for a source that cannot continue."""
+        """Drop the existing bytes, for a source that cannot continue."""
         with os_errors(self.path):
             self._file.seek(0)
             self._file.truncate()
@@ -102,7 +102,7 @@ class Ingest(Closeable):
                 close()
 
     def commit(self) -> None:
-        """Make the blob visible. Raises :class:`VerificationError` and drops it if it is another."""
+        """Make the blob visible; if it is corrupt, drop it and raise :class:`VerificationError`."""
         if self._size is not None and self.offset != self._size:
             raise SizeMismatchError(self._size, self.offset, where=str(self.digest))
         actual = Digest(self.digest.algorithm, self._hasher.hexdigest())

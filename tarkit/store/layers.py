@@ -1,4 +1,4 @@
-"""Layers that were read once: their plain tars, and their entries parsed.
+"""Layers as plain tars, with indexes of their entries.
 
 ``layers/KEY.tar`` is the uncompressed tar, ``layers/KEY.idx`` its index
 (:mod:`tarkit.tar.listing_file`), and ``layers/KEY.sum`` has a digest for each file
@@ -77,7 +77,7 @@ class WrittenTar(Protocol):
 class Layers:
     """The layers below the root of *content*; *database* has their diff IDs and last uses.
 
-    *keep* makes an item stay while the store is open.
+    *keep* keeps an item while the store is open.
     """
 
     def __init__(self, content: Content, database: Database, keep: Callable[[str], object]) -> None:
@@ -87,7 +87,7 @@ class Layers:
         self._root = content.root / DIRECTORY
 
     def path(self, key: str | Digest) -> Path:
-        """Return the path of the plain tar, whether or not it exists."""
+        """Return the path of the plain tar, which need not exist."""
         return self._path(key, "tar")
 
     def get(self, key: str | Digest) -> StoredLayer | None:
@@ -108,7 +108,7 @@ class Layers:
         return self.path(layer.key).is_file()
 
     def find(self, diff_id: Digest) -> StoredLayer | None:
-        """Return a layer with that diff ID, whatever its key, or None."""
+        """Return a layer with that diff ID under any key, or None."""
         return next(self._existing("WHERE diff_id = ?", str(diff_id)), None)
 
     def all(self) -> list[StoredLayer]:
@@ -167,11 +167,11 @@ class Layers:
     def write(
         self, key: str | Digest, stream: Readable, *, diff_id: Digest | None = None, derived: bool
     ) -> StoredLayer:
-        """Store the plain tar *stream* under *key*, with its index; replaces one that exists.
+        """Store the plain tar *stream* under *key*, with its index; replace an existing one.
 
         It stays while the store is open, then as long as a record or lease needs it; a derived one
         stays until it is pruned. Raises :class:`DigestMismatchError` unless its digest is
-        *diff_id*, and :class:`MalformedError` if it is no tar; nothing is kept then.
+        *diff_id*, and :class:`MalformedError` if it is not a tar; nothing is kept then.
         """
         with self._alone(key):
             return self._write(key, stream, diff_id=diff_id, derived=derived)
@@ -199,7 +199,7 @@ class Layers:
         key: str | None = None,
         derived: bool = False,
     ) -> Iterator[Callable[[], StoredLayer]]:
-        """Let *write* write a plain tar; in the block, the yielded function stores it.
+        """Call *write* to write a plain tar; in the block, the yielded function stores it.
 
         The *key* is its diff ID by default.
         Call it in the transaction that puts a record with the layer, so that it is never garbage.
@@ -221,7 +221,7 @@ class Layers:
 
     @contextmanager
     def _alone(self, key: str | Digest) -> Iterator[None]:
-        """Let one thread of all processes make the layer *key* at a time; do not nest."""
+        """Lock the layer *key*, so that one thread of all processes makes it; do not nest."""
         directory = self._content.root / INGEST
         path = directory / f"layer-{self.path(key).stem}"
         with os_errors(path):
@@ -250,7 +250,7 @@ class Layers:
                         self._path(layer.key, kind).unlink(missing_ok=True)
 
     def remove_unrecorded(self) -> None:
-        """Remove files of layers that the database does not have, as a killed process leaves them."""
+        """Remove files of layers that the database does not have: leftovers of killed processes."""
         with self._database.write():
             known = {key for (key,) in self._database.rows("SELECT key FROM layers")}
             leased = {item for (item,) in self._database.rows("SELECT item FROM leased")}
@@ -282,7 +282,7 @@ class Layers:
         return known
 
     def is_derived(self, key: str) -> bool:
-        """Return whether a blob can recreate the layer."""
+        """Return True if a blob can recreate the layer."""
         diff_id = _digest(key)
         return diff_id is not None and bool(self._content.with_diff_id(diff_id))
 
@@ -328,7 +328,7 @@ class Layers:
     ) -> Listing:
         """Parse the plain tar *file*, write its index and digests, and return the entries.
 
-        If *optional*, failing to write them is no error.
+        If *optional*, a failure to write them is not an error.
         """
         where = f"{self._root.parent}: layer {key}"
         listing = TarReader(FileData(file, where).tape(), where=where).listing()
@@ -345,7 +345,7 @@ class Layers:
 
         parts = {"sum": pack_sums(file, listing, diff_id), "idx": pack(listing, diff_id)}
         with self._open() as layers:
-            for kind, data in parts.items():  # never needed, so they may be lost
+            for kind, data in parts.items():  # only an optimisation, so they may be lost
                 name = self._path(key, kind).name
                 write_file(layers, name, data, durable=False, sync=False)
 

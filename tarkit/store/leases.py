@@ -1,4 +1,4 @@
-"""Leases: what keeps content alive although no name and no record refers to it."""
+"""Leases, which keep content alive that no name or record refers to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tarkit.store.record import check_id
 from tarkit.values import dataclass
 
 PULLED = "pulled"
-"""The lease of blobs that copies stored on their way: ``prune`` removes them by their last use."""
+"""The lease of blobs that copies stored while reading: ``prune`` removes them by last use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class Lease:
 class Leases:
     """The leases in *database*; *holder* returns the ID of this process's holder.
 
-    A clock that jumps ends no lease early: until the next boot, expiry counts the time since boot.
+    A clock that jumps does not end a lease early: until the next boot, expiry counts the time since
+    boot.
     """
 
     def __init__(self, database: Database, root: Path, holder: Callable[[], str]) -> None:
@@ -75,7 +76,7 @@ class Leases:
             connection.executemany("INSERT OR IGNORE INTO leased VALUES (?, ?)", rows)
 
     def drop(self, lease_id: str, *items: str) -> None:
-        """Keep *items* alive no longer; do nothing for those that the lease does not have."""
+        """Remove *items* from the lease; do nothing for items that it does not have."""
         with self._database.write() as connection:
             rows = ((lease_id, item) for item in items)
             connection.executemany("DELETE FROM leased WHERE lease = ? AND item = ?", rows)
@@ -100,7 +101,7 @@ class Leases:
         ]
 
     def keeps(self, item: str) -> bool:
-        """Return whether a lease that has not ended has *item*."""
+        """Return True if a lease that has not ended has *item*."""
         leases = {
             row[0] for row in self._database.rows("SELECT lease FROM leased WHERE item = ?", item)
         }

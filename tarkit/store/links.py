@@ -12,7 +12,7 @@ QUARANTINE = "quarantine"
 
 
 def move_aside(root: Path, path: Path) -> Path:
-    """Move whatever is at *path* to the quarantine of the store at *root*; return its new path."""
+    """Move *path* to the quarantine of the store at *root*; return its new path."""
     target = root / QUARANTINE / f"{path.name}-{os.urandom(4).hex()}"
     with os_errors(path):
         target.parent.mkdir(mode=0o700, exist_ok=True)

@@ -26,7 +26,7 @@ def migrate_store(source: str | Path, target: str | Path) -> bool:
     """Copy the store or OCI layout *source* to *target*, as a store of this version.
 
     Files become hard links if possible, and *source* stays. The new store appears by one rename, so
-    an interrupted migration can be repeated. Return False, having done nothing, if *target* exists.
+    an interrupted migration can be repeated. Return False and do nothing if *target* exists.
 
     Raises :class:`PathNotFoundError` if there is no *source*, :class:`MalformedError` if it is no
     layout or its database is damaged, and :class:`UnsupportedError` if it is of a newer version.
@@ -53,7 +53,7 @@ def migrate_store(source: str | Path, target: str | Path) -> bool:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy everything but what belongs to running processes."""
+    """Copy everything except the files of running processes."""
     for path in _files(source):
         copy = target / path.relative_to(source)
         copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)

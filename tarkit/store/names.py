@@ -1,7 +1,7 @@
 """The named images of a store: ``index.json``, and the public links to their content.
 
-A name appears after links to all its content, and the links go after the name, so another tool that
-reads the directory finds complete images at any moment.
+A name is added after the links to its content and removed before them, so another tool that reads
+the directory always finds complete images.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ class StoreFiles:
         self.content = content
 
     def read(self, name: str) -> bytes | None:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Return the metadata file *name* at the top of the layout, or None if it is missing."""
         try:
             return read_file(self.content.root / name, METADATA_LIMIT)
         except PathNotFoundError:
             return None
 
     def blob_size(self, digest: Digest) -> int | None:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Return the size of the blob in bytes, or None if it is missing."""
         return self.content.size(digest)
 
     def open_blob(self, digest: Digest) -> BinaryIO:
-        """See :class:`tarkit.layout.layout.LayoutFiles`."""
+        """Open the blob, unverified; raise :class:`BlobNotFoundError` if it is missing."""
         return self.content.open(digest)
 
 
@@ -73,7 +73,7 @@ class Names:
             yield directory
 
     def add(self, entries: Callable[[Layout], Sequence[Descriptor]]) -> None:
-        """Add the *entries*, computed from the present index; each takes its name from others.
+        """Add the *entries*, computed from the current index; other images lose these names.
 
         All their content must be held. Raises :class:`BlobNotFoundError` if a blob is missing.
         """
@@ -104,12 +104,15 @@ class Names:
             return image, set(edit.removed)
 
     def reachable(self) -> set[Digest]:
-        """Return the digests of all content of named images; raises as :func:`reachable_from_index`."""
+        """Return the digests of all content of named images.
+
+        Raises the errors of :func:`reachable_from_index`.
+        """
         layout = self.layout()
         return reachable_from_index(layout, layout.index)
 
     def is_public(self, digest: Digest) -> bool:
-        """Return whether other tools find the blob."""
+        """Return True if other tools find the blob."""
         return (self._root / blob_name(digest)).is_file()
 
     def relink(self, layout: Layout) -> None:
@@ -117,7 +120,7 @@ class Names:
         self._link(reachable_from_index(layout, layout.index, strict=False), ())
 
     def tidy(self, reachable: set[Digest]) -> None:
-        """Remove public links to anything but *reachable*; what only another tool wrote is kept."""
+        """Remove public links to anything but *reachable*; keep blobs of other tools."""
         for digest in BlobStore(self._root).digests():
             if digest not in reachable and self._content.path(digest).is_file():
                 self._unlink(digest)

@@ -1,7 +1,7 @@
 """Layers of images in their uncompressed, indexed form, made on first use.
 
-This is an optimisation: if it fails, whatever the reason, the reader inflates the blob itself, and
-reports what is wrong with it.
+This is an optimisation: if it fails for any reason, the reader decompresses the blob itself, and
+reports its defects.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class PlainLayers:
                 return None
 
     def _find(self, layer: Descriptor, diff_id: Digest) -> StoredLayer:
-        # no lease, and no database at all: if the tar disappears, it is made again
+        # without a lease or the database: if the tar disappears, it is made again
         found = self._store.layers.present(diff_id)
         if found is None:
             return self._store.layers.extract(layer.digest, diff_id)
@@ -59,7 +59,7 @@ class StoredPlainLayer:
         self.size = layer.size
 
     def listing(self) -> Listing:
-        """See :class:`tarkit.protocols.PlainLayer`."""
+        """Return the entries, without reading the tar if possible."""
         try:
             return self._store.layers.listing(self._layer)
         except PathNotFoundError:  # pruned since it was found
@@ -67,7 +67,7 @@ class StoredPlainLayer:
             return self._store.layers.listing(self._layer)
 
     def open(self) -> BinaryIO:
-        """See :class:`tarkit.protocols.PlainLayer`."""
+        """Open the tar for random access, unverified."""
         try:
             return self._store.layers.open(self._layer.key)
         except PathNotFoundError:  # pruned since it was found
@@ -75,11 +75,11 @@ class StoredPlainLayer:
             return self._store.layers.open(self._layer.key)
 
     def stream(self) -> BinaryIO:
-        """See :class:`tarkit.protocols.PlainLayer`."""
+        """Open the tar for reading from its start; the read that reaches the end verifies it."""
         return _Checked(self._store, self._layer, self.open())
 
     def file_digest(self, position: int) -> bytes | None:
-        """See :class:`tarkit.protocols.PlainLayer`."""
+        """Return the SHA-256 digest of the stored data of the entry at *position*, if known."""
         return self._store.layers.file_digest(self._layer, position)
 
 

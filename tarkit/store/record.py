@@ -12,7 +12,7 @@ from tarkit.errors import MalformedError, TarkitError, UsageError
 from tarkit.values import dataclass
 
 Value: TypeAlias = str | int | float | bool | list[str] | None
-"""A value of a record. None is no value: setting it removes the key."""
+"""A value of a record. Setting a key to None removes it."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,199}")
 
@@ -25,11 +25,11 @@ class Record:
     - ``values``: the metadata, by key.
     - ``indexes``: texts that :meth:`~tarkit.store.records.Records.find` looks up, by key. They are
       independent of the value under the same key.
-    - ``parents``: the IDs of the records that this one stands on, in order.
-    - ``contents``: what garbage collection must keep for this record: digests of blobs and, after
-      ``layer:``, keys of layers.
-    - ``committed``: whether a JSON file describes the record too, so that ``repair`` recovers it.
-    - ``deleted``: whether its removal has begun. Such a record keeps nothing alive.
+    - ``parents``: the IDs of the records that this record depends on, in order.
+    - ``contents``: the items that garbage collection keeps for this record: digests of blobs and,
+      after ``layer:``, keys of layers.
+    - ``committed``: true if a JSON file describes the record too, so that ``repair`` recovers it.
+    - ``deleted``: true if its removal has begun. Such a record keeps nothing alive.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Record:
 
     @property
     def has_file(self) -> bool:
-        """Whether a JSON file describes the record: it is committed, and its removal has not begun."""
+        """True if a JSON file describes the record: it is committed, and its removal has not begun."""
         return self.committed and not self.deleted
 
     def to_json(self) -> str:
@@ -80,7 +80,7 @@ class Record:
 
 
 def check_id(text: str) -> str:
-    """Return *text*; raises :class:`UsageError` if it is no valid ID of a record, lease or layer."""
+    """Return *text*; raises :class:`UsageError` if no record, lease or layer can have this ID."""
     if not _ID.fullmatch(text):
         raise UsageError(f"invalid ID {text[:80]!r}")
     return text

@@ -50,7 +50,7 @@ class RecordFiles:
             self._path(record_id).unlink(missing_ok=True)
 
     def exists(self, record_id: str) -> bool:
-        """Return whether the record has a file."""
+        """Return True if the record has a file."""
         return self._path(record_id).exists()
 
     def read_all(self) -> Iterator[tuple[Path, Record | TarkitError, dict[str, bytes]]]:

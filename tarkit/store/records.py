@@ -1,6 +1,6 @@
 """The records of a store: read at any time, changed in transactions over several records.
 
-This knows nothing about the meaning of records, which belongs to ``tarkit.cache``.
+The meaning of records is defined by ``tarkit.cache``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SELECT = "SELECT data, deleted FROM records"
 class Hold:
     """An open reference to the record ``record``, which keeps it while the process of ``holder`` lives.
 
-    ``note`` is whatever the holder wrote, such as the kind of the reference.
+    ``note`` is a text of the holder, such as the kind of the reference.
     """
 
     id: str
@@ -52,7 +52,7 @@ class Records:
         self._root = root
         self._files = RecordFiles(root)
         self._holder = holder
-        self._change: Change | None = None
+        self._change: Transaction | None = None
 
     def get(self, record_id: str) -> Record | None:
         """Return the record, or None if it is missing or deleted."""
@@ -113,25 +113,25 @@ class Records:
         return self._holds(record_id)
 
     def needs(self, item: str) -> bool:
-        """Return whether a record has *item* in its contents."""
+        """Return True if a record has *item* in its contents."""
         query = "SELECT 1 FROM contents JOIN records ON id = record WHERE item = ? AND NOT deleted"
         return bool(self._database.rows(f"{query} LIMIT 1", item))
 
     def dead_holds(self) -> list[Hold]:
         """Return the holds of processes that ended without releasing them.
 
-        Release them in a transaction, after whatever their end means for the records.
+        Release them in the transaction that also makes the resulting changes to the records.
         """
         holds = self._holds(None)
         dead = self._dead(holds)
         return [hold for hold in holds if hold.holder in dead]
 
     @contextmanager
-    def transaction(self) -> Iterator[Change]:
+    def transaction(self) -> Iterator[Transaction]:
         """Change records: all changes of the block take effect at its end, or none if it raises.
 
-        Transactions of all processes exclude each other, so what the block reads stays true until
-        its end. Blocks of one thread nest, and the outermost commits. Keep blocks short.
+        Transactions of all processes exclude each other, so data that the block reads stays current
+        until its end. Blocks of one thread nest, and the outermost commits. Keep blocks short.
         """
         change = None
         try:
@@ -139,7 +139,7 @@ class Records:
                 if self._change is not None:
                     yield self._change
                     return
-                change = self._change = Change(connection, self, self._holder)
+                change = self._change = Transaction(connection, self, self._holder)
                 try:
                     yield change
                     self._write_files(change)
@@ -152,14 +152,14 @@ class Records:
             raise
         self._remove_files(change)
 
-    def _write_files(self, change: Change) -> None:
+    def _write_files(self, change: Transaction) -> None:
         """Write the files of changed records, before the database commits."""
         for record_id, record in change.touched.items():
             if record is not None and record.has_file:
                 query = "SELECT key, value FROM externals WHERE record = ? ORDER BY key"
                 self._files.write(record, dict(self._database.rows(query, record_id)))
 
-    def _remove_files(self, change: Change) -> None:
+    def _remove_files(self, change: Transaction) -> None:
         """Remove the files of records that are gone, after the database has committed."""
         gone = [
             record_id
@@ -173,7 +173,7 @@ class Records:
                     if record is None or not record.has_file:
                         self._files.remove(record_id)
 
-    def _restore_files(self, change: Change) -> None:
+    def _restore_files(self, change: Transaction) -> None:
         """Make the files agree with the database after a transaction was undone."""
         if change.touched:
             with self._database.write():
@@ -196,8 +196,8 @@ class Records:
         return {h for h in {hold.holder for hold in holds} if not is_alive(self._root, h)}
 
 
-class Change:
-    """An open transaction: it reads like :class:`Records` and sees its own changes."""
+class Transaction:
+    """An open transaction; its methods for reading include its own changes."""
 
     def __init__(
         self,
@@ -241,7 +241,7 @@ class Change:
         """Set some values and indexes of a record, remove those that are None; return the result.
 
         Unless *lasting*, the file of the record is not written, so ``repair`` may not recover them.
-        Raises as :meth:`get`.
+        Raises the errors of :meth:`get`.
         """
         record = self.get(record_id)
         result = replace(
@@ -259,7 +259,7 @@ class Change:
     def mark_deleted(self, record_id: str) -> None:
         """Begin the removal of a record: nothing finds it any more, and its contents are garbage.
 
-        :meth:`Records.deleted` lists it until :meth:`remove`. Raises as :meth:`get`.
+        :meth:`Records.deleted` lists it until :meth:`remove`. Raises the errors of :meth:`get`.
         """
         self.put(replace(self.get(record_id), deleted=True))
 
@@ -281,7 +281,7 @@ class Change:
         self.touched[record_id] = record
 
     def hold(self, record_id: str, note: str = "") -> Hold:
-        """Open a reference to a record for this process; raises as :meth:`get`."""
+        """Open a reference to a record for this process; raises the errors of :meth:`get`."""
         hold = Hold(os.urandom(8).hex(), self.get(record_id).id, self._holder(), note)
         self._connection.execute(
             "INSERT INTO holds VALUES (?, ?, ?, ?)", (hold.id, hold.record, hold.holder, hold.note)

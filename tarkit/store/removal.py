@@ -12,7 +12,7 @@ from tarkit.store.store import Store
 def remove_image(
     root: str | Path, name: str | None, position: int | None = None
 ) -> tuple[LayoutImage, Garbage]:
-    """Remove the name of an image from the store at *root*; return the image and what went with it.
+    """Remove the name of an image from the store at *root*; return the image and removed garbage.
 
     Content that another name, a record, a lease or a running process needs stays. Raises the errors
     of :meth:`tarkit.layout.layout.Layout.find`, and those of :func:`~tarkit.store.gc.collect` if

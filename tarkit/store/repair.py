@@ -1,7 +1,7 @@
-"""Rebuild what a store has lost from what it still has, and put aside what is damaged.
+"""Rebuild the lost parts of a store from the others, and move damaged files aside.
 
 The database is made again from blobs, layers, images and the files of records; labels, leases and
-times of use are lost with it. Whatever cannot be recovered is reported.
+times of use are lost with it. Everything that cannot be recovered is reported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tarkit.store.links import move_aside
 from tarkit.store.record import Record
 from tarkit.store.record_files import RecordFiles
 from tarkit.store.store import DATABASE, Store
-from tarkit.store.verification import Problem, incomplete
+from tarkit.store.verification import StoreProblem, incomplete
 from tarkit.streams.atomic import write_file
 from tarkit.streams.directory import Directory
 from tarkit.streams.os_errors import os_errors
@@ -34,14 +34,14 @@ class Repaired:
     """The result of a repair.
 
     ``rebuilt`` is true if the database was made anew. ``blobs``, ``layers`` and ``records`` count
-    what the store has now, and ``lost`` lists what could not be recovered.
+    the content of the repaired store, and ``lost`` lists content that could not be recovered.
     """
 
     rebuilt: bool
     blobs: int
     layers: int
     records: int
-    lost: tuple[Problem, ...]
+    lost: tuple[StoreProblem, ...]
 
 
 def repair_store(root: str | Path) -> Repaired:
@@ -64,7 +64,7 @@ def repair_store(root: str | Path) -> Repaired:
     return Repaired(rebuilt, *counts, tuple(lost))
 
 
-def _documents(root: Path) -> Iterator[Problem]:
+def _documents(root: Path) -> Iterator[StoreProblem]:
     """Write the marker and the index again if they are missing or broken."""
     if not (root / CONTENT).is_dir() and not (root / DATABASE).is_file():
         Store.open(root, create=False).close()  # raises, unless it is an empty store
@@ -79,11 +79,11 @@ def _documents(root: Path) -> Iterator[Problem]:
             move_aside(root, root / INDEX_FILE)
             write_file(directory, MARKER_FILE, MARKER)
             write_file(directory, INDEX_FILE, EMPTY_INDEX.serialize().data)
-            yield Problem(INDEX_FILE, f"the names of images are lost: {error.message}")
+            yield StoreProblem(INDEX_FILE, f"the names of images are lost: {error.message}")
 
 
 def _put_database_aside(root: Path) -> bool:
-    """Move a damaged database to the quarantine; return whether one must be built."""
+    """Move a damaged database to the quarantine; return True if a new one must be built."""
     path = root / DATABASE
     if not path.is_file():
         _require_alone(root)
@@ -105,7 +105,9 @@ def _require_alone(root: Path) -> None:
     holders.sweep(root)
     if any((root / holders.DIRECTORY).glob("[!.]*")):
         raise LockedError(
-            "another process has the store open", where=str(root), hint="let it end, then repair"
+            "another process has the store open",
+            where=str(root),
+            hint="wait until it has ended, then repair",
         )
 
 
@@ -115,22 +117,24 @@ def _diff_ids(store: Store) -> dict[Digest, Digest]:
     return {layer.digest: diff_id for diff_id, layers in known.items() for layer in layers}
 
 
-def _blobs(store: Store, known: dict[Digest, Digest], rebuilt: bool) -> Iterator[Problem]:
+def _blobs(store: Store, known: dict[Digest, Digest], rebuilt: bool) -> Iterator[StoreProblem]:
     for digest in list(store.content.walk()):
         moved = store.content.quarantine(digest)
         if moved is not None:
-            yield Problem(f"blob {digest}", "corrupt, moved to the quarantine", repairable=False)
+            yield StoreProblem(
+                f"blob {digest}", "corrupt, moved to the quarantine", repairable=False
+            )
             continue
         store.content.adopt(digest)
         if digest in known:
             store.content.set_diff_id(digest, known[digest])
     store.content.forget_missing()
-    if rebuilt:  # whatever a lease kept is unknown, so nothing may be garbage yet
+    if rebuilt:  # the items of lost leases are unknown, so nothing may be garbage yet
         store.leases.create(PULLED, seconds=float("inf"))
         store.leases.add(PULLED, *map(str, store.content.walk()))
 
 
-def _layers(store: Store, known: dict[Digest, Digest], rebuilt: bool) -> Iterator[Problem]:
+def _layers(store: Store, known: dict[Digest, Digest], rebuilt: bool) -> Iterator[StoreProblem]:
     for key in list(store.layers.files()):
         try:
             layer = store.layers.recover(key)
@@ -139,23 +143,23 @@ def _layers(store: Store, known: dict[Digest, Digest], rebuilt: bool) -> Iterato
             move_aside(store.root, store.layers.path(key))
             store.layers.remove(key)
             if not derived:
-                yield Problem(f"layer {key}", error.message, repairable=False)
+                yield StoreProblem(f"layer {key}", error.message, repairable=False)
         else:
             if rebuilt and not layer.derived:
                 store.leases.add(PULLED, layer.item)
     for layer in store.layers.missing():
         store.layers.remove(layer.key)
         if not layer.derived:
-            yield Problem(f"layer {layer.key}", "its file is missing", repairable=False)
+            yield StoreProblem(f"layer {layer.key}", "its file is missing", repairable=False)
 
 
-def _records(store: Store, known: dict[Digest, Digest], rebuilt: bool) -> Iterator[Problem]:
+def _records(store: Store, known: dict[Digest, Digest], rebuilt: bool) -> Iterator[StoreProblem]:
     found: dict[str, tuple[Record, dict[str, bytes]]] = {}
     for path, record, externals in RecordFiles(store.root).read_all():
         if isinstance(record, TarkitError):
             move_aside(store.root, path)
             if rebuilt:
-                yield Problem(path.name, record.message, repairable=False)
+                yield StoreProblem(path.name, record.message, repairable=False)
         elif rebuilt:
             found[record.id] = record, externals
         elif store.records.get(record.id) is None:
@@ -168,16 +172,18 @@ def _records(store: Store, known: dict[Digest, Digest], rebuilt: bool) -> Iterat
                 change.put(record)  # writes its file again
 
 
-def _restore(store: Store, found: dict[str, tuple[Record, dict[str, bytes]]]) -> Iterator[Problem]:
+def _restore(
+    store: Store, found: dict[str, tuple[Record, dict[str, bytes]]]
+) -> Iterator[StoreProblem]:
     """Put the records whose contents and parents exist into the database."""
     usable = dict(found)
 
-    def drop(is_lost: Callable[[Record], str]) -> Iterator[Problem]:
+    def drop(is_lost: Callable[[Record], str]) -> Iterator[StoreProblem]:
         for record_id, (record, _) in list(usable.items()):
             if item := is_lost(record):
                 del usable[record_id]
                 RecordFiles(store.root).remove(record_id)
-                yield Problem(f"record {record_id}", f"{item} is missing", repairable=False)
+                yield StoreProblem(f"record {record_id}", f"{item} is missing", repairable=False)
 
     yield from drop(lambda record: next((i for i in record.contents if not store.has(i)), ""))
     count = -1
@@ -191,7 +197,7 @@ def _restore(store: Store, found: dict[str, tuple[Record, dict[str, bytes]]]) ->
                 change.set_external(record.id, key, value)
 
 
-def _images(store: Store) -> Iterator[Problem]:
+def _images(store: Store) -> Iterator[StoreProblem]:
     layout = store.names.layout()
     store.names.relink(layout)
     yield from incomplete(layout)

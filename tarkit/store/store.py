@@ -51,14 +51,14 @@ from tarkit.streams.staging import is_vacant
 DATABASE = "tarkit.db"
 STAGING = "staging"  # of the cache, which changes these files in place
 _UNFINISHED = {"artifacts", INDEX_FILE, DATABASE, f"{DATABASE}-journal"}
-"""What is in a directory that a killed process began to make a store, or that has artifacts."""
+"""Entries of a directory that may become a store: of an interrupted start, and artifacts."""
 
 
 class Store(Closeable):
     """An open store; a context manager, safe to use from several threads, not in a forked child.
 
-    ``content`` has the blobs, ``layers`` the plain tars and their indexes, ``leases`` what keeps
-    both alive, ``names`` the named images, and ``records`` the records of a cache.
+    ``content`` has the blobs, ``layers`` the plain tars and their indexes, ``leases`` the reasons
+    to keep them, ``names`` the named images, and ``records`` the records of a cache.
     """
 
     def __init__(self, root: Path, *, writable: bool = True) -> None:
@@ -113,19 +113,19 @@ class Store(Closeable):
         self._stack.enter_context(closeable)
 
     def let_go(self, *items: str) -> None:
-        """Keep *items* no longer for the sake of this open store."""
+        """Stop keeping *items* for this open store."""
         if self._session is not None:
             self.leases.drop(self._session, *items)
 
     def has(self, item: str) -> bool:
-        """Return whether a blob (its digest) or a layer (``layer:KEY``) exists."""
+        """Return True if a blob (its digest) or a layer (``layer:KEY``) exists."""
         kind, _, key = item.partition(":")
         if kind == "layer":
             return self.layers.path(key).is_file()
         return self.content.size(Digest.parse(item)) is not None
 
     def sweep(self) -> None:
-        """Release what ended processes left: their leases, and their marks.
+        """Release the leases and holder files of ended processes.
 
         Their holds stay until the cache releases them; see :meth:`Records.dead_holds`.
         """
@@ -145,12 +145,12 @@ class Store(Closeable):
             self._stack.close()
 
     def _begin(self) -> None:
-        """Mark the store as open before its database is, so that nobody rebuilds it meanwhile."""
+        """Mark the store as open before opening the database, so that no process rebuilds it."""
         if self.writable:
             self.holder()
 
     def _session_lease(self) -> str:
-        """Return the lease that keeps whatever this open store adds, until it is closed."""
+        """Return the lease that keeps everything that this open store adds, until it is closed."""
         holder = self.holder()
         with self._lock:
             if self._session is not None:
@@ -176,4 +176,4 @@ def _initialise(root: Path, create: bool) -> None:
             with Database(root / DATABASE) as database:
                 database.create()
             write_file(directory, INDEX_FILE, EMPTY_INDEX.serialize().data)
-            write_file(directory, MARKER_FILE, MARKER)  # last: then everything else is there
+            write_file(directory, MARKER_FILE, MARKER)  # last, when everything else exists

@@ -1,4 +1,4 @@
-"""A SHA-256 digest for the data of each file of a layer, so that one file is verified by itself.
+"""A SHA-256 digest for the data of each file of a layer, so that single files can be verified.
 
 ``layers/KEY.sum`` starts with a magic number and the digest of the diff ID; 32 bytes for each entry
 follow, zeros for an entry without data.

@@ -1,4 +1,4 @@
-"""Check a store: its database, its names and, if asked, every byte of its content."""
+"""Check a store: its database, its names and, if requested, every byte of its content."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class StoreProblem:
     """Something wrong in a store: the ``subject``, and the ``message``.
 
     Unless ``repairable``, data is lost: ``repair`` can only move it out of the way.
@@ -31,7 +31,7 @@ class Problem:
     repairable: bool = True
 
 
-def verify_store(store: Store, *, deep: bool = False) -> Iterator[Problem]:
+def verify_store(store: Store, *, deep: bool = False) -> Iterator[StoreProblem]:
     """Yield the problems of *store*.
 
     This compares the database with the files and checks that named images are complete. If *deep*,
@@ -44,74 +44,74 @@ def verify_store(store: Store, *, deep: bool = False) -> Iterator[Problem]:
         yield from _layers(store)
 
 
-def _database(store: Store) -> Iterator[Problem]:
+def _database(store: Store) -> Iterator[StoreProblem]:
     subject = store.database.path.name
     try:
-        yield from (Problem(subject, message) for message in store.database.check())
+        yield from (StoreProblem(subject, message) for message in store.database.check())
         yield from _records(store)
         for key, size in store.database.rows("SELECT key, size FROM layers ORDER BY key"):
             yield from _size(f"layer {key}", store.layers.path(key), size)
         for text, size in store.database.rows("SELECT digest, size FROM blobs ORDER BY digest"):
             yield from _size(f"blob {text}", store.content.path(Digest.parse(text)), size)
     except TarkitError as error:
-        yield Problem(subject, error.message)
+        yield StoreProblem(subject, error.message)
 
 
-def _records(store: Store) -> Iterator[Problem]:
+def _records(store: Store) -> Iterator[StoreProblem]:
     committed = {record.id: record for record in store.records.all() if record.committed}
     seen = set()
     for path, record, _ in RecordFiles(store.root).read_all():
         if isinstance(record, TarkitError):
-            yield Problem(path.name, record.message)
+            yield StoreProblem(path.name, record.message)
         elif record.id not in committed:
-            yield Problem(path.name, "the database lacks this record")
+            yield StoreProblem(path.name, "the database lacks this record")
         else:
             seen.add(record.id)
     for record_id in sorted(committed.keys() - seen):
-        yield Problem(f"record {record_id}", "its file is missing or damaged")
+        yield StoreProblem(f"record {record_id}", "its file is missing or damaged")
     for record in committed.values():
         for item in sorted(record.contents):
             if not store.has(item):
-                yield Problem(f"record {record.id}", f"{item} is missing", repairable=False)
+                yield StoreProblem(f"record {record.id}", f"{item} is missing", repairable=False)
 
 
-def _size(subject: str, path: Path, size: int) -> Iterator[Problem]:
+def _size(subject: str, path: Path, size: int) -> Iterator[StoreProblem]:
     try:
         found = path.stat().st_size
     except FileNotFoundError:
-        yield Problem(subject, "its file is missing")
+        yield StoreProblem(subject, "its file is missing")
         return
     if found != size:
-        yield Problem(subject, f"has {found} bytes instead of {size}")
+        yield StoreProblem(subject, f"has {found} bytes instead of {size}")
 
 
-def _names(store: Store) -> Iterator[Problem]:
+def _names(store: Store) -> Iterator[StoreProblem]:
     try:
         layout = store.names.layout()
         for digest in sorted(store.names.reachable()):
             if store.content.size(digest) is not None and not store.names.is_public(digest):
-                yield Problem(f"blob {digest}", "other tools cannot see it: no link in blobs")
+                yield StoreProblem(f"blob {digest}", "other tools cannot see it: no link in blobs")
     except TarkitError as error:
-        yield Problem("index.json", str(error), repairable=False)
+        yield StoreProblem("index.json", str(error), repairable=False)
     else:
         yield from incomplete(layout)
 
 
-def incomplete(layout: Layout) -> Iterator[Problem]:
+def incomplete(layout: Layout) -> Iterator[StoreProblem]:
     """Yield the named images whose manifests, configs or layers are missing or unreadable.
 
     The images of an index may be missing: an index can be sparse.
     """
     for image in layout.images():
         if isinstance(image, UnreadableImage):
-            yield Problem(f"image {image.label}", image.error.message, repairable=False)
+            yield StoreProblem(f"image {image.label}", image.error.message, repairable=False)
             continue
         try:
             for digest in _required(layout, image.descriptor):
                 if layout.files.blob_size(digest) is None:
-                    yield Problem(f"image {image.label}", f"lacks {digest}", repairable=False)
+                    yield StoreProblem(f"image {image.label}", f"lacks {digest}", repairable=False)
         except TarkitError as error:
-            yield Problem(f"image {image.label}", error.message, repairable=False)
+            yield StoreProblem(f"image {image.label}", error.message, repairable=False)
 
 
 def _required(layout: Layout, top: Descriptor) -> Iterator[Digest]:
@@ -127,20 +127,20 @@ def _required(layout: Layout, top: Descriptor) -> Iterator[Digest]:
                 yield blob.digest
 
 
-def _blobs(store: Store) -> Iterator[Problem]:
+def _blobs(store: Store) -> Iterator[StoreProblem]:
     for digest in store.content.walk():
         try:
             with store.content.reader(digest) as reader:
                 reader.verify()
         except TarkitError as error:
-            yield Problem(f"blob {digest}", error.message, repairable=False)
+            yield StoreProblem(f"blob {digest}", error.message, repairable=False)
 
 
-def _layers(store: Store) -> Iterator[Problem]:
+def _layers(store: Store) -> Iterator[StoreProblem]:
     for layer in store.layers.all():
         subject = f"layer {layer.key}"
         try:
             with VerifyingReader(store.layers.open(layer.key), digest=layer.diff_id) as reader:
                 reader.verify()
         except (VerificationError, PathNotFoundError) as error:
-            yield Problem(subject, error.message, repairable=layer.derived)
+            yield StoreProblem(subject, error.message, repairable=layer.derived)

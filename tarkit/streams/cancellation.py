@@ -49,7 +49,7 @@ class Cancellation:
 
     @property
     def cancelled(self) -> bool:
-        """Whether :meth:`cancel` was called."""
+        """True if :meth:`cancel` was called."""
         return self._cancelled
 
     def __enter__(self) -> Self:
@@ -86,7 +86,7 @@ def check() -> None:
 
 
 def wait(event: threading.Event, seconds: float) -> bool:
-    """Wait for *event* for at most *seconds*; return whether it is set.
+    """Wait for *event* for at most *seconds*; return True if it is set.
 
     Raises :class:`CancelledError` if the work around the caller is cancelled.
     """

@@ -154,7 +154,7 @@ class Directory(Closeable):
                 continue
 
     def _could_have_made(self, other: Directory) -> bool:
-        """Return whether *other* is on this filesystem and has the owner of new entries here."""
+        """Return True if *other* is on this filesystem and has the owner of new entries here."""
         if self.descriptor is None:
             return True
         status = other.status()
@@ -199,12 +199,12 @@ class Directory(Closeable):
             return None
 
     def holds_file(self, name: str) -> bool:
-        """Return whether the entry *name* is a regular file."""
+        """Return True if the entry *name* is a regular file."""
         status = self.lookup(name)
         return status is not None and stat.S_ISREG(status.st_mode)
 
     def holds(self, name: str, status: os.stat_result) -> bool:
-        """Return whether the entry *name* is the inode that *status* describes."""
+        """Return True if the entry *name* is the inode that *status* describes."""
         found = self.lookup(name)
         return found is not None and os.path.samestat(found, status)
 

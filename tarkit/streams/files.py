@@ -41,7 +41,7 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 def read_only(path: Path) -> bool:
-    """Return whether the existing file *path* cannot be written, for example on a read-only mount."""
+    """Return True if the existing file *path* cannot be written, for example on a read-only mount."""
     return path.exists() and not os.access(path, os.W_OK)
 
 

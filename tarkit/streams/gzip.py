@@ -37,7 +37,7 @@ _ISAL_BEST = 3
 
 @cache
 def _codec() -> tuple[Any, bool]:
-    """Return isal's zlib module, or zlib if isal is not installed, and whether it is isal's."""
+    """Return isal's zlib module, or zlib if isal is not installed, and True if it is isal's."""
     try:
         from isal import isal_zlib
     except ImportError:
@@ -151,12 +151,12 @@ class ZlibDecompressor:
 
     @property
     def eof(self) -> bool:
-        """Whether the member has ended."""
+        """True if the member has ended."""
         return self._zlib.eof
 
     @property
     def needs_input(self) -> bool:
-        """Whether the decompressor needs more input to return more output."""
+        """True if the decompressor needs more input to return more output."""
         return not (self._zlib.unconsumed_tail or self._filled or self.eof)
 
     @property

@@ -118,13 +118,13 @@ def locked_file(path: Path, patience: float = math.inf) -> BinaryIO:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process has locked the file at *path*; False without flock."""
+    """Return True if a process has locked the file at *path*; False without flock."""
     with path.open("rb", buffering=0) as file:
         return not _try_lock_file(file)
 
 
 def still_names(path: Path, file: BinaryIO) -> bool:
-    """Return whether *path* is still the name of the open *file*."""
+    """Return True if *path* is still the name of the open *file*."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.lstat())
     except FileNotFoundError:

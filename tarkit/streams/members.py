@@ -25,12 +25,12 @@ class Decompressor(Protocol):
 
     @property
     def eof(self) -> bool:
-        """Whether the member has ended."""
+        """True if the member has ended."""
         ...
 
     @property
     def needs_input(self) -> bool:
-        """Whether the decompressor needs more input to return more output."""
+        """True if the decompressor needs more input to return more output."""
         ...
 
     @property
@@ -114,7 +114,7 @@ class MemberReader(ChunkReader):
         self._input = b""
         self._position = 0  # of the first byte in the input that no decompressor has got
         self._piece = _FIRST_PIECE
-        self._first = True  # whether the current member is the first one
+        self._first = True  # true while the first member is read
 
     def _chunk(self) -> bytes:
         parts, size = [], 0

@@ -77,12 +77,12 @@ def _remove_empty(directory: Path) -> None:
 
 
 def is_staging(path: Path) -> bool:
-    """Return whether *path* has the name of a staging directory of any process."""
+    """Return True if *path* has the name of a staging directory of any process."""
     return path.name.startswith(_PREFIX)
 
 
 def is_vacant(directory: Directory) -> bool:
-    """Return whether *directory* is empty except for staging directories."""
+    """Return True if *directory* is empty except for staging directories."""
     return all(name.startswith(_OURS) for name in directory.names())
 
 
@@ -116,7 +116,7 @@ def _sweep(parent: Directory) -> None:
 
 
 def _is_left(left: Directory, parent: Directory) -> bool:
-    """Return whether :func:`staging_directory` made *left*, since its name alone proves nothing."""
+    """Return True if :func:`staging_directory` made *left*, since its name alone proves nothing."""
     status = left.status()
     return (
         hasattr(os, "geteuid")

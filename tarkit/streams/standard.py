@@ -16,7 +16,7 @@ _INPUT = "standard input"
 
 
 def is_terminal() -> bool:
-    """Return whether standard input is a terminal, so that a prompt is possible."""
+    """Return True if standard input is a terminal, so that a prompt is possible."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 

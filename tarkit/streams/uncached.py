@@ -65,7 +65,7 @@ def _write_some(descriptor: int, pieces: Sequence[Buffer], size: int, offset: in
 
 
 def _is_kept(data: Buffer) -> bool:
-    """Return whether to keep *data* without a copy: a large view of immutable bytes.
+    """Return True if to keep *data* without a copy: a large view of immutable bytes.
 
     A small view would keep a much larger chunk in memory.
     """

@@ -49,7 +49,7 @@ def data_blocks(
 
 
 def _has_no_zeros(data: Buffer) -> bool:
-    """Return whether *data* certainly has no block of zeros, judging by the first byte of each."""
+    """Return True if *data* certainly has no block of zeros, judging by the first byte of each."""
     return 0 not in bytes(memoryview(data)[::BLOCK])
 
 

@@ -47,12 +47,12 @@ class FrameTracker:
 
     @property
     def complete(self) -> bool:
-        """Whether the last frame has been read completely."""
+        """True if the last frame has been read completely."""
         return self._state == "frame" and not self._head and not self._skip
 
     @property
     def followed(self) -> bool:
-        """Whether a few bytes that begin no frame follow the last complete one."""
+        """True if a few bytes that begin no frame follow the last complete one."""
         begins = _MAGIC.startswith(self._head[:4]) or self._head[:1] in _SKIPPABLE_STARTS
         return self._state == "frame" and not self._skip and bool(self._head) and not begins
 

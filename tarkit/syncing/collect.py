@@ -21,8 +21,8 @@ def collect(
     """Return the *wanted* images, in order.
 
     With ``all_images``, an item without a name stands for all images at its location. Images in
-    registries are not requested yet. If ``keep_going`` is set, what cannot be read is returned as a
-    :class:`FailedImage`; otherwise the error is raised.
+    registries are not requested yet. If ``keep_going`` is set, each image that cannot be read is
+    returned as a :class:`FailedImage`; otherwise the error is raised.
     """
     finder = _Finder(readers, options)
     shard = options.shard

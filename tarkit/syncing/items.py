@@ -1,4 +1,4 @@
-"""The images to move: one item for each, whether it is named or found in its container."""
+"""The images to move: one item for each, named by the user or found in its container."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def require_container(location: Location) -> None:
 
 
 def is_registry(location: Location) -> bool:
-    """Return whether *location* is in a registry."""
+    """Return True if *location* is in a registry."""
     return location.transport is Transport.REGISTRY

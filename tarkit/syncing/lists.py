@@ -33,7 +33,7 @@ _PREFIXES = ("docker:", "oci:", "oci-archive:", "docker-archive:", "docker-daemo
 
 
 def is_list(source: str) -> bool:
-    """Return whether *source* is the path of a list, by its suffix."""
+    """Return True if *source* is the path of a list, by its suffix."""
     return source.endswith(SUFFIXES) and Path(source).is_file()
 
 

@@ -80,7 +80,7 @@ def repositories(names: Sequence[str]) -> set[str]:
 
 
 def _is_full(name: str) -> bool:
-    """Return whether *name* names a repository, not only a tag in one."""
+    """Return True if *name* names a repository, not only a tag in one."""
     return "/" in name or ":" in name
 
 

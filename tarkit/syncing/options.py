@@ -44,7 +44,7 @@ class Shard:
         return cls(int(match[1]), int(match[2]))
 
     def holds(self, image: str) -> bool:
-        """Return whether the image with the location *image* is in this part."""
+        """Return True if the image with the location *image* is in this part."""
         value = int.from_bytes(hashlib.sha256(image.encode()).digest()[:8])
         return value % self.count == self.number - 1
 
@@ -63,10 +63,10 @@ class SyncOptions:
     - ``docker_format``: the format of docker archives.
     - ``docker_platform``: the platform of an index that older versions of Docker load from a docker
       archive; by default that of this machine.
-    - ``verify_existing``: verify what the destination holds before reusing it.
+    - ``verify_existing``: verify existing blobs of the destination before reusing them.
     - ``follow_links``: follow links that lead out of a source layout.
-    - ``store``: the directory of a store through which all sources are read: what it holds is
-      neither downloaded nor decompressed again.
+    - ``store``: the directory of a store through which all sources are read: its content is neither
+      downloaded nor decompressed again.
     - ``source_registry`` and ``destination_registry``: connection options and credentials.
 
     >>> options = tarkit.SyncOptions(prefix="registry.example/mirror", keep_going=True)

@@ -34,7 +34,7 @@ class Present(Closeable):
         self._readable = readable and (target.in_registry or _has_content(Path(location.path)))
 
     def holds_image(self, source: Source, names: tuple[str, ...], *, exact: bool) -> bool:
-        """Return whether each of *names* at the destination is the image that a copy would store.
+        """Return True if each of *names* at the destination is the image that a copy would store.
 
         If *exact* is false, a copy may convert the manifest, so only the configs are compared.
         """
@@ -51,7 +51,7 @@ class Present(Closeable):
             return False
 
     def holds_blob(self, descriptor: Descriptor, names: tuple[str, ...]) -> bool:
-        """Return whether the destination has the blob, in a registry in the repository of *names*."""
+        """Return True if the destination has the blob, in a registry in the repository of *names*."""
         if not self._readable or (self._target.in_registry and not names):
             return False
         try:
@@ -78,7 +78,7 @@ class Present(Closeable):
 
 
 def is_exact(source: Source, target: Target) -> bool:
-    """Return whether a copy of *source* should keep its digests.
+    """Return True if a copy of *source* should keep its digests.
 
     It should if both ends store manifests as they are and no compression was requested.
     """

@@ -66,7 +66,7 @@ class Constraint:
         return cls([_conditions(part.strip(), text) for part in text.split("||")])
 
     def allows(self, version: Version) -> bool:
-        """Return whether *version* meets all conditions of an alternative."""
+        """Return True if *version* meets all conditions of an alternative."""
         return any(all(test(version) for test in tests) for tests in self._alternatives)
 
 

@@ -1,4 +1,4 @@
-"""The list format of ``skopeo sync``: registries, their images, and the tags of these."""
+"""The list format of ``skopeo sync``: registries, their images, and the tags of each image."""
 
 from __future__ import annotations
 

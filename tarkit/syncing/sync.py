@@ -13,6 +13,7 @@ from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.manifest import Manifest
 from tarkit.protocols import Source
+from tarkit.streams.closeable import Closeable
 from tarkit.syncing.collect import collect
 from tarkit.syncing.images import move
 from tarkit.syncing.items import Item, Repository, is_registry
@@ -35,7 +36,7 @@ from tarkit.values import dataclass, replace
 class Transfer:
     """An image that a sync would copy: its location ``source``, and its new ``names``.
 
-    ``blobs`` and ``bytes`` count what would be read from the source; ``present`` counts the blobs
+    ``blobs`` and ``bytes`` count the content to read from the source; ``present`` counts the blobs
     that the destination has or gets with an earlier image; it may have layers in another
     compression, which do not count. An ``unchanged`` image has none to move.
 
@@ -84,7 +85,7 @@ def sync(
 def plan_sync(
     source: AnyLocation, destination: AnyLocation, options: SyncOptions | None = None
 ) -> tuple[list[Transfer], list[FailedImage]]:
-    """Return what :func:`sync` would do with the same arguments, without writing anything.
+    """Plan a :func:`sync` with the same arguments, without writing anything.
 
     Manifests are read, but no layers.
 
@@ -100,7 +101,7 @@ def plan_sync(
         return operation.transfers(), operation.failed
 
 
-class _Sync:
+class _Sync(Closeable):
     """One operation: the images to move, and those that failed so far."""
 
     def __init__(self, source: AnyLocation, destination: AnyLocation, options: SyncOptions) -> None:
@@ -111,15 +112,13 @@ class _Sync:
         self._present = Present(self._target)
         self.failed: list[FailedImage] = []
 
-    def __enter__(self) -> _Sync:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Close the locations."""
         self._readers.close()
         self._present.close()
 
     def run(self) -> SyncResult:
-        """Copy what changed."""
+        """Copy the new and changed images."""
         planned = self._plan()
         unchanged = set[int]()
         changed: list[Planned] = []
@@ -138,7 +137,7 @@ class _Sync:
         )
 
     def transfers(self) -> list[Transfer]:
-        """Return what would be copied."""
+        """Return the images that would be copied."""
         seen: set[tuple[str, Digest]] = set()
         return [
             self._transfer(image, source, seen) for _, image, source in self._opened(self._plan())

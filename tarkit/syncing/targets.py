@@ -97,12 +97,12 @@ class Target:
 
     @property
     def in_registry(self) -> bool:
-        """Whether the destination is in a registry."""
+        """True if the destination is in a registry."""
         return self.location.transport is Transport.REGISTRY
 
     @property
     def is_archive(self) -> bool:
-        """Whether the destination is an archive file, which is rewritten as a whole."""
+        """True if the destination is an archive file, which is rewritten as a whole."""
         return self.location.transport in ARCHIVES and not self.location.is_stream
 
     def located(self, name: str) -> Location:

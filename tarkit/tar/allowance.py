@@ -8,15 +8,16 @@ from tarkit.tar.member import Member
 
 # Memory in bytes
 _PLAIN = 256  # of a plain member in a listing and in a merged tree
-_OBJECT = 600  # of a member that needs an object of its own, besides what it refers to
+_OBJECT = 600  # of a member kept as an object, without its texts and attributes
 _ATTRIBUTE = 200  # of an extended attribute, besides its name and value
 _SEGMENT = 130  # of a segment of a sparse member
 
 
 class Allowance:
-    """Counts up to *limit*; errors name the things counted, *what*, and the *reason* for the limit.
+    """A counter that raises an error beyond *limit*.
 
-    Readers in several threads may share one, as an inexact count does no harm.
+    *what* names the counted things, and *reason* explains the limit, both in messages. Several
+    threads may share an allowance, because an inexact count does no harm.
     """
 
     def __init__(self, limit: int, what: str, reason: str | None = None) -> None:
@@ -41,7 +42,7 @@ class Allowance:
 
 
 def _memory(member: Member) -> int:
-    """Return the memory in bytes that *member* takes beyond that of a plain one."""
+    """Return the memory in bytes that *member* takes in addition to a plain member."""
     texts = (member.name, member.linkname, member.uname, member.gname)
     attributes = sum(_ATTRIBUTE + len(key) + len(value) for key, value in member.xattrs.items())
     segments = _SEGMENT * len(member.sparse or ())

@@ -26,7 +26,7 @@ from tarkit.streams.uncached import read_at
 from tarkit.tar.data import ArchiveData, FileData, ForwardData, NoData, StoredData
 from tarkit.tar.index import TarIndex, index_file, index_stream
 from tarkit.tar.member import Member
-from tarkit.tar.names import Names, shown
+from tarkit.tar.names import MemberNames, shown
 
 MAX_HOLES = 64 << 30
 """Largest total size of the holes of a member in bytes: they are free to write but slow to read."""
@@ -53,7 +53,7 @@ class Archive(Closeable):
         self._index = index
         self._data = data
         self._file = file
-        self._names = Names(index.members, where)
+        self._names = MemberNames(index.members, where)
         self._opened = None if file is None else os.fstat(file.fileno())
         self.compression = compression
         self.size = size
@@ -63,9 +63,9 @@ class Archive(Closeable):
     def open(cls, path: Path) -> Self:
         """Open the archive at *path*, detecting compression by its first bytes; spool a pipe.
 
-        A FIFO is waited for until a process opens it for writing. Raises
-        :class:`PathNotFoundError`, :class:`NotAnImageError` for a directory or character device,
-        and as :class:`~tarkit.tar.reader.TarReader`.
+        Waits until a process opens a FIFO for writing. Raises :class:`PathNotFoundError`,
+        :class:`NotAnImageError` for a directory or character device, and as
+        :class:`~tarkit.tar.reader.TarReader`.
         """
         where = str(path)
         if path.is_dir():
@@ -121,7 +121,7 @@ class Archive(Closeable):
 
     @property
     def random_access(self) -> bool:
-        """Whether reading members is equally fast in any order."""
+        """True if reading members is equally fast in any order."""
         return self._data.random_access
 
     @property
@@ -131,12 +131,12 @@ class Archive(Closeable):
 
     @property
     def padded(self) -> bool:
-        """Whether the last block of the last member is complete."""
+        """True if the last block of the last member is complete."""
         return self._index.padded
 
     @property
     def trailer(self) -> bool:
-        """Whether two zero blocks end the archive."""
+        """True if two zero blocks end the archive."""
         return self._index.trailer
 
     @property
@@ -165,8 +165,8 @@ class Archive(Closeable):
         """Open the logical content of *member*, or of the target if it is a link.
 
         Streams are independent of each other, and seekable if :attr:`random_access` is true and the
-        member is not sparse. Raises as :meth:`find`, :class:`MalformedError` if the member is not a
-        file, :class:`LimitExceededError` if its holes exceed ``MAX_HOLES``, and
+        member is not sparse. Raises the errors of :meth:`find`, :class:`MalformedError` if the
+        member is not a file, :class:`LimitExceededError` if its holes exceed ``MAX_HOLES``, and
         :class:`UnsupportedError` if the data was not kept.
         """
         member = self._names.resolve(member)
@@ -231,7 +231,7 @@ class Archive(Closeable):
         return self._file.fileno()
 
     def is_file(self, status: os.stat_result | None) -> bool:
-        """Return whether *status* is that of the file as it was opened, unchanged since then."""
+        """Return True if *status* is that of the opened file, unchanged since then."""
         return (
             status is not None
             and self._opened is not None

@@ -25,7 +25,7 @@ class ArchiveData(Protocol):
 
     @property
     def random_access(self) -> bool:
-        """Whether reading is equally fast at every offset."""
+        """True if reading is equally fast at every offset."""
         ...
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -142,7 +142,7 @@ class StoredData(io.RawIOBase, BinaryIO):
         return True
 
     def seekable(self) -> bool:
-        """Return whether :meth:`seek` works."""
+        """Return True if :meth:`seek` works."""
         return self._data.random_access
 
     def tell(self) -> int:

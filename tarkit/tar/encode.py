@@ -77,7 +77,7 @@ def encode(member: Member) -> bytes:
 
 
 def fits_ustar(member: Member, name: bytes) -> bool:
-    """Return whether *member*, called *name*, fits one header block, as nearly every member does."""
+    """Return True if *member*, called *name*, fits one header block, as nearly every member does."""
     return (
         0 < len(name) <= _NAME_SIZE
         and len(member.linkname) <= _NAME_SIZE
@@ -97,7 +97,7 @@ def fits_ustar(member: Member, name: bytes) -> bool:
 
 
 def fits_plainly(traits: Traits, name: bytes, size: int, mtime_ns: int) -> bool:
-    """Return whether a file or directory of these fields fits one block of :func:`encode_plain`."""
+    """Return True if a file or directory of these fields fits one block of :func:`encode_plain`."""
     return (
         traits.type in _PLAIN_TYPES
         and 0 < len(name) <= _NAME_SIZE
@@ -221,11 +221,11 @@ def _split(member: Member, records: dict[bytes, bytes]) -> tuple[bytes, bytes]:
     if not name:
         raise MalformedError("member without a name")
     if member.sparse is not None:
-        # the name that a reader without support for sparse files extracts the data to
+        # readers without support for sparse files extract the data to this name
         return b"GNUSparseFile.0", _base(name)
     if len(name) <= _NAME_SIZE:
         return b"", name
-    # the last slash that leaves both parts within their fields, and neither empty
+    # the last slash for which both parts fit their fields and neither is empty
     slash = name.rfind(b"/", 1, min(_PREFIX_SIZE + 1, len(name) - 1))
     if slash > 0 and len(name) - slash - 1 <= _NAME_SIZE:
         return name[:slash], name[slash + 1 :]

@@ -38,7 +38,7 @@ TYPE_FLAG = 156
 _FROM_TYPE_FLAG = slice(156, BLOCK_SIZE)
 
 CHECKSUM_BLANKS = 8 * ord(" ")
-"""What the checksum field counts for in the checksum itself: eight spaces."""
+"""The value of the checksum field while the checksum is computed: eight spaces."""
 
 _TYPES = {
     **{kind.value: kind for kind in MemberType if kind is not MemberType.OTHER},
@@ -53,7 +53,7 @@ DISTINCT = 1 << 14
 
 
 Fields = tuple[Traits, bytes, int, int, bool]
-"""Traits, name, size of the data, time in nanoseconds, and whether the name makes it a directory.
+"""Traits, name, size of the data, time in nanoseconds, and True if the name makes it a directory.
 
 A file whose name ends with a slash is a directory in v7 and BSD.
 """
@@ -81,7 +81,7 @@ def decode(block: bytes, name: bytes | None = None) -> Fields:
 
 
 def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None) -> Member:
-    """Return the member described by header *block*; raises as :func:`decode`."""
+    """Return the member described by header *block*; raises the errors of :func:`decode`."""
     traits, name, stored, mtime_ns, is_directory = decode(block, name)
     kind, mode, uid, gid, linkname, uname, gname, devmajor, devminor, _ = traits
     if is_directory:
@@ -96,7 +96,10 @@ def parse(block: bytes, offset: int, data_offset: int, name: bytes | None = None
 
 
 def extension_size(block: bytes) -> int:
-    """Return the size of the data of *block*, the header of an extension; raises as :func:`parse`."""
+    """Return the size of the data of *block*, the header of an extension.
+
+    Raises the errors of :func:`parse`.
+    """
     _check_sum(block)
     _shared(block[_MODE_TO_GID] + block[_FROM_TYPE_FLAG])  # only checks the numbers
     return _size(block[SIZE])

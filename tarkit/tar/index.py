@@ -47,8 +47,8 @@ class TarIndex:
 def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = None) -> TarIndex:
     """Index a plain tar *file* by its headers, without reading data or moving its position.
 
-    Raises as :meth:`~tarkit.tar.scan.Scanner.next`, and :class:`LimitExceededError` if there are
-    more than *limit* members.
+    Raises the errors of :meth:`~tarkit.tar.scan.Scanner.next`, and :class:`LimitExceededError` if
+    there are more than *limit* members.
     """
     tape = FileData(file, where or "the archive").tape()
     return _index(tape, limit, where, None)
@@ -57,7 +57,10 @@ def index_file(file: BinaryIO, *, limit: int = MAX_MEMBERS, where: str | None = 
 def index_stream(
     stream: Readable, *, limit: int = MAX_MEMBERS, where: str | None = None
 ) -> TarIndex:
-    """Index a tar *stream*, read to its end, and keep small members; raises as :func:`index_file`."""
+    """Index a tar *stream*, read to its end, and keep small members.
+
+    Raises the errors of :func:`index_file`.
+    """
     return _index(stream, limit, where, _Kept())
 
 

@@ -48,7 +48,7 @@ class Listing:
 
     @property
     def ends_plain(self) -> bool:
-        """Whether the last member has a single header block."""
+        """True if the last member has a single header block."""
         return self._traits is not None and self._traits.headers == BLOCK_SIZE
 
     def append(self, member: Member) -> None:
@@ -112,7 +112,7 @@ class Listing:
         return traits, self.sizes[position], self.times[position], NO_XATTRS
 
     def is_rare(self, position: int) -> bool:
-        """Return whether the columns cannot hold the member at *position*."""
+        """Return True if the columns cannot hold the member at *position*."""
         return position in self.rare
 
     def stored(self, position: int) -> int:
@@ -152,7 +152,7 @@ class Listing:
 
     @staticmethod
     def _fits(member: Member) -> bool:
-        """Return whether the columns can hold *member*."""
+        """Return True if the columns can hold *member*."""
         stored = member.size if member.type.has_data else 0
         return (
             not member.xattrs

@@ -1,10 +1,10 @@
-"""A listing as a file: the index of a layer, to be read instead of the layer's headers.
+"""A listing as a file: the index of a layer, read instead of the layer's headers.
 
-The file is a cache. It starts with a magic number, a version, the diff ID of the layer and the sizes
-of its sections, and ends with a SHA-256 digest of everything before. Columns are little-endian and
-compressed, 10 to 25 bytes per member together. Whatever is unexpected raises
-:class:`MalformedError`, and means: parse the layer again. A file is not trusted, even if its digest
-is right, because anybody can compute one.
+The file is a cache. It starts with a magic number, a version, the diff ID of the layer and the
+sizes of its sections, and ends with a SHA-256 digest of everything before. Columns are
+little-endian and compressed, 10 to 25 bytes per member together. Any unexpected content raises
+:class:`MalformedError`; the caller then parses the layer again. A file is not trusted, even if its
+digest is right, because anybody can compute one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The parts of a listing that are no columns, as JSON: traits, and members kept as objects.
+"""The parts of a listing that are not columns, as JSON: traits, and members kept as objects.
 
 Bytes are text in Latin-1.
 """

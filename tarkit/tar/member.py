@@ -30,12 +30,12 @@ class MemberType(enum.Enum):
 
     @property
     def has_data(self) -> bool:
-        """Whether data may follow the header."""
+        """True if data may follow the header."""
         return self in (MemberType.FILE, MemberType.OTHER)
 
     @property
     def is_link(self) -> bool:
-        """Whether a member of this type refers to another one."""
+        """True if a member of this type refers to another one."""
         return self in (MemberType.HARDLINK, MemberType.SYMLINK)
 
 

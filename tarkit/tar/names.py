@@ -28,7 +28,7 @@ def clean(name: bytes) -> bytes | None:
     return b"/".join(parts)
 
 
-class Names:
+class MemberNames:
     """The members of an archive by their cleaned names.
 
     If no member has the name, backslashes count as slashes, since tools on Windows write them.
@@ -79,7 +79,7 @@ class Names:
         """Return the last member called *name*, as extraction would leave it, following links.
 
         Return None if there is none. Raises :class:`UnsafePathError` if *name* leads out of the
-        archive, or is absolute and no member has it, and as :meth:`resolve`.
+        archive, or is absolute and no member has it, and the errors of :meth:`resolve`.
         """
         self._require_inside(name)
         found = self.candidates(name)
@@ -94,7 +94,10 @@ class Names:
         return self._follow([member], last=True)[0]
 
     def holders(self, name: str | bytes) -> list[Member]:
-        """Return every member that some reader would open as *name*; raises as :meth:`find`."""
+        """Return every member that some reader would open as *name*.
+
+        Raises the errors of :meth:`find`.
+        """
         self._require_inside(name)
         return self._follow(list(self.candidates(name)), last=False)
 

@@ -35,7 +35,7 @@ _ESCAPE = lazy_pattern(rb"%([0-9A-Fa-f]{2})")
 _GNU_ESCAPE = lazy_pattern(rb"%(3D|25)")  # only GNU tar escapes these, and only these
 
 
-class Record(NamedTuple):
+class PaxRecord(NamedTuple):
     """A keyword and its value."""
 
     key: bytes
@@ -48,13 +48,13 @@ class Extended(NamedTuple):
     ``sparse`` is true if any record describes a sparse member.
     """
 
-    records: Sequence[Record]
+    records: Sequence[PaxRecord]
     values: Mapping[bytes, bytes]
     sparse: bool
 
 
 def parse(block: bytes) -> Extended:
-    """Decode the extended header *block*; raises as :func:`parse_records`."""
+    """Decode the extended header *block*; raises the errors of :func:`parse_records`."""
     return _parse_short(block) if len(block) <= _SHORT else _parse(block)
 
 
@@ -71,12 +71,12 @@ MAX_RECORDS = 50_000
 """Most records of an extended header: more than the longest sparse map in pax format 0.0 needs."""
 
 
-def parse_records(block: bytes) -> list[Record]:
+def parse_records(block: bytes) -> list[PaxRecord]:
     """Return the records of an extended header in order.
 
     Raises :class:`MalformedError`, and :class:`LimitExceededError` beyond ``MAX_RECORDS``.
     """
-    records: list[Record] = []
+    records: list[PaxRecord] = []
     at, size = 0, len(block)
     while at < size:
         head = _HEAD.match(block, at)
@@ -90,12 +90,12 @@ def parse_records(block: bytes) -> list[Record]:
             raise LimitExceededError(
                 f"extended header of more than {MAX_RECORDS} records", limit=MAX_RECORDS
             )
-        records.append(Record(key, block[value : end - 1]))
+        records.append(PaxRecord(key, block[value : end - 1]))
         at = end
     return records
 
 
-def format_record(record: Record) -> bytes:
+def format_record(record: PaxRecord) -> bytes:
     """Return *record* after its length, which includes its own digits."""
     body = b" %s=%s\n" % record
     # the digits may make the length one digit longer; the second round is exact
@@ -127,7 +127,7 @@ def apply(member: Member, values: Mapping[bytes, bytes]) -> None:
 
 def format_records(values: Mapping[bytes, bytes]) -> bytes:
     """Return an extended header of *values*, sorted by keyword."""
-    return b"".join(format_record(Record(key, values[key])) for key in sorted(values))
+    return b"".join(format_record(PaxRecord(key, values[key])) for key in sorted(values))
 
 
 def format_time(nanoseconds: int) -> bytes:

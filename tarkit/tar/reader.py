@@ -20,8 +20,8 @@ class TarReader:
 
     Unread data is skipped. Iteration stops at the trailer; :meth:`drain` reads on to the end of the
     stream, which is necessary to hash it. ``padded`` is false if the last block of the last member
-    is incomplete. Raises as :meth:`~tarkit.tar.scan.Scanner.next`, and as *allowance*, which counts
-    the members.
+    is incomplete. Raises the errors of :meth:`~tarkit.tar.scan.Scanner.next`, and those of
+    *allowance*, which counts the members.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class TarReader:
 
     @property
     def trailer(self) -> bool:
-        """Whether the archive ends with two zero blocks; known after the last member."""
+        """True if the archive ends with two zero blocks; known after the last member."""
         return self._scanner.trailer
 
     @property
@@ -153,7 +153,7 @@ class TarReader:
         raise ValueError("the reader has moved past this member")
 
     def _admit(self, member: Member | None) -> None:
-        """Count *member*; None stands for a plain one."""
+        """Count *member*; None stands for a plain member."""
         assert self._allowance is not None
         try:
             if member is None:

@@ -35,7 +35,7 @@ class _Range:
 def rewrite_archive(
     archive: Archive, path: Path, *, files: Mapping[str, bytes], without: Collection[Member] = ()
 ) -> None:
-    """Replace the archive at *path*, open as *archive*, by one with *files* and *without* members.
+    """Rewrite the archive at *path*, open as *archive*, with *files* and *without* some members.
 
     *files* replace the members of their names and come last. The other members keep their order,
     headers and data. In a plain archive, the system copies them, on some filesystems without moving

@@ -80,8 +80,8 @@ class Scanner:
     def append_next(self, listing: Listing, offset: int) -> int | None:
         """Append the member at *offset*, the position of the tape, to *listing*.
 
-        Return the end of its data, or None at the end of the archive. Raises as :meth:`next`, but
-        creates no object for most members.
+        Return the end of its data, or None at the end of the archive. Raises the errors of
+        :meth:`next`, but creates no object for most members.
         """
         try:
             block = self._tape.block()

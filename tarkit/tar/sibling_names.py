@@ -14,7 +14,8 @@ MAX_RUN = 1024
 class Run(NamedTuple):
     """Consecutive names with the same *parent*, which ends with a slash unless it is empty.
 
-    *first* is the position of the first one; *joined* holds the rest of each name, NUL between two.
+    *first* is the position of the first name; *joined* holds the rest of each name, with a NUL
+    between two.
     """
 
     first: int
@@ -65,7 +66,7 @@ class SiblingNames:
         self._parents = {}
 
     def extend(self, parents: list[bytes], counts: Sequence[int], bases: list[bytes]) -> None:
-        """Add the names *bases* in runs: one for each of *parents*, with that many of *counts*."""
+        """Add the names *bases* in runs: *counts* of them belong to each of *parents*."""
         self.seal()
         start = 0
         for parent, count in zip(parents, counts, strict=True):

@@ -13,7 +13,7 @@ from tarkit.streams.chunks import ChunkReader, Readable, chunks_of
 from tarkit.tar import BLOCK_SIZE, padding
 from tarkit.tar.header import MAX_SIZE, number
 from tarkit.tar.member import Member, MemberType, Segment
-from tarkit.tar.pax import Record, length
+from tarkit.tar.pax import PaxRecord, length
 from tarkit.tar.tape import Tape
 
 MAX_SEGMENTS = 1 << 18
@@ -59,7 +59,7 @@ def apply_old_gnu(member: Member, block: bytes, tape: Tape) -> None:
 
 
 def apply_pax(
-    member: Member, records: Sequence[Record], values: Mapping[bytes, bytes], tape: Tape
+    member: Member, records: Sequence[PaxRecord], values: Mapping[bytes, bytes], tape: Tape
 ) -> None:
     """Set the sparse map of *member* from its pax *records*, or from its data if they say so."""
     size = values.get(b"GNU.sparse.realsize") or values.get(b"GNU.sparse.size")
@@ -101,7 +101,7 @@ def _old_gnu_entries(area: bytes) -> list[Segment]:
     ]
 
 
-def _map_in_records(records: Sequence[Record], values: Mapping[bytes, bytes]) -> list[Segment]:
+def _map_in_records(records: Sequence[PaxRecord], values: Mapping[bytes, bytes]) -> list[Segment]:
     """Return the map of format 0.1, in one record, or of 0.0, in repeated pairs of records."""
     if listed := values.get(b"GNU.sparse.map"):
         numbers = [length(value) for value in listed.split(b",")]
@@ -203,7 +203,7 @@ def block_aligned(segments: Sequence[Segment]) -> tuple[list[Segment], list[Segm
 def in_whole_blocks(
     pieces: Iterable[bytes | memoryview], segments: Sequence[Segment]
 ) -> tuple[tuple[Segment, ...], Iterator[bytes | memoryview]]:
-    """Return the :func:`block_aligned` segments and their stored data; *pieces* is that of *segments*."""
+    """Return the :func:`block_aligned` segments with their data, given that of *segments*."""
     aligned, inner = block_aligned(segments)
     return tuple(aligned), expand(pieces, inner, sum(segment.length for segment in aligned))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, cast
 
 from tarkit.errors import SizeMismatchError, TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
 from tarkit.streams.chunks import Readable, chunks_of, write_all
+from tarkit.streams.closeable import Publishing
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.ranges import move_range
 from tarkit.streams.uncached import read_at
@@ -23,7 +23,7 @@ Data = bytes | Readable | Iterable[bytes | memoryview]
 """The stored bytes of a member: whole, as a stream, or in pieces."""
 
 
-class TarWriter:
+class TarWriter(Publishing):
     """Writes members to *file*, which stays open.
 
     As a context manager, it ends the archive unless the block raises. The archive ends with two
@@ -97,7 +97,7 @@ class TarWriter:
     def add_from(self, member: Member, source: int, start: int) -> int:
         """Write *member* with the data at *start* of the file descriptor *source*.
 
-        Returns and raises as :meth:`add_range`.
+        The result and the errors are those of :meth:`add_range`.
         """
         begin = self._offset
         try:
@@ -112,8 +112,8 @@ class TarWriter:
     def add_range(self, source: int, start: int, size: int) -> int:
         """Append *size* bytes at *start* of the file descriptor *source*, such as whole members.
 
-        Returns how many of them the filesystem moved; the others were read and written. Raises
-        :class:`TruncatedError` if *source* is shorter.
+        Returns the number of bytes that the filesystem moved; the others were read and written.
+        Raises :class:`TruncatedError` if *source* is shorter.
         """
         self._check()
         with os_errors(self._where or "the archive"):
@@ -147,16 +147,8 @@ class TarWriter:
         self._closed = True
         self._refusal = "the archive is closed"
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None and not self._closed:
+    def _end(self, succeeded: bool) -> None:
+        if succeeded and not self._closed:
             self.close()
 
     def _check(self) -> None:
@@ -185,7 +177,7 @@ class TarWriter:
                 self._refusal = None
 
 
-class PendingMember:
+class PendingMember(Publishing):
     """A member being written: :meth:`write` its data, then :meth:`end` or :meth:`abort`.
 
     As a context manager, it ends the member, or aborts it if the block raises. The writer accepts
@@ -242,16 +234,8 @@ class PendingMember:
             self.abort()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is not None:
+    def _end(self, succeeded: bool) -> None:
+        if not succeeded:
             self.abort()
         elif self._open:
             self.end()

@@ -108,7 +108,7 @@ class Location:
 
     @property
     def is_stream(self) -> bool:
-        """Whether the path is ``-``, which means standard input or output."""
+        """True if the path is ``-``, which means standard input or output."""
         return self.path == "-"
 
     def __str__(self) -> str:

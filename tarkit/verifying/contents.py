@@ -91,7 +91,7 @@ class ArchiveContents:
         return self.named(blob_name(digest))
 
     def place(self, digest: Digest) -> str:
-        """See :class:`BlobLookup`."""
+        """Return the name that the file of the blob has or should have, for findings."""
         return blob_name(digest)
 
     def named(self, name: str) -> tuple[StoredBlob, ...]:
@@ -138,7 +138,7 @@ class LayoutContents:
         return () if size is None else (self._content(digest, size),)
 
     def place(self, digest: Digest) -> str:
-        """See :class:`BlobLookup`."""
+        """Return the name that the file of the blob has or should have, for findings."""
         return blob_name(digest)
 
     def stored(self) -> Iterator[StoredBlob]:
@@ -170,7 +170,7 @@ class LooseContents:
         return tuple(content for name in names if (content := self._find(name)))
 
     def place(self, digest: Digest) -> str:
-        """See :class:`BlobLookup`."""
+        """Return the name that the file of the blob has or should have, for findings."""
         return loose_blob_name(digest)
 
     def stored(self) -> Iterator[StoredBlob]:

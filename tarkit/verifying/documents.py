@@ -155,7 +155,7 @@ def read_small(content: StoredBlob, findings: Findings) -> bytes | None:
 
 
 def matches_descriptor(data: bytes, described: Descriptor, where: str, findings: Findings) -> bool:
-    """Return whether *data* has the digest of *described*; add a finding for each mismatch."""
+    """Return True if *data* has the digest of *described*; add a finding for each mismatch."""
     if len(data) != described.size:
         message = f"{len(data)} bytes, but {described.size} were stated"
         findings.add(Rule.SIZE_MISMATCH, where, message)

@@ -75,7 +75,7 @@ def _is_image(
     where: str,
     context: VerificationContext,
 ) -> bool:
-    """Return whether this is an image, based on its config and the types of its layers."""
+    """Return True if this is an image, based on its config and the types of its layers."""
     findings = context.findings
     known = [layer for layer in layers if layer]
     strange = [layer for layer in known if not media_types.is_layer(layer.media_type)]
@@ -94,7 +94,7 @@ def _is_image(
 
 
 def _is_image_config(config: Descriptor, context: VerificationContext) -> bool:
-    """Return whether the config belongs to an image; if unreadable, its media type decides."""
+    """Return True if the config belongs to an image; if unreadable, its media type decides."""
     for content in context.find(config.digest) or ():
         with suppress(TarkitError):
             return is_image_config(content.read(), config.media_type)

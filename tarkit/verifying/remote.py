@@ -48,7 +48,7 @@ class RegistryContents:
         )
 
     def place(self, digest: Digest) -> str:
-        """See :class:`tarkit.verifying.contents.BlobLookup`."""
+        """Return the name that the file of the blob has or should have, for findings."""
         return str(digest)
 
     def stored(self) -> Iterator[StoredBlob]:

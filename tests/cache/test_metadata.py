@@ -9,7 +9,7 @@ import pytest
 
 from tarkit.cache.facts import CachePolicy, RecordType, RefKind
 from tarkit.cache.identity import IdentityMapping, IdRange
-from tarkit.cache.ledger import State
+from tarkit.cache.ledger import RefState
 from tarkit.cache.manager import CacheManager, is_not_found
 from tarkit.cache.options import RefOptions
 from tarkit.errors import LockedError, NotFoundError, RefusedError, UsageError
@@ -90,23 +90,23 @@ def test_a_pair_has_one_mutable_ref_until_it_is_finalized(manager: CacheManager)
 def test_every_state(manager: CacheManager) -> None:
     ledger = manager._cache.ledger
 
-    def state(ref_id: str) -> State:
+    def state(ref_id: str) -> RefState:
         return ledger.state(ledger.find(ref_id))
 
     active = manager.new(None, RETAIN)
-    assert state(active.id) is State.HELD
+    assert state(active.id) is RefState.HELD
     active.release()
-    assert state(active.id) is State.IDLE
+    assert state(active.id) is RefState.IDLE
     ref = manager.get(active.id)  # commits it
-    assert (state(ref.id), state(active.id)) == (State.COMMITTED, State.HELD)
+    assert (state(ref.id), state(active.id)) == (RefState.COMMITTED, RefState.HELD)
     ref.release()
-    assert (state(ref.id), state(active.id)) == (State.COMMITTED, State.IDLE)
+    assert (state(ref.id), state(active.id)) == (RefState.COMMITTED, RefState.IDLE)
     again = manager.get(active.id)
     assert again.id == ref.id
     with pytest.raises(LockedError):
         manager.get_mutable(active.id)
     again.finalize()
-    assert state(ref.id) is State.FINALIZED
+    assert state(ref.id) is RefState.FINALIZED
 
 
 def test_a_default_ref_disappears_when_it_is_released(manager: CacheManager) -> None:

@@ -6,17 +6,17 @@ import io
 from collections.abc import Sequence
 
 from tarkit.image.digest import Digest
-from tarkit.rootfs.chain import PlainLayer, open_chain
+from tarkit.rootfs.chain import ChainLayer, open_chain
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layer_writer import WrittenLayer, write_layer
 from tarkit.tar.reader import TarReader
 from tests.rootfs.layers import Item, pack
 
 
-def plain(data: bytes) -> PlainLayer:
+def plain(data: bytes) -> ChainLayer:
     """Return the layer *data*, a tar in memory."""
     listing = TarReader(io.BytesIO(data)).listing()
-    return PlainLayer(Digest.of(data), len(data), listing, lambda: io.BytesIO(data))
+    return ChainLayer(Digest.of(data), len(data), listing, lambda: io.BytesIO(data))
 
 
 def files_of(*layers: Sequence[Item] | bytes) -> FileSystem:

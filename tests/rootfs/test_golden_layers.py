@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tarkit.rootfs.chain import PlainLayer, open_chain
+from tarkit.rootfs.chain import ChainLayer, open_chain
 from tarkit.rootfs.filesystem import FileSystem
 from tarkit.rootfs.layer_writer import write_layer
 from tarkit.rootfs.self_contained import is_self_contained
@@ -21,7 +21,7 @@ from tests.rootfs.chains import plain
 
 GOLDEN = Path(__file__).parent.parent.parent / "fixtures" / "golden" / "files.jsonl.xz"
 KINDS = {MemberType.FILE: "file", MemberType.DIRECTORY: "dir", MemberType.SYMLINK: "symlink"}
-Chain = list[PlainLayer]
+Chain = list[ChainLayer]
 
 
 def cases() -> Iterator[Any]:
@@ -113,7 +113,7 @@ def act(files: WritableFileSystem, action: dict[str, Any], builder: Builder) -> 
             raise NotImplementedError(action)
 
 
-def layer_of(lower: FileSystem, upper: FileSystem) -> PlainLayer:
+def layer_of(lower: FileSystem, upper: FileSystem) -> ChainLayer:
     output = io.BytesIO()
     write_layer(lower, upper, output)
     return plain(output.getvalue())

@@ -176,13 +176,13 @@ def test_the_listing_is_that_of_the_written_tar() -> None:
 
 
 def test_a_fork_of_a_tree_is_compared_without_reading() -> None:
-    from tarkit.rootfs.chain import PlainLayer, open_chain
+    from tarkit.rootfs.chain import ChainLayer, open_chain
 
     def never() -> Any:
         raise AssertionError("a layer was opened")
 
     base = plain(pack(BASE))
-    lower = open_chain([PlainLayer(base.diff_id, base.size, base.listing, never)])
+    lower = open_chain([ChainLayer(base.diff_id, base.size, base.listing, never)])
     upper = open_chain([plain(pack([file("d/.wh.a")]))], base=lower)
     assert listed(lower, upper) == ["d/", "d/.wh.a"]
 

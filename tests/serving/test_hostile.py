@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tarkit import RegistryServer
-from tarkit.serving.names import Naming, Place
+from tarkit.serving.names import Place, RegistryNaming
 from tarkit.serving.ranges import page, requested
 from tests.builders import docker_archive, layout_of, make_image, read_files, write_files
 from tests.serving.conftest import Client, Serve
@@ -219,7 +219,7 @@ def test_pages_joined_are_the_list(items: list[str], count: int) -> None:
     st.sampled_from([None, "team/app"]),
 )
 def test_a_pushed_name_is_read_back(repository: str, tag: str, only: str | None) -> None:
-    naming = Naming.of("some/layout", only)
+    naming = RegistryNaming.of("some/layout", only)
     repository = only or repository
     if repository.startswith("library/") and repository.count("/") == 1:
         repository = repository.removeprefix("library/")
@@ -238,7 +238,7 @@ def test_a_pushed_name_is_read_back(repository: str, tag: str, only: str | None)
     ],
 )
 def test_the_default_repository_is_the_name_of_the_file(path: str, expected: str) -> None:
-    assert Naming.of(path).default == expected
+    assert RegistryNaming.of(path).default == expected
 
 
 def test_a_link_out_of_a_layout_is_not_served(serve: Serve, tmp_path: Path) -> None:

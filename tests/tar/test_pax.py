@@ -8,21 +8,21 @@ from hypothesis import strategies as st
 
 from tarkit.errors import LimitExceededError, MalformedError, UnsupportedError
 from tarkit.tar.member import MemberType
-from tarkit.tar.pax import MAX_RECORDS, Record, format_record, format_time, parse_records
+from tarkit.tar.pax import MAX_RECORDS, PaxRecord, format_record, format_time, parse_records
 from tarkit.tar.scan import MAX_EXTENSION
 from tests.tar.blocks import block, extension, file, members, only, padded, pax, record
 
 KEYS = st.binary(min_size=1).filter(lambda key: b"=" not in key and b"\0" not in key)
 
 
-@given(st.lists(st.builds(Record, KEYS, st.binary())))
-def test_records_survive_writing_and_reading(records: list[Record]) -> None:
+@given(st.lists(st.builds(PaxRecord, KEYS, st.binary())))
+def test_records_survive_writing_and_reading(records: list[PaxRecord]) -> None:
     assert parse_records(b"".join(map(format_record, records))) == records
 
 
 @pytest.mark.parametrize("length", [*range(1, 12), *range(90, 102), *range(985, 1002)])
 def test_the_length_counts_its_own_digits(length: int) -> None:
-    text = format_record(Record(b"k", b"v" * length))
+    text = format_record(PaxRecord(b"k", b"v" * length))
     assert int(text.partition(b" ")[0]) == len(text)
 
 

@@ -9,7 +9,7 @@ from tarkit.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class Grid:
     """The row and the column of each vertex, and the size of the grid."""
 
     places: Mapping[str, tuple[int, int]]
@@ -17,7 +17,7 @@ class Layout:
     columns: int
 
 
-def arrange(graph: Graph) -> Layout:
+def arrange(graph: Graph) -> Grid:
     """Return the places of the vertices of *graph*.
 
     A vertex is in the row below its deepest input, and within a row in the order of its inputs'
@@ -37,7 +37,7 @@ def arrange(graph: Graph) -> Layout:
         }
         row_of.sort(key=lambda digest: _mean(inputs[digest]))
         places |= {digest: (number, column) for column, digest in enumerate(row_of)}
-    return Layout(places, len(rows), max(map(len, rows), default=0))
+    return Grid(places, len(rows), max(map(len, rows), default=0))
 
 
 def _mean(columns: list[int]) -> float:

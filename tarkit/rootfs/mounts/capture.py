@@ -1,7 +1,7 @@
 """Take over the changes that a process made in a real directory.
 
 They become staged changes. All names are read with open descriptors and without following links,
-because the process may still run and belong to somebody else.
+because the process may still run, as another user.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def capture_upper(
 
     The overlay must have been mounted with ``redirect_dir=off``, ``metacopy=off`` and
     ``index=off``. Only the changes are read. *recorded* are the attributes of its lower directory, if
-    that could not keep those of *files*. Raises as :func:`capture_copy`.
+    that could not keep those of *files*. Raises the errors of :func:`capture_copy`.
     """
     before = recorded.attributes if recorded is not None else {}
     found_files = FoundFiles(files)

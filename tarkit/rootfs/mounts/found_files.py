@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 
-from tarkit.rootfs.mounts.recorded import Attributes
+from tarkit.rootfs.mounts.recorded import RecordedAttributes
 from tarkit.rootfs.names import Parts
 from tarkit.rootfs.node import Node
 from tarkit.rootfs.pairs import content_digest
@@ -30,11 +30,11 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """An entry of a directory: its attributes *now*, and those *before*, if it was there."""
+    """An entry of a directory: its attributes *now* and, if it existed, those *before*."""
 
     found: Found
-    now: Attributes
-    before: Attributes | None
+    now: RecordedAttributes
+    before: RecordedAttributes | None
 
     @property
     def kind(self) -> MemberType | None:
@@ -48,12 +48,12 @@ class FoundFile:
 
     @property
     def is_same_inode(self) -> bool:
-        """Whether the path was that of the same inode before."""
+        """True if the path had the same inode before."""
         return self.before is not None and self.before.inode == self.now.inode
 
 
 class FoundFiles:
-    """Makes *files* have the files that were found.
+    """Stages the files that were found in *files*.
 
     Without root, all new files belong to the user; in *files* they belong to root, as in a
     container in which this user is root.
@@ -87,7 +87,7 @@ class FoundFiles:
                 self._files.drop(parts)
 
     def _store(self, file: FoundFile, kind: MemberType, old: Node | None) -> None:
-        """Stage *file*, of which *old* may be the earlier state."""
+        """Stage *file*; *old* is its earlier state, if it has any."""
         member = self._member(file, kind, old)
         is_same = old is not None and (kind is not MemberType.FILE or self._has_content(file, old))
         if old is not None and is_same:
@@ -106,7 +106,7 @@ class FoundFiles:
             self._files.change(file.parts, staged)
 
     def _member(self, file: FoundFile, kind: MemberType, old: Node | None) -> Member:
-        """Return the metadata of *file*: those of *old*, except what has changed."""
+        """Return the metadata of *file*: the metadata of *old* with all changes."""
         now, found = file.now, file.found
         before = file.before if old is not None else None
         meta = Member(b"", kind) if old is None else old.member
@@ -150,7 +150,7 @@ def _chunks(found: Found) -> Iterator[bytes]:
 
 
 def _differs(old: Member, new: Member) -> bool:
-    """Return whether anything but the place of the data differs."""
+    """Return True if anything but the location of the data differs."""
     return (old.type, old.mode, old.uid, old.gid, old.size, old.mtime_ns, old.linkname) != (
         new.type, new.mode, new.uid, new.gid, new.size, new.mtime_ns, new.linkname,
     ) or (old.devmajor, old.devminor, dict(old.xattrs)) != (

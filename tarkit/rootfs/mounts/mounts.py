@@ -36,8 +36,8 @@ class MountedDirectory:
     """A root filesystem as the directory ``path``.
 
     ``is_overlay`` is true for an overlay, and false for a copy. *changed* is the directory with the
-    changes: the upper directory of an overlay, or *path*; None if it is read-only. *recorded* are the
-    attributes that the copy, or the lower directory, had at first.
+    changes: the upper directory of an overlay, or *path*; None if it is read-only. *recorded* holds
+    the initial attributes of the copy or of the lower directory.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class MountedDirectory:
         self._recorded = recorded
 
     def capture(self, files: StagedFileSystem) -> None:
-        """Stage all changes of the directory in *files*, which had its content when it was mounted.
+        """Stage all changes of the directory in *files*, the root filesystem that was mounted.
 
         Raises :class:`~tarkit.errors.RefusedError` for names that no layer can have, and if the mount
         is not writable; sockets are left out.
@@ -119,7 +119,7 @@ class Mounts:
             yield mounted
 
     def sweep(self) -> None:
-        """Unmount and remove what killed processes have left."""
+        """Unmount and remove the leftovers of killed processes."""
         with (
             os_errors(self._active),
             Directory.open(self._active) as parent,

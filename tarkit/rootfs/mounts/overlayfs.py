@@ -31,7 +31,7 @@ def mount_overlay(
 
 
 def unmount(path: Path) -> None:
-    """Detach whatever is mounted on *path*, even if it is in use; do nothing if that is nothing."""
+    """Detach the mount on *path*, even if it is in use; do nothing if there is none."""
     while os.path.ismount(path):
         _call("umount2", os.fsencode(path), _MNT_DETACH)
 

@@ -23,7 +23,7 @@ _CODE = "latin-1"
 _PRIVATE = (b"trusted.overlay.", b"user.overlay.", b"user.rootlesscontainers")
 
 
-class Attributes(NamedTuple):
+class RecordedAttributes(NamedTuple):
     """Attributes of one path; *changed* is the time of the last change of any of them (ctime)."""
 
     inode: int
@@ -37,9 +37,9 @@ class Attributes(NamedTuple):
 
 
 class RecordedDirectory:
-    """The *attributes* of everything in a directory by path; that of the top is empty."""
+    """The *attributes* of everything in a directory by path; the path of the top is empty."""
 
-    def __init__(self, attributes: dict[bytes, Attributes]) -> None:
+    def __init__(self, attributes: dict[bytes, RecordedAttributes]) -> None:
         self.attributes = attributes
 
     @classmethod
@@ -77,10 +77,10 @@ class RecordedDirectory:
             raise MalformedError("not a record of attributes", where=str(file)) from None
 
 
-def _parsed(line: str) -> tuple[bytes, Attributes]:
+def _parsed(line: str) -> tuple[bytes, RecordedAttributes]:
     path, *numbers, xattrs = json.loads(line)
     raw = {key.encode(_CODE): value.encode(_CODE) for key, value in xattrs.items()}
-    return path.encode(_CODE), Attributes._make([*numbers, raw])
+    return path.encode(_CODE), RecordedAttributes._make([*numbers, raw])
 
 
 def whole(top: int, closed: list[bytes] | None = None) -> Iterator[Found]:
@@ -92,10 +92,10 @@ def whole(top: int, closed: list[bytes] | None = None) -> Iterator[Found]:
     yield from walk_directory(top, [] if closed is None else closed)
 
 
-def attributes_of(found: Found) -> Attributes:
+def attributes_of(found: Found) -> RecordedAttributes:
     """Return the attributes of *found*, without the extended attributes of overlayfs."""
     status = found.status
-    return Attributes(
+    return RecordedAttributes(
         status.st_ino, status.st_ctime_ns, status.st_mode, status.st_uid, status.st_gid,
         status.st_size, status.st_mtime_ns, xattrs_of(found),
     )  # fmt: skip
@@ -117,7 +117,8 @@ def xattrs_of(found: Found, *, private: bool = False) -> dict[bytes, bytes]:
 def _wait_past(directory: Path, moment: int) -> None:
     """Wait until the clock of the filesystem of *directory* is past *moment*.
 
-    It ticks some hundred times per second only, and a change within the same tick would go unnoticed.
+    That clock advances only a few hundred times per second, and a change within the same tick would
+    go unnoticed.
     """
     probe = directory / f".tarkit-{os.urandom(8).hex()}"
     while True:

@@ -97,7 +97,7 @@ class Attributes:
         )
 
     def _chown(self, target: int | bytes, member: Member, follow: bool) -> bool:
-        """Set the owner; return whether the file now has it."""
+        """Set the owner; return True if the file now has it."""
         if not self._root:
             return (member.uid, member.gid) == (self._user, self._group)
         try:
@@ -110,12 +110,12 @@ class Attributes:
 
 
 def _is_usual(mtime_ns: int) -> bool:
-    """Return whether every filesystem can store the time, so that it need not be checked."""
+    """Return True if every filesystem can store the time, so that it need not be checked."""
     return 0 <= mtime_ns < 2**31 * 10**9
 
 
 def _has_time(target: int | bytes, mtime_ns: int, follow: bool) -> bool:
-    """Return whether *target* has the given time, to the second."""
+    """Return True if *target* has the given time, to the second."""
     return os.stat(target, follow_symlinks=follow).st_mtime_ns // 10**9 == mtime_ns // 10**9  # noqa: PTH116
 
 

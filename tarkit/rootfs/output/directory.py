@@ -118,7 +118,7 @@ def _unpack(
         with read(stager) as files:
             require_writable(files.tree)
             inodes = list(files.tree.inodes())
-            # all data, or what a prediction wrongly took for hidden
+            # all data, or data that was wrongly predicted to be hidden
             missing = [node.row for node in inodes if stager.lacks(node)]
             files.contents.deliver(missing, stager)
         progress.begin_phase("placing files")
@@ -216,7 +216,7 @@ class _Cursor:
 
     @property
     def at_top(self) -> bool:
-        """Whether the current directory is the root."""
+        """True if the current directory is the root."""
         return len(self._levels) == 1
 
     def next(self) -> tuple[bytes, Node] | None:

@@ -38,7 +38,7 @@ def require_writable(tree: Tree) -> None:
 
 
 def _may_have_problem(tree: Tree) -> bool:
-    """Return whether any entry of the layers has a problem, even one that the tree does not have."""
+    """Return True if any entry of the layers has a problem, even one that the tree does not have."""
     return (
         any(map(_traits_problem, tree.table.traits()))
         or any(count > MAX_LINKS for count in tree.links.values())

@@ -150,7 +150,7 @@ def _lost_in_squashfs(members: Sequence[Member]) -> Iterator[str]:
 
 
 def _loses_xattrs(member: Member, *, is_root: bool) -> bool:
-    """Return whether squashfs loses attributes of *member*; mksquashfs ignores those of the root."""
+    """Return True if squashfs loses attributes of *member*; mksquashfs ignores those of the root."""
     kept, lost = sort_xattrs(member)
     return lost or any(is_root or not name.startswith(_NAMESPACES) for name in kept)
 

@@ -36,7 +36,7 @@ class PlainTar:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether the plain form is the same as the original."""
+        """True if the plain form is the same as the original."""
         return all(member.sparse is None for member in self.members) and not self.lost
 
     def chunks(self) -> Iterator[bytes | memoryview]:

@@ -59,7 +59,7 @@ class ForwardTar:
         self._gap = b""
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """See :class:`tarkit.rootfs.passes.Sink`."""
+        """Store the data of *member*, located at *place*."""
         stored, pieces = _as_written(member, chunks)
         for piece in pieces:
             self._write(piece)
@@ -131,7 +131,7 @@ class PlacedTar:
         self._parts: dict[int, Gathered] = {}
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """See :class:`tarkit.rootfs.passes.Sink`; also writes the headers that precede the data."""
+        """Store the data of *member*, located at *place*, and the headers that precede it."""
         part = self._part()
         start = position = self._write_headers(part, self._layout.stretch(place))
         stored, pieces = _as_written(member, chunks)

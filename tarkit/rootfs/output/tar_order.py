@@ -25,7 +25,7 @@ class TarEntry(NamedTuple):
 
     @property
     def has_data(self) -> bool:
-        """Whether data follows the headers."""
+        """True if data follows the headers."""
         return self.meta.stored > 0 and not self.link
 
     @property
@@ -101,7 +101,7 @@ class TarOrder:
         return len(encode(member)), stored_size(member) if entry.has_data else 0
 
     def _plain(self, position: int) -> tuple[Traits, bytes, int, int] | None:
-        """Return traits, name, size and time, or None if they do not make up the entry.
+        """Return traits, name, size and time, or None if the entry has other metadata.
 
         Nearly every entry is a plain file or directory, for which no object is created.
         """
@@ -121,7 +121,7 @@ class TarOrder:
         return self._prefixes[self._parents[position]] + self._names[position]
 
     def has_data(self, position: int) -> bool:
-        """Return whether data follows the headers of the entry at *position*."""
+        """Return True if data follows the headers of the entry at *position*."""
         return position not in self.firsts and self.table.has_data(self.rows[position])
 
     def file_size(self) -> int:

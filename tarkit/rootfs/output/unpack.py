@@ -42,13 +42,13 @@ class FileStager:
         self.descriptor = directory.fileno()
 
     def store(self, place: DataLocation, member: Member, chunks: Iterator[memoryview]) -> None:
-        """See :class:`tarkit.rootfs.passes.Sink`."""
+        """Store the data of *member*, located at *place*."""
         self._made[place], lost = self._file(member, chunks)
         if lost:
             self._lost[place] = lost
 
     def lacks(self, node: Node) -> bool:
-        """Return whether the data of *node* has not arrived yet."""
+        """Return True if the data of *node* has not arrived yet."""
         return node.place is not None and node.place not in self._made
 
     def move(self, node: Node, directory: int, name: bytes) -> None:

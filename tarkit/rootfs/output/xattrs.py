@@ -69,7 +69,7 @@ def _is_usable(name: bytes, value: bytes, kind: MemberType) -> bool:
 
 
 def _is_acl(value: bytes) -> bool:
-    """Return whether *value* is an access control list that Linux accepts."""
+    """Return True if *value* is an access control list that Linux accepts."""
     entries = value[len(_ACL_VERSION) :]
     if not value.startswith(_ACL_VERSION) or len(entries) % _ACL_ENTRY.size:
         return False

@@ -30,7 +30,7 @@ class AddFiles:
     keep_owners: bool = False
 
     def parts(self) -> Iterator[bytes]:
-        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        """Yield everything that determines the effect of the change, to be hashed."""
         yield os.fsencode(self.destination)
         yield os.fsencode(self.source.name)
         for found in local_files(self.source):
@@ -60,7 +60,7 @@ class AddFiles:
                 raise _unsupported(found)
 
     def make(self, work: OverlayContext) -> None:
-        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        """Apply the change to *work*."""
         top = self.destination
         for found in local_files(self.source):
             if found.below != ".":

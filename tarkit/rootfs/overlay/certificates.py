@@ -60,11 +60,11 @@ class AddCertificates:
         return cls(tuple(dict.fromkeys(certificates)))
 
     def parts(self) -> Iterator[bytes]:
-        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        """Yield everything that determines the effect of the change, to be hashed."""
         yield from self.certificates
 
     def make(self, work: OverlayContext) -> None:
-        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        """Apply the change to *work*."""
         # bundles are often links to one another: append to each file once
         paths = {work.real_path(path) for path in BUNDLES if work.get(path) is not None}
         for path in sorted(paths) or [work.real_path(BUNDLES[0])]:

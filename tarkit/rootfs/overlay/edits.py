@@ -20,13 +20,13 @@ class WriteFile:
     mode: int
 
     def parts(self) -> Iterator[bytes]:
-        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        """Yield everything that determines the effect of the change, to be hashed."""
         yield os.fsencode(self.destination)
         yield b"%o" % self.mode
         yield self.data
 
     def make(self, work: OverlayContext) -> None:
-        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        """Apply the change to *work*."""
         member = Member(b"", mode=self.mode & 0o7777, size=len(self.data), mtime_ns=work.mtime_ns)
         work.put(self.destination, member, self.data)
 
@@ -38,11 +38,11 @@ class RemovePath:
     path: str
 
     def parts(self) -> Iterator[bytes]:
-        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        """Yield everything that determines the effect of the change, to be hashed."""
         yield os.fsencode(self.path)
 
     def make(self, work: OverlayContext) -> None:
-        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        """Apply the change to *work*."""
         work.find(self.path, follow=False)
         work.remove(self.path)
 
@@ -56,7 +56,7 @@ class EditFile:
     name: str | None
 
     def parts(self) -> Iterator[bytes]:
-        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        """Yield everything that determines the effect of the change, to be hashed."""
         if self.name is None:
             raise UsageError(
                 "cannot identify the function of this edit", where=self.path, hint="pass a name"
@@ -65,6 +65,6 @@ class EditFile:
         yield os.fsencode(self.name)
 
     def make(self, work: OverlayContext) -> None:
-        """See :class:`tarkit.rootfs.overlay.context.Change`."""
+        """Apply the change to *work*."""
         node = work.find(self.path)
         work.rewrite(work.real_path(self.path), node, self.change(work.read(node, self.path)))

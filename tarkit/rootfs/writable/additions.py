@@ -50,7 +50,7 @@ def copy_tree(
 
 
 def _place(files: StagedFileSystem, parts: Parts, member: Member) -> None:
-    """Put *member* at *parts*; an existing directory is good as it is."""
+    """Put *member* at *parts*; leave an existing directory unchanged."""
     old = files.lookup(parts)
     is_directory = member.type is MemberType.DIRECTORY
     if is_directory and old is not None and old.directory is not None:

@@ -20,7 +20,7 @@ class TreeEdits:
         tree.links = dict(tree.links)  # a fork shares them
 
     def put(self, parts: Parts, member: Member) -> None:
-        """Put a new inode with the metadata of *member* at *parts*, in place of any other."""
+        """Put a new inode, described by *member*, at *parts*, replacing an existing entry."""
         row = self._new_row(member)
         value = Directory(row, self._tree.token) if member.type is MemberType.DIRECTORY else row
         self._set(parts, value)
@@ -37,7 +37,7 @@ class TreeEdits:
             self._tree.writable(parts[:-1]).entries[parts[-1]] = row
 
     def link(self, parts: Parts, first: Parts) -> None:
-        """Make *parts* another name of the file at *first*, in place of any other."""
+        """Make *parts* another name of the file at *first*, replacing an existing entry."""
         row = self._value(first)
         assert isinstance(row, int)
         if self._find(parts) == row:
@@ -50,7 +50,7 @@ class TreeEdits:
         self._release(self._tree.writable(parts[:-1]).entries.pop(parts[-1]))
 
     def rename(self, old: Parts, new: Parts) -> None:
-        """Move the inode at *old* to *new*, in place of any other."""
+        """Move the inode at *old* to *new*, replacing an existing entry."""
         value = self._tree.writable(old[:-1]).entries.pop(old[-1])
         self._set(new, value)
 

@@ -47,8 +47,8 @@ class WritableFileSystem(StagedFileSystem):
     ) -> None:
         """Write *data* to the file at *path*, following links; create it if it is missing.
 
-        An existing file keeps its metadata, except what is given. A new file has mode 0644, and
-        owner 0:0.
+        An existing file keeps its metadata, except for the given values. A new file has mode 0644,
+        and owner 0:0.
         """
         parts = self.locate(path, follow=True)
         node = self.lookup(parts)
@@ -194,8 +194,8 @@ class WritableFileSystem(StagedFileSystem):
 
         Data in plain layers is not copied: the staged files refer to it, and :attr:`needed_layers`
         lists these layers. A directory is copied with everything below it; an existing directory
-        keeps its metadata and its other entries. Everything else replaces what is there. Hard links
-        between copied files stay.
+        keeps its metadata and its other entries. Everything else replaces existing entries. Hard
+        links between copied files are preserved.
         """
         parts = self.locate(destination, follow=False)
         copy_tree(self, source, source.tree.parts(path), parts, follow=follow, owner=owner)
@@ -219,7 +219,7 @@ class WritableFileSystem(StagedFileSystem):
         self._end(parts[:-1])
 
     def _store(self, parts: Parts, member: Member) -> None:
-        """Put *member* at *parts*, or let the existing inode have it."""
+        """Put *member* at *parts*; an existing inode gets its data and metadata."""
         if self.lookup(parts) is not None:
             self.change(parts, member)
             self.flush()

@@ -1,7 +1,7 @@
 """The journal of staged changes: one line of JSON for each, so that a killed process loses none.
 
-The first line names the format and its version. A last line without its end was being written when
-the process died, and is dropped. Bytes are text in Latin-1.
+The first line names the format and its version. An incomplete last line was being written when the
+process died, and is dropped. Bytes are text in Latin-1.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ class Journal(Closeable):
         return [head, *lines]
 
     def changes(self) -> Iterator[tuple[str, list[Any]]]:
-        """Yield, once, the name and the arguments of each change in the file when it was opened."""
+        """Yield the name and arguments of each change in the file as it was opened; only once."""
         lines, self._lines = self._lines, []
         for name, *arguments in lines[1:]:
             yield name, arguments
 
     def append(self, *line: Any) -> None:
-        """Add a line, which :meth:`flush` writes; raises :class:`RefusedError` if that is impossible."""
+        """Add a line, which :meth:`flush` writes; raises :class:`RefusedError` if read-only."""
         if not self._file.writable():
             raise RefusedError("staged changes are read-only here", where=str(self._path))
         self.count += 1
@@ -80,7 +80,7 @@ class Journal(Closeable):
             self._file.flush()
 
     def sync(self) -> None:
-        """Put all lines on the disk."""
+        """Sync all lines to the disk."""
         with os_errors(self._path):
             self._file.flush()
             os.fsync(self._file.fileno())

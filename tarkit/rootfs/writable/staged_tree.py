@@ -35,8 +35,9 @@ _MAX_NAME = 255  # of Linux, in bytes
 
 
 class StagedFileSystem(ImageFiles):
-    """A root filesystem that starts as *base*, with the changes in *directory*; see
-    :class:`tarkit.rootfs.writable.filesystem.WritableFileSystem`.
+    """A root filesystem that starts as *base*, with the changes in *directory*.
+
+    See :class:`tarkit.rootfs.writable.filesystem.WritableFileSystem` for the methods of its users.
 
     Files in *directory*: ``journal`` (:mod:`tarkit.rootfs.writable.journal`), and ``data`` with the
     contents of new files. Every step takes real paths, as :meth:`existing` and :meth:`vacant`
@@ -72,17 +73,17 @@ class StagedFileSystem(ImageFiles):
 
     @property
     def needed_layers(self) -> tuple[Digest, ...]:
-        """Other layers than those below that hold data of files copied in place: do not delete them."""
+        """The layers outside the base with data of files copied in place: do not delete them."""
         below = {layer.diff_id for layer in self._base.layers.layers}
         return tuple(diff_id for diff_id in self._staging.layers if diff_id not in below)
 
     @property
     def is_changed(self) -> bool:
-        """Whether there are any staged changes."""
+        """True if there are any staged changes."""
         return self._journal.count > 0
 
     def sync(self) -> None:
-        """Put all changes so far on the disk."""
+        """Sync all changes so far to the disk."""
         self._staging.sync()
         self._journal.sync()
 
@@ -93,7 +94,7 @@ class StagedFileSystem(ImageFiles):
         super().close()
 
     def now(self, mtime_ns: int | None = None) -> int:
-        """Return *mtime_ns*, or the time now."""
+        """Return *mtime_ns*, or the current time."""
         return self._clock() if mtime_ns is None else mtime_ns
 
     def existing(self, path: PathName, *, follow: bool) -> Parts:
@@ -105,7 +106,7 @@ class StagedFileSystem(ImageFiles):
         return trail.names
 
     def locate(self, path: PathName, *, follow: bool) -> Parts:
-        """Return the real path of *path*, which may be missing, but not its parent directory."""
+        """Return the real path of *path*, which may be missing; its parent must exist."""
         parts = self.tree.parts(path)
         trail = self.tree.trail(parts, follow=follow)
         if trail.missing and trail.directory is None:
@@ -115,7 +116,7 @@ class StagedFileSystem(ImageFiles):
         return checked(trail.names + trail.missing)
 
     def vacant(self, path: PathName) -> Parts:
-        """Return the real path of *path*, which must be missing, but not its parent directory."""
+        """Return the real path of *path*, which must not exist; its parent must."""
         parts = self.locate(path, follow=False)
         if self.lookup(parts) is not None:
             raise RefusedError("exists already", where=path_of(parts))
@@ -171,7 +172,7 @@ class StagedFileSystem(ImageFiles):
         return self._staging.add_layer(diff_id, archive)
 
     def put(self, parts: Parts, member: Member) -> None:
-        """Put a new inode at *parts*, in place of any other."""
+        """Put a new inode at *parts*, replacing an existing entry."""
         self._journal.append("put", packed(parts), pack(member))
         self._edits.put(parts, replace(member, name=b"/".join(parts)))
 
@@ -186,7 +187,7 @@ class StagedFileSystem(ImageFiles):
         self._edits.change(parts, replace(member, name=b"/".join(parts)))
 
     def put_link(self, parts: Parts, first: Parts) -> None:
-        """Make *parts* another name of the file at *first*, in place of any other."""
+        """Make *parts* another name of the file at *first*, replacing an existing entry."""
         self._journal.append("link", packed(parts), packed(first))
         self._edits.link(parts, first)
 
@@ -196,7 +197,7 @@ class StagedFileSystem(ImageFiles):
         self._edits.remove(parts)
 
     def move(self, old: Parts, new: Parts) -> None:
-        """Move the inode at *old* to *new*, in place of any other."""
+        """Move the inode at *old* to *new*, replacing an existing entry."""
         self._journal.append("rename", packed(old), packed(new))
         self._edits.rename(old, new)
 
@@ -248,7 +249,7 @@ class StagedFileSystem(ImageFiles):
 
 
 def checked(parts: Parts) -> Parts:
-    """Return *parts*; raises :class:`RefusedError` if a layer or Linux cannot have the last name."""
+    """Return *parts*; raises :class:`RefusedError` for a name that layers or Linux do not allow."""
     name = parts[-1] if parts else b""
     if name.startswith(WHITEOUT):
         raise RefusedError("names in a layer cannot begin with '.wh.'", where=path_of(parts))

@@ -66,7 +66,7 @@ class Staging(Closeable):
         return start, end - start
 
     def require(self, member: Member) -> None:
-        """Raise :class:`TruncatedError` if the data of *member* is not there."""
+        """Raise :class:`TruncatedError` if the data of *member* is missing."""
         number, position = member.data_offset >> _SHIFT, member.data_offset & _MASK
         end = _MASK if number or not member.stored else self._end
         if number > len(self._layers) or position + member.stored > end:
@@ -89,12 +89,12 @@ class Staging(Closeable):
         return number << _SHIFT
 
     def identity(self, offset: int) -> tuple[object, int]:
-        """See :class:`tarkit.rootfs.layer_data.StagedData`."""
+        """Return the identity of the content at *offset*."""
         number = offset >> _SHIFT
         return (self._layers[number - 1] if number else self, offset & _MASK)
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """See :class:`tarkit.tar.data.ArchiveData`."""
+        """Return up to *size* bytes from *offset*, empty only after the end."""
         number, position = offset >> _SHIFT, offset & _MASK
         if number:
             return self._archive(number).read_at(position, size)
@@ -108,7 +108,7 @@ class Staging(Closeable):
         return archive
 
     def sync(self) -> None:
-        """Put the new data on the disk."""
+        """Sync the new data to the disk."""
         with os_errors(self._path):
             os.fsync(self._file)
 

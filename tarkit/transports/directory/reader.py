@@ -114,11 +114,11 @@ class DirectorySource:
         return open_regular(path)
 
     def _has(self, path: Path) -> bool:
-        """Return whether the file exists; raise the errors of :func:`find_regular`."""
+        """Return True if the file exists; raise the errors of :func:`find_regular`."""
         hint, follow = FOLLOW_LINKS_HINT, self._follow_links
         return find_regular(path, self._path, follow_links=follow, hint=hint) is not None
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """Return whether the manifest or blob is present."""
+        """Return True if the manifest or blob is present."""
         names = (manifest_name(descriptor.digest), blob_name(descriptor.digest))
         return any(self._has(self._path / name) for name in names)

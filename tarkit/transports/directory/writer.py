@@ -6,7 +6,6 @@ import os
 import stat
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tarkit.errors import RefusedError
@@ -17,6 +16,7 @@ from tarkit.image.media_types import INDEXES, MANIFESTS, Compression
 from tarkit.protocols import Profile
 from tarkit.streams.atomic import PendingFile, write_file
 from tarkit.streams.chunks import chunks_of
+from tarkit.streams.closeable import Publishing
 from tarkit.streams.directory import Directory
 from tarkit.streams.files import require_inside
 from tarkit.streams.os_errors import os_errors
@@ -36,7 +36,7 @@ PROFILE = Profile(media_types=MANIFESTS | INDEXES)
 _NEW, _OLD = "new", "old"
 
 
-class DirectoryWriter:
+class DirectoryWriter(Publishing):
     """Writes one image to the directory *path*, replacing an existing image.
 
     >>> with (
@@ -97,19 +97,11 @@ class DirectoryWriter:
         """Mark the image as complete."""
         self._committed = True
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self, succeeded: bool) -> None:
         """Publish the image, unless the block raised an error."""
         # The stack removes the staging directory, also if publishing fails.
         with self._stack:
-            if kind is None and self._committed:
+            if succeeded and self._committed:
                 self.put_file(VERSION_FILE, VERSION)
                 with os_errors(self._path):
                     self._publish()

@@ -118,7 +118,7 @@ class ClassicBody:
             self.output.add(f"{layer_id}/json", document)
 
     def blob_name(self, digest: Digest) -> str:
-        """See :class:`tarkit.transports.docker_archive.body.ArchiveBody`; for layers only."""
+        """Return the name of the member that holds the layer with *digest*."""
         return f"{digest.hex}.tar"
 
     @contextmanager

@@ -140,7 +140,7 @@ class DualBody:
         self._images.add(image.top.digest, image, references)
 
     def blob_name(self, digest: Digest) -> str:
-        """See :class:`tarkit.transports.docker_archive.body.ArchiveBody`."""
+        """Return the name of the member that holds the layer or other blob with *digest*."""
         return blob_name(digest)
 
     def undoing(self) -> AbstractContextManager[None]:

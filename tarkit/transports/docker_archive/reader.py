@@ -68,7 +68,7 @@ class DockerArchiveReader(ArchiveHolder):
 
     @property
     def is_legacy(self) -> bool:
-        """Whether the archive is from before Docker 1.10, without a ``manifest.json``."""
+        """True if the archive is from before Docker 1.10, without a ``manifest.json``."""
         return self._is_legacy
 
     @property

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.image.reference import Reference
 from tarkit.layout.archive_output import ArchiveOutput
-from tarkit.protocols import Destination, ImageEntry, Moved, Reader
+from tarkit.protocols import AdoptedBytes, Destination, ImageEntry, Reader
+from tarkit.streams.closeable import Publishing
 from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.docker_archive.body import ArchiveBody, tagged_reference
 from tarkit.transports.docker_archive.classic_writer import ClassicBody
@@ -20,7 +20,7 @@ from tarkit.transports.docker_archive.dual_writer import DualBody
 from tarkit.transports.docker_archive.format import DockerFormat
 
 
-class DockerArchiveWriter:
+class DockerArchiveWriter(Publishing):
     """Writes a docker archive of any number of images, replacing an existing file.
 
     Shared layers are stored once. If an image is committed twice, it becomes one item with the
@@ -72,30 +72,22 @@ class DockerArchiveWriter:
         """Return the destination of *image*; the OCI half of a dual archive keeps its index."""
         return self._body.keeping(image, _references(names))
 
-    def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
-        """See :class:`tarkit.protocols.AdoptingWriter`."""
+    def adopt(self, reader: Reader, digests: Collection[Digest]) -> AdoptedBytes:
+        """Store those blobs of *reader* with *digests* that can be moved; the others are left out."""
         if not isinstance(reader, ArchiveHolder):
-            return Moved()
+            return AdoptedBytes()
         return self._output.adopt(reader.archive, digests, self._body.blob_name)
 
     @contextmanager
     def undoing(self) -> Iterator[None]:
-        """See :class:`tarkit.protocols.UndoingWriter`."""
+        """Return a block for storing one image; if it raises, the stored data is removed again."""
         with self._output.undoing(), self._body.undoing():
             yield
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self, succeeded: bool) -> None:
         """Publish the archive, unless the block raised an error or nothing was committed."""
         with self._output as output:
-            if kind is None and self._body.finish():
+            if succeeded and self._body.finish():
                 output.publish()
 
 

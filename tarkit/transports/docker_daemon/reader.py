@@ -46,7 +46,7 @@ class DockerDaemonReader(Closeable):
         )
 
     def matching(self, name: str) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.protocols.SelectingReader`."""
+        """Return the entries of :meth:`Reader.images` that *name* selects."""
         found = self._client.find(lookup_name(name)).id
         entries = zip(self.images(), self._images, strict=True)
         return [entry for entry, image in entries if image.id == found]

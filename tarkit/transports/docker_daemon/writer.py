@@ -48,7 +48,7 @@ class DockerDaemonWriter:
         return self._archive.destination(*map(require_name, names))
 
     def undoing(self) -> AbstractContextManager[None]:
-        """See :class:`tarkit.protocols.UndoingWriter`."""
+        """Return a block for storing one image; if it raises, the stored data is removed again."""
         return self._archive.undoing()
 
     def __enter__(self) -> Self:

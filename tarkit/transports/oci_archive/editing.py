@@ -16,8 +16,8 @@ from tarkit.transports.oci_archive.reader import OCIArchiveReader
 def edit_oci_archive(path: Path, change: Callable[[Layout], Edit]) -> Edited:
     """Carry out the :class:`Edit` that *change* returns for the archive at *path*.
 
-    All blobs that stay keep their bytes. Raises the errors of *change* and of :func:`rewrite_archive`, and :class:`RefusedError` if no image
-    would be left.
+    All blobs that stay keep their bytes. Raises the errors of *change* and of
+    :func:`rewrite_archive`, and :class:`RefusedError` if no image would be left.
     """
     with OCIArchiveReader.open(path) as reader:
         edit = change(reader.layout)

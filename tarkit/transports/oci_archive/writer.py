@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tarkit.image.descriptor import Descriptor
@@ -18,13 +17,14 @@ from tarkit.layout.entries import EMPTY_INDEX, named_entries, with_entries
 from tarkit.layout.layout import INDEX_FILE, MARKER, MARKER_FILE, LayoutImage
 from tarkit.layout.names import require_names
 from tarkit.layout.referrers import list_entry, referrer_lists
-from tarkit.protocols import ImageEntry, Moved, Reader
+from tarkit.protocols import AdoptedBytes, ImageEntry, Reader
+from tarkit.streams.closeable import Publishing
 from tarkit.tar.holder import ArchiveHolder
 from tarkit.transports.oci_archive.reader import OCIArchiveReader
 from tarkit.values import replace
 
 
-class OCIArchiveWriter:
+class OCIArchiveWriter(Publishing):
     """Writes an OCI archive of any number of images, replacing an existing file.
 
     >>> with (
@@ -82,7 +82,7 @@ class OCIArchiveWriter:
         return self._destination(add_entries)
 
     def referrer(self) -> LayoutDestination:
-        """See :class:`tarkit.protocols.ReferrerWriter`."""
+        """Return a Destination for one artifact, which becomes a referrer of its subject."""
         return self._destination(self._referrers.append)
 
     def _list_referrers(self) -> Iterator[Descriptor]:
@@ -91,31 +91,23 @@ class OCIArchiveWriter:
             self._output.add(blob_name(index.digest), index.data)
             yield list_entry(name, index)
 
-    def adopt(self, reader: Reader, digests: Collection[Digest]) -> Moved:
-        """See :class:`tarkit.protocols.AdoptingWriter`."""
+    def adopt(self, reader: Reader, digests: Collection[Digest]) -> AdoptedBytes:
+        """Store those blobs of *reader* with *digests* that can be moved; the others are left out."""
         if not isinstance(reader, ArchiveHolder):
-            return Moved()
+            return AdoptedBytes()
         return self._output.adopt(reader.archive, digests, blob_name)
 
     def undoing(self) -> AbstractContextManager[None]:
-        """See :class:`tarkit.protocols.UndoingWriter`."""
+        """Return a block for storing one image; if it raises, the stored data is removed again."""
         return self._output.undoing()
 
     def _destination(self, on_commit: Callable[[RawManifest], None]) -> LayoutDestination:
         return LayoutDestination(self.where, ARCHIVE_PROFILE, ArchiveBlobs(self._output), on_commit)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self, succeeded: bool) -> None:
         """Publish the archive, unless the block raised an error or nothing was committed."""
         with self._output as output:
-            if kind is None and (self._kept or self._entries):
+            if succeeded and (self._kept or self._entries):
                 kept = replace(self._list, manifests=tuple(self._kept))
                 entries = [*self._entries, *self._list_referrers()]
                 output.add(INDEX_FILE, with_entries(kept, entries).serialize().data)

@@ -24,7 +24,8 @@ def edit_layout(path: Path, change: Callable[[Layout], Edit]) -> Edited:
     """Carry out the :class:`Edit` that *change* returns for the layout at *path*.
 
     New documents are stored first, then ``index.json`` is replaced, then blobs are removed; an
-    interruption leaves at most blobs that nothing refers to. Raises the errors of *change* and of :meth:`OCILayoutReader.open`.
+    interruption leaves at most blobs that nothing refers to. Raises the errors of *change* and of
+    :meth:`OCILayoutReader.open`.
     """
     OCILayoutReader.open(path).close()  # a clear error before anything is locked
     with (

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tarkit.blobs.writing import BlobWriter
@@ -22,6 +21,7 @@ from tarkit.layout.names import require_names
 from tarkit.layout.referenced import referenced
 from tarkit.layout.referrers import list_entry, lists_in, referrer_lists
 from tarkit.streams.atomic import write_file
+from tarkit.streams.closeable import Publishing
 from tarkit.streams.directory import Directory
 from tarkit.streams.locking import locked_directory
 from tarkit.streams.os_errors import os_errors
@@ -34,7 +34,7 @@ from tarkit.values import dataclass
 _NEW = "layout"
 
 
-class OCILayoutWriter:
+class OCILayoutWriter(Publishing):
     """Adds images to the OCI layout at *path*, or creates a new one.
 
     Blobs are written to a staging directory on the same filesystem. A new layout appears by one
@@ -90,25 +90,17 @@ class OCILayoutWriter:
         return LayoutDestination(self.where, DIRECTORY_PROFILE, self._blobs, add_entries)
 
     def referrer(self) -> LayoutDestination:
-        """See :class:`tarkit.protocols.ReferrerWriter`."""
+        """Return a Destination for one artifact, which becomes a referrer of its subject."""
         return LayoutDestination(self.where, DIRECTORY_PROFILE, self._blobs, self._referrers.append)
 
     def undoing(self) -> AbstractContextManager[None]:
-        """See :class:`tarkit.protocols.UndoingWriter`."""
+        """Return a block for storing one image; if it raises, the stored data is removed again."""
         return self._blobs.undoing()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self, succeeded: bool) -> None:
         """Publish the committed images, unless the block raised an error."""
         with self._stack:
-            if kind is None and (self._entries or self._referrers):
+            if succeeded and (self._entries or self._referrers):
                 with os_errors(self._path):
                     self._publish()
 

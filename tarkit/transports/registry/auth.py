@@ -72,7 +72,7 @@ class Authorizer:
         self._credentials: Credentials | None = None
         self._asked = False
         self._challenge: Challenge | None = None
-        self._plain = False  # whether the registry itself uses plain HTTP
+        self._plain = False  # true if the registry itself uses plain HTTP
         self._tokens: dict[tuple[str, ...], _Token] = {}
         self._outages: dict[tuple[str, ...], _Outage] = {}
         self._lock = threading.RLock()
@@ -128,7 +128,7 @@ class Authorizer:
         return _Outage(error, number, time.monotonic() + pause)
 
     def refused(self, response: Response, scopes: tuple[str, ...], sent: str | None) -> bool:
-        """Process a 401 to a request with the header *sent*; return whether to send it again."""
+        """Process a 401 to a request with the header *sent*; return True if to send it again."""
         with self._lock:
             challenge = preferred(parse_challenges(values_of(response.headers, "WWW-Authenticate")))
             if challenge is None:

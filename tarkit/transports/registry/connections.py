@@ -69,7 +69,7 @@ class Connections:
         return Response(raw.status, raw.headers, url, _body(raw, url))
 
     def speaks_tls(self, url: str) -> bool:
-        """Return whether the server at *url* speaks TLS.
+        """Return True if the server at *url* speaks TLS.
 
         Raises :class:`TransportError` if its certificate is invalid.
         """

@@ -52,7 +52,7 @@ def _no_base_url(text: str) -> UsageError:
 
 
 def _port_is_possible(parts: SplitResult) -> bool:
-    """Return whether the port is absent or valid."""
+    """Return True if the port is absent or valid."""
     try:
         return parts.port is None or parts.port > 0
     except ValueError:

@@ -45,7 +45,7 @@ class PassingError(TransportError):
 
 
 def is_passing(status: int) -> bool:
-    """Return whether a request answered with *status* is worth repeating."""
+    """Return True if a request answered with *status* is worth repeating."""
     return status in _PASSING
 
 

@@ -122,7 +122,7 @@ class Http:
 
 
 def _can_follow(request: Request, status: int) -> bool:
-    """Return whether *request* can be sent again unchanged after a redirect of *status*."""
+    """Return True if *request* can be sent again unchanged after a redirect of *status*."""
     if request.method in ("GET", "HEAD"):
         return status in _REDIRECTS
     return status in _SAME_METHOD and request.repeatable

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 from tarkit.errors import CancelledError, TarkitError, UsageError, listed
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.image.reference import Reference
+from tarkit.streams.closeable import Publishing
 from tarkit.transports.registry.destination import RegistryDestination, send_manifests
 from tarkit.transports.registry.options import RegistryOptions
 from tarkit.transports.registry.pending import PendingImage, PendingManifests
 from tarkit.transports.registry.repository import Repository
 
 
-class RegistryImagesWriter:
+class RegistryImagesWriter(Publishing):
     """Writes images to any repositories; see :class:`tarkit.protocols.Writer`.
 
     No manifest is sent before the block ends without an error. Then all images are published in the
@@ -39,7 +37,7 @@ class RegistryImagesWriter:
         self.notes: list[str] = []
 
     def destination(self, *names: str) -> PendingDestination:
-        """See :class:`tarkit.protocols.Writer`; *names* are full names in one repository."""
+        """Return a Destination for one image with *names*, full names in one repository."""
         references = [Reference.parse(name).tagged() for name in names]
         if len({reference.repository for reference in references}) != 1:
             raise UsageError("names in one repository are needed")
@@ -57,18 +55,10 @@ class RegistryImagesWriter:
             self._repository.client.close()
             self._repository = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self, succeeded: bool) -> None:
         """Publish the committed images, unless the block raised an error."""
         try:
-            if kind is None:
+            if succeeded:
                 self._publish()
         finally:
             self._disconnect()

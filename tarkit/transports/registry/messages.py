@@ -36,7 +36,7 @@ class Request:
 
     @property
     def repeatable(self) -> bool:
-        """Whether the body can be sent again."""
+        """True if the body can be sent again."""
         return not isinstance(self.body, Iterator)
 
 

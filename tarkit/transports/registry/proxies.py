@@ -30,7 +30,7 @@ def proxy_for(url: str) -> str:
 
 
 def is_bypassed(host: str, port: int, no_proxy: str) -> bool:
-    """Return whether *no_proxy* lists *host* and *port*.
+    """Return True if *no_proxy* lists *host* and *port*.
 
     Entries are separated by commas: ``*`` for all hosts, an address, a CIDR range, or a domain.
     ``domain`` includes its subdomains; ``.domain`` and ``*.domain`` match subdomains only. ``:port``

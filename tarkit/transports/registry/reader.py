@@ -40,7 +40,7 @@ class RegistryReader(Closeable):
         return self._images
 
     def matching(self, name: str) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.protocols.SelectingReader`; raises :class:`UsageError` for a digest."""
+        """Return the entries that *name* selects; raises :class:`UsageError` for a digest."""
         wanted = named(self._reference, name)
         if wanted.digest:
             raise UsageError(

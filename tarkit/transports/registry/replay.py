@@ -30,7 +30,7 @@ class ReplayBody:
         self.failure: BaseException | None = None
 
     def reaches(self, position: int) -> bool:
-        """Return whether the bytes from *position* on are still kept."""
+        """Return True if the bytes from *position* on are still kept."""
         return (self._kept[0][0] if self._kept else 0) <= position <= self.end
 
     def pieces(self, position: int) -> Iterator[memoryview]:

@@ -45,21 +45,21 @@ class RegistrySource:
         return BlobStream(self.repository, descriptor)
 
     def open_blob_at(self, descriptor: Descriptor, offset: int) -> BinaryIO:
-        """See :class:`tarkit.protocols.ResumingSource`."""
+        """Open the stored bytes of a blob from *offset* on; see :meth:`Source.open_blob`."""
         return BlobStream(self.repository, descriptor, offset)
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """Return whether the manifest or blob is present."""
+        """Return True if the manifest or blob is present."""
         if descriptor.media_type in media_types.MANIFESTS | media_types.INDEXES:
             return self.repository.manifest_size(descriptor.digest) is not None
         return self.repository.blob_size(descriptor.digest) is not None
 
     def referrers(self, digest: Digest | None = None) -> Index:
-        """See :class:`tarkit.protocols.ReferringSource`; the default is the image itself."""
+        """Return an index of the referrers of the manifest *digest*, by default this image."""
         return referrers(self.repository, digest or self.manifest().digest)
 
     def referrer(self, entry: Descriptor) -> RegistrySource:
-        """See :class:`tarkit.protocols.ReferringSource`."""
+        """Return the artifact of an *entry* of :meth:`referrers`."""
         return RegistrySource(
             self.repository, replace(self._reference, tag="", digest=entry.digest)
         )

@@ -195,7 +195,7 @@ class _Upload:
         self._repository.chunk_size = self._repository.chunk_size or CHUNK
 
     def _is_stored(self) -> bool:
-        """Return whether the blob is stored and only the answer was lost."""
+        """Return True if the blob is stored and only the answer was lost."""
         if not self._body.complete:
             return False
         return self._repository.head_blob(self._blob.digest) == self._blob.size

@@ -103,7 +103,7 @@ def quoted(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether *host*, with or without a port, names the loopback interface."""
+    """Return True if *host*, with or without a port, names the loopback interface."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:

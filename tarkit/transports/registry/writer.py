@@ -36,7 +36,7 @@ class RegistryWriter(Closeable):
         return RegistryDestination(self._repository, references)
 
     def referrer(self) -> RegistryDestination:
-        """See :class:`tarkit.protocols.ReferrerWriter`."""
+        """Return a Destination for one artifact, which becomes a referrer of its subject."""
         return RegistryDestination(self._repository, ())
 
     def close(self) -> None:

@@ -80,29 +80,29 @@ class CachingSource:
 
     @property
     def platform(self) -> Platform | None:
-        """See :class:`tarkit.protocols.StatedSource`."""
+        """The platform in the container's entry for the top manifest, or None."""
         return self.origin.platform if isinstance(self.origin, StatedSource) else None
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the top manifest or index, or the one with *digest* below it, verified."""
         return self.origin.manifest(digest)
 
     def holds(self, descriptor: Descriptor) -> bool:
-        """See :class:`tarkit.protocols.SparseSource`."""
+        """Return True if the manifest or blob is present."""
         return not isinstance(self.origin, SparseSource) or self.origin.holds(descriptor)
 
     def reading_order(self, blobs: Sequence[Descriptor]) -> Sequence[Descriptor] | None:
-        """See :class:`tarkit.protocols.SequentialSource`."""
+        """Return *blobs* in an order that reads the source once, or None if any order works."""
         if isinstance(self.origin, SequentialSource):
             return self.origin.reading_order(blobs)
         return None
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`; only what a server sent is worth keeping."""
+        """Open a config or layer, and keep it if it is read from a server."""
         return self._open(descriptor, keep=isinstance(self.origin, RemoteSource))
 
     def plain_layer(self, layer: Descriptor, diff_id: Digest) -> PlainLayer | None:
-        """See :class:`tarkit.protocols.IndexedSource`."""
+        """Return the uncompressed form of *layer*, or None: then open its blob."""
         if self._store.layers.present(diff_id) is None:
             is_local = not isinstance(self.origin, RemoteSource)
             if not self._store.writable or (is_local and layer.digest == diff_id):
@@ -168,11 +168,11 @@ class CachingReferringSource(CachingSource):
     origin: ReferringSource  # type: ignore[assignment]  # and a Source
 
     def referrers(self, digest: Digest | None = None) -> Index:
-        """See :class:`tarkit.protocols.ReferringSource`."""
+        """Return an index of the referrers of the manifest *digest*, by default the top one."""
         return self.origin.referrers(digest)
 
     def referrer(self, entry: Descriptor) -> Source:
-        """See :class:`tarkit.protocols.ReferringSource`."""
+        """Return the artifact of an *entry* of :meth:`referrers`."""
         return wrapped(self.origin.referrer(entry), self._store)
 
 
@@ -181,7 +181,7 @@ class CachingRemoteSource(CachingReferringSource):
 
     @property
     def most_open(self) -> int:
-        """See :class:`tarkit.protocols.RemoteSource`."""
+        """The maximum number of blobs to open at a time."""
         assert isinstance(self.origin, RemoteSource)
         return self.origin.most_open
 

@@ -33,7 +33,7 @@ class StoreSource(LayoutSource):
         self._plain = plain
 
     def plain_layer(self, layer: Descriptor, diff_id: Digest) -> PlainLayer | None:
-        """See :class:`tarkit.protocols.IndexedSource`."""
+        """Return the uncompressed form of *layer*, or None: then open its blob."""
         return self._plain.get(layer, diff_id)
 
 
@@ -56,11 +56,11 @@ class StoreReader(Closeable):
         return cls(Store.open(root, create=False), open_ref)
 
     def images(self) -> Sequence[ImageEntry]:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return the images in the order of the container."""
         return self.layout.images()
 
     def source(self, name: str | None = None, *, index: int | None = None) -> Source:
-        """See :class:`tarkit.protocols.Reader`."""
+        """Return the image with *name* or at position *index*, or the only image."""
         if name is not None and name.startswith("@"):
             return self._by_id(name[1:])
         image = self.layout.find(name, index)

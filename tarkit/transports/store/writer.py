@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tarkit.errors import RefusedError
@@ -23,6 +22,7 @@ from tarkit.layout.referrers import list_entry, lists_in, referrer_lists
 from tarkit.store.content import Content
 from tarkit.store.store import Store
 from tarkit.streams.chunks import chunks_of
+from tarkit.streams.closeable import Publishing
 from tarkit.streams.codecs import SNIFF_SIZE, detect
 from tarkit.streams.verify import VerifyingReader
 from tarkit.values import replace
@@ -34,7 +34,7 @@ PROFILE = replace(
 )
 
 
-class StoreWriter:
+class StoreWriter(Publishing):
     """Adds images to *store*, which it closes; see :class:`tarkit.protocols.Writer`.
 
     Blobs are held until it is closed, and garbage if they have no name by then. The names of images
@@ -61,7 +61,7 @@ class StoreWriter:
         return cls(store, verify_existing=verify_existing)
 
     def destination(self, *names: str) -> LayoutDestination:
-        """See :class:`tarkit.protocols.Writer`."""
+        """Return a Destination for one image with *names*, or without a name."""
 
         def add_entries(manifest: RawManifest) -> None:
             self._entries += map(_with_full_name, named_entries(manifest, names))
@@ -69,12 +69,12 @@ class StoreWriter:
         return LayoutDestination(self.where, PROFILE, self._blobs, add_entries)
 
     def referrer(self) -> LayoutDestination:
-        """See :class:`tarkit.protocols.ReferrerWriter`."""
+        """Return a Destination for one artifact, which becomes a referrer of its subject."""
         return LayoutDestination(self.where, PROFILE, self._blobs, self._referrers.append)
 
     @contextmanager
     def undoing(self) -> Iterator[None]:
-        """See :class:`tarkit.protocols.UndoingWriter`; blobs without a name are garbage anyway."""
+        """Return a block for storing one image; if it raises, the image gets no name."""
         entries, referrers = len(self._entries), len(self._referrers)
         try:
             yield
@@ -82,18 +82,10 @@ class StoreWriter:
             del self._entries[entries:], self._referrers[referrers:]
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self, succeeded: bool) -> None:
         """Publish the committed images, unless the block raised an error; close the store."""
         with self.store:
-            if kind is None and (self._entries or self._referrers):
+            if succeeded and (self._entries or self._referrers):
                 self.store.names.add(self._new_entries)
 
     def _new_entries(self, layout: Layout) -> Sequence[Descriptor]:
@@ -116,7 +108,7 @@ class StoreBlobs:
         diff_id: Digest | None,
         compressions: frozenset[Compression],
     ) -> Descriptor | None:
-        """See :class:`tarkit.layout.destination.LayoutBlobs`."""
+        """Return a stored blob that can replace *descriptor*, or None."""
         if is_acceptable(descriptor.media_type, compressions) and self._reuse(descriptor):
             return descriptor
         if diff_id is None or not is_layer(descriptor.media_type):
@@ -124,7 +116,7 @@ class StoreBlobs:
         return self._find_layer(descriptor, diff_id, compressions)
 
     def put(self, blob: VerifyingReader) -> None:
-        """See :class:`tarkit.layout.destination.LayoutBlobs`."""
+        """Store *blob*; a blob that fails verification never becomes visible."""
         if blob.expected is None:
             self._content.add_stream(blob)
             return

@@ -63,10 +63,18 @@ class Graphs:
         return Vertex(digest, op, inputs, operation, event, ignores_cache=ignores_cache)
 
     def _join(self, vertex: Vertex, job: Job) -> None:
-        if job not in vertex.jobs:
-            vertex.jobs.add(job)
-            job.members.add(vertex)
-            job.emit(vertex.event)
+        """Let a build have a vertex, and the vertices of its nested build if that has begun."""
+        pending = [vertex]
+        while pending:
+            current = pending.pop()
+            if job in current.jobs:
+                continue
+            current.jobs.add(job)
+            job.members.add(current)
+            job.emit(current.event)
+            pending += [each.vertex for each in current.inputs]
+            if current.nested is not None:
+                pending.append(current.nested.vertex)
 
     def leave(self, job: Job) -> None:
         """Forget a build, and the vertices that only it had, unless a worker is busy with them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -366,6 +367,40 @@ def test_a_nested_build(tmp_path: Path, counts: Counts) -> None:
     with engine(tmp_path) as solver:
         assert build(solver, holder.build()) == {"/inner": "inner"}
     assert not counts.runs
+
+
+def test_a_nested_build_outlives_the_build_that_began_it(tmp_path: Path, counts: Counts) -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def pause() -> None:
+        started.set()
+        assert go_on.wait(30)
+
+    counts.before["slow"] = pause
+    inner = definition_of(written(SCRATCH, "first", "slow")).encode()
+    state = SCRATCH.file(llb.mkfile("/def", inner), custom_name="holder").build("def")
+    results: list[dict[str, str]] = []
+    with engine(tmp_path) as solver:
+        first = solver.solve(definition_of(state))
+        one = threading.Thread(target=lambda: suppressed(first.result))
+        one.start()
+        assert started.wait(30)
+        second = solver.solve(definition_of(written(state, "top")))
+        two = threading.Thread(target=lambda: results.append(texts(second.result())))
+        two.start()
+        while counts.maps["top"] == 0:
+            go_on.wait(0.01)
+        first.close()
+        go_on.set()
+        one.join(30)
+        two.join(30)
+    assert results == [{"/first": "first", "/slow": "slow", "/top": "top"}]
+    assert counts.runs["slow"] == 1
+
+
+def suppressed(function: Callable[[], object]) -> None:
+    with suppress(TarkitError):
+        function()
 
 
 def test_a_nested_build_cannot_contain_itself(tmp_path: Path, context: Path) -> None:

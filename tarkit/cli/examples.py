@@ -185,11 +185,12 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("Leave out a directory.", "tarkit erofs --remove /usr/share/doc app.tar app.erofs"),
     ),
     "build": (
-        ("Show the steps of a build.", "tarkit build --print json image.py"),
         (
-            "Draw a build for another platform.",
-            "tarkit build --print svg --platform linux/arm64 image.py",
+            "Build an image from a Python function.",
+            "tarkit build image.py --local context=. --output type=oci,dest=image.tar",
         ),
+        ("Load the result into Docker.", "tarkit build image.py --output type=docker,dest=app.tar"),
+        ("Show the steps of a build.", "tarkit build --print json image.py"),
     ),
     "serve": (
         ("Serve a layout for docker pull.", "tarkit serve --port 5000 oci:layout"),

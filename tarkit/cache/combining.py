@@ -61,7 +61,7 @@ def diff(
 
 
 def _between(cache: Cache, lower: Record, upper: Record) -> list[Link]:
-    """Return the layers of *upper* above those of *lower*, or none if they are not a prefix."""
+    """Return the layers of *upper* above those of *lower*, or none if they do not begin alike."""
     below, above = (layer_chain(each, cache.ledger.find) for each in (lower, upper))
     below_ids = [link.record.id for link in below]
     if [link.record.id for link in above[: len(below)]] != below_ids:

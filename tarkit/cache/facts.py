@@ -63,7 +63,7 @@ class RecordType(Enum):
 
 
 class CachePolicy(Enum):
-    """The fate of a mutable ref and its data when it is released."""
+    """The policies for the release of a mutable ref: keep or remove it with its data."""
 
     DEFAULT = "default"  # they are removed, unless it was committed and finalized
     RETAIN = "retain"

@@ -169,7 +169,7 @@ class CacheManager(Closeable):
         upper: ImmutableRef | None,
         options: RefOptions = DEFAULTS,
     ) -> ImmutableRef:
-        """Return the ref with the changes from *lower* to *upper*; None stands for nothing.
+        """Return the ref with the changes from *lower* to *upper*, or to nothing if that is None.
 
         If *upper* is several layers above *lower*, the result is the merge of these layers. Otherwise
         it is one layer, written when it is first read.

@@ -1,4 +1,4 @@
-"""The metadata of open refs and of all others."""
+"""The metadata of refs, open or not."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RefMetadata:
 
     @property
     def policy(self) -> CachePolicy:
-        """The fate of a mutable ref when it is released."""
+        """The policy for the release of a mutable ref: keep or remove it."""
         return policy_of(self.record)
 
     @policy.setter

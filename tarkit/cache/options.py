@@ -64,7 +64,7 @@ class RefOptions:
     - ``created_at``: the time of creation, by default now.
     - ``image_ref``: the name of the image that the ref belongs to, added to those it has.
     - ``record_type``: the purpose of the ref.
-    - ``policy``: the fate of a mutable ref when it is released.
+    - ``policy``: keep or remove a mutable ref when it is released.
     - ``layer_type``: the media type that exporters should prefer for the layer.
     - ``update_last_used``: false if this use does not count.
     - ``handlers``: the origins of blobs that are not in the store.

@@ -153,7 +153,7 @@ def build_command(
 
 
 def _name(program: str) -> str:
-    """Return the name under which the keys of the steps are remembered."""
+    """Return the name under which the keys of the steps are stored."""
     return "-" if program == "-" else str(Path(program).absolute())
 
 

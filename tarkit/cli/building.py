@@ -29,7 +29,7 @@ class ProgressMode(StrEnum):
 
 
 class DrawnView(BuildView):
-    """Draws live lines ten times a second; :meth:`finish` leaves the last ones."""
+    """Draws live lines ten times a second; :meth:`finish` leaves the last lines."""
 
     def __init__(self, live: LiveLines) -> None:
         super().__init__()

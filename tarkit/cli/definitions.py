@@ -48,6 +48,6 @@ def _make(program: Program, platforms: Sequence[Platform]) -> Definition:
     if len(platforms) > 1:
         raise UsageError("a definition is printed for one platform")
     return program.state().marshal(
-        resolve=lambda location, _: ResolvedImage(location),  # shown as it was given
+        resolve=lambda location, _: ResolvedImage(location),  # shown unchanged
         platform=platforms[0] if platforms else Platform.system(),
     )

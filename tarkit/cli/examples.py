@@ -198,7 +198,7 @@ EXAMPLES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "store": (
         ("List the images in the store.", "tarkit store list"),
-        ("Check what it holds.", "tarkit store verify"),
+        ("Check a store.", "tarkit store verify"),
     ),
     "store list": (
         ("List the images in the store.", "tarkit store list"),

@@ -17,7 +17,7 @@ _RULE = "-" * 20
 def failure_text(error: BuildError, step: Step | None, program: str | None) -> list[str]:
     """Return the lines to print before the message of *error*.
 
-    *program* is the user's file; the text of others is only shown if the definition contains it.
+    *program* is the user's file; lines of other files are shown if the definition contains them.
     """
     lines = []
     log = step.tail()[-_LOG_LINES:] if step is not None else []

@@ -21,7 +21,7 @@ def parse_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def parse_arguments(texts: Sequence[str]) -> dict[str, str]:
-    """Return build arguments as options; one without a value has that of the environment, if any."""
+    """Return build arguments as options; without a value, use that of the environment, if any."""
     given = [text if "=" in text else f"{text}={os.environ[text]}" for text in texts
              if "=" in text or text in os.environ]  # fmt: skip
     return {f"build-arg:{name}": value for name, value in parse_pairs("--build-arg", given).items()}

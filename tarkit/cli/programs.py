@@ -61,7 +61,7 @@ class _NoClient:
 
 
 def function_of(program: Program) -> BuildFunc:
-    """Return the program's function as one that takes a client."""
+    """Return the program's function as a function that takes a client."""
 
     def build(client: Client) -> Any:
         return program.call(*([client] if program.wants_client else []))

@@ -27,21 +27,21 @@ class Step:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing more happens, as far as is known."""
+        """True if the step has ended or was not necessary."""
         return self.event.completed is not None or (self.event.cached and not self.is_running)
 
     @property
     def is_running(self) -> bool:
-        """Whether the step has begun and not ended."""
+        """True if the step has begun and not ended."""
         return self.event.started is not None and self.event.completed is None
 
     @property
     def is_visible(self) -> bool:
-        """Whether there is anything to tell."""
+        """True if the step is worth a line."""
         return self.event.started is not None or self.event.cached or self.is_done
 
     def seconds(self, now: float) -> float:
-        """Return how long the step has taken."""
+        """Return the duration of the step so far."""
         if self.event.started is None:
             return 0.0
         return max(0.0, (self.event.completed or now) - self.event.started)
@@ -94,7 +94,7 @@ class Steps:
         now = time.time()
         visible = [step for step in self.steps.values() if step.is_visible]
         parts = [list(_lines(step, now, width)) for step in visible]
-        if not self.finished:  # leave out the oldest of those that are done
+        if not self.finished:  # leave out the oldest steps that are done
             extra = sum(map(len, parts)) - max(1, height - 1)
             for position, step in enumerate(visible):
                 if extra > 0 and not step.is_running:

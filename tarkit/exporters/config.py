@@ -37,7 +37,7 @@ class LayerFacts:
 def image_config(given: bytes | None, platform: Platform, layers: Sequence[LayerFacts]) -> bytes:
     """Return the config *given*, or a default, with its keys for *layers* replaced and sorted.
 
-    Other keys survive. Raises :class:`~tarkit.errors.MalformedError` if it is no config.
+    Other keys survive. Raises :class:`~tarkit.errors.MalformedError` if it is not a config.
     """
     document = _parsed(given) if given is not None else _default(platform)
     history = _history(get_list(document, "history", where=_WHERE), layers)
@@ -64,7 +64,7 @@ def _parsed(data: bytes) -> JSON:
 
 
 def _history(given: Sequence[Any], layers: Sequence[LayerFacts]) -> list[JSON]:
-    """Return one entry for each layer, besides those of steps without layers."""
+    """Return one entry for each layer, and those of steps without layers."""
     history = [dict(as_object(each, where=_WHERE)) for each in given]
     used = 0
     for entry in history:

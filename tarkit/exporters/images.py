@@ -74,7 +74,7 @@ class ImageSource:
         return raw
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the top manifest or index, or the one with *digest* below it, verified."""
         if digest in (None, self._top.digest):
             return self._top
         found = self._manifests.get(digest)
@@ -83,7 +83,7 @@ class ImageSource:
         return found
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """See :class:`tarkit.protocols.Source`."""
+        """Open the stored bytes of a config or layer. The caller verifies and closes the stream."""
         data = self._blobs.get(descriptor.digest)
         if data is not None:
             return io.BytesIO(data)

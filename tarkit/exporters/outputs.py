@@ -34,9 +34,9 @@ class Output:
     - ``type``: "local" (a directory), "tar" (the files), "oci" or "docker" (an archive of an image).
     - ``dest``: the path to write, which appears complete or not at all; ``-`` is standard output.
       A directory must not exist or be empty; files are replaced.
-    - ``attrs``: for images, ``name`` (several are separated by commas), ``compression`` (gzip, zstd or
-      uncompressed), ``force-compression`` (convert the layers of base images, too) and, for "oci",
-      ``tar=false`` (write a layout, a directory).
+    - ``attrs``: for images, ``name`` (several names are separated by commas), ``compression``
+      (gzip, zstd or uncompressed), ``force-compression`` (convert the layers of base images, too)
+      and, for "oci", ``tar=false`` (write a layout, a directory).
 
     Raises UnsupportedError for types and attributes of later versions, and UsageError.
 
@@ -68,13 +68,18 @@ class Output:
                 raise UnsupportedError(f"unknown option {name[:80]!r}", where=str(self))
         if "\0" in self.dest:
             raise UsageError("null character in a path", where=str(self))
-        _ = self.names, self.compression, self.force_compression, self.is_file  # parsed once now
+        _ = (
+            self.names,
+            self.compression,
+            self.force_compression,
+            self.is_file,
+        )  # reports errors early
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Parse ``type=TYPE,dest=PATH,NAME=VALUE…``, or a path alone: a directory, or - for a tar.
 
-        A part with a comma is quoted: ``"name=a,b"``. Raises as the class.
+        A part with a comma is quoted: ``"name=a,b"``. Raises the same errors as the class.
         """
         try:
             parts = next(csv.reader([text], strict=True), [])
@@ -98,7 +103,7 @@ class Output:
 
     @property
     def is_file(self) -> bool:
-        """Whether the output is one file."""
+        """True if the output is one file."""
         return self.type == "tar" or (self.type in ("oci", "docker") and self._flag("tar", True))
 
     @property
@@ -120,7 +125,7 @@ class Output:
 
     @property
     def force_compression(self) -> bool:
-        """Whether layers in another compression are converted."""
+        """True if layers in another compression are converted."""
         return self._flag("force-compression", False)
 
     def check(self) -> None:

@@ -123,7 +123,7 @@ class Builder(Closeable):
 
     @abstractmethod
     def run(self, function: BuildFunc | State | Definition, options: BuildOptions) -> BuildResponse:
-        """Carry out a build; raises as :meth:`build`."""
+        """Carry out a build; raises the errors of :meth:`build`."""
 
 
 def result_of(function: BuildFunc | State | Definition, client: Client) -> Result:

@@ -43,13 +43,13 @@ class Client(ABC):
 
     @abstractmethod
     def inputs(self) -> dict[str, State]:
-        """Return the states that the caller of the function gave it, by name."""
+        """Return the input states of the function, by name."""
 
     @abstractmethod
     def solve(
         self, request: SolveRequest | State | Definition, *, evaluate: bool = False
     ) -> Result:
-        """Return the result of a definition or frontend; a state or definition will do as request.
+        """Return the result of a request; a state or definition can be given alone.
 
         Nothing is run before its reference is used, unless *evaluate* or the request asks for it.
         Raises :class:`~tarkit.errors.UsageError` for a request with both, MalformedError for an
@@ -72,7 +72,7 @@ class Client(ABC):
     ) -> SourceMeta:
         """Resolve *source*, a state such as ``llb.image("alpine")``, as of now.
 
-        Raises as :meth:`resolve_image_config`, and UsageError if it is no source.
+        Raises the errors of :meth:`resolve_image_config`, and UsageError if it is not a source.
         """
 
     @abstractmethod
@@ -90,7 +90,7 @@ class Client(ABC):
         """Return the definition of *state* for this engine.
 
         *platform* is the first of its first worker by default. Images at locations are opened.
-        Raises as :meth:`tarkit.llb.state.State.marshal`.
+        Raises the errors of :meth:`tarkit.llb.state.State.marshal`.
         """
         return self._marshal(state, platform or self.platforms[0])
 

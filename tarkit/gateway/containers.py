@@ -26,7 +26,8 @@ from tarkit.values import dataclass
 class Mount:
     """A filesystem of a container at ``dest``; ``selector`` is a directory in it.
 
-    It is that of ``ref``, or of ``result_id``, which errors of steps have. Changes never reach it.
+    Its files are those of ``ref``, or of ``result_id``, which errors of steps have. Changes do not
+    affect them.
     """
 
     dest: str

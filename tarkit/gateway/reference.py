@@ -10,7 +10,7 @@ from tarkit.llb.state import State
 
 
 class Reference(ABC):
-    """A root filesystem that a build may still have to make; its first use waits for that.
+    """A root filesystem that may not be built yet; its first use waits for it.
 
     Paths are absolute or relative to the root, and no link or ``..`` leads out of it. A request can
     be given as its only required field. Every method but :meth:`to_state` raises
@@ -41,6 +41,6 @@ class Reference(ABC):
     def read_dir(self, request: ReadDirRequest | str) -> list[Stat]:
         """Return the entries of a directory, sorted by name; links are not followed.
 
-        A link to a directory has no entries. Raises RefusedError if it is no directory, and
+        A link to a directory has no entries. Raises RefusedError if it is not a directory, and
         MalformedError for an invalid pattern.
         """

@@ -44,7 +44,7 @@ class SolveRequest:
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """A part of a file: ``length`` bytes from ``offset``, or those until its end if there are fewer.
+    """A part of a file: ``length`` bytes from ``offset``, or fewer at its end.
 
     Raises UsageError if one of them is negative.
     """
@@ -82,7 +82,7 @@ class StatRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveImageConfigOpt:
-    """How an image is found.
+    """Options for resolving an image.
 
     - ``platform``: chooses from an index; the worker's by default.
     - ``resolve_mode``: "default", "pull" (ask the registry) or "local" (prefer existing images).

@@ -11,7 +11,7 @@ from tarkit.image.platform import Platform
 from tarkit.values import dataclass
 
 PLATFORMS = "refs.platforms"
-"""The metadata that tells the platform of each reference."""
+"""The key of the metadata with the platform of each reference."""
 
 
 class Result:
@@ -45,7 +45,7 @@ class Result:
         return self.ref
 
     def find_ref(self, key: str) -> Reference | None:
-        """Return the reference *key*; if there is only one, return that for any key.
+        """Return the reference *key*, or for any key the only reference.
 
         Raises NotFoundError.
         """

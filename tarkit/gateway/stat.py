@@ -1,4 +1,4 @@
-"""Facts about files in results, as BuildKit's messages have them."""
+"""Facts about files in results, as in BuildKit's messages."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Stat:
 
     @property
     def is_dir(self) -> bool:
-        """Whether this is a directory."""
+        """True if this is a directory."""
         return bool(self.mode & DIRECTORY)
 
     @property
     def is_symlink(self) -> bool:
-        """Whether this is a symbolic link."""
+        """True if this is a symbolic link."""
         return bool(self.mode & SYMLINK)
 
     @property

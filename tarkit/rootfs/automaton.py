@@ -34,7 +34,7 @@ class Automaton:
         self._end = 2 * len(tokens)
 
     def fullmatch(self, text: str) -> bool:
-        """Return whether all of *text* matches."""
+        """Return True if all of *text* matches."""
         states = self._reachable([0])
         for character in text:
             states = self._reachable(

@@ -49,9 +49,7 @@ class Body(ChunkReader):
             self._begin_chunk()
         if self.finished:
             return b""
-        data = self._input.read1(
-            min(CHUNK_SIZE, self._left)
-        )  # the bytes that have arrived, without waiting
+        data = self._input.read1(min(CHUNK_SIZE, self._left))  # does not wait for more
         if not data:
             raise _broken()
         self._left -= len(data)

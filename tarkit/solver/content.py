@@ -18,14 +18,14 @@ _MOST = 32  # results whose digests are remembered
 
 
 class ContentDigests:
-    """Remembers the digests of the files of results: several operations may read the same ones."""
+    """Remembers the digests of files of results, which several operations may read."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, KnownDigests] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, ref: ImmutableRef) -> KnownDigests:
-        """Return the digests of a result that are known so far; they can be added to."""
+        """Return the known digests of a result; callers may add digests."""
         with self._lock:
             known = self._known.setdefault(ref.id, KnownDigests())
             self._known.move_to_end(ref.id)

@@ -1,4 +1,4 @@
-"""Root filesystems of results, also of those without files."""
+"""Root filesystems of results, including results without files."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ class VertexEvent:
 
     - ``inputs``: digests of the vertices below.
     - ``started``, ``completed``: None until then. A cached vertex may have neither.
-    - ``cached``: whether its result came from the cache, or was not needed because of it.
-    - ``error``: why it failed, or an empty text.
+    - ``cached``: true if its result came from the cache, or was not needed because of the cache.
+    - ``error``: the reason for its failure, or an empty text.
     """
 
     digest: str

@@ -19,7 +19,7 @@ _FACTS = "facts"
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why an operation ran.
+    """The reason why an operation ran.
 
     ``vertex`` is its digest and ``name`` its name for users. ``differences`` are the changes of its key
     since the last build; without any, the result was lost or the cache ignored. ``is_new`` is true if

@@ -13,7 +13,7 @@ from tarkit.solver.operations.making import Operations, name_of
 from tarkit.solver.states import AT_WORK
 from tarkit.solver.vertex import Input, Vertex
 
-_Key = tuple[str, bool]  # the digest, and if it ignores the cache
+_Key = tuple[str, bool]  # the digest, and true if it ignores the cache
 
 
 class Graphs:
@@ -77,7 +77,7 @@ class Graphs:
                 pending.append(current.nested.vertex)
 
     def leave(self, job: Job) -> None:
-        """Forget a build, and the vertices that only it had, unless a worker is busy with them."""
+        """Forget a build, and vertices of no other build, unless a worker is busy with them."""
         for vertex in job.members:
             vertex.jobs.discard(job)
             self.drop_unused(vertex)

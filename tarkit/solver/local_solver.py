@@ -80,7 +80,7 @@ class LocalSolver(Closeable):
         cache_imports: Sequence[object] = (),
         on_event: OnEvent | None = None,
     ) -> Solution:
-        """Check a definition and return its solution, which is only worked out when it is needed.
+        """Check a definition and return its solution, which is computed when it is needed.
 
         With *no_cache*, all operations run, even if they have results; the new ones are kept. *on_event*
         receives the progress, see :mod:`tarkit.solver.events`.
@@ -143,7 +143,7 @@ class LocalSolver(Closeable):
         return head
 
     def begin(self, job: Job) -> None:
-        """Let the work for a build begin; raises RefusedError if the solver is closed."""
+        """Begin the work for a build; raises RefusedError if the solver is closed."""
         if self._closed:
             raise RefusedError("the solver is closed")
         self._scheduler.post(partial(self._begin, job))
@@ -209,7 +209,7 @@ class LocalSolver(Closeable):
 
 
 class Solution(Closeable):
-    """The result of a definition, worked out when it is first needed; a context manager.
+    """The result of a definition, computed when it is first needed; a context manager.
 
     Vertices keep their results while a solution has them.
     """
@@ -240,9 +240,9 @@ class Solution(Closeable):
         return self._job.failed.digest if self._job.failed is not None else None
 
     def explain(self, build: str) -> list[Explanation]:
-        """Return why operations ran, inputs first, compared with the last build called *build*.
+        """Return the reasons why operations ran since the last build *build*, inputs first.
 
-        Call it after :meth:`result`, whether or not that failed. Cached operations are not listed.
+        Call it after :meth:`result`, even if that failed. Cached operations are not listed.
         """
         records = self._solver.manager.store.records
         return self._solver.call(partial(explain, records, build, self._graph, self._job.members))

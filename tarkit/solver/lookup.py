@@ -1,4 +1,4 @@
-"""The keys of vertices, and results that earlier builds left under equal keys."""
+"""The keys of vertices, and results of earlier builds under equal keys."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Lookup:
         return vertex.keys[output]
 
     def _alternatives(self, vertex: Vertex, position: int) -> list[Alternative]:
-        """Return the keys by which an input is known: by definition, and by content."""
+        """Return the keys of an input: by definition, and by content."""
         assert vertex.map is not None
         each = vertex.inputs[position]
         found = []
@@ -62,7 +62,7 @@ class Lookup:
         return found
 
     def is_hopeless(self, vertex: Vertex) -> bool:
-        """Return whether an input that has no content key is unknown to all stores."""
+        """Return True if an input that has no content key is unknown to all stores."""
         assert vertex.map is not None
         return vertex.ignores_cache or any(
             rule.content is None

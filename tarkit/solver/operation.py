@@ -34,7 +34,7 @@ class Operation(Protocol):
     def cache_map(self) -> CacheMap:
         """Return the parts of the cache key that the operation and its inputs contribute.
 
-        Sources ask for their present version now, and may raise any error of doing so.
+        Sources look up their current version here, and may raise any error of doing so.
         """
         ...
 

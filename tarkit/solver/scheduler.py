@@ -30,7 +30,7 @@ Expand = Callable[[Vertex, Nested], Input | None]
 class Scheduler(Closeable):
     """Makes the transitions of :mod:`tarkit.solver.states`, each in the one thread that owns them.
 
-    Other threads call :meth:`post`. A vertex moves only while somebody waits for it, and is
+    Other threads call :meth:`post`. A vertex moves only while something waits for it, and is
     cancelled after that. *workers* is the number of operations that run at a time.
     """
 
@@ -63,7 +63,7 @@ class Scheduler(Closeable):
         self._thread = start_thread(self._loop, "tarkit-solver")
 
     def post(self, action: Callable[[], None]) -> None:
-        """Let the owner of the graph call *action*."""
+        """Call *action* in the thread that owns the graph."""
         self._inbox.put(action)
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class Scheduler(Closeable):
         self._ready.append(vertex)
 
     def withdraw(self, vertex: Vertex, waiter: Waiter) -> None:
-        """Note that *waiter* no longer needs *vertex*; cancel work that nobody needs."""
+        """Note that *waiter* no longer needs *vertex*; cancel unneeded work."""
         pending = [(vertex, waiter)]
         while pending:
             current, gone = pending.pop()
@@ -134,14 +134,14 @@ class Scheduler(Closeable):
             self.withdraw(each, vertex)
 
     def _reached(self, vertex: Vertex, wanted: Iterable[Input], need: Need) -> bool:
-        """Ask for *wanted*; return whether all is there."""
+        """Request *wanted*; return True if all of it is available."""
         missing = [each for each in wanted if not each.vertex.reaches(need, each.index)]
         for each in missing:
             self.demand(each, vertex, need)
         return not missing
 
     def _wake(self, vertex: Vertex) -> None:
-        """Continue all who wait for *vertex*."""
+        """Continue everything that waits for *vertex*."""
         for waiter in list(vertex.waiters):
             if isinstance(waiter, Vertex):
                 self._ready.append(waiter)
@@ -169,7 +169,7 @@ class Scheduler(Closeable):
         vertex.become(State.ASKING)
 
     def _ask(self, vertex: Vertex) -> bool:
-        """Ask the inputs for the next kind of keys."""
+        """Request the next kind of keys from the inputs."""
         depth = Depth(vertex.depth + 1)
         if depth is not Depth.CONTENT:
             need = Need.KEY if depth is Depth.DEFINITIONS else Need.ALL_KEYS
@@ -271,7 +271,7 @@ class Scheduler(Closeable):
     # failures
 
     def _fail(self, vertex: Vertex, error: BaseException) -> None:
-        """Fail *vertex* and all who wait for it."""
+        """Fail *vertex* and everything that waits for it."""
         self._show(vertex, completed=time.time(), error=reason(error))
         pending = [vertex]
         while pending:
@@ -298,7 +298,7 @@ class Scheduler(Closeable):
     # workers
 
     def _work(self, vertex: Vertex, work: Callable[[], Any], then: Callable[..., None]) -> None:
-        """Let a worker do *work*, and call *then* with its result."""
+        """Run *work* in a worker, and call *then* with its result."""
         cancellation = vertex.cancellation
 
         def run() -> None:

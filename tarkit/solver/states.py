@@ -13,8 +13,8 @@
 - ``KEYED``: results were looked up by the keys known so far (:class:`Depth`).
 - ``GATHERING``: no result was found, and all inputs are asked for theirs.
 - ``RUNNING``: a worker runs the operation.
-- ``NESTED``: the operation said that its result is that of another vertex.
-- ``DONE``: the result is there. If another output is needed, lookup is next.
+- ``NESTED``: the result of the operation is that of another vertex.
+- ``DONE``: the result exists. If another output is needed, lookup is next.
 
 ``FAILED`` can follow every state. A vertex that was cancelled, or that is needed again after a
 failure, begins again.
@@ -41,16 +41,16 @@ class State(Enum):
 
 
 class Need(IntEnum):
-    """How much of a vertex somebody waits for."""
+    """The part of a vertex that others wait for."""
 
     NOTHING = 0
-    KEY = 1  # the key that its definition gives
+    KEY = 1  # the key by its definition
     ALL_KEYS = 2  # also keys that depend on content, unless a result is known before
     RESULT = 3
 
 
 class Depth(IntEnum):
-    """The keys of its inputs by which a vertex was looked up."""
+    """The kinds of input keys by which a vertex was looked up."""
 
     NOT_YET = 0
     DEFINITIONS = 1

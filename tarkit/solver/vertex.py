@@ -41,11 +41,12 @@ class Vertex:
     """An operation that all builds with the same vertex share; only the scheduler changes it.
 
     - ``ignores_cache``: it runs even if it has results.
-    - ``waiters``: who needs it, and how much. Nothing happens while there are none.
-    - ``outputs``: the numbers of the outputs that somebody asked for.
+    - ``waiters``: the waiting vertices and builds, and their needs. Without waiters, nothing
+      happens.
+    - ``outputs``: the numbers of the requested outputs.
     - ``keys``: its keys by output; several if its operation has several digests.
     - ``content``: the keys of inputs by content, by their position; ``hashed`` are the digests.
-    - ``ran``: whether its operation has run, rather than a result been found.
+    - ``ran``: true if its operation has run; false if a result was found.
     - ``results``: references by output, which the vertex owns.
     """
 
@@ -84,16 +85,16 @@ class Vertex:
 
     @property
     def need(self) -> Need:
-        """The most that anybody waits for."""
+        """The largest need of all waiters."""
         return max(self.waiters.values(), default=Need.NOTHING)
 
     @property
     def is_source(self) -> bool:
-        """Whether the key depends on something outside the definition."""
+        """True if the key depends on something outside the definition."""
         return self.op.source is not None
 
     def reaches(self, need: Need, index: int) -> bool:
-        """Return whether an output satisfies a need."""
+        """Return True if an output satisfies a need."""
         match need:
             case Need.RESULT:
                 return self.state is State.DONE and index in self.results
@@ -135,7 +136,7 @@ class Vertex:
         return [self.input_result(position) for position in range(len(self.inputs))]
 
     def unshown(self) -> Iterator[Vertex]:
-        """Yield the vertices below that never showed anything."""
+        """Yield the vertices below that have not been shown."""
         pending = [each.vertex for each in self.inputs]
         while pending:
             vertex = pending.pop()

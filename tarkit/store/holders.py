@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tarkit.streams.closeable import Closeable
 from tarkit.streams.directory import open_flags
+from tarkit.streams.locking import try_lock
 from tarkit.streams.os_errors import os_errors
 
 DIRECTORY = "holders"
@@ -45,7 +46,7 @@ def _locked(directory: Path) -> tuple[Path, int]:
         hidden, path = directory / f".{name}", directory / name
         file = os.open(hidden, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            _lock(file)
+            try_lock(file)
             hidden.rename(path)
         except FileNotFoundError:  # sweep() was faster than the lock, so try again
             os.close(file)
@@ -63,7 +64,7 @@ def is_alive(root: Path, holder: str) -> bool:
     except OSError:
         return False
     try:
-        return not _lock(file)
+        return not try_lock(file)
     finally:
         os.close(file)
 
@@ -74,16 +75,3 @@ def sweep(root: Path) -> None:
     for path in directory.iterdir() if directory.is_dir() else ():
         if not is_alive(root, path.name):
             path.unlink(missing_ok=True)
-
-
-def _lock(file: int) -> bool:
-    """Lock *file*; return False if a process has locked it."""
-    try:
-        import fcntl
-    except ImportError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -44,7 +44,8 @@ class Records:
     """The records in *database* and their files below *root*.
 
     *holder* returns the ID of this process's holder. Reading never loads all records: opening a
-    store of any size takes constant time. Methods raise as :class:`~tarkit.store.database.Database`.
+    store of any size takes constant time. Methods raise the errors of
+    :class:`~tarkit.store.database.Database`.
     """
 
     def __init__(self, database: Database, root: Path, holder: Callable[[], str]) -> None:

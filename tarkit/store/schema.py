@@ -7,8 +7,8 @@ of a blob or layer is the modification time of its file, so that reading needs n
 
     blobs        a blob of content/ or blobs/, and its size plain        the diff ID of the
     uncompressed form of a blob labels       a text under a key for each blob layers       a plain
-    tar in layers/: its diff ID, its size, and a flag if a blob can recreate it leases       reasons
-    to keep content that nothing refers to, and their ends leased       the items of each lease
+    tar in layers/: its diff ID, its size, and a flag if a blob can recreate it leases       the
+    ends of leases, which keep content that nothing refers to leased       the items of each lease
     records JSON values under an ID: the data of a cache about its refs indexes      texts that find
     records parents      the records that a record depends on, in order contents     the blobs and
     layers that a record needs externals    bytes under a key for each record holds        an open

@@ -57,8 +57,8 @@ _UNFINISHED = {"artifacts", INDEX_FILE, DATABASE, f"{DATABASE}-journal"}
 class Store(Closeable):
     """An open store; a context manager, safe to use from several threads, not in a forked child.
 
-    ``content`` has the blobs, ``layers`` the plain tars and their indexes, ``leases`` the reasons
-    to keep them, ``names`` the named images, and ``records`` the records of a cache.
+    ``content`` has the blobs, ``layers`` the plain tars and their indexes, ``leases`` the leases
+    that keep them, ``names`` the named images, and ``records`` the records of a cache.
     """
 
     def __init__(self, root: Path, *, writable: bool = True) -> None:

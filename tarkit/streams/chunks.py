@@ -1,4 +1,4 @@
-"""The base of stream readers, and helpers that read and write in chunks."""
+"""The bases of stream readers, and helpers that read and write in chunks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,22 @@ class Readable(Protocol):
         ...
 
 
-class ChunkReader(io.RawIOBase, BinaryIO):
+class _Reader(io.RawIOBase, BinaryIO):
+    """A readable stream; a subclass defines ``read``."""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Read into *buffer*; return the number of bytes."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+class ChunkReader(_Reader):
     """A readable stream over the chunks that :meth:`_chunk` returns; an empty chunk ends it.
 
     A read that is large enough returns a chunk without a copy. Closing this stream also closes its
@@ -37,10 +52,6 @@ class ChunkReader(io.RawIOBase, BinaryIO):
 
     def _chunk(self) -> bytes:
         raise NotImplementedError
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return up to *size* bytes, or the rest if *size* is negative; empty only at the end."""
@@ -59,19 +70,54 @@ class ChunkReader(io.RawIOBase, BinaryIO):
             self._pending += more
         return self._pending[:size]
 
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read into *buffer*; return the number of bytes."""
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
     def close(self) -> None:
         """Close this stream and its input."""
         close = getattr(self._stream, "close", None)
         if not self.closed and close is not None:
             close()
         super().close()
+
+
+class PositionedReader(_Reader):
+    """A readable stream of *size* bytes over the pieces that :meth:`_piece` returns."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+        self._at = 0
+
+    def _piece(self, position: int, size: int) -> bytes:
+        """Return between one and *size* bytes at *position*."""
+        raise NotImplementedError
+
+    def seekable(self) -> bool:
+        """Return True if :meth:`seek` works."""
+        return True
+
+    def tell(self) -> int:
+        """Return the current position."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Set the position to *offset* relative to *whence*, as in :meth:`io.IOBase.seek`."""
+        if not self.seekable():
+            raise io.UnsupportedOperation("seek")
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError("negative position")
+        self._at = base + offset
+        return self._at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return up to *size* bytes, or the rest if *size* is negative; empty only at the end."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(CHUNK_SIZE), b""))
+        wanted = min(size, self._size - self._at)
+        if wanted <= 0:
+            return b""
+        data = self._piece(self._at, wanted)
+        self._at += len(data)
+        return data
 
 
 def chunks_of(stream: Readable, size: int = CHUNK_SIZE) -> Iterator[bytes]:

@@ -67,27 +67,23 @@ def locked_name(parent: Directory, name: str, timeout: float = _TIMEOUT) -> Iter
                 parent.rmdir(name)
 
 
-def try_lock(directory: Directory) -> bool:
-    """Lock *directory* until it is closed; return False if it is locked or flock is missing."""
+def try_lock(file: Directory | int) -> bool:
+    """Lock *file* until it is closed; return False if it is locked or flock is missing."""
+    return _flock(file, shared=False)
+
+
+def share_lock(file: Directory) -> bool:
+    """Lock *file* until it is closed, as others may, too; return False if :func:`try_lock` did."""
+    return _flock(file, shared=True)
+
+
+def _flock(file: Directory | int, *, shared: bool) -> bool:
     try:
         import fcntl
     except ImportError:
         return False
     try:
-        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def share_lock(directory: Directory) -> bool:
-    """Lock *directory* until it is closed, as others may, too; return False if :func:`try_lock` did."""
-    try:
-        import fcntl
-    except ImportError:
-        return False
-    try:
-        fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from tarkit.errors import TruncatedError, UnsupportedError
 from tarkit.streams import CHUNK_SIZE
-from tarkit.streams.chunks import Readable
+from tarkit.streams.chunks import PositionedReader, Readable
 from tarkit.streams.os_errors import from_os_error
 from tarkit.streams.uncached import read_at
 from tarkit.tar.member import Member
 from tarkit.tar.tape import SeekingTape
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 
 class ArchiveData(Protocol):
@@ -122,7 +118,7 @@ class _FromStart:
         return offset
 
 
-class StoredData(io.RawIOBase, BinaryIO):
+class StoredData(PositionedReader):
     """The stored bytes of a member as a stream; closing it leaves the archive open.
 
     It is seekable if *data* has random access. Reads raise :class:`TruncatedError` if the archive
@@ -130,51 +126,17 @@ class StoredData(io.RawIOBase, BinaryIO):
     """
 
     def __init__(self, data: ArchiveData, member: Member, where: str) -> None:
-        super().__init__()
+        super().__init__(member.stored)
         self._data = data
         self._start = member.data_offset
-        self._size = member.stored
         self._where = where
-        self._at = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
 
     def seekable(self) -> bool:
-        """Return True if :meth:`seek` works."""
+        """Return True if the archive has random access."""
         return self._data.random_access
 
-    def tell(self) -> int:
-        """Return the current position."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Set the position to *offset* relative to *whence*, as in :meth:`io.IOBase.seek`."""
-        if not self.seekable():
-            raise io.UnsupportedOperation("seek")
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError("negative position")
-        self._at = base + offset
-        return self._at
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return up to *size* bytes, or the rest if *size* is negative."""
-        if size is None or size < 0:
-            return b"".join(iter(lambda: self.read(CHUNK_SIZE), b""))
-        wanted = min(size, self._size - self._at)
-        if wanted <= 0:
-            return b""
-        data = self._data.read_at(self._start + self._at, wanted)
+    def _piece(self, position: int, size: int) -> bytes:
+        data = self._data.read_at(self._start + position, size)
         if not data:
             raise TruncatedError("the archive was truncated while it was read", where=self._where)
-        self._at += len(data)
         return data
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read into *buffer*; return the number of bytes."""
-        view = memoryview(buffer).cast("B")
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)

@@ -46,7 +46,7 @@ class LocalBuilder(Builder):
         self._open_location = open_location
 
     def run(self, function: BuildFunc | State | Definition, options: BuildOptions) -> BuildResponse:
-        """See :class:`~tarkit.gateway.building.Builder`."""
+        """Carry out a build; raises the errors of :meth:`build`."""
         _check(options)
         with Session(self._manager, options, self._open_location) as session:
             client = LocalClient(session, _build_opts(options), options.inputs)
@@ -64,7 +64,7 @@ class LocalBuilder(Builder):
 
 
 def _check(options: BuildOptions) -> None:
-    """Raise the errors that are known before anything is built."""
+    """Raise errors that can be detected before the build."""
     for name in options.opts:
         if name in _LATER or name.startswith("attest:"):
             raise UnsupportedError(f"the option {name[:80]!r} comes in a later version")

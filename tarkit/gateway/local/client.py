@@ -28,7 +28,7 @@ from tarkit.values import replace
 
 
 class LocalClient(Client):
-    """The client of one build function; those of frontends that it calls share its *session*."""
+    """The client of one build function; frontends that it calls share its *session*."""
 
     def __init__(
         self, session: Session, options: BuildOpts, inputs: Mapping[str, State | Definition]
@@ -38,11 +38,11 @@ class LocalClient(Client):
         self._inputs = inputs
 
     def build_opts(self) -> BuildOpts:
-        """See :class:`~tarkit.gateway.client.Client`."""
+        """Return the options of the build, and facts about the engine."""
         return self._options
 
     def inputs(self) -> dict[str, State]:
-        """See :class:`~tarkit.gateway.client.Client`."""
+        """Return the input states of the function, by name."""
         return {
             name: each if isinstance(each, State) else State.from_definition(each)
             for name, each in self._inputs.items()
@@ -51,7 +51,7 @@ class LocalClient(Client):
     def solve(
         self, request: SolveRequest | State | Definition, *, evaluate: bool = False
     ) -> Result:
-        """See :class:`~tarkit.gateway.client.Client`."""
+        """Return the result of a definition or frontend."""
         wanted = request if isinstance(request, SolveRequest) else SolveRequest(definition=request)
         if wanted.definition is not None and wanted.frontend:
             raise UsageError("a request has a definition or a frontend, not both")
@@ -91,14 +91,14 @@ class LocalClient(Client):
     def resolve_image_config(
         self, reference: str, options: ResolveImageConfigOpt | None = None
     ) -> ImageConfig:
-        """See :class:`~tarkit.gateway.client.Client`."""
+        """Return the digest and config of an image."""
         options = options or ResolveImageConfigOpt()
         return resolve_config(self._session.solver, reference, options, self.platforms[0])
 
     def resolve_source(
         self, source: State, options: ResolveImageConfigOpt | None = None
     ) -> SourceMeta:
-        """See :class:`~tarkit.gateway.client.Client`."""
+        """Resolve *source*, a state such as ``llb.image("alpine")``, as of now."""
         options = options or ResolveImageConfigOpt()
         definition = self.marshal(source, platform=options.platform)
         return resolve_source(self._session.solver, definition, options, self.platforms[0])
@@ -108,7 +108,7 @@ class LocalClient(Client):
         raise UnsupportedError("containers are not available yet in the embedded engine")
 
     def warn(self, digest: str, message: str, options: WarnOpts | None = None) -> None:
-        """See :class:`~tarkit.gateway.client.Client`."""
+        """Show a warning about the vertex *digest*, which need not exist."""
         options = options or WarnOpts()
         self._session.emit(
             WarningEvent(

@@ -1,4 +1,4 @@
-"""Images that build functions ask about."""
+"""Configs and sources that build functions resolve."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from tarkit.solver.events import BuildEvent, OnEvent, VertexEvent
 
 
 class SharedListener:
-    """Passes each event on once, in order and from one thread at a time.
+    """Passes on each event once, in order and from one thread at a time.
 
-    A step that several definitions have in common tells each of them of the same event.
+    A step that several definitions share reports the same event for each of them.
     """
 
     def __init__(self, listener: OnEvent) -> None:

@@ -25,7 +25,7 @@ class LocalReference(Reference):
         self._lock = threading.Lock()  # a solution waits for one caller at a time
 
     def to_state(self) -> State:
-        """See :class:`~tarkit.gateway.reference.Reference`."""
+        """Return the state of the definition, for further steps."""
         return State.from_definition(self._solution.definition)
 
     def result(self) -> Ref:
@@ -42,21 +42,21 @@ class LocalReference(Reference):
                 raise step_error(error, self._solution.definition, failed) from error
 
     def evaluate(self) -> None:
-        """See :class:`~tarkit.gateway.reference.Reference`."""
+        """Wait until the files exist."""
         self.result()
 
     def read_file(self, request: ReadRequest | str) -> bytes:
-        """See :class:`~tarkit.gateway.reference.Reference`."""
+        """Return the content of a regular file, or a part of it: at most 16 MiB."""
         wanted = ReadRequest(request) if isinstance(request, str) else request
         return files.read_file(self._files(), wanted)
 
     def stat_file(self, request: StatRequest | str) -> Stat:
-        """See :class:`~tarkit.gateway.reference.Reference`."""
+        """Return the facts about a file; links are followed."""
         wanted = StatRequest(request) if isinstance(request, str) else request
         return files.stat_file(self._files(), wanted)
 
     def read_dir(self, request: ReadDirRequest | str) -> list[Stat]:
-        """See :class:`~tarkit.gateway.reference.Reference`."""
+        """Return the entries of a directory, sorted by name; links are not followed."""
         wanted = ReadDirRequest(request) if isinstance(request, str) else request
         return files.read_dir(self._files(), wanted)
 

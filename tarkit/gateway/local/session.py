@@ -47,7 +47,7 @@ class Session(Closeable):
         return LocalReference(solution)
 
     def explanations(self) -> tuple[Explanation, ...]:
-        """Return why steps ran, if the build has a name; directories are read in every build."""
+        """Return the reasons why steps ran, except for directories, if the build has a name."""
         found: dict[str, Explanation] = {}
         if self._options.name:
             for number, solution in enumerate(self._solutions):

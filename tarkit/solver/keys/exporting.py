@@ -24,9 +24,9 @@ _Chain = tuple[str, ...]
 def export_config(store: KeyStore, roots: Iterable[str], layers: Layers) -> CacheConfig:
     """Return the keys with the IDs *roots*, and all keys below, as a cache config.
 
-    *layers* is asked for the newest result of each key with inputs, then for older ones while it
-    returns None: keys without inputs have no layers. Links that would make a cycle are dropped, then
-    keys that have an input without any link. The config is sorted.
+    *layers* is called with the newest result of each key with inputs, then with older results while
+    it returns None: keys without inputs have no layers. Links that would make a cycle are dropped,
+    then keys that have an input without any link. The config is sorted.
     """
     keys = _complete(_inputs_first(store, roots), roots)
     chains = {key.id: _newest(key, layers) for key in keys.values() if key.inputs}

@@ -40,16 +40,16 @@ def _action(action: FileAction, inputs: int) -> dict[str, object]:
 
 
 def _base_name(path: str) -> str:
-    """Return what Go's ``path.Base`` returns."""
+    """Return the same as Go's ``path.Base``."""
     if not path:
         return "."
     return posixpath.basename(path.rstrip("/")) or "/"
 
 
 def _is_usual(indexes: Sequence[Sequence[int]]) -> bool:
-    """Return whether actions are chained as if each came from a definition with as many inputs.
+    """Return True if actions are chained as if each came from a definition with as many inputs.
 
-    The key of this shape, the most frequent, does not mention it, because old ones did not.
+    Keys of this shape, the most frequent, do not mention it, because old keys did not.
     """
     last = len(indexes) - 1
     return bool(indexes) and all(
@@ -61,7 +61,7 @@ def _is_usual(indexes: Sequence[Sequence[int]]) -> bool:
 
 
 def _rules(op: FileOp, inputs: int) -> list[InputRule]:
-    """Return the rules for the inputs: those that are only read are known by the files read."""
+    """Return the rules for the inputs; inputs that are only read count by the files read."""
     reads: defaultdict[int, list[ContentQuery]] = defaultdict(list)
     for action in op.actions:
         for number, query in _reads(action):

@@ -22,7 +22,7 @@ def go_json(document: object) -> str:
 
 
 def go_object(message: Message) -> dict[str, Any]:
-    """Return a message as Go's ``encoding/json`` sees it.
+    """Return a message as Go's ``encoding/json`` represents it.
 
     Fields are in the order of their numbers; zero values, empty texts and empty lists are left out,
     but not an empty message that is set. Numbers stay numbers, also of 64 bits and of enumerations.

@@ -15,7 +15,7 @@ class History:
     """The latest facts of each vertex of a build, by role, in *records*.
 
     *build* names the build: any text that is the same the next time, such as the path of its file.
-    Methods raise as :class:`~tarkit.store.records.Records`.
+    Methods raise the errors of :class:`~tarkit.store.records.Records`.
     """
 
     def __init__(self, records: Records, build: str) -> None:
@@ -31,7 +31,7 @@ class History:
             return None  # another version wrote them
 
     def update(self, facts: Mapping[str, KeyFacts]) -> None:
-        """Store the facts of vertices by role; those of other roles stay."""
+        """Store the facts of vertices by role; the facts of other roles stay."""
         with self._records.transaction() as change:
             if self._records.get(self._id) is None:
                 change.put(Record(self._id))

@@ -21,8 +21,8 @@ _PREFIX = "key:"
 class KeptStore:
     """A :class:`~tarkit.solver.keys.stores.KeyStore` in *records*.
 
-    Each change is a transaction of its own unless :meth:`transaction` combines several. Methods raise
-    as :class:`~tarkit.store.records.Records`.
+    Each change is a transaction of its own unless :meth:`transaction` combines several. Methods
+    raise the errors of :class:`~tarkit.store.records.Records`.
     """
 
     def __init__(self, records: Records) -> None:

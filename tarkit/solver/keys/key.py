@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One way to know an input: a key with a selector, or a content key without."""
+    """One way to identify an input: a key with a selector, or a content key without a selector."""
 
     key: Key
     selector: str = ""
@@ -37,12 +37,12 @@ class Key:
 
     @property
     def is_random(self) -> bool:
-        """Whether the key is meaningless outside this session; then no store has it."""
+        """True if the key is meaningless outside this session; then no store has it."""
         return self.record.startswith(RANDOM)
 
     @property
     def is_known(self) -> bool:
-        """Whether a store has an equal key, with or without a result."""
+        """True if a store has an equal key, with or without a result."""
         return any(self.ids.values())
 
     def __repr__(self) -> str:

@@ -25,7 +25,7 @@ def operation_map(op: Op, platform: Platform | None = None) -> CacheMap:
     """Return the cache map of an operation that is not a source.
 
     *platform* is that of processes whose vertex names none, this machine's by default. Raises
-    UsageError for a source, and for a mount that insists on a content key it cannot have.
+    UsageError for a source, and for a mount that requires a content key it cannot have.
     """
     name = op.which("op")
     if name == "exec":

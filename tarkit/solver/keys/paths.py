@@ -12,7 +12,7 @@ def outermost(paths: Iterable[str]) -> list[str]:
 
 
 def _is_covered(path: str, paths: set[str]) -> bool:
-    """Return whether a directory above *path*, which may itself end with a slash, is in *paths*."""
+    """Return True if a directory above *path*, which may itself end with a slash, is in *paths*."""
     ends = (at for at, character in enumerate(path) if character == "/")
     return any(
         above in paths and above != path for at in ends for above in (path[:at], path[: at + 1])

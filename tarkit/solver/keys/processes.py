@@ -28,7 +28,7 @@ _WITHOUT_FILES = {MountType.SECRET, MountType.SSH, MountType.TMPFS}
 def exec_map(op: ExecOp, inputs: int, platform: Platform) -> CacheMap:
     """Return the cache map of a process with a number of *inputs* on a normalized *platform*.
 
-    Raises UsageError if a mount insists on a content key although its files may change.
+    Raises UsageError if a mount requires a content key although its files may change.
     """
     document = {"Type": "buildkit.exec.v0", "Exec": go_object(_relevant(op))}
     document |= {"OS": platform.os, "Arch": platform.architecture}
@@ -42,7 +42,7 @@ def exec_map(op: ExecOp, inputs: int, platform: Platform) -> CacheMap:
 
 
 def _relevant(op: ExecOp) -> ExecOp:
-    """Return the operation without whatever must not change its key."""
+    """Return the operation without the parts that must not change its key."""
     meta = op.meta
     if meta is not None:
         hosts = [HostIP(host=each.host) for each in meta.extra_hosts]
@@ -62,7 +62,7 @@ def _relevant_mount(mount: Mount) -> Mount:
 
 
 def _is_plain_root(mounts: Sequence[Mount]) -> bool:
-    """Return whether the only mount is a writable root, as in all simple processes."""
+    """Return True if the only mount is a writable root, as in all simple processes."""
     if len(mounts) != 1:
         return False
     mount = mounts[0]
@@ -91,7 +91,7 @@ def _rule(mounts: Sequence[Mount]) -> InputRule:
 
 
 def _has_content_key(mount: Mount, selected: str) -> bool:
-    """Return whether the content of a mount is its key; raise UsageError if it cannot be, but must."""
+    """Return True if the content of a mount is its key; raise UsageError if it cannot be."""
     is_possible = mount.output == -1 or mount.readonly or selected == "/"
     if mount.content_cache == MountContentCache.OFF:
         return False

@@ -24,11 +24,11 @@ class BuildOperation:
         self._name = name
 
     def cache_map(self) -> CacheMap:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return the parts of the cache key that the operation and its inputs contribute."""
         return operation_map(self._op)
 
     def run(self, inputs: Sequence[Ref], report: Report) -> Nested:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return new references to the results, one for each output; release none of *inputs*."""
         build = self._op.build
         assert build is not None
         if build.builder != -1:

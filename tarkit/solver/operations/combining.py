@@ -21,7 +21,7 @@ class _Combining:
         self._options = RefOptions(description=name)
 
     def cache_map(self) -> CacheMap:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return the parts of the cache key that the operation and its inputs contribute."""
         return operation_map(self._op)
 
 
@@ -29,7 +29,7 @@ class MergeOperation(_Combining):
     """The layers of all inputs in order."""
 
     def run(self, inputs: Sequence[Ref], report: Report) -> Sequence[Ref]:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return new references to the results, one for each output; release none of *inputs*."""
         assert self._op.merge is not None
         chosen = [inputs[each.input] for each in self._op.merge.inputs if each.input >= 0]
         refs = [ref for ref in chosen if ref is not None]
@@ -40,7 +40,7 @@ class DiffOperation(_Combining):
     """The changes from one input to another; all of it without the first, nothing if they are equal."""
 
     def run(self, inputs: Sequence[Ref], report: Report) -> Sequence[Ref]:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return new references to the results, one for each output; release none of *inputs*."""
         assert self._op.diff is not None
         lower, upper = _side(self._op.diff.lower, inputs), _side(self._op.diff.upper, inputs)
         if lower is None:
@@ -54,7 +54,7 @@ class PassthroughOperation(_Combining):
     """Some inputs, which require the others."""
 
     def run(self, inputs: Sequence[Ref], report: Report) -> Sequence[Ref]:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return new references to the results, one for each output; release none of *inputs*."""
         assert self._op.passthrough is not None
         chosen = [inputs[at] if at >= 0 else None for at in self._op.passthrough.outputs]
         return [ref.clone() if ref is not None else None for ref in chosen]

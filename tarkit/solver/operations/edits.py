@@ -18,7 +18,7 @@ from tarkit.tar.member import Member, MemberType
 
 
 def mkfile(files: WritableFileSystem, action: FileActionMkFile, owner: Owner | None) -> None:
-    """Write a file, through links. An existing one keeps its mode, and its owner without *owner*."""
+    """Write a file, through links; an existing file keeps its mode and, without *owner*, owner."""
     parts = resolved(files, action.path)
     node = files.lookup(parts)
     _require_parent(files, parts)
@@ -51,7 +51,7 @@ def make_directories(
     owner: Owner | None = None,
     mtime_ns: int | None = None,
 ) -> None:
-    """Create the directory at the real path *parts* and the missing ones above it."""
+    """Create the directory at the real path *parts* and its missing parents."""
     depth = len(parts)
     while files.lookup(parts[:depth]) is None:
         depth -= 1

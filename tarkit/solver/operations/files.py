@@ -22,7 +22,7 @@ from tarkit.streams.cancellation import check
 
 
 class FileOperation:
-    """A file operation. Its outputs are the results of the actions that name one."""
+    """A file operation. Its outputs are the results of the actions that name an output."""
 
     def __init__(self, op: Op, manager: CacheManager, name: str) -> None:
         assert op.file is not None
@@ -31,11 +31,11 @@ class FileOperation:
         self._name = name
 
     def cache_map(self) -> CacheMap:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return the parts of the cache key that the operation and its inputs contribute."""
         return operation_map(self._op)
 
     def run(self, inputs: Sequence[Ref], report: Report) -> Sequence[Ref]:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return new references to the results, one for each output; release none of *inputs*."""
         with ExitStack() as stack:
             actions = _Actions(self._file, inputs, self._manager, self._name, stack)
             for number in range(len(self._file.actions)):
@@ -67,7 +67,7 @@ class _Actions:
         self._stack = stack
 
     def carry_out(self, number: int) -> None:
-        """Carry out one action, all before it having been."""
+        """Carry out one action after all actions before it."""
         action = self._actions[number]
         active = self._begin(action.input, number)
         self._results.append(active)
@@ -90,7 +90,7 @@ class _Actions:
         return active
 
     def _is_needed(self, position: int, *, after: int) -> bool:
-        """Return whether the result at *position* is an output, or read by a later action."""
+        """Return True if the result at *position* is an output, or read by a later action."""
         if self._actions[position - self._first].output >= 0:
             return True
         if self._secondary(self._actions[after], position):
@@ -101,7 +101,7 @@ class _Actions:
         )
 
     def _secondary(self, action: FileAction, position: int) -> bool:
-        """Return whether an action reads accounts or files at *position*."""
+        """Return True if an action reads accounts or files at *position*."""
         kind = action.which("action")
         owner: ChownOpt | None = getattr(getattr(action, kind or "", None), "owner", None)
         users = (owner.user, owner.group) if owner is not None else ()

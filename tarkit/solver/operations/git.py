@@ -26,7 +26,7 @@ _COMMIT = lazy_pattern(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class GitOperation:
-    """The files of a commit. The server is asked which one a name means, and once for the commit."""
+    """The files of a commit. One request resolves the name, and one fetches the commit."""
 
     def __init__(
         self, op: Op, manager: CacheManager, secrets: Mapping[str, bytes], name: str
@@ -42,7 +42,7 @@ class GitOperation:
         self._revision: Revision | None = None
 
     def cache_map(self) -> CacheMap:
-        """Find the commit; see :class:`~tarkit.solver.operation.Operation`."""
+        """Find the commit, and return the cache map."""
         if self._ref.startswith("-") or self._url.startswith("-"):
             raise UsageError("a name cannot begin with a dash", where=self._name)
         revision = self._revision = self._resolve()
@@ -54,7 +54,7 @@ class GitOperation:
         return git_map(self._op, revision)
 
     def run(self, inputs: Sequence[Ref], report: Report) -> Sequence[Ref]:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return new references to the results, one for each output; release none of *inputs*."""
         assert self._revision is not None
         with (
             self._git() as (git, directory),
@@ -73,7 +73,7 @@ class GitOperation:
 
     @contextmanager
     def _git(self) -> Iterator[tuple[Git, Path]]:
-        """Provide git, and an empty directory where it works."""
+        """Provide git, and an empty directory for it."""
         with tempfile.TemporaryDirectory(prefix="tarkit-git-") as name:
             directory = Path(name)
             (directory / "tree").mkdir()
@@ -100,7 +100,7 @@ class GitOperation:
         raise NotFoundError(f"no branch or tag {wanted[:80]!r}", where=self._name)
 
     def _check_out(self, git: Git, revision: Revision) -> None:
-        """Fetch a commit, only it if the server can send so little, and write its files."""
+        """Fetch a commit, without its history if the server supports that, and write its files."""
         work = ("-C", "tree")
         git.run(*work, "init", "--quiet", "--initial-branch=master", "--template=")
         git.run(*work, "remote", "add", "origin", self._url)

@@ -1,4 +1,4 @@
-"""The ``git`` program, with nothing of the user's configuration and no questions."""
+"""The ``git`` program, without the user's configuration, and without prompts."""
 
 from __future__ import annotations
 

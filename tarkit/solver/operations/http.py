@@ -40,10 +40,10 @@ _MODE = 0o600  # unless the source has another
 
 
 class HttpOperation:
-    """A file from a server. With a checksum, nothing is asked before the file is needed.
+    """A file from a server. With a checksum, there is no request before the file is needed.
 
-    Without one, the server is asked whether the file has changed since it was downloaded; ``requests``
-    counts these and ``downloads`` the files received.
+    Without a checksum, a request checks if the file has changed since it was downloaded;
+    ``requests`` counts these and ``downloads`` the files received.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class HttpOperation:
         self.requests = self.downloads = 0
 
     def cache_map(self) -> CacheMap:
-        """Find out which file it is; see :class:`~tarkit.solver.operation.Operation`."""
+        """Identify the file, by a request if it has no checksum, and return the cache map."""
         if self._checksum:
             return http_map(self._op)
         known = self._known()
@@ -67,12 +67,12 @@ class HttpOperation:
             return http_map(self._op, self._ask(client, known))
 
     def run(self, inputs: Sequence[Ref], report: Report) -> Sequence[Ref]:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return new references to the results, one for each output; release none of *inputs*."""
         if self._found:
             try:
                 return [self._manager.get(self._found)]
             except NotFoundError:
-                pass  # it was pruned since
+                pass  # pruned meanwhile
         with closing(self._client()) as client:
             self._ask(client, {})
         return [self._manager.get(self._found)]
@@ -93,7 +93,7 @@ class HttpOperation:
         return client.retried(request, lambda: self._attempt(client, request, authorization, known))
 
     def _headers(self) -> dict[str, str]:
-        """Return the headers that the source asks for: only these two."""
+        """Return the two headers that a source can set."""
         names = {"Accept": "http.header.accept", "User-Agent": "http.header.user-agent"}
         attrs = self._source.attrs
         return {name: attrs[attr] for name, attr in names.items() if attrs.get(attr)}

@@ -41,7 +41,7 @@ class FoundImage:
 
 
 class ImageOperation:
-    """An image, whose layers are only fetched when something reads them."""
+    """An image, whose layers are fetched when they are first read."""
 
     def __init__(self, op: Op, manager: CacheManager, images: OpenedImages, name: str) -> None:
         assert op.source is not None
@@ -51,7 +51,7 @@ class ImageOperation:
         self._found: FoundImage | None = None
 
     def cache_map(self) -> CacheMap:
-        """Find the image; see :class:`~tarkit.solver.operation.Operation`."""
+        """Find the image, and return the cache map."""
         layer_limit(self._source)  # refused before anything is opened
         platform = vertex_platform(self._op)
         found = self._found = find_image(
@@ -63,7 +63,7 @@ class ImageOperation:
         return image_map(self._op, str(found.digest), found.config.diff_ids)
 
     def run(self, inputs: Sequence[Ref], report: Report) -> Sequence[Ref]:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return new references to the results, one for each output; release none of *inputs*."""
         found = self._found
         assert found is not None
         limit = layer_limit(self._source)
@@ -142,5 +142,5 @@ class _Below:
         self.open_blob = source.open_blob
 
     def manifest(self, digest: Digest | None = None) -> RawManifest:
-        """See :class:`tarkit.protocols.Source`."""
+        """Return the top manifest or index, or the one with *digest* below it, verified."""
         return self._raw if digest in (None, self._raw.digest) else self._source.manifest(digest)

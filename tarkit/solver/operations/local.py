@@ -55,11 +55,11 @@ class LocalOperation:
         self.read = 0
 
     def cache_map(self) -> CacheMap:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return the parts of the cache key that the operation and its inputs contribute."""
         return local_map(self._op, self._attrs.get("local.session", ""))
 
     def run(self, inputs: Sequence[Ref], report: Report) -> Sequence[Ref]:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return new references to the results, one for each output; release none of *inputs*."""
         path = self._path()
         with os_errors(path):
             top = Directory.open(path)

@@ -1,4 +1,4 @@
-"""The entries of a local directory that a build asks for: patterns, and paths whose links count."""
+"""The wanted entries of a local directory: patterns, and paths whose links are followed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _WILD = frozenset("*?[\\")
 class LocalFilter:
     """Selects paths: those that *include* matches, all if it is empty, without those of *exclude*.
 
-    Patterns are as in ``.dockerignore``. Raises :class:`~tarkit.errors.MalformedError` for invalid ones.
+    Patterns are as in ``.dockerignore``. Raises :class:`~tarkit.errors.MalformedError` for invalid
+    patterns.
     """
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
@@ -27,13 +28,13 @@ class LocalFilter:
         self._prefixes = [_components(pattern) for pattern in include]
 
     def selects(self, path: str) -> bool:
-        """Return whether *path* is wanted."""
+        """Return True if *path* is wanted."""
         if self._include is not None and not self._include.match(path):
             return False
         return not self._exclude.match(path)
 
     def may_contain(self, path: str) -> bool:
-        """Return whether a wanted path may be below the directory *path*."""
+        """Return True if a wanted path may be below the directory *path*."""
         if not self._takes_back and self._exclude.match(path):
             return False
         if self._include is None:
@@ -47,7 +48,7 @@ def _components(pattern: str) -> list[str]:
 
 
 def _may_lead(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Return whether a path below *parts* may match *pattern*."""
+    """Return True if a path below *parts* may match *pattern*."""
     for part, wanted in zip(parts, pattern, strict=False):
         if "**" in wanted:
             return True

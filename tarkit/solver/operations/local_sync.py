@@ -45,7 +45,7 @@ class LocalWalk:
         self._firsts: dict[tuple[int, int], str] = {}
 
     def selected(self) -> Iterator[Found]:
-        """Yield the wanted entries, and before them the directories above that have not been."""
+        """Yield the wanted entries, each after its parent directories."""
         above: list[Found] = []
         closed: list[bytes] = []
         with os_errors(self.top.path):
@@ -83,7 +83,7 @@ class LocalWalk:
 
 
 def is_current(walk: LocalWalk, table: LocalTable) -> bool:
-    """Return whether the directory still agrees with *table*; no file is read."""
+    """Return True if the directory still agrees with *table*; no file is read."""
     seen = 0
     for found in walk.selected():
         check()
@@ -101,8 +101,8 @@ class LocalSync:
     """Compares the entries of *walk* with *table*, which describes *files*, and changes both.
 
     All entries belong to root. Links are copied and never followed, and pipes and devices are never
-    opened. ``read`` counts the files whose content was read. A file that changes meanwhile has the
-    content of some moment, and is read again next time.
+    opened. ``read`` counts the files whose content was read. A file that changes meanwhile may be
+    inconsistent, and is read again next time.
     """
 
     def __init__(self, files: WritableFileSystem, walk: LocalWalk, table: LocalTable) -> None:
@@ -147,7 +147,7 @@ class LocalSync:
         except OSError as error:
             if not isinstance(error, FileNotFoundError) and _still(found):
                 raise
-            self._seen.discard(path)  # it vanished, or is something else now
+            self._seen.discard(path)  # it vanished, or has another type now
             return
         existing = self._files.lookup(parts)
         both = existing is not None and existing.directory is not None
@@ -180,12 +180,12 @@ class LocalSync:
         return staged, digest_text(hasher) if staged.size == size else b""
 
     def _is_racy(self, mark: Fingerprint) -> bool:
-        """Return whether the file may change without a trace, as its times are too recent."""
+        """Return True if the file may change unnoticed, because its times are too recent."""
         return max(mark.ctime_ns, mark.mtime_ns) > self._began - _RACY
 
 
 def _still(found: Found) -> bool:
-    """Return whether the entry is the inode that it was."""
+    """Return True if the entry is still the same inode."""
     try:
         now = os.stat(found.name, dir_fd=found.parent, follow_symlinks=False)
     except OSError:
@@ -194,7 +194,7 @@ def _still(found: Found) -> bool:
 
 
 def _is_same(now: os.stat_result, before: os.stat_result) -> bool:
-    """Return whether two states are of one inode; the number of a removed one may be used again."""
+    """Return True if two states are of one inode; the number of a removed one may be used again."""
     same_type = stat.S_IFMT(now.st_mode) == stat.S_IFMT(before.st_mode)
     return same_type and os.path.samestat(now, before)
 

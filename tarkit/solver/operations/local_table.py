@@ -23,7 +23,7 @@ class Fingerprint(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> Self:
-        """Return the facts of an entry; the size of a directory means nothing."""
+        """Return the facts of an entry; the size of a directory is ignored."""
         size = status.st_size if not stat.S_ISDIR(status.st_mode) else 0
         return cls(
             status.st_mode, size, status.st_mtime_ns, status.st_ctime_ns,
@@ -34,7 +34,7 @@ class Fingerprint(NamedTuple):
 class Row(NamedTuple):
     """An entry: ``first`` is an earlier name of the same file, ``digest`` its content digest.
 
-    An entry that is racy may have changed without a trace. ``size`` is that of its data.
+    A racy entry may have changed unnoticed. ``size`` is that of its data.
     """
 
     mark: Fingerprint
@@ -53,7 +53,7 @@ class LocalTable:
 
     @classmethod
     def decode(cls, data: bytes | None) -> Self | None:
-        """Return a stored table, None if there is none that this version can read."""
+        """Return a stored table, or None if it is missing or of another version."""
         try:
             document = json.loads(data or b"{}")
             if document.get("version") != VERSION:

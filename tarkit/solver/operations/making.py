@@ -21,7 +21,7 @@ def name_of(op: Op, metadata: OpMetadata | None) -> str:
 
 
 class Operations(Closeable):
-    """Makes the operations of vertices, with all that they share; opens images until it is closed."""
+    """Makes the operations of vertices, with their shared state; closing it closes the images."""
 
     def __init__(self, manager: CacheManager, sources: Sources) -> None:
         self._manager = manager

@@ -13,7 +13,7 @@ _SHIFTS = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 4, "w": 2, "x": 1}
 
 Change = Callable[[int, bool], int]
-"""Returns the new mode of a file with a mode; the second argument tells whether it is a directory."""
+"""Returns the new mode of a file with a mode; the second argument is true for a directory."""
 
 
 def parse_mode(text: str) -> Change:

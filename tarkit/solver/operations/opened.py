@@ -13,7 +13,7 @@ from tarkit.streams.closeable import Closeable
 
 
 class OpenedImages(Closeable):
-    """Opens images with *open_location*, each location once; the others wait for it meanwhile.
+    """Opens images with *open_location*, each location once; other threads wait for it.
 
     ``layouts`` are locations by the names of stores in definitions.
     """

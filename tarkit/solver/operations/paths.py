@@ -25,7 +25,7 @@ def parts_of(path: str) -> Parts:
 
 
 def resolved(files: FileSystem, path: str, *, follow: bool = True) -> Parts:
-    """Return the real path of *path*, which may be missing; *follow* concerns its last component."""
+    """Return the real path of *path*, which may be missing; if *follow*, follow a last link."""
     trail = files.tree.trail(parts_of(path), follow=follow)
     return trail.names + trail.missing
 

@@ -19,11 +19,11 @@ class ExecOperation:
         self._name = name
 
     def cache_map(self) -> CacheMap:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Return the parts of the cache key that the operation and its inputs contribute."""
         return operation_map(self._op)
 
     def run(self, inputs: Sequence[Ref], report: Report) -> Sequence[Ref]:
-        """See :class:`~tarkit.solver.operation.Operation`."""
+        """Refuse: the embedded engine has no processes yet."""
         raise UnsupportedError(
             "processes are not available yet in the embedded engine", where=self._name
         )

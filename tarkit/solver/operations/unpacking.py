@@ -1,4 +1,4 @@
-"""Unpacking archives in copies, as Dockerfile's ``ADD`` asks for."""
+"""Unpacking archives in copies, as for Dockerfile's ``ADD``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Open = Callable[[], BinaryIO]
 
 
 def is_archive(open_file: Open) -> bool:
-    """Return whether a file, compressed or not, begins with the header of a tar member."""
+    """Return True if a file, compressed or not, begins with the header of a tar member."""
     try:
         with _plain(open_file) as plain:
             head = plain.read(BLOCK_SIZE)

@@ -134,7 +134,7 @@ class RegistryDestination:
         return manifests[-1].descriptor
 
     def _complete(self) -> list[RawManifest]:
-        """Return the manifests to send, the top one last; raises as :meth:`commit`."""
+        """Return the manifests to send, the top one last; raises the errors of :meth:`commit`."""
         if not self._manifests:
             raise RuntimeError("commit() before put_manifest()")
         manifests = list(self._manifests.values())

@@ -116,7 +116,7 @@ class PendingDestination(RegistryDestination):
         self._homes.setdefault((self._repository.domain, digest), self._repository.path)
 
     def commit(self) -> Descriptor:
-        """Keep the manifests until all images are complete; raises as the base class does."""
+        """Keep the manifests until all images are complete; raises the errors of the base class."""
         manifests = self._complete()
         self._pending.add(self._references, manifests)
         return manifests[-1].descriptor

@@ -52,7 +52,7 @@ class StoreReader(Closeable):
 
     @classmethod
     def open(cls, root: str | Path, open_ref: OpenRef | None = None) -> Self:
-        """Open the store at *root*; raises as :meth:`tarkit.store.store.Store.open`."""
+        """Open the store at *root*; raises the errors of :meth:`tarkit.store.store.Store.open`."""
         return cls(Store.open(root, create=False), open_ref)
 
     def images(self) -> Sequence[ImageEntry]:

@@ -77,7 +77,7 @@ class CacheConfig:
     def parse(cls, data: bytes | str, *, where: str | None = None) -> Self:
         """Parse a config; *where* names its origin in errors.
 
-        Indices and cycles are only checked by :func:`~tarkit.solver.keys.importing.import_config`.
+        Indices and cycles are only checked by ``tarkit.solver.keys.importing``.
         Raises MalformedError, and LimitExceededError if it exceeds 1 MiB.
         """
         document = _document(data, dict, where)

@@ -60,7 +60,7 @@ def inspect_command(
     """Show the name, digests, platform, settings, layers and history of an image."""
     _require_one(
         {
-            "--raw": raw,
+            "--raw": raw and not config,  # skopeo's way to ask for the config byte for byte
             "--config": config,
             "--json": json_output,
             "--format": template is not None,

@@ -121,12 +121,19 @@ def test_format_json_is_skopeos_document(tarkit: Tarkit, rich: str) -> None:
     assert document["Env"] == SETTINGS["Env"]
 
 
+def test_the_raw_config_is_the_config(tarkit: Tarkit, rich: str) -> None:
+    config = tarkit("inspect", "--config", rich)
+    assert tarkit("inspect", "--config", "--raw", rich) == config
+    assert json.loads(config.out)["architecture"] == "amd64"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--format", "{{.Nope}}"], "template, character 3: no field 'Nope'"),
         (["--format", "{{printf 1}}"], "template, character 3: unknown function 'printf'"),
         (["--format", "{{.Os}}", "--raw"], "--raw and --format are mutually exclusive"),
+        (["--config", "--raw", "--json"], "--config and --json are mutually exclusive"),
         (["--format", "{{.Os}}", "--json"], "--json and --format are mutually exclusive"),
     ],
 )

@@ -53,7 +53,9 @@ def many_rows(registry: Registry, work: Path) -> Iterator[Row]:
         "add a 1 MB image to an oci-archive of 1 GB, beside `cp`, `sync` and `mv` over the archive",
         Side((*TARKIT, "copy", "-q", f"{small}:small:1", f"oci-archive:{big}:small"), big),
         # mv, because freeing the replaced file's blocks takes time, too
-        Side(("sh", "-c", f"cp {replaced} {copy} && sync {copy} && mv {copy} {replaced}"), replaced),
+        Side(
+            ("sh", "-c", f"cp {replaced} {copy} && sync {copy} && mv {copy} {replaced}"), replaced
+        ),
         1.20,
     )
 

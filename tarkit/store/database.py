@@ -57,6 +57,8 @@ class Database(Closeable):
         self._lock = threading.RLock()
         self._depth = 0
         self._writing = False
+        self.changes = 0  # grows if the data changed otherwise than by commits of this object
+        self._seen = -1
 
     def create(self) -> None:
         """Create the database unless it exists."""
@@ -117,14 +119,23 @@ class Database(Closeable):
             connection.execute(f"BEGIN {kind}")
             self._depth, self._writing = 1, kind == "IMMEDIATE"
             try:
+                self._notice(connection)
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
+                self._seen = -1  # changes of this block may be undone
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
             finally:
                 self._depth = 0
+
+    def _notice(self, connection: sqlite3.Connection) -> None:
+        """Count a change if another connection has committed, or a transaction was undone."""
+        version = _number(connection, "data_version")
+        if version != self._seen:
+            self._seen = version
+            self.changes += 1
 
     def _open(self, mode: str) -> sqlite3.Connection:
         import sqlite3

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SELECT = "SELECT data, deleted FROM records"
+_KEPT = 20_000  # records in memory, of about 2 KiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,30 @@ class Records:
         self._files = RecordFiles(root)
         self._holder = holder
         self._change: Transaction | None = None
+        self._kept: dict[str, Record] = {}  # as in the database after its change number _current
+        self._current = -1
 
     def get(self, record_id: str) -> Record | None:
         """Return the record, or None if it is missing or deleted."""
-        found = self._query(f"{_SELECT} WHERE id = ? AND NOT deleted", record_id)
-        return found[0] if found else None
+        with self._database.read():
+            record = self._records().get(record_id)
+            if record is None:
+                found = self._query(f"{_SELECT} WHERE id = ? AND NOT deleted", record_id)
+                record = found[0] if found else None
+            return record
+
+    def _records(self) -> dict[str, Record]:
+        """Return the records in memory, without those that others may have changed."""
+        if self._current != self._database.changes or len(self._kept) > _KEPT:
+            self._kept.clear()
+            self._current = self._database.changes
+        return self._kept
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """See one state of all records throughout the block."""
+        with self._database.read():
+            yield
 
     def find(self, text: str, *, prefix: bool = False) -> list[Record]:
         """Return the records that have *text* as an index, or one that starts with it if *prefix*.
@@ -127,6 +147,13 @@ class Records:
         dead = self._dead(holds)
         return [hold for hold in holds if hold.holder in dead]
 
+    def keep(self, record_id: str, record: Record | None) -> None:
+        """Keep a record in memory as the open transaction has changed it, or forget a removed one."""
+        if record is None:
+            self._records().pop(record_id, None)
+        else:
+            self._records()[record_id] = record
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Change records: all changes of the block take effect at its end, or none if it raises.
@@ -183,8 +210,13 @@ class Records:
             self._remove_files(change)
 
     def _query(self, query: str, *values: object) -> list[Record]:
-        rows = self._database.rows(query, *values)
-        return [Record.from_json(data, deleted=bool(deleted)) for data, deleted in rows]
+        with self._database.read():
+            kept = self._records()
+            rows = self._database.rows(query, *values)
+            records = [Record.from_json(data, deleted=bool(deleted)) for data, deleted in rows]
+            if len(records) < _KEPT:
+                kept.update((record.id, record) for record in records if not record.deleted)
+            return records
 
     def _holds(self, record_id: str | None) -> list[Hold]:
         query = "SELECT id, record, holder, note FROM holds"
@@ -230,6 +262,7 @@ class Transaction:
         self._insert("parents", ((record.id, *pair) for pair in enumerate(record.parents)))
         self._insert("contents", ((record.id, item) for item in record.contents))
         self.touched[record.id] = record
+        self.records.keep(record.id, None if record.deleted else record)
 
     def update(
         self,
@@ -270,6 +303,7 @@ class Transaction:
         for table in ("indexes", "parents", "contents", "externals", "holds"):
             self._connection.execute(f"DELETE FROM {table} WHERE record = ?", (record_id,))
         self.touched[record_id] = None
+        self.records.keep(record_id, None)
 
     def set_external(self, record_id: str, key: str, value: bytes | None) -> None:
         """Store bytes under *key* for a record, or remove them if *value* is None."""

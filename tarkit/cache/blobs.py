@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from tarkit.cache import facts
 from tarkit.cache.cache import Cache
-from tarkit.cache.chains import Link, chain_values, indexes_of, layer_chain
+from tarkit.cache.chains import Link, adds_layer, chain_values, indexes_of, layer_chain
 from tarkit.cache.facts import RefKind, text_of
 from tarkit.cache.ledger import with_options
 from tarkit.cache.loading import check
@@ -165,12 +165,7 @@ def _values(descriptor: Descriptor, diff_id: Digest, options: RefOptions) -> dic
 
 def _with_chain(cache: Cache, record: Record, items: set[str]) -> Record:
     """Return *record* with the IDs of its chain, and with *items* in its contents."""
-
-    def find(record_id: str) -> Record:
-        return record if record_id == record.id else cache.ledger.find(record_id)
-
-    links = layer_chain(record, find)
-    ids = chain_values([Link(find(link.record.id), link.moved) for link in links])
+    ids = _extended(cache, record) if adds_layer(record) else _computed(cache, record)
     own = text_of(record, facts.DIFF_ID)
     return replace(
         record,
@@ -178,3 +173,18 @@ def _with_chain(cache: Cache, record: Record, items: set[str]) -> Record:
         indexes={**record.indexes, **indexes_of(ids, own)},
         contents=record.contents | items,
     )
+
+
+def _extended(cache: Cache, record: Record) -> dict[str, str]:
+    """Return the IDs of the chain of *record* from those of its parent."""
+    parent = cache.ledger.find(record.parents[0])
+    below = text_of(parent, facts.CHAIN), text_of(parent, facts.BLOB_CHAIN)
+    return chain_values([Link(record, False)], below) if all(below) else _computed(cache, record)
+
+
+def _computed(cache: Cache, record: Record) -> dict[str, str]:
+    def find(record_id: str) -> Record:
+        return record if record_id == record.id else cache.ledger.find(record_id)
+
+    links = layer_chain(record, find)
+    return chain_values([Link(find(link.record.id), link.moved) for link in links])

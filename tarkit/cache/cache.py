@@ -46,6 +46,9 @@ class Cache(Closeable):
         self.providers = Providers(store, open_location)
         self.ledger = Ledger(store, clock, self._drop)
         self.snapshots = Snapshots(store, self.ledger, self.providers)
+        self.sound: set[str] = (
+            set()
+        )  # records that have been checked, except for what later uses find
         self._refs: set[OpenRef] = set()
         self._lock = threading.Lock()
         self._locks: dict[object, threading.Lock] = {}

@@ -43,6 +43,11 @@ def layer_chain(record: Record, find: Find) -> list[Link]:
     return chain[::-1]
 
 
+def adds_layer(record: Record) -> bool:
+    """Return True if the layers of a ref are those of its parent and one of its own."""
+    return bool(record.parents) and kind_of(record) not in (RefKind.MERGE, RefKind.DIFF)
+
+
 def single_upper(record: Record, find: Find) -> Link | None:
     """Return the upper layer of a diff if that layer is the difference, or None."""
     lower, upper = text_of(record, facts.LOWER), text_of(record, facts.UPPER)
@@ -69,16 +74,19 @@ def ancestors(record: Record, find: Find) -> Iterator[Record]:
                 pending.append(find(parent))
 
 
-def chain_values(links: Sequence[Link]) -> dict[str, str]:
-    """Return the chain IDs of *links*, by diff IDs and by blobs, unless one of these is unknown."""
+def chain_values(links: Sequence[Link], below: tuple[str, str] = ("", "")) -> dict[str, str]:
+    """Return the chain IDs of *links*, by diff IDs and by blobs, unless one of these is unknown.
+
+    *below* are the chain IDs of the layers under them.
+    """
     diff_ids = [text_of(link.record, facts.DIFF_ID) for link in links]
     blobs = [text_of(link.record, facts.BLOB) for link in links]
     values = {}
     if diff_ids and all(diff_ids):
-        values[facts.CHAIN] = facts.chained("", diff_ids)
+        values[facts.CHAIN] = facts.chained(below[0], diff_ids)
         if all(blobs):
             pairs = [facts.chained(blob, [d]) for blob, d in zip(blobs, diff_ids, strict=True)]
-            values[facts.BLOB_CHAIN] = facts.chained("", pairs)
+            values[facts.BLOB_CHAIN] = facts.chained(below[1], pairs)
     return values
 
 

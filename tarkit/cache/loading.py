@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tarkit.cache import facts
 from tarkit.cache.cache import Cache
 from tarkit.cache.facts import text_of
@@ -12,22 +14,45 @@ def check(cache: Cache, ref_id: str) -> None:
     """Check the ref *ref_id* and all refs that it depends on; remove broken ones.
 
     A committed ref whose mutable ref is gone is finalized. Asking for a removed ref then
-    raises :class:`~tarkit.errors.NotFoundError`.
+    raises :class:`~tarkit.errors.NotFoundError`. The refs below are checked once, since those above keep them.
     """
-    record = cache.ledger.records.get(ref_id)
-    if record is None:
+    if cache.ledger.records.get(ref_id) is None:
         cleanup(cache)
         return
-    parents_are_sound = True
-    for parent in dict.fromkeys(record.parents):
-        check(cache, parent)
-        parents_are_sound &= cache.ledger.records.get(parent) is not None
+    cache.sound.discard(ref_id)
+    for each in _parents_first(cache, ref_id):
+        _check_one(cache, each)
+        cache.sound.add(each)
+
+
+def _parents_first(cache: Cache, ref_id: str) -> Iterator[str]:
+    """Yield the refs to check, each after all that it depends on; chains may be long."""
+    seen = set(cache.sound)
+    pending = [(ref_id, False)]
+    while pending:
+        current, are_parents_done = pending.pop()
+        if are_parents_done:
+            yield current
+        elif current not in seen:
+            seen.add(current)
+            record = cache.ledger.records.get(current)
+            pending.append((current, True))
+            pending += [(parent, False) for parent in (record.parents if record else ())]
+
+
+def _check_one(cache: Cache, ref_id: str) -> None:
+    """Check a ref whose parents have been checked."""
+    records = cache.ledger.records
+    record = records.get(ref_id)
+    if record is None:
+        return
     if facts.is_mutable(record):
         partner = cache.ledger.partner(record)
         if partner is not None:
             _settle(cache, partner)
     elif text_of(record, facts.EQUAL_MUTABLE):
         record = _settle(cache, record)
+    parents_are_sound = all(records.get(parent) is not None for parent in record.parents)
     if not parents_are_sound or cache.snapshots.is_broken(record):
         cache.ledger.remove(ref_id)
 

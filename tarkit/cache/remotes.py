@@ -120,9 +120,7 @@ class _Chain:
             )
         if not self._create:
             raise NoBlobsError(f"the ref {record.id} has no blob")
-        made = self._variant(_of(self._layer(record)), media_types.OCI_LAYER)
-        blobs.set_blob(self._cache, record, made)
-        return made
+        return self._variant(_of(self._layer(record)), media_types.OCI_LAYER, owner=record)
 
     def _layer(self, record: Record) -> StoredLayer:
         return self._cache.snapshots.layer(record, self._handlers)
@@ -137,25 +135,32 @@ class _Chain:
         placed = self._cache.snapshots.placed(link, self._handlers)
         return placed if placed.diff_id != self._layer(record).diff_id else None
 
-    def _variant(self, layer: _Layer, media_type: str) -> Descriptor:
-        """Return the blob of a layer in the wanted compression; make it if it is missing."""
+    def _variant(
+        self, layer: _Layer, media_type: str, *, owner: Record | None = None
+    ) -> Descriptor:
+        """Return the blob of a layer in the wanted compression; make it if it is missing.
+
+        It becomes the blob of *owner*.
+        """
         diff_id = layer.diff_id
         with self._cache.lock((diff_id, self._wanted)):
             found = _stored(self._cache, diff_id).get(self._wanted)
-            if found is None:
-                if not self._create:
-                    raise NoBlobsError(f"the layer {diff_id} has no {self._wanted.value} blob")
-                found = self._make(layer)
-        return _describe(self._cache, found, diff_id, media_type, self._wanted)
+            if found is None and not self._create:
+                raise NoBlobsError(f"the layer {diff_id} has no {self._wanted.value} blob")
+            digest = found or self._pack(layer)
+            made = _describe(self._cache, digest, diff_id, media_type, self._wanted)
+            if found is None or owner is not None:
+                with self._cache.ledger.change():  # one, so that files of records are written once
+                    self._cache.store.content.set_diff_id(digest, diff_id)
+                    blobs.keep_variant(self._cache, diff_id, digest, self._top)
+                    if owner is not None:
+                        blobs.set_blob(self._cache, owner, made)
+            return made
 
-    def _make(self, layer: _Layer) -> Digest:
+    def _pack(self, layer: _Layer) -> Digest:
         content, layers = self._cache.store.content, self._cache.store.layers
         with layers.open(layer.key()) as stream, compress(stream, self._wanted) as packed:
-            digest = content.add_stream(VerifyingReader(packed))
-        with self._cache.ledger.change():
-            content.set_diff_id(digest, layer.diff_id)
-            blobs.keep_variant(self._cache, layer.diff_id, digest, self._top)
-        return digest
+            return content.add_stream(VerifyingReader(packed))
 
 
 def _of(layer: StoredLayer) -> _Layer:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from tarkit.cache import facts
-from tarkit.cache.chains import Link, ancestors, layer_chain
+from tarkit.cache.chains import Link, adds_layer, ancestors, layer_chain
 from tarkit.cache.facts import RefKind, digest_of, is_mutable, kind_of, text_of
 from tarkit.cache.ledger import Ledger
 from tarkit.cache.options import DescHandlers
@@ -36,6 +36,19 @@ from tarkit.values import replace
 _TREES = 16  # trees in memory; their layers are columns of about 200 bytes per entry
 
 
+class _Stack(NamedTuple):
+    """The plain layers of a ref: the top *layer* and those below it; *chain* is their chain ID."""
+
+    layer: StoredLayer
+    below: _Stack | None
+    chain: str
+
+    @classmethod
+    def on(cls, below: _Stack | None, layer: StoredLayer) -> _Stack:
+        """Return the layers *below* with *layer* on top."""
+        return cls(layer, below, facts.chained(below.chain if below else "", [str(layer.diff_id)]))
+
+
 class Snapshots:
     """The layers and trees of the refs in *ledger*, whose data is in *store*."""
 
@@ -43,7 +56,8 @@ class Snapshots:
         self._store = store
         self._ledger = ledger
         self._providers = providers
-        self._trees: OrderedDict[tuple[Digest, ...], FileSystem] = OrderedDict()
+        self._trees: OrderedDict[str, FileSystem] = OrderedDict()  # by chain ID
+        self._stacks: dict[str, _Stack] = {}  # of immutable refs, by record
         self._self_contained: dict[Digest, bool] = {}
         self._live: dict[str, WritableFileSystem] = {}
         self._closing: dict[str, ExitStack] = {}
@@ -80,9 +94,11 @@ class Snapshots:
 
     def missing(self, record: Record, handlers: DescHandlers) -> list[Digest]:
         """Return the blobs of a ref that are not in the store and that nothing provides."""
+        above, base = self._split(record)
+        below = [] if self._has_stack(base) else ancestors(base, self._ledger.find)
         return [
             digest
-            for each in ancestors(record, self._ledger.find)
+            for each in (*above, *below)
             if self.is_lazy(each) and self._providers.handler(each, handlers) is None
             for digest in [digest_of(each, facts.BLOB)]
             if digest is not None
@@ -108,9 +124,11 @@ class Snapshots:
         lacking = self.missing(record, handlers)
         if lacking:
             raise NeedsRemoteProviderError(lacking, where=record.id)
-        for link in layer_chain(record, self._ledger.find):
-            if self.is_lazy(link.record):
-                self._providers.fetch(link.record, handlers)
+        above, base = self._split(record)
+        below = [] if self._has_stack(base) else layer_chain(base, self._ledger.find)
+        for each in (*(link.record for link in below), *reversed(above)):
+            if self.is_lazy(each):
+                self._providers.fetch(each, handlers)
 
     def extract(self, record: Record, handlers: DescHandlers) -> None:
         """Make the plain layers of a ref.
@@ -118,8 +136,48 @@ class Snapshots:
         Raises the errors of :meth:`unlazy`, and :class:`VerificationError` if content is corrupt.
         """
         self.unlazy(record, handlers)
-        for link in layer_chain(record, self._ledger.find):
-            self.placed(link, handlers)
+        self._stack(record, handlers)
+
+    def _stack(self, record: Record, handlers: DescHandlers) -> _Stack | None:
+        """Return the plain layers of a ref, made now if they are missing.
+
+        Raises the errors of :meth:`extract`.
+        """
+        above, base = self._split(record)
+        stack = self._stacks.get(base.id)
+        if stack is None:
+            for link in layer_chain(base, self._ledger.find):
+                stack = _Stack.on(stack, self.placed(link, handlers))
+            self._remember(base, stack)
+        for each in reversed(above):
+            stack = _Stack.on(stack, self.placed(Link(each, False), handlers))
+            self._remember(each, stack)
+        return stack
+
+    def _split(self, record: Record) -> tuple[list[Record], Record]:
+        """Return the refs that add one layer to a ref below them, highest first, and that ref.
+
+        Its layers are known, or not those of its parent and one of its own.
+        """
+        above = []
+        while not self._has_stack(record) and adds_layer(record):
+            above.append(record)
+            record = self._ledger.find(record.parents[0])
+        return above, record
+
+    def _has_stack(self, record: Record) -> bool:
+        """Return True if the layers of a ref are known and those that must be read still exist."""
+        known = stack = self._stacks.get(record.id)
+        while stack is not None and (stack is known or stack.chain not in self._trees):
+            if not self._store.layers.path(stack.layer.key).is_file():
+                self._stacks.clear()
+                return False
+            stack = stack.below
+        return known is not None
+
+    def _remember(self, record: Record, stack: _Stack | None) -> None:
+        if stack is not None and not is_mutable(record):
+            self._stacks[record.id] = stack
 
     def layer(self, record: Record, handlers: DescHandlers) -> StoredLayer:
         """Return the plain layer of a record, made now if it is missing.
@@ -178,12 +236,14 @@ class Snapshots:
         """Return the layer of *record* written again as a tree difference, so that it may be moved."""
         links = layer_chain(record, self._ledger.find)
         chain = [str(self.layer(link.record, handlers).diff_id) for link in links]
+        stack = self._stack(record, handlers)
+        assert stack is not None
         key = f"moved-{hashlib.sha256(' '.join(chain).encode()).hexdigest()}"
         found = self._store.layers.get(key)
         if found is None or not self._store.layers.hold(found):
             with (
-                self._fork(self.tree(links[:-1], handlers)) as old,
-                self._fork(self.tree(links, handlers)) as new,
+                self._fork(self._tree(stack.below)) as old,
+                self._fork(self._tree(stack)) as new,
                 self._store.layers.writing(
                     lambda output: write_layer(old, new, output), derived=True, key=key
                 ) as publish,
@@ -198,12 +258,11 @@ class Snapshots:
         """Write the layer of a committed ref, or of a diff, as one tar."""
         if kind_of(record) is RefKind.DIFF:
             lower, upper = (
-                self.tree(self._links_of(text_of(record, key)), handlers)
-                for key in (facts.LOWER, facts.UPPER)
+                self._tree_of(text_of(record, key), handlers) for key in (facts.LOWER, facts.UPPER)
             )
             with self._fork(lower) as old, self._fork(upper) as new:
                 return self._publish(record, old, new)
-        tree = self.tree(self._links_of(*record.parents), handlers)
+        tree = self._tree_of(record.parents[0] if record.parents else "", handlers)
         directory = self.staging(record)
         live = self._live.get(directory.name)
         with self._fork(tree) as base:
@@ -220,7 +279,7 @@ class Snapshots:
         """Open the staged changes of a mutable ref in use; :meth:`settle` closes them."""
         directory = self.staging(record)
         if directory.name not in self._live:
-            tree = self.tree(self._links_of(*record.parents), handlers)
+            tree = self._tree_of(record.parents[0] if record.parents else "", handlers)
             with os_errors(directory):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with ExitStack() as stack:
@@ -306,10 +365,6 @@ class Snapshots:
             self._finalizing.discard(record.id)
         self.discard(record)
 
-    def _links_of(self, *record_ids: str) -> list[Link]:
-        find = self._ledger.find
-        return layer_chain(find(record_ids[0]), find) if record_ids and record_ids[0] else []
-
     def _layer_opener(self, record: Record, stack: ExitStack) -> OpenLayer:
         """Return a function that opens layers of the store until *stack* is closed; *record* needs them."""
 
@@ -330,23 +385,25 @@ class Snapshots:
 
     def files(self, record: Record, handlers: DescHandlers) -> ImageFiles:
         """Return the root filesystem of a ref, independent of all others; close it."""
-        links = layer_chain(record, self._ledger.find)
-        forked = self._fork(self.tree(links, handlers))
+        forked = self._fork(self._tree(self._stack(record, handlers)))
         return ImageFiles(forked.tree, forked.contents)
 
-    def tree(self, links: Sequence[Link], handlers: DescHandlers) -> FileSystem:
-        """Return the tree of *links*, which all callers share: fork it to change it."""
-        layers = [self.placed(link, handlers) for link in links]
-        key = tuple(layer.diff_id for layer in layers)
+    def _tree_of(self, parent: str, handlers: DescHandlers) -> FileSystem:
+        """Return the tree of the ref *parent*, or an empty one if that is empty."""
+        find = self._ledger.find
+        return self._tree(self._stack(find(parent), handlers) if parent else None)
+
+    def _tree(self, stack: _Stack | None) -> FileSystem:
+        """Return the tree of plain layers, which all callers share: fork it to change it."""
+        key = stack.chain if stack else ""
+        above = []
         with self._building:
-            for length in range(len(key), -1, -1):
-                base = self._trees.get(key[:length])
-                if base is not None or not length:
-                    break
-            if base is None or length < len(key):
-                where = str(self._store.root)
-                above = [self._described(layer) for layer in layers[length:]]
-                base = open_chain(above, base=base, where=where)
+            while stack is not None and stack.chain not in self._trees:
+                above.append(self._described(stack.layer))
+                stack = stack.below
+            base = self._trees.get(stack.chain if stack else "")
+            if base is None or above:
+                base = open_chain(above[::-1], base=base, where=str(self._store.root))
                 self._trees[key] = base
             self._trees.move_to_end(key)
             while len(self._trees) > _TREES:
@@ -362,6 +419,7 @@ class Snapshots:
         layer = text_of(record, facts.LAYER)
         items = [f"layer:{key}" for key in (layer, text_of(record, facts.DIFF_ID)) if key]
         self._held.difference_update(items)
+        self._stacks.clear()  # those that share a layer with it
         with self._ledger.change():
             self._store.let_go(*items, *record.contents)
             if layer and not self._is_needed(f"layer:{layer}"):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.errors import AmbiguousImageError as AmbiguousImageError
     from tarkit.errors import AuthenticationError as AuthenticationError
     from tarkit.errors import BlobNotFoundError as BlobNotFoundError
+    from tarkit.errors import BuildError as BuildError
     from tarkit.errors import CancelledError as CancelledError
     from tarkit.errors import CannotModifyError as CannotModifyError
     from tarkit.errors import DigestMismatchError as DigestMismatchError
@@ -60,6 +61,7 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.errors import RefusedError as RefusedError
     from tarkit.errors import SharedLayerError as SharedLayerError
     from tarkit.errors import SizeMismatchError as SizeMismatchError
+    from tarkit.errors import SourcePosition as SourcePosition
     from tarkit.errors import TarkitError as TarkitError
     from tarkit.errors import TransportError as TransportError
     from tarkit.errors import TruncatedError as TruncatedError
@@ -67,11 +69,16 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.errors import UnsupportedError as UnsupportedError
     from tarkit.errors import UsageError as UsageError
     from tarkit.errors import VerificationError as VerificationError
+    from tarkit.exporters.outputs import Output as Output
     from tarkit.ext4.options import Ext4Options as Ext4Options
     from tarkit.ext4.options import Percent as Percent
     from tarkit.findings import Finding as Finding
     from tarkit.findings import Report as Report
     from tarkit.findings import Severity as Severity
+    from tarkit.gateway.building import Builder as Builder
+    from tarkit.gateway.building import BuildResponse as BuildResponse
+    from tarkit.gateway.client import Client as Client
+    from tarkit.gateway.engines import build_client as build_client
     from tarkit.image.config import History as History
     from tarkit.image.config import ImageConfig as ImageConfig
     from tarkit.image.config import chain_ids as chain_ids
@@ -224,6 +231,7 @@ _MODULES = {
         "AmbiguousImageError",
         "AuthenticationError",
         "BlobNotFoundError",
+        "BuildError",
         "CancelledError",
         "CannotModifyError",
         "DigestMismatchError",
@@ -246,6 +254,7 @@ _MODULES = {
         "RefusedError",
         "SharedLayerError",
         "SizeMismatchError",
+        "SourcePosition",
         "TarkitError",
         "TransportError",
         "TruncatedError",
@@ -254,6 +263,7 @@ _MODULES = {
         "UsageError",
         "VerificationError",
     ),
+    "tarkit.exporters.outputs": ("Output",),
     "tarkit.ext4.options": (
         "Ext4Options",
         "Percent",
@@ -263,6 +273,12 @@ _MODULES = {
         "Report",
         "Severity",
     ),
+    "tarkit.gateway.building": (
+        "BuildResponse",
+        "Builder",
+    ),
+    "tarkit.gateway.client": ("Client",),
+    "tarkit.gateway.engines": ("build_client",),
     "tarkit.image.config": (
         "History",
         "ImageConfig",

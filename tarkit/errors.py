@@ -31,6 +31,7 @@
     │   ├── NeedsRemoteProviderError   content is not here and nothing provides it
     │   ├── NoBlobsError               a ref has no blobs yet
     │   └── NoSpaceError               output does not fit
+    ├── BuildError                     step of a build failed; it has the reason and the source line
     ├── CancelledError                 operation cancelled
     └── TransportError                 network, daemon or device failed
         └── LostBlobError              server lost a partial upload; retry from the first byte
@@ -44,6 +45,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tarkit.redaction import hidden
+from tarkit.values import dataclass
 
 
 class TarkitError(Exception):
@@ -246,6 +248,44 @@ class NoBlobsError(RefusedError):
 
 class NoSpaceError(RefusedError):
     """The output does not fit at its destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePosition:
+    """Lines of a source file, counted from 1; ``data`` is the file's content if the build has it."""
+
+    filename: str
+    first: int
+    last: int
+    data: bytes = b""
+
+    def __str__(self) -> str:
+        return f"{self.filename}:{self.first}"
+
+
+class BuildError(TarkitError):
+    """A step of a build failed.
+
+    - ``reason``: the error of the step, None if only its text is known.
+    - ``vertex``: the digest of the step, or an empty text.
+    - ``positions``: the lines that made the step, for example of the user's Python file.
+    - ``exit_code``: that of the step's process, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: TarkitError | None = None,
+        vertex: str = "",
+        positions: Sequence[SourcePosition] = (),
+        exit_code: int | None = None,
+    ) -> None:
+        super().__init__(message, where=str(positions[0]) if positions else None)
+        self.reason = reason
+        self.vertex = vertex
+        self.positions = tuple(positions)
+        self.exit_code = exit_code
 
 
 class CancelledError(TarkitError):

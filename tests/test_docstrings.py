@@ -16,9 +16,9 @@ import tarkit
 
 NO_EXAMPLE = {
     # made by tarkit, and shown in the examples of what makes them
-    "Artifact", "BuildResult", "CopyResult", "Difference", "Entry", "Finding", "History",
+    "Artifact", "BuildResponse", "BuildResult", "CopyResult", "Difference", "Entry", "Finding", "History",
     "ImageEntry", "ImageInfo", "LayerInfo", "ManifestItem", "Preflight", "Profile", "Progress",
-    "Report", "RootfsResult",
+    "Report", "RootfsResult", "SourcePosition",
     # need a server
     "DockerDaemonReader", "DockerDaemonWriter", "RegistryReader", "RegistryWriter",
 }  # fmt: skip

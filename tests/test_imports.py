@@ -32,9 +32,22 @@ ARTIFACTS = {*ROOTFS, *FRONT, "rootfs", "ext4"}
 MANAGING = {*VERIFYING, "copying"}
 SYNCING = {*LOCATION, *FRONT, "copying"}
 LIBRARY = {*VERIFYING, "copying", "verifying", "rootfs"}
+EXPORTERS = {*VERIFYING, "copying", "rootfs", "cache"}
+SOLVER = {*CACHE, "cache", "llb", "transports.registry"}
 ABOVE = {
-    *("managing", "syncing", "artifacts", "library", "building", "filesystems", "serving"),
-    *("llb", "cache", ""),
+    "managing",
+    "syncing",
+    "artifacts",
+    "cache",
+    "library",
+    "building",
+    "filesystems",
+    "serving",
+    "llb",
+    "solver",
+    "exporters",
+    "gateway",
+    "",
 }
 EVERYTHING = {*LIBRARY, "ext4", *ABOVE}
 
@@ -56,6 +69,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
     "cache": CACHE,
+    # files from the web come through the client for registries
+    "solver": SOLVER,
+    "exporters": EXPORTERS,
+    "gateway": {*EXPORTERS, *SOLVER, "exporters", "solver"},
     "serving": {*LOCATION, *FRONT},
     "testing": {"serving"},
     "library": LIBRARY,

@@ -1,17 +1,24 @@
 """``tarkit build FILE.py[:FUNCTION]`` and ``tarkit build -``."""
 
+import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from tarkit.cli.common import Debug, print_json
-from tarkit.errors import RefusedError, UsageError
+from tarkit.cli.building import ProgressMode, build_view
+from tarkit.cli.common import Debug, Json, StoreOption, print_json
+from tarkit.cli.definitions import print_definition, read_definition
+from tarkit.cli.messages import note, reporting_success, use_json
+from tarkit.cli.pairs import parse_arguments, parse_directories, parse_pairs
+from tarkit.cli.programs import function_of, load_program
+from tarkit.cli.registry import AuthFile, CertDir, Creds, TlsVerify, any_registry
+from tarkit.errors import PathNotFoundError, UsageError, one_line
+from tarkit.exporters.outputs import Output
+from tarkit.gateway.engines import build_client
+from tarkit.gateway.metadata import metadata_document, write_metadata
 from tarkit.image.platform import Platform
-from tarkit.streams.standard import is_terminal, standard_input, standard_output
-
-if TYPE_CHECKING:
-    from tarkit.llb.definition import Definition
 
 
 class Form(StrEnum):
@@ -27,62 +34,147 @@ def build_command(
         str,
         typer.Argument(
             metavar="FILE.py[:FUNCTION]",
-            help="Python file, and the function in it (build by default) that returns a state; or "
-            "- for a definition on standard input.",
+            help="Python file, and the function in it (build by default) that takes a client or "
+            "returns a state; or - for a definition on standard input.",
         ),
     ],
-    form: Annotated[
-        Form | None,
-        typer.Option("--print", help="Print the definition instead of building it."),
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="type=TYPE,dest=PATH",
+            help="Write the result: type local, tar, oci or docker; further options such as "
+            "name=NAME; - as the path for standard output. Repeatable.",
+        ),
+    ] = None,
+    local: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--local", metavar="NAME=DIR", help="Let the build read a directory. Repeatable."
+        ),
+    ] = None,
+    opt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--opt", metavar="NAME=VALUE", help="Option for the build function. Repeatable."
+        ),
+    ] = None,
+    build_arg: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--build-arg",
+            metavar="NAME[=VALUE]",
+            help="Argument for the build function, by default from the environment. Repeatable.",
+        ),
     ] = None,
     platform: Annotated[
-        Platform | None,
+        list[Platform] | None,
         typer.Option(
             "--platform",
             parser=Platform.parse,
             metavar="OS/ARCH[/VARIANT]",
-            help="Platform to build for; this machine's by default.",
+            help="Platform to build for; this machine's by default. Repeatable.",
         ),
     ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run all steps, even if their results are known.")
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Print why steps ran: the inputs that changed since the last build."
+        ),
+    ] = False,
+    progress: Annotated[
+        ProgressMode, typer.Option("--progress", help="Form of progress on standard error.")
+    ] = ProgressMode.AUTO,
+    metadata_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--metadata-file", metavar="FILE", help="Write digests of the outputs as JSON."
+        ),
+    ] = None,
+    form: Annotated[
+        Form | None,
+        typer.Option("--print", help="Print the definition instead of building it."),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="ENGINE", help="Engine: local, in this process.")
+    ] = "local",
+    store: StoreOption = None,
+    creds: Creds = None,
+    authfile: AuthFile = None,
+    tls_verify: TlsVerify = True,
+    cert_dir: CertDir = None,
+    json_output: Json = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="The same as --progress quiet.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
-    """Print the definition of a build, also one that another client has made."""
-    if form is None:
-        raise RefusedError(
-            "this version prints definitions but cannot build", hint="use --print json, dot or svg"
-        )
-    definition = _read_definition() if program == "-" else _make_definition(program, platform)
-    _print(definition, form)
-
-
-def _read_definition() -> "Definition":
-    from tarkit.llb.definition import Definition
-    from tarkit.llb.wire.base import LARGEST
-
-    if is_terminal():
-        raise UsageError("is a terminal, not a definition", where="standard input")
-    data = standard_input().read(LARGEST + 1)
-    return Definition.decode(data, where="standard input")
-
-
-def _make_definition(program: str, platform: Platform | None) -> "Definition":
-    from tarkit.cli.programs import load_program
-    from tarkit.llb.vertices import ResolvedImage
-
-    state = load_program(program).state()
-    return state.marshal(
-        resolve=lambda location, _: ResolvedImage(location),  # shown as it was given
-        platform=platform or Platform.system(),
-    )
-
-
-def _print(definition: "Definition", form: Form) -> None:
-    from tarkit.llb.display.document import to_document
-    from tarkit.llb.display.dot import to_dot
-    from tarkit.llb.display.svg import to_svg
-
-    if form is Form.JSON:
-        print_json(to_document(definition))
+    """Build the result of a Python function or a definition, or print the definition."""
+    platforms = tuple(platform or ())
+    if form is not None:
+        loaded = None if program == "-" else load_program(program)
+        print_definition(loaded or read_definition(), form.value, platforms)
         return
-    text = to_dot(definition) if form is Form.DOT else to_svg(definition)
-    standard_output().write(text.encode())
+    progress = ProgressMode.QUIET if quiet else progress
+    if json_output or progress is ProgressMode.JSON:
+        progress = ProgressMode.JSON
+        use_json(True)
+    outputs = [Output.parse(text) for text in output or ()]
+    _check_streams(outputs, json_output)
+    if metadata_file is not None and not metadata_file.absolute().parent.is_dir():
+        raise PathNotFoundError("no such directory", where=str(metadata_file.parent))
+    loaded = None if program == "-" else load_program(program)
+    options = {**parse_pairs("--opt", opt or ()), **parse_arguments(build_arg or ())}
+    with (
+        build_client(
+            engine, store=store, registry=any_registry(creds, authfile, tls_verify, cert_dir)
+        ) as client,
+        build_view(progress, loaded) as view,
+    ):
+        response = client.build(
+            function_of(loaded) if loaded else read_definition(),
+            output=outputs,
+            local=parse_directories(local or ()),
+            opts=options,
+            platform=platforms,
+            no_cache=no_cache,
+            name=_name(program),
+            on_event=view,
+        )
+    if metadata_file is not None:
+        write_metadata(response.exporter_response, metadata_file)
+    with reporting_success():
+        if explain:
+            for each in response.explanations:
+                note(one_line(str(each)))
+        if json_output:
+            print_json(metadata_document(response.exporter_response))
+        elif progress in (ProgressMode.AUTO, ProgressMode.PLAIN):
+            _note_outputs(outputs)
+
+
+def _name(program: str) -> str:
+    """Return the name under which the keys of the steps are remembered."""
+    return "-" if program == "-" else str(Path(program).absolute())
+
+
+def _check_streams(outputs: list[Output], json_output: bool) -> None:
+    streams = [each for each in outputs if each.dest == "-"]
+    if len(streams) > 1 or (streams and json_output):
+        raise UsageError("standard output can have one output only, or the JSON object")
+    if streams and sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError(
+            "will not write an archive to a terminal", hint="redirect it, or use dest=FILE"
+        )
+
+
+def _note_outputs(outputs: list[Output]) -> None:
+    for each in outputs:
+        if each.dest != "-":
+            note(f"wrote {each.dest}")
+    if not outputs:
+        note("no output given: the result stays in the store")

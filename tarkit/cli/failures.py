@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from tarkit.cli.messages import fail, is_set, say
 from tarkit.errors import (
     AuthenticationError,
+    BuildError,
     NotFoundError,
     RefusedError,
     TarkitError,
@@ -31,7 +32,9 @@ HUNG_UP = 129
 
 
 def exit_code(error: TarkitError) -> int:
-    """Return the exit code for *error*."""
+    """Return the exit code for *error*; a failed step has that of its reason."""
+    if isinstance(error, BuildError) and error.reason is not None:
+        error = error.reason
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 

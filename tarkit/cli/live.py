@@ -43,6 +43,11 @@ class LiveLines(Closeable):
         """Columns of the terminal."""
         return self._live.console.width
 
+    @property
+    def height(self) -> int:
+        """Lines of the terminal."""
+        return self._live.console.height
+
     def draw(self, lines: list[str]) -> None:
         """Draw *lines* instead of the last ones."""
         if not self._frozen:

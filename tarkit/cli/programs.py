@@ -11,6 +11,8 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from tarkit.errors import PathNotFoundError, RefusedError, TarkitError, UsageError
+from tarkit.gateway.building import BuildFunc
+from tarkit.gateway.client import Client
 from tarkit.llb.state import State
 from tarkit.values import dataclass
 
@@ -56,6 +58,15 @@ class _NoClient:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise RefusedError(f"the build uses client.{name}, so it cannot be printed")
+
+
+def function_of(program: Program) -> BuildFunc:
+    """Return the program's function as one that takes a client."""
+
+    def build(client: Client) -> Any:
+        return program.call(*([client] if program.wants_client else []))
+
+    return build
 
 
 def load_program(text: str) -> Program:

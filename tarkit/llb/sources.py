@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from tarkit.errors import RefusedError, UsageError
-from tarkit.llb.constraints import Constraints
-from tarkit.llb.messages import SourceOp
+from tarkit.llb.constraints import CUSTOM_NAME, Constraints, merged_metadata
+from tarkit.llb.messages import OpMetadata, SourceOp
 from tarkit.llb.sourcemaps import Caller, caller
 from tarkit.llb.vertices import Context, Encoded, Output
-from tarkit.values import dataclass
+from tarkit.values import dataclass, replace
 
 _OF_A_PLATFORM = ("docker-image://", "oci-layout://")
 
@@ -69,19 +69,24 @@ class LocatedVertex(SourceVertex):
     __slots__ = ()
 
     def encode(self, context: Context) -> Encoded:
-        """Encode the source as the client resolves it; raise RefusedError without a client."""
+        """Encode the source as the client resolves it, with the location as its name.
+
+        Raises RefusedError without a client.
+        """
         if context.resolve is None:
             raise RefusedError(
                 "only a client can serve this image to a build", where=self.identifier
             )
         platform = self.constraints.platform or context.platform
         image = context.resolve(self.identifier, platform)
+        named = OpMetadata(description={CUSTOM_NAME: self.identifier})
+        metadata = merged_metadata(named, self.constraints.metadata)
         served = {"oci.session": image.session, "oci.store": image.store}
         resolved = SourceVertex(
             f"oci-layout://{image.reference}",
             {**self.attrs, **{name: value for name, value in served.items() if value}},
             self.caps,
-            self.constraints,
+            replace(self.constraints, metadata=metadata),
             self.caller,
         )
         return resolved.encode(context)

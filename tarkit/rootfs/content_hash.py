@@ -50,6 +50,12 @@ class TreeDigests:
         self._read_files(value)
         return self._of_directory(value) if isinstance(value, Directory) else self.header(value)
 
+    def remember(self, value: Value, digest: bytes) -> None:
+        """Note the digest of a file, or of the metadata of a directory, as :meth:`header` returns it."""
+        row = value if isinstance(value, int) else value.row
+        first, _, listing = self.tree.table.part(row)
+        self._known.files.setdefault(listing, {})[row - first] = digest
+
     def header(self, value: Value) -> bytes:
         """Return the digest of a file, or of the metadata of a directory."""
         table = self.tree.table
@@ -63,7 +69,7 @@ class TreeDigests:
 
     def _computed(self, row: int) -> bytes:
         member = self.tree.table.nameless(row)
-        hasher = hashlib.sha256(_header(member))
+        hasher = entry_hasher(member)
         if member.type is MemberType.FILE:
             with self._contents.open(self.tree.node(row)) as stream:
                 for chunk in chunks_of(stream):
@@ -111,6 +117,16 @@ class TreeDigests:
             digest = self.header(value) if isinstance(value, int) else known[value]
             hasher.update(b"\0" + name + digest)
         return _text(hasher.digest())
+
+
+def entry_hasher(member: Member) -> hashlib._Hash:
+    """Return the hash of an entry before its data, which is to be added if it is a file."""
+    return hashlib.sha256(_header(member))
+
+
+def digest_text(hasher: hashlib._Hash) -> bytes:
+    """Return the digest of an entry in the form that trees of digests use."""
+    return _text(hasher.digest())
 
 
 def _header(member: Member) -> bytes:

@@ -77,26 +77,38 @@ def _all(top: Path) -> Iterator[LocalFile]:
         other = None
         if kind is MemberType.FILE and status.st_nlink > 1:
             other = first.setdefault((status.st_dev, status.st_ino), below)
-        trusted = status.st_uid in (0, os.geteuid()) if hasattr(os, "geteuid") else True
-        mode = stat.S_IMODE(status.st_mode)
         yield LocalFile(
             path,
             below,
             status,
             kind,
-            mode if trusted or kind is MemberType.DIRECTORY else mode & ~_SET_ID,
-            _xattrs(path, kind, trusted=trusted),
+            kept_mode(status, kind),
+            kept_attributes(path, status, kind),
             None if other == below else other,
         )
 
 
-def _xattrs(path: Path, kind: MemberType, *, trusted: bool) -> dict[bytes, bytes]:
+def _is_trusted(status: os.stat_result) -> bool:
+    return status.st_uid in (0, os.geteuid()) if hasattr(os, "geteuid") else True
+
+
+def kept_mode(status: os.stat_result, kind: MemberType) -> int:
+    """Return the permissions that a file keeps in an image."""
+    mode = stat.S_IMODE(status.st_mode)
+    is_kept = kind is MemberType.DIRECTORY or _is_trusted(status)
+    return mode if is_kept else mode & ~_SET_ID
+
+
+def kept_attributes(
+    path: Path | bytes, status: os.stat_result, kind: MemberType
+) -> dict[bytes, bytes]:
     """Return the attributes of *path* that belong to the file and not to the machine."""
+    trusted = _is_trusted(status)
     if kind not in (MemberType.FILE, MemberType.DIRECTORY) or not hasattr(os, "listxattr"):
         return {}
     names: list[str] = []
     with suppress(OSError):  # the filesystem does not support attributes
         names = sorted(os.listxattr(path))
     kept = [name for name in names if name.startswith("user.") or (trusted and name == _CAPABILITY)]
-    with os_errors(path):
+    with os_errors(Path(os.fsdecode(path))):
         return {os.fsencode(name): os.getxattr(path, name) for name in kept}

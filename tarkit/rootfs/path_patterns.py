@@ -9,13 +9,25 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from tarkit.errors import MalformedError
+from tarkit.errors import LimitExceededError, MalformedError
+from tarkit.rootfs.automaton import Automaton, Token, Wildcard
+
+_LONGEST = 4096  # characters of a pattern, as of a path on Linux
+_MANY = 3  # wildcards that a regular expression can try in all ways
+
+
+class Expression(Protocol):
+    """A translated pattern."""
+
+    def fullmatch(self, text: str, /) -> object:
+        """Return something true if all of *text* matches."""
+        ...
 
 
 class _Pattern(NamedTuple):
-    expression: re.Pattern[str]
+    expression: Expression
     takes_back: bool
 
 
@@ -45,7 +57,7 @@ class PathPatterns:
         return matched
 
 
-def wildcard(pattern: str) -> re.Pattern[str]:
+def wildcard(pattern: str) -> Expression:
     """Return *pattern* as Go's ``path.Match`` understands it: no wildcard matches a slash.
 
     Raises :class:`MalformedError` if it is invalid.
@@ -53,33 +65,42 @@ def wildcard(pattern: str) -> re.Pattern[str]:
     return _compile(pattern, deep=False)
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
+def _expression(pattern: str) -> Expression:
     return _compile(pattern, deep=True)
 
 
-def _compile(pattern: str, *, deep: bool) -> re.Pattern[str]:
+def _compile(pattern: str, *, deep: bool) -> Expression:
     """Translate *pattern*; ``**`` matches any number of components only if *deep*."""
-    found, at = [], 0
+    if len(pattern) > _LONGEST:
+        raise LimitExceededError(f"pattern of {len(pattern)} characters", limit=_LONGEST)
+    found: list[Token] = []
+    at = 0
     while at < len(pattern):
         if deep and pattern.startswith("**", at):
             at += 2
             if pattern.startswith("/", at):  # "**/" also matches nothing
                 at += 1
-            found.append(".*" if at == len(pattern) else "(?:.*/)?")
+            found.append(Wildcard.REST if at == len(pattern) else Wildcard.DEEP)
             continue
         translated, at = _translated(pattern, at)
         found.append(translated)
     try:
-        return re.compile("".join(found), re.DOTALL)
+        if sum(isinstance(token, Wildcard) for token in found) > _MANY:
+            return Automaton(found)
+        return re.compile("".join(map(_text, found)), re.DOTALL)
     except re.error:
         raise _invalid(pattern) from None
 
 
-def _translated(pattern: str, at: int) -> tuple[str, int]:
+def _text(token: Token) -> str:
+    return token.value if isinstance(token, Wildcard) else token
+
+
+def _translated(pattern: str, at: int) -> tuple[Token, int]:
     """Return the expression for the character or class at *at*, and the position after it."""
     match character := pattern[at]:
         case "*":
-            return "[^/]*", at + 1
+            return Wildcard.STAR, at + 1
         case "?":
             return "[^/]", at + 1
         case "[":

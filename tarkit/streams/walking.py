@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tarkit.errors import TransportError
 from tarkit.streams.directory import NO_LINK, OPEN
@@ -45,11 +45,13 @@ class _Level:
     names: list[bytes]
 
 
-def walk_directory(top: int, closed: list[bytes]) -> Iterator[Found]:
+def walk_directory(
+    top: int, closed: list[bytes], *, enters: Callable[[Found], bool] | None = None
+) -> Iterator[Found]:
     """Yield everything below the open directory *top*, parents first, siblings by name.
 
-    Other mounted filesystems are not entered, nor are directories without permission, whose paths are
-    added to *closed*. One descriptor is open at a time. Raises :class:`OSError`, and
+    Only directories for which *enters* returns true are entered; by default, those of the same mounted
+    filesystem. Directories without permission are not entered, and their paths are added to *closed*. One descriptor is open at a time. Raises :class:`OSError`, and
     :class:`TransportError` if a directory moves meanwhile.
     """
     current = os.open(".", OPEN, dir_fd=top)
@@ -68,8 +70,11 @@ def walk_directory(top: int, closed: list[bytes]) -> Iterator[Found]:
             name = level.names.pop()
             status = os.stat(name, dir_fd=current, follow_symlinks=False)
             path = level.path + name
-            yield Found(path, name, current, status)
-            if not stat.S_ISDIR(status.st_mode) or status.st_dev != device:
+            found = Found(path, name, current, status)
+            yield found
+            if not stat.S_ISDIR(status.st_mode):
+                continue
+            if not (enters(found) if enters is not None else status.st_dev == device):
                 continue
             if not os.access(name, os.R_OK | os.X_OK, dir_fd=current, effective_ids=True):
                 closed.append(path)

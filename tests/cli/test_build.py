@@ -72,7 +72,6 @@ def test_a_location_is_shown_as_it_was_given(tarkit: Tarkit, program: str) -> No
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["program.py"], 6, "cannot build; use --print json, dot or svg"),
         (["program.py:solving", "--print", "json"], 6, "the build uses client.solve, so it cannot"),
         (["program.py:nothing", "--print", "json"], 2, "the function returned NoneType, not a state"),
         (["program.py:failing", "--print", "json"], 2, "program.py:18: ZeroDivisionError: division"),
@@ -126,7 +125,7 @@ def test_a_malformed_definition_is_one_line() -> None:
 
 
 def test_a_terminal_is_no_definition(tarkit: Tarkit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tarkit.cli.build.is_terminal", lambda: True)
+    monkeypatch.setattr("tarkit.cli.definitions.is_terminal", lambda: True)
     result = tarkit("build", "-", "--print", "json")
     assert (result.code, result.out) == (2, "")
     assert result.err == "tarkit: standard input: is a terminal, not a definition\n"

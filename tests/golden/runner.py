@@ -1,7 +1,8 @@
 """Run recorded cases of BuildKit against tarkit.
 
 Each file of cases has a module here with a function ``run(case)``: it raises AssertionError if
-tarkit differs, and :class:`Skipped` if it cannot do yet what the case needs.
+tarkit differs, and :class:`Skipped` if it cannot do yet what the case needs. If cases refer to each
+other, the module has a function ``runner(cases)`` instead, which returns ``run``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import lzma
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,12 @@ def cases(path: Path) -> Iterator[Case]:
     yield from map(json.loads, plain.splitlines())
 
 
-def run_of(module: str) -> Run | None:
-    """Return the function that runs cases, None if there is no such module yet."""
+def run_of(module: str, recorded: Sequence[Case]) -> Run | None:
+    """Return the function that runs the *recorded* cases, None if there is no such module yet."""
     name = f"tests.golden.{module}"
     try:
-        run: Run = import_module(name).run
+        found = import_module(name)
+        run: Run = found.runner(recorded) if hasattr(found, "runner") else found.run
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
@@ -72,8 +74,9 @@ def main(arguments: list[str]) -> int:
     for name, module in FILES.items():
         if not (directory / name).exists():
             continue
-        run = run_of(module)
-        for case in cases(directory / name):
+        recorded = list(cases(directory / name))
+        run = run_of(module, recorded)
+        for case in recorded:
             try:
                 if run is None:
                     raise Skipped(f"no module runs {name}")

@@ -58,6 +58,7 @@ class StagedFileSystem(ImageFiles):
         self._where = str(directory)
         tree = base.tree.fork()
         self._base, self._open_other = base.contents, open_layer
+        self._kept_layers: dict[Digest, ArchiveData | None] = {}
         self._staging = Staging(directory / "data", self._open_layer)
         super().__init__(tree, base.contents.fork(tree.table, self._staging))
         self._layer = len(base.contents.layers) + 1
@@ -157,9 +158,11 @@ class StagedFileSystem(ImageFiles):
         """Return the data of another layer, independent of its source; None if it cannot be kept."""
         if self._open_other is None:
             return archive
-        with suppress(TarkitError):
-            return self._open_other(diff_id)
-        return None
+        if diff_id not in self._kept_layers:  # once for all files of a layer
+            self._kept_layers[diff_id] = None
+            with suppress(TarkitError):
+                self._kept_layers[diff_id] = self._open_other(diff_id)
+        return self._kept_layers[diff_id]
 
     def _start_of(self, diff_id: Digest, archive: ArchiveData) -> int:
         """Return the staged offset of the first byte of a layer."""

@@ -1,0 +1,1 @@
+"""Exporters: results of builds as directories, tars and images."""

@@ -65,6 +65,10 @@ class Call:
         data = self._peer.receive(self, self._stream, deadline)
         return None if data is None else kind.decode(data)
 
+    def poll(self, kind: type[M]) -> M | None:
+        """Return the next message if it has arrived already."""
+        return self.receive(kind) if self.arrived else None
+
     def messages(self, kind: type[M]) -> Iterator[M]:
         """Yield the messages until the last."""
         while (message := self.receive(kind)) is not None:

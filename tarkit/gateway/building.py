@@ -70,6 +70,9 @@ class Builder(Closeable):
     '1.2'
     """
 
+    output_type: type[Output] = Output
+    """The class of outputs, which knows the types that the engine has."""
+
     def build(
         self,
         function: BuildFunc | State | Definition,
@@ -110,7 +113,7 @@ class Builder(Closeable):
             chosen["platform"] = ",".join(str(to_platform(each)) for each in platforms)
         given = [output] if isinstance(output, str | Output) else output
         options = BuildOptions(
-            outputs=tuple(Output.parse(each) if isinstance(each, str) else each for each in given),
+            outputs=tuple(self.output_type.parse(each) if isinstance(each, str) else each for each in given),
             local={name: Path(path) for name, path in (local or {}).items()},
             opts=chosen,
             inputs=dict(inputs or {}),

@@ -9,7 +9,6 @@ from tarkit.gateway.buildkit.messages.control import (
     ListWorkersRequest,
     ListWorkersResponse,
     SolveRequest,
-    SolveResponse,
     StatusRequest,
     StatusResponse,
     WorkerRecord,
@@ -39,9 +38,12 @@ class Control:
         """Return the daemon's version; old daemons do not implement this."""
         return self._peer.unary(f"{_SERVICE}/Info", Empty(), InfoResponse, timeout=_TIMEOUT)
 
-    def solve(self, request: SolveRequest) -> SolveResponse:
-        """Carry out a build; returns when all outputs are written."""
-        return self._peer.unary(f"{_SERVICE}/Solve", request, SolveResponse)
+    def solve(self, request: SolveRequest) -> Call:
+        """Start a build; its answer arrives when all outputs are written."""
+        call = self._peer.call(f"{_SERVICE}/Solve")
+        call.send(request)
+        call.close_sending()
+        return call
 
     def watch(self, ref: str) -> tuple[Call, Iterator[StatusResponse]]:
         """Watch the build *ref*: the call, to cancel it, and its messages."""

@@ -162,14 +162,6 @@ def _require_file(authfile: Path | None) -> None:
         require_file(authfile)
 
 
-def any_registry(
-    creds: str | None, authfile: Path | None, tls_verify: bool, cert_dir: Path | None
-) -> RegistryOptions | None:
-    """Return the registry options for locations that may be in registries."""
-    anywhere = Location(Transport.REGISTRY, "")
-    return registry_options(anywhere, creds, authfile, tls_verify, cert_dir)
-
-
 def open_image(
     source: str,
     access: Access,

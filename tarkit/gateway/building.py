@@ -113,7 +113,9 @@ class Builder(Closeable):
             chosen["platform"] = ",".join(str(to_platform(each)) for each in platforms)
         given = [output] if isinstance(output, str | Output) else output
         options = BuildOptions(
-            outputs=tuple(self.output_type.parse(each) if isinstance(each, str) else each for each in given),
+            outputs=tuple(
+                self.output_type.parse(each) if isinstance(each, str) else each for each in given
+            ),
             local={name: Path(path) for name, path in (local or {}).items()},
             opts=chosen,
             inputs=dict(inputs or {}),

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tarkit.exporters.outputs import Output
 from tarkit.gateway.building import Builder
 from tarkit.protocols import Source
 
@@ -58,3 +59,12 @@ def build_client(
 
     root = Path(store) if store is not None else store_root()
     return LocalBuilder(CacheManager.open(root, open_location=opened), opened)
+
+
+def output_type(engine: str) -> type[Output]:
+    """Return the class of outputs of *engine*, as that of :attr:`Builder.output_type`."""
+    if engine == "local":
+        return Output
+    from tarkit.gateway.buildkit.outputs import RemoteOutput
+
+    return RemoteOutput

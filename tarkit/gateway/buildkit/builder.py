@@ -8,6 +8,13 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tarkit.errors import PathNotFoundError, TarkitError
+from tarkit.gateway.building import (
+    Builder,
+    BuildFunc,
+    BuildOptions,
+    BuildResponse,
+    result_of,
+)
 from tarkit.gateway.buildkit.bridge import Bridge
 from tarkit.gateway.buildkit.capabilities import gateway_caps, llb_caps, worker_info
 from tarkit.gateway.buildkit.client import RemoteClient
@@ -29,13 +36,6 @@ from tarkit.gateway.buildkit.services.secrets import secret_handlers
 from tarkit.gateway.buildkit.services.targets import target_of
 from tarkit.gateway.buildkit.session import Session, random_id
 from tarkit.gateway.buildkit.status import StatusError, status_of, translated
-from tarkit.gateway.building import (
-    Builder,
-    BuildFunc,
-    BuildOptions,
-    BuildResponse,
-    result_of,
-)
 from tarkit.gateway.options import BuildOpts
 from tarkit.gateway.reference import Reference
 from tarkit.gateway.result import Result

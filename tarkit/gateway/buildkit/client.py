@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tarkit.errors import MalformedError, UsageError
+from tarkit.gateway.building import result_of
 from tarkit.gateway.buildkit.bridge import Bridge
 from tarkit.gateway.buildkit.containers import RemoteContainer
 from tarkit.gateway.buildkit.definitions import to_message
@@ -12,7 +13,6 @@ from tarkit.gateway.buildkit.messages import bridge as wire
 from tarkit.gateway.buildkit.messages.control import CacheOptionsEntry
 from tarkit.gateway.buildkit.messages.status import Empty
 from tarkit.gateway.buildkit.reference import RemoteReference
-from tarkit.gateway.building import result_of
 from tarkit.gateway.client import Client
 from tarkit.gateway.containers import Container, NewContainerRequest
 from tarkit.gateway.options import BuildOpts
@@ -139,7 +139,9 @@ class RemoteClient(Client):
             case "ref_deprecated":
                 result.set_ref(self._reference(wire.Ref(id=found.ref_deprecated or "")))
             case "refs_deprecated":
-                for name, text in found.refs_deprecated.refs.items() if found.refs_deprecated else ():
+                for name, text in (
+                    found.refs_deprecated.refs.items() if found.refs_deprecated else ()
+                ):
                     result.add_ref(name, self._reference(wire.Ref(id=text)))
         for name, value in found.metadata.items():
             result.add_meta(name, bytes(value))
@@ -173,9 +175,7 @@ class RemoteClient(Client):
             session_id=self._options.session_id if options.store is not None else "",
             store_id=options.store or "",
         )
-        answer = self._bridge.call(
-            "ResolveImageConfig", request, wire.ResolveImageConfigResponse
-        )
+        answer = self._bridge.call("ResolveImageConfig", request, wire.ResolveImageConfigResponse)
         return ImageConfig(
             answer.ref or reference, _digest(answer.digest, reference), bytes(answer.config)
         )

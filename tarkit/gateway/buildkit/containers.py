@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from tarkit.errors import BuildError, TarkitError, UsageError
 from tarkit.gateway.buildkit.bridge import Bridge
@@ -85,9 +85,7 @@ def _mount(mount: Mount) -> messages.Mount:
 class RemoteProcess(ContainerProcess):
     """A process in a container; one thread passes its output on, and one its input."""
 
-    def __init__(
-        self, call: Call, caps: CapSet, container_id: str, request: StartRequest
-    ) -> None:
+    def __init__(self, call: Call, caps: CapSet, container_id: str, request: StartRequest) -> None:
         self._call, self._caps = call, caps
         self._id = f"{container_id}:{random_id()}"
         self._outputs: dict[int, BinaryIO | None] = {1: request.stdout, 2: request.stderr}
@@ -100,7 +98,7 @@ class RemoteProcess(ContainerProcess):
             stdin = request.stdin
             start_thread(lambda: self._feed(stdin), "container-input")
 
-    def _send(self, **part: object) -> None:
+    def _send(self, **part: Any) -> None:
         with self._sending:
             self._call.send(wire.ExecMessage(process_id=self._id, **part))
 
@@ -159,9 +157,7 @@ class RemoteProcess(ContainerProcess):
 
 def _init(container_id: str, request: StartRequest) -> wire.InitMessage:
     given = (request.stdin, request.stdout, request.stderr)
-    meta = messages.Meta(
-        args=request.args, env=request.env, cwd=request.cwd, user=request.user
-    )
+    meta = messages.Meta(args=request.args, env=request.env, cwd=request.cwd, user=request.user)
     return wire.InitMessage(
         container_id=container_id,
         meta=meta,
@@ -177,6 +173,4 @@ def _exit_error(message: wire.ExitMessage) -> TarkitError | None:
         return None
     error = StatusError.of(status)
     code = None if message.code == _UNKNOWN else message.code
-    return BuildError(
-        error.message or f"exit code: {message.code}", reason=error, exit_code=code
-    )
+    return BuildError(error.message or f"exit code: {message.code}", reason=error, exit_code=code)

@@ -26,7 +26,9 @@ def from_message(message: messages.Definition | None) -> Definition:
     return Definition.decode(message.encode() if message is not None else b"")
 
 
-def result_message(result: Result, ids: dict[Reference | None, str], *, arrays: bool) -> bridge.Result:
+def result_message(
+    result: Result, ids: dict[Reference | None, str], *, arrays: bool
+) -> bridge.Result:
     """Return the message for *result*, whose references have *ids*.
 
     Unless the daemon has *arrays*, it takes the deprecated fields only.

@@ -119,9 +119,7 @@ class Peer(Closeable):
 
     # calls
 
-    def call(
-        self, method: str, metadata: Metadata = (), *, timeout: float | None = None
-    ) -> Call:
+    def call(self, method: str, metadata: Metadata = (), *, timeout: float | None = None) -> Call:
         """Start a call; raises :class:`~tarkit.errors.TransportError` if the connection is lost."""
         with self._changed:
             if self.failure is not None:

@@ -29,6 +29,7 @@ WINDOW = 1 << 20
 """Bytes of one call that may wait for their consumer before the other side has to pause."""
 
 _BUFFER = 1 << 20  # bytes that are ready to be written, before calls have to wait
+_TYPE_AT, _SETTINGS = 3, b"\x04"  # the first frame's type, and the byte that it must be
 _CONNECTION_WINDOW = 16 << 20
 
 
@@ -99,6 +100,7 @@ class Protocol:
         self._streams: dict[int, _Stream] = {}
         self._buffer = bytearray()
         self._h2 = _connection(server)
+        self._first = b""  # the first bytes from a server
         self.is_draining = False
 
     # what to send
@@ -240,6 +242,11 @@ class Protocol:
         """
         from h2.exceptions import ProtocolError
 
+        if not self._server and len(self._first) < _TYPE_AT + 1:
+            # Text of HTTP/1.1 looks like the beginning of a long frame, and would be waited for.
+            self._first += data[: _TYPE_AT + 1]
+            if self._first[_TYPE_AT : _TYPE_AT + 1] not in (b"", _SETTINGS):
+                raise TransportError("malformed HTTP/2 (no settings came first)")
         try:
             events = self._h2.receive_data(data)
         except (ProtocolError, ValueError, KeyError) as error:
@@ -288,7 +295,8 @@ class Protocol:
                 yield from self._ended(event.stream_id, _reset_status(event.error_code))
             case events.ConnectionTerminated():
                 self.is_draining = True
-                for stream in [each for each in self._streams if each > event.last_stream_id]:
+                last = event.last_stream_id or 0
+                for stream in [each for each in self._streams if each > last]:
                     text = "the daemon is shutting down"
                     yield from self._ended(stream, Status(code=Code.UNAVAILABLE, message=text))
 
@@ -387,4 +395,3 @@ def _reset_status(code: int) -> Status:
 
 def _text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
-

@@ -54,7 +54,9 @@ def upgraded(pipe: Pipe, path: str, headers: Metadata, where: str) -> Pipe:
             received += data
     except OSError as error:
         pipe.close()
-        raise TransportError(f"the upgrade failed ({error.strerror or error})", where=where) from None
+        raise TransportError(
+            f"the upgrade failed ({error.strerror or error})", where=where
+        ) from None
     head, _, rest = received.partition(b"\r\n\r\n")
     if head.split(b" ", 2)[1:2] == [b"101"]:
         return RestPipe(pipe, rest)

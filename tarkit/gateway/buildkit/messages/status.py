@@ -48,5 +48,3 @@ class HealthCheckResponse(Message):
     """Health of a service: 1 is serving."""
 
     status: int = int32(1)
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tarkit.gateway.buildkit.messages.session import CheckAgentRequest
@@ -52,7 +53,5 @@ def _upstream(call: Call, agent: socket.socket) -> None:
     except (OSError, StatusError):
         pass  # the other direction tells the failure
     finally:
-        try:
+        with suppress(OSError):  # closed already
             agent.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # closed already

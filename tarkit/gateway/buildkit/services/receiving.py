@@ -45,10 +45,10 @@ class Receiver:
                 if packet is None:
                     raise TransportError("the daemon ended the transfer early")
                 match packet.type:
-                    case PacketType.STAT if packet.stat is None:
-                        listing = False
                     case PacketType.STAT if listing:
-                        self._entry(packet.stat)
+                        listing = packet.stat is not None
+                        if packet.stat is not None:
+                            self._entry(packet.stat)
                     case PacketType.DATA:
                         self._data(packet)
                     case PacketType.ERR:

@@ -156,7 +156,10 @@ def build_command(
     options = {**parse_pairs("--opt", opt or ()), **parse_arguments(build_arg or ())}
     with (
         build_client(
-            engine, store=store, registry=access.anywhere(), tls=TlsFiles(tlsdir) if tlsdir else None
+            engine,
+            store=store,
+            registry=access.anywhere(),
+            tls=TlsFiles(tlsdir) if tlsdir else None,
         ) as client,
         build_view(progress, loaded) as view,
     ):

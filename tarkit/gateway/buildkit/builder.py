@@ -110,10 +110,10 @@ class _Build:
     def run(self, function: BuildFunc | State | Definition) -> SolveResponse:
         """Carry out the build; the error of the function takes precedence over the daemon's."""
         solve = self._control.solve(self._request())
-        watcher = Watcher(self._control, self._ref, self._options.on_event or _ignore)
+        watcher = Watcher(self._control, self._ref, solve, self._options.on_event or _ignore)
         try:
             self._call(function, solve)
-            return self._finished(solve)
+            response = self._finished(solve)
         except TarkitError:
             if watcher.failure is not None:
                 raise watcher.failure from None
@@ -121,6 +121,9 @@ class _Build:
         finally:
             solve.cancel()
             watcher.finish()
+        if watcher.failure is not None:
+            raise watcher.failure
+        return response
 
     def _request(self) -> SolveRequest:
         exporters = [exporter_of(output) for output in self._options.outputs]

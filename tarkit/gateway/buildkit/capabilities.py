@@ -11,7 +11,37 @@ from tarkit.gateway.options import WorkerInfo
 from tarkit.llb.platforms import from_message
 
 _FIRST_GATEWAY = ("solve.base", "solve.inlinereturn", "resolveimage", "readfile")
-_FIRST_LLB = ["source.image", "source.local", "source.local.unique", "source.local.sessionid", "source.local.includepatterns", "source.local.followpaths", "source.local.excludepatterns", "source.local.sharedkeyhint", "source.git", "source.git.keepgitdir", "source.git.fullurl", "source.http", "source.http.checksum", "source.http.perm", "soruce.http.uidgid", "source.buildop.llbfilename", "exec.meta.base", "exec.meta.proxyenv", "exec.mount.bind", "exec.mount.cache", "exec.mount.cache.sharing", "exec.mount.selector", "exec.mount.tmpfs", "exec.mount.secret", "constraints", "platform", "meta.ignorecache", "meta.description", "meta.exportcache"]
+_FIRST_LLB = [
+    "source.image",
+    "source.local",
+    "source.local.unique",
+    "source.local.sessionid",
+    "source.local.includepatterns",
+    "source.local.followpaths",
+    "source.local.excludepatterns",
+    "source.local.sharedkeyhint",
+    "source.git",
+    "source.git.keepgitdir",
+    "source.git.fullurl",
+    "source.http",
+    "source.http.checksum",
+    "source.http.perm",
+    "soruce.http.uidgid",
+    "source.buildop.llbfilename",
+    "exec.meta.base",
+    "exec.meta.proxyenv",
+    "exec.mount.bind",
+    "exec.mount.cache",
+    "exec.mount.cache.sharing",
+    "exec.mount.selector",
+    "exec.mount.tmpfs",
+    "exec.mount.secret",
+    "constraints",
+    "platform",
+    "meta.ignorecache",
+    "meta.description",
+    "meta.exportcache",
+]
 """What daemons had that do not tell their capabilities yet."""
 
 

@@ -8,6 +8,7 @@ from tarkit.errors import TarkitError
 from tarkit.gateway.buildkit.control import Control
 from tarkit.gateway.buildkit.messages.control import StatusResponse
 from tarkit.gateway.buildkit.messages.status import Timestamp
+from tarkit.gateway.buildkit.peer import Call
 from tarkit.solver.events import (
     BuildEvent,
     LogEvent,
@@ -24,10 +25,11 @@ _SILENCE = 5.0  # seconds after a build in which its last events may arrive
 class Watcher:
     """Passes the events of the build *ref* to *listener*, on a thread.
 
-    ``failure`` is the error of the listener if it has failed; the build is then no longer watched.
+    ``failure`` is the error of the listener if it has failed; *solve*, the build, is then cancelled.
     """
 
-    def __init__(self, control: Control, ref: str, listener: OnEvent) -> None:
+    def __init__(self, control: Control, ref: str, solve: Call, listener: OnEvent) -> None:
+        self._solve = solve
         self._listener = listener
         self._call, self._responses = control.watch(ref)
         self.failure: BaseException | None = None
@@ -41,6 +43,7 @@ class Watcher:
                         self._listener(event)
                     except BaseException as error:  # noqa: BLE001  raised again by the build
                         self.failure = error
+                        self._solve.cancel()
                         return
         except TarkitError:
             return  # the build itself tells the failure

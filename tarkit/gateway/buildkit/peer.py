@@ -29,6 +29,8 @@ from tarkit.streams.threads import start_thread
 
 M = TypeVar("M", bound=Message)
 
+_BATCH = 64 << 10  # bytes of small messages that are written together
+
 LARGEST = 3 << 20
 """Bytes of the longest message that is sent: old daemons take 4 MiB."""
 
@@ -52,13 +54,16 @@ class Call:
         """Return the values of the metadata *name*."""
         return [value for key, value in self.metadata if key == name]
 
-    def send(self, message: Message) -> None:
-        """Send a message, after those before it have left some room."""
+    def send(self, message: Message, *, flush: bool = True) -> None:
+        """Send a message, after those before it have left some room.
+
+        Without *flush*, it may wait until many are together, or this thread waits for an answer.
+        """
         data = message.encode()
         if len(data) > LARGEST:
             text = f"message of {len(data)} bytes exceeds {LARGEST}"
             raise StatusError(Code.RESOURCE_EXHAUSTED, text)
-        self._peer.send(self, self._stream, data)
+        self._peer.send(self, self._stream, data, flush=flush)
 
     def receive(self, kind: type[M], *, deadline: float | None = None) -> M | None:
         """Return the next message, None after the last; *deadline* is on the monotonic clock."""
@@ -111,7 +116,9 @@ class Peer(Closeable):
         self._handlers = dict(handlers or {})
         self._protocol = Protocol(server=server)
         self._calls: dict[int, Call] = {}
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)  # for calls that wait
+        self._output = threading.Condition(lock)  # for the thread that writes
         self._closed = False
         self.failure: TransportError | None = None
         self._writer = start_thread(self._write, "grpc-writer")
@@ -126,7 +133,7 @@ class Peer(Closeable):
                 raise self.failure
             stream = self._protocol.call(method, metadata, timeout=timeout)
             call = self._calls[stream] = Call(self, stream)
-            self._changed.notify_all()
+            self._output.notify()
         return call
 
     def unary(
@@ -160,16 +167,17 @@ class Peer(Closeable):
         """Do something with the protocol, under the lock, and write the outcome."""
         with self._changed:
             action(self._protocol)
-            self._changed.notify_all()
+            self._output.notify()
 
-    def send(self, call: Call, stream: int, data: bytes) -> None:
+    def send(self, call: Call, stream: int, data: bytes, *, flush: bool) -> None:
         """Send a message of *call*; wait while much is waiting before it."""
         with self._changed:
             self._wait(lambda: call.status is not None or self._has_room(stream, len(data)))
             if call.status is not None and call.status.code:
                 raise StatusError.of(call.status)
             self._protocol.send(stream, data)
-            self._changed.notify_all()
+            if flush or self._protocol.ready >= _BATCH:
+                self._output.notify()
 
     def _has_room(self, stream: int, size: int) -> bool:
         queued = self._protocol.queued(stream)
@@ -182,8 +190,8 @@ class Peer(Closeable):
             if call.arrived:
                 data = call.arrived.popleft()
                 self._protocol.consumed(stream, len(data))
-                if self._protocol.has_output:
-                    self._changed.notify_all()
+                if self._protocol.ready >= _BATCH or not call.arrived:
+                    self._output.notify()
                 return data
             if call.status is not None and call.status.code:
                 raise StatusError.of(call.status)
@@ -191,6 +199,7 @@ class Peer(Closeable):
 
     def _wait(self, ready: Callable[[], object], deadline: float | None = None) -> None:
         while not ready():
+            self._output.notify()
             check()
             if deadline is not None and time.monotonic() >= deadline:
                 raise StatusError(Code.DEADLINE_EXCEEDED, "no answer in time")
@@ -204,6 +213,7 @@ class Peer(Closeable):
                 self._protocol.cancel(stream)
             self._calls.pop(stream, None)
             self._changed.notify_all()
+            self._output.notify()
 
     # threads
 
@@ -211,10 +221,10 @@ class Peer(Closeable):
         try:
             while True:
                 with self._changed:
-                    while not self._protocol.has_output:
+                    while not self._protocol.ready:
                         if self._closed:
                             return
-                        self._changed.wait()
+                        self._output.wait()
                     data = self._protocol.take()
                     self._changed.notify_all()  # there is room again
                 self._pipe.write(data)
@@ -228,6 +238,8 @@ class Peer(Closeable):
                     for event in self._protocol.receive(data):
                         self._take(event)
                     self._changed.notify_all()
+                    if self._protocol.ready:
+                        self._output.notify()
             self._lose(None)
         except (OSError, TarkitError) as error:
             self._lose(error)
@@ -281,6 +293,7 @@ class Peer(Closeable):
                 call.status = call.status or Status(code=Code.UNAVAILABLE, message=text)
             self._calls.clear()
             self._changed.notify_all()
+            self._output.notify()
         self._pipe.close()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ Specification: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 WINDOW = 1 << 20
 """Bytes of one call that may wait for their consumer before the other side has to pause."""
 
+_STEP = WINDOW // 4  # windows are opened by this much, not for every frame
 _BUFFER = 1 << 20  # bytes that are ready to be written, before calls have to wait
 _TYPE_AT, _SETTINGS = 3, b"\x04"  # the first frame's type, and the byte that it must be
 _CONNECTION_WINDOW = 16 << 20
@@ -73,7 +75,7 @@ class _Stream:
     """The state of a call: ``unread`` and ``held`` count bytes that the consumer has not taken."""
 
     unframer: Unframer = field(default_factory=Unframer)
-    outgoing: list[bytes | memoryview] = field(default_factory=list)
+    outgoing: deque[bytes | memoryview] = field(default_factory=deque)
     queued: int = 0
     unread: int = 0
     held: int = 0
@@ -100,6 +102,7 @@ class Protocol:
         self._streams: dict[int, _Stream] = {}
         self._buffer = bytearray()
         self._h2 = _connection(server)
+        self._held = 0  # received bytes for which the connection's window is still closed
         self._first = b""  # the first bytes from a server
         self.is_draining = False
 
@@ -165,10 +168,10 @@ class Protocol:
         return taken
 
     @property
-    def has_output(self) -> bool:
-        """Whether :meth:`take` would return something."""
+    def ready(self) -> int:
+        """The number of bytes that :meth:`take` would return."""
         self._collect()
-        return bool(self._buffer)
+        return len(self._buffer)
 
     def _collect(self) -> None:
         self._buffer += self._h2.data_to_send()
@@ -192,16 +195,17 @@ class Protocol:
         if room <= 0:
             return False
         self._answer(stream, state)
-        piece = state.outgoing[0]
-        if len(piece) < room and len(state.outgoing) > 1 and len(state.outgoing[1]) < room:
-            piece = b"".join((piece, state.outgoing.pop(1)))  # a small message is one frame
-            state.outgoing[0] = piece
-        self._h2.send_data(stream, bytes(piece[:room]))
-        if len(piece) > room:
-            state.outgoing[0] = memoryview(piece)[room:]
-        else:
-            del state.outgoing[0]
-        state.queued -= min(room, len(piece))
+        pieces: list[bytes | memoryview] = []
+        while state.outgoing and room:  # many small messages are one frame
+            piece = state.outgoing.popleft()
+            if len(piece) > room:
+                state.outgoing.appendleft(memoryview(piece)[room:])
+                piece = piece[:room]
+            pieces.append(piece)
+            room -= len(piece)
+        data = b"".join(pieces)
+        self._h2.send_data(stream, data)
+        state.queued -= len(data)
         return True
 
     def _answer(self, stream: int, state: _Stream) -> None:
@@ -267,7 +271,7 @@ class Protocol:
 
     def _open_window(self, stream: int, state: _Stream) -> None:
         # A message longer than the window must still arrive, so only whole messages count.
-        if state.held and state.unread < WINDOW:
+        if state.held >= _STEP and state.unread < WINDOW:
             self._acknowledge(stream, state.held)
             state.held = 0
 
@@ -340,8 +344,10 @@ class Protocol:
         self._open_window(stream, state)
 
     def _acknowledge_connection(self, size: int) -> None:
-        if size:
-            self._h2.increment_flow_control_window(size)
+        self._held += size
+        if self._held >= _STEP:
+            self._h2.increment_flow_control_window(self._held)
+            self._held = 0
 
     def _stream_ended(self, stream: int) -> Iterable[Event]:
         state = self._streams.get(stream)

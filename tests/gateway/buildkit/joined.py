@@ -24,7 +24,7 @@ class Wire:
         """Pass all bytes on; return the events of the client and of the server."""
         at_client: Events = []
         at_server: Events = []
-        while self.client.has_output or self.server.has_output:
+        while self.client.ready or self.server.ready:
             self._pass(self.client, self.server, at_server)
             self._pass(self.server, self.client, at_client)
         return at_client, at_server

@@ -186,11 +186,7 @@ def test_a_certificate_that_is_not_trusted_is_a_clear_error(
 
 
 def test_a_connection_passes_through_a_child_process() -> None:
-    program = (
-        "import os\n"
-        "while data := os.read(0, 65536):\n"
-        "    os.write(1, data)\n"
-    )
+    program = "import os\nwhile data := os.read(0, 65536):\n    os.write(1, data)\n"
     pipe = ChildPipe([sys.executable, "-c", program])
     pipe.write(b"there and back")
     assert pipe.read() == b"there and back"

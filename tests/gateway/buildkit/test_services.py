@@ -41,6 +41,7 @@ from tests.golden.test_runner import DATA
 
 SYNC = "/moby.filesync.v1.FileSync/DiffCopy"
 
+
 def sync(
     directories: Mapping[str, Path], **metadata: str | list[str]
 ) -> tuple[dict[str, Packet], dict[str, bytes]]:
@@ -64,7 +65,7 @@ def fetch(call: Call) -> tuple[dict[str, Packet], dict[str, bytes]]:
         listed[packet.stat.path] = packet
         if not packet.stat.mode >> 9 and not packet.stat.linkname:
             wanted[number] = packet.stat.path
-            call.send(Packet(type=PacketType.REQ, id=number))
+            call.send(Packet(type=PacketType.REQ, id=number), flush=False)
     while wanted:
         data = call.receive(Packet)
         assert data is not None
@@ -154,7 +155,7 @@ def test_the_recorded_transfer_is_reproduced(tmp_path: Path) -> None:
 
 
 def test_only_directories_that_were_offered_are_sent(tree: Path) -> None:
-    with pytest.raises(StatusError, match='no access allowed to dir "../tree"') as caught:
+    with pytest.raises(StatusError, match=r'no access allowed to dir "\.\./tree"') as caught:
         sync({"c": tree}, dir_name="../tree")
     assert caught.value.code == Code.NOT_FOUND
 
@@ -181,8 +182,7 @@ def test_a_file_that_became_a_link_is_not_followed(tree: Path, tmp_path: Path) -
         (tree / "a-b").symlink_to(secret)
         call.send(Packet(type=PacketType.REQ, id=2))
         with pytest.raises(StatusError, match="symbolic links"):
-            while (data := call.receive(Packet)) is not None and data.data:
-                assert b"secret" not in data.data
+            call.receive(Packet)
 
 
 def test_a_secret_is_given_by_its_name_only() -> None:
@@ -283,5 +283,3 @@ def test_a_session_tells_what_it_offers() -> None:
     with joined(session._handlers) as daemon:
         method = "/grpc.health.v1.Health/Check"
         assert daemon.unary(method, Empty(), HealthCheckResponse).status == 1
-
-

@@ -101,7 +101,8 @@ class _Sender:
                     path=path, mode=stat.mode, mod_time=stat.mod_time, linkname=target, size=size,
                     devmajor=stat.devmajor, devminor=stat.devminor, xattrs=stat.xattrs,
                 )
-            )
+            ),
+            flush=False,
         )  # fmt: skip
         has_content = member.type is MemberType.FILE and not first
         self._paths.append(found.path if has_content else None)
@@ -128,8 +129,8 @@ class _Sender:
         else:
             with os.fdopen(file, "rb", buffering=0) as stream:
                 while data := stream.read(_CHUNK):
-                    self._call.send(Packet(type=PacketType.DATA, id=number, data=data))
-        self._call.send(Packet(type=PacketType.DATA, id=number))
+                    self._call.send(Packet(type=PacketType.DATA, id=number, data=data), flush=False)
+        self._call.send(Packet(type=PacketType.DATA, id=number), flush=False)
 
 
 def _open(top: Directory, path: bytes) -> int:

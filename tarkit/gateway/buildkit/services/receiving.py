@@ -90,7 +90,7 @@ class Receiver:
                 os.close(os.open(at, flags, 0o600, dir_fd=top))
                 self._names.add(path)
                 self._files[number] = path, mode, entry.mod_time
-                self._call.send(Packet(type=PacketType.REQ, id=number))
+                self._call.send(Packet(type=PacketType.REQ, id=number), flush=False)
                 return
             case modes.FIFO:
                 os.mkfifo(at, mode, dir_fd=top)

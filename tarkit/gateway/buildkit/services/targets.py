@@ -14,7 +14,8 @@ from tarkit.gateway.buildkit.peer import Call
 from tarkit.gateway.buildkit.services.filesend import Target
 from tarkit.gateway.buildkit.services.receiving import Receiver
 from tarkit.rootfs.output.directory import refuse_occupied
-from tarkit.streams.atomic import atomic_file
+from tarkit.streams.atomic import Output as Place
+from tarkit.streams.atomic import PendingFile
 from tarkit.streams.directory import Directory
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.staging import parent_of, staging_directory
@@ -37,10 +38,12 @@ def target_of(output: Output) -> Iterator[Target | None]:
         yield target
         _require(target, output)
     elif output.is_file:
-        with atomic_file(Path(output.dest).absolute()) as file:
-            target = FileTarget(file)
+        # Errors in the block have their own reasons, so none is translated here.
+        with Place.at(Path(output.dest).absolute()) as place, PendingFile(place.directory) as file:
+            target = FileTarget(file.file)
             yield target
             _require(target, output)
+            file.publish(place.name)
     else:
         yield from _directory(output)
 
@@ -48,14 +51,16 @@ def target_of(output: Output) -> Iterator[Target | None]:
 def _directory(output: Output) -> Iterator[Target]:
     path = Path(output.dest).absolute()
     refuse_occupied(path)
-    with parent_of(path) as parent, staging_directory(parent) as staging, os_errors(path):
-        directory = staging.make(_NAME)
+    with parent_of(path) as parent, staging_directory(parent) as staging:
+        with os_errors(path):
+            directory = staging.make(_NAME)
         target = DirectoryTarget(directory)
         with directory:
             yield target
             _require(target, output)
             made = directory.status()
-        staging.publish(_NAME, parent, path.name, expected=made)
+        with os_errors(path):
+            staging.publish(_NAME, parent, path.name, expected=made)
 
 
 def _require(target: Target, output: Output) -> None:

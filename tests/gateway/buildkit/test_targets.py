@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_a_directory_has_modes_times_and_links(tmp_path: Path) -> None:
     assert (out / "a/file").stat().st_mode & 0o7777 == 0o4750
     for name in ("a", "a/file", "a-b", "pipe"):
         assert (out / name).lstat().st_mtime_ns == TIME
-    assert os.listdir(tmp_path) == ["out"]
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize(
@@ -94,16 +95,15 @@ def test_paths_that_could_lead_out_are_refused(tmp_path: Path, entries: list[Sta
 
 def test_data_that_nobody_asked_for_is_refused(tmp_path: Path) -> None:
     output = RemoteOutput("local", str(tmp_path / "out"))
-    with (
-        pytest.raises(TransportError, match="sent no output"),
-        target_of(output) as target,
-        joined(send_handlers([target])) as daemon,
-    ):
-        call = daemon.call(SEND)
+    with ExitStack() as stack:
+        target = stack.enter_context(target_of(output))
+        call = stack.enter_context(joined(send_handlers([target]))).call(SEND)
         call.send(Packet(stat=Stat(path="a", mode=DIR)))
         call.send(Packet(type=PacketType.DATA, id=0, data=b"x"))
         with pytest.raises(StatusError, match="nobody asked for"):
             call.receive(Packet)
+        with pytest.raises(TransportError, match="sent no output"):
+            stack.close()
     assert not list(tmp_path.iterdir())
 
 

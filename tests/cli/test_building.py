@@ -213,7 +213,7 @@ def test_a_definition_is_built_from_standard_input() -> None:
         (["-o", "context"], 6, "exists and is not an empty directory"),
         (["--metadata-file", "none/meta.json"], 3, "none: no such directory"),
         (["-o", "-", "--json"], 2, "standard output can have one output only"),
-        (["--engine", "unix:///run/a.sock"], 6, "not available in this version"),
+        (["--engine", "unix:///run/a.sock"], 1, "unix:///run/a.sock: no daemon is listening"),
         (["--engine", "remote"], 2, "unknown engine 'remote'"),
         ([], 3, "hint: no access to the directory 'context'"),
     ],

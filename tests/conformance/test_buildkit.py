@@ -23,6 +23,7 @@ from tarkit.gateway.buildkit.pipes import Pipe
 from tarkit.gateway.buildkit.status import Code, StatusError
 from tarkit.solver.events import BuildEvent, StatusEvent, VertexEvent
 from tests.conformance.tools import Tool
+from tests.test_examples import BLOCKS, ROOT, run_block
 
 
 @pytest.fixture
@@ -283,3 +284,13 @@ def test_dockerfiles_are_built_on_the_command_line(
         subprocess.run(command, check=True)
         assert set(members(archive)) == {"b"}
         archive.unlink()
+
+
+def test_the_guide(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in BLOCKS[ROOT / "docs" / "guides" / "buildkit.md"]:
+        run_block(block, names)
+    assert set(members(tmp_path / "hello.tar")) == {"srv", "srv/greeting.txt"}
+    assert set(members(tmp_path / "app.tar")) == {"greeting.txt"}
+    assert (tmp_path / "out/app/greeting.txt").read_text() == "hello from tarkit\n"

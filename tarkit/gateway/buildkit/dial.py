@@ -93,8 +93,8 @@ def endpoint(address: str, tls: TlsFiles | None = None) -> Endpoint:
     scheme, _, rest = address.partition("://")
     if scheme not in SCHEMES or not rest:
         raise UsageError(
-            f"malformed engine {address[:80]!r}",
-            hint="use unix:///path, tcp://host:port, docker-container://name or docker-daemon:",
+            f"unknown engine {address[:80]!r}",
+            hint="use local, docker-daemon:, unix:///path, tcp://host:port or docker-container://name",
         )
     if scheme == "unix":
         return BuildkitEndpoint(address, lambda: unix_pipe(rest, address, _TIMEOUT))

@@ -286,6 +286,18 @@ def test_dockerfiles_are_built_on_the_command_line(
         archive.unlink()
 
 
+def test_a_cache_is_exported_as_asked(builder: gateway.Builder, tmp_path: Path) -> None:
+    """Old daemons have inline caches only, and say so."""
+    caches = [gateway.CacheOptionsEntry("none-such", {})]
+    state = llb.scratch().file(llb.mkfile("/a", ""))
+    output = f"type=tar,dest={tmp_path / 'a'}"
+    with pytest.raises(
+        tarkit.BuildError, match=r"could not get cache exporter|unknown cache exporter"
+    ):
+        builder.build(state, cache_to=caches, output=output)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_guide(host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}

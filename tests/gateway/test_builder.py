@@ -21,7 +21,7 @@ from tarkit.errors import (
     UsageError,
 )
 from tarkit.exporters.outputs import Output
-from tarkit.gateway import Builder, Client, Reference, Result
+from tarkit.gateway import Builder, CacheOptionsEntry, Client, Reference, Result
 from tarkit.gateway.metadata import metadata_document
 from tarkit.llb.state import State
 from tarkit.solver.events import BuildEvent, VertexEvent
@@ -231,6 +231,13 @@ def test_a_build_can_be_cancelled(builder: Builder) -> None:
 def test_options_of_later_versions_are_refused(builder: Builder, name: str) -> None:
     with pytest.raises(UnsupportedError, match=f"the option '{name}' comes in a later version"):
         builder.build(HELLO, opts={name: "x"})
+
+
+@pytest.mark.parametrize("name", ["cache_from", "cache_to"])
+def test_caches_of_later_versions_are_refused(builder: Builder, name: str) -> None:
+    options: dict[str, Any] = {name: [CacheOptionsEntry("registry", {"ref": "a"})]}
+    with pytest.raises(UnsupportedError, match="later version"):
+        builder.build(HELLO, **options)
 
 
 @pytest.mark.parametrize("engine", ["remote", "unix://", "http://host", "kube-pod://-x"])

@@ -24,10 +24,12 @@ from tarkit.gateway.buildkit.dial import Endpoint
 from tarkit.gateway.buildkit.events import Watcher
 from tarkit.gateway.buildkit.images import offer
 from tarkit.gateway.buildkit.messages.bridge import ReturnRequest
-from tarkit.gateway.buildkit.messages.control import SolveRequest, SolveResponse
+from tarkit.gateway.buildkit.messages.control import CacheOptions, SolveRequest, SolveResponse
+from tarkit.gateway.buildkit.messages.control import CacheOptionsEntry as Entry
 from tarkit.gateway.buildkit.outputs import RemoteOutput, exporter_of
 from tarkit.gateway.buildkit.peer import Call, Peer
 from tarkit.gateway.buildkit.reference import RemoteReference
+from tarkit.gateway.buildkit.services.agent import agent_handlers
 from tarkit.gateway.buildkit.services.auth import auth_handlers
 from tarkit.gateway.buildkit.services.content import content_handlers
 from tarkit.gateway.buildkit.services.filesend import Target, send_handlers
@@ -88,6 +90,7 @@ class RemoteBuilder(Builder):
             **send_handlers(targets),
             **auth_handlers(self._registry),
             **secret_handlers(options.secrets),
+            **agent_handlers(options.ssh),
             **content_handlers(images),
         }
 
@@ -135,6 +138,7 @@ class _Build:
             exporter_attrs=first.attrs if first else {},
             exporters=exporters,
             frontend_attrs=dict(self._options.opts),
+            cache=_caches(self._options),
         )
 
     def _call(self, function: BuildFunc | State | Definition, solve: Call) -> None:
@@ -188,6 +192,16 @@ class _Build:
             if patience is not None and solve.status is None:
                 return SolveResponse()
             raise translated(error) from error
+
+
+def _caches(options: BuildOptions) -> CacheOptions | None:
+    if not options.cache_from and not options.cache_to:
+        return None
+    exports, imports = (
+        [Entry(type=each.type, attrs=dict(each.attrs)) for each in given]
+        for given in (options.cache_to, options.cache_from)
+    )
+    return CacheOptions(exports=exports, imports=imports)
 
 
 def _ids(result: Result) -> dict[Reference | None, str]:

@@ -176,7 +176,7 @@ class Peer(Closeable):
             if call.status is not None and call.status.code:
                 raise StatusError.of(call.status)
             self._protocol.send(stream, data)
-            if flush or self._protocol.ready >= _BATCH:
+            if flush or self._protocol.queued(stream) >= _BATCH:
                 self._output.notify()
 
     def _has_room(self, stream: int, size: int) -> bool:
@@ -190,7 +190,7 @@ class Peer(Closeable):
             if call.arrived:
                 data = call.arrived.popleft()
                 self._protocol.consumed(stream, len(data))
-                if self._protocol.ready >= _BATCH or not call.arrived:
+                if not call.arrived:
                     self._output.notify()
                 return data
             if call.status is not None and call.status.code:

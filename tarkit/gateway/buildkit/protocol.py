@@ -127,14 +127,16 @@ class Protocol:
         return stream
 
     def send(self, stream: int, message: bytes) -> None:
-        """Send a message; do nothing if the call has ended."""
+        """Send a message, together with others that follow at once.
+
+        Do nothing if the call has ended.
+        """
         state = self._streams.get(stream)
         if state is None or state.sent_all:
             return
         for piece in frame(message):
             state.outgoing.append(piece)
             state.queued += len(piece)
-        self._pump()
 
     def close_sending(self, stream: int) -> None:
         """Tell the server that no more messages follow."""
@@ -161,15 +163,16 @@ class Protocol:
 
     def take(self) -> bytes:
         """Return bytes to write; all calls may have more afterwards."""
+        self._pump()
         self._collect()
         taken = bytes(self._buffer)
         self._buffer.clear()
-        self._pump()
         return taken
 
     @property
     def ready(self) -> int:
         """The number of bytes that :meth:`take` would return."""
+        self._pump()
         self._collect()
         return len(self._buffer)
 

@@ -214,6 +214,8 @@ def test_a_definition_is_built_from_standard_input() -> None:
         (["--metadata-file", "none/meta.json"], 3, "none: no such directory"),
         (["-o", "-", "--json"], 2, "standard output can have one output only"),
         (["--engine", "unix:///run/a.sock"], 1, "unix:///run/a.sock: no daemon is listening"),
+        (["--engine", "tcp://localhost:1", "--tlsdir", "."], 1, "no daemon is listening"),
+        (["--frontend", "dockerfile.v0"], 6, "the local engine has no frontends"),
         (["--engine", "remote"], 2, "unknown engine 'remote'"),
         ([], 3, "hint: no access to the directory 'context'"),
     ],

@@ -12,13 +12,17 @@ from tarkit.cli.common import Debug, Json, StoreOption, print_json
 from tarkit.cli.definitions import print_definition, read_definition
 from tarkit.cli.messages import note, reporting_success, use_json
 from tarkit.cli.pairs import parse_arguments, parse_directories, parse_pairs
-from tarkit.cli.programs import function_of, load_program
+from tarkit.cli.programs import Program, function_of, load_program
 from tarkit.cli.registry import Access
 from tarkit.errors import PathNotFoundError, UsageError, one_line
 from tarkit.exporters.outputs import Output
-from tarkit.gateway.engines import build_client
+from tarkit.gateway.building import BuildFunc
+from tarkit.gateway.engines import build_client, output_type
+from tarkit.gateway.frontends import FrontendCall, frontend_call
 from tarkit.gateway.metadata import metadata_document, write_metadata
 from tarkit.image.platform import Platform
+from tarkit.llb.definition import Definition
+from tarkit.transports.docker_daemon.daemon import TlsFiles
 
 
 class Form(StrEnum):
@@ -35,7 +39,8 @@ def build_command(
         typer.Argument(
             metavar="FILE.py[:FUNCTION]",
             help="Python file, and the function in it (build by default) that takes a client or "
-            "returns a state; or - for a definition on standard input.",
+            "returns a state; or - for a definition on standard input; with --frontend, a "
+            "directory or Dockerfile.",
         ),
     ],
     output: Annotated[
@@ -100,8 +105,30 @@ def build_command(
         typer.Option("--print", help="Print the definition instead of building it."),
     ] = None,
     engine: Annotated[
-        str, typer.Option("--engine", metavar="ENGINE", help="Engine: local, in this process.")
+        str,
+        typer.Option(
+            "--engine",
+            metavar="ENGINE",
+            help="Engine: local, in this process; or a BuildKit daemon: docker-daemon:, "
+            "unix:///PATH, tcp://HOST:PORT, docker-container://NAME.",
+        ),
     ] = "local",
+    frontend: Annotated[
+        str | None,
+        typer.Option(
+            "--frontend",
+            metavar="NAME",
+            help="Frontend of the engine, such as dockerfile.v0, for a directory or Dockerfile.",
+        ),
+    ] = None,
+    tlsdir: Annotated[
+        Path | None,
+        typer.Option(
+            "--tlsdir",
+            metavar="DIR",
+            help="Directory with ca.pem, cert.pem and key.pem for an engine at tcp://.",
+        ),
+    ] = None,
     store: StoreOption = None,
     access: Access = Access(),
     json_output: Json = False,
@@ -120,21 +147,27 @@ def build_command(
     if json_output or progress is ProgressMode.JSON:
         progress = ProgressMode.JSON
         use_json(True)
-    outputs = [Output.parse(text) for text in output or ()]
+    outputs = [output_type(engine).parse(text) for text in output or ()]
     _check_streams(outputs, json_output)
     if metadata_file is not None and not metadata_file.absolute().parent.is_dir():
         raise PathNotFoundError("no such directory", where=str(metadata_file.parent))
-    loaded = None if program == "-" else load_program(program)
+    call = frontend_call(program, frontend, engine)
+    loaded = None if call or program == "-" else load_program(program)
     options = {**parse_pairs("--opt", opt or ()), **parse_arguments(build_arg or ())}
     with (
-        build_client(engine, store=store, registry=access.anywhere()) as client,
+        build_client(
+            engine,
+            store=store,
+            registry=access.anywhere(),
+            tls=TlsFiles(tlsdir) if tlsdir else None,
+        ) as client,
         build_view(progress, loaded) as view,
     ):
         response = client.build(
-            function_of(loaded) if loaded else read_definition(),
+            _task(call, loaded),
             output=outputs,
-            local=parse_directories(local or ()),
-            opts=options,
+            local={**(call.local if call else {}), **parse_directories(local or ())},
+            opts={**(call.opts if call else {}), **options},
             platform=platforms,
             no_cache=no_cache,
             name=_name(program),
@@ -150,6 +183,12 @@ def build_command(
             print_json(metadata_document(response.exporter_response))
         elif progress in (ProgressMode.AUTO, ProgressMode.PLAIN):
             _note_outputs(outputs)
+
+
+def _task(call: FrontendCall | None, loaded: Program | None) -> BuildFunc | Definition:
+    if call is not None:
+        return call.function
+    return function_of(loaded) if loaded else read_definition()
 
 
 def _name(program: str) -> str:
@@ -169,7 +208,7 @@ def _check_streams(outputs: list[Output], json_output: bool) -> None:
 
 def _note_outputs(outputs: list[Output]) -> None:
     for each in outputs:
-        if each.dest != "-":
+        if each.dest not in ("-", ""):
             note(f"wrote {each.dest}")
     if not outputs:
         note("no output given: the result stays in the store")

@@ -12,6 +12,7 @@ from tarkit.errors import UsageError
 from tarkit.exporters.outputs import Output
 from tarkit.gateway.client import Client
 from tarkit.gateway.reference import Reference
+from tarkit.gateway.requests import CacheOptionsEntry
 from tarkit.gateway.result import PLATFORMS, Result
 from tarkit.image.platform import Platform
 from tarkit.llb.definition import Definition
@@ -35,6 +36,9 @@ class BuildOptions:
     opts: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, State | Definition] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict)
+    ssh: Mapping[str, Path] = field(default_factory=dict)
+    cache_from: tuple[CacheOptionsEntry, ...] = ()
+    cache_to: tuple[CacheOptionsEntry, ...] = ()
     no_cache: bool = False
     name: str = ""
     on_event: OnEvent | None = None
@@ -70,6 +74,9 @@ class Builder(Closeable):
     '1.2'
     """
 
+    output_type: type[Output] = Output
+    """The class of outputs, which knows the types that the engine has."""
+
     def build(
         self,
         function: BuildFunc | State | Definition,
@@ -80,6 +87,9 @@ class Builder(Closeable):
         platform: Platform | str | Sequence[Platform | str] = (),
         inputs: Mapping[str, State | Definition] | None = None,
         secrets: Mapping[str, bytes] | None = None,
+        ssh: Mapping[str, str | Path] | None = None,
+        cache_from: Sequence[CacheOptionsEntry] = (),
+        cache_to: Sequence[CacheOptionsEntry] = (),
         no_cache: bool = False,
         name: str = "",
         on_event: OnEvent | None = None,
@@ -94,6 +104,9 @@ class Builder(Closeable):
           state is built for each of them.
         - *inputs*: states that the function gets from ``client.inputs()``.
         - *secrets*: contents by name, for steps that ask for them.
+        - *ssh*: sockets of SSH agents by name, for steps that ask for them.
+        - *cache_from*, *cache_to*: caches that a daemon imports and exports; the local engine has none
+          yet.
         - *no_cache*: run all steps, even if their results are known.
         - *name*: the same text for the next build of the same kind, such as the path of its file. Then
           the response tells for each step that ran which part of its cache key has changed.
@@ -110,11 +123,16 @@ class Builder(Closeable):
             chosen["platform"] = ",".join(str(to_platform(each)) for each in platforms)
         given = [output] if isinstance(output, str | Output) else output
         options = BuildOptions(
-            outputs=tuple(Output.parse(each) if isinstance(each, str) else each for each in given),
+            outputs=tuple(
+                self.output_type.parse(each) if isinstance(each, str) else each for each in given
+            ),
             local={name: Path(path) for name, path in (local or {}).items()},
             opts=chosen,
             inputs=dict(inputs or {}),
             secrets=dict(secrets or {}),
+            ssh={name: Path(path) for name, path in (ssh or {}).items()},
+            cache_from=tuple(cache_from),
+            cache_to=tuple(cache_to),
             no_cache=no_cache,
             name=name,
             on_event=on_event,

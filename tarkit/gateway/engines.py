@@ -6,14 +6,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tarkit.errors import UnsupportedError, UsageError
+from tarkit.exporters.outputs import Output
 from tarkit.gateway.building import Builder
 from tarkit.protocols import Source
 
 if TYPE_CHECKING:
+    from tarkit.transports.docker_daemon.daemon import TlsFiles
     from tarkit.transports.registry.options import RegistryOptions
-
-_LATER = ("unix://", "tcp://", "docker-daemon:")
 
 
 def build_client(
@@ -21,6 +20,7 @@ def build_client(
     *,
     store: str | Path | None = None,
     registry: RegistryOptions | None = None,
+    tls: TlsFiles | None = None,
 ) -> Builder:
     """Return a builder, a context manager, whose :meth:`~Builder.build` carries out builds.
 
@@ -28,8 +28,13 @@ def build_client(
     *store*, a directory, by default ``$TARKIT_STORE`` or else ``tarkit/store`` in the user's cache
     directory; *registry* has credentials and connection options for images.
 
-    Raises :class:`~tarkit.errors.UnsupportedError` for engines of later versions and UsageError for
-    other names, and the errors of opening a store.
+    Other engines are BuildKit daemons: ``docker-daemon:`` is Docker's, found as for images, and
+    ``unix:///path``, ``tcp://host:port``, ``docker-container://name``, ``podman-container://name``,
+    ``kube-pod://name`` and ``ssh://host`` are those of ``buildctl``. *tls* are the certificates for
+    ``tcp``. They need the package ``h2``: ``pip install 'tarkit[buildkit]'``.
+
+    Raises :class:`~tarkit.errors.UsageError` for other names, the errors of opening a store, and
+    :class:`~tarkit.errors.TransportError` if a daemon cannot be reached.
 
     >>> from tarkit import llb
     >>> state = llb.scratch().file(llb.mkfile("/greeting", "hello"))
@@ -38,19 +43,28 @@ def build_client(
     >>> response.exporter_response["image.name"]
     'docker.io/library/hello:latest'
     """
-    if engine.startswith(_LATER):
-        raise UnsupportedError(
-            f"the engine {engine[:80]!r} is not available in this version", hint="use local"
-        )
-    if engine != "local":
-        raise UsageError(f"unknown engine {engine[:80]!r}", hint="use local")
-    from tarkit.cache.manager import CacheManager
-    from tarkit.gateway.local.builder import LocalBuilder
-    from tarkit.store.roots import store_root
     from tarkit.transports.location import open_source
 
     def opened(location: str) -> AbstractContextManager[Source]:
         return open_source(location, registry=registry)
 
+    if engine != "local":
+        from tarkit.gateway.buildkit.builder import RemoteBuilder
+        from tarkit.gateway.buildkit.dial import endpoint
+
+        return RemoteBuilder(endpoint(engine, tls), opened, registry)
+    from tarkit.cache.manager import CacheManager
+    from tarkit.gateway.local.builder import LocalBuilder
+    from tarkit.store.roots import store_root
+
     root = Path(store) if store is not None else store_root()
     return LocalBuilder(CacheManager.open(root, open_location=opened), opened)
+
+
+def output_type(engine: str) -> type[Output]:
+    """Return the class of outputs of *engine*, as that of :attr:`Builder.output_type`."""
+    if engine == "local":
+        return Output
+    from tarkit.gateway.buildkit.outputs import RemoteOutput
+
+    return RemoteOutput

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from tarkit.rootfs.filesystem import Entry
-from tarkit.tar.member import MemberType
+from tarkit.tar.member import Member, MemberType
 from tarkit.values import dataclass
 
 DIRECTORY = 1 << 31
@@ -79,5 +79,23 @@ def stat_of(entry: Entry, path: str) -> Stat:
         devminor=entry.minor,
         xattrs={
             name.decode("utf-8", "surrogateescape"): value for name, value in entry.xattrs.items()
+        },
+    )
+
+
+def stat_of_member(member: Member, path: str) -> Stat:
+    """Return the facts about a *member* of a tar, under the name *path*."""
+    special = sum(flag for bit, flag in _SPECIAL.items() if member.mode & bit)
+    return Stat(
+        path=path,
+        mode=member.mode & 0o777 | special | _KINDS.get(member.type, 0),
+        uid=member.uid,
+        gid=member.gid,
+        size=member.size,
+        mod_time=member.mtime_ns,
+        devmajor=member.devmajor,
+        devminor=member.devminor,
+        xattrs={
+            name.decode("utf-8", "surrogateescape"): value for name, value in member.xattrs.items()
         },
     )

@@ -16,11 +16,12 @@ from tarkit.errors import (
     CancelledError,
     PathNotFoundError,
     RefusedError,
+    TransportError,
     UnsupportedError,
     UsageError,
 )
 from tarkit.exporters.outputs import Output
-from tarkit.gateway import Builder, Client, Reference, Result
+from tarkit.gateway import Builder, CacheOptionsEntry, Client, Reference, Result
 from tarkit.gateway.metadata import metadata_document
 from tarkit.llb.state import State
 from tarkit.solver.events import BuildEvent, VertexEvent
@@ -232,17 +233,22 @@ def test_options_of_later_versions_are_refused(builder: Builder, name: str) -> N
         builder.build(HELLO, opts={name: "x"})
 
 
-@pytest.mark.parametrize(
-    ("engine", "kind"),
-    [
-        ("unix:///run/buildkit.sock", UnsupportedError),
-        ("tcp://host:1234", UnsupportedError),
-        ("docker-daemon:", UnsupportedError),
-        ("remote", UsageError),
-    ],
-)
-def test_engines_that_are_not_there(engine: str, kind: type[Exception]) -> None:
-    with pytest.raises(kind, match="use local"):
+@pytest.mark.parametrize("name", ["cache_from", "cache_to"])
+def test_caches_of_later_versions_are_refused(builder: Builder, name: str) -> None:
+    options: dict[str, Any] = {name: [CacheOptionsEntry("registry", {"ref": "a"})]}
+    with pytest.raises(UnsupportedError, match="later version"):
+        builder.build(HELLO, **options)
+
+
+@pytest.mark.parametrize("engine", ["remote", "unix://", "http://host", "kube-pod://-x"])
+def test_engines_that_are_unknown(engine: str) -> None:
+    with pytest.raises(UsageError, match="engine"):
+        tarkit.build_client(engine)
+
+
+@pytest.mark.parametrize("engine", ["unix:///no/such/socket", "tcp://localhost:1"])
+def test_engines_that_are_not_there(engine: str) -> None:
+    with pytest.raises(TransportError, match=f"{engine}: no daemon is listening"):
         tarkit.build_client(engine)
 
 

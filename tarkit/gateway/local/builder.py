@@ -68,6 +68,8 @@ def _check(options: BuildOptions) -> None:
     for name in options.opts:
         if name in _LATER or name.startswith("attest:"):
             raise UnsupportedError(f"the option {name[:80]!r} comes in a later version")
+    if options.cache_from or options.cache_to:
+        raise UnsupportedError("imports and exports of caches come in a later version")
     for path in options.local.values():
         if not path.is_dir():
             raise PathNotFoundError("is not a directory", where=str(path))

@@ -137,7 +137,7 @@ class LocalSync:
             self._files.put_link(parts, _parts(first))
             self._table.put(path, Row(mark, first))
             return
-        member = _member(found)
+        member = member_of(found)
         digest = b""
         try:
             if member.type is MemberType.FILE:
@@ -199,7 +199,7 @@ def _is_same(now: os.stat_result, before: os.stat_result) -> bool:
     return same_type and os.path.samestat(now, before)
 
 
-def _member(found: Found) -> Member:
+def member_of(found: Found) -> Member:
     """Return the metadata that the entry has in a build."""
     status = found.status
     kind = _KINDS[stat.S_IFMT(status.st_mode)]

@@ -1,0 +1,1 @@
+"""The services of a session: handlers of the daemon's calls, by method."""

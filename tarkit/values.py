@@ -36,9 +36,10 @@ class _Template:
 
     def __init__(self, cls: type, options: dict[str, bool]) -> None:
         self._metaclass, self._name, self._bases = type(cls), cls.__name__, cls.__bases__
+        # Python 3.14 computes them on demand, unless the module imports them from the future
+        self._annotations: dict[str, Any] = dict(cls.__annotations__)
         own = {"__dict__", "__weakref__"}  # of the class before decoration
         self._namespace = {key: value for key, value in vars(cls).items() if key not in own}
-        self._annotations: dict[str, Any] = self._namespace.get("__annotations__", {})
         self._options = options
         # an inherited field would be lost, so every base must have a template
         self._inherited = [vars(base)["__template__"] for base in self._bases if base is not object]

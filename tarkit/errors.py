@@ -263,6 +263,14 @@ class SourcePosition:
         return f"{self.filename}:{self.first}"
 
 
+class ProcessError(TarkitError):
+    """A process of a build failed; ``exit_code`` is 128 and the signal if a signal ended it."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class BuildError(TarkitError):
     """A step of a build failed.
 

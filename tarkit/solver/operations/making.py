@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tarkit.cache.manager import CacheManager
 from tarkit.errors import UnsupportedError
 from tarkit.llb.display.labels import label
@@ -11,6 +13,9 @@ from tarkit.solver.operation import Operation
 from tarkit.solver.operations.opened import OpenedImages
 from tarkit.solver.operations.sources import Sources
 from tarkit.streams.closeable import Closeable
+
+if TYPE_CHECKING:
+    from tarkit.solver.operations.process_context import ProcessContext
 
 
 def name_of(op: Op, metadata: OpMetadata | None) -> str:
@@ -27,6 +32,7 @@ class Operations(Closeable):
         self._manager = manager
         self._sources = sources
         self._locals = dict(sources.locals)
+        self._context: ProcessContext | None = None
         self.content = ContentDigests()
         self.images = OpenedImages(sources.open_location)
         self.images.layouts.update(sources.layouts)
@@ -60,8 +66,16 @@ class Operations(Closeable):
             case "exec":
                 from tarkit.solver.operations.processes import ExecOperation
 
-                return ExecOperation(op, name)
+                return ExecOperation(op, self._processes(), name)
         raise UnsupportedError("the operation is unknown", where=name)
+
+    def _processes(self) -> ProcessContext:
+        """Return the surroundings of processes, which all processes of the solver share."""
+        from tarkit.solver.operations.process_context import ProcessContext
+
+        if self._context is None:
+            self._context = ProcessContext(self._manager, self._sources)
+        return self._context
 
     def _source(self, op: Op, name: str) -> Operation:
         assert op.source is not None

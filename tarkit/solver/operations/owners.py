@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from tarkit.errors import NotFoundError, TarkitError
 from tarkit.llb.messages import ChownOpt, UserOpt
+from tarkit.rootfs.accounts import account_rows
 from tarkit.rootfs.filesystem import FileSystem
 
 Owner = tuple[int, int]
@@ -34,7 +34,7 @@ def _user(option: UserOpt | None, files_of: FilesOf) -> Owner:
         return 0, 0
     if option.by_name is None:
         return option.by_id or 0, option.by_id or 0
-    for fields in _rows(files_of(option.by_name.input), "/etc/passwd", 4):
+    for fields in account_rows(files_of(option.by_name.input), "/etc/passwd", 4):
         if fields[0] == option.by_name.name:
             return int(fields[2]), int(fields[3])
     return 0, 0
@@ -43,25 +43,7 @@ def _user(option: UserOpt | None, files_of: FilesOf) -> Owner:
 def _group(option: UserOpt, files_of: FilesOf) -> int | None:
     if option.by_name is None:
         return option.by_id or 0
-    for fields in _rows(files_of(option.by_name.input), "/etc/group", 3):
+    for fields in account_rows(files_of(option.by_name.input), "/etc/group", 3):
         if fields[0] == option.by_name.name:
             return int(fields[2])
     return None
-
-
-def _rows(files: FileSystem | None, path: str, fields: int) -> Iterator[list[str]]:
-    """Yield the rows of an account database with numbers at their places; none if it is missing."""
-    if files is None:
-        return
-    try:
-        text = files.read_text(path)
-    except (NotFoundError, TarkitError):
-        return
-    for line in text.splitlines():
-        row = line.split(":")
-        if len(row) >= fields and all(_is_id(number) for number in row[2:fields]):
-            yield row
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= 10

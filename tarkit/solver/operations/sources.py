@@ -1,4 +1,4 @@
-"""The directories, images and secrets that a build may read."""
+"""The directories, images and secrets that a build may read, and the privileges of its processes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,13 @@ class Sources:
     - ``open_location``: opens images; without it there are none.
     - ``layouts``: locations of images by the names of OCI layouts that definitions use.
     - ``secrets``: contents by name, for example of the header ``Authorization`` of a file from the web.
+    - ``agents``: sockets of SSH agents by name.
+    - ``allowed``: privileges of processes: ``network.host``, ``security.insecure``.
     """
 
     locals: Mapping[str, Path] = field(default_factory=dict)
     open_location: OpenLocation | None = None
     layouts: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict)
+    agents: Mapping[str, Path] = field(default_factory=dict)
+    allowed: frozenset[str] = frozenset()

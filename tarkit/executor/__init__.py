@@ -1,0 +1,1 @@
+"""Processes in containers of runc or crun."""

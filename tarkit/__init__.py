@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.errors import NotAnImageError as NotAnImageError
     from tarkit.errors import NotFoundError as NotFoundError
     from tarkit.errors import PathNotFoundError as PathNotFoundError
+    from tarkit.errors import ProcessError as ProcessError
     from tarkit.errors import RefusedError as RefusedError
     from tarkit.errors import SharedLayerError as SharedLayerError
     from tarkit.errors import SizeMismatchError as SizeMismatchError
@@ -69,6 +70,8 @@ if TYPE_CHECKING:  # "as" marks the names as exported; a test compares them with
     from tarkit.errors import UnsupportedError as UnsupportedError
     from tarkit.errors import UsageError as UsageError
     from tarkit.errors import VerificationError as VerificationError
+    from tarkit.executor.checking import ExecutorCheck as ExecutorCheck
+    from tarkit.executor.checking import check_executor as check_executor
     from tarkit.exporters.outputs import Output as Output
     from tarkit.ext4.options import Ext4Options as Ext4Options
     from tarkit.ext4.options import Percent as Percent
@@ -232,6 +235,7 @@ _MODULES = {
         "AuthenticationError",
         "BlobNotFoundError",
         "BuildError",
+        "ProcessError",
         "CancelledError",
         "CannotModifyError",
         "DigestMismatchError",
@@ -278,6 +282,7 @@ _MODULES = {
         "Builder",
     ),
     "tarkit.gateway.client": ("Client",),
+    "tarkit.executor.checking": ("ExecutorCheck", "check_executor"),
     "tarkit.gateway.engines": ("build_client",),
     "tarkit.image.config": (
         "History",

@@ -32,6 +32,7 @@
     │   ├── NoBlobsError               a ref has no blobs yet
     │   └── NoSpaceError               output does not fit
     ├── BuildError                     step of a build failed; it has the reason and the source line
+    ├── ProcessError                   process of a build failed; it has the exit code
     ├── CancelledError                 operation cancelled
     └── TransportError                 network, daemon or device failed
         └── LostBlobError              server lost a partial upload; retry from the first byte

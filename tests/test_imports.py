@@ -33,10 +33,10 @@ MANAGING = {*VERIFYING, "copying"}
 SYNCING = {*LOCATION, *FRONT, "copying"}
 LIBRARY = {*VERIFYING, "copying", "verifying", "rootfs"}
 EXPORTERS = {*VERIFYING, "copying", "rootfs", "cache"}
-SOLVER = {*CACHE, "cache", "llb", "transports.registry"}
+SOLVER = {*CACHE, "cache", "llb", "executor", "transports.registry"}
 ABOVE = {
     *("managing", "syncing", "artifacts", "library", "building", "filesystems", "serving"),
-    *("llb", "cache", "solver", "exporters", "gateway", ""),
+    *("llb", "cache", "executor", "solver", "exporters", "gateway", ""),
 }
 EVERYTHING = {*LIBRARY, "ext4", *ABOVE}
 
@@ -58,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ext4": {"values", "errors", "streams"},
     "artifacts": ARTIFACTS,
     "cache": CACHE,
+    "executor": {*ROOTFS, "rootfs"},
     # files from the web come through the client for registries
     "solver": SOLVER,
     "exporters": EXPORTERS,

@@ -10,10 +10,12 @@ import typer
 from tarkit.cli.building import ProgressMode, build_view
 from tarkit.cli.common import Debug, Json, StoreOption, print_json
 from tarkit.cli.definitions import print_definition, read_definition
+from tarkit.cli.executor_check import print_check
 from tarkit.cli.messages import note, reporting_success, use_json
 from tarkit.cli.pairs import parse_arguments, parse_directories, parse_pairs
 from tarkit.cli.programs import Program, function_of, load_program
 from tarkit.cli.registry import Access
+from tarkit.cli.secrets import parse_agents, parse_secrets
 from tarkit.errors import PathNotFoundError, UsageError, one_line
 from tarkit.exporters.outputs import Output
 from tarkit.gateway.building import BuildFunc
@@ -35,14 +37,14 @@ class Form(StrEnum):
 
 def build_command(
     program: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="FILE.py[:FUNCTION]",
             help="Python file, and the function in it (build by default) that takes a client or "
             "returns a state; or - for a definition on standard input; with --frontend, a "
             "directory or Dockerfile.",
         ),
-    ],
+    ] = None,
     output: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,6 +84,35 @@ def build_command(
             help="Platform to build for; this machine's by default. Repeatable.",
         ),
     ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret",
+            metavar="id=ID[,src=FILE|,env=NAME]",
+            help="Secret for steps that ask for it; it never reaches a layer. Repeatable.",
+        ),
+    ] = None,
+    ssh: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ssh",
+            metavar="ID[=SOCKET]",
+            help="SSH agent for steps that ask for it, by default that of SSH_AUTH_SOCK. "
+            "Repeatable.",
+        ),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow",
+            metavar="PRIVILEGE",
+            help="Privilege for processes: network.host or security.insecure. Repeatable.",
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Print what this machine can run, and why not, and exit."),
+    ] = False,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run all steps, even if their results are known.")
     ] = False,
@@ -138,6 +169,11 @@ def build_command(
     debug: Debug = False,
 ) -> None:
     """Build the result of a Python function or a definition, or print the definition."""
+    if check:
+        print_check(json_output=json_output)
+        return
+    if program is None:
+        raise UsageError("no program given", hint="tarkit build FILE.py")
     platforms = tuple(platform or ())
     if form is not None:
         loaded = None if program == "-" else load_program(program)
@@ -169,6 +205,9 @@ def build_command(
             local={**(call.local if call else {}), **parse_directories(local or ())},
             opts={**(call.opts if call else {}), **options},
             platform=platforms,
+            secrets=parse_secrets(secret or ()),
+            ssh=parse_agents(ssh or ()),
+            allow=allow or (),
             no_cache=no_cache,
             name=_name(program),
             on_event=view,

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tarkit.executor.capabilities import capabilities
 from tarkit.executor.container import PATH, Bind, Container, Network, Process, Tmpfs
 from tarkit.executor.seccomp import FILTER
 
-_CAPABILITIES = [
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW",
-    "CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
-]  # fmt: skip
-_ALL_CAPABILITIES = [
-    *_CAPABILITIES, "CAP_DAC_READ_SEARCH", "CAP_LINUX_IMMUTABLE", "CAP_NET_BROADCAST",
-    "CAP_NET_ADMIN", "CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO",
-    "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE",
-    "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_LEASE", "CAP_AUDIT_CONTROL",
-    "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND",
-    "CAP_AUDIT_READ",
-]  # fmt: skip
 _MASKED = [
     "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
     "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
@@ -42,10 +30,8 @@ def config(
     """
     document: Document = {
         "ociVersion": "1.0.2",
-        "process": process_config(
-            process, insecure=container.insecure, has_all_users=bool(cgroup)
-        ),
-        "root": {"path": str(container.root), "readonly": container.readonly},
+        "process": process_config(process, insecure=container.insecure, has_all_users=bool(cgroup)),
+        "root": {"path": str(container.root.absolute()), "readonly": container.readonly},
         "hostname": container.hostname,
         "mounts": [
             *_system_mounts(container, cgroup),
@@ -69,7 +55,7 @@ def process_config(process: Process, *, insecure: bool, has_all_users: bool) -> 
 
     Unless *has_all_users*, the container has one user, and no groups can be set.
     """
-    names = _ALL_CAPABILITIES if insecure else _CAPABILITIES
+    names = capabilities(all_of_them=insecure)
     user: Document = {"uid": process.user.uid, "gid": process.user.gid}
     if has_all_users:
         # with the primary group, files that belong to it stay accessible if a program changes its ID
@@ -80,7 +66,7 @@ def process_config(process: Process, *, insecure: bool, has_all_users: bool) -> 
         "args": list(process.args),
         "env": environment(process),
         "cwd": process.cwd,
-        "capabilities": {kind: names for kind in ("bounding", "effective", "permitted")},
+        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), names),
         "rlimits": [
             {"type": f"RLIMIT_{each.name.upper()}", "soft": each.soft, "hard": each.hard}
             for each in process.ulimits
@@ -112,7 +98,7 @@ def _system_mounts(container: Container, cgroup: str) -> list[Document]:
         _of("tmpfs", "/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
         _of("devpts", "/dev/pts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666",
             "mode=0620", *(["gid=5"] if cgroup else [])]),
-        _of("tmpfs", "/dev/shm", "shm", [*plain, "mode=1777", "size=65536k"]),  # noqa: S108
+        _of("tmpfs", "/dev/shm", "shm", [*plain, "mode=1777", "size=65536k"]),
         _of("mqueue", "/dev/mqueue", "mqueue", plain),
     ]  # fmt: skip
     if container.network is Network.HOST and not cgroup:
@@ -130,7 +116,9 @@ def _mount(mount: Bind | Tmpfs) -> Document:
         size = [f"size={mount.size}"] if mount.size else []
         return _of("tmpfs", mount.dest, "tmpfs", ["nosuid", "nodev", "mode=0755", *size])
     access = "ro" if mount.readonly else "rw"
-    return _of("bind", mount.dest, str(mount.source), ["bind", "nosuid", "nodev", access])
+    return _of(
+        "bind", mount.dest, str(mount.source.absolute()), ["bind", "nosuid", "nodev", access]
+    )
 
 
 def _of(kind: str, dest: str, source: str, options: list[str]) -> Document:

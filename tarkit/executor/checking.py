@@ -46,9 +46,7 @@ def check_executor() -> ExecutorCheck:
         problems.append(str(error))
     if not Path("/proc/self/ns").is_dir():
         problems.append("processes need Linux")
-    elif reason := missing_namespaces():
-        problems.append(reason)
-    elif programs and (reason := _failure()):
+    elif (reason := missing_namespaces()) or (programs and (reason := _failure())):
         problems.append(reason)
     network = missing_network()
     return ExecutorCheck(
@@ -68,7 +66,7 @@ def _failure() -> str:
         mounts = [Bind(path, str(path), readonly=True) for path in _PROGRAMS if path.is_dir()]
         container = Container(root, mounts=mounts, network=Network.NONE)
         try:
-            with Executor(Path(directory)).open(container) as running:
+            with Executor().open(container) as running:
                 code = running.run(Process(["true"]), lambda _, data: errors.extend(data))
         except TarkitError as error:
             return str(error)

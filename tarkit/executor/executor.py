@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import IO
 
 from tarkit.errors import TransportError
 from tarkit.executor.bundle import SECRET_MODE, config, process_config
@@ -32,13 +33,7 @@ _SIGNALLED = 128
 
 
 class Executor:
-    """Runs containers with runc or crun; *root* is the directory of the store.
-
-    Raises :class:`~tarkit.errors.UnsupportedError` when it is first used without a runtime.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._workspaces = Workspaces(root)
+    """Runs containers with runc or crun."""
 
     @contextmanager
     def open(self, container: Container) -> Iterator[RunningContainer]:
@@ -47,12 +42,12 @@ class Executor:
         Raises :class:`~tarkit.errors.UnsupportedError`, which names the missing packages.
         """
         program = require_program(find_programs())
-        state = self._workspaces.path / "state"
+        workspaces = Workspaces()
         with ExitStack() as stack:
             around = stack.enter_context(surroundings(container.root))
-            runtime = Runtime(program, state, around.enter)
+            runtime = Runtime(program, workspaces.path / "state", around.enter)
             end = lambda name: runtime.call("delete", "--force", name)  # noqa: E731
-            directory = stack.enter_context(self._workspaces.new(end))
+            directory = stack.enter_context(workspaces.new(end))
             network = None
             if container.network is Network.SANDBOX:
                 holder = stack.enter_context(network_namespace(around.enter))
@@ -83,10 +78,12 @@ class RunningContainer:
         The first process of the container is its process 1. Raises
         :class:`~tarkit.errors.CancelledError` after ending all processes.
         """
-        with self.popen(process) as child:
+        pipes = (subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE)
+        with self.start(process, self.directory / "pid", *pipes) as child:
             threads = [
                 Thread(target=_forward, args=(stream, number, output), daemon=True)
                 for number, stream in ((1, child.stdout), (2, child.stderr))
+                if stream is not None
             ]
             for thread in threads:
                 thread.start()
@@ -107,16 +104,14 @@ class RunningContainer:
                     thread.join(_GRACE)
         return code if code >= 0 else _SIGNALLED - code
 
-    def popen(
-        self,
-        process: Process,
-        *,
-        stdin: int = subprocess.DEVNULL,
-        stdout: int = subprocess.PIPE,
-        stderr: int = subprocess.PIPE,
+    def start(
+        self, process: Process, pid_file: Path, stdin: int, stdout: int, stderr: int
     ) -> subprocess.Popen[bytes]:
-        """Start a process; the exit code of the child is that of the process."""
-        command = self._command(process)
+        """Start a process; the exit code of the child is that of the process.
+
+        When the process runs, its ID on this machine is written to *pid_file*.
+        """
+        command = self._command(process, str(pid_file))
         try:
             return subprocess.Popen(
                 command, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
@@ -124,12 +119,13 @@ class RunningContainer:
         except OSError as error:
             raise TransportError(f"cannot start {command[0]}: {error.strerror}") from error
 
-    def _command(self, process: Process) -> list[str]:
+    def _command(self, process: Process, pid_file: str) -> list[str]:
+        options = ("--pid-file", pid_file)
         if self._is_started:
             file = self.directory / f"process-{os.urandom(4).hex()}.json"
             insecure, is_root = self._container.insecure, os.geteuid() == 0
             _write(file, process_config(process, insecure=insecure, has_all_users=is_root))
-            return self._runtime.command("exec", "--process", str(file), self.name)
+            return self._runtime.command("exec", *options, "--process", str(file), self.name)
         self._is_started = True
         _write(
             self.directory / "config.json",
@@ -140,11 +136,7 @@ class RunningContainer:
                 cgroup=_cgroup(self._container, self.name),
             ),
         )
-        return self._runtime.command("run", "--bundle", str(self.directory), self.name)
-
-    def kill(self, number: int) -> bool:
-        """Send a signal to process 1; return True if that succeeds."""
-        return self._runtime.call("kill", self.name, str(number))
+        return self._runtime.command("run", *options, "--bundle", str(self.directory), self.name)
 
     def end(self) -> None:
         """End all processes of the container; do nothing if it has not been started."""
@@ -163,12 +155,11 @@ def _cgroup(container: Container, name: str) -> str:
 def _write(path: Path, document: dict[str, object]) -> None:
     # it may contain secrets, and is on a filesystem in memory
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, SECRET_MODE)
-    with open(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(document, file)
 
 
-def _forward(stream: object, number: int, output: Output) -> None:
+def _forward(stream: IO[bytes], number: int, output: Output) -> None:
     """Pass on the output of a process as it comes."""
-    assert hasattr(stream, "read1")
-    while chunk := stream.read1(_CHUNK):
+    while chunk := os.read(stream.fileno(), _CHUNK):
         output(number, chunk)

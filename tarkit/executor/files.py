@@ -57,7 +57,7 @@ def _give(path: Path, mount: SecretFile | Agent) -> None:
 
 def _write(path: Path, data: bytes, mode: int = 0o644) -> Path:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         os.fchmod(file.fileno(), mode)
     return path

@@ -6,8 +6,10 @@ import os
 import select
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from tarkit.errors import TransportError, UnsupportedError
 from tarkit.values import dataclass
@@ -88,15 +90,13 @@ def _pasta(holder: int) -> Iterator[None]:
 
 def _wait_for_device(holder: int, program: subprocess.Popen[bytes]) -> None:
     """Wait until the namespace has a route; pasta does not report that it is ready."""
-    import time
-
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         if program.poll() is not None:
             raise TransportError(f"pasta failed: {_last_line(program)}")
-        with open(f"/proc/{holder}/net/route", encoding="ascii") as routes:
-            if len(routes.readlines()) > 1:
-                return
+        routes = Path(f"/proc/{holder}/net/route").read_text(encoding="ascii")
+        if len(routes.splitlines()) > 1:
+            return
         time.sleep(0.01)
     raise TransportError("pasta gave the network no route")
 

@@ -6,7 +6,6 @@ next one ends the container and removes the directory.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -19,15 +18,14 @@ from tarkit.streams.locking import locked_directory, try_lock
 from tarkit.streams.os_errors import os_errors
 from tarkit.streams.removal import remove_tree
 
-_MEMORY = ("/dev/shm", "/run/shm")  # noqa: S108  only this user can enter the directories in it
+_MEMORY = ("/dev/shm", "/run/shm")
 
 
 class Workspaces:
-    """The directories for the containers of the store at *root*."""
+    """The directories for the containers of this user, below one that stays."""
 
-    def __init__(self, root: Path) -> None:
-        name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
-        self.path = _memory() / f"tarkit-{os.geteuid()}-{name}"
+    def __init__(self) -> None:
+        self.path = _memory() / f"tarkit-{os.geteuid()}"
 
     def _open(self) -> Directory:
         """Open the directory around all; raises UnsafePathError if another user may write to it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class BuildOptions:
     inputs: Mapping[str, State | Definition] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict)
     ssh: Mapping[str, Path] = field(default_factory=dict)
+    allow: frozenset[str] = frozenset()
     cache_from: tuple[CacheOptionsEntry, ...] = ()
     cache_to: tuple[CacheOptionsEntry, ...] = ()
     no_cache: bool = False
@@ -54,6 +55,18 @@ class BuildResponse:
 
     exporter_response: Mapping[str, str] = field(default_factory=dict)
     explanations: tuple[Explanation, ...] = ()
+
+
+PRIVILEGES = frozenset({"network.host", "security.insecure"})
+"""What users can allow to processes."""
+
+
+def allowed(privileges: Collection[str]) -> frozenset[str]:
+    """Return *privileges* as a set; raises UsageError for unknown ones."""
+    for each in privileges:
+        if each not in PRIVILEGES:
+            raise UsageError(f"{each[:80]!r} is not one of {', '.join(sorted(PRIVILEGES))}")
+    return frozenset(privileges)
 
 
 class Builder(Closeable):
@@ -88,6 +101,7 @@ class Builder(Closeable):
         inputs: Mapping[str, State | Definition] | None = None,
         secrets: Mapping[str, bytes] | None = None,
         ssh: Mapping[str, str | Path] | None = None,
+        allow: Collection[str] = (),
         cache_from: Sequence[CacheOptionsEntry] = (),
         cache_to: Sequence[CacheOptionsEntry] = (),
         no_cache: bool = False,
@@ -105,6 +119,7 @@ class Builder(Closeable):
         - *inputs*: states that the function gets from ``client.inputs()``.
         - *secrets*: contents by name, for steps that ask for them.
         - *ssh*: sockets of SSH agents by name, for steps that ask for them.
+        - *allow*: privileges of processes: ``network.host``, ``security.insecure``.
         - *cache_from*, *cache_to*: caches that a daemon imports and exports; the local engine has none
           yet.
         - *no_cache*: run all steps, even if their results are known.
@@ -131,6 +146,7 @@ class Builder(Closeable):
             inputs=dict(inputs or {}),
             secrets=dict(secrets or {}),
             ssh={name: Path(path) for name, path in (ssh or {}).items()},
+            allow=allowed(allow),
             cache_from=tuple(cache_from),
             cache_to=tuple(cache_to),
             no_cache=no_cache,

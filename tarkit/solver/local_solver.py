@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Event
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tarkit.cache.manager import CacheManager
 from tarkit.errors import CancelledError, RefusedError, UnsupportedError
@@ -29,6 +29,9 @@ from tarkit.solver.scheduler import Scheduler
 from tarkit.solver.states import Need
 from tarkit.solver.vertex import Input, Vertex
 from tarkit.streams.closeable import Closeable
+
+if TYPE_CHECKING:
+    from tarkit.solver.operations.process_context import ProcessContext
 
 T = TypeVar("T")
 
@@ -107,6 +110,10 @@ class LocalSolver(Closeable):
         digest = images.open(location).manifest().digest
         images.layouts[location] = location
         return ResolvedImage(f"{_LOCATED}@{digest}", store=location)
+
+    def processes(self) -> ProcessContext:
+        """Return the surroundings of processes, for containers."""
+        return self._operations.processes()
 
     def image_config(
         self, identifier: str, *, platform: Platform | None = None, store: str = ""

@@ -17,6 +17,7 @@ import pytest
 import tarkit as library
 from tarkit import llb
 from tarkit.cli.excerpts import failure_text
+from tarkit.cli.secrets import parse_agents, parse_secrets
 from tarkit.cli.steps import Steps
 from tarkit.errors import BuildError, SourcePosition
 from tarkit.solver.events import LogEvent, StatusEvent, VertexEvent
@@ -128,10 +129,53 @@ def test_a_failed_build_keeps_the_output_of_an_earlier_one(tarkit: Tarkit, here:
     assert (here / "a.tar").read_bytes() != before
 
 
-def test_a_process_is_not_available_yet(tarkit: Tarkit) -> None:
+def test_a_process_needs_a_runtime(tarkit: Tarkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tarkit.executor.executor.find_programs", list)
     result = tarkit("build", "hello.py:running")
     assert result.code == 6
-    assert "tarkit: hello.py:14: /bin/true: processes are not available yet" in result.err
+    assert "tarkit: hello.py:14: /bin/true: processes need an OCI runtime; install" in result.err
+
+
+def test_the_check_names_what_is_missing(tarkit: Tarkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tarkit.executor.checking.find_programs", list)
+    result = tarkit("build", "--check")
+    assert (result.code, result.out.splitlines()[0]) == (6, "runtime: none")
+    assert "cannot run processes: processes need an OCI runtime" in result.err
+    assert json.loads(tarkit("build", "--check", "--json").out)["runtime"] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "no program given"),
+        (("hello.py", "--secret", "src=x"), "use id=ID,src=FILE or id=ID,env=NAME"),
+        (("hello.py", "--secret", "id=a,src=x,env=Y"), "use id=ID"),
+        (("hello.py", "--secret", "id=a,type=odd"), "use id=ID"),
+        (("hello.py", "--secret", "id=a,env=NOT_THERE"), "secret 'a': no variable 'NOT_THERE'"),
+        (("hello.py", "--ssh", "default"), "SSH_AUTH_SOCK is not set"),
+        (("hello.py", "--allow", "everything"), "is not one of network.host, security.insecure"),
+    ],
+)
+def test_secrets_and_privileges_are_checked(
+    tarkit: Tarkit, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    result = tarkit("build", *arguments)
+    assert result.code in (2, 3)
+    assert message in result.err
+
+
+def test_secrets_are_files_or_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOKEN", "t")
+    Path("file").write_bytes(b"\0f")
+    texts = ["id=a,src=file", "id=b,env=TOKEN", "id=TOKEN", "id=file", "id=c,type=file,source=file"]
+    expected = {"a": b"\0f", "b": b"t", "TOKEN": b"t", "file": b"\0f", "c": b"\0f"}
+    assert parse_secrets(texts) == expected
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/agent")
+    assert parse_agents(["default", "", "key=/other"]) == {
+        "default": Path("/agent"), "key": Path("/other"),
+    }  # fmt: skip
 
 
 def test_options_and_arguments_reach_the_function(

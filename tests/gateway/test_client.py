@@ -31,10 +31,11 @@ from tarkit.gateway import (
     ResolveImageConfigOpt,
     Result,
     SolveRequest,
+    StartRequest,
     WarnOpts,
 )
 from tarkit.image.platform import Platform
-from tarkit.llb.messages import Position, Range, SourceInfo
+from tarkit.llb.messages import MountType, NetMode, Position, Range, SourceInfo
 from tarkit.solver.events import BuildEvent, VertexEvent, WarningEvent
 from tests.builders import docker_archive, make_image
 from tests.gateway.conftest import Ask
@@ -100,10 +101,13 @@ def test_there_is_a_worker_for_this_machine(ask: Ask) -> None:
 def test_the_engine_tells_what_it_can_do(ask: Ask) -> None:
     opts: BuildOpts = ask(lambda client: client.build_opts())
     assert "readdir" in opts.caps
-    assert "gateway.exec" not in opts.caps
+    assert "gateway.exec" in opts.caps
+    assert "gateway.exec.filesystem" not in opts.caps
     assert "mergeop" in opts.llb_caps
-    with pytest.raises(UnsupportedError, match=r"does not support the capability 'gateway\.exec'"):
-        opts.caps.check("gateway.exec")
+    with pytest.raises(
+        UnsupportedError, match=r"does not support the capability 'gateway\.exec\.fi"
+    ):
+        opts.caps.check("gateway.exec.filesystem")
 
 
 def test_platforms_are_those_of_the_build_or_of_the_worker(ask: Ask) -> None:
@@ -295,10 +299,39 @@ def test_warnings_reach_the_listener(builder: Builder) -> None:
     assert (second.source.filename, second.ranges[0].start.line) == ("a.py", 3)
 
 
-def test_containers_are_not_available_yet(ask: Ask) -> None:
-    request = NewContainerRequest(mounts=[Mount(dest="/")])
-    with pytest.raises(UnsupportedError, match="containers are not available yet"):
-        ask(lambda client: client.new_container(request))
+def test_a_container_needs_a_runtime(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tarkit.executor.executor.find_programs", list)
+
+    def question(client: Client) -> None:
+        with client.new_container(NewContainerRequest(mounts=[Mount(dest="/")])) as container:
+            container.start(StartRequest(args=["/bin/true"]))
+
+    with pytest.raises(UnsupportedError, match="need an OCI runtime; install runc or crun"):
+        ask(question)
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (NewContainerRequest(mounts=[Mount(dest="/", mount_type=MountType.TMPFS)]), UsageError),
+        (NewContainerRequest(mounts=[Mount(dest="/", result_id="x")]), NotFoundError),
+        (NewContainerRequest(mounts=[Mount(dest="/")], net_mode=NetMode.HOST), RefusedError),
+    ],
+)
+def test_some_containers_are_refused(
+    ask: Ask, request_: NewContainerRequest, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        ask(lambda client: client.new_container(request_))
+
+
+def test_a_container_without_root_cannot_start(ask: Ask) -> None:
+    def question(client: Client) -> None:
+        with client.new_container(NewContainerRequest()) as container:
+            container.start(StartRequest(args=["/bin/true"]))
+
+    with pytest.raises(UsageError, match="a process needs one root"):
+        ask(question)
 
 
 def test_a_range_has_no_negative_numbers() -> None:
@@ -307,11 +340,20 @@ def test_a_range_has_no_negative_numbers() -> None:
             ReadRequest("/a", FileRange(offset, length))
 
 
-def test_a_process_fails_with_a_clear_message(ask: Ask) -> None:
+def test_a_process_fails_with_a_clear_message(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tarkit.executor.executor.find_programs", list)
     state = llb.scratch().run(["/bin/true"])
-    with pytest.raises(BuildError, match="processes are not available yet") as caught:
+    with pytest.raises(BuildError, match="need an OCI runtime") as caught:
         ask(lambda client: client.solve(state, evaluate=True))
     assert isinstance(caught.value.reason, UnsupportedError)
+
+
+@pytest.mark.parametrize(
+    "state", [llb.scratch().network("host"), llb.scratch().security("insecure")]
+)
+def test_privileges_must_be_allowed(ask: Ask, state: llb.State) -> None:
+    with pytest.raises(RefusedError, match=r"is not allowed; --allow "):
+        ask(lambda client: client.solve(state.run(["/bin/true"]), evaluate=True))
 
 
 def test_a_capability_that_nobody_knows_is_refused(ask: Ask) -> None:

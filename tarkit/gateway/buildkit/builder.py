@@ -138,6 +138,7 @@ class _Build:
             exporter_attrs=first.attrs if first else {},
             exporters=exporters,
             frontend_attrs=dict(self._options.opts),
+            entitlements=sorted(self._options.allow),
             cache=_caches(self._options),
         )
 

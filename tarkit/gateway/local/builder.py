@@ -30,8 +30,7 @@ from tarkit.llb.state import State
 from tarkit.solver.operations.sources import OpenLocation
 
 _MISSING = frozenset(
-    {"gateway.exec", "gateway.exec.extrahosts", "gateway.exec.secretenv", "gateway.exec.signals",
-     "gateway.exec.filesystem", "importcaches", "reference.attestations",
+    {"gateway.exec.secretenv", "gateway.exec.filesystem", "importcaches", "reference.attestations",
      "source.metaresolver.image.attestations", "source.metaresolver.http.checksumrequest"}
 )  # fmt: skip
 
@@ -79,7 +78,7 @@ def _check(options: BuildOptions) -> None:
 
 def _build_opts(options: BuildOptions) -> BuildOpts:
     platform = normalized(Platform.system())
-    worker = WorkerInfo("tarkit", {"tarkit.worker.executor": "none"}, (platform,))
+    worker = WorkerInfo("tarkit", {"tarkit.worker.executor": "oci"}, (platform,))
     return BuildOpts(
         opts=options.opts,
         session_id=os.urandom(13).hex(),

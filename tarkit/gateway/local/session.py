@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from tarkit.cache.manager import CacheManager
+from tarkit.errors import TarkitError
 from tarkit.gateway.building import BuildOptions
+from tarkit.gateway.containers import Container, NewContainerRequest
 from tarkit.gateway.local.listening import SharedListener
 from tarkit.gateway.local.reference import LocalReference
 from tarkit.gateway.requests import CacheOptionsEntry
@@ -25,10 +28,15 @@ class Session(Closeable):
     ) -> None:
         self._options = options
         sources = Sources(
-            locals=options.local, open_location=open_location, secrets=options.secrets
+            locals=options.local,
+            open_location=open_location,
+            secrets=options.secrets,
+            agents=options.ssh,
+            allowed=options.allow,
         )
         self.solver = LocalSolver(manager, sources)
         self._solutions: list[Solution] = []
+        self._containers: list[Container] = []
         self.emit: OnEvent = SharedListener(options.on_event or _ignore)
 
     def solve(
@@ -56,8 +64,19 @@ class Session(Closeable):
                         found.setdefault(each.vertex, each)
         return tuple(found.values())
 
+    def container(self, request: NewContainerRequest) -> Container:
+        """Return a container, which is released at the end of the session at the latest."""
+        from tarkit.gateway.local.containers import LocalContainer
+
+        container = LocalContainer(self.solver.processes(), request)
+        self._containers.append(container)
+        return container
+
     def close(self) -> None:
-        """Cancel all work, and release all results."""
+        """Release containers, cancel all work, and release all results."""
+        for container in reversed(self._containers):
+            with suppress(TarkitError):  # a process that failed has told its user
+                container.release()
         self.solver.close()
 
 

@@ -66,10 +66,10 @@ class Operations(Closeable):
             case "exec":
                 from tarkit.solver.operations.processes import ExecOperation
 
-                return ExecOperation(op, self._processes(), name)
+                return ExecOperation(op, self.processes(), name)
         raise UnsupportedError("the operation is unknown", where=name)
 
-    def _processes(self) -> ProcessContext:
+    def processes(self) -> ProcessContext:
         """Return the surroundings of processes, which all processes of the solver share."""
         from tarkit.solver.operations.process_context import ProcessContext
 

@@ -16,7 +16,7 @@ class ProcessContext:
 
     def __init__(self, manager: CacheManager, sources: Sources) -> None:
         self.manager = manager
-        self.executor = Executor(manager.store.root)
+        self.executor = Executor()
         self.caches = CacheMounts(manager)
         self.secrets: Mapping[str, bytes] = sources.secrets
         self.agents: Mapping[str, Path] = sources.agents

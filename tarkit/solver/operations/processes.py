@@ -17,7 +17,7 @@ from tarkit.solver.operations.process_context import ProcessContext
 from tarkit.solver.operations.progress import Steps
 from tarkit.values import replace
 
-_NETWORKS = {
+NETWORKS = {
     NetMode.UNSET: Network.SANDBOX,
     NetMode.HOST: Network.HOST,
     NetMode.NONE: Network.NONE,
@@ -32,7 +32,7 @@ class ExecOperation:
         self._op, self._exec = op, op.exec
         self._context = context
         self._name = name
-        _require_allowed(self._exec, context.allowed, name)
+        require_allowed(context.allowed, op.exec.network, op.exec.security, name)
 
     def cache_map(self) -> CacheMap:
         """Return the parts of the cache key that the operation and its inputs contribute."""
@@ -60,16 +60,18 @@ class ExecOperation:
             raise ProcessError(f"process {command!r} failed with exit code {code}", code)
 
 
-def _require_allowed(op: ExecOp, allowed: frozenset[str], name: str) -> None:
+def require_allowed(
+    allowed: frozenset[str], network: NetMode, security: SecurityMode, where: str
+) -> None:
     """Raise :class:`RefusedError` if a process needs a privilege that the user did not allow."""
     needed = {
-        "security.insecure": op.security == SecurityMode.INSECURE,
-        "network.host": op.network == NetMode.HOST,
+        "security.insecure": security == SecurityMode.INSECURE,
+        "network.host": network == NetMode.HOST,
     }
     for privilege, is_needed in needed.items():
         if is_needed and privilege not in allowed:
             raise RefusedError(
-                f"{privilege} is not allowed", where=name, hint=f"--allow {privilege}"
+                f"{privilege} is not allowed", where=where, hint=f"--allow {privilege}"
             )
 
 
@@ -77,7 +79,7 @@ def _container(op: ExecOp, container: Container) -> Container:
     meta = op.meta or Meta()
     return replace(
         container,
-        network=_NETWORKS[NetMode(op.network)],
+        network=NETWORKS[NetMode(op.network)],
         insecure=op.security == SecurityMode.INSECURE,
         hostname=meta.hostname or container.hostname,
         hosts=tuple((each.host, each.ip) for each in meta.extra_hosts),

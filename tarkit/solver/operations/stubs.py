@@ -37,7 +37,8 @@ class Stubs:
 
 def _missing(files: FileSystem, dest: str) -> list[str]:
     """Return the path *dest* and its parents as far as they are missing, with links followed."""
-    current, missing = "", []
+    current = ""
+    missing: list[str] = []
     for part in (each for each in dest.split("/") if each not in ("", ".")):
         path = f"{current}/{part}"
         if not missing and files.exists(path):

@@ -23,6 +23,10 @@ class ExecutorCheck:
     - ``rootless``: true if containers run in a user namespace, in which root is the only user.
     - ``problems``: the reasons why no process can run; none if processes run.
     - ``warnings``: what is missing for some processes, such as those that need a network.
+
+    >>> check = tarkit.ExecutorCheck("/usr/bin/runc", rootless=True)
+    >>> check.problems
+    ()
     """
 
     runtime: str
@@ -32,7 +36,7 @@ class ExecutorCheck:
 
 
 def check_executor() -> ExecutorCheck:
-    """Return what this machine can run, by running the runtime and creating namespaces.
+    """Return what this machine can run, by running a container; it raises no errors.
 
     >>> check = tarkit.check_executor()
     >>> isinstance(check.problems, tuple)

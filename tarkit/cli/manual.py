@@ -34,7 +34,7 @@ ENVIRONMENT = (
     ("DOCKER_CONFIG, XDG_RUNTIME_DIR, XDG_CONFIG_HOME", "Directories with credentials files."),
     ("SSL_CERT_FILE, SSL_CERT_DIR", "Trusted certificates, instead of the system's."),
     ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "Proxies for registries."),
-    ("SSH_AUTH_SOCK", "the SSH agent for 'build --ssh'"),
+    ("SSH_AUTH_SOCK", "SSH agent, for build --ssh."),
 )
 
 _CODES = {

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from tarkit.executor.bundle import config, environment
-from tarkit.executor.container import Bind, Container, Network, Process, Tmpfs, Ulimit, User
+from tarkit.executor.container import (
+    Bind,
+    Container,
+    Mount,
+    Network,
+    Process,
+    Tmpfs,
+    Ulimit,
+    User,
+)
 
 ROOT = Path("/root-of-container")
 
@@ -75,7 +84,11 @@ def test_users_have_their_primary_group_as_a_supplementary_one() -> None:
 
 
 def test_mounts_follow_those_of_the_system_in_order() -> None:
-    given = [Bind(Path("/a"), "/m", readonly=True), Bind(Path("/b"), "/m/n"), Tmpfs("/t", 4096)]
+    given: list[Mount] = [
+        Bind(Path("/a"), "/m", readonly=True),
+        Bind(Path("/b"), "/m/n"),
+        Tmpfs("/t", 4096),
+    ]
     found = config(Container(ROOT, readonly=True, mounts=given), Process(["x"]))
     assert found["root"] == {"path": str(ROOT), "readonly": True}
     own = found["mounts"][-3:]

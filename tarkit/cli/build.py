@@ -16,6 +16,7 @@ from tarkit.cli.pairs import parse_arguments, parse_directories, parse_pairs
 from tarkit.cli.programs import Program, function_of, load_program
 from tarkit.cli.registry import Access
 from tarkit.cli.secrets import parse_agents, parse_secrets
+from tarkit.cli.shells import OnError, require_terminal, shell_opener
 from tarkit.errors import PathNotFoundError, UsageError, one_line
 from tarkit.exporters.outputs import Output
 from tarkit.gateway.building import BuildFunc
@@ -109,6 +110,13 @@ def build_command(
             help="Privilege for processes: network.host or security.insecure. Repeatable.",
         ),
     ] = None,
+    on_error: Annotated[
+        OnError | None,
+        typer.Option(
+            "--on-error",
+            help="After a process has failed, open a shell in the state before it.",
+        ),
+    ] = None,
     check: Annotated[
         bool,
         typer.Option("--check", help="Print what this machine can run, and why not, and exit."),
@@ -172,6 +180,8 @@ def build_command(
     if check:
         print_check(json_output=json_output)
         return
+    if on_error is OnError.SHELL:
+        require_terminal()
     if program is None:
         raise UsageError("no program given", hint="tarkit build FILE.py")
     platforms = tuple(platform or ())
@@ -211,6 +221,7 @@ def build_command(
             no_cache=no_cache,
             name=_name(program),
             on_event=view,
+            on_failure=shell_opener(view.finish) if on_error is OnError.SHELL else None,
         )
     if metadata_file is not None:
         write_metadata(response.exporter_response, metadata_file)

@@ -11,11 +11,13 @@ from pathlib import Path
 from tarkit.errors import UsageError
 from tarkit.exporters.outputs import Output
 from tarkit.gateway.client import Client
+from tarkit.gateway.containers import Container
 from tarkit.gateway.reference import Reference
 from tarkit.gateway.requests import CacheOptionsEntry
 from tarkit.gateway.result import PLATFORMS, Result
 from tarkit.image.platform import Platform
 from tarkit.llb.definition import Definition
+from tarkit.llb.messages import Meta
 from tarkit.llb.platforms import to_platform
 from tarkit.llb.state import State
 from tarkit.solver.events import OnEvent
@@ -25,6 +27,10 @@ from tarkit.values import dataclass
 
 BuildFunc = Callable[[Client], Result | Reference | State | Definition | None]
 """A build function: it solves definitions with the client, and returns the result of the build."""
+
+
+OnFailure = Callable[[Container, Meta], None]
+"""Receives a container in the state before a process failed, and the description of that process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,7 @@ class BuildOptions:
     no_cache: bool = False
     name: str = ""
     on_event: OnEvent | None = None
+    on_failure: OnFailure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,7 @@ class Builder(Closeable):
         no_cache: bool = False,
         name: str = "",
         on_event: OnEvent | None = None,
+        on_failure: OnFailure | None = None,
     ) -> BuildResponse:
         """Call *function* with a client, wait for its result, and write it to each *output*.
 
@@ -126,6 +134,8 @@ class Builder(Closeable):
         - *name*: the same text for the next build of the same kind, such as the path of its file. Then
           the response tells for each step that ran which part of its cache key has changed.
         - *on_event*: receives the progress; see :mod:`tarkit.solver.events`.
+        - *on_failure*: receives a container in the state before the process that failed, and its
+          description; the error follows. Daemons do not call it.
 
         Outputs appear complete or not at all, after all steps. Raises
         :class:`~tarkit.errors.UsageError` for invalid options,
@@ -152,6 +162,7 @@ class Builder(Closeable):
             no_cache=no_cache,
             name=name,
             on_event=on_event,
+            on_failure=on_failure,
         )
         return self.run(function, options)
 

@@ -13,6 +13,7 @@ from tarkit.image.digest import Digest
 from tarkit.image.platform import Platform
 from tarkit.llb.definition import Definition
 from tarkit.llb.graph import Graph
+from tarkit.llb.messages import ExecOp
 from tarkit.llb.vertices import ResolvedImage
 from tarkit.selection.select import read_config
 from tarkit.solver.events import OnEvent
@@ -245,6 +246,17 @@ class Solution(Closeable):
     def failed(self) -> str | None:
         """The digest of the vertex whose operation failed last, or None."""
         return self._job.failed.digest if self._job.failed is not None else None
+
+    @property
+    def failed_process(self) -> tuple[ExecOp, list[Ref]] | None:
+        """The process that failed last and the results it got, which belong to the solution, or None."""
+        vertex = self._job.failed
+        op = self._graph.ops.get(vertex.digest) if vertex is not None else None
+        if vertex is None or op is None or op.exec is None:
+            return None
+        if not all(each.vertex.reaches(Need.RESULT, each.index) for each in vertex.inputs):
+            return None  # an input failed, or the build was cancelled
+        return op.exec, [each.vertex.results[each.index] for each in vertex.inputs]
 
     def explain(self, build: str) -> list[Explanation]:
         """Return the reasons why operations ran since the last build *build*, inputs first.

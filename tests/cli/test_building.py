@@ -18,6 +18,7 @@ import tarkit as library
 from tarkit import llb
 from tarkit.cli.excerpts import failure_text
 from tarkit.cli.secrets import parse_agents, parse_secrets
+from tarkit.cli.shells import shell_of
 from tarkit.cli.steps import Steps
 from tarkit.errors import BuildError, SourcePosition
 from tarkit.solver.events import LogEvent, StatusEvent, VertexEvent
@@ -153,6 +154,7 @@ def test_the_check_names_what_is_missing(tarkit: Tarkit, monkeypatch: pytest.Mon
         (("hello.py", "--secret", "id=a,type=odd"), "use id=ID"),
         (("hello.py", "--secret", "id=a,env=NOT_THERE"), "secret 'a': no variable 'NOT_THERE'"),
         (("hello.py", "--ssh", "default"), "SSH_AUTH_SOCK is not set"),
+        (("hello.py", "--on-error", "shell"), "--on-error shell needs a terminal"),
         (("hello.py", "--allow", "everything"), "is not one of network.host, security.insecure"),
     ],
 )
@@ -163,6 +165,12 @@ def test_secrets_and_privileges_are_checked(
     result = tarkit("build", *arguments)
     assert result.code in (2, 3)
     assert message in result.err
+
+
+def test_the_shell_is_that_of_the_process() -> None:
+    assert shell_of(["/bin/busybox", "sh", "-c", "exit 1"]) == ["/bin/busybox", "sh"]
+    assert shell_of(["/bin/bash", "-c", "x"]) == ["/bin/bash"]
+    assert shell_of(["/bin/make"]) == shell_of(["-c"]) == ["/bin/sh"]
 
 
 def test_secrets_are_files_or_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

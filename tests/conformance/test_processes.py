@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -357,3 +359,35 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_shell_opens_where_a_step_failed(store: Path, context: Path, tmp_path: Path) -> None:
+    program = HELLO.replace("echo hello > /greeting", "echo x > /made; exit 5").replace(
+        "base.run(", 'base.file(llb.mkfile("/before", "here")).run('
+    )
+    (tmp_path / "fail.py").write_text(program)
+    command = [sys.executable, "-m", "tarkit", "build", "fail.py", "--store", str(store),
+               "--local", f"context={context}", "--on-error", "shell"]  # fmt: skip
+    child, terminal = pty.fork()
+    if not child:
+        os.chdir(tmp_path)
+        os.execv(command[0], command)
+    shown = b""
+
+    def wait_for(text: bytes) -> None:
+        nonlocal shown
+        end = time.monotonic() + PATIENCE
+        while text not in shown:
+            assert time.monotonic() < end, shown
+            if select.select([terminal], [], [], 1)[0]:
+                shown += os.read(terminal, 4096)
+
+    wait_for(b"a shell in the state before the step failed")
+    wait_for(b"/ # ")
+    os.write(terminal, b"/bin/busybox cat /before; /bin/busybox ls /made; echo code$((40+2))\n")
+    wait_for(b"code42")
+    assert b"here" in shown
+    assert b"No such file" in shown or b"not found" in shown
+    os.write(terminal, b"exit\n")
+    wait_for(b"failed with exit code 5")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1

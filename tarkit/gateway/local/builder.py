@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tarkit.cache.manager import CacheManager
-from tarkit.errors import PathNotFoundError, UnsupportedError
+from tarkit.errors import BuildError, PathNotFoundError, UnsupportedError
 from tarkit.exporters.images import BuiltImage, BuiltImages
 from tarkit.exporters.writing import write_output
 from tarkit.gateway.building import (
@@ -49,8 +49,13 @@ class LocalBuilder(Builder):
         _check(options)
         with Session(self._manager, options, self._open_location) as session:
             client = LocalClient(session, _build_opts(options), options.inputs)
-            result = result_of(function, client)
-            images = _built(result, client.platforms[0])
+            try:
+                result = result_of(function, client)
+                images = _built(result, client.platforms[0])
+            except BuildError:
+                if options.on_failure is not None:
+                    session.show_failure(options.on_failure)
+                raise
             response: dict[str, str] = {}
             for output in options.outputs:
                 with exporting(output, session.emit):

@@ -9,9 +9,9 @@ import struct
 import subprocess
 import termios
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Self
 
 from tarkit.errors import BuildError, CancelledError, NotFoundError, TarkitError, UsageError
 from tarkit.executor.container import Process
@@ -27,7 +27,7 @@ from tarkit.gateway.containers import (
 )
 from tarkit.gateway.local.reference import LocalReference
 from tarkit.llb import messages
-from tarkit.llb.messages import MountType, NetMode, SecurityMode
+from tarkit.llb.messages import ExecOp, MountType, NetMode, SecurityMode
 from tarkit.solver.operation import Ref
 from tarkit.solver.operations.exec_mounts import ExecMounts
 from tarkit.solver.operations.process_context import ProcessContext
@@ -44,40 +44,39 @@ _SIGNALLED = 128
 class LocalContainer(Container):
     """A container on copies of refs; it starts with its first process."""
 
-    def __init__(self, context: ProcessContext, request: NewContainerRequest) -> None:
-        roots = [mount for mount in request.mounts if mount.dest == "/"]
-        if roots and roots[0].mount_type != MountType.BIND:
-            raise UsageError(f"a mount of the type {roots[0].mount_type.name} cannot be the root")
+    def __init__(
+        self,
+        context: ProcessContext,
+        request: NewContainerRequest,
+        mounts: Sequence[messages.Mount],
+        refs: Sequence[Ref],
+    ) -> None:
         require_allowed(context.allowed, request.net_mode, SecurityMode.SANDBOX, "the container")
         self._context, self._request = context, request
-        self._refs: list[Ref] = []
-        self._mounts = [self._mount(each) for each in request.mounts]
+        self._mounts, self._refs = mounts, refs
         self._stack = ExitStack()
         self._running: RunningContainer | None = None
         self._processes: list[LocalProcess] = []
         self._lock = threading.Lock()
         self._is_released = False
 
-    def _mount(self, mount: Mount) -> messages.Mount:
-        position = -1
-        if mount.result_id:
-            raise NotFoundError(f"no result {mount.result_id[:80]!r}", where=mount.dest)
-        if mount.ref is not None:
-            if not isinstance(mount.ref, LocalReference):
-                raise UsageError("the reference belongs to another engine", where=mount.dest)
-            position = len(self._refs)
-            self._refs.append(mount.ref.result())
-        return messages.Mount(
-            input=position,
-            dest=mount.dest,
-            selector=mount.selector,
-            output=-1,
-            readonly=mount.readonly,
-            mount_type=mount.mount_type,
-            cache=mount.cache_opt,
-            secret=mount.secret_opt,
-            ssh=mount.ssh_opt,
+    @classmethod
+    def create(cls, context: ProcessContext, request: NewContainerRequest) -> Self:
+        """Return a container as a build function asks for it."""
+        roots = [mount for mount in request.mounts if mount.dest == "/"]
+        if roots and roots[0].mount_type != MountType.BIND:
+            raise UsageError(f"a mount of the type {roots[0].mount_type.name} cannot be the root")
+        refs: list[Ref] = []
+        return cls(context, request, [_message(each, refs) for each in request.mounts], refs)
+
+    @classmethod
+    def of_step(cls, context: ProcessContext, op: ExecOp, refs: Sequence[Ref]) -> Self:
+        """Return a container in the state before the process *op*, whose inputs are *refs*."""
+        meta = op.meta or messages.Meta()
+        request = NewContainerRequest(
+            net_mode=op.network, extra_hosts=meta.extra_hosts, hostname=meta.hostname
         )
+        return cls(context, request, [each.replaced(output=-1) for each in op.mounts], refs)
 
     def start(self, request: StartRequest) -> ContainerProcess:
         """See :class:`~tarkit.gateway.containers.Container`."""
@@ -137,6 +136,29 @@ class LocalContainer(Container):
         self._stack.close()
         if failed:
             raise failed[0]
+
+
+def _message(mount: Mount, refs: list[Ref]) -> messages.Mount:
+    """Return the mount of an operation, whose input is added to *refs*."""
+    position = -1
+    if mount.result_id:
+        raise NotFoundError(f"no result {mount.result_id[:80]!r}", where=mount.dest)
+    if mount.ref is not None:
+        if not isinstance(mount.ref, LocalReference):
+            raise UsageError("the reference belongs to another engine", where=mount.dest)
+        position = len(refs)
+        refs.append(mount.ref.result())
+    return messages.Mount(
+        input=position,
+        dest=mount.dest,
+        selector=mount.selector,
+        output=-1,
+        readonly=mount.readonly,
+        mount_type=mount.mount_type,
+        cache=mount.cache_opt,
+        secret=mount.secret_opt,
+        ssh=mount.ssh_opt,
+    )
 
 
 class LocalProcess(ContainerProcess):

@@ -7,12 +7,13 @@ from contextlib import suppress
 
 from tarkit.cache.manager import CacheManager
 from tarkit.errors import TarkitError
-from tarkit.gateway.building import BuildOptions
+from tarkit.gateway.building import BuildOptions, OnFailure
 from tarkit.gateway.containers import Container, NewContainerRequest
 from tarkit.gateway.local.listening import SharedListener
 from tarkit.gateway.local.reference import LocalReference
 from tarkit.gateway.requests import CacheOptionsEntry
 from tarkit.llb.definition import Definition
+from tarkit.llb.messages import Meta
 from tarkit.solver.events import BuildEvent, OnEvent
 from tarkit.solver.explaining import Explanation
 from tarkit.solver.local_solver import LocalSolver, Solution
@@ -68,9 +69,21 @@ class Session(Closeable):
         """Return a container, which is released at the end of the session at the latest."""
         from tarkit.gateway.local.containers import LocalContainer
 
-        container = LocalContainer(self.solver.processes(), request)
+        container = LocalContainer.create(self.solver.processes(), request)
         self._containers.append(container)
         return container
+
+    def show_failure(self, show: OnFailure) -> None:
+        """Call *show* with the process that failed, if one has, in a container as it was before."""
+        from tarkit.gateway.local.containers import LocalContainer
+
+        for solution in self._solutions:
+            failed = solution.failed_process
+            if failed is not None:
+                op, refs = failed
+                with LocalContainer.of_step(self.solver.processes(), op, refs) as container:
+                    show(container, op.meta or Meta())
+                return
 
     def close(self) -> None:
         """Release containers, cancel all work, and release all results."""

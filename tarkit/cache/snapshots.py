@@ -224,7 +224,11 @@ class Snapshots:
     def _described(self, layer: StoredLayer) -> ChainLayer:
         layers = self._store.layers
         return ChainLayer(
-            layer.diff_id, layer.size, layers.listing(layer), lambda: layers.open(layer.key)
+            layer.diff_id,
+            layer.size,
+            layers.listing(layer),
+            lambda: layers.open(layer.key),
+            layers.file_digests(layer),
         )
 
     def _may_move(self, layer: StoredLayer) -> bool:

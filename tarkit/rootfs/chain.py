@@ -10,7 +10,7 @@ from tarkit.image import media_types
 from tarkit.image.descriptor import Descriptor
 from tarkit.image.digest import Digest
 from tarkit.rootfs.filesystem import FileSystem
-from tarkit.rootfs.layer_data import LayerData
+from tarkit.rootfs.layer_data import DigestingSource, LayerData
 from tarkit.rootfs.layers import Layer, Layers
 from tarkit.rootfs.merge import Merger
 from tarkit.tar.epoch import source_date_epoch
@@ -20,12 +20,16 @@ from tarkit.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ChainLayer:
-    """A layer as a plain tar of *size* bytes: its members, and a function that opens the file."""
+    """A layer as a plain tar of *size* bytes: its members, and a function that opens the file.
+
+    ``digest`` returns the SHA-256 digest of the stored data of the entry at a position, if known.
+    """
 
     diff_id: Digest
     size: int
     listing: Listing
     open: Callable[[], BinaryIO]
+    digest: Callable[[int], bytes | None] = lambda position: None
 
 
 def open_chain(
@@ -79,3 +83,11 @@ class _Tars:
         if self._below is None:
             raise BlobNotFoundError(f"no layer {descriptor.digest}", where=self.where)
         return self._below.source.open_blob(descriptor)
+
+    def file_digest(self, diff_id: Digest, position: int) -> bytes | None:
+        """Return the SHA-256 digest of the stored data of an entry of a layer, if known."""
+        layer = self._layers.get(diff_id)
+        if layer is not None:
+            return layer.digest(position)
+        below = self._below.source if self._below is not None else None
+        return below.file_digest(diff_id, position) if isinstance(below, DigestingSource) else None

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from tarkit.errors import MalformedError, SizeMismatchError, TarkitError
+from tarkit.image.digest import Digest
 from tarkit.rootfs.layer_spool import CompressedLayer, LayerSpools
 from tarkit.rootfs.layers import Layers
 from tarkit.rootfs.node import Node
@@ -34,6 +35,15 @@ class StagedData(ArchiveData, Protocol):
 
     def identity(self, offset: int) -> tuple[object, int]:
         """Return the identity of the content at *offset*; see :meth:`LayerData.identity`."""
+        ...
+
+
+@runtime_checkable
+class DigestingSource(Protocol):
+    """A source of layers that knows digests of single files."""
+
+    def file_digest(self, diff_id: Digest, position: int) -> bytes | None:
+        """Return the SHA-256 digest of the stored data of an entry of a layer, if known."""
         ...
 
 
@@ -130,6 +140,19 @@ class LayerData:
             except TarkitError:  # truncated
                 return False
         return hasher.digest() == expected
+
+    def known_digest(self, node: Node) -> bytes | None:
+        """Return the SHA-256 digest of the content of the file *node* if it is known without reading.
+
+        It comes from derived data, so it can be used to compare files, but not to verify them.
+        """
+        place, source = node.place, self.layers.source
+        if place is None or place.layer >= len(self.layers) or node.member.sparse is not None:
+            return None
+        diff_id = self.layers.layers[place.layer].diff_id
+        if diff_id is None or not isinstance(source, DigestingSource):
+            return None
+        return source.file_digest(diff_id, self._table.position(node.row))
 
     def deliver(
         self, rows: Iterable[int], sink: Sink, *, complete: bool = False, parallel: bool = False

@@ -60,7 +60,10 @@ def differing(found: list[Pair], old: FileSystem, new: FileSystem) -> set[Pair]:
 
 
 def content_digest(files: FileSystem, node: Node) -> bytes:
-    """Return the SHA-256 digest of the content of the file *node*."""
+    """Return the SHA-256 digest of the content of the file *node*, reading it if necessary."""
+    known = files.contents.known_digest(node)
+    if known is not None:
+        return known
     hasher = hashlib.sha256()
     with files.contents.open(node) as stream:
         for chunk in chunks_of(stream):

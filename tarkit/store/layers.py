@@ -22,7 +22,7 @@ from tarkit.store.database import Database
 from tarkit.store.ingest import DIRECTORY as INGEST
 from tarkit.store.links import last_use, touch
 from tarkit.store.record import check_id
-from tarkit.store.sums import pack_sums, read_sum
+from tarkit.store.sums import Sums, pack_sums, read_sum
 from tarkit.streams.atomic import PendingFile, write_file
 from tarkit.streams.chunks import Readable, chunks_of
 from tarkit.streams.codecs import SNIFF_SIZE, Compression, decompress, detect
@@ -136,6 +136,10 @@ class Layers:
     def file_digest(self, layer: StoredLayer, position: int) -> bytes | None:
         """Return the SHA-256 digest of the stored data of the entry at *position*, if known."""
         return read_sum(self._path(layer.key, "sum"), layer.diff_id, position)
+
+    def file_digests(self, layer: StoredLayer) -> Callable[[int], bytes | None]:
+        """Return :meth:`file_digest` for many entries of *layer*: its file is read once, when needed."""
+        return Sums(self._path(layer.key, "sum"), layer.diff_id).find
 
     def extract(self, digest: Digest, diff_id: Digest) -> StoredLayer:
         """Return the layer *diff_id*; make it from the blob *digest* unless it is present.

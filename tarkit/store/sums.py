@@ -47,6 +47,30 @@ def read_sum(path: Path, diff_id: Digest, position: int) -> bytes | None:
     return data if len(data) == _SIZE and any(data) else None
 
 
+class Sums:
+    """The digests in the file at *path*, which is read when the first of them is needed."""
+
+    def __init__(self, path: Path, diff_id: Digest) -> None:
+        self._path, self._diff_id = path, diff_id
+        self._data: bytes | None = None
+
+    def find(self, position: int) -> bytes | None:
+        """Return the digest of the entry at *position*, or None if the file does not have it."""
+        if self._data is None:
+            self._data = self._read()
+        start = _SIZE * position
+        found = self._data[start : start + _SIZE]
+        return found if len(found) == _SIZE and any(found) else None
+
+    def _read(self) -> bytes:
+        header = _header(self._diff_id)
+        try:
+            data = self._path.read_bytes()
+        except OSError:
+            return b""
+        return data[len(header) :] if data.startswith(header) else b""
+
+
 def _header(diff_id: Digest) -> bytes:
     return _MAGIC + hashlib.sha256(str(diff_id).encode("ascii")).digest()
 

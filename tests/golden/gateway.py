@@ -31,7 +31,7 @@ def run(case: Case) -> None:
     """Make the call that the case is named after, and compare the answer."""
     name: str = case["name"]
     if name.startswith(_LATER):
-        raise Skipped("processes are not available yet")
+        raise Skipped("the runner starts no containers yet")
     if name.startswith("dockerfile"):
         raise Skipped("the answer is that of a daemon's frontend")
     if name in _BUILDS:

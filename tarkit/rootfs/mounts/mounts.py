@@ -13,6 +13,7 @@ from tarkit.errors import (
     MalformedError,
     PathNotFoundError,
     RefusedError,
+    TarkitError,
     UsageError,
 )
 from tarkit.rootfs.filesystem import FileSystem
@@ -224,8 +225,12 @@ class Mounts:
         path = self._tree(key)
         while True:
             if not path.exists():
-                with suppress(RefusedError):  # another process was faster
+                try:
                     unpack(files, path)
+                except (TarkitError, OSError):
+                    if not path.exists():
+                        raise
+                    # another thread or process was faster
             with suppress(FileNotFoundError), Directory.open(path) as lower:
                 if share_lock(lower) and path.exists():
                     yield lower

@@ -46,7 +46,7 @@ def run(case: Case) -> None:
     recipes.make(case["nodes"])
     definition = recipes.marshal(case["result"])
     needs_root = any(node.get("name") == "root" for node in case["nodes"])
-    sources = Sources(locals={"root": _root()} if needs_root else {})
+    sources = Sources(locals={"root": root_directory()} if needs_root else {})
     with LocalSolver(_manager(), sources) as solver:
         try:
             solution = solver.solve(definition)
@@ -76,7 +76,7 @@ def _manager() -> CacheManager:
 
 
 @cache
-def _root() -> Path:
+def root_directory() -> Path:
     """Return the root directory for processes: the static busybox of this machine, and accounts."""
     busybox = shutil.which("busybox")
     if busybox is None:
@@ -88,7 +88,7 @@ def _root() -> Path:
         (root / name).mkdir()
     shutil.copy(busybox, root / "bin" / "busybox")
     (root / "etc" / "passwd").write_text("root:x:0:0::/:\njoe:x:500:501::/:\n")
-    (root / "etc" / "group").write_text("joe:x:501:\nwww:x:33:joe\n")
+    (root / "etc" / "group").write_text("root:x:0:\njoe:x:501:\nwww:x:33:joe\n")
     return root
 
 

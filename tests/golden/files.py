@@ -40,8 +40,10 @@ _TYPES = {
 
 def run(case: Case) -> None:
     """Solve a recipe, and compare the resulting tree, its layers, or the error."""
-    if any(node["kind"] == "run" for node in case["nodes"]) and check_executor().problems:
-        raise Skipped("this machine cannot run processes")
+    if any(node["kind"] == "run" for node in case["nodes"]):
+        found = check_executor()
+        if found.problems or found.warnings:  # processes of the cases have a network
+            raise Skipped("this machine cannot run processes")
     recipes = Recipes()
     recipes.make(case["nodes"])
     definition = recipes.marshal(case["result"])

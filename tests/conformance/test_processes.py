@@ -120,6 +120,13 @@ def test_changes_become_a_layer_and_mount_points_do_not(build: Build, tmp_path: 
     assert sorted(each.name for each in out.iterdir()) == ["a", "bin", "d", "dev", "proc", "sys"]
 
 
+def test_a_read_only_root_cannot_be_changed(build: Build, tmp_path: Path) -> None:
+    mounts = [llb.bind("/out", llb.scratch())]
+    run = sh("! echo > /x && echo y > /out/y", mounts=mounts, readonly_root=True)
+    out = files_after(build, run.mount("/out"), tmp_path)
+    assert [each.name for each in out.iterdir()] == ["y"]
+
+
 def test_outputs_are_the_changed_mounts(build: Build, tmp_path: Path) -> None:
     content = llb.scratch().file(llb.mkdir("/sub")).file(llb.mkfile("/sub/old", "old"))
     run = sh("/bin/busybox cp /in/old /out/sub/new", mounts=[

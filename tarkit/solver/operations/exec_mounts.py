@@ -124,12 +124,15 @@ class ExecMounts(Closeable):
         if mount.readonly and base is not None:
             if mount.output != _SKIPPED:
                 self._changed[mount.output] = base
-            return stack.enter_context(base.mount()), base.files, None
+            if mount.dest != "/":
+                return stack.enter_context(base.mount()), base.files, None
+        # also for a read-only root, in which the runtime creates mount points
         ref = self._context.manager.new(base, RefOptions(description=self._name))
         self._refs.enter_context(ref)
         if mount.output != _SKIPPED:
-            self._changed[mount.output] = ref
-        return stack.enter_context(ref.mount()), files_of(base), ref
+            self._changed.setdefault(mount.output, ref)
+        changed = ref if self._changed.get(mount.output) is ref else None
+        return stack.enter_context(ref.mount()), files_of(base), changed
 
 
 def _selected(path: Path, files: FileSystem, selector: str) -> Path:

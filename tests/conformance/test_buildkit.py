@@ -58,10 +58,11 @@ def members(archive: Path) -> dict[str, tarfile.TarInfo]:
 def test_the_daemon_tells_its_workers(host: str) -> None:
     with Peer(endpoint("docker-daemon:").connect()) as peer:
         control = Control(peer)
-        assert [worker.id for worker in control.workers()] == ["moby"]
-        with pytest.raises(StatusError, match="unknown method Info") as caught:
-            control.info()  # it came with Docker 23
-        assert caught.value.code == Code.UNIMPLEMENTED
+        assert all(worker.id for worker in control.workers())
+        try:
+            assert control.info()
+        except StatusError as error:  # it came with Docker 23
+            assert error.code == Code.UNIMPLEMENTED  # noqa: PT017  one of both is right
 
 
 def test_a_directory_goes_in_and_an_archive_comes_out(

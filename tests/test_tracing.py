@@ -23,7 +23,9 @@ def test_secrets_and_control_characters_are_hidden() -> None:
     secrets.add("hunter2-is-secret")
     with tracing(said.append):
         trace("%s %s\n", "hunter2-is-secret", "\x1b[31m")
-    assert said == ["*** \\x1b[31m\\n"]
+    # a thread that an earlier test left behind may report, too
+    assert "*** \\x1b[31m\\n" in said
+    assert not any("hunter2" in text or "\x1b" in text for text in said)
 
 
 def test_the_listener_before_is_restored() -> None:

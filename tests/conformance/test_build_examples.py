@@ -79,6 +79,11 @@ def python_root(root: Path) -> None:
         listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
         words = (word for line in listed.stdout.splitlines() for word in line.split())
         files |= {Path(word) for word in words if word.startswith("/")}
+    certificates = Path(
+        "/etc/ssl/certs/ca-certificates.crt"
+    )  # Debian's pip loads them at its start
+    if certificates.exists():
+        files.add(certificates)
     for file in files:
         target = root / file.relative_to("/")
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -390,7 +390,7 @@ def test_a_shell_opens_where_a_step_failed(store: Path, context: Path, tmp_path:
                 shown += os.read(terminal, 4096)
 
     wait_for(b"a shell in the state before the step failed")
-    wait_for(b"/ # ")
+    wait_for(b" # ")  # the prompt
     os.write(terminal, b"/bin/busybox cat /before; /bin/busybox ls /made; echo code$((40+2))\n")
     wait_for(b"code42")
     assert b"here" in shown

@@ -1,4 +1,4 @@
-"""What this machine can run, and the reasons for what it cannot."""
+"""The ability of this machine to run processes, and the reasons if it has none."""
 
 from __future__ import annotations
 

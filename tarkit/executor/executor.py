@@ -6,8 +6,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import IO
@@ -78,6 +78,7 @@ class RunningContainer:
         The first process of the container is its process 1. Raises
         :class:`~tarkit.errors.CancelledError` after ending all processes.
         """
+        is_first = not self._is_started
         pipes = (subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE)
         with self.start(process, self.directory / "pid", *pipes) as child:
             threads = [
@@ -88,13 +89,7 @@ class RunningContainer:
             for thread in threads:
                 thread.start()
             try:
-                while True:
-                    check()
-                    try:
-                        code = child.wait(_SLICE)
-                        break
-                    except subprocess.TimeoutExpired:
-                        continue
+                code = _wait(child, threads)
             except BaseException:
                 self.end()
                 child.kill()
@@ -102,6 +97,8 @@ class RunningContainer:
             finally:
                 for thread in threads:
                     thread.join(_GRACE)
+        if is_first and code >= 0:
+            self._is_started = False  # the runtime has removed the container
         return code if code >= 0 else _SIGNALLED - code
 
     def start(
@@ -144,6 +141,18 @@ class RunningContainer:
             self._is_started = False
             self._runtime.call("kill", self.name, str(int(signal.SIGKILL)))
             self._runtime.call("delete", "--force", self.name)
+
+
+def _wait(child: subprocess.Popen[bytes], threads: Sequence[Thread]) -> int:
+    """Wait for the end of the output, which needs no polling, then of the process."""
+    for thread in threads:
+        while thread.is_alive():
+            check()
+            thread.join(_SLICE)
+    while True:  # a process may close its output early
+        check()
+        with suppress(subprocess.TimeoutExpired):
+            return child.wait(_SLICE)
 
 
 def _cgroup(container: Container, name: str) -> str:

@@ -266,6 +266,25 @@ def test_a_killed_tarkit_leaves_nothing_after_the_next_process(
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
 
 
+def test_a_process_may_close_its_output(build: Build) -> None:
+    build(sh("exec >&- 2>&-; /bin/busybox sleep 0.3; [ -d /proc/1 ]").root())
+
+
+def test_a_runtime_that_is_killed_leaves_no_process(build: Build) -> None:
+    marker = f"{os.getpid()}.5"
+
+    def kill() -> None:
+        until(lambda: running(marker))
+        subprocess.run(["pkill", "-KILL", "--parent", str(os.getpid()), "runc"], check=True)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    with pytest.raises(tarkit.BuildError, match="exit code 137"):
+        build(sh(f"/bin/busybox sleep {marker}").root())
+    thread.join()
+    until(lambda: not running(marker))
+
+
 def test_much_output_is_passed_on(build: Build) -> None:
     sizes: list[int] = []
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -275,7 +276,11 @@ def test_a_runtime_that_is_killed_leaves_no_process(build: Build) -> None:
 
     def kill() -> None:
         until(lambda: running(marker))
-        subprocess.run(["pkill", "-KILL", "--parent", str(os.getpid()), "runc"], check=True)
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                name, _, rest = path.read_text().partition(") ")
+                if name.endswith("(runc") and rest.split()[1] == str(os.getpid()):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()

@@ -293,6 +293,21 @@ def test_an_ignored_step_always_runs(tmp_path: Path, counts: Counts) -> None:
     assert counts.runs == {"a": 2, "copy": 1, "c": 1}
 
 
+def test_results_above_an_ignored_step_are_kept(tmp_path: Path, counts: Counts) -> None:
+    """A later build that ignores no caches finds them by the definition."""
+
+    def chain(*, ignored: bool) -> llb.State:
+        first = SCRATCH.file(llb.mkfile("/a", "a"), custom_name="a", ignore_cache=ignored)
+        return written(first, "b", "c")
+
+    with engine(tmp_path) as solver:
+        build(solver, chain(ignored=True))
+    counts.runs.clear()
+    with engine(tmp_path) as solver:
+        build(solver, chain(ignored=False))
+    assert not counts.runs
+
+
 def test_a_copy_is_known_by_the_content_that_it_reads(
     tmp_path: Path, counts: Counts, context: Path
 ) -> None:

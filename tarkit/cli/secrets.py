@@ -27,7 +27,8 @@ def _secret(text: str) -> tuple[str, bytes]:
     name = fields.pop("id", "")
     kind = fields.pop("type", "file" if "src" in fields or "source" in fields else "env")
     place = [fields.pop(key) for key in ("src", "source", "env") if key in fields]
-    if not name or fields or len(place) > 1 or kind not in ("file", "env"):
+    is_complete = kind == "env" or place[:1] > [""]
+    if not name or fields or len(place) > 1 or kind not in ("file", "env") or not is_complete:
         raise UsageError("--secret: invalid value", hint=f"use {_FORM}")
     if kind == "env":
         return name, _variable(place[0] if place else name, name, is_named=bool(place))
@@ -36,11 +37,7 @@ def _secret(text: str) -> tuple[str, bytes]:
 
 def _variable(variable: str, name: str, *, is_named: bool) -> bytes:
     if variable in os.environ:
-        return (
-            os.environb[variable.encode()]
-            if os.supports_bytes_environ
-            else (os.environ[variable].encode())
-        )
+        return os.fsencode(os.environ[variable])
     if not is_named and Path(name).is_file():
         return read_file(Path(name), _LIMIT)
     raise PathNotFoundError(f"secret {name[:80]!r}: no variable {variable[:80]!r}")

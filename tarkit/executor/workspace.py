@@ -47,8 +47,8 @@ class Workspaces:
             with os_errors(self.path), locked_directory(parent):
                 _sweep(parent, end)
                 made = parent.make(name, 0o700)
+                try_lock(made)  # before another process can look for directories without a lock
             with made:
-                try_lock(made)
                 try:
                     yield self.path / name
                 finally:

@@ -152,6 +152,8 @@ def test_the_check_names_what_is_missing(tarkit: Tarkit, monkeypatch: pytest.Mon
         (("hello.py", "--secret", "src=x"), "use id=ID,src=FILE or id=ID,env=NAME"),
         (("hello.py", "--secret", "id=a,src=x,env=Y"), "use id=ID"),
         (("hello.py", "--secret", "id=a,type=odd"), "use id=ID"),
+        (("hello.py", "--secret", "id=a,type=file"), "use id=ID"),
+        (("hello.py", "--secret", "id=a,src="), "use id=ID"),
         (("hello.py", "--secret", "id=a,env=NOT_THERE"), "secret 'a': no variable 'NOT_THERE'"),
         (("hello.py", "--ssh", "default"), "SSH_AUTH_SOCK is not set"),
         (("hello.py", "--on-error", "shell"), "--on-error shell needs a terminal"),

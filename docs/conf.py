@@ -31,7 +31,7 @@ python_use_unqualified_type_names = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!tarkit\.).*"),
     ("py:.*", r".*\._\w+"),
-    ("py:.*", r".*\.(T|[A-Z][a-z]+T)"),
+    ("py:.*", r".*\.(M|T|[A-Z][a-z]+T)"),
 ]
 
 # Annotations are short names, and several modules may define one.

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.bench.build_rows import build_rows
 from tests.bench.entries import entries_section
 from tests.bench.headers import headers_section
 from tests.bench.main_rows import rows
@@ -20,6 +21,7 @@ from tests.bench.startup import startup_section
 from tests.bench.subject import Subject, build_subject
 from tests.bench.table import HEADING, PAIRS, Result, Row, line, measure
 from tests.conformance.registries import running
+from tests.conformance.tools import running_dockerd
 
 REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 VERSIONS = (("skopeo", "--version"), ("umoci", "--version"), ("mkfs.ext4", "-V"))
@@ -51,6 +53,8 @@ turn with the standard library's `tarfile`.
 Many files: plain docker-archives with 500,000 files of short names in 5,000 directories, or 591,000 entries with names
 as in `/usr`; the last column is the start of the output's SHA-256.
 
+Builds: the peer is dockerd's BuildKit with overlay2, given the same definitions by tarkit's client.
+
 Starting is the difference between the best runs of a command and of a bare interpreter, in turn, on an image of a few
 KiB. Importing typer is part of every command but `--version`.
 
@@ -77,9 +81,13 @@ def processor() -> str:
 
 def main() -> int:
     """Measure everything, updating the page after each part; return 1 if a row misses its target."""
-    with tempfile.TemporaryDirectory(prefix="tarkit-bench-") as directory, running() as registry:
+    with (
+        tempfile.TemporaryDirectory(prefix="tarkit-bench-") as directory,
+        running() as registry,
+        running_dockerd(storage="overlay2") as docker,
+    ):
         subject = build_subject(Path(directory))
-        names = ("formats", "files", "registries", "many", "starting", "entries")
+        names = ("formats", "files", "registries", "many", "starting", "entries", "builds")
         places = [Path(directory, name) for name in names]
         for place in places:
             place.mkdir()
@@ -88,6 +96,7 @@ def main() -> int:
             "Registries": registry_rows(registry, places[2]),
             "Many images": many_rows(registry, places[3]),
             "Root filesystems": rootfs_rows(subject, places[1]),
+            "Builds": build_rows(docker, places[6]),
         }
         start, starts = startup_section(places[4])
         texts, results = [start], []
